@@ -1,0 +1,27 @@
+//! asyncio's own objects: loops, handles, tasks, futures, and who wakes whom.
+//!
+//! Tasks are read breadth-first: one level of the object graph of all tasks together, so that
+//! hundreds of pages come in one system call ([`tasks`](Reader::read_tasks)). On every await chain
+//! the invariant *its end is the task's `fut_waiter`* tells a torn read.
+
+mod callback;
+mod event_loop;
+mod executor;
+mod leftover;
+mod primitive;
+mod registry;
+mod repr;
+mod task;
+mod transport;
+
+pub use callback::{AwaitGraph, Wake};
+pub use event_loop::{LoopFacts, RunOnce, UvFacts};
+pub use executor::{AnyioWorker, LimiterFacts, PoolFacts, Processes, ThreadWait, WorkItem, Worker};
+pub use leftover::{Leftovers, Remains};
+pub use primitive::FutureCounts;
+pub use registry::{AsyncioModules, Registered};
+pub use task::{ChainEnd, FutureState, TaskFacts, is_alive};
+pub use transport::{Direction, Endpoint, Medium};
+
+#[cfg(doc)]
+use crate::object::Reader;

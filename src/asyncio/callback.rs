@@ -1,0 +1,225 @@
+//! Callbacks: what a future does when it is done, and so who waits for it.
+//!
+//! A future keeps a list of callables. Most are one of a few of asyncio's own, which lead to the
+//! task that is woken or to another future that is resolved in turn: `gather`, `shield`, `wait`,
+//! `wait_for`, `as_completed`, `TaskGroup`. Followed to the end they give every awaited-by edge,
+//! on versions that keep none themselves as well.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::memory::Address;
+use crate::object::{Kind, Read, Reader};
+
+/// Callbacks of one future that are followed; a future awaited by more tasks was never seen.
+const MAX_CALLBACKS: u64 = 1 << 16;
+/// Futures on the way from one task to those that wait for it.
+const MAX_HOPS: usize = 4096;
+
+/// What a callback leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wake {
+    /// It runs the next step of this task.
+    Task(Address),
+    /// It resolves this future in turn.
+    Future(Address),
+}
+
+/// What each future leads to, decoded once.
+#[derive(Debug)]
+pub struct AwaitGraph<'a> {
+    reader: Reader<'a>,
+    wakes: RefCell<FxHashMap<Address, Arc<[Wake]>>>,
+}
+
+impl<'a> AwaitGraph<'a> {
+    /// An empty graph.
+    pub fn new(reader: Reader<'a>) -> Self {
+        Self { reader, wakes: RefCell::default() }
+    }
+
+    /// The tasks that wait for the future or task at `at`, in the order of its callbacks.
+    pub fn awaiters(&self, at: Address) -> Vec<Address> {
+        let mut awaiters = Vec::new();
+        let mut seen = FxHashSet::default();
+        let mut open = vec![at];
+        while let Some(future) = open.pop() {
+            if seen.len() > MAX_HOPS || !seen.insert(future) {
+                continue;
+            }
+            // Before its first callback a future needs no look at the rest.
+            for wake in &*self.wakes(future) {
+                match *wake {
+                    Wake::Task(task) if task != at && !awaiters.contains(&task) => {
+                        awaiters.push(task);
+                    }
+                    Wake::Task(_) => {}
+                    Wake::Future(next) => open.push(next),
+                }
+            }
+        }
+        awaiters
+    }
+
+    fn wakes(&self, future: Address) -> Arc<[Wake]> {
+        if let Some(wakes) = self.wakes.borrow().get(&future) {
+            return Arc::clone(wakes);
+        }
+        // An unreadable callback is no edge: the task's own chain tells its problem.
+        let mut wakes = Vec::new();
+        for callback in self.reader.callbacks(future).unwrap_or_default() {
+            wakes.extend(self.reader.wakes(callback).unwrap_or_default());
+        }
+        if let Ok(waiters) = self.reader.awaited_by(future) {
+            wakes.extend(waiters.into_iter().map(Wake::Task));
+        }
+        let wakes: Arc<[Wake]> = wakes.into();
+        self.wakes.borrow_mut().insert(future, Arc::clone(&wakes));
+        wakes
+    }
+}
+
+impl Reader<'_> {
+    /// The callables that run when the future at `at` is done.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn callbacks(&self, at: Address) -> Read<Vec<Address>> {
+        let fields = &self.layout.future;
+        let (first, rest) = match self.kind_of(at)? {
+            Kind::Task | Kind::Future => {
+                let Some(first) = self.pointer(at.offset(fields.callback0))? else {
+                    return Ok(Vec::new());
+                };
+                (Some(first), self.pointer(at.offset(fields.callbacks))?)
+            }
+            Kind::PyTask | Kind::PyFuture => (None, self.attribute(at, "_callbacks")?),
+            _ => return Ok(Vec::new()),
+        };
+        let mut callbacks: Vec<Address> = first.into_iter().collect();
+        // A list of (callback, context).
+        if let Some(rest) = rest.filter(|&rest| self.is_kind(rest, Kind::List)) {
+            for pair in self.list(rest, MAX_CALLBACKS)? {
+                callbacks.extend(self.tuple(pair)?.first());
+            }
+        }
+        Ok(callbacks)
+    }
+
+    /// The tasks that the runtime itself says wait for the future at `at` (3.14 and later).
+    fn awaited_by(&self, at: Address) -> Read<Vec<Address>> {
+        let Some(fields) = self.layout.future.awaited_by else { return Ok(Vec::new()) };
+        if !matches!(self.kind_of(at)?, Kind::Task | Kind::Future) {
+            return Ok(Vec::new());
+        }
+        let Some(waiters) = self.pointer(at.offset(fields.awaited_by))? else {
+            return Ok(Vec::new());
+        };
+        let waiters = if self.memory.u8(at.offset(fields.is_set))? != 0 {
+            self.set(waiters)?
+        } else {
+            vec![waiters]
+        };
+        let is_task = |at: &Address| self.kind_of(*at).is_ok_and(Kind::is_task);
+        Ok(waiters.into_iter().filter(is_task).collect())
+    }
+
+    /// The task whose next step the callable at `at` is.
+    ///
+    /// Encodings, all seen live: `TaskStepMethWrapper`; `TaskWakeupMethWrapper` (3.8, 3.9); the
+    /// built-in method `task_wakeup` of a task (3.10 and later); the bound methods `__step` and
+    /// `__wakeup` of a pure-Python task.
+    pub fn stepped_task(&self, at: Address) -> Option<Address> {
+        let small = &self.layout.small;
+        let task = match self.kind_of(at).ok()? {
+            Kind::StepWrapper => at.offset(small.step_wrapper_task),
+            Kind::Builtin => at.offset(small.builtin_self),
+            Kind::Method => {
+                let name = self.callable_name(at)?;
+                if !name.ends_with("__step") && !name.ends_with("__wakeup") {
+                    return None;
+                }
+                at.offset(small.method_self)
+            }
+            _ => return None,
+        };
+        let task = self.pointer(task).ok()??;
+        self.kind_of(task).is_ok_and(Kind::is_task).then_some(task)
+    }
+
+    /// What a done-callback leads to.
+    fn wakes(&self, at: Address) -> Read<Vec<Wake>> {
+        if let Some(task) = self.stepped_task(at) {
+            return Ok(vec![Wake::Task(task)]);
+        }
+        let small = &self.layout.small;
+        let future = |at: Option<Address>| -> Vec<Wake> {
+            let is_future = |at: &Address| self.kind_of(*at).is_ok_and(Kind::is_future);
+            at.filter(is_future).map(Wake::Future).into_iter().collect()
+        };
+        match self.kind_of(at)? {
+            Kind::Function => {
+                let name = self.function_name(at)?;
+                Ok(match &*name {
+                    // 3.9 has a `gather` that warns about `loop` and calls `_gather`.
+                    "gather.<locals>._done_callback"
+                    | "_gather.<locals>._done_callback"
+                    | "shield.<locals>._inner_done_callback" => future(self.closure(at, "outer")?),
+                    "_wait.<locals>._on_completion" => future(self.closure(at, "waiter")?),
+                    "as_completed.<locals>._on_completion" => {
+                        self.getters(self.closure(at, "done")?)?
+                    }
+                    "_chain_future.<locals>._call_set_state" => {
+                        future(self.closure(at, "destination")?)
+                    }
+                    _ => Vec::new(),
+                })
+            }
+            Kind::Partial => {
+                // wait_for up to 3.11: partial(_release_waiter, waiter)
+                let function = self.pointer(at.offset(small.partial_fn))?;
+                let is_release = match function {
+                    Some(function) if self.is_kind(function, Kind::Function) => {
+                        &*self.function_name(function)? == "_release_waiter"
+                    }
+                    _ => false,
+                };
+                let arguments = match self.pointer(at.offset(small.partial_args))? {
+                    Some(arguments) if is_release => self.tuple(arguments)?,
+                    _ => Vec::new(),
+                };
+                Ok(future(arguments.first().copied()))
+            }
+            Kind::Method => {
+                let Some(owner) = self.pointer(at.offset(small.method_self))? else {
+                    return Ok(Vec::new());
+                };
+                match self.callable_name(at).as_deref() {
+                    Some("TaskGroup._on_task_done") => {
+                        let parent = self.attribute(owner, "_parent_task")?;
+                        let is_task = |at: &Address| self.kind_of(*at).is_ok_and(Kind::is_task);
+                        Ok(parent.filter(is_task).map(Wake::Task).into_iter().collect())
+                    }
+                    Some("_AsCompletedIterator._handle_completion") => {
+                        self.getters(self.attribute(owner, "_done")?)
+                    }
+                    _ => Ok(Vec::new()),
+                }
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The futures of those that wait on an `asyncio.Queue`.
+    fn getters(&self, queue: Option<Address>) -> Read<Vec<Wake>> {
+        let Some(queue) = queue else { return Ok(Vec::new()) };
+        let getters = self.attribute(queue, "_getters")?;
+        let getters = match getters {
+            Some(getters) => self.deque(getters, MAX_CALLBACKS)?,
+            None => Vec::new(),
+        };
+        Ok(getters.into_iter().map(Wake::Future).collect())
+    }
+}

@@ -1,0 +1,250 @@
+//! Event loops: their queues, and the iteration they are in.
+//!
+//! asyncio's own loops are Python objects with a Python frame, `_run_once`, whose variables tell
+//! where an iteration is: `end_time` is taken when its ready phase begins, `i` of `ntodo` says how
+//! many of its callbacks have begun, `handle` is the one that runs. uvloop's loop is a C
+//! structure; libuv's cached `time` tells the same, and what runs is known by the thread's stack.
+
+use std::sync::Arc;
+
+use crate::frame::{RawFrame, Stack};
+use crate::layout::uvloop::{HANDLE, LOOP, TIMER_NODE_TIMEOUT, UV_LOOP};
+use crate::memory::Address;
+use crate::object::{Kind, MAX_ITEMS, Read, Reader};
+
+/// Timers at the front of the heap that are looked at for the earliest one that is not cancelled.
+const TIMERS_LOOKED_AT: u64 = 63;
+
+/// What was read of an event loop.
+#[derive(Debug, Clone)]
+pub struct LoopFacts {
+    /// Its address.
+    pub at: Address,
+    /// Its class with the module.
+    pub class: Arc<str>,
+    /// The `pthread_t` of the thread that runs it, by its own account.
+    pub thread_ident: Option<u64>,
+    /// Whether it was closed.
+    pub closed: Option<bool>,
+    /// Whether it is in debug mode.
+    pub debug: Option<bool>,
+    /// How many handles are ready.
+    pub ready: Option<u64>,
+    /// How many timers are scheduled.
+    pub scheduled: Option<u64>,
+    /// The earliest deadline of a timer that is not cancelled, in seconds of the loop's clock.
+    pub earliest_timer: Option<f64>,
+    /// The callables in the ready queue.
+    pub ready_callbacks: Vec<Address>,
+    /// libuv's part, for uvloop.
+    pub uv: Option<UvFacts>,
+}
+
+/// What was read of libuv's loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UvFacts {
+    /// The epoll descriptor it waits on.
+    pub backend_fd: i32,
+    /// When the current iteration began, in milliseconds of `CLOCK_MONOTONIC`.
+    pub time_ms: u64,
+}
+
+/// The variables of a `_run_once` frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RunOnce {
+    /// The loop.
+    pub loop_at: Address,
+    /// How long its `select` waits or has waited at most, in seconds; 0 when something was ready
+    /// already.
+    pub timeout: Option<f64>,
+    /// When its ready phase began, in seconds of `CLOCK_MONOTONIC`; `None` while it waits.
+    pub end_time: Option<f64>,
+    /// Which of its callbacks runs, from 0.
+    pub index: Option<u64>,
+    /// How many callbacks it runs.
+    pub total: Option<u64>,
+    /// The handle that runs.
+    pub handle: Option<Address>,
+}
+
+impl Reader<'_> {
+    /// The loop at `at`.
+    ///
+    /// # Errors
+    /// When its class cannot be read; other parts that cannot be read are absent.
+    pub fn event_loop(&self, at: Address) -> Read<LoopFacts> {
+        let class = self.class_of(at)?;
+        let facts = LoopFacts {
+            at,
+            class: self.class_name(&class),
+            thread_ident: None,
+            closed: None,
+            debug: None,
+            ready: None,
+            scheduled: None,
+            earliest_timer: None,
+            ready_callbacks: Vec::new(),
+            uv: None,
+        };
+        if class.kind == Kind::UvLoop { Ok(self.uv_loop(facts)) } else { self.py_loop(facts) }
+    }
+
+    fn py_loop(&self, mut facts: LoopFacts) -> Read<LoopFacts> {
+        let names = ["_ready", "_scheduled", "_closed", "_debug", "_thread_id"];
+        let [ready, scheduled, closed, debug, thread] = self.attributes_named(facts.at, names)?;
+        let truth = |at: Option<Address>| at.and_then(|at| self.int(at).ok()).map(|n| n != 0);
+        facts.thread_ident = thread
+            .filter(|&at| self.is_kind(at, Kind::Int))
+            .and_then(|at| u64::try_from(self.int(at).ok()?).ok());
+        facts.closed = truth(closed);
+        facts.debug = truth(debug);
+        if let Some(handles) = ready.and_then(|ready| self.deque(ready, MAX_ITEMS).ok()) {
+            facts.ready = Some(handles.len() as u64);
+            facts.ready_callbacks = self.handle_callbacks(&handles);
+        }
+        if let Some(scheduled) = scheduled {
+            facts.scheduled = self.size(scheduled, MAX_ITEMS, "list of timers").ok();
+            let timers = self.list(scheduled, TIMERS_LOOKED_AT).unwrap_or_default();
+            let deadlines = timers.into_iter().filter_map(|timer| self.timer_deadline(timer));
+            facts.earliest_timer = deadlines.min_by(f64::total_cmp);
+        }
+        Ok(facts)
+    }
+
+    /// The callables of `asyncio.events.Handle` objects.
+    fn handle_callbacks(&self, handles: &[Address]) -> Vec<Address> {
+        self.memory.prefetch(handles.iter().map(|at| (*at, 96)));
+        let callback = |at| self.attribute(at, "_callback").ok().flatten();
+        handles.iter().filter_map(|&at| callback(at)).collect()
+    }
+
+    /// When a `TimerHandle` is due, unless it was cancelled.
+    fn timer_deadline(&self, timer: Address) -> Option<f64> {
+        let [when, cancelled] = self.attributes_named(timer, ["_when", "_cancelled"]).ok()?;
+        let is_cancelled = cancelled.is_some_and(|at| self.int(at) == Ok(1));
+        if is_cancelled { None } else { self.float(when?) }
+    }
+
+    /// The value of a `float` or `int`.
+    pub fn float(&self, at: Address) -> Option<f64> {
+        match self.kind_of(at).ok()? {
+            Kind::Float => self.memory.f64(at.offset(self.layout.small.float_value)).ok(),
+            #[expect(clippy::cast_precision_loss, reason = "seconds since the machine started")]
+            Kind::Int => self.int(at).ok().map(|n| n as f64),
+            _ => None,
+        }
+        .filter(|value| value.is_finite())
+    }
+
+    fn uv_loop(&self, mut facts: LoopFacts) -> LoopFacts {
+        let at = facts.at;
+        // The libuv part points back at the object: else this uvloop has another layout.
+        let uv = self
+            .pointer(at.offset(LOOP.uvloop))
+            .ok()
+            .flatten()
+            .filter(|uv| self.pointer(uv.offset(UV_LOOP.data)) == Ok(Some(at)));
+        let Some(uv) = uv else { return facts };
+        facts.thread_ident =
+            self.memory.u64(at.offset(LOOP.thread_id)).ok().filter(|&ident| ident != 0);
+        facts.closed = self.memory.i32(at.offset(LOOP.closed)).ok().map(|n| n != 0);
+        facts.debug = self.memory.i32(at.offset(LOOP.debug)).ok().map(|n| n != 0);
+        if let Ok(Some(ready)) = self.pointer(at.offset(LOOP.ready))
+            && let Ok(handles) = self.deque(ready, MAX_ITEMS)
+        {
+            facts.ready = Some(handles.len() as u64);
+            self.memory.prefetch(handles.iter().map(|at| (*at, 96)));
+            facts.ready_callbacks = handles
+                .into_iter()
+                .filter(|&at| self.is_kind(at, Kind::UvHandle))
+                .filter(|at| self.memory.i32(at.offset(HANDLE.cb_type)) == Ok(1))
+                .filter_map(|at| self.pointer(at.offset(HANDLE.arg1)).ok().flatten())
+                .collect();
+        }
+        let is_timers = |set: &Address| {
+            self.is_kind(*set, Kind::Set)
+                && self.set(*set).is_ok_and(|timers| {
+                    timers.first().is_none_or(|&at| self.is_kind(at, Kind::UvTimerHandle))
+                })
+        };
+        facts.scheduled = LOOP
+            .timers
+            .iter()
+            .filter_map(|&offset| self.pointer(at.offset(offset)).ok().flatten())
+            .find(is_timers)
+            .and_then(|set| self.memory.u64(set.offset(self.layout.set.used)).ok());
+        let first = self.pointer(uv.offset(UV_LOOP.timer_heap)).ok().flatten();
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds since the machine started")]
+        let deadline = first
+            .and_then(|node| self.memory.u64(node.offset(TIMER_NODE_TIMEOUT)).ok())
+            .map(|ms| ms as f64 / 1000.0);
+        facts.earliest_timer = deadline;
+        let backend_fd = self.memory.i32(uv.offset(UV_LOOP.backend_fd));
+        let time_ms = self.memory.u64(uv.offset(UV_LOOP.time));
+        if let (Ok(backend_fd), Ok(time_ms)) = (backend_fd, time_ms) {
+            facts.uv = Some(UvFacts { backend_fd, time_ms });
+        }
+        facts
+    }
+
+    /// libuv's time of the current iteration of the loop at `at`, as it is now; `None` for other
+    /// loops.
+    pub fn uv_time(&self, at: Address) -> Option<u64> {
+        if !self.is_kind(at, Kind::UvLoop) {
+            return None;
+        }
+        let time = self.pointer(at.offset(LOOP.uvloop)).ok()??.offset(UV_LOOP.time);
+        self.memory.forget(time, 8);
+        self.memory.u64(time).ok()
+    }
+
+    /// The iterations of asyncio's own loops that run on a stack, outermost first; more than one
+    /// when loops are nested.
+    pub fn iterations(&self, stack: &Stack) -> Vec<RunOnce> {
+        stack.frames.iter().filter_map(|frame| self.run_once(frame)).collect()
+    }
+
+    fn run_once(&self, frame: &RawFrame) -> Option<RunOnce> {
+        let code = self.code(frame.code).ok()?;
+        let is_run_once = matches!(&*code.function, "BaseEventLoop._run_once" | "_run_once")
+            && code.file.ends_with("asyncio/base_events.py");
+        if !is_run_once {
+            return None;
+        }
+        let locals = self.locals(frame).ok()?;
+        let local = |name: &str| {
+            let found = locals.iter().find(|(local, _)| &**local == name);
+            found.map(|&(_, at)| at).filter(|&at| !self.is_kind(at, Kind::None))
+        };
+        let number = |name| self.int(local(name)?).ok().and_then(|n| u64::try_from(n).ok());
+        let time = |name| {
+            let at = local(name)?;
+            // A new number may lie where the last one lay, on a page that was read before.
+            self.memory.forget(at, 24);
+            self.float(at)
+        };
+        let total = number("ntodo");
+        let index = number("i");
+        Some(RunOnce {
+            loop_at: local("self")?,
+            // The literal `0` when something is ready.
+            timeout: time("timeout").or_else(|| number("timeout").map(|_| 0.0)),
+            end_time: time("end_time"),
+            total,
+            index,
+            // Before the callbacks begin `handle` may be a timer that is moved to the queue.
+            handle: local("handle").filter(|_| total.is_some() && index.is_some()),
+        })
+    }
+
+    /// A handle's callback in words.
+    pub fn handle_name(&self, handle: Address) -> Option<String> {
+        let callback = self.attribute(handle, "_callback").ok()??;
+        self.callable_name(callback)
+    }
+
+    /// The task whose step a handle is.
+    pub fn handle_task(&self, handle: Address) -> Option<Address> {
+        self.stepped_task(self.attribute(handle, "_callback").ok()??)
+    }
+}

@@ -1,0 +1,141 @@
+//! Asynchronous generators that have begun and not ended, and whether somebody has them.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{GROUP, MAX_FOUND, Search, first_variable, read_words, shape};
+use crate::frame::RawFrame;
+use crate::memory::Address;
+use crate::object::{Kind, Read, Reader};
+use crate::snapshot::OpenGenerator;
+
+/// Bytes of uvloop's `Loop` object that may hold `_asyncgens`: its buffers follow after that.
+const UV_LOOP_LEN: u64 = 512;
+
+impl Reader<'_> {
+    /// The asynchronous generators that a loop would close at its end.
+    fn asyncgens(&self, loop_at: Address) -> Read<Vec<Address>> {
+        let set = if self.is_kind(loop_at, Kind::UvLoop) {
+            self.uv_asyncgens(loop_at)?
+        } else {
+            self.attribute(loop_at, "_asyncgens")?
+        };
+        let Some(set) = set else { return Ok(Vec::new()) };
+        let Some(data) = self.attribute(set, "data")? else { return Ok(Vec::new()) };
+        let references = self.set(data)?;
+        let object = self.layout.small.weakref_object;
+        self.memory.prefetch(references.iter().map(|at| (*at, object + 8)));
+        let generators: Vec<Address> = references
+            .into_iter()
+            .filter(|&at| self.is_kind(at, Kind::Weakref))
+            .filter_map(|at| self.pointer(at.offset(object)).ok()?)
+            .collect();
+        self.prefetch_generators(generators.iter().copied());
+        Ok(generators.into_iter().filter(|&at| self.is_kind(at, Kind::AsyncGenerator)).collect())
+    }
+
+    /// `_asyncgens` of uvloop's loop: the one `WeakSet` among its fields, at different places in
+    /// its releases.
+    fn uv_asyncgens(&self, loop_at: Address) -> Read<Option<Address>> {
+        let bytes = self.memory.vec(loop_at, UV_LOOP_LEN)?;
+        let mut words = bytes.as_chunks::<8>().0.iter().skip(2);
+        Ok(words.find_map(|word| {
+            let at = Address(u64::from_le_bytes(*word));
+            let is_pointer = at.0 > 1 << 16 && at.0 < 1 << 47 && at.0.is_multiple_of(8);
+            let class = self.class_of(at).ok().filter(|_| is_pointer)?;
+            (class.is_python() && &*class.name == "WeakSet").then_some(at)
+        }))
+    }
+}
+
+impl Search<'_> {
+    /// Asynchronous generators that have begun and not ended, and whether somebody has them.
+    pub(super) fn open_generators(&self) -> Vec<OpenGenerator> {
+        let reader = self.reader;
+        let mut open: Vec<(Address, RawFrame, Address)> = Vec::new();
+        for &loop_at in self.remains.loops {
+            for at in reader.asyncgens(loop_at).unwrap_or_default() {
+                let frame = reader.generator(at).ok().and_then(|generator| generator.frame);
+                if open.len() < MAX_FOUND {
+                    open.extend(frame.map(|frame| (at, frame, loop_at)));
+                }
+            }
+        }
+        if open.is_empty() {
+            return Vec::new();
+        }
+        let in_use = self.in_use(&open);
+        let name = |at| reader.generator_name(at);
+        open.into_iter()
+            .filter_map(|(at, frame, loop_at)| {
+                let site = reader.site(frame.code, frame.lasti, frame.qualname);
+                Some(OpenGenerator {
+                    id: at,
+                    name: name(at)?,
+                    place: site.ok().map(|site| site.location),
+                    loop_id: Some(loop_at),
+                    is_in_use: in_use.contains(&at),
+                })
+            })
+            .collect()
+    }
+
+    /// Those generators that a frame of a task or thread leads to.
+    ///
+    /// The generator of an `async for` is only on the value stack of its frame. A word above the
+    /// top of that stack may be an old one: then a generator counts as in use that is not.
+    fn in_use(&self, open: &[(Address, RawFrame, Address)]) -> FxHashSet<Address> {
+        let reader = self.reader;
+        let by_address: FxHashMap<Address, &RawFrame> =
+            open.iter().map(|(at, frame, _)| (*at, frame)).collect();
+        let mut in_use = FxHashSet::default();
+        let mut shapes = FxHashMap::default();
+        let mut buffer = Vec::new();
+        // What one that is in use iterates is in use: its frame is looked at after the others.
+        let mut found: Vec<RawFrame> = Vec::new();
+        let mut look = |frames: &mut dyn Iterator<Item = RawFrame>, found: &mut Vec<RawFrame>| {
+            if reader.memory.is_full() {
+                reader.memory.clear();
+            }
+            let ranges: Vec<(RawFrame, Address, u64)> = frames
+                .map(|frame| {
+                    let len = shape(&reader, &mut shapes, frame.code).words;
+                    (frame, first_variable(&reader, &frame), len)
+                })
+                .collect();
+            reader.memory.prefetch(ranges.iter().map(|&(_, first, len)| (first, 8 * len)));
+            for (frame, first, len) in ranges {
+                let words = read_words(&reader, first, len, &mut buffer);
+                let values = words.filter_map(|word| reader.slot_value(word));
+                for value in values.chain(frame.generator.non_null()) {
+                    for value in [Some(value), self.wrapped(value)].into_iter().flatten() {
+                        if let Some(frame) = by_address.get(&value)
+                            && in_use.insert(value)
+                        {
+                            found.push(**frame);
+                        }
+                    }
+                }
+            }
+        };
+        for group in self.frames.chunks(GROUP) {
+            look(&mut group.iter().map(|owned| *owned.frame), &mut found);
+        }
+        while let Some(frame) = found.pop() {
+            look(&mut std::iter::once(frame), &mut found);
+        }
+        in_use
+    }
+
+    /// What is in a cell, which a variable is in that an inner function uses as well; or the
+    /// generator of an `asend` or `aclose` that somebody keeps.
+    fn wrapped(&self, value: Address) -> Option<Address> {
+        let fields = &self.reader.layout.awaitable;
+        let offset = match self.kinds.get(&value)? {
+            Kind::Cell => self.reader.layout.small.cell_ref,
+            Kind::AsyncGeneratorAsend => fields.asend,
+            Kind::AsyncGeneratorAthrow => fields.athrow,
+            _ => return None,
+        };
+        self.reader.pointer(value.offset(offset)).ok()?
+    }
+}

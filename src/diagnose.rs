@@ -1,0 +1,383 @@
+//! Conclusions: what is wrong in a target, from one or two snapshots of it.
+//!
+//! Plain functions from snapshots to [`Finding`]s, one file for each of them. Two rules stand
+//! above all: a healthy program gives no warning, and the culprit is named, not its victims. What
+//! cannot be told from one look is left to a second one.
+//!
+//! # Looks
+//! Some findings need two looks by their nature: that a lock is held is healthy, that it was held
+//! all the time may not be. The others are said at one look where there is only one. Where there
+//! are two, what passes by itself has to be seen at both: a process that is just about to end has
+//! a shutdown going on, too.
+//!
+//! Between two looks things can move and come back to where they were. What was only *seen* at the
+//! same place twice, while its loop went on turning, makes a note of [`Severity::Info`]; what
+//! cannot have moved makes a warning (see [`Stillness`]).
+//!
+//! # Cost
+//! The tasks are gone through once, and each file looks only at those that may concern it:
+//! 10,000 sleepers concern none.
+
+pub mod blocking;
+pub mod graph;
+
+mod asyncgen_open;
+mod busy_spin;
+mod cancel_swallowed;
+mod cancel_undelivered;
+mod cleanup_stuck;
+mod confirm;
+mod cross_loop;
+mod deadlock;
+mod draft;
+mod exception_unretrieved;
+mod executor_job_stuck;
+mod executor_saturated;
+mod lock_convoy;
+mod loop_blocked;
+mod loop_self_deadlock;
+mod nested_run;
+mod never_awaited;
+mod orphan_wait;
+mod permit_leaked;
+mod queue_stalled;
+mod ready_backlog;
+mod shutdown_stuck;
+mod task_orphaned;
+#[cfg(test)]
+mod tests;
+mod timeout_overdue;
+mod words;
+
+use std::cell::OnceCell;
+use std::hash::Hash;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use self::draft::Drafts;
+use self::graph::Graph;
+use crate::memory::Address;
+use crate::snapshot::{
+    Cancellation, Executor, Finding, Location, Operation, Severity, Snapshot, Stage, Task,
+    TaskState, Thread, WaitKind, Waiting,
+};
+use crate::timeline::{Looks, Pairs, Stillness};
+
+/// What was concluded.
+#[derive(Debug, Clone, Default)]
+pub struct Diagnosis {
+    /// Root causes first.
+    pub findings: Vec<Finding>,
+    /// Whether something was seen that only a second look can tell from health.
+    pub wants_second_look: bool,
+}
+
+/// Draws conclusions from one or two looks.
+pub fn diagnose(looks: Looks<'_>) -> Diagnosis {
+    let context = Context::new(looks);
+    let mut drafts = Drafts::default();
+    for find in [
+        loop_blocked::find,
+        loop_self_deadlock::find,
+        cancel_swallowed::find,
+        cleanup_stuck::find,
+        cancel_undelivered::find,
+        shutdown_stuck::find,
+        timeout_overdue::find,
+        deadlock::find,
+        lock_convoy::find,
+        permit_leaked::find,
+        executor_saturated::find,
+        executor_job_stuck::find,
+        queue_stalled::find,
+        orphan_wait::find,
+        cross_loop::find,
+        busy_spin::find,
+        ready_backlog::find,
+        never_awaited::find,
+        exception_unretrieved::find,
+        task_orphaned::find,
+        asyncgen_open::find,
+        nested_run::find,
+    ] {
+        find(&context, &mut drafts);
+    }
+    drafts.finish(&context)
+}
+
+/// What all findings draw from.
+#[derive(Debug)]
+struct Context<'s> {
+    looks: Looks<'s>,
+    now: &'s Snapshot,
+    /// The time between the looks; absent with one.
+    gap: Option<Duration>,
+    pairs: Pairs<'s>,
+    graph: Graph<'s>,
+    /// How many pending tasks each loop has.
+    sizes: FxHashMap<Address, usize>,
+    /// The loops that could run their tasks between the looks.
+    able: FxHashSet<Address>,
+    /// The tasks that were cancelled because everything ends, and are waited for.
+    ending: FxHashSet<Address>,
+    /// Tasks of which something is known about their cancellation.
+    cancelled: Vec<&'s Task>,
+    running: Vec<&'s Task>,
+    /// Those with a time limit that is past.
+    overdue: Vec<&'s Task>,
+    /// Those that wait for something of another loop.
+    foreign: Vec<&'s Task>,
+    /// Those at a queue.
+    at_queue: Vec<&'s Task>,
+    /// Those that wait for a call in a pool.
+    offloading: Vec<&'s Task>,
+    /// Those whose future nothing was found to resolve.
+    unserved: Vec<&'s Task>,
+    /// Those that nothing seems to refer to.
+    forgotten: Vec<&'s Task>,
+    /// The locks and semaphores that are waited for.
+    lines: Vec<Line<'s>>,
+    active: OnceCell<Vec<&'s Task>>,
+}
+
+/// A lock or semaphore and the tasks that wait for it.
+#[derive(Debug)]
+struct Line<'s> {
+    object: Address,
+    /// What the first of them says of it.
+    waiting: &'s Waiting,
+    waiters: Vec<&'s Task>,
+    holders: Vec<Address>,
+    suspects: Vec<Address>,
+}
+
+impl<'s> Context<'s> {
+    fn new(looks: Looks<'s>) -> Self {
+        let now = looks.last;
+        let stage = now.shutdown.as_ref().filter(|shutdown| shutdown.stage == Stage::CancelAll);
+        let ending = stage.map(|shutdown| shutdown.tasks.iter().copied().collect());
+        let ids = now.loops.iter().map(|known| known.id);
+        let mut context = Self {
+            looks,
+            now,
+            gap: looks.gap(),
+            pairs: looks.pairs(),
+            graph: Graph::new(now),
+            sizes: FxHashMap::default(),
+            able: ids.filter(|id| looks.could_run(Some(*id))).collect(),
+            ending: ending.unwrap_or_default(),
+            cancelled: Vec::new(),
+            running: Vec::new(),
+            overdue: Vec::new(),
+            foreign: Vec::new(),
+            at_queue: Vec::new(),
+            offloading: Vec::new(),
+            unserved: Vec::new(),
+            forgotten: Vec::new(),
+            lines: Vec::new(),
+            active: OnceCell::new(),
+        };
+        let mut lines = FxHashMap::default();
+        for task in &now.tasks {
+            context.sort_in(task, &mut lines);
+        }
+        context
+    }
+
+    /// Notes what of a task may concern a finding.
+    fn sort_in(&mut self, task: &'s Task, lines: &mut FxHashMap<Address, usize>) {
+        if task.state.is_some_and(TaskState::is_finished) {
+            return;
+        }
+        if let Some(id) = task.loop_id {
+            *self.sizes.entry(id).or_default() += 1;
+        }
+        if task.cancellation.is_some() {
+            self.cancelled.push(task);
+        }
+        if task.state == Some(TaskState::Running) {
+            self.running.push(task);
+        }
+        let Some(waiting) = &task.waiting_on else { return };
+        if waiting.deadlines.iter().any(|deadline| deadline.due_in.is_negative()) {
+            self.overdue.push(task);
+        }
+        if task.is_torn {
+            return;
+        }
+        if waiting.foreign_loop.is_some() {
+            self.foreign.push(task);
+        }
+        if !is_parked(task) {
+            return;
+        }
+        let is_alone = task.awaited_by.is_empty() && !task.has_callbacks;
+        if task.references == Some(1) && is_alone {
+            self.forgotten.push(task);
+        }
+        if waiting.is_served == Some(false) {
+            self.unserved.push(task);
+        }
+        match (waiting.kind, waiting.operation, waiting.object) {
+            (WaitKind::Lock | WaitKind::Semaphore, _, Some(object))
+            | (WaitKind::Condition, Some(Operation::Acquire), Some(object)) => {
+                let next = self.lines.len();
+                let at = *lines.entry(object).or_insert(next);
+                if at == next {
+                    let (waiters, holders, suspects) = (Vec::new(), Vec::new(), Vec::new());
+                    self.lines.push(Line { object, waiting, waiters, holders, suspects });
+                }
+                if let Some(line) = self.lines.get_mut(at) {
+                    // All of one line say the same of it, most of the time.
+                    if line.holders[..] != waiting.holders[..] {
+                        merge(&mut line.holders, &waiting.holders);
+                    }
+                    if line.suspects[..] != task.suspects[..] {
+                        merge(&mut line.suspects, &task.suspects);
+                    }
+                    line.waiters.push(task);
+                }
+            }
+            (WaitKind::Queue, ..) => self.at_queue.push(task),
+            (WaitKind::Executor, ..) => self.offloading.push(task),
+            _ => {}
+        }
+    }
+
+    /// The task with this id.
+    fn task(&self, id: Address) -> Option<&'s Task> {
+        self.graph.task(id)
+    }
+
+    fn thread(&self, tid: i32) -> Option<&'s Thread> {
+        self.now.threads.iter().find(|thread| thread.tid == Some(tid))
+    }
+
+    /// Whether the task's loop could run it between the looks.
+    fn could_run(&self, task: &Task) -> bool {
+        task.loop_id.is_some_and(|id| self.able.contains(&id))
+    }
+
+    /// How sure it is that a task has not moved though it could have.
+    fn stillness(&self, task: &Task) -> Stillness {
+        if self.could_run(task) { self.pairs.stillness(task) } else { Stillness::Moved }
+    }
+
+    /// How many pending tasks a loop has.
+    fn size(&self, loop_id: Option<Address>) -> usize {
+        loop_id.and_then(|id| self.sizes.get(&id)).copied().unwrap_or(0)
+    }
+
+    /// The time between the looks as a lower bound in words; empty with one.
+    fn for_at_least(&self) -> String {
+        let gap = self.gap.map(|gap| format!(" for at least {}", words::span(gap)));
+        gap.unwrap_or_default()
+    }
+
+    /// The tasks that may do something before long without being asked to.
+    fn active(&self) -> &[&'s Task] {
+        self.active.get_or_init(|| self.now.tasks.iter().filter(|task| is_active(task)).collect())
+    }
+
+    /// All pools of the process, each once.
+    fn pools(snapshot: &'s Snapshot) -> Vec<&'s Executor> {
+        let own = snapshot.loops.iter().filter_map(|known| known.executor.as_ref());
+        let mut seen = FxHashSet::default();
+        snapshot
+            .executors
+            .iter()
+            .chain(own)
+            .filter(|pool| pool.id.is_none_or(|id| seen.insert(id)))
+            .collect()
+    }
+
+    /// How a call is moved to a thread in the target's Python.
+    fn off_thread(&self) -> &'static str {
+        let python = self.now.process.python.as_deref().unwrap_or_default();
+        // `asyncio.to_thread` came with 3.9.
+        let is_old = python == "3.8" || python.starts_with("3.8.");
+        if is_old { "loop.run_in_executor" } else { "asyncio.to_thread" }
+    }
+}
+
+fn merge(known: &mut Vec<Address>, more: &[Address]) {
+    // Holders are as many as a semaphore has permits; a line names each few of them anew.
+    for id in more {
+        if !known.contains(id) {
+            known.push(*id);
+        }
+    }
+}
+
+/// Whether the task waits, with nothing on its way that would let it go on.
+fn is_parked(task: &Task) -> bool {
+    let is_told = |told: &Cancellation| told.in_flight || told.must_cancel;
+    task.state == Some(TaskState::Pending)
+        && !task.is_torn
+        && !task.cancellation.as_ref().is_some_and(is_told)
+}
+
+/// From here on a sleeper is one that does nothing for now.
+const LONG: SignedDuration = SignedDuration::from_secs(60);
+
+/// Whether the task may go on before long, with no other task's help.
+fn is_active(task: &Task) -> bool {
+    if task.state.is_some_and(TaskState::is_finished) {
+        return false;
+    }
+    let Some(waiting) = task.waiting_on.as_ref().filter(|_| is_parked(task)) else {
+        return true;
+    };
+    let is_soon = |due: SignedDuration| due < LONG;
+    match waiting.kind {
+        _ if waiting.deadlines.iter().any(|deadline| is_soon(deadline.due_in)) => true,
+        WaitKind::Timer => waiting.due_in.is_none_or(is_soon),
+        WaitKind::Future => waiting.is_served == Some(true),
+        WaitKind::Socket
+        | WaitKind::Executor
+        | WaitKind::Subprocess
+        | WaitKind::Thread
+        | WaitKind::Asyncgen
+        | WaitKind::Ready
+        | WaitKind::Running
+        | WaitKind::Unknown => true,
+        _ => false,
+    }
+}
+
+/// What kind of wait a parked task is in.
+fn kind(task: &Task) -> WaitKind {
+    task.waiting_on.as_ref().map_or(WaitKind::Unknown, |waiting| waiting.kind)
+}
+
+/// Things with the same key together, in the order in which the keys appear.
+fn grouped<T, K: Hash + Eq>(
+    things: impl IntoIterator<Item = T>,
+    key: impl Fn(&T) -> K,
+) -> Vec<Vec<T>> {
+    let mut places = FxHashMap::default();
+    let mut groups: Vec<Vec<T>> = Vec::new();
+    for thing in things {
+        let next = groups.len();
+        let at = *places.entry(key(&thing)).or_insert(next);
+        if at == next {
+            groups.push(Vec::new());
+        }
+        if let Some(group) = groups.get_mut(at) {
+            group.push(thing);
+        }
+    }
+    groups
+}
+
+/// What tasks have in common that wait at one place: the line of the program, and for what.
+fn shape(task: &Task) -> (Option<&Location>, WaitKind, Option<Address>) {
+    (words::place(task), kind(task), task.loop_id)
+}
+
+/// The severity of something that stands still, by how sure that is.
+fn severity_of(stillness: Stillness, sure: Severity) -> Severity {
+    if stillness == Stillness::Surely { sure } else { Severity::Info }
+}

@@ -1,0 +1,111 @@
+//! `asyncgen-open`: asynchronous generators that are suspended with nobody iterating.
+
+use super::draft::{Draft, Drafts};
+use super::graph::Node;
+use super::{Context, grouped, words};
+use crate::snapshot::{Code, OpenGenerator, Severity, Stage, Sureness};
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    let shutdown = context.now.shutdown.as_ref();
+    let closing = shutdown.filter(|shutdown| shutdown.stage == Stage::Asyncgens);
+    let is_closing = |open: &OpenGenerator| {
+        closing
+            .is_some_and(|shutdown| shutdown.loop_id.is_none() || open.loop_id == shutdown.loop_id)
+            && was_open(context, open)
+    };
+    let open = context.now.open_generators.iter();
+    let open = open.filter(|open| is_closing(open) || !open.is_in_use);
+    let shape = |open: &&OpenGenerator| {
+        (open.name.clone(), open.place.clone(), open.loop_id, is_closing(open))
+    };
+    for group in grouped(open, shape) {
+        let Some(first) = group.first() else { continue };
+        let severity = if is_closing(first) { Severity::Warning } else { Severity::Info };
+        out.extend(report(&group, severity));
+    }
+}
+
+/// Whether it was there at the first look, if there was one.
+fn was_open(context: &Context<'_>, open: &OpenGenerator) -> bool {
+    let same = |known: &OpenGenerator| known.id == open.id && known.name == open.name;
+    context.looks.first.is_none_or(|first| first.open_generators.iter().any(same))
+}
+
+fn report(group: &[&OpenGenerator], severity: Severity) -> Option<Draft> {
+    let open = *group.first()?;
+    let at = words::at_short(open.place.as_deref());
+    let name = words::quoted(&open.name);
+    let subject = match group.len() {
+        1 => format!("the asynchronous generator {name} is"),
+        many => format!("{many} asynchronous generators {name} are"),
+    };
+    let why = match severity {
+        Severity::Info => "open with nobody iterating",
+        _ => "not closed yet, and the shutdown waits for it",
+    };
+    let title = format!("{subject} suspended{at}, {why}");
+    let places = group.iter().take(words::MAX_NAMED);
+    let mut lines: Vec<_> = places
+        .map(|open| format!("{} {}{}", open.name, open.id, words::at_long(open.place.as_deref())))
+        .collect();
+    if let Some(others) = group.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
+        lines.push(format!("and {others} more"));
+    }
+    Some(
+        Draft::new(Code::AsyncgenOpen, severity, Sureness::Read, title)
+            .on_loop(open.loop_id)
+            .blames(group.iter().map(|open| Node::Object(open.id)))
+            .affects(group.len())
+            .evidence(lines)
+            .advice(
+                "Leave an `async for` early only inside `async with contextlib.aclosing(…)`: it \
+                 closes the generator there and then, and its `finally` runs.",
+            ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{LOOP, Scene, location};
+    use crate::memory::Address;
+    use crate::snapshot::Shutdown;
+
+    fn open(is_in_use: bool) -> Scene {
+        Scene::new().and(|snapshot| {
+            snapshot.open_generators.push(OpenGenerator {
+                id: Address(0x60),
+                name: "rows".into(),
+                place: Some(location("rows", 5)),
+                loop_id: Some(LOOP),
+                is_in_use,
+            });
+        })
+    }
+
+    #[test]
+    fn one_that_nobody_iterates_is_worth_a_note() {
+        let diagnosis = open(false).once();
+        assert_eq!(diagnosis.only().severity, Severity::Info);
+        assert!(!diagnosis.wants_second_look);
+        open(true).once().assert_silent();
+    }
+
+    #[test]
+    fn one_that_holds_the_shutdown_is_its_cause() {
+        let scene = open(true).and(|snapshot| {
+            snapshot.shutdown = Some(Shutdown {
+                stage: Stage::Asyncgens,
+                by: "asyncio.run".to_owned(),
+                loop_id: Some(LOOP),
+                frame: None,
+                tasks: Vec::new(),
+                threads: Vec::new(),
+            });
+        });
+        let diagnosis = scene.twice();
+        assert_eq!(diagnosis.codes(), [Code::AsyncgenOpen, Code::ShutdownStuck]);
+        assert_eq!(diagnosis.findings[0].severity, Severity::Warning);
+        assert_eq!(diagnosis.findings[1].because_of, Some(Code::AsyncgenOpen));
+    }
+}

@@ -1,0 +1,329 @@
+//! `cancel-swallowed`: a cancellation was delivered, and the task goes on as if nothing had
+//! happened.
+//!
+//! From Python 3.11 on a task counts the requests that nobody took back. A count above zero is
+//! healthy while the request is on its way: not yet delivered, being handled, passed on to the
+//! task or `gather` that is awaited, owed by a time limit that has run out, or kept by a task group
+//! until its children have ended. When everything ends every task was cancelled, so there the same
+//! can be told of older Pythons. Elsewhere those show it only by what two looks see.
+
+use super::draft::{Draft, Drafts};
+use super::graph::Node;
+use super::{Context, grouped, is_parked, words};
+use crate::snapshot::{
+    Cancellation, Code, Operation, Severity, Sureness, Swallower, Task, WaitKind,
+};
+
+/// How it is known that a task swallowed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum How {
+    /// By the count of requests.
+    Counted,
+    /// All tasks were cancelled.
+    Ending,
+    /// It was on its way out at the first look, and is not at the second.
+    Seen,
+}
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    let mut found = Vec::new();
+    for &task in &context.cancelled {
+        if !goes_on(task) || owed(task) || is_passed_on(context, task) {
+            // What is on its way, and where nothing is counted, only a second look can tell.
+            if context.gap.is_none() && requested(task).is_none() && is_on_its_way(task) {
+                out.want_second_look();
+            }
+        } else if requested(task).is_some_and(|count| count > 0)
+            && (context.gap.is_none() || did_so_before(context, task))
+        {
+            found.push((task, How::Counted));
+        }
+    }
+    let mut ending: Vec<_> = context.ending.iter().filter_map(|id| context.task(*id)).collect();
+    ending.sort_unstable_by_key(|task| task.id);
+    for task in ending {
+        let is_open = goes_on(task) && requested(task).is_none() && !passes_on(task);
+        let is_open_before = || {
+            let before = context.pairs.before(task);
+            before.is_some_and(|before| goes_on(before) && was_ending(context, before))
+        };
+        if is_open && (context.gap.is_none() || is_open_before()) {
+            found.push((task, How::Ending));
+        }
+    }
+    if context.gap.is_none() && !found.is_empty() {
+        out.want_second_look();
+    }
+    found.extend(seen(context).map(|task| (task, How::Seen)));
+    let groups = grouped(found, |&(task, how)| {
+        let swallower = task.swallower.as_ref().map(|known| &known.location);
+        (swallower, words::place(task), how, context.ending.contains(&task.id))
+    });
+    for group in groups {
+        out.extend(report(context, &group));
+    }
+}
+
+fn requested(task: &Task) -> Option<u64> {
+    task.cancellation.as_ref()?.requested
+}
+
+fn is_on_its_way(task: &Task) -> bool {
+    let told = |told: &Cancellation| told.in_flight || told.must_cancel || told.handling.is_some();
+    task.cancellation.as_ref().is_some_and(told)
+}
+
+/// Whether the task waits as one does that was never cancelled: nothing on its way, nothing being
+/// handled, and not where a block is being left.
+fn goes_on(task: &Task) -> bool {
+    let leaves = |function: &str| {
+        matches!(function.rsplit('.').next(), Some("__aexit__" | "_aexit" | "_cancel_and_wait"))
+    };
+    is_parked(task)
+        && !is_on_its_way(task)
+        && task.waiting_on.as_ref().is_some_and(|waiting| waiting.kind != WaitKind::TaskGroup)
+        && !task.frames.iter().any(|frame| leaves(&frame.location.function))
+}
+
+/// Whether time limits that have run out account for all the requests.
+fn owed(task: &Task) -> bool {
+    let waiting = task.waiting_on.as_ref();
+    let over = waiting.map_or(0, |waiting| {
+        waiting.deadlines.iter().filter(|deadline| !deadline.due_in.is_positive()).count()
+    });
+    requested(task).is_some_and(|count| count <= over as u64)
+}
+
+/// Whether a cancellation of the task goes to what it awaits, and it is not told before that
+/// has ended.
+fn passes_on(task: &Task) -> bool {
+    task.waiting_on.as_ref().is_some_and(|waiting| match waiting.kind {
+        WaitKind::Gather => true,
+        WaitKind::Task => {
+            matches!(waiting.operation, None | Some(Operation::WaitFor))
+        }
+        _ => false,
+    })
+}
+
+/// Whether the request has gone on to a task that has not ended.
+fn is_passed_on(context: &Context<'_>, task: &Task) -> bool {
+    let Some(waiting) = task.waiting_on.as_ref().filter(|_| passes_on(task)) else {
+        return false;
+    };
+    let has_it = |task: Option<&Task>| task.is_none_or(|task| task.cancellation.is_some());
+    waiting.tasks.iter().any(|id| has_it(context.task(*id)))
+}
+
+fn did_so_before(context: &Context<'_>, task: &Task) -> bool {
+    context.pairs.before(task).is_some_and(|before| {
+        goes_on(before) && !owed(before) && requested(before).is_some_and(|count| count > 0)
+    })
+}
+
+fn was_ending(context: &Context<'_>, task: &Task) -> bool {
+    let before = context.looks.first.and_then(|first| first.shutdown.as_ref());
+    before.is_some_and(|shutdown| shutdown.tasks.contains(&task.id))
+}
+
+/// Tasks that counted nothing, were on their way out at the first look and go on elsewhere now.
+fn seen<'c>(context: &'c Context<'_>) -> impl Iterator<Item = &'c Task> {
+    let before = context.looks.first.into_iter().flat_map(|first| &first.tasks);
+    before
+        .filter(|before| requested(before).is_none() && is_on_its_way(before) && !passes_on(before))
+        .filter_map(|before| {
+            let task = context.task(before.id)?;
+            let is_same = task.name == before.name && task.coroutine == before.coroutine;
+            let is_elsewhere = task.fut_waiter != before.fut_waiter;
+            let is_known = context.ending.contains(&task.id);
+            (is_same && is_elsewhere && !is_known && goes_on(task)).then_some(task)
+        })
+}
+
+fn report(context: &Context<'_>, group: &[(&Task, How)]) -> Option<Draft> {
+    let &(task, how) = group.first()?;
+    let tasks = || group.iter().map(|(task, _)| *task);
+    let is_ending = context.ending.contains(&task.id);
+    let swallower = task.swallower.as_ref();
+    let severity = match how {
+        _ if is_ending => Severity::Critical,
+        // A library may turn the one exception into another, and all is well.
+        How::Seen if swallower.is_none() => Severity::Info,
+        _ => Severity::Warning,
+    };
+    let sureness = match how {
+        How::Seen => Sureness::Guessed,
+        How::Counted | How::Ending => Sureness::Derived,
+    };
+    let was = match requested(task) {
+        Some(count) if count > 1 => format!("was cancelled {count} times"),
+        _ => "was cancelled".to_owned(),
+    };
+    let at = words::at_short(words::place(task));
+    let others = match group.len() {
+        1 => String::new(),
+        many => format!(" (and so do {} more)", many - 1),
+    };
+    let title = format!(
+        "{} {was} and goes on as if it had not been: it waits for {}{at}{others}",
+        words::name(task),
+        words::reason(task),
+    );
+    let mut lines = Vec::new();
+    lines.extend(swallower.map(eaten));
+    lines.push(match how {
+        How::Counted => "the request was delivered and not taken back with `uncancel()`".to_owned(),
+        How::Ending => "all tasks of its loop were cancelled and are waited for".to_owned(),
+        How::Seen => "the request was on its way at the first look, and is not any more".to_owned(),
+    });
+    lines.extend(words::lines(tasks(), words::wait_line));
+    let nodes = tasks().map(|task| Node::Task(task.id));
+    let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
+    let affected = group.len() + hanging.sum::<usize>();
+    Some(
+        Draft::new(Code::CancelSwallowed, severity, sureness, title)
+            .on_loop(task.loop_id)
+            .blames(nodes)
+            .tasks(tasks())
+            .affects(affected)
+            .evidence(lines)
+            .advice(advice(task)),
+    )
+}
+
+fn eaten(known: &Swallower) -> String {
+    let sure = if known.is_sure { "" } else { " most likely" };
+    format!("the `{}` at {}{sure} caught it", known.clause, words::long(&known.location))
+}
+
+fn advice(task: &Task) -> String {
+    match &task.swallower {
+        Some(known) if known.clause == "suppress" => format!(
+            "Take `CancelledError` out of the `suppress` at {}, or let it surround only the await \
+             of *another* task.",
+            words::short(&known.location)
+        ),
+        Some(known) => format!(
+            "Let `CancelledError` pass the `{}` at {}: end it with `raise`, and leave the loop \
+             around it.",
+            known.clause,
+            words::short(&known.location)
+        ),
+        None => "Look for an `except` that catches `CancelledError` or `BaseException`, a \
+            `return` or `continue` in a `finally`, or a `suppress` on the way to this line, and \
+            let the exception pass. If the task is meant to go on, `Task.uncancel()` says so."
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Builder, LOOP, Scene, ids, library_frame, location, task};
+    use crate::memory::Address;
+    use crate::snapshot::{Shutdown, Stage};
+
+    fn consumer(number: u64) -> Builder {
+        task(number).at_queue(Operation::Get, 0, 0).and(|task| {
+            task.swallower = Some(Swallower {
+                location: location("consume", 14),
+                clause: "except",
+                is_sure: true,
+            });
+        })
+    }
+
+    fn ending(tasks: &[u64]) -> impl FnOnce(&mut crate::snapshot::Snapshot) {
+        let shutdown = Shutdown {
+            stage: Stage::CancelAll,
+            by: "asyncio.run".to_owned(),
+            loop_id: Some(LOOP),
+            frame: None,
+            tasks: ids(tasks),
+            threads: Vec::new(),
+        };
+        |snapshot| snapshot.shutdown = Some(shutdown)
+    }
+
+    #[test]
+    fn a_count_that_nobody_took_back() {
+        let scene = Scene::new().with([consumer(1).requested(2)]);
+        let once = scene.once();
+        assert!(once.wants_second_look);
+        let finding = once.only();
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.title.starts_with("\"t1\" was cancelled 2 times and goes on"));
+        assert!(finding.evidence[0].contains("/srv/app.py:14 in consume"));
+        assert_eq!(scene.twice().only().title, finding.title);
+    }
+
+    #[test]
+    fn those_of_one_line_are_one_finding() {
+        let many = (1..=30u64).map(|number| {
+            let task = consumer(number).requested(1);
+            task.and(|task| task.frames = vec![crate::diagnose::tests::frame("consume", 12)])
+        });
+        let diagnosis = Scene::new().with(many).once();
+        let finding = diagnosis.only();
+        assert_eq!(finding.tasks.len(), 30);
+        assert!(finding.title.ends_with("(and so do 29 more)"));
+        assert_eq!(finding.evidence.last().unwrap(), "and 10 more");
+    }
+
+    #[test]
+    fn a_request_on_its_way_is_healthy() {
+        let child = || task(2).handling().sleeps(10);
+        let scenes = [
+            // Not delivered yet, or being handled.
+            Scene::new().with([consumer(1).in_flight()]),
+            Scene::new().with([consumer(1).requested(1).cancelled(|told| told.must_cancel = true)]),
+            // Passed on.
+            Scene::new().with([task(1).awaits(&[2]).requested(1), child()]),
+            Scene::new().with([task(1).gathers(&[2]).requested(1), child()]),
+            // Owed by a time limit that has just run out.
+            Scene::new().with([task(1).reads_socket().deadline(-20).requested(1)]),
+            // Kept by a group until its children have ended.
+            Scene::new().with([task(1).requested(1).and(|task| {
+                task.frames.push(library_frame("TaskGroup.__aexit__"));
+            })]),
+            Scene::new().with([task(1).requested(1).waits(WaitKind::TaskGroup, |_| ())]),
+        ];
+        for scene in scenes {
+            let diagnosis = scene.once();
+            assert!(!diagnosis.codes().contains(&Code::CancelSwallowed), "{diagnosis:#?}");
+        }
+    }
+
+    #[test]
+    fn one_that_ends_by_the_second_look_was_cleaning_up() {
+        let first = Scene::new().with([task(1).sleeps(50).requested(1)]).before();
+        Scene::new().turned().after(&first).assert_silent();
+    }
+
+    #[test]
+    fn when_all_ends_it_holds_for_any_python() {
+        let scene = Scene::new()
+            .with([consumer(1), task(2).awaits(&[1]), task(3).sleeps(5)])
+            .and(ending(&[1, 2]));
+        let diagnosis = scene.twice();
+        let finding = diagnosis.of(Code::CancelSwallowed);
+        assert_eq!(finding.severity, Severity::Critical);
+        assert_eq!(finding.tasks, [Address(1)], "the one it awaits passed it on");
+        assert_eq!(diagnosis.of(Code::ShutdownStuck).because_of, Some(Code::CancelSwallowed));
+        assert_eq!(diagnosis.codes(), [Code::CancelSwallowed, Code::ShutdownStuck]);
+    }
+
+    #[test]
+    fn without_a_count_two_looks_see_it() {
+        let told = |change: fn(&mut Cancellation)| task(1).reads_socket().cancelled(change);
+        let first = Scene::new().with([told(|told| told.in_flight = true)]).before();
+        let now = |builder: Builder| {
+            Scene::new().with([builder.and(|task| task.fut_waiter = Some(Address(0x77)))]).turned()
+        };
+        assert!(first.once().wants_second_look);
+        let finding = now(consumer(1)).after(&first);
+        assert_eq!(finding.only().severity, Severity::Warning);
+        // An exception that a library turned into another one.
+        now(task(1).reads_socket()).after(&first).assert_no_warning();
+    }
+}

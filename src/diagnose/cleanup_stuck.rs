@@ -1,0 +1,165 @@
+//! `cleanup-stuck`: a cancelled task is still in its `except CancelledError`, `finally` or
+//! `__aexit__`, and waits there.
+
+use super::draft::{Draft, Drafts};
+use super::graph::Node;
+use super::{Context, grouped, is_parked, words};
+use crate::snapshot::{Code, Location, Severity, Sureness, Task};
+use crate::timeline::Stillness;
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    let mut found = Vec::new();
+    for &task in &context.cancelled {
+        if handler(task).is_none() || !is_parked(task) {
+            continue;
+        }
+        let is_ending = context.ending.contains(&task.id);
+        if context.gap.is_none() {
+            out.want_second_look();
+            if is_ending {
+                found.push((task, Severity::Critical));
+            }
+        } else if let Some(is_sure) = has_stayed(context, task) {
+            let severity = match (is_ending, is_sure) {
+                (true, _) => Severity::Critical,
+                (false, true) => Severity::Warning,
+                (false, false) => Severity::Info,
+            };
+            found.push((task, severity));
+        }
+    }
+    let groups = grouped(found, |&(task, severity)| {
+        (handler(task), words::place(task), severity, task.loop_id)
+    });
+    for group in groups {
+        out.extend(report(context, &group));
+    }
+}
+
+/// Where the exception is being handled.
+fn handler(task: &Task) -> Option<&Location> {
+    let at = task.cancellation.as_ref()?.handling?;
+    task.frames.get(at).map(|frame| &*frame.location)
+}
+
+/// Whether the task was in the same clean-up at the first look, and if so, whether that is sure:
+/// another task may have got its address and its name, and be cancelled in its turn.
+fn has_stayed(context: &Context<'_>, task: &Task) -> Option<bool> {
+    let before = context.pairs.before(task)?;
+    let function = |task| handler(task).map(|location| (&location.file, &location.function));
+    if !context.could_run(task) || function(before) != function(task) {
+        return None;
+    }
+    let stillness = context.stillness(task);
+    match stillness {
+        Stillness::Surely => Some(true),
+        // It may well move within its clean-up.
+        _ if is_unique(task) => Some(true),
+        Stillness::Seemingly => Some(false),
+        Stillness::Moved => None,
+    }
+}
+
+/// Whether no other task has ever had this one's name: asyncio counts those it gives itself.
+pub(super) fn is_unique(task: &Task) -> bool {
+    let number = task.name.as_ref().and_then(|name| name.strip_prefix("Task-"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()))
+}
+
+fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
+    let &(task, severity) = group.first()?;
+    let tasks = || group.iter().map(|(task, _)| *task);
+    let others = match group.len() {
+        1 => String::new(),
+        many => format!(" (and {} more likewise)", many - 1),
+    };
+    let title = format!(
+        "{} was cancelled and is still in its clean-up{}: it waits for {}{}{others}",
+        words::name(task),
+        words::at_short(handler(task)),
+        words::reason(task),
+        context.for_at_least(),
+    );
+    let mut lines = Vec::new();
+    let handling = words::at_long(handler(task));
+    lines.push(format!("the `CancelledError` is being handled{handling}"));
+    lines.extend(words::lines(tasks(), words::wait_line));
+    let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
+    let affected = group.len() + hanging.sum::<usize>();
+    let has_limit = task.waiting_on.as_ref().is_some_and(|waiting| !waiting.deadlines.is_empty());
+    let limit = if has_limit { "" } else { ", and give it a time limit with `asyncio.wait_for`" };
+    let advice = format!(
+        "Do not wait for others in a clean-up{}: close without waiting{limit}.",
+        words::at_short(words::place(task)),
+    );
+    Some(
+        Draft::new(Code::CleanupStuck, severity, Sureness::Read, title)
+            .on_loop(task.loop_id)
+            .blames(tasks().map(|task| Node::Task(task.id)))
+            .tasks(tasks())
+            .affects(affected)
+            .evidence(lines)
+            .advice(advice),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{LOOP, Scene, task};
+    use crate::snapshot::{Shutdown, Stage};
+
+    #[test]
+    fn a_clean_up_that_waits_at_both_looks() {
+        let scene = Scene::new().with([task(1).reads_socket().handling()]);
+        let once = scene.once();
+        assert!(once.findings.is_empty() && once.wants_second_look);
+        let twice = scene.twice();
+        assert_eq!(twice.only().severity, Severity::Warning);
+        assert!(twice.only().title.contains("for at least 200 ms"), "{}", twice.only().title);
+    }
+
+    #[test]
+    fn short_clean_ups_of_one_task_after_the_other_are_healthy() {
+        // The same address, name and line; another sleep.
+        let scene = Scene::new().with([task(1).sleeps(30).handling()]);
+        let mut first = scene.before();
+        first.snapshot.tasks.clone_from(&scene.snapshot.tasks);
+        scene.clone().turned().after(&first).assert_silent();
+        // Nothing that tells them apart: worth a note.
+        let scene = Scene::new().with([task(1).reads_socket().handling()]);
+        scene.clone().turned().after(&scene.before()).assert_no_warning();
+    }
+
+    #[test]
+    fn asyncios_own_names_tell_tasks_apart() {
+        let named = |name: &'static str| {
+            let builder = task(1).reads_socket().handling();
+            Scene::new().with([builder.and(|task| task.name = Some(name.into()))])
+        };
+        let twice = named("Task-7").turned().after(&named("Task-7").before());
+        assert_eq!(twice.only().severity, Severity::Warning);
+        named("Task-8").turned().after(&named("Task-7").before()).assert_silent();
+    }
+
+    #[test]
+    fn when_all_ends_one_look_is_enough() {
+        let scene = Scene::new().with([task(1).reads_socket().handling()]).and(|snapshot| {
+            snapshot.shutdown = Some(Shutdown {
+                stage: Stage::CancelAll,
+                by: "asyncio.run".to_owned(),
+                loop_id: Some(LOOP),
+                frame: None,
+                tasks: vec![snapshot.tasks[0].id],
+                threads: Vec::new(),
+            });
+        });
+        for diagnosis in [scene.once(), scene.twice()] {
+            assert_eq!(diagnosis.codes(), [Code::CleanupStuck, Code::ShutdownStuck]);
+            assert_eq!(diagnosis.of(Code::CleanupStuck).severity, Severity::Critical);
+            let follower = diagnosis.of(Code::ShutdownStuck);
+            assert_eq!(follower.because_of, Some(Code::CleanupStuck));
+        }
+        Scene::new().turned().after(&scene.before()).assert_silent();
+    }
+}

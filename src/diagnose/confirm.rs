@@ -1,0 +1,119 @@
+//! What keeps a conclusion from being a false alarm: a program that ran while it was read, and
+//! states that healthy programs are in as well.
+
+use super::Diagnosis;
+use crate::memory::Address;
+use crate::snapshot::{
+    Code, Consistency, Finding, Operation, Severity, Snapshot, Stage, WaitKind, Waiting,
+};
+use crate::timeline::Looks;
+
+/// Conclusions that one look is enough for, if its parts are of one moment.
+const BY_ONE_LOOK: [Code; 11] = [
+    Code::LoopBlocked,
+    Code::LoopSelfDeadlock,
+    Code::Deadlock,
+    Code::PermitLeaked,
+    Code::TimeoutOverdue,
+    Code::CrossLoop,
+    Code::NeverAwaited,
+    Code::ExceptionUnretrieved,
+    Code::AsyncgenOpen,
+    Code::CancelSwallowed,
+    Code::ExecutorSaturated,
+];
+
+/// Whether a snapshot is of a program that ran meanwhile, so that what seems to hold may never
+/// have held at one time.
+fn is_loose(snapshot: &Snapshot) -> bool {
+    snapshot.consistency == Consistency::BestEffort
+}
+
+impl Diagnosis {
+    /// The first look's conclusions, as far as they may be said without a second one.
+    #[must_use]
+    pub fn of_one_look(mut self, snapshot: &Snapshot) -> Self {
+        if is_loose(snapshot) {
+            let is_alarm = |finding: &Finding| finding.severity > Severity::Info;
+            self.wants_second_look |= self.findings.iter().any(is_alarm);
+            self.findings.retain(|finding| !is_alarm(finding));
+        }
+        for finding in &mut self.findings {
+            // A clean-up may be over in a moment, and so may a loop that is run again and again.
+            if matches!(finding.code, Code::CleanupStuck | Code::ShutdownStuck) {
+                finding.severity = Severity::Info;
+            }
+        }
+        self.calm(snapshot)
+    }
+
+    /// The second look's conclusions: of one that is loose only what the first one said too, of
+    /// things that have not moved.
+    #[must_use]
+    pub fn confirmed_by(mut self, first: &Self, looks: Looks<'_>) -> Self {
+        let pairs = looks.pairs();
+        let stands_still = |id: &Address| match looks.last.tasks.iter().find(|task| task.id == *id)
+        {
+            Some(task) => pairs.has_not_moved(task),
+            None => true,
+        };
+        let is_same_iteration = |finding: &Finding| {
+            let find = |snapshot: &Snapshot| {
+                let facts = snapshot.loops.iter().find(|l| Some(l.id) == finding.loop_id)?;
+                facts.iteration_id
+            };
+            looks.first.is_some_and(|first| find(first) == find(looks.last))
+        };
+        // A server that waits for its requests looks after them now and then.
+        let is_graceful = looks.last.shutdown.as_ref().is_some_and(|s| s.stage == Stage::Graceful);
+        self.findings.retain(|finding| {
+            finding.code != Code::ShutdownStuck
+                || is_graceful
+                || is_same_iteration(finding) && finding.tasks.iter().all(stands_still)
+        });
+        if is_loose(looks.last) || looks.first.is_some_and(is_loose) {
+            self.findings.retain(|finding| {
+                if finding.severity == Severity::Info || !BY_ONE_LOOK.contains(&finding.code) {
+                    return true;
+                }
+                let was_said = first.findings.iter().any(|before| {
+                    before.code == finding.code
+                        && (before.tasks.is_empty() && finding.tasks.is_empty()
+                            || before.tasks.iter().any(|id| finding.tasks.contains(id)))
+                });
+                was_said
+                    && match finding.code {
+                        Code::LoopBlocked | Code::LoopSelfDeadlock => is_same_iteration(finding),
+                        _ => finding.tasks.iter().all(stands_still),
+                    }
+            });
+        }
+        self.calm(looks.last)
+    }
+
+    /// Says as information what healthy programs show too: a semaphore that counts events or is
+    /// released by a timer is held by nobody (`healthy::signalling`, `healthy::rate_limit`), a
+    /// slow other end is no fault, a queue's items may be worked on elsewhere, and an exception may
+    /// yet be looked at.
+    fn calm(mut self, snapshot: &Snapshot) -> Self {
+        for finding in &mut self.findings {
+            let waits = |is: &dyn Fn(&Waiting) -> bool| {
+                let tasks = snapshot.tasks.iter().filter(|task| finding.tasks.contains(&task.id));
+                tasks.filter_map(|task| task.waiting_on.as_ref()).any(is)
+            };
+            let is_common = match finding.code {
+                Code::PermitLeaked | Code::LockConvoy => {
+                    waits(&|waiting| waiting.kind == WaitKind::Semaphore)
+                }
+                Code::QueueStalled => waits(&|waiting| waiting.operation == Some(Operation::Join)),
+                Code::ExceptionUnretrieved => true,
+                Code::ExecutorJobStuck => finding.severity == Severity::Warning,
+                _ => false,
+            };
+            if is_common {
+                finding.severity = Severity::Info;
+            }
+        }
+        self
+    }
+}

@@ -1,0 +1,315 @@
+//! `deadlock`: tasks, locks and threads that wait for each other in a circle.
+//!
+//! The circle has to be one of waits that nothing else can end ([`Graph`](super::graph::Graph)
+//! sees to that). A snapshot of a target that ran meanwhile may show a circle that never was: one
+//! edge of before and one of after a lock changed hands. So both looks have to show its tasks at
+//! the same place; one alone is believed when nothing ran meanwhile.
+
+use std::fmt::Write;
+
+use jiff::SignedDuration;
+
+use super::draft::{Draft, Drafts};
+use super::graph::{Circle, Node};
+use super::{Context, grouped, words};
+use crate::snapshot::{Code, Consistency, Severity, Sureness, Task, WaitKind};
+
+/// How many members of one circle are written out.
+const MAX_MEMBERS: usize = 20;
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    let is_of_one_moment = context.now.consistency == Consistency::Exact;
+    let circles = context.graph.circles().iter().filter(|circle| {
+        // A loop that waits for itself has a finding of its own.
+        if circle.nodes.iter().any(|node| out.blames(Code::LoopSelfDeadlock, *node)) {
+            return false;
+        }
+        let mut tasks = tasks(context, circle);
+        if tasks.clone().any(|task| suspects_others(context, task)) {
+            return false;
+        }
+        if context.gap.is_none() {
+            out.want_second_look();
+            return is_of_one_moment;
+        }
+        tasks.all(|task| has_stayed(context, task))
+    });
+    let circles: Vec<&Circle> = circles.collect();
+    let shape = |circle: &&Circle| {
+        let mut places: Vec<_> = tasks(context, circle)
+            .map(|task| words::place(task).map(|at| (at.file.clone(), at.line)))
+            .collect();
+        places.sort_unstable();
+        places
+    };
+    for group in grouped(circles, shape) {
+        out.add(report(context, &group));
+    }
+}
+
+/// Whether the task waited for the same at the first look, and those had it who have it now.
+fn has_stayed(context: &Context<'_>, task: &Task) -> bool {
+    let edges = |task: &Task| {
+        let waiting = task.waiting_on.as_ref();
+        waiting.map(|waiting| (waiting.holders.clone(), waiting.tasks.len()))
+    };
+    let before = context.pairs.before(task);
+    before.is_some_and(|before| edges(before) == edges(task)) && context.pairs.has_not_moved(task)
+}
+
+/// Whether somebody who is not seen to hold what the task waits for may hold it, too.
+fn suspects_others(context: &Context<'_>, task: &Task) -> bool {
+    let is_shared = task
+        .waiting_on
+        .as_ref()
+        .is_some_and(|waiting| waiting.kind == WaitKind::Semaphore && waiting.limit != Some(1));
+    is_shared && task.suspects.iter().any(|id| context.task(*id).is_some())
+}
+
+fn tasks<'c>(
+    context: &'c Context<'_>,
+    circle: &'c Circle,
+) -> impl Iterator<Item = &'c Task> + Clone {
+    circle.nodes.iter().filter_map(|node| match node {
+        Node::Task(id) => context.task(*id),
+        _ => None,
+    })
+}
+
+fn report(context: &Context<'_>, group: &[&Circle]) -> Draft {
+    let first = group.first();
+    let members: Vec<&Task> = first.iter().flat_map(|circle| tasks(context, circle)).collect();
+    let threads = first.iter().flat_map(|circle| &circle.nodes).filter_map(|node| match node {
+        Node::Thread(tid) => context.thread(*tid),
+        _ => None,
+    });
+    let threads: Vec<_> = threads.collect();
+    // Those waiting for any of a circle wait for all of it.
+    let nodes = group.iter().filter_map(|circle| circle.nodes.first());
+    let hanging: Vec<_> = nodes.flat_map(|node| context.graph.waiting_for(*node)).collect();
+    let inside: usize = group.iter().map(|circle| circle.tasks).sum();
+    let outside = (hanging.len() + group.len()).saturating_sub(inside);
+
+    let mut title = match &members[..] {
+        [one] if threads.is_empty() => {
+            format!("deadlock: {} waits for itself", words::name(one))
+        }
+        _ => format!("deadlock: {} wait for each other in a circle", who(&members, &threads)),
+    };
+    if group.len() > 1 {
+        let _ = write!(title, ", and {} more of the same shape", group.len() - 1);
+    }
+    let due = group
+        .iter()
+        .flat_map(|circle| tasks(context, circle))
+        .filter_map(|task| task.waiting_on.as_ref())
+        .flat_map(|waiting| &waiting.deadlines)
+        .map(|deadline| deadline.due_in)
+        .filter(SignedDuration::is_positive)
+        .min();
+    let mut lines = first.map(|circle| circle_lines(context, circle)).unwrap_or_default();
+    lines.extend(due.map(|due| {
+        let due = words::span(due.unsigned_abs());
+        format!("a time limit on the way ends it in {due}")
+    }));
+    if outside > 0 {
+        let does = words::one_does(outside);
+        lines.push(format!("{} wait{does} for them", words::count(outside, "other task")));
+    }
+    let severity = if due.is_some() { Severity::Warning } else { Severity::Critical };
+    let loop_id = members.first().and_then(|task| task.loop_id);
+    let nodes = group.iter().flat_map(|circle| circle.nodes.iter().copied());
+    Draft::new(Code::Deadlock, severity, Sureness::Derived, title)
+        .on_loop(loop_id)
+        .blames(nodes)
+        .tasks(members.iter().copied())
+        .tasks(group.iter().flat_map(|circle| tasks(context, circle)))
+        .affects(inside + outside)
+        .evidence(lines)
+        .advice(advice(first.copied(), &members))
+}
+
+fn who(members: &[&Task], threads: &[&crate::snapshot::Thread]) -> String {
+    let names = words::names(members.iter().copied(), 4);
+    match (members.len(), threads.len()) {
+        (_, 0) => names,
+        (0, _) => words::count(threads.len(), "thread"),
+        (_, threads) => format!("{names} and {}", words::count(threads, "thread")),
+    }
+}
+
+/// Each member with what it waits for, who has that, and where it stands.
+fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<String> {
+    let mut lines = Vec::new();
+    let nodes = &circle.nodes;
+    let mut written = 0;
+    for (at, node) in nodes.iter().enumerate() {
+        let after = nodes.iter().cycle().skip(at + 1);
+        // The next one who waits; what lies between is what it waits at.
+        let next = after.take(nodes.len()).find(|node| !matches!(node, Node::Object(_)));
+        let next = next.map(|node| describe(context, *node)).unwrap_or_default();
+        let (what, place) = match node {
+            Node::Task(id) => {
+                let Some(task) = context.task(*id) else { continue };
+                let waiting = task.waiting_on.as_ref();
+                let place = words::long_place(task);
+                let at_thing = waiting.filter(|waiting| {
+                    matches!(nodes.get((at + 1) % nodes.len()), Some(Node::Object(_)))
+                        && waiting.object.is_some()
+                });
+                let what = match at_thing {
+                    Some(waiting) => format!("{}, held by {next}", words::thing(waiting)),
+                    None => next,
+                };
+                (what, place)
+            }
+            Node::Thread(tid) => {
+                let thread = context.thread(*tid);
+                let frame = thread.and_then(|thread| words::own_frame(&thread.frames));
+                (next, frame.map(|frame| words::long(&frame.location)))
+            }
+            Node::Executor(_) => (next, None),
+            Node::Object(_) => continue,
+        };
+        written += 1;
+        if written > MAX_MEMBERS {
+            continue;
+        }
+        lines.push(format!("{} waits for {what}", describe(context, *node)));
+        lines.extend(place.map(|place| format!("    at {place}")));
+    }
+    if written > MAX_MEMBERS {
+        lines.push(format!("and {} more", written - MAX_MEMBERS));
+    }
+    lines
+}
+
+fn describe(context: &Context<'_>, node: Node) -> String {
+    match node {
+        Node::Task(id) => context.task(id).map_or_else(|| format!("task {id}"), words::name),
+        Node::Thread(tid) => {
+            context.thread(tid).map_or_else(|| format!("thread {tid}"), words::thread)
+        }
+        Node::Executor(id) => format!("thread pool {id}"),
+        Node::Object(id) => format!("object {id}"),
+    }
+}
+
+fn advice(circle: Option<&Circle>, members: &[&Task]) -> String {
+    let is_object = |node: &&Node| matches!(node, Node::Object(_));
+    let objects = circle.map_or(0, |circle| circle.nodes.iter().filter(is_object).count());
+    let at = |task: &&Task| words::place(task).map(words::short);
+    let places: Vec<_> = members.iter().filter_map(at).take(4).collect();
+    let places = places.join(", ");
+    match (objects, members.len()) {
+        (1, 1) => format!(
+            "A lock of asyncio cannot be taken again by the task that has it ({places}); take it \
+             once, and call what needs it from inside."
+        ),
+        (0, 1) => format!("A task cannot await itself ({places}); let another one do so."),
+        (0, _) => format!(
+            "These tasks await each other ({places}); let one of them end without the other's \
+             result, or give one wait a time limit."
+        ),
+        _ => format!(
+            "Take the locks in the same order everywhere ({places}), or hold only one at a time."
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Scene, ids, task};
+
+    fn ab_ba() -> Scene {
+        Scene::new().with([task(1).at_lock(902, &[2]), task(2).at_lock(901, &[1])])
+    }
+
+    #[test]
+    fn two_locks_in_two_orders() {
+        let diagnosis = ab_ba().once();
+        let finding = diagnosis.only();
+        assert_eq!((finding.code, finding.severity), (Code::Deadlock, Severity::Critical));
+        assert_eq!(finding.tasks, ids(&[1, 2]));
+        let lines = [
+            "\"t1\" waits for lock self.lock_902 (asyncio.Lock), held by \"t2\"",
+            "    at /srv/app.py:1 in work",
+            "\"t2\" waits for lock self.lock_901 (asyncio.Lock), held by \"t1\"",
+            "    at /srv/app.py:2 in work",
+        ];
+        assert_eq!(finding.evidence, lines);
+    }
+
+    #[test]
+    fn a_task_that_waits_for_itself() {
+        let diagnosis = Scene::new().with([task(1).gathers(&[1])]).once();
+        assert_eq!(diagnosis.only().title, "deadlock: \"t1\" waits for itself");
+        let helped = Scene::new().with([task(1).awaits(&[2]), task(2).awaits(&[1])]).once();
+        assert_eq!(helped.only().tasks, ids(&[1, 2]));
+    }
+
+    #[test]
+    fn those_of_one_shape_are_one_finding() {
+        // Tasks 1 and 1001 stand at one line, 2 and 1002 at another.
+        let more = [task(1001).at_lock(904, &[1002]), task(1002).at_lock(903, &[1001])];
+        let diagnosis = ab_ba().with(more).once();
+        let finding = diagnosis.only();
+        assert!(finding.title.ends_with("and 1 more of the same shape"), "{}", finding.title);
+        assert_eq!(finding.tasks.len(), 4);
+    }
+
+    #[test]
+    fn one_with_a_time_limit_is_no_standstill() {
+        let scene = Scene::new()
+            .with([task(1).at_lock(902, &[2]).deadline(3000), task(2).at_lock(901, &[1])]);
+        assert_eq!(scene.once().only().severity, Severity::Warning);
+    }
+
+    #[test]
+    fn of_a_target_that_ran_two_looks_are_needed() {
+        let scene = ab_ba().and(|snapshot| snapshot.consistency = Consistency::BestEffort);
+        let once = scene.once();
+        assert!(once.findings.is_empty() && once.wants_second_look);
+        assert_eq!(scene.twice().only().severity, Severity::Critical);
+        let first = scene.clone().and(|snapshot| snapshot.tasks[0].fut_waiter = None).before();
+        scene.after(&first).assert_no_warning();
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_a_task_that_waits_for_its_caller() {
+        use crate::snapshot::Waiting;
+        let waiting = Waiting { kind: WaitKind::Task, tasks: ids(&[2]), ..Waiting::default() };
+        let scene = Scene::new().with([task(1).offloads(200), task(2).at_lock(900, &[1])]).and(
+            |snapshot| {
+                let mut thread = crate::diagnose::tests::thread(200, &["fetch"]);
+                thread.waiting_on = Some(Box::new(waiting));
+                snapshot.threads.push(thread);
+            },
+        );
+        let diagnosis = scene.once();
+        let finding = diagnosis.of(Code::Deadlock);
+        assert_eq!(finding.tasks, ids(&[1, 2]));
+        assert!(finding.evidence.iter().any(|line| line.starts_with("thread 200")), "{finding:#?}");
+    }
+
+    #[test]
+    fn one_lock_after_the_other_is_healthy() {
+        let scene = Scene::new().with([
+            task(1).at_lock(901, &[2]),
+            task(2).at_lock(902, &[3]),
+            task(3).sleeps(5),
+        ]);
+        assert!(scene.once().findings.is_empty());
+    }
+
+    #[test]
+    fn a_permit_that_may_be_elsewhere_is_no_circle() {
+        let waiter = |number| task(number).at_semaphore(900, &[1, 2]);
+        let closed = Scene::new().with([waiter(1), waiter(2)]);
+        assert_eq!(closed.once().only().code, Code::Deadlock);
+        let suspect = |number| waiter(number).and(|task| task.suspects = ids(&[3]).into());
+        let open = Scene::new().with([suspect(1), suspect(2), task(3).reads_socket()]);
+        assert!(open.once().codes().is_empty());
+    }
+}

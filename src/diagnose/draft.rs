@@ -1,0 +1,260 @@
+//! From what each finding says for itself to one report: what follows from what, and what comes
+//! first.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::graph::Node;
+use super::{Context, Diagnosis};
+use crate::memory::Address;
+use crate::snapshot::{Code, Finding, Severity, Sureness, Task};
+
+/// How far from a task the cause of its trouble is looked for.
+const MAX_REACH: usize = 1000;
+/// How many tasks a finding refers to; how many it is about its title says.
+const MAX_TASKS: usize = 1000;
+
+/// A finding with what is needed to put it beside others.
+#[derive(Debug)]
+pub struct Draft {
+    /// The finding.
+    pub finding: Finding,
+    /// What is to blame.
+    pub about: Vec<Node>,
+    /// How many tasks suffer.
+    pub affected: usize,
+}
+
+impl Draft {
+    /// A finding that is about nothing yet.
+    pub fn new(code: Code, severity: Severity, sureness: Sureness, title: String) -> Self {
+        let finding = Finding {
+            code,
+            severity,
+            sureness,
+            title,
+            loop_id: None,
+            tasks: Vec::new(),
+            evidence: Vec::new(),
+            advice: String::new(),
+            because_of: None,
+        };
+        Self { finding, about: Vec::new(), affected: 0 }
+    }
+
+    /// The loop it is about.
+    pub fn on_loop(mut self, id: Option<Address>) -> Self {
+        self.finding.loop_id = id;
+        self
+    }
+
+    /// What is to blame.
+    pub fn blames(mut self, nodes: impl IntoIterator<Item = Node>) -> Self {
+        self.about.extend(nodes);
+        self
+    }
+
+    /// The tasks it is about, the culprits first; each is listed once.
+    pub fn tasks<'t>(mut self, tasks: impl IntoIterator<Item = &'t Task>) -> Self {
+        let mut seen: FxHashSet<Address> = self.finding.tasks.iter().copied().collect();
+        let room = MAX_TASKS.saturating_sub(self.finding.tasks.len());
+        let new = tasks.into_iter().map(|task| task.id).filter(|id| seen.insert(*id));
+        self.finding.tasks.extend(new.take(room));
+        self
+    }
+
+    /// How many tasks suffer.
+    pub fn affects(mut self, tasks: usize) -> Self {
+        self.affected = tasks;
+        self
+    }
+
+    /// More facts.
+    pub fn evidence(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.finding.evidence.extend(lines);
+        self
+    }
+
+    /// What to change.
+    pub fn advice(mut self, advice: impl Into<String>) -> Self {
+        self.finding.advice = advice.into();
+        self
+    }
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub struct Drafts {
+    drafts: Vec<Draft>,
+    wants_second_look: bool,
+}
+
+impl Drafts {
+    /// Takes a finding.
+    pub fn add(&mut self, draft: Draft) {
+        self.drafts.push(draft);
+    }
+
+    /// Takes several.
+    pub fn extend(&mut self, drafts: impl IntoIterator<Item = Draft>) {
+        self.drafts.extend(drafts);
+    }
+
+    /// Whether this was found of this loop.
+    pub fn has(&self, code: Code, loop_id: Option<Address>) -> bool {
+        let is_it = |draft: &Draft| draft.finding.code == code && draft.finding.loop_id == loop_id;
+        self.drafts.iter().any(is_it)
+    }
+
+    /// Whether this was found with `node` to blame.
+    pub fn blames(&self, code: Code, node: Node) -> bool {
+        let is_it = |draft: &Draft| draft.finding.code == code && draft.about.contains(&node);
+        self.drafts.iter().any(is_it)
+    }
+
+    /// Notes that something was seen that only a second look can tell from health.
+    pub fn want_second_look(&mut self) {
+        self.wants_second_look = true;
+    }
+
+    /// The finished report.
+    pub fn finish(mut self, context: &Context<'_>) -> Diagnosis {
+        let causes = causes(context, &self.drafts);
+        for (draft, cause) in self.drafts.iter_mut().zip(causes) {
+            draft.finding.because_of = cause;
+        }
+        self.drafts.sort_by(|a, b| rank(a).cmp(&rank(b)));
+        let is_first = context.looks.first.is_none();
+        Diagnosis {
+            findings: self.drafts.into_iter().map(|draft| draft.finding).collect(),
+            wants_second_look: self.wants_second_look && is_first,
+        }
+    }
+}
+
+/// Causes before what follows from them, then the worst, then those that most tasks suffer from.
+/// What is only worth knowing stands last in any case.
+fn rank(draft: &Draft) -> impl Ord + '_ {
+    let Finding { severity, because_of, code, title, .. } = &draft.finding;
+    let is_info = *severity == Severity::Info;
+    let worst = std::cmp::Reverse(*severity);
+    (is_info, because_of.is_some(), worst, std::cmp::Reverse(draft.affected), *code, title)
+}
+
+/// Whether others can follow from a finding.
+fn is_cause(finding: &Finding) -> bool {
+    finding.severity >= Severity::Warning
+        && matches!(
+            finding.code,
+            Code::LoopBlocked
+                | Code::LoopSelfDeadlock
+                | Code::Deadlock
+                | Code::PermitLeaked
+                | Code::OrphanWait
+                | Code::ExecutorJobStuck
+                | Code::ExecutorSaturated
+                | Code::LockConvoy
+                | Code::QueueStalled
+                | Code::CancelSwallowed
+                | Code::CleanupStuck
+                | Code::CrossLoop
+                | Code::AsyncgenOpen
+        )
+}
+
+/// Whether a finding can follow from another one about what its culprit waits for, and whether
+/// from one about the very same culprit.
+fn can_follow(code: Code) -> (bool, bool) {
+    match code {
+        Code::ShutdownStuck
+        | Code::TimeoutOverdue
+        | Code::CancelUndelivered
+        | Code::LockConvoy
+        | Code::QueueStalled => (true, true),
+        Code::CleanupStuck | Code::ExecutorSaturated => (true, false),
+        _ => (false, false),
+    }
+}
+
+/// Whether a finding about a loop's tasks follows when the loop itself is held.
+fn follows_from_loop(code: Code) -> bool {
+    matches!(
+        code,
+        Code::TimeoutOverdue
+            | Code::ReadyBacklog
+            | Code::CancelUndelivered
+            | Code::CleanupStuck
+            | Code::ShutdownStuck
+    )
+}
+
+/// For each draft the one that it merely follows from.
+fn causes(context: &Context<'_>, drafts: &[Draft]) -> Vec<Option<Code>> {
+    let mut blamed: FxHashMap<Node, Vec<usize>> = FxHashMap::default();
+    for (at, draft) in drafts.iter().enumerate().filter(|(_, draft)| is_cause(&draft.finding)) {
+        for node in &draft.about {
+            blamed.entry(*node).or_default().push(at);
+        }
+    }
+    let mut links: Vec<Option<usize>> = Vec::with_capacity(drafts.len());
+    for (at, draft) in drafts.iter().enumerate() {
+        let link = loop_cause(drafts, at).or_else(|| {
+            let (by_reach, by_self) = can_follow(draft.finding.code);
+            let find = |node: &Node, fits: &dyn Fn(&Draft) -> bool| {
+                let known = blamed.get(node)?.iter().copied();
+                known
+                    .filter(|&cause| cause != at)
+                    .find(|&cause| drafts.get(cause).is_some_and(fits))
+            };
+            let is_of_another_kind = |known: &Draft| known.finding.code != draft.finding.code;
+            let mut own = draft.about.iter().filter(|_| by_self);
+            let own = own.find_map(|node| find(node, &is_of_another_kind));
+            let reach = || {
+                let starts = draft.about.iter().filter(|_| by_reach && !blamed.is_empty());
+                starts
+                    .flat_map(|node| context.graph.reached(*node, MAX_REACH))
+                    .filter(|node| !draft.about.contains(node))
+                    .find_map(|node| find(&node, &|_| true))
+            };
+            own.or_else(reach)
+        });
+        links.push(link);
+    }
+    // Two that follow from each other: the first of them is the root.
+    for at in 0..links.len() {
+        let mut next = links.get(at).copied().flatten();
+        let mut steps = 0;
+        while let Some(cause) = next.filter(|_| steps <= drafts.len()) {
+            if cause == at {
+                if let Some(link) = links.get_mut(at) {
+                    *link = None;
+                }
+                break;
+            }
+            next = links.get(cause).copied().flatten();
+            steps += 1;
+        }
+    }
+    links.into_iter().map(|link| Some(drafts.get(link?)?.finding.code)).collect()
+}
+
+/// The finding that the loop of draft `at` is held.
+fn loop_cause(drafts: &[Draft], at: usize) -> Option<usize> {
+    let draft = drafts.get(at)?;
+    let loop_id = draft.finding.loop_id?;
+    let holding = |code: Code| {
+        drafts
+            .iter()
+            .position(|known| known.finding.code == code && known.finding.loop_id == Some(loop_id))
+    };
+    let code = draft.finding.code;
+    if code == Code::LoopBlocked {
+        let node = |known: &Draft| known.about.iter().any(|node| draft.about.contains(node));
+        return holding(Code::LoopSelfDeadlock).or_else(|| {
+            drafts.iter().position(|known| known.finding.code == Code::Deadlock && node(known))
+        });
+    }
+    if !follows_from_loop(code) {
+        return None;
+    }
+    holding(Code::LoopSelfDeadlock).or_else(|| holding(Code::LoopBlocked))
+}

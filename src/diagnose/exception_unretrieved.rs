@@ -1,0 +1,123 @@
+//! `exception-unretrieved`: a task ended with an exception that nobody has looked at.
+
+use rustc_hash::FxHashSet;
+
+use super::draft::{Draft, Drafts};
+use super::{Context, grouped, words};
+use crate::snapshot::{Code, Severity, Sureness, Unretrieved};
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    let now = &context.now.unretrieved;
+    if now.is_empty() {
+        return;
+    }
+    let key = |known: &Unretrieved| (known.id, known.name.clone(), known.exception.clone());
+    let before: Option<FxHashSet<_>> =
+        context.looks.first.map(|first| first.unretrieved.iter().map(key).collect());
+    if before.is_none() {
+        out.want_second_look();
+    }
+    // One that was looked at by the second look had only just failed.
+    let lasting = now
+        .iter()
+        .filter(|known| before.as_ref().is_none_or(|before| before.contains(&key(known))));
+    let shape = |known: &&Unretrieved| {
+        (known.exception.clone(), known.coroutine.clone(), known.place.clone(), known.loop_id)
+    };
+    for group in grouped(lasting, shape) {
+        out.extend(report(&group));
+    }
+}
+
+fn label(known: &Unretrieved) -> String {
+    known.name.as_deref().map_or_else(|| format!("future {}", known.id), words::quoted)
+}
+
+/// The exception as Python writes it, on one line.
+fn exception(known: &Unretrieved) -> String {
+    match known.message.as_str() {
+        "" => known.exception.clone(),
+        message => {
+            let message = words::quoted(message);
+            format!("{}: {}", known.exception, message.trim_matches('"'))
+        }
+    }
+}
+
+fn report(group: &[&Unretrieved]) -> Option<Draft> {
+    let known = *group.first()?;
+    let subject = match group.len() {
+        1 => format!("{} failed", label(known)),
+        many => format!("{many} tasks failed, first {},", label(known)),
+    };
+    let at = words::at_short(known.place.as_deref());
+    let title = format!("{subject} with {}{at}, and nobody has looked at it", exception(known));
+    let mut lines: Vec<_> = group
+        .iter()
+        .take(words::MAX_NAMED)
+        .map(|known| {
+            let of = known.coroutine.as_ref().map(|name| format!(", running {name}"));
+            let place = words::at_long(known.place.as_deref());
+            format!("{}{}: {}{place}", label(known), of.unwrap_or_default(), exception(known))
+        })
+        .collect();
+    if let Some(others) = group.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
+        lines.push(format!("and {others} more"));
+    }
+    let mut draft =
+        Draft::new(Code::ExceptionUnretrieved, Severity::Warning, Sureness::Read, title)
+            .on_loop(known.loop_id)
+            .affects(group.len())
+            .evidence(lines)
+            .advice(
+                "Await the task, start it in an `asyncio.TaskGroup`, or give it a callback that \
+                 looks at its `exception()`; else the failure is told only when the task is \
+                 thrown away.",
+            );
+    draft.finding.tasks = group.iter().map(|known| known.id).take(words::MAX_NAMED).collect();
+    Some(draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{LOOP, Scene, location};
+    use crate::memory::Address;
+
+    fn failed(id: u64) -> Unretrieved {
+        Unretrieved {
+            id: Address(id),
+            name: Some(format!("job-{id}").into()),
+            coroutine: Some("job".into()),
+            loop_id: Some(LOOP),
+            exception: "ValueError".to_owned(),
+            message: "no such\nuser".to_owned(),
+            place: Some(location("job", 8)),
+        }
+    }
+
+    fn scene(failed: Vec<Unretrieved>) -> Scene {
+        Scene::new().and(|snapshot| snapshot.unretrieved = failed)
+    }
+
+    #[test]
+    fn a_task_that_failed_unseen() {
+        let diagnosis = scene(vec![failed(5)]).twice();
+        let finding = diagnosis.only();
+        assert_eq!(
+            finding.title,
+            r#""job-5" failed with ValueError: no such\nuser at app.py:8, and nobody has looked at it"#
+        );
+        assert_eq!(scene(vec![failed(5)]).once().codes(), [Code::ExceptionUnretrieved]);
+        let many = scene((1..=50).map(failed).collect()).once();
+        assert!(many.only().title.starts_with("50 tasks failed"));
+        assert_eq!(many.only().evidence.last().unwrap(), "and 30 more");
+    }
+
+    #[test]
+    fn one_that_was_looked_at_meanwhile_is_healthy() {
+        let first = scene(vec![failed(5)]).before();
+        scene(Vec::new()).turned().after(&first).assert_silent();
+        scene(vec![failed(6)]).turned().after(&first).assert_silent();
+    }
+}

@@ -1,0 +1,213 @@
+//! `executor-job-stuck`: a task waits for one call in a thread that does not end.
+//!
+//! A call that takes a while is what threads are for. One that computes, waits for the next item
+//! of a queue or for somebody to type, or has a time limit around it, makes no more than a note.
+
+use super::draft::{Draft, Drafts};
+use super::executor_saturated::{has_not_moved, job_line, pool_before};
+use super::graph::Node;
+use super::{Context, grouped, severity_of, words};
+use crate::snapshot::{Code, Executor, Job, Severity, Stage, Sureness, Task, Thread, ThreadState};
+use crate::timeline::Stillness;
+
+struct Stuck<'c> {
+    task: Option<&'c Task>,
+    job: &'c Job,
+    severity: Severity,
+}
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    let pools = Context::pools(context.now);
+    let jobs = || pools.iter().flat_map(|pool| pool.jobs.iter().map(move |job| (*pool, job)));
+    let by_thread: rustc_hash::FxHashMap<i32, (&Executor, &Job)> =
+        jobs().filter_map(|(pool, job)| Some((job.thread?, (pool, job)))).collect();
+    let ending = context.now.shutdown.as_ref().filter(|shutdown| {
+        matches!(shutdown.stage, Stage::DefaultExecutor | Stage::InterpreterThreads)
+    });
+    let mut found = Vec::new();
+    for (pool, job) in jobs() {
+        let is_waited_for = |tid| ending.is_some_and(|ending| ending.threads.contains(&tid));
+        if job.thread.is_some_and(is_waited_for)
+            && (context.gap.is_none() || has_stayed(context, pool, job))
+        {
+            found.push(Stuck { task: None, job, severity: Severity::Critical });
+        }
+    }
+    let is_told: Vec<_> = found.iter().filter_map(|stuck| stuck.job.thread).collect();
+    for &task in &context.offloading {
+        let Some(tid) = task.waiting_on.as_ref().and_then(|waiting| waiting.thread) else {
+            continue;
+        };
+        let Some(&(pool, job)) = by_thread.get(&tid) else { continue };
+        let is_told =
+            is_told.contains(&tid) || out.blames(Code::ExecutorSaturated, Node::Thread(tid));
+        if is_told {
+            continue;
+        }
+        if context.gap.is_none() {
+            out.want_second_look();
+        } else if has_stayed(context, pool, job) && context.pairs.has_not_moved(task) {
+            let stillness = context.stillness(task);
+            found.push(Stuck {
+                task: Some(task),
+                job,
+                severity: judge(context, task, tid, stillness),
+            });
+        }
+    }
+    let shape = |stuck: &Stuck<'_>| {
+        let thread = stuck.job.thread.and_then(|tid| context.thread(tid));
+        let place = thread.and_then(|thread| words::own_frame(&thread.frames));
+        (stuck.job.function.clone(), place.map(|frame| &frame.location), stuck.severity)
+    };
+    for group in grouped(found, shape) {
+        out.extend(report(context, &group));
+    }
+}
+
+fn has_stayed(context: &Context<'_>, pool: &Executor, job: &Job) -> bool {
+    let before = pool.id.and_then(|id| pool_before(context, id));
+    before.is_some_and(|before| has_not_moved(context, before, job))
+}
+
+fn judge(context: &Context<'_>, task: &Task, tid: i32, stillness: Stillness) -> Severity {
+    let has_limit = task.waiting_on.as_ref().is_some_and(|waiting| !waiting.deadlines.is_empty());
+    let is_idle = context.thread(tid).is_none_or(|thread| is_working_or_idle(context, thread));
+    if has_limit || is_idle {
+        return Severity::Info;
+    }
+    severity_of(stillness, Severity::Warning)
+}
+
+/// Whether the thread computes, or waits for what may well be long in coming.
+fn is_working_or_idle(context: &Context<'_>, thread: &Thread) -> bool {
+    let before = thread.tid.and_then(|tid| context.looks.thread_before(tid));
+    let has_worked = before.is_some_and(|before| before.cpu_time < thread.cpu_time);
+    let is_asleep =
+        matches!(thread.state, Some(ThreadState::Sleeping | ThreadState::Uninterruptible));
+    let at_queue =
+        thread.frames.last().is_some_and(|frame| {
+            frame.location.file.ends_with("/queue.py") || frame.location.function.ends_with("input")
+        }) || thread.frames.iter().any(|frame| frame.location.file.ends_with("/queue.py"));
+    let at_terminal = thread.syscall.as_ref().is_some_and(|call| call.fd == Some(0));
+    has_worked || !is_asleep || at_queue || at_terminal
+}
+
+fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
+    let Stuck { task, job, severity } = group.first()?;
+    let tasks = || group.iter().filter_map(|stuck| stuck.task);
+    let function = job.function.as_deref().unwrap_or("a call");
+    let thread = job.thread.and_then(|tid| context.thread(tid));
+    let place = thread.and_then(|thread| words::own_frame(&thread.frames));
+    let at = words::at_short(place.map(|frame| &*frame.location));
+    let call = thread.and_then(|thread| thread.syscall.as_ref());
+    let call = call.map(|call| match &call.peer {
+        Some(peer) => format!(": {} {peer}", call.name),
+        None => format!(": {}", call.name),
+    });
+    let call = call.unwrap_or_default();
+    let others = match group.len() {
+        1 => String::new(),
+        many => format!(" (and {} more likewise)", many - 1),
+    };
+    let time = match job.elapsed {
+        Some(time) => format!(" for {}", words::span(time)),
+        None => context.for_at_least(),
+    };
+    let title = match task {
+        Some(task) => format!(
+            "{} waits for {function} in a thread, which has stood{at}{time}{call}{others}",
+            words::name(task)
+        ),
+        None => format!("{function} does not end; its thread has stood{at}{time}{call}{others}"),
+    };
+    let jobs = group.iter().take(words::MAX_NAMED);
+    let mut lines: Vec<_> = jobs.map(|stuck| job_line(context, stuck.job)).collect();
+    lines.extend(thread.into_iter().flat_map(|thread| words::stack(&thread.frames)));
+    lines.extend(words::lines(tasks(), words::wait_line));
+    let limits = tasks().filter_map(|task| task.waiting_on.as_ref());
+    let limit = limits.flat_map(|waiting| &waiting.deadlines).map(|limit| limit.due_in).min();
+    lines.push(match limit {
+        Some(due) => format!(
+            "a time limit ends the wait in {}, but not the call",
+            words::span(due.unsigned_abs())
+        ),
+        None => "no time limit is around it".to_owned(),
+    });
+    let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
+    let affected = group.len() + hanging.sum::<usize>();
+    let threads = group.iter().filter_map(|stuck| stuck.job.thread).map(Node::Thread);
+    let advice = format!(
+        "Give the call{at} a time limit of its own (a socket's `settimeout`, a client's \
+         `timeout=`): cancelling the task that waits for it does not end the thread."
+    );
+    Some(
+        Draft::new(Code::ExecutorJobStuck, *severity, Sureness::Derived, title)
+            .on_loop(tasks().find_map(|task| task.loop_id))
+            .blames(tasks().map(|task| Node::Task(task.id)))
+            .blames(threads)
+            .tasks(tasks())
+            .affects(affected)
+            .evidence(lines)
+            .advice(advice),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Builder, Scene, pool, task, thread};
+    use crate::memory::Address;
+    use crate::snapshot::Syscall;
+
+    fn offloading(builder: Builder) -> Scene {
+        Scene::new().with([builder]).and(|snapshot| {
+            snapshot.threads.push(Thread {
+                syscall: Some(Syscall {
+                    name: "recvfrom".to_owned(),
+                    fd: Some(9),
+                    peer: Some("10.0.0.5:80".to_owned()),
+                }),
+                ..thread(200, &["fetch", "get"])
+            });
+            snapshot.executors.push(pool(4, 0, &[200]));
+        })
+    }
+
+    #[test]
+    fn a_call_that_waits_for_a_socket() {
+        let scene = offloading(task(1).offloads(200));
+        let once = scene.once();
+        assert!(once.findings.is_empty() && once.wants_second_look);
+        let twice = scene.twice();
+        let finding = twice.only();
+        assert_eq!(finding.severity, Severity::Warning);
+        assert_eq!(
+            finding.title,
+            "\"t1\" waits for fetch in a thread, which has stood at app.py:11 for at least 200 ms: \
+             recvfrom 10.0.0.5:80"
+        );
+    }
+
+    #[test]
+    fn a_call_that_works_or_has_a_limit_is_healthy() {
+        offloading(task(1).offloads(200).deadline(3000)).twice().assert_no_warning();
+        let at_work = offloading(task(1).offloads(200))
+            .and(|snapshot| snapshot.threads[1].state = Some(ThreadState::Running));
+        at_work.twice().assert_no_warning();
+        let next = offloading(task(1).offloads(200))
+            .and(|snapshot| snapshot.executors[0].jobs[0].id = Address(0x77))
+            .turned();
+        next.after(&offloading(task(1).offloads(200)).before()).assert_silent();
+        let busy = offloading(task(1).offloads(200));
+        busy.clone().turned().after(&busy.before()).assert_no_warning();
+    }
+
+    #[test]
+    fn a_lock_held_meanwhile_follows_from_it() {
+        let waiters = (2..=9).map(|number| task(number).at_lock(900, &[1]));
+        let diagnosis = offloading(task(1).offloads(200)).with(waiters).twice();
+        assert_eq!(diagnosis.codes(), [Code::ExecutorJobStuck, Code::LockConvoy]);
+        assert_eq!(diagnosis.of(Code::LockConvoy).because_of, Some(Code::ExecutorJobStuck));
+    }
+}

@@ -1,0 +1,170 @@
+//! `executor-saturated`: every thread of a pool is busy and work is queued.
+
+use super::draft::{Draft, Drafts};
+use super::graph::Node;
+use super::{Context, words};
+use crate::memory::Address;
+use crate::snapshot::{Code, Executor, Job, Severity, Sureness, Task};
+use crate::timeline::same_places;
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    for pool in Context::pools(context.now) {
+        if !is_full(pool) {
+            continue;
+        }
+        if context.gap.is_none() {
+            out.want_second_look();
+            out.add(report(context, pool, Severity::Warning));
+        } else if let Some(severity) = judge(context, pool) {
+            out.add(report(context, pool, severity));
+        }
+    }
+}
+
+fn is_full(pool: &Executor) -> bool {
+    let has_queue = pool.queued.is_some_and(|queued| queued > 0);
+    let has_all = pool.max_workers.is_some_and(|max| pool.workers.is_some_and(|all| all >= max));
+    let is_busy = match pool.idle {
+        Some(idle) => idle == 0,
+        None => pool.workers.is_some_and(|workers| pool.jobs.len() as u64 >= workers),
+    };
+    has_queue && has_all && is_busy
+}
+
+/// A queue that gets shorter is one that is worked on.
+fn judge(context: &Context<'_>, pool: &Executor) -> Option<Severity> {
+    let before = pool_before(context, pool.id?)?;
+    if !is_full(before) {
+        return None;
+    }
+    let is_same = |job: &Job| has_not_moved(context, before, job);
+    Some(if !pool.jobs.is_empty() && pool.jobs.iter().all(is_same) {
+        Severity::Critical
+    } else if pool.queued < before.queued {
+        Severity::Info
+    } else {
+        Severity::Warning
+    })
+}
+
+pub(super) fn pool_before<'s>(context: &Context<'s>, id: Address) -> Option<&'s Executor> {
+    let pools = Context::pools(context.looks.first?);
+    pools.into_iter().find(|pool| pool.id == Some(id))
+}
+
+/// Whether the same thread ran the same call at the first look, at the same place.
+pub(super) fn has_not_moved(context: &Context<'_>, before: &Executor, job: &Job) -> bool {
+    let Some(tid) = job.thread else { return false };
+    let is_same = |known: &&Job| known.thread == Some(tid) && known.id == job.id;
+    let threads = (context.looks.thread_before(tid), context.thread(tid));
+    let (Some(thread_before), Some(thread)) = threads else { return false };
+    before.jobs.iter().any(|known| is_same(&known))
+        && same_places(&thread_before.frames, &thread.frames)
+        && thread_before.syscall == thread.syscall
+}
+
+/// A call and the thread that runs it: `fetch for 3.1 s, thread 7 "pool_0" in recvfrom at …`.
+pub(super) fn job_line(context: &Context<'_>, job: &Job) -> String {
+    let function = job.function.as_deref().unwrap_or("a call");
+    let elapsed = job.elapsed.map(|time| format!(" for {}", words::span(time)));
+    let thread = job.thread.and_then(|tid| context.thread(tid)).map(words::thread_line);
+    let thread = thread.map(|thread| format!(", {thread}")).unwrap_or_default();
+    format!("{function}{}{thread}", elapsed.unwrap_or_default())
+}
+
+fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
+    let threads: Vec<i32> = pool.jobs.iter().filter_map(|job| job.thread).collect();
+    let is_waiting = |task: &&&Task| {
+        task.waiting_on.as_ref().is_some_and(|waiting| {
+            (waiting.object.is_some() && waiting.object == pool.id)
+                || waiting.thread.is_some_and(|tid| threads.contains(&tid))
+        })
+    };
+    let tasks: Vec<&Task> = context.offloading.iter().filter(is_waiting).copied().collect();
+    let queued = usize::try_from(pool.queued.unwrap_or(0)).unwrap_or(usize::MAX);
+    let workers = pool.workers.unwrap_or(0);
+    let name = pool.name.as_deref().map(words::quoted).unwrap_or_default();
+    let stands = if severity == Severity::Critical { ", and none comes on" } else { "" };
+    let title = format!(
+        "all {workers} threads of pool {name} are busy{stands}, with {} in its queue",
+        words::count(queued, "call"),
+    );
+    let mut lines: Vec<_> = pool
+        .jobs
+        .iter()
+        .take(words::MAX_NAMED)
+        .map(|job| format!("runs {}", job_line(context, job)))
+        .collect();
+    if let Some(others) = pool.jobs.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
+        lines.push(format!("and {others} more"));
+    }
+    lines.extend(words::lines(tasks.iter().copied(), words::wait_line));
+    if lines.is_empty() {
+        lines.push(format!("{queued} in the queue of {workers} threads"));
+    }
+    let nodes = pool.id.map(Node::Executor).into_iter();
+    let loop_id = tasks.first().and_then(|task| task.loop_id);
+    Draft::new(Code::ExecutorSaturated, severity, Sureness::Read, title)
+        .on_loop(loop_id)
+        .blames(nodes.chain(threads.iter().map(|tid| Node::Thread(*tid))))
+        .affects(tasks.len().max(queued))
+        .tasks(tasks)
+        .evidence(lines)
+        .advice(
+            "Give the calls a time limit of their own, give slow ones a pool of their own \
+             (`loop.run_in_executor(pool, …)`), or give this one more threads.",
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Scene, pool, task, thread};
+
+    fn full(queued: u64) -> Scene {
+        Scene::new().with([task(1).offloads(200), task(2).offloads(201), task(3).offloads(0)]).and(
+            |snapshot| {
+                snapshot.tasks[2].waiting_on.as_mut().unwrap().thread = None;
+                snapshot.threads.extend([200, 201].map(|tid| thread(tid, &["fetch"])));
+                snapshot.executors.push(pool(2, queued, &[200, 201]));
+            },
+        )
+    }
+
+    #[test]
+    fn a_pool_in_which_nothing_comes_on() {
+        let once = full(1).once();
+        assert_eq!(once.only().severity, Severity::Warning);
+        assert!(once.wants_second_look);
+        let twice = full(1).twice();
+        let finding = twice.only();
+        assert_eq!((finding.code, finding.severity), (Code::ExecutorSaturated, Severity::Critical));
+        assert_eq!(
+            finding.title,
+            "all 2 threads of pool \"asyncio\" are busy, and none comes on, with 1 call in its queue"
+        );
+        assert_eq!(finding.tasks.len(), 3);
+    }
+
+    #[test]
+    fn a_queue_that_gets_shorter_is_healthy() {
+        let first = full(40).before();
+        let now = full(12).turned().and(|snapshot| {
+            for job in &mut snapshot.executors[0].jobs {
+                job.id = Address(job.id.0 + 64);
+            }
+        });
+        now.after(&first).assert_no_warning();
+        let grown = now.and(|snapshot| snapshot.executors[0].queued = Some(50));
+        assert_eq!(grown.after(&first).of(Code::ExecutorSaturated).severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_pool_with_an_idle_thread_or_no_queue_is_healthy() {
+        let idle = full(3).and(|snapshot| snapshot.executors[0].idle = Some(1));
+        assert!(idle.once().findings.is_empty());
+        assert!(full(0).once().findings.is_empty());
+        let worked_off = full(0).after(&full(5).before());
+        assert!(!worked_off.codes().contains(&Code::ExecutorSaturated));
+    }
+}

@@ -1,0 +1,706 @@
+//! Who waits for whom: tasks, the things they wait at, threads and pools.
+//!
+//! An edge leads from the one who waits to what it waits for: a task to its lock, the lock to its
+//! holders, a task to its children, to the thread that runs its call, a blocked thread to the task
+//! that owes it something. All walks are loops over arrays, linear in tasks and edges: a chain
+//! of 100,000 tasks is no deeper than one of two.
+//!
+//! # Circles
+//! A way that leads back to where it began is no deadlock yet. A task in `asyncio.wait` goes on
+//! when *one* of its children ends, and one who waits for a semaphore when one of its holders
+//! gives back. So first everything that *can* go on is found, from the ends of all ways backwards
+//! (`Mode`); only in what is left over can there be a deadlock.
+
+use std::collections::VecDeque;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::memory::Address;
+use crate::snapshot::{Operation, Snapshot, Task, TaskState, WaitKind, Waiting};
+
+/// How many steps all the counts of one graph may take: exact for any real program, and an end
+/// for one in which every one of many things is waited for by every one of many tasks.
+const MAX_STEPS: usize = 4_000_000;
+
+/// How many holders of one thing a snapshot names at most.
+const MAX_HOLDERS: usize = 32;
+
+/// What can wait or be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Node {
+    /// A task.
+    Task(Address),
+    /// A lock, semaphore, queue, event: what tasks of several kinds wait at.
+    Object(Address),
+    /// A pool of threads.
+    Executor(Address),
+    /// A thread.
+    Thread(i32),
+}
+
+/// What has to happen for one who waits to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// All it waits for have to go on.
+    All,
+    /// One of them has to.
+    Any,
+    /// Something that is not in the graph may do it.
+    Free,
+}
+
+/// Tasks that wait for each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Circle {
+    /// One way round, each waiting for the next, and the last for the first.
+    pub nodes: Vec<Node>,
+    /// How many tasks are on this or another way round that shares a part with it.
+    pub tasks: usize,
+}
+
+/// Edges by where they begin.
+#[derive(Debug, Default)]
+struct Edges {
+    starts: Vec<u32>,
+    ends: Vec<u32>,
+}
+
+impl Edges {
+    /// `pairs` by their first, in the order given.
+    fn new(nodes: usize, pairs: impl Iterator<Item = (u32, u32)> + Clone) -> Self {
+        let mut starts = vec![0u32; nodes + 1];
+        for (from, _) in pairs.clone() {
+            if let Some(count) = starts.get_mut(from as usize + 1) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        let mut next = starts.clone();
+        let mut ends = vec![0u32; sum as usize];
+        for (from, to) in pairs {
+            if let Some(at) = next.get_mut(from as usize) {
+                if let Some(end) = ends.get_mut(*at as usize) {
+                    *end = to;
+                }
+                *at += 1;
+            }
+        }
+        Self { starts, ends }
+    }
+
+    fn of(&self, node: u32) -> &[u32] {
+        let start = self.starts.get(node as usize).copied().unwrap_or(0) as usize;
+        let end = self.starts.get(node as usize + 1).copied().unwrap_or(0) as usize;
+        self.ends.get(start..end).unwrap_or_default()
+    }
+}
+
+/// The graph of one snapshot.
+#[derive(Debug)]
+pub struct Graph<'s> {
+    snapshot: &'s Snapshot,
+    /// The tasks by id; a task's node is its place in the snapshot.
+    tasks: FxHashMap<Address, u32>,
+    /// The other nodes, after the tasks.
+    others: Vec<Node>,
+    index: FxHashMap<Node, u32>,
+    modes: Vec<Mode>,
+    forward: Edges,
+    backward: Edges,
+    circles: Vec<Circle>,
+    steps: std::cell::Cell<usize>,
+}
+
+/// A graph while its edges are found.
+struct Builder {
+    tasks: FxHashMap<Address, u32>,
+    others: Vec<Node>,
+    index: FxHashMap<Node, u32>,
+    modes: Vec<Mode>,
+    pairs: Vec<(u32, u32)>,
+    held: FxHashSet<u32>,
+}
+
+impl Builder {
+    #[expect(clippy::cast_possible_truncation, reason = "a snapshot has fewer than 2^32 tasks")]
+    fn node(&mut self, node: Node) -> Option<u32> {
+        if let Node::Task(id) = node {
+            return self.tasks.get(&id).copied();
+        }
+        let next = self.modes.len() as u32;
+        let at = *self.index.entry(node).or_insert(next);
+        if at == next {
+            self.others.push(node);
+            self.modes.push(Mode::All);
+        }
+        Some(at)
+    }
+
+    fn edge(&mut self, from: u32, to: Node) -> Option<u32> {
+        let to = self.node(to)?;
+        self.pairs.push((from, to));
+        Some(to)
+    }
+
+    fn set(&mut self, node: u32, mode: Mode) {
+        if let Some(known) = self.modes.get_mut(node as usize) {
+            *known = mode;
+        }
+    }
+
+    /// The edges of a task that waits, and those of what it waits at.
+    fn waiting(&mut self, at: u32, waiting: &Waiting) {
+        for &task in &waiting.tasks {
+            self.edge(at, Node::Task(task));
+        }
+        if !waiting.tasks.is_empty() {
+            // Nobody who waits for itself means the first of all to end.
+            let is_own = waiting.tasks.iter().any(|id| self.tasks.get(id) == Some(&at));
+            self.set(at, if is_own { Mode::All } else { mode_of(waiting) });
+        }
+        if let Some(thread) = waiting.thread {
+            self.edge(at, Node::Thread(thread));
+        } else if waiting.kind == WaitKind::Executor
+            && let Some(pool) = waiting.object
+        {
+            self.edge(at, Node::Executor(pool));
+        }
+        let Some(object) = waiting.object.filter(|_| is_waited_at(waiting)) else {
+            return;
+        };
+        let Some(thing) = self.edge(at, Node::Object(object)) else { return };
+        if waiting.holders.is_empty() || !waits_for_holders(waiting) || !self.held.insert(thing) {
+            return;
+        }
+        for &holder in &waiting.holders {
+            self.edge(thing, Node::Task(holder));
+        }
+        let is_sole = waiting.kind != WaitKind::Semaphore || waiting.limit == Some(1);
+        // Of those that have many, there may be more than are named.
+        let is_full = waiting.holders.len() >= MAX_HOLDERS;
+        self.set(
+            thing,
+            match (is_sole, is_full) {
+                (_, true) => Mode::Free,
+                (true, _) => Mode::All,
+                (false, _) => Mode::Any,
+            },
+        );
+    }
+}
+
+/// Whether a wait is one at a thing that several tasks wait at.
+fn is_waited_at(waiting: &Waiting) -> bool {
+    matches!(
+        waiting.kind,
+        WaitKind::Lock
+            | WaitKind::Semaphore
+            | WaitKind::Condition
+            | WaitKind::Event
+            | WaitKind::Queue
+            | WaitKind::Barrier
+    ) || !waiting.holders.is_empty()
+}
+
+/// Whether it is the holders who let a waiter go on. At a condition they are when its lock is
+/// taken again; one who waits to be notified waits for somebody who may be anybody.
+pub(super) fn waits_for_holders(waiting: &Waiting) -> bool {
+    match waiting.kind {
+        WaitKind::Condition => waiting.operation == Some(Operation::Acquire),
+        WaitKind::Event | WaitKind::Queue | WaitKind::Barrier => false,
+        _ => true,
+    }
+}
+
+/// What has to happen for one who waits for tasks.
+fn mode_of(waiting: &Waiting) -> Mode {
+    match (waiting.kind, waiting.operation) {
+        // Nothing tells FIRST_COMPLETED from ALL_COMPLETED.
+        (WaitKind::Task, Some(Operation::Wait | Operation::AsCompleted)) => {
+            let known = waiting.tasks.len() as u64;
+            let has_others = waiting.children.is_some_and(|children| children.pending > known);
+            if has_others { Mode::Free } else { Mode::Any }
+        }
+        (WaitKind::Task | WaitKind::Gather | WaitKind::TaskGroup | WaitKind::Thread, _) => {
+            Mode::All
+        }
+        _ => Mode::Free,
+    }
+}
+
+/// Whether the task stays where it is until what it waits for lets it go on.
+fn is_parked(task: &Task) -> bool {
+    let is_told = task.cancellation.as_ref().is_some_and(|told| told.in_flight || told.must_cancel);
+    task.state == Some(TaskState::Pending) && !task.is_torn && !is_told
+}
+
+impl<'s> Graph<'s> {
+    /// The graph of all that `snapshot` says.
+    pub fn new(snapshot: &'s Snapshot) -> Self {
+        let count = snapshot.tasks.len();
+        let tasks = (0u32..).zip(&snapshot.tasks).map(|(at, task)| (task.id, at)).collect();
+        let mut builder = Builder {
+            tasks,
+            others: Vec::new(),
+            index: FxHashMap::default(),
+            modes: vec![Mode::All; count],
+            pairs: Vec::new(),
+            held: FxHashSet::default(),
+        };
+        for (at, task) in (0u32..).zip(&snapshot.tasks) {
+            if let Some(waiting) = task.waiting_on.as_ref().filter(|_| is_parked(task)) {
+                builder.waiting(at, waiting);
+            }
+        }
+        add_pools(&mut builder, snapshot);
+        add_threads(&mut builder, snapshot);
+        add_blocked(&mut builder, snapshot);
+        let Builder { tasks, others, index, modes, pairs, .. } = builder;
+        let forward = Edges::new(modes.len(), pairs.iter().copied());
+        let backward = Edges::new(modes.len(), pairs.iter().map(|&(from, to)| (to, from)));
+        let mut graph = Self {
+            snapshot,
+            tasks,
+            others,
+            index,
+            modes,
+            forward,
+            backward,
+            circles: Vec::new(),
+            steps: std::cell::Cell::new(0),
+        };
+        graph.circles = graph.find_circles();
+        graph
+    }
+
+    /// The task with this id.
+    pub fn task(&self, id: Address) -> Option<&'s Task> {
+        self.snapshot.tasks.get(*self.tasks.get(&id)? as usize)
+    }
+
+    /// Those that wait for each other and can none of them go on.
+    pub fn circles(&self) -> &[Circle] {
+        &self.circles
+    }
+
+    /// What others wait for and what itself waits for nothing in the graph.
+    pub fn roots(&self) -> Vec<Node> {
+        (0u32..)
+            .zip(&self.modes)
+            .map(|(at, _)| at)
+            .filter(|&at| self.forward.of(at).is_empty() && !self.backward.of(at).is_empty())
+            .map(|at| self.at(at))
+            .collect()
+    }
+
+    /// What `node` waits for directly.
+    pub fn waits_for(&self, node: Node) -> Vec<Node> {
+        let ends = self.find(node).map(|at| self.forward.of(at)).unwrap_or_default();
+        ends.iter().map(|&at| self.at(at)).collect()
+    }
+
+    /// The tasks that in the end wait for `node`, itself left out: each once, however many ways
+    /// lead from it to there. When the counts of this graph have taken too long, only those that
+    /// wait for it directly.
+    pub fn waiting_for(&self, node: Node) -> Vec<&'s Task> {
+        let Some(root) = self.find(node) else { return Vec::new() };
+        let mut seen = FxHashSet::default();
+        seen.insert(root);
+        let mut found = Vec::new();
+        let mut next = VecDeque::from([root]);
+        while let Some(at) = next.pop_front() {
+            for &from in self.backward.of(at) {
+                self.steps.set(self.steps.get() + 1);
+                if seen.insert(from) {
+                    found.extend(self.snapshot.tasks.get(from as usize));
+                    if self.steps.get() < MAX_STEPS {
+                        next.push_back(from);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// The way from `node` to what it in the end waits for; where there are several the first
+    /// one. In a circle it ends before it comes round.
+    pub fn chain(&self, node: Node) -> Vec<Node> {
+        let mut chain = Vec::new();
+        let mut seen = FxHashSet::default();
+        let mut next = self.find(node);
+        while let Some(at) = next.filter(|&at| seen.insert(at)) {
+            chain.push(self.at(at));
+            next = self.forward.of(at).first().copied();
+        }
+        chain
+    }
+
+    /// All that `node` in the end waits for, nearest first, at most `cap` of them.
+    pub fn reached(&self, node: Node, cap: usize) -> Vec<Node> {
+        let Some(start) = self.find(node) else { return Vec::new() };
+        let mut seen = FxHashSet::default();
+        seen.insert(start);
+        let mut found = Vec::new();
+        let mut next = VecDeque::from([start]);
+        while let Some(at) = next.pop_front() {
+            for &to in self.forward.of(at) {
+                if found.len() >= cap {
+                    return found;
+                }
+                if seen.insert(to) {
+                    found.push(self.at(to));
+                    next.push_back(to);
+                }
+            }
+        }
+        found
+    }
+
+    fn find(&self, node: Node) -> Option<u32> {
+        match node {
+            Node::Task(id) => self.tasks.get(&id).copied(),
+            other => self.index.get(&other).copied(),
+        }
+    }
+
+    fn at(&self, at: u32) -> Node {
+        let count = self.snapshot.tasks.len();
+        let task = self.snapshot.tasks.get(at as usize).map(|task| Node::Task(task.id));
+        task.or_else(|| self.others.get((at as usize).checked_sub(count)?).copied())
+            // No node lies outside of both.
+            .unwrap_or(Node::Task(Address(0)))
+    }
+
+    fn find_circles(&self) -> Vec<Circle> {
+        let stuck = self.stuck();
+        if !stuck.contains(&true) {
+            return Vec::new();
+        }
+        let is_stuck = |at: u32| stuck.get(at as usize) == Some(&true);
+        let mut circles = Vec::new();
+        for component in self.components(&is_stuck) {
+            let loops_back = |at: &u32| self.forward.of(*at).contains(at);
+            if component.len() > 1 || component.first().is_some_and(loops_back) {
+                circles.extend(self.circle(&component));
+            }
+        }
+        circles
+    }
+
+    /// Who can not go on whatever those do that can.
+    fn stuck(&self) -> Vec<bool> {
+        let count = self.modes.len();
+        let mut stuck = vec![true; count];
+        let mut missing = Vec::with_capacity(count);
+        let mut next = Vec::new();
+        for (at, mode) in (0u32..).zip(&self.modes) {
+            let edges = self.forward.of(at).len();
+            missing.push(if *mode == Mode::All { edges } else { edges.min(1) });
+            if edges == 0 || *mode == Mode::Free {
+                next.push(at);
+                if let Some(stuck) = stuck.get_mut(at as usize) {
+                    *stuck = false;
+                }
+            }
+        }
+        while let Some(at) = next.pop() {
+            for &from in self.backward.of(at) {
+                let (Some(missing), Some(stuck)) =
+                    (missing.get_mut(from as usize), stuck.get_mut(from as usize))
+                else {
+                    continue;
+                };
+                *missing = missing.saturating_sub(1);
+                if *missing == 0 && *stuck {
+                    *stuck = false;
+                    next.push(from);
+                }
+            }
+        }
+        stuck
+    }
+
+    /// The strongly connected components among the nodes that `counts` admits (Tarjan's way, with
+    /// a stack of its own in place of recursion).
+    fn components(&self, counts: &dyn Fn(u32) -> bool) -> Vec<Vec<u32>> {
+        const NEW: u32 = u32::MAX;
+        let count = self.modes.len();
+        let mut order = vec![NEW; count];
+        let mut low = vec![0u32; count];
+        let mut on_path = vec![false; count];
+        let (mut path, mut calls, mut components) = (Vec::new(), Vec::new(), Vec::new());
+        let mut clock = 0u32;
+        let get = |values: &[u32], at: u32| values.get(at as usize).copied().unwrap_or(0);
+        for (root, _) in (0u32..).zip(&self.modes) {
+            if !counts(root) || get(&order, root) != NEW {
+                continue;
+            }
+            calls.push((root, 0usize));
+            while let Some((at, edge)) = calls.pop() {
+                if edge == 0 {
+                    put(&mut order, at, clock);
+                    put(&mut low, at, clock);
+                    put(&mut on_path, at, true);
+                    path.push(at);
+                    clock += 1;
+                }
+                if let Some(&to) = self.forward.of(at).get(edge) {
+                    calls.push((at, edge + 1));
+                    if !counts(to) {
+                        continue;
+                    }
+                    if get(&order, to) == NEW {
+                        calls.push((to, 0));
+                    } else if on_path.get(to as usize) == Some(&true) {
+                        let lowest = get(&low, at).min(get(&order, to));
+                        put(&mut low, at, lowest);
+                    }
+                    continue;
+                }
+                if let Some(&(parent, _)) = calls.last() {
+                    let lowest = get(&low, parent).min(get(&low, at));
+                    put(&mut low, parent, lowest);
+                }
+                if get(&low, at) == get(&order, at) {
+                    let mut component = Vec::new();
+                    while let Some(member) = path.pop() {
+                        put(&mut on_path, member, false);
+                        component.push(member);
+                        if member == at {
+                            break;
+                        }
+                    }
+                    components.push(component);
+                }
+            }
+        }
+        components
+    }
+
+    /// One way round in a component, beginning with its first task.
+    fn circle(&self, component: &[u32]) -> Option<Circle> {
+        let members: FxHashSet<u32> = component.iter().copied().collect();
+        let tasks = self.snapshot.tasks.len();
+        let mut places = FxHashMap::default();
+        let mut way = Vec::new();
+        let mut at = component.iter().copied().min()?;
+        let start = loop {
+            if let Some(&place) = places.get(&at) {
+                break place;
+            }
+            places.insert(at, way.len());
+            way.push(at);
+            at = *self.forward.of(at).iter().find(|to| members.contains(to))?;
+        };
+        let mut round = way.split_off(start);
+        let first = round.iter().enumerate().min_by_key(|(_, at)| **at).map_or(0, |(at, _)| at);
+        round.rotate_left(first);
+        Some(Circle {
+            nodes: round.into_iter().map(|at| self.at(at)).collect(),
+            tasks: component.iter().filter(|at| (**at as usize) < tasks).count(),
+        })
+    }
+}
+
+fn put<T>(values: &mut [T], at: u32, value: T) {
+    if let Some(place) = values.get_mut(at as usize) {
+        *place = value;
+    }
+}
+
+/// What pools wait for: one of their threads to end its call.
+fn add_pools(builder: &mut Builder, snapshot: &Snapshot) {
+    let own = snapshot.loops.iter().filter_map(|known| known.executor.as_ref());
+    let mut known = FxHashSet::default();
+    for pool in snapshot.executors.iter().chain(own) {
+        let Some(id) = pool.id.filter(|id| known.insert(*id)) else { continue };
+        let Some(&at) = builder.index.get(&Node::Executor(id)) else { continue };
+        for thread in pool.jobs.iter().filter_map(|job| job.thread) {
+            builder.edge(at, Node::Thread(thread));
+        }
+        let can_take_more = pool.idle.is_none_or(|idle| idle > 0);
+        builder.set(at, if can_take_more { Mode::Free } else { Mode::Any });
+    }
+}
+
+/// What threads wait for that are not blocked by a loop of their own: a coroutine that they gave
+/// to a loop, a call in a pool, another thread.
+fn add_threads(builder: &mut Builder, snapshot: &Snapshot) {
+    for thread in &snapshot.threads {
+        let (Some(tid), Some(waiting)) = (thread.tid, &thread.waiting_on) else { continue };
+        let is_runner = snapshot.loops.iter().any(|known| known.thread == Some(tid));
+        // The thread of a loop is one of those below, when it is blocked.
+        if let Some(at) = builder.node(Node::Thread(tid)).filter(|_| !is_runner) {
+            builder.waiting(at, waiting);
+        }
+    }
+}
+
+/// What the threads of blocked loops wait for, as far as that is in this process.
+fn add_blocked(builder: &mut Builder, snapshot: &Snapshot) {
+    let mut stopped = FxHashMap::default();
+    for event_loop in &snapshot.loops {
+        let (Some(blocking), Some(thread)) = (&event_loop.blocking, event_loop.thread) else {
+            continue;
+        };
+        if blocking.task.is_none() && blocking.thread.is_none() && blocking.loop_id.is_none() {
+            continue;
+        }
+        stopped.insert(event_loop.id, thread);
+        let Some(at) = builder.node(Node::Thread(thread)) else { continue };
+        if let Some(task) = blocking.task {
+            builder.edge(at, Node::Task(task));
+        }
+        if let Some(other) = blocking.thread {
+            builder.edge(at, Node::Thread(other));
+        }
+        let home = |id| snapshot.loops.iter().find(|known| known.id == id)?.thread;
+        if let Some(other) = blocking.loop_id.and_then(home) {
+            builder.edge(at, Node::Thread(other));
+        }
+    }
+    if stopped.is_empty() {
+        return;
+    }
+    // The task that runs there, and one that owes something and would have to run there.
+    let owing: FxHashSet<Address> =
+        snapshot.loops.iter().filter_map(|known| known.blocking.as_ref()?.task).collect();
+    for (at, task) in (0u32..).zip(&snapshot.tasks) {
+        let is_held = task.state == Some(TaskState::Running) || owing.contains(&task.id);
+        let thread = task.loop_id.and_then(|id| stopped.get(&id));
+        if let Some(&thread) = thread.filter(|_| is_held) {
+            builder.edge(at, Node::Thread(thread));
+            builder.set(at, Mode::All);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Scene, task};
+
+    fn id(number: u64) -> Node {
+        Node::Task(Address(number))
+    }
+
+    /// Tasks 1..=n, each waiting for the next.
+    fn chain_of(count: u64) -> Scene {
+        let tasks = (1..=count).map(|number| {
+            let task = task(number);
+            if number < count { task.awaits(&[number + 1]) } else { task }
+        });
+        Scene::new().with(tasks)
+    }
+
+    #[test]
+    fn a_chain_of_100_000_has_one_root_and_no_circle() {
+        let scene = chain_of(100_000);
+        let graph = Graph::new(&scene.snapshot);
+        assert!(graph.circles().is_empty());
+        assert_eq!(graph.roots(), [id(100_000)]);
+        assert_eq!(graph.waiting_for(id(100_000)).len(), 99_999);
+        assert_eq!(graph.waiting_for(id(2)).len(), 1);
+        let chain = graph.chain(id(1));
+        assert_eq!((chain.len(), chain.last()), (100_000, Some(&id(100_000))));
+    }
+
+    #[test]
+    fn a_circle_of_100_000_is_found_in_its_order() {
+        let count = 100_000;
+        let tasks = (1..=count).map(|number| task(number).awaits(&[number % count + 1]));
+        let scene = Scene::new().with(tasks);
+        let graph = Graph::new(&scene.snapshot);
+        let [circle] = graph.circles() else { panic!("{} circles", graph.circles().len()) };
+        assert_eq!(circle.tasks, 100_000);
+        assert!(circle.nodes.iter().zip(1..).all(|(node, number)| *node == id(number)));
+        assert_eq!(graph.chain(id(7)).len(), 100_000);
+    }
+
+    #[test]
+    fn a_count_is_exact_where_many_ways_lead_to_one() {
+        // 1 gathers 2..=51, which all wait for the lock 900 that 60 holds.
+        let children: Vec<u64> = (2..=51).collect();
+        let waiters = children.iter().map(|&number| task(number).at_lock(900, &[60]));
+        let scene =
+            Scene::new().with([task(1).gathers(&children), task(60).reads_socket()]).with(waiters);
+        let graph = Graph::new(&scene.snapshot);
+        assert_eq!(graph.waiting_for(id(60)).len(), 51);
+        assert_eq!(graph.waiting_for(Node::Object(Address(900))).len(), 51);
+        assert_eq!(graph.roots(), [id(60)]);
+        assert_eq!(graph.chain(id(1)), [id(1), id(2), Node::Object(Address(900)), id(60)]);
+    }
+
+    #[test]
+    fn one_who_waits_for_any_is_stuck_only_with_all() {
+        let any = |others: &[u64]| task(1).waits_for_any(others);
+        let back = || task(2).awaits(&[1]);
+        let one_is_free = Scene::new().with([any(&[2, 3]), back(), task(3).reads_socket()]);
+        assert!(Graph::new(&one_is_free.snapshot).circles().is_empty());
+        let all_are_stuck = Scene::new().with([any(&[2, 3]), back(), task(3).awaits(&[2])]);
+        let graph = Graph::new(&all_are_stuck.snapshot);
+        assert_eq!(graph.circles().iter().map(|circle| circle.tasks).collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
+    fn two_holders_of_a_semaphore_have_to_be_stuck_both() {
+        let waiter = |number| task(number).at_semaphore(900, &[1, 2]);
+        let one_is_free = Scene::new().with([waiter(1), task(2).reads_socket()]);
+        assert!(Graph::new(&one_is_free.snapshot).circles().is_empty());
+        let both = Scene::new().with([waiter(1), waiter(2)]);
+        assert_eq!(Graph::new(&both.snapshot).circles().len(), 1);
+    }
+
+    #[test]
+    fn one_who_was_told_to_end_is_in_no_circle() {
+        let scene = Scene::new().with([task(1).awaits(&[2]), task(2).awaits(&[1]).in_flight()]);
+        assert!(Graph::new(&scene.snapshot).circles().is_empty());
+    }
+
+    #[test]
+    fn random_graphs_end_and_their_circles_close() {
+        // A plain generator of numbers: the same graphs each time.
+        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+        let mut random = |below: u64| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed % below
+        };
+        for _ in 0..300 {
+            let count = 1 + random(12);
+            let tasks: Vec<_> = (1..=count)
+                .map(|number| match random(4) {
+                    0 => task(number).reads_socket(),
+                    1 => task(number).awaits(&[1 + random(count)]),
+                    2 => task(number).gathers(&[1 + random(count), 1 + random(count)]),
+                    _ => task(number).at_lock(900 + random(3), &[1 + random(count)]),
+                })
+                .collect();
+            let scene = Scene::new().with(tasks);
+            let graph = Graph::new(&scene.snapshot);
+            for circle in graph.circles() {
+                let next = circle.nodes.iter().cycle().skip(1);
+                for (node, next) in circle.nodes.iter().zip(next) {
+                    assert!(graph.waits_for(*node).contains(next), "{circle:?}");
+                }
+            }
+            for number in 1..=count {
+                let mut all: Vec<_> =
+                    graph.waiting_for(id(number)).iter().map(|task| task.id).collect();
+                all.sort_unstable();
+                let mut reaching: Vec<_> = (1..=count)
+                    .filter(|&from| from != number)
+                    .filter(|&from| graph.reached(id(from), 1000).contains(&id(number)))
+                    .map(Address)
+                    .collect();
+                reaching.sort_unstable();
+                assert_eq!(all, reaching);
+            }
+        }
+    }
+}

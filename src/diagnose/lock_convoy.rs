@@ -1,0 +1,207 @@
+//! `lock-convoy`: tasks wait for a lock or semaphore whose holders wait for something slow.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use rustc_hash::FxHashSet;
+
+use super::draft::{Draft, Drafts};
+use super::graph::Node;
+use super::{Context, Line, grouped, is_parked, kind, severity_of, words};
+use crate::snapshot::{Code, Severity, Sureness, Task, WaitKind};
+use crate::timeline::Stillness;
+
+/// Whoever sleeps for no longer than this with a lock in hand does so to keep a pace.
+const PACE: Duration = Duration::from_secs(5);
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    let circles = context.graph.circles().iter().flat_map(|circle| &circle.nodes);
+    let stuck: FxHashSet<Node> = circles.copied().collect();
+    let mut found = Vec::new();
+    for line in &context.lines {
+        let holders = holders(context, line);
+        let is_held = !holders.is_empty() && holders.iter().all(|holder| is_parked(holder));
+        // Those who wait in a deadlock have a finding of their own.
+        let has_others = line.waiters.iter().any(|task| !stuck.contains(&Node::Task(task.id)));
+        if !is_held || !has_others {
+            continue;
+        }
+        if context.gap.is_none() {
+            out.want_second_look();
+            continue;
+        }
+        let stillness = holders
+            .iter()
+            .chain(line.waiters.first())
+            .map(|task| context.stillness(task))
+            .min()
+            .unwrap_or(Stillness::Moved);
+        if stillness != Stillness::Moved {
+            let keep_pace = holders.iter().all(|holder| is_short_sleep(holder));
+            let severity =
+                if keep_pace { Severity::Info } else { severity_of(stillness, Severity::Warning) };
+            found.push((line, holders, severity));
+        }
+    }
+    let shape = |(line, holders, severity): &(&Line<'_>, Vec<&Task>, Severity)| {
+        let places: Vec<_> =
+            holders.first().map(|holder| words::place(holder).cloned()).into_iter().collect();
+        (places, line.waiting.name.clone(), line.waiting.class.clone(), *severity)
+    };
+    for group in grouped(found, shape) {
+        out.extend(report(context, &group));
+    }
+}
+
+fn holders<'s>(context: &Context<'s>, line: &Line<'s>) -> Vec<&'s Task> {
+    line.holders.iter().filter_map(|id| context.task(*id)).collect()
+}
+
+fn is_short_sleep(task: &Task) -> bool {
+    let due = task.waiting_on.as_ref().and_then(|waiting| waiting.due_in);
+    kind(task) == WaitKind::Timer
+        && due.is_some_and(|due| SignedDuration::try_from(PACE).is_ok_and(|pace| due <= pace))
+}
+
+fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) -> Option<Draft> {
+    let (line, holders, severity) = group.first()?;
+    let holder = *holders.first()?;
+    let waiting = group.iter().map(|(line, ..)| line.waiters.len()).sum::<usize>();
+    let does = words::one_does(waiting);
+    let thing = match group.len() {
+        1 => words::thing(line.waiting),
+        many => format!("{many} like {}", words::thing(line.waiting)),
+    };
+    let at = words::at_short(words::place(holder));
+    let by = match holders.len() {
+        1 => format!("{}{at}, which waits for {}", words::name(holder), words::reason(holder)),
+        many => format!(
+            "{many} tasks, first {}{at}, which waits for {}",
+            words::name(holder),
+            words::reason(holder)
+        ),
+    };
+    let title = format!(
+        "{} wait{does} for {thing}, held by {by}{}",
+        words::count(waiting, "task"),
+        words::since(holder),
+    );
+    let all_holders = || group.iter().flat_map(|(_, holders, _)| holders.iter().copied());
+    let all_waiters = || group.iter().flat_map(|(line, ..)| line.waiters.iter().copied());
+    let mut lines: Vec<_> =
+        words::lines(all_holders(), |task| format!("holder {}", words::wait_line(task)));
+    if let Some(gap) = context.gap {
+        lines.push(format!("nothing of this moved in {}", words::span(gap)));
+    }
+    lines.extend(words::lines(all_waiters(), |task| format!("waiter {}", words::wait_line(task))));
+    let hanging =
+        group.iter().map(|(line, ..)| context.graph.waiting_for(Node::Object(line.object)).len());
+    let affected = hanging.sum::<usize>().max(waiting);
+    if affected > waiting {
+        lines.push(format!("{} in the end wait for it", words::count(affected, "task")));
+    }
+    let nodes = group.iter().flat_map(|(line, holders, _)| {
+        let object = std::iter::once(Node::Object(line.object));
+        object.chain(holders.iter().map(|holder| Node::Task(holder.id)))
+    });
+    let advice = format!(
+        "Do not wait for something slow with the {} in hand{at}: do it before or after, or give \
+         it a time limit.",
+        kind_name(line),
+    );
+    Some(
+        Draft::new(Code::LockConvoy, *severity, Sureness::Derived, title)
+            .on_loop(holder.loop_id)
+            .blames(nodes)
+            .tasks(all_holders())
+            .tasks(all_waiters())
+            .affects(affected)
+            .evidence(lines)
+            .advice(advice),
+    )
+}
+
+fn kind_name(line: &Line<'_>) -> &'static str {
+    match line.waiting.kind {
+        WaitKind::Semaphore => "permit",
+        _ => "lock",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Scene, ids, task};
+    use crate::memory::Address;
+
+    fn convoy() -> Scene {
+        let waiters = (2..=41).map(|number| task(number).at_lock(900, &[1]));
+        Scene::new().with([task(1).reads_socket()]).with(waiters)
+    }
+
+    #[test]
+    fn forty_behind_one_that_waits_for_a_socket() {
+        let once = convoy().once();
+        assert!(once.findings.is_empty() && once.wants_second_look);
+        let twice = convoy().twice();
+        let finding = twice.only();
+        assert_eq!(
+            finding.title,
+            "40 tasks wait for lock self.lock_900 (asyncio.Lock), held by \"t1\" at app.py:1, \
+             which waits for read from tcp 10.0.0.5:5432"
+        );
+        assert_eq!((finding.severity, finding.tasks.len()), (Severity::Warning, 41));
+        assert_eq!(finding.tasks[0], Address(1));
+        assert!(finding.evidence.contains(&"and 20 more".to_owned()));
+    }
+
+    #[test]
+    fn a_lock_that_changes_hands_is_healthy() {
+        // Another holder, or the same one at another future.
+        let other = Scene::new().with([task(2).reads_socket(), task(1).at_lock(900, &[2])]);
+        let diagnosis = other.turned().after(&convoy().before());
+        diagnosis.assert_silent();
+        let again = convoy().and(|snapshot| snapshot.tasks[0].fut_waiter = Some(Address(0x77)));
+        again.turned().after(&convoy().before()).assert_silent();
+        // All at the same addresses again, on a loop that went on turning: who knows.
+        convoy().turned().after(&convoy().before()).assert_no_warning();
+    }
+
+    #[test]
+    fn who_keeps_a_pace_with_a_lock_is_healthy() {
+        let scene = Scene::new().with([task(1).sleeps(700), task(2).at_lock(900, &[1])]);
+        scene.twice().assert_no_warning();
+        let long = Scene::new().with([task(1).sleeps(60_000), task(2).at_lock(900, &[1])]);
+        assert_eq!(long.twice().only().severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_semaphore_needs_all_its_holders_to_stand_still() {
+        let holders = || (1..=3).map(|number| task(number).reads_socket());
+        let waiters = || (4..=103).map(|number| task(number).at_semaphore(900, &[1, 2, 3]));
+        let scene = Scene::new().with(holders()).with(waiters());
+        let twice = scene.twice();
+        assert!(twice.only().title.contains("held by 3 tasks, first \"t1\""));
+        let first = scene.clone().and(|snapshot| snapshot.tasks[1].fut_waiter = None).before();
+        scene.after(&first).assert_silent();
+    }
+
+    #[test]
+    fn on_a_blocked_loop_nothing_is_said_of_locks() {
+        let scene = convoy().in_callback(1, 400).with([task(200).runs()]);
+        assert!(!scene.twice().codes().contains(&Code::LockConvoy));
+    }
+
+    #[test]
+    fn a_convoy_behind_another_follows_from_it() {
+        let scene = convoy().with([task(50).at_lock(901, &[2])]);
+        let diagnosis = scene.twice();
+        let because: Vec<_> = diagnosis
+            .findings
+            .iter()
+            .map(|finding| (finding.tasks[0], finding.because_of))
+            .collect();
+        assert_eq!(because, [(Address(1), None), (Address(2), Some(Code::LockConvoy))]);
+        assert_eq!(diagnosis.findings[1].tasks, ids(&[2, 50]));
+    }
+}

@@ -1,0 +1,304 @@
+//! `loop-blocked`: one callback holds the loop's thread.
+//!
+//! What is known is the age of the *iteration*; callbacks that ran before the present one are
+//! part of it. Ten thousand short callbacks in one iteration are no blocking callback: so the age
+//! is shared out among those that have run, and where that is below the threshold a second look
+//! has to find the very same callback.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::draft::{Draft, Drafts};
+use super::graph::Node;
+use super::{Context, words};
+use crate::snapshot::{
+    Blocking, BlockingKind, Code, Loop, LoopState, Severity, Snapshot, Sureness, Task, TaskState,
+    Thread, ThreadState,
+};
+use crate::timeline::has_same_iteration;
+
+/// asyncio's own threshold, `slow_callback_duration`.
+const SLOW: Duration = Duration::from_millis(100);
+/// From here on other parts of the world notice: health checks, clients, timeouts.
+const CRITICAL: Duration = Duration::from_secs(1);
+/// A callback that computes may just as well wait for a processor, on a machine that is busy.
+const SLOW_COMPUTING: Duration = Duration::from_millis(500);
+
+enum Verdict {
+    /// Held for so long.
+    Held(Duration),
+    /// A second look has to tell.
+    Unsure,
+    Free,
+}
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    for event_loop in &context.now.loops {
+        let before = context.looks.loop_before(event_loop.id);
+        match judge(event_loop, before, context.gap) {
+            Verdict::Held(time) => {
+                out.add(report(context, context.now, event_loop, time));
+                continue;
+            }
+            Verdict::Unsure if context.gap.is_none() => out.want_second_look(),
+            Verdict::Unsure | Verdict::Free => {}
+        }
+        // One that has ended since the first look was there all the same.
+        if let (Some(first), Some(before)) = (context.looks.first, before)
+            && let Verdict::Held(time) = judge(before, None, None)
+        {
+            let seen = "seen at the first of two looks; it had ended by the second".to_owned();
+            out.add(report(context, first, before, time).evidence([seen]));
+        }
+    }
+}
+
+fn judge(event_loop: &Loop, before: Option<&Loop>, gap: Option<Duration>) -> Verdict {
+    if event_loop.state != Some(LoopState::Blocked) {
+        return Verdict::Free;
+    }
+    let turn = event_loop.iteration.as_ref();
+    let Some(held) = turn.and_then(|turn| turn.elapsed).or(event_loop.lag) else {
+        return Verdict::Unsure;
+    };
+    let run = turn.and_then(|turn| turn.callbacks_run);
+    let is_same = before.is_some_and(|before| {
+        let turn_before = before.iteration.as_ref();
+        has_same_iteration(before, event_loop)
+            && turn_before.and_then(|turn| turn.callbacks_run) == run
+            && turn_before.and_then(|turn| turn.handle.as_ref())
+                == turn.and_then(|turn| turn.handle.as_ref())
+    });
+    if is_same && gap.is_some_and(|gap| gap >= SLOW) {
+        return Verdict::Held(held);
+    }
+    // One of so many took at least its share.
+    let share = run.and_then(|run| held.checked_div(u32::try_from(run).ok()?)).unwrap_or(held);
+    let waits = event_loop.blocking.as_ref().is_some_and(|blocking| {
+        !matches!(blocking.kind, BlockingKind::Cpu | BlockingKind::Unknown)
+    });
+    let is_held = if waits { share >= SLOW || held >= CRITICAL } else { share >= SLOW_COMPUTING };
+    if is_held { Verdict::Held(held) } else { Verdict::Unsure }
+}
+
+fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: Duration) -> Draft {
+    let is_running = |task: &&Task| {
+        task.state == Some(TaskState::Running) && task.loop_id == Some(event_loop.id)
+    };
+    let task = snapshot.tasks.iter().find(is_running);
+    let thread = snapshot
+        .threads
+        .iter()
+        .find(|thread| thread.tid.is_some() && thread.tid == event_loop.thread);
+    let others = context.size(Some(event_loop.id)).saturating_sub(usize::from(task.is_some()));
+    let severity = if held >= CRITICAL { Severity::Critical } else { Severity::Warning };
+    let subject = subject(event_loop, task);
+    let at = blamed(event_loop, thread).map(|place| format!(" at {place}")).unwrap_or_default();
+    let halted = thread.is_some_and(is_halted);
+    let doing = match &event_loop.blocking {
+        _ if halted => "; its thread is stopped from outside".to_owned(),
+        Some(blocking) => format!(": {}{at}", blocking.description),
+        None => at.clone(),
+    };
+    let title = format!("{subject} has held the event loop for {}{doing}", words::span(held));
+    Draft::new(Code::LoopBlocked, severity, Sureness::Read, title)
+        .on_loop(Some(event_loop.id))
+        .blames(event_loop.thread.map(Node::Thread))
+        .blames(task.map(|task| Node::Task(task.id)))
+        .tasks(task)
+        .affects(others + 1)
+        .evidence(facts(event_loop, thread, held, others))
+        .advice(if halted {
+            "The thread is stopped by a signal or a debugger; SIGCONT, or the debugger, lets it go \
+             on."
+            .to_owned()
+        } else {
+            advice(context, event_loop.blocking.as_ref(), &at)
+        })
+}
+
+/// The task or the callback that runs.
+fn subject(event_loop: &Loop, task: Option<&Task>) -> String {
+    let handle = event_loop.iteration.as_ref().and_then(|turn| turn.handle.as_ref());
+    match (task, handle) {
+        (Some(task), _) => words::name(task),
+        (None, Some(handle)) => format!("the callback {}", words::quoted(handle)),
+        (None, None) => "a callback".to_owned(),
+    }
+}
+
+fn is_halted(thread: &Thread) -> bool {
+    matches!(thread.state, Some(ThreadState::Stopped | ThreadState::Traced))
+}
+
+/// The line to blame, `retry.py:31`.
+fn blamed(event_loop: &Loop, thread: Option<&Thread>) -> Option<String> {
+    let frame = event_loop.blocking.as_ref().and_then(|blocking| blocking.frame.as_ref());
+    let frame = frame.or_else(|| words::own_frame(callback_frames(thread?)));
+    frame.map(|frame| words::short(&frame.location))
+}
+
+/// The frames of the callback alone, without those that run the loop.
+pub(super) fn callback_frames(thread: &Thread) -> &[crate::snapshot::Frame] {
+    let runs_loop = |frame: &crate::snapshot::Frame| {
+        let function = frame.location.function.rsplit('.').next().unwrap_or_default();
+        // `_run` is the one of a handle; other programs may have functions of that name, too.
+        matches!(function, "_run_once" | "run_forever" | "run_until_complete")
+            || function == "_run" && frame.location.file.ends_with("asyncio/events.py")
+    };
+    let start = thread.frames.iter().rposition(runs_loop).map_or(0, |at| at + 1);
+    thread.frames.get(start..).unwrap_or_default()
+}
+
+fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(turn) = &event_loop.iteration {
+        let mut line = format!("its iteration has run for {}", words::span(held));
+        if let (Some(run), Some(total)) = (turn.callbacks_run, turn.callbacks_total) {
+            let _ = write!(line, ", callback {run} of {total}");
+        }
+        if let Some(handle) = &turn.handle {
+            let _ = write!(line, ", {}", words::quoted(handle));
+        }
+        lines.push(line);
+    }
+    if let Some(blocking) = &event_loop.blocking {
+        lines.push(format!("kind: {}", kind_name(blocking.kind)));
+    }
+    if let Some(lag) = event_loop.lag {
+        lines.push(format!("a timer is overdue by {}", words::span(lag)));
+    }
+    if others > 0 {
+        let does = words::one_does(others);
+        lines
+            .push(format!("{} of this loop wait{does} for it", words::count(others, "other task")));
+    }
+    if let Some(thread) = thread {
+        lines.push(words::thread_line(thread));
+        lines.extend(words::stack(callback_frames(thread)));
+    }
+    lines
+}
+
+/// The kind as the JSON names it.
+fn kind_name(kind: BlockingKind) -> &'static str {
+    match kind {
+        BlockingKind::Sleep => "sleep",
+        BlockingKind::Socket => "socket",
+        BlockingKind::Lock => "lock",
+        BlockingKind::File => "file",
+        BlockingKind::Dns => "dns",
+        BlockingKind::Subprocess => "subprocess",
+        BlockingKind::Cpu => "cpu",
+        BlockingKind::FutureResult => "future-result",
+        BlockingKind::Unknown => "unknown",
+    }
+}
+
+fn advice(context: &Context<'_>, blocking: Option<&Blocking>, at: &str) -> String {
+    let off = context.off_thread();
+    let kind = blocking.map_or(BlockingKind::Unknown, |blocking| blocking.kind);
+    match kind {
+        BlockingKind::Sleep => format!(
+            "`time.sleep`{at} holds the event loop; use `await asyncio.sleep(…)`, or move the call \
+             to a thread with `{off}`."
+        ),
+        BlockingKind::Socket => format!(
+            "The call{at} waits for the network on the event loop's thread; use an asynchronous \
+             client, or move it to a thread with `{off}`, and give it a time limit."
+        ),
+        BlockingKind::Lock => format!(
+            "The lock taken{at} is one of `threading`, and waiting for it holds the event loop; \
+             use `asyncio.Lock` among tasks, or wait for it in a thread with `{off}`."
+        ),
+        BlockingKind::File => format!(
+            "The call{at} waits for a file or pipe on the event loop's thread; move it to a \
+             thread with `{off}`."
+        ),
+        BlockingKind::Dns => "Looking up a name holds the event loop; use `await \
+            loop.getaddrinfo(…)`, which does it in a thread."
+            .to_owned(),
+        BlockingKind::Subprocess => format!(
+            "The call{at} waits for a child process on the event loop's thread; use `await \
+             asyncio.create_subprocess_exec(…)`, or move it to a thread with `{off}`."
+        ),
+        BlockingKind::Cpu => format!(
+            "The computation{at} holds the event loop; move it to a `ProcessPoolExecutor` with \
+             `loop.run_in_executor`, or divide it with `await asyncio.sleep(0)` in between."
+        ),
+        BlockingKind::FutureResult => format!(
+            "`Future.result()`{at} waits on the event loop's own thread; use `await \
+             asyncio.wrap_future(future)`."
+        ),
+        BlockingKind::Unknown => format!(
+            "The call{at} holds the event loop; move it to a thread with `{off}`, or use an \
+             asynchronous one."
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Scene, task};
+
+    fn sleeping(run: u64, ms: u64) -> Scene {
+        Scene::new()
+            .with([task(1).runs(), task(2).sleeps(10), task(3).reads_socket()])
+            .in_callback(run, ms)
+            .blocked_by(BlockingKind::Sleep, |blocking| {
+                blocking.description = "time.sleep".to_owned();
+            })
+    }
+
+    #[test]
+    fn a_sleep_is_told_at_one_look_with_its_line() {
+        let diagnosis = sleeping(1, 4200).once();
+        let finding = diagnosis.only();
+        assert_eq!(
+            finding.title,
+            "\"t1\" has held the event loop for 4.2 s: time.sleep at app.py:31"
+        );
+        assert_eq!(finding.severity, Severity::Critical);
+        assert_eq!(finding.tasks, crate::diagnose::tests::ids(&[1]));
+        assert!(finding.advice.contains("asyncio.to_thread"));
+        assert!(finding.evidence.iter().any(|line| line.contains("2 other tasks")));
+        let short = sleeping(1, 300).once();
+        assert_eq!(short.only().severity, Severity::Warning);
+    }
+
+    #[test]
+    fn advice_is_for_the_python_at_hand() {
+        let old = sleeping(1, 300).and(|snapshot| {
+            snapshot.process.python = Some("3.8.18".to_owned());
+        });
+        assert!(old.once().only().advice.contains("loop.run_in_executor"));
+    }
+
+    #[test]
+    fn many_short_callbacks_are_none_that_blocks() {
+        let scene =
+            |run, ms| Scene::new().in_callback(run, ms).blocked_by(BlockingKind::Cpu, |_| ());
+        let first = scene(1000, 350).before();
+        let diagnosis = first.once();
+        assert!(diagnosis.findings.is_empty() && diagnosis.wants_second_look);
+        scene(2400, 350).after(&first).assert_silent();
+        Scene::new().turned().after(&first).assert_silent();
+        // The very same one is.
+        let finding = scene(1000, 350).after(&first);
+        assert_eq!(finding.only().code, Code::LoopBlocked);
+    }
+
+    #[test]
+    fn one_that_has_ended_by_the_second_look_is_told() {
+        let diagnosis = Scene::new().turned().after(&sleeping(1, 900));
+        assert_eq!(diagnosis.only().severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_loop_that_runs_for_a_moment_is_healthy() {
+        let scene = Scene::new().with([task(1).runs()]).in_callback(3, 40);
+        scene.once().assert_silent();
+        scene.twice().assert_silent();
+    }
+}

@@ -1,0 +1,121 @@
+//! `loop-self-deadlock`: the loop's own thread waits for something that only this loop can do.
+
+use super::draft::{Draft, Drafts};
+use super::graph::Node;
+use super::{Context, words};
+use crate::snapshot::{BlockingKind, Code, Loop, Severity, Sureness, Task};
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    for event_loop in &context.now.loops {
+        let Some(blocking) = &event_loop.blocking else { continue };
+        let owing = blocking.task.and_then(|id| context.task(id));
+        let is_own_task = owing.is_some_and(|task| {
+            // One that runs is what waits there, and owes itself nothing.
+            task.loop_id == Some(event_loop.id)
+        });
+        let waits_in_process =
+            matches!(blocking.kind, BlockingKind::Lock | BlockingKind::FutureResult);
+        let is_own_loop = blocking.loop_id == Some(event_loop.id);
+        let is_own_thread = blocking.thread.is_some() && blocking.thread == event_loop.thread;
+        if is_own_loop || (waits_in_process && (is_own_task || is_own_thread)) {
+            out.add(report(context, event_loop, owing));
+        }
+    }
+}
+
+fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Draft {
+    let running = context.running.iter().find(|task| task.loop_id == Some(event_loop.id)).copied();
+    let blocking = event_loop.blocking.as_ref();
+    let frame = blocking.and_then(|blocking| blocking.frame.as_ref());
+    let at = words::at_short(frame.map(|frame| &*frame.location));
+    let what = blocking.map(|blocking| blocking.description.clone()).unwrap_or_default();
+    let subject = running.map_or_else(|| "a callback".to_owned(), words::name);
+    let owner = match owing {
+        Some(task) if running.is_some_and(|running| running.id == task.id) => {
+            "which it has to bring about itself".to_owned()
+        }
+        Some(task) => format!("for which {} would have to run on this loop", words::name(task)),
+        None => "which only this loop can bring about".to_owned(),
+    };
+    let title = format!("{subject} holds the event loop{at} and waits there: {what}, {owner}");
+    let mut lines = Vec::new();
+    if let Some(held) = event_loop.iteration.as_ref().and_then(|turn| turn.elapsed) {
+        lines.push(format!("its iteration has run for {}", words::span(held)));
+    }
+    lines.extend(owing.map(|task| {
+        let place = words::at_long(words::place(task));
+        format!("{} is suspended{place}", words::name(task))
+    }));
+    if let Some(thread) = event_loop.thread.and_then(|tid| context.thread(tid)) {
+        lines.push(words::thread_line(thread));
+        lines.extend(words::stack(super::loop_blocked::callback_frames(thread)));
+    }
+    let advice = match blocking.map(|blocking| blocking.kind) {
+        Some(BlockingKind::FutureResult) => format!(
+            "On the loop's own thread `await` the coroutine, or the future with \
+             `asyncio.wrap_future`; `.result()`{at} is for other threads."
+        ),
+        Some(BlockingKind::Lock) => format!(
+            "Use `asyncio.Lock` for what tasks share; a lock of `threading` taken{at} must not be \
+             held across an `await`."
+        ),
+        _ => format!(
+            "Do not wait{at} on the loop's own thread for what the loop itself has to do; `await` \
+             it."
+        ),
+    };
+    Draft::new(Code::LoopSelfDeadlock, Severity::Critical, Sureness::Derived, title)
+        .on_loop(Some(event_loop.id))
+        .blames(event_loop.thread.map(Node::Thread))
+        .blames(running.map(|task| Node::Task(task.id)))
+        .tasks(running)
+        .tasks(owing)
+        .affects(context.size(Some(event_loop.id)))
+        .evidence(lines)
+        .advice(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{LOOP, Scene, task};
+    use crate::memory::Address;
+    use crate::snapshot::Blocking;
+
+    fn waiting(kind: BlockingKind, change: impl FnOnce(&mut Blocking)) -> Scene {
+        Scene::new()
+            .with([task(1).runs(), task(2).sleeps(10)])
+            .in_callback(1, 5000)
+            .blocked_by(kind, change)
+    }
+
+    #[test]
+    fn the_result_of_a_coroutine_of_its_own_never_comes() {
+        let scene = waiting(BlockingKind::FutureResult, |blocking| {
+            blocking.loop_id = Some(LOOP);
+            blocking.task = Some(Address(2));
+        });
+        let diagnosis = scene.once();
+        assert_eq!(diagnosis.codes(), [Code::LoopSelfDeadlock, Code::LoopBlocked]);
+        let finding = diagnosis.of(Code::LoopSelfDeadlock);
+        assert_eq!(finding.tasks, [Address(1), Address(2)]);
+        assert!(finding.title.contains("\"t2\" would have to run"), "{}", finding.title);
+        let follower = diagnosis.of(Code::LoopBlocked);
+        assert_eq!(follower.because_of, Some(Code::LoopSelfDeadlock));
+    }
+
+    #[test]
+    fn a_lock_of_one_of_its_own_tasks_never_comes_free() {
+        let scene = waiting(BlockingKind::Lock, |blocking| blocking.task = Some(Address(2)));
+        assert!(scene.once().codes().contains(&Code::LoopSelfDeadlock));
+    }
+
+    #[test]
+    fn a_result_of_another_thread_is_no_deadlock() {
+        let scene = waiting(BlockingKind::FutureResult, |blocking| {
+            blocking.thread = Some(7);
+            blocking.loop_id = Some(Address(0x2000));
+        });
+        assert_eq!(scene.once().codes(), [Code::LoopBlocked]);
+    }
+}

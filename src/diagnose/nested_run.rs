@@ -1,0 +1,85 @@
+//! `nested-run`: two event loops run one inside the other on the same thread.
+
+use super::draft::{Draft, Drafts};
+use super::graph::Node;
+use super::{Context, words};
+use crate::snapshot::{Code, Frame, Loop, Severity, Sureness};
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    for event_loop in &context.now.loops {
+        if event_loop.nested_in.is_some() {
+            out.add(report(context, event_loop));
+        }
+    }
+}
+
+fn report(context: &Context<'_>, event_loop: &Loop) -> Draft {
+    let thread = event_loop.thread.and_then(|tid| context.thread(tid));
+    let frames = thread.map(|thread| &thread.frames[..]).unwrap_or_default();
+    let starts = |frame: &&Frame| {
+        let function = frame.location.function.rsplit('.').next();
+        matches!(function, Some("run_forever" | "run_until_complete"))
+    };
+    // The outermost one runs the outer loop.
+    let inner = frames.iter().rposition(|frame| starts(&frame));
+    let caller = inner.and_then(|at| words::own_frame(frames.get(..at)?));
+    let at = words::at_short(caller.map(|frame| &*frame.location));
+    let title = format!("an event loop is run{at} from inside another one of the same thread");
+    let outer = event_loop.nested_in.map(|id| format!("the outer loop is {id}"));
+    let mut lines = vec![format!("the inner loop is {}", event_loop.id)];
+    lines.extend(outer);
+    lines.extend(
+        frames
+            .iter()
+            .filter(starts)
+            .map(|frame| format!("runs at {}", words::long(&frame.location))),
+    );
+    lines.extend(caller.map(|frame| format!("called from {}", words::long(&frame.location))));
+    let running =
+        context.running.iter().copied().filter(|task| {
+            Some(event_loop.id) == task.loop_id || event_loop.nested_in == task.loop_id
+        });
+    Draft::new(Code::NestedRun, Severity::Warning, Sureness::Read, title)
+        .on_loop(Some(event_loop.id))
+        .blames(event_loop.thread.map(Node::Thread))
+        .affects(context.size(event_loop.nested_in))
+        .tasks(running)
+        .evidence(lines)
+        .advice(format!(
+            "`await` the coroutine in place of running it{at}: while the inner loop runs, nothing \
+             of the outer one does."
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{LOOP, Scene, thread};
+    use crate::memory::Address;
+
+    #[test]
+    fn a_loop_inside_a_loop() {
+        let scene = Scene::new().and(|snapshot| {
+            let functions = ["main", "run_forever", "helper", "run_until_complete", "work"];
+            snapshot.threads[0] = thread(100, &functions);
+            snapshot.loops.push(Loop {
+                id: Address(0x2000),
+                thread: Some(100),
+                nested_in: Some(LOOP),
+                ..Loop::default()
+            });
+        });
+        let diagnosis = scene.once();
+        let finding = diagnosis.only();
+        assert_eq!(finding.code, Code::NestedRun);
+        assert!(finding.title.contains("at app.py:12 from inside"), "{}", finding.title);
+    }
+
+    #[test]
+    fn one_loop_after_the_other_is_healthy() {
+        let scene = Scene::new().and(|snapshot| {
+            snapshot.loops.push(Loop { id: Address(0x2000), ..Loop::default() });
+        });
+        scene.once().assert_silent();
+    }
+}

@@ -1,0 +1,106 @@
+//! `never-awaited`: a coroutine was made, is still referenced and was never started.
+//!
+//! Those that somebody may still start are not among what is read: only one that is held by
+//! nothing but a variable which its function never reads.
+
+use rustc_hash::FxHashSet;
+
+use super::draft::{Draft, Drafts};
+use super::{Context, grouped, words};
+use crate::memory::Address;
+use crate::snapshot::{Code, NeverAwaited, Severity, Sureness};
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    let now = &context.now.never_awaited;
+    if now.is_empty() {
+        return;
+    }
+    let before: Option<FxHashSet<_>> = context.looks.first.map(|first| {
+        first.never_awaited.iter().map(|known| (known.id, &known.coroutine)).collect()
+    });
+    if before.is_none() {
+        out.want_second_look();
+    }
+    let lasting = now.iter().filter(|known| {
+        before.as_ref().is_none_or(|before| before.contains(&(known.id, &known.coroutine)))
+    });
+    let shape = |known: &&NeverAwaited| (known.frame.clone(), known.variable.clone());
+    for group in grouped(lasting, shape) {
+        out.extend(report(context, &group));
+    }
+}
+
+fn report(context: &Context<'_>, group: &[&NeverAwaited]) -> Option<Draft> {
+    let known = *group.first()?;
+    let holders: FxHashSet<Address> = group.iter().filter_map(|known| known.task).collect();
+    let tasks = || holders.iter().filter_map(|id| context.task(*id));
+    let subject = match group.len() {
+        1 => format!("the coroutine {} was", words::quoted(&known.coroutine)),
+        many => format!("{many} coroutines like {} were", words::quoted(&known.coroutine)),
+    };
+    let title = format!(
+        "{subject} made and never awaited, held by `{}` at {}",
+        known.variable,
+        words::short(&known.frame)
+    );
+    let mut sorted: Vec<_> = tasks().collect();
+    sorted.sort_unstable_by_key(|task| task.id);
+    let mut lines = vec![format!("held by `{}` at {}", known.variable, words::long(&known.frame))];
+    lines
+        .extend(known.place.as_ref().map(|place| format!("its code is at {}", words::long(place))));
+    lines.extend(words::lines(sorted.iter().copied(), |task| format!("in {}", words::name(task))));
+    Some(
+        Draft::new(Code::NeverAwaited, Severity::Warning, Sureness::Derived, title)
+            .on_loop(sorted.first().and_then(|task| task.loop_id))
+            .affects(group.len())
+            .tasks(sorted)
+            .evidence(lines)
+            .advice(format!(
+                "Write `await {}(…)`, or start it with `asyncio.create_task`; calling an `async \
+                 def` alone does nothing.",
+                known.coroutine
+            )),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Scene, location, task};
+
+    fn held(id: u64, holder: u64) -> NeverAwaited {
+        NeverAwaited {
+            id: Address(id),
+            coroutine: "save".into(),
+            place: Some(location("save", 3)),
+            variable: "pending".to_owned(),
+            frame: location("main", 12),
+            task: Some(Address(holder)),
+            thread: None,
+        }
+    }
+
+    fn scene(held: Vec<NeverAwaited>) -> Scene {
+        Scene::new()
+            .with([task(1).sleeps(10_000), task(2).sleeps(10_000)])
+            .and(|snapshot| snapshot.never_awaited = held)
+    }
+
+    #[test]
+    fn a_coroutine_in_a_variable() {
+        for diagnosis in [scene(vec![held(0x50, 1)]).once(), scene(vec![held(0x50, 1)]).twice()] {
+            let finding = diagnosis.only();
+            assert_eq!(finding.severity, Severity::Warning);
+            let title =
+                "the coroutine \"save\" was made and never awaited, held by `pending` at app.py:12";
+            assert_eq!(finding.title, title);
+        }
+    }
+
+    #[test]
+    fn one_that_is_awaited_in_time_is_healthy() {
+        let first = scene(vec![held(0x50, 1)]).before();
+        scene(Vec::new()).turned().after(&first).assert_silent();
+        scene(vec![held(0x60, 1)]).turned().after(&first).assert_silent();
+    }
+}

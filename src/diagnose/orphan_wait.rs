@@ -1,0 +1,120 @@
+//! `orphan-wait`: a task waits for a future that nothing left in the process can resolve.
+//!
+//! `await asyncio.Future()` is how many a server's main task says "run for ever". So a future
+//! without a name counts only when somebody waits for the task, and asyncio's first task never
+//! counts unless somebody does.
+
+use super::draft::{Draft, Drafts};
+use super::graph::Node;
+use super::{Context, grouped, severity_of, shape, words};
+use crate::snapshot::{Code, Severity, Sureness, Task, WaitKind};
+use crate::timeline::Stillness;
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    let mut found = Vec::new();
+    for &task in &context.unserved {
+        let Some(waiting) = task.waiting_on.as_ref() else { continue };
+        let is_main = task.name.as_deref() == Some("Task-1");
+        let is_missed = !task.awaited_by.is_empty()
+            || !context.graph.waiting_for(Node::Task(task.id)).is_empty();
+        let counts = is_missed || (waiting.name.is_some() && !is_main);
+        if waiting.kind != WaitKind::Future || !waiting.deadlines.is_empty() || !counts {
+            continue;
+        }
+        if context.gap.is_none() {
+            out.want_second_look();
+            continue;
+        }
+        let stillness = context.stillness(task);
+        if stillness != Stillness::Moved {
+            found.push((task, severity_of(stillness, Severity::Warning)));
+        }
+    }
+    for group in grouped(found, |(task, severity)| (shape(task), *severity)) {
+        out.extend(report(context, &group));
+    }
+}
+
+fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
+    let &(task, severity) = group.first()?;
+    let tasks = || group.iter().map(|(task, _)| *task);
+    let waiting = task.waiting_on.as_ref()?;
+    let at = words::at_short(words::place(task));
+    let others = match group.len() {
+        1 => String::new(),
+        many => format!(" (and {} more likewise)", many - 1),
+    };
+    let title = format!(
+        "{} waits for a future{at} that nothing was found to resolve{others}",
+        words::name(task)
+    );
+    let mut lines =
+        vec!["it is in no timer, selector, pool or other object that was searched".to_owned()];
+    lines.extend(waiting.object.map(|future| match &waiting.name {
+        Some(name) => format!("the future {future} is `{name}`"),
+        None => format!("the future {future} has no name in the frames that wait for it"),
+    }));
+    if !waiting.callbacks.is_empty() {
+        lines.push(format!("when it is done it calls {}", waiting.callbacks.join(", ")));
+    }
+    lines.extend(words::lines(tasks(), words::wait_line));
+    let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
+    let affected = group.len() + hanging.sum::<usize>();
+    Some(
+        Draft::new(Code::OrphanWait, severity, Sureness::Guessed, title)
+            .on_loop(task.loop_id)
+            .blames(tasks().map(|task| Node::Task(task.id)))
+            .tasks(tasks())
+            .affects(affected)
+            .evidence(lines)
+            .advice(format!(
+                "See who was to call `set_result` or `set_exception`{at}, and let it do so on \
+                 every way out; give the wait a time limit."
+            )),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Builder, Scene, task};
+    use crate::memory::Address;
+
+    fn waiter(number: u64) -> Builder {
+        task(number).waits(WaitKind::Future, |waiting| {
+            waiting.object = Some(Address(0x500));
+            waiting.is_served = Some(false);
+        })
+    }
+
+    fn named(number: u64) -> Builder {
+        waiter(number).waits(WaitKind::Future, |waiting| waiting.name = Some("reply".to_owned()))
+    }
+
+    #[test]
+    fn a_reply_that_nobody_will_give() {
+        let once = Scene::new().with([named(1)]).once();
+        assert!(once.findings.is_empty() && once.wants_second_look);
+        let twice = Scene::new().with([named(1)]).twice();
+        assert_eq!(twice.only().severity, Severity::Warning);
+        let missed = Scene::new().with([waiter(1), task(2).awaits(&[1])]).twice();
+        assert_eq!(missed.only().code, Code::OrphanWait);
+    }
+
+    #[test]
+    fn running_for_ever_is_healthy() {
+        Scene::new().with([waiter(1)]).once().assert_silent();
+        let main = || named(1).and(|task| task.name = Some("Task-1".into()));
+        Scene::new().with([main()]).once().assert_silent();
+        Scene::new().with([main()]).twice().assert_silent();
+    }
+
+    #[test]
+    fn a_future_that_is_served_or_limited_is_healthy() {
+        let served = named(1).waits(WaitKind::Future, |waiting| waiting.is_served = Some(true));
+        Scene::new().with([served]).once().assert_silent();
+        let unknown = named(1).waits(WaitKind::Future, |waiting| waiting.is_served = None);
+        Scene::new().with([unknown]).once().assert_silent();
+        Scene::new().with([named(1).deadline(3000)]).once().assert_silent();
+    }
+}

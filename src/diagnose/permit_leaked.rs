@@ -1,0 +1,178 @@
+//! `permit-leaked`: a lock or semaphore is taken, tasks wait for it, and no live task holds it.
+//!
+//! Who entered it with `async with` is seen to hold it. Who took it by a bare `acquire` is not,
+//! and may even have given it away: a pool that hands out connections keeps a permit for each of
+//! them, and whoever has the connection may have never heard of the semaphore. So only where all
+//! waiters come by `async with`, or nobody else is left who could give it back, is the loss told
+//! as one.
+
+use rustc_hash::FxHashSet;
+
+use super::draft::{Draft, Drafts};
+use super::graph::Node;
+use super::{Context, Line, grouped, is_parked, words};
+use crate::memory::Address;
+use crate::snapshot::{Code, Severity, Sureness, Task, WaitKind};
+use crate::timeline::Stillness;
+
+struct Leak<'c> {
+    line: &'c Line<'c>,
+    severity: Severity,
+    sureness: Sureness,
+    suspects: Vec<&'c Task>,
+}
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    let mut found = Vec::new();
+    for line in &context.lines {
+        let has_holder = line.holders.iter().any(|id| context.task(*id).is_some());
+        let is_free = line.waiting.value.is_some_and(|value| value > 0)
+            && line.waiting.kind == WaitKind::Semaphore;
+        let Some(head) = line.waiters.first() else { continue };
+        if has_holder || is_free || !is_parked(head) {
+            continue;
+        }
+        if context.gap.is_none() {
+            out.want_second_look();
+        } else if was_so(context, head) {
+            found.push(judge(context, line, context.stillness(head)));
+        }
+    }
+    let shape = |leak: &Leak<'_>| {
+        let place = leak.line.waiters.first().and_then(|task| words::place(task)).cloned();
+        (place, leak.line.waiting.name.clone(), leak.severity)
+    };
+    for group in grouped(found, shape) {
+        out.extend(report(context, &group));
+    }
+}
+
+fn was_so(context: &Context<'_>, head: &Task) -> bool {
+    let before = context.pairs.before(head).and_then(|before| before.waiting_on.as_ref());
+    before.is_some_and(|before| before.holders.is_empty())
+        && context.stillness(head) != Stillness::Moved
+}
+
+fn judge<'c>(context: &'c Context<'_>, line: &'c Line<'_>, stillness: Stillness) -> Leak<'c> {
+    let hanging: FxHashSet<Address> =
+        context.graph.waiting_for(Node::Object(line.object)).iter().map(|task| task.id).collect();
+    let suspects: Vec<&Task> = line
+        .suspects
+        .iter()
+        .filter(|id| !hanging.contains(id))
+        .filter_map(|id| context.task(*id))
+        .collect();
+    let by_block = line.waiters.iter().all(|task| enters_block(task));
+    let may_have_it = || suspects.iter().any(|task| super::is_active(task));
+    let is_lock = line.waiting.kind == WaitKind::Lock;
+    let others = || context.active().iter().any(|task| !hanging.contains(&task.id));
+    let (severity, sureness) = if stillness != Stillness::Surely {
+        (Severity::Info, Sureness::Guessed)
+    } else if suspects.is_empty() && (by_block || !others()) {
+        (Severity::Critical, Sureness::Derived)
+    } else if by_block || (is_lock && suspects.is_empty()) || !may_have_it() && !suspects.is_empty()
+    {
+        (Severity::Warning, Sureness::Guessed)
+    } else {
+        (Severity::Info, Sureness::Guessed)
+    };
+    Leak { line, severity, sureness, suspects }
+}
+
+/// Whether the task waits in `async with`.
+fn enters_block(task: &Task) -> bool {
+    let is_enter = |function: &str| function.rsplit('.').next() == Some("__aenter__");
+    task.frames.iter().any(|frame| is_enter(&frame.location.function))
+}
+
+fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
+    let Leak { line, severity, sureness, suspects } = group.first()?;
+    let waiting: usize = group.iter().map(|leak| leak.line.waiters.len()).sum();
+    let waiters = || group.iter().flat_map(|leak| leak.line.waiters.iter().copied());
+    let thing = match group.len() {
+        1 => words::thing(line.waiting),
+        many => format!("{many} like {}", words::thing(line.waiting)),
+    };
+    let does = words::one_does(waiting);
+    let nobody =
+        if *severity == Severity::Critical { "nobody holds" } else { "no task is seen to hold" };
+    let title = format!("{} wait{does} for {thing}, which {nobody}", words::count(waiting, "task"));
+    let mut lines = Vec::new();
+    if let Some(value) = line.waiting.value.filter(|_| line.waiting.kind == WaitKind::Semaphore) {
+        let of = line.waiting.limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
+        lines.push(format!("{value}{of} permits are left"));
+    }
+    lines.push("no frame of a live task is inside an `async with` of it".to_owned());
+    lines.extend(words::lines(suspects.iter().copied(), |task| {
+        format!(
+            "{} refers to it, at{}",
+            words::name(task),
+            words::at_long(words::place(task)).trim_start_matches(" at")
+        )
+    }));
+    lines.extend(words::lines(waiters(), words::wait_line));
+    let hanging =
+        group.iter().map(|leak| context.graph.waiting_for(Node::Object(leak.line.object)).len());
+    let loop_id = line.waiters.first().and_then(|task| task.loop_id);
+    Some(
+        Draft::new(Code::PermitLeaked, *severity, *sureness, title)
+            .on_loop(loop_id)
+            .blames(group.iter().map(|leak| Node::Object(leak.line.object)))
+            .tasks(suspects.iter().copied())
+            .tasks(waiters())
+            .affects(hanging.sum::<usize>().max(waiting))
+            .evidence(lines)
+            .advice(
+                "Take it with `async with`, which gives it back on every way out; after a bare \
+                 `acquire()` an exception or a `return` may pass the `release()` by.",
+            ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Builder, Scene, ids, task};
+
+    fn waiter(number: u64) -> Builder {
+        task(number).at_semaphore(900, &[])
+    }
+
+    #[test]
+    fn a_permit_that_nobody_has() {
+        let scene = Scene::new()
+            .with((1..=5).map(|number| waiter(number).in_aenter()))
+            .with([task(9).gathers(&[1, 2, 3, 4, 5]), task(10).reads_socket()]);
+        let once = scene.once();
+        assert!(once.findings.is_empty() && once.wants_second_look);
+        let twice = scene.twice();
+        let finding = twice.only();
+        assert_eq!((finding.code, finding.severity), (Code::PermitLeaked, Severity::Critical));
+        assert!(finding.title.starts_with("5 tasks wait for semaphore"), "{}", finding.title);
+    }
+
+    #[test]
+    fn one_taken_by_acquire_is_lost_when_nobody_else_could_give_it_back() {
+        // The main task knows it, and waits for those who wait for it.
+        let known = |number| waiter(number).and(|task| task.suspects = ids(&[9]).into());
+        let lost = Scene::new().with([known(1), known(2), task(9).gathers(&[1, 2])]);
+        assert_eq!(lost.twice().only().severity, Severity::Critical);
+        let idle = Scene::new().with([known(1), known(2), task(9).at_event()]);
+        assert_eq!(idle.twice().only().severity, Severity::Warning);
+        let busy = Scene::new().with([known(1), known(2), task(9).reads_socket()]);
+        busy.twice().assert_no_warning();
+    }
+
+    #[test]
+    fn a_pool_whose_connections_are_out_is_healthy() {
+        let scene = Scene::new().with([waiter(1), waiter(2), task(9).reads_socket()]);
+        scene.twice().assert_no_warning();
+    }
+
+    #[test]
+    fn a_lock_on_its_way_to_the_next_is_healthy() {
+        let first = Scene::new().with([waiter(1).in_aenter()]);
+        Scene::new().with([task(1).sleeps(5)]).turned().after(&first.before()).assert_silent();
+        first.clone().turned().after(&first.before()).assert_no_warning();
+    }
+}

@@ -1,0 +1,205 @@
+//! `queue-stalled`: tasks wait at a queue for others that will not come.
+//!
+//! A full queue is how a slow consumer slows down its producers, and workers at an empty one are
+//! idle: both healthy. What tells a stall is that nobody is left who could come: every other task
+//! waits, in the end, for those at the queue, or for something that is far away.
+
+use rustc_hash::FxHashSet;
+
+use super::draft::{Draft, Drafts};
+use super::graph::Node;
+use super::{Context, grouped, severity_of, words};
+use crate::memory::Address;
+use crate::snapshot::{Code, Operation, Severity, Sureness, Task, Waiting};
+use crate::timeline::Stillness;
+
+/// What is at a standstill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Side {
+    /// Producers at a full queue.
+    Full,
+    /// Those who wait for all items to be done.
+    Unfinished,
+    /// Consumers whose last producer has ended.
+    Empty,
+}
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    let at_queue = context.at_queue.iter().copied();
+    let object = |task: &&Task| task.waiting_on.as_ref().and_then(|waiting| waiting.object);
+    for tasks in grouped(at_queue, object) {
+        let Some(queue) = tasks.first().and_then(object) else { continue };
+        for side in [Side::Full, Side::Unfinished, Side::Empty] {
+            let waiters: Vec<&Task> =
+                tasks.iter().copied().filter(|task| side_of(task) == Some(side)).collect();
+            let is_met = side == Side::Full
+                && tasks.iter().any(|task| operation(task) == Some(Operation::Get));
+            // All consumers have to be without a producer.
+            let is_part = side == Side::Empty && waiters.len() < tasks.len();
+            if waiters.is_empty() || is_met || is_part {
+                continue;
+            }
+            if context.gap.is_none() {
+                out.want_second_look();
+            } else {
+                out.extend(judge(context, queue, side, &waiters));
+            }
+        }
+    }
+}
+
+fn operation(task: &Task) -> Option<Operation> {
+    task.waiting_on.as_ref().and_then(|waiting| waiting.operation)
+}
+
+fn side_of(task: &Task) -> Option<Side> {
+    let waiting = task.waiting_on.as_ref()?;
+    // One with a time limit goes on by itself.
+    if !waiting.deadlines.is_empty() {
+        return None;
+    }
+    let value = waiting.value.unwrap_or(0);
+    let is_full = waiting.limit.is_some_and(|limit| limit > 0 && value >= limit);
+    match waiting.operation? {
+        Operation::Put if is_full => Some(Side::Full),
+        Operation::Join if value > 0 => Some(Side::Unfinished),
+        Operation::Get if waiting.is_served == Some(false) => Some(Side::Empty),
+        _ => None,
+    }
+}
+
+fn judge(context: &Context<'_>, queue: Address, side: Side, waiters: &[&Task]) -> Option<Draft> {
+    let value = |task: &Task| task.waiting_on.as_ref().and_then(|waiting| waiting.value);
+    let has_stayed = |task: &&&Task| {
+        context.pairs.before(task).is_some_and(|before| value(before) == value(task))
+    };
+    let stillness = waiters.iter().map(|task| context.stillness(task)).min()?;
+    if stillness == Stillness::Moved || !waiters.iter().all(|task| has_stayed(&task)) {
+        return None;
+    }
+    let hanging = context.graph.waiting_for(Node::Object(queue));
+    let ids: FxHashSet<Address> = hanging.iter().map(|task| task.id).collect();
+    let has_others = context.active().iter().any(|task| !ids.contains(&task.id));
+    let severity = match side {
+        // Idle consumers are healthy unless somebody waits for them to end.
+        Side::Empty if has_others || ids.len() <= waiters.len() => return None,
+        Side::Unfinished if has_others => return None,
+        Side::Full if has_others => Severity::Info,
+        _ => severity_of(stillness, Severity::Warning),
+    };
+    Some(report(context, queue, side, waiters, severity).affects(hanging.len()))
+}
+
+fn report(
+    context: &Context<'_>,
+    queue: Address,
+    side: Side,
+    waiters: &[&Task],
+    severity: Severity,
+) -> Draft {
+    let waiting = waiters.first().and_then(|task| task.waiting_on.as_ref());
+    let thing = waiting.map(words::thing).unwrap_or_default();
+    let number = |of: fn(&Waiting) -> Option<i64>| waiting.and_then(of).unwrap_or(0);
+    let value = number(|waiting| waiting.value);
+    let limit = number(|waiting| waiting.limit);
+    let tasks = words::count(waiters.len(), "task");
+    let does = words::one_does(waiters.len());
+    let time = context.for_at_least();
+    let title = match side {
+        Side::Full => format!(
+            "{tasks} wait{does} to put into {thing}, which is full ({value} of {limit}) and from \
+             which nobody takes{time}"
+        ),
+        Side::Unfinished => format!(
+            "{tasks} wait{does} for {thing} to be done, with {value} unfinished and nobody at work \
+             on it{time}"
+        ),
+        Side::Empty => format!(
+            "{tasks} wait{does} for items of {thing}, into which nobody is left to put any{time}"
+        ),
+    };
+    let mut lines = words::lines(waiters.iter().copied(), words::wait_line);
+    lines.push(match severity {
+        Severity::Info => "others are at work who may take from it".to_owned(),
+        _ => "no other task is at work: each waits for these, or for something far away".to_owned(),
+    });
+    let advice = match side {
+        Side::Full => {
+            "See whether its consumers have ended, by an exception that nobody looked at; start \
+             them in a `TaskGroup` with the producers, so that all end together."
+        }
+        Side::Unfinished => {
+            "Call `task_done()` once for each item, in a `finally`, and see whether the workers \
+             have ended before the work was done."
+        }
+        Side::Empty => {
+            "Tell the consumers when there is no more to come: `Queue.shutdown()` (Python 3.13), \
+             or an item that means the end for each of them."
+        }
+    };
+    Draft::new(Code::QueueStalled, severity, Sureness::Guessed, title)
+        .on_loop(waiters.first().and_then(|task| task.loop_id))
+        .blames([Node::Object(queue)])
+        .tasks(waiters.iter().copied())
+        .evidence(lines)
+        .advice(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Builder, Scene, task};
+
+    fn producer(number: u64) -> Builder {
+        task(number).at_queue(Operation::Put, 5, 5)
+    }
+
+    #[test]
+    fn producers_whose_consumer_has_died() {
+        let scene = Scene::new()
+            .with([producer(1), producer(2), task(3).gathers(&[1, 2])])
+            .with([task(4).at_event(), task(5).sleeps(3_600_000)]);
+        let once = scene.once();
+        assert!(once.findings.is_empty() && once.wants_second_look);
+        let twice = scene.twice();
+        let finding = twice.only();
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.title.contains("2 tasks wait to put into queue"), "{}", finding.title);
+        assert!(finding.title.contains("(5 of 5)"));
+    }
+
+    #[test]
+    fn a_slow_consumer_is_healthy() {
+        let scene = Scene::new().with([producer(1), task(2).reads_socket()]);
+        scene.twice().assert_no_warning();
+        let join =
+            Scene::new().with([task(1).at_queue(Operation::Join, 3, 0), task(2).sleeps(1000)]);
+        join.twice().assert_silent();
+        // One item was taken and another put.
+        let mut first = Scene::new().with([producer(1)]).before();
+        first.snapshot.tasks[0].fut_waiter = None;
+        Scene::new().with([producer(1)]).turned().after(&first).assert_silent();
+    }
+
+    #[test]
+    fn a_join_that_nobody_works_for() {
+        let idle = task(2).at_queue(Operation::Get, 0, 0);
+        let scene = Scene::new().with([task(1).at_queue(Operation::Join, 3, 0), idle]);
+        let twice = scene.twice();
+        assert!(twice.only().title.contains("3 unfinished"), "{}", twice.only().title);
+    }
+
+    #[test]
+    fn consumers_are_stalled_only_when_somebody_waits_for_them() {
+        let consumer = |number| {
+            let waits = |waiting: &mut Waiting| waiting.is_served = Some(false);
+            task(number)
+                .at_queue(Operation::Get, 0, 0)
+                .waits(crate::snapshot::WaitKind::Queue, waits)
+        };
+        let idle = Scene::new().with([consumer(1), consumer(2), task(3).at_event()]);
+        idle.twice().assert_silent();
+        let joined = Scene::new().with([consumer(1), consumer(2), task(3).gathers(&[1, 2])]);
+        assert_eq!(joined.twice().only().code, Code::QueueStalled);
+    }
+}

@@ -1,0 +1,77 @@
+//! `ready-backlog`: many callbacks wait for their turn, and go on waiting.
+
+use super::draft::{Draft, Drafts};
+use super::{Context, words};
+use crate::snapshot::{Code, Loop, Severity, Sureness};
+
+/// A queue shorter than this is done in some tens of milliseconds.
+const LONG: u64 = 1000;
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    for event_loop in &context.now.loops {
+        let Some(ready) = event_loop.ready.filter(|ready| *ready >= LONG) else { continue };
+        if context.gap.is_none() {
+            out.want_second_look();
+            continue;
+        }
+        let before = context.looks.loop_before(event_loop.id).and_then(|before| before.ready);
+        // One that was halved meanwhile is a burst that is worked off.
+        if let Some(before) = before.filter(|before| *before >= LONG && ready > *before / 2) {
+            out.add(report(context, event_loop, before, ready));
+        }
+    }
+}
+
+fn report(context: &Context<'_>, event_loop: &Loop, before: u64, ready: u64) -> Draft {
+    let title = format!("{ready} callbacks wait for their turn, {before} a moment before");
+    let mut lines = Vec::new();
+    if let Some(gap) = context.gap {
+        lines.push(format!("{before}, then {ready} after {}", words::span(gap)));
+    }
+    lines.extend(event_loop.lag.map(|lag| format!("a timer is overdue by {}", words::span(lag))));
+    let first = event_loop.ready_handles.iter().take(words::MAX_NAMED);
+    lines.extend(first.map(|handle| format!("in line: {}", words::quoted(handle))));
+    Draft::new(Code::ReadyBacklog, Severity::Warning, Sureness::Read, title)
+        .on_loop(Some(event_loop.id))
+        .affects(usize::try_from(ready).unwrap_or(usize::MAX))
+        .evidence(lines)
+        .advice(
+            "More is started than the loop can do: admit fewer at a time (a semaphore, a bounded \
+             queue), and take what is slow off the loop's thread.",
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::Scene;
+    use crate::snapshot::BlockingKind;
+
+    fn with_ready(ready: u64) -> Scene {
+        Scene::new().and(|snapshot| snapshot.loops[0].ready = Some(ready))
+    }
+
+    #[test]
+    fn a_queue_that_stays_long() {
+        let first = with_ready(2000).before();
+        assert!(first.once().findings.is_empty() && first.once().wants_second_look);
+        let diagnosis = with_ready(2600).turned().after(&first);
+        assert_eq!(diagnosis.only().severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_burst_is_healthy() {
+        with_ready(300).once().assert_silent();
+        with_ready(10).turned().after(&with_ready(20_000).before()).assert_silent();
+        with_ready(8000).turned().after(&with_ready(20_000).before()).assert_silent();
+        with_ready(20_000).turned().after(&with_ready(10).before()).assert_silent();
+    }
+
+    #[test]
+    fn behind_a_blocked_loop_it_follows_from_that() {
+        let scene = with_ready(2000).in_callback(1, 3000).blocked_by(BlockingKind::Sleep, |_| ());
+        let diagnosis = scene.twice();
+        assert_eq!(diagnosis.codes(), [Code::LoopBlocked, Code::ReadyBacklog]);
+        assert_eq!(diagnosis.findings[1].because_of, Some(Code::LoopBlocked));
+    }
+}

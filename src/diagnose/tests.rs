@@ -1,0 +1,415 @@
+//! Small snapshots made by hand, and what is common to all findings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::snapshot::{
+    Blocking, BlockingKind, Children, Code, Consistency, Deadline, Frame, Iteration, Job, Loop,
+    LoopState, Phase, Process, Sureness, ThreadState,
+};
+
+/// The loop of all tasks that are not put elsewhere, and its thread.
+pub const LOOP: Address = Address(0x1000);
+pub const THREAD: i32 = 100;
+/// The time between two looks.
+pub const GAP: Duration = Duration::from_millis(200);
+
+/// A snapshot in the making: one idle loop, and what is put in.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    pub snapshot: Snapshot,
+}
+
+impl Scene {
+    pub fn new() -> Self {
+        let mut snapshot = Snapshot::new(Process::default(), Timestamp::UNIX_EPOCH);
+        snapshot.consistency = Consistency::Exact;
+        snapshot.process.python = Some("3.13.0".to_owned());
+        snapshot.loops.push(Loop {
+            id: LOOP,
+            thread: Some(THREAD),
+            state: Some(LoopState::Polling),
+            iteration: Some(turn(Phase::Select, 0)),
+            iteration_id: Some(1),
+            ready: Some(0),
+            ..Loop::default()
+        });
+        snapshot.threads.push(thread(THREAD, &["select"]));
+        Self { snapshot }
+    }
+
+    pub fn with(mut self, tasks: impl IntoIterator<Item = Builder>) -> Self {
+        self.snapshot.tasks.extend(tasks.into_iter().map(|builder| builder.task));
+        self
+    }
+
+    pub fn and(mut self, change: impl FnOnce(&mut Snapshot)) -> Self {
+        change(&mut self.snapshot);
+        self
+    }
+
+    /// The loop is in callback `run` of its iteration since `ms`.
+    pub fn in_callback(self, run: u64, ms: u64) -> Self {
+        self.and(|snapshot| {
+            let event_loop = &mut snapshot.loops[0];
+            let is_blocked = ms >= 100;
+            event_loop.state =
+                Some(if is_blocked { LoopState::Blocked } else { LoopState::Running });
+            event_loop.iteration = Some(Iteration {
+                callbacks_run: Some(run),
+                callbacks_total: Some(run + 2),
+                ..turn(Phase::Ready, ms)
+            });
+        })
+    }
+
+    pub fn blocked_by(self, kind: BlockingKind, change: impl FnOnce(&mut Blocking)) -> Self {
+        let mut blocking = Blocking {
+            kind,
+            description: format!("{kind:?}").to_lowercase(),
+            fd: None,
+            peer: None,
+            frame: Some(frame("retry", 31)),
+            task: None,
+            thread: None,
+            loop_id: None,
+        };
+        change(&mut blocking);
+        self.and(|snapshot| snapshot.loops[0].blocking = Some(blocking))
+    }
+
+    /// The same a moment before, with nothing moved since.
+    pub fn before(&self) -> Self {
+        self.clone().and(|snapshot| {
+            snapshot.taken_at = snapshot.taken_at.checked_sub(GAP).unwrap();
+            let gap = SignedDuration::try_from(GAP).unwrap();
+            for waiting in snapshot.tasks.iter_mut().filter_map(|task| task.waiting_on.as_mut()) {
+                waiting.due_in = waiting.due_in.map(|due| due + gap);
+                for deadline in &mut waiting.deadlines {
+                    deadline.due_in += gap;
+                }
+            }
+            for turn in snapshot.loops.iter_mut().filter_map(|known| known.iteration.as_mut()) {
+                turn.elapsed = turn.elapsed.map(|elapsed| elapsed.saturating_sub(GAP));
+            }
+        })
+    }
+
+    /// Another iteration than the one before.
+    pub fn turned(self) -> Self {
+        self.and(|snapshot| {
+            for event_loop in &mut snapshot.loops {
+                event_loop.iteration_id = event_loop.iteration_id.map(|id| id + 1);
+            }
+        })
+    }
+
+    pub fn once(&self) -> Diagnosis {
+        diagnose(Looks::one(&self.snapshot))
+    }
+
+    /// Two looks between which nothing moved.
+    pub fn twice(&self) -> Diagnosis {
+        self.after(&self.before())
+    }
+
+    pub fn after(&self, first: &Scene) -> Diagnosis {
+        let diagnosis = diagnose(Looks { first: Some(&first.snapshot), last: &self.snapshot });
+        assert!(!diagnosis.wants_second_look, "there is no third");
+        diagnosis
+    }
+}
+
+#[expect(missing_docs, clippy::missing_panics_doc, reason = "the names say it")]
+impl Diagnosis {
+    pub fn codes(&self) -> Vec<Code> {
+        self.findings.iter().map(|finding| finding.code).collect()
+    }
+
+    /// The only finding.
+    pub fn only(&self) -> &Finding {
+        let [finding] = &self.findings[..] else { panic!("{:#?}", self.findings) };
+        check_words(finding);
+        finding
+    }
+
+    pub fn of(&self, code: Code) -> &Finding {
+        let found = self.findings.iter().find(|finding| finding.code == code);
+        let finding = found.unwrap_or_else(|| panic!("no {code} in {:#?}", self.findings));
+        check_words(finding);
+        finding
+    }
+
+    pub fn assert_silent(&self) {
+        assert!(self.findings.is_empty() && !self.wants_second_look, "{self:#?}");
+    }
+
+    pub fn assert_no_warning(&self) {
+        let is_calm = self.findings.iter().all(|finding| finding.severity == Severity::Info);
+        assert!(is_calm, "{:#?}", self.findings);
+    }
+}
+
+/// What each finding has to say.
+fn check_words(finding: &Finding) {
+    assert!(!finding.title.is_empty() && !finding.title.ends_with('.'), "{finding:#?}");
+    assert!(!finding.evidence.is_empty(), "{finding:#?}");
+    assert!(finding.advice.ends_with('.'), "{finding:#?}");
+}
+
+pub fn turn(phase: Phase, ms: u64) -> Iteration {
+    let elapsed = Some(Duration::from_millis(ms));
+    Iteration { phase, elapsed, callbacks_run: None, callbacks_total: None, handle: None }
+}
+
+pub fn location(function: &str, line: u32) -> Arc<Location> {
+    Arc::new(Location {
+        function: function.into(),
+        file: "/srv/app.py".into(),
+        line: Some(line),
+        column: None,
+    })
+}
+
+pub fn frame(function: &str, line: u32) -> Frame {
+    Frame { location: location(function, line), locals: None }
+}
+
+pub fn library_frame(function: &str) -> Frame {
+    let file = "/usr/lib/python3.13/asyncio/locks.py".into();
+    let location = Location { function: function.into(), file, line: Some(100), column: None };
+    Frame { location: Arc::new(location), locals: None }
+}
+
+pub fn thread(tid: i32, functions: &[&str]) -> Thread {
+    Thread {
+        tid: Some(tid),
+        name: Some(format!("thread_{tid}")),
+        state: Some(ThreadState::Sleeping),
+        frames: functions.iter().zip(10..).map(|(name, line)| frame(name, line)).collect(),
+        ..Thread::default()
+    }
+}
+
+/// A task in the making: parked, on the loop, with one frame.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    pub task: Task,
+}
+
+/// Task `t7` with id 7, in `work` at line 7.
+pub fn task(number: u64) -> Builder {
+    let line = u32::try_from(number % 1000).unwrap();
+    Builder {
+        task: Task {
+            id: Address(number),
+            name: Some(format!("t{number}").into()),
+            loop_id: Some(LOOP),
+            state: Some(TaskState::Pending),
+            coroutine: Some("work".into()),
+            frames: vec![frame("work", line)],
+            fut_waiter: Some(Address(0x10_0000 + number)),
+            waiting_on: Some(Waiting::default()),
+            ..Task::default()
+        },
+    }
+}
+
+impl Builder {
+    pub fn and(mut self, change: impl FnOnce(&mut Task)) -> Self {
+        change(&mut self.task);
+        self
+    }
+
+    pub fn waits(self, kind: WaitKind, change: impl FnOnce(&mut Waiting)) -> Self {
+        self.and(|task| {
+            let waiting = task.waiting_on.get_or_insert_default();
+            waiting.kind = kind;
+            change(waiting);
+        })
+    }
+
+    fn waits_for_tasks(self, kind: WaitKind, others: &[u64]) -> Self {
+        self.waits(kind, |waiting| {
+            waiting.tasks = ids(others);
+            let pending = others.len() as u64;
+            waiting.children = Some(Children { pending, ..Children::default() });
+        })
+    }
+
+    pub fn awaits(self, others: &[u64]) -> Self {
+        self.waits_for_tasks(WaitKind::Task, others)
+    }
+
+    pub fn gathers(self, others: &[u64]) -> Self {
+        self.waits_for_tasks(WaitKind::Gather, others)
+    }
+
+    pub fn waits_for_any(self, others: &[u64]) -> Self {
+        self.awaits(others).waits(WaitKind::Task, |waiting| {
+            waiting.operation = Some(Operation::Wait);
+        })
+    }
+
+    fn at_thing(self, kind: WaitKind, object: u64, holders: &[u64]) -> Self {
+        self.waits(kind, |waiting| {
+            waiting.object = Some(Address(object));
+            waiting.holders = ids(holders);
+            waiting.operation = Some(Operation::Acquire);
+        })
+    }
+
+    pub fn at_lock(self, object: u64, holders: &[u64]) -> Self {
+        self.at_thing(WaitKind::Lock, object, holders).waits(WaitKind::Lock, |waiting| {
+            waiting.class = Some("asyncio.locks.Lock".into());
+            waiting.name = Some(format!("self.lock_{object}"));
+        })
+    }
+
+    pub fn at_semaphore(self, object: u64, holders: &[u64]) -> Self {
+        self.at_thing(WaitKind::Semaphore, object, holders)
+            .waits(WaitKind::Semaphore, |waiting| waiting.value = Some(0))
+    }
+
+    /// Waits in the `__aenter__` of the thing, as `async with` does.
+    pub fn in_aenter(self) -> Self {
+        self.and(|task| {
+            task.frames.push(library_frame("_ContextManagerMixin.__aenter__"));
+            task.frames.push(library_frame("Lock.acquire"));
+        })
+    }
+
+    pub fn at_queue(self, operation: Operation, value: i64, limit: i64) -> Self {
+        self.waits(WaitKind::Queue, |waiting| {
+            waiting.object = Some(Address(0x900));
+            waiting.operation = Some(operation);
+            waiting.value = Some(value);
+            waiting.limit = Some(limit);
+        })
+    }
+
+    pub fn reads_socket(self) -> Self {
+        self.waits(WaitKind::Socket, |waiting| {
+            waiting.description = "read from tcp 10.0.0.5:5432".to_owned();
+            waiting.peer = Some("10.0.0.5:5432".to_owned());
+        })
+    }
+
+    pub fn sleeps(self, ms: i64) -> Self {
+        self.waits(WaitKind::Timer, |waiting| {
+            waiting.due_in = Some(SignedDuration::from_millis(ms));
+        })
+    }
+
+    pub fn at_event(self) -> Self {
+        self.waits(WaitKind::Event, |waiting| waiting.object = Some(Address(0xe00)))
+    }
+
+    pub fn offloads(self, thread: i32) -> Self {
+        self.waits(WaitKind::Executor, |waiting| {
+            waiting.thread = Some(thread);
+            waiting.object = Some(Address(0xf00));
+            waiting.function = Some("fetch".to_owned());
+        })
+    }
+
+    pub fn deadline(self, ms: i64) -> Self {
+        self.and(|task| {
+            let due_in = SignedDuration::from_millis(ms);
+            let waiting = task.waiting_on.get_or_insert_default();
+            waiting.deadlines.push(Deadline { frame: Some(0), due_in });
+        })
+    }
+
+    pub fn cancelled(self, change: impl FnOnce(&mut Cancellation)) -> Self {
+        self.and(|task| change(task.cancellation.get_or_insert_default()))
+    }
+
+    pub fn requested(self, count: u64) -> Self {
+        self.cancelled(|told| told.requested = Some(count))
+    }
+
+    pub fn in_flight(self) -> Self {
+        self.requested(1).cancelled(|told| told.in_flight = true)
+    }
+
+    pub fn handling(self) -> Self {
+        self.requested(1).cancelled(|told| told.handling = Some(0))
+    }
+
+    pub fn runs(self) -> Self {
+        self.waits(WaitKind::Running, |_| ()).and(|task| {
+            task.state = Some(TaskState::Running);
+            task.fut_waiter = None;
+        })
+    }
+}
+
+pub fn ids(numbers: &[u64]) -> Vec<Address> {
+    numbers.iter().copied().map(Address).collect()
+}
+
+/// A pool with one call in each of `threads`.
+pub fn pool(max: u64, queued: u64, threads: &[i32]) -> Executor {
+    let job = |&thread: &i32| Job {
+        function: Some("fetch".to_owned()),
+        thread: Some(thread),
+        id: Address(0x7000 + u64::try_from(thread).unwrap()),
+        ..Job::default()
+    };
+    Executor {
+        id: Some(Address(0xf00)),
+        name: Some("asyncio".to_owned()),
+        workers: Some(max),
+        max_workers: Some(max),
+        idle: Some(max - threads.len() as u64),
+        queued: Some(queued),
+        is_shut_down: Some(false),
+        jobs: threads.iter().map(job).collect(),
+    }
+}
+
+#[test]
+fn an_idle_program_wants_no_second_look() {
+    let consumers = (1..=40).map(|number| task(number).at_queue(Operation::Get, 0, 0));
+    let sleepers = (41..=80).map(|number| task(number).sleeps(3_600_000));
+    let readers = (81..=90).map(|number| task(number).reads_socket());
+    let children: Vec<u64> = (41..=80).collect();
+    let scene = Scene::new()
+        .with(consumers)
+        .with(sleepers)
+        .with(readers)
+        .with([task(100).gathers(&children), task(101).at_event()])
+        .with([task(102).sleeps(30).deadline(60_000), task(103).at_queue(Operation::Join, 0, 0)]);
+    scene.once().assert_silent();
+    scene.twice().assert_silent();
+    scene.clone().turned().after(&scene.before()).assert_silent();
+}
+
+#[test]
+fn nothing_is_said_of_nothing() {
+    let scene = Scene::new();
+    scene.once().assert_silent();
+    scene.twice().assert_silent();
+    let empty = Scene::new().and(|snapshot| snapshot.loops.clear());
+    empty.once().assert_silent();
+    empty.twice().assert_silent();
+}
+
+#[test]
+fn a_cause_stands_before_what_follows_from_it() {
+    // Two in a deadlock; forty wait for the lock of one of them; one of its own.
+    let waiters = (10..50).map(|number| task(number).at_lock(901, &[1]));
+    let scene = Scene::new()
+        .with([task(1).at_lock(902, &[2]), task(2).at_lock(901, &[1])])
+        .with(waiters)
+        .with([task(60).at_lock(903, &[61]), task(61).reads_socket()]);
+    let diagnosis = scene.twice();
+    assert_eq!(diagnosis.codes(), [Code::Deadlock, Code::LockConvoy, Code::LockConvoy]);
+    let because: Vec<_> = diagnosis.findings.iter().map(|finding| finding.because_of).collect();
+    assert_eq!(because, [None, None, Some(Code::Deadlock)]);
+    assert_eq!(diagnosis.findings[0].sureness, Sureness::Derived);
+}

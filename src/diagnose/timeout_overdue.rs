@@ -1,0 +1,154 @@
+//! `timeout-overdue`: a time limit is past while its body still runs.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::draft::{Draft, Drafts};
+use super::graph::Node;
+use super::{Context, grouped, words};
+use crate::snapshot::{Code, Deadline, Loop, Phase, Severity, Sureness, Task};
+
+/// A loop that has much to do comes to a timer late, and a body may clean up for a moment.
+const LATE: Duration = Duration::from_millis(100);
+/// Two clocks of one machine do not differ by more.
+const JUST: Duration = Duration::from_millis(1);
+/// No loop that turns is as late as that.
+const SURELY_LATE: Duration = Duration::from_secs(1);
+
+pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+    let mut found = Vec::new();
+    for &task in &context.overdue {
+        let Some((_, late)) = overdue(task) else { continue };
+        if late < JUST || !is_to_be_told(context, out, task, late) {
+            continue;
+        }
+        match context.gap {
+            // So late that it was so at the first look.
+            Some(gap) if late >= gap.max(LATE) => found.push(task),
+            Some(_) => {}
+            None if late >= SURELY_LATE => {
+                found.push(task);
+                out.want_second_look();
+            }
+            None => out.want_second_look(),
+        }
+    }
+    let set_at = |task: &Task| overdue(task).and_then(|(deadline, _)| deadline.frame);
+    for group in grouped(found, |task| (words::place(task), set_at(task), task.loop_id)) {
+        out.extend(report(&group));
+    }
+}
+
+/// The limit that is past the longest, and by how much.
+fn overdue(task: &Task) -> Option<(&Deadline, Duration)> {
+    let deadlines = &task.waiting_on.as_ref()?.deadlines;
+    let worst = deadlines.iter().min_by_key(|deadline| deadline.due_in)?;
+    worst.due_in.is_negative().then(|| (worst, SignedDuration::unsigned_abs(worst.due_in)))
+}
+
+/// Whether the limit is late for a reason of its own, or for one that is told: a loop that is
+/// behind with everything, for no reason that is known, is no fault of this task.
+fn is_to_be_told(context: &Context<'_>, out: &Drafts, task: &Task, late: Duration) -> bool {
+    let known = context.now.loops.iter().find(|known| Some(known.id) == task.loop_id);
+    let is_behind = |event_loop: &Loop| {
+        let turn = event_loop.iteration.as_ref().filter(|turn| turn.phase == Phase::Ready);
+        let held = turn.and_then(|turn| turn.elapsed).max(event_loop.lag);
+        held.is_some_and(|held| held + LATE / 2 >= late)
+    };
+    !known.is_some_and(is_behind) || out.has(Code::LoopBlocked, task.loop_id)
+}
+
+fn report(group: &[&Task]) -> Option<Draft> {
+    let task = *group.first()?;
+    let (deadline, late) = overdue(task)?;
+    let set_at = deadline.frame.and_then(|at| task.frames.get(at));
+    let set_at = set_at.map(|frame| &*frame.location);
+    let others = match group.len() {
+        1 => String::new(),
+        many => format!(" (and {} more likewise)", many - 1),
+    };
+    let title = format!(
+        "the time limit of {} passed {} ago, and what it limits still runs{}{others}",
+        words::name(task),
+        words::span(late),
+        words::at_short(words::place(task)),
+    );
+    let told = task.cancellation.as_ref();
+    let handler = told.and_then(|told| task.frames.get(told.handling?));
+    let handler = handler.map(|frame| &*frame.location);
+    let mut lines = vec![format!("the limit was set{}", words::at_long(set_at))];
+    lines.extend(
+        handler.map(|place| {
+            format!("its `CancelledError` is being handled at {}", words::long(place))
+        }),
+    );
+    lines.extend(words::lines(group.iter().copied(), words::wait_line));
+    let at = words::at_short(words::place(task));
+    let advice = match handler {
+        Some(place) => format!(
+            "The limit ends only when the clean-up at {} has ended; do not wait there without a \
+             limit.",
+            words::short(place)
+        ),
+        None => format!(
+            "A time limit works by cancelling: what runs{at} has to give way to the loop, and must \
+             not catch `CancelledError`."
+        ),
+    };
+    Some(
+        Draft::new(Code::TimeoutOverdue, Severity::Warning, Sureness::Read, title)
+            .on_loop(task.loop_id)
+            .blames(group.iter().map(|task| Node::Task(task.id)))
+            .tasks(group.iter().copied())
+            .affects(group.len())
+            .evidence(lines)
+            .advice(advice),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Scene, task};
+    use crate::snapshot::BlockingKind;
+
+    #[test]
+    fn a_limit_long_past_is_told_at_one_look() {
+        let scene = Scene::new().with([task(1).reads_socket().deadline(-3200)]);
+        let finding = scene.once();
+        assert!(finding.only().title.contains("passed 3.2 s ago"));
+        assert_eq!(finding.only().severity, Severity::Warning);
+        assert_eq!(scene.twice().codes(), [Code::TimeoutOverdue]);
+    }
+
+    #[test]
+    fn a_limit_not_yet_due_or_just_past_is_healthy() {
+        Scene::new().with([task(1).reads_socket().deadline(60_000)]).once().assert_silent();
+        let just = Scene::new().with([task(1).reads_socket().deadline(-20)]);
+        assert!(just.once().findings.is_empty());
+        let first = Scene::new().with([task(1).reads_socket().deadline(-150).handling()]);
+        assert!(first.once().findings.is_empty() && first.once().wants_second_look);
+        Scene::new().turned().after(&first.before()).assert_silent();
+    }
+
+    #[test]
+    fn on_a_blocked_loop_it_follows_from_that() {
+        let scene = Scene::new()
+            .with([task(1).reads_socket().deadline(-3000), task(2).runs()])
+            .in_callback(1, 5000)
+            .blocked_by(BlockingKind::Socket, |_| ());
+        let diagnosis = scene.once();
+        assert_eq!(diagnosis.codes(), [Code::LoopBlocked, Code::TimeoutOverdue]);
+        assert_eq!(diagnosis.findings[1].because_of, Some(Code::LoopBlocked));
+    }
+
+    #[test]
+    fn a_loop_that_is_behind_with_everything_is_no_fault_of_a_task() {
+        let scene = Scene::new()
+            .with([task(1).reads_socket().deadline(-300)])
+            .in_callback(4000, 350)
+            .blocked_by(BlockingKind::Cpu, |_| ());
+        assert!(scene.once().findings.is_empty());
+    }
+}

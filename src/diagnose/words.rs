@@ -1,0 +1,272 @@
+//! The words of findings: names, places, times and counts as people read them.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::snapshot::{Frame, Location, Task, Thread, WaitKind, Waiting};
+
+/// How many tasks a finding names; the rest is counted.
+pub const MAX_NAMED: usize = 20;
+/// How much of a name is shown: names come from the target and can be of any length.
+const MAX_NAME: usize = 80;
+/// How many frames of a stack are evidence.
+const MAX_FRAMES: usize = 20;
+
+/// `"worker-3"`; a task without a name by its address.
+pub fn name(task: &Task) -> String {
+    match &task.name {
+        Some(name) => quoted(name),
+        None => format!("task {}", task.id),
+    }
+}
+
+/// A name from the target in quotation marks, on one line.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for (at, character) in text.chars().enumerate() {
+        if at == MAX_NAME {
+            out.push('…');
+            break;
+        }
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            _ if character.is_control() => out.extend(character.escape_default()),
+            _ => out.push(character),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// `db.py:88`.
+pub fn short(location: &Location) -> String {
+    let file = location.file.rsplit('/').next().unwrap_or(&location.file);
+    match location.line {
+        Some(line) => format!("{file}:{line}"),
+        None => file.to_owned(),
+    }
+}
+
+/// `/app/db.py:88 in refresh`.
+pub fn long(location: &Location) -> String {
+    let mut out = location.file.to_string();
+    if let Some(line) = location.line {
+        let _ = write!(out, ":{line}");
+    }
+    let _ = write!(out, " in {}", location.function);
+    out
+}
+
+/// Whether a file belongs to Python or to a package that was installed, not to the program.
+pub fn is_library(file: &str) -> bool {
+    file.starts_with('<')
+        || ["/lib/python", "/lib64/python", "/site-packages/", "/dist-packages/"]
+            .iter()
+            .any(|part| file.contains(part))
+}
+
+/// The innermost frame of the program's own code; else the innermost.
+pub fn own_frame(frames: &[Frame]) -> Option<&Frame> {
+    let own = frames.iter().rfind(|frame| !is_library(&frame.location.file));
+    own.or_else(|| frames.last())
+}
+
+/// Where a task is, in the program's own code.
+pub fn place(task: &Task) -> Option<&Location> {
+    own_frame(&task.frames).map(|frame| &*frame.location)
+}
+
+/// Where a task is, in full.
+pub fn long_place(task: &Task) -> Option<String> {
+    place(task).map(long)
+}
+
+/// ` at db.py:88`, or nothing where that is not known.
+pub fn at_short(location: Option<&Location>) -> String {
+    location.map(|location| format!(" at {}", short(location))).unwrap_or_default()
+}
+
+/// ` at /app/db.py:88 in refresh`, or nothing where that is not known.
+pub fn at_long(location: Option<&Location>) -> String {
+    location.map(|location| format!(" at {}", long(location))).unwrap_or_default()
+}
+
+/// `250 ms`, `4.2 s`, `31 s`, `12 min`, `3 h 5 min`.
+pub fn span(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    match time.as_secs() {
+        0 => format!("{} ms", time.as_millis()),
+        1..10 => format!("{seconds:.1} s"),
+        10..120 => format!("{seconds:.0} s"),
+        120..7200 => format!("{} min", time.as_secs() / 60),
+        all => format!("{} h {} min", all / 3600, all % 3600 / 60),
+    }
+}
+
+/// `1 task`, `40 tasks`.
+pub fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// `s` of a verb with one: `1 task waits`, `2 tasks wait`.
+pub fn one_does(number: usize) -> &'static str {
+    if number == 1 { "s" } else { "" }
+}
+
+/// `asyncio.Lock` for `asyncio.locks.Lock`.
+fn class(name: &str) -> String {
+    match (name.strip_prefix("asyncio."), name.rsplit('.').next()) {
+        (Some(_), Some(last)) => format!("asyncio.{last}"),
+        _ => name.to_owned(),
+    }
+}
+
+/// The thing waited at: `lock self.b (asyncio.Lock)`.
+pub fn thing(waiting: &Waiting) -> String {
+    let kind = match waiting.kind {
+        WaitKind::Lock => "lock",
+        WaitKind::Semaphore => "semaphore",
+        WaitKind::Condition => "condition",
+        WaitKind::Event => "event",
+        WaitKind::Queue => "queue",
+        WaitKind::Barrier => "barrier",
+        WaitKind::Gather => "gather",
+        WaitKind::TaskGroup => "task group",
+        WaitKind::Executor => "thread pool",
+        WaitKind::Task => "task",
+        _ => "future",
+    };
+    let mut out = kind.to_owned();
+    if let Some(name) = &waiting.name {
+        let _ = write!(out, " {name}");
+    } else if let Some(object) = waiting.object {
+        let _ = write!(out, " {object}");
+    }
+    if let Some(name) = &waiting.class {
+        let _ = write!(out, " ({})", class(name));
+    }
+    out
+}
+
+/// What a task waits for, in words: `timer`, `lock self.b, 3rd of 40 in line`.
+pub fn reason(task: &Task) -> String {
+    let Some(waiting) = &task.waiting_on else { return "something unknown".to_owned() };
+    if !waiting.description.is_empty() {
+        return waiting.description.clone();
+    }
+    match waiting.kind {
+        WaitKind::Timer => "a timer".to_owned(),
+        WaitKind::Socket => match &waiting.peer {
+            Some(peer) => format!("socket {peer}"),
+            None => "a socket".to_owned(),
+        },
+        WaitKind::Subprocess => "a child process".to_owned(),
+        WaitKind::Thread => "another thread".to_owned(),
+        WaitKind::Asyncgen => "an asynchronous generator".to_owned(),
+        WaitKind::Ready => "its turn".to_owned(),
+        WaitKind::Running => "nothing".to_owned(),
+        WaitKind::Unknown => "something unknown".to_owned(),
+        _ => thing(waiting),
+    }
+}
+
+/// ` for 31 s`, where it is known for how long the task has waited.
+pub fn since(task: &Task) -> String {
+    let since = task.waiting_on.as_ref().and_then(|waiting| waiting.since);
+    since.map(|since| format!(" for {}", span(since))).unwrap_or_default()
+}
+
+/// `"refresh" waits for socket 10.0.0.5:5432 for 31 s at /app/db.py:88 in refresh`.
+pub fn wait_line(task: &Task) -> String {
+    let place = at_long(place(task));
+    format!("{} waits for {}{}{place}", name(task), reason(task), since(task))
+}
+
+/// A line for each of the first tasks, and one that counts the others.
+pub fn lines<'t>(
+    tasks: impl IntoIterator<Item = &'t Task>,
+    line: impl Fn(&Task) -> String,
+) -> Vec<String> {
+    let mut tasks = tasks.into_iter();
+    let mut lines: Vec<_> = tasks.by_ref().take(MAX_NAMED).map(line).collect();
+    let others = tasks.count();
+    if others > 0 {
+        lines.push(format!("and {others} more"));
+    }
+    lines
+}
+
+/// The names of the first tasks in one line: `"a", "b" and 38 more`.
+pub fn names<'t>(tasks: impl IntoIterator<Item = &'t Task>, most: usize) -> String {
+    let mut tasks = tasks.into_iter();
+    let mut names: Vec<_> = tasks.by_ref().take(most).map(name).collect();
+    let others = tasks.count();
+    let last = if others > 0 { Some(format!("{others} more")) } else { None };
+    let last = last.or_else(|| if names.len() > 1 { names.pop() } else { None });
+    let names = names.join(", ");
+    last.map_or(names.clone(), |last| format!("{names} and {last}"))
+}
+
+/// A stack, innermost first, one line a frame: `at /app/db.py:88 in refresh`.
+pub fn stack(frames: &[Frame]) -> Vec<String> {
+    let lines = frames.iter().rev().take(MAX_FRAMES);
+    let mut lines: Vec<_> = lines.map(|frame| format!("at {}", long(&frame.location))).collect();
+    if let Some(others) = frames.len().checked_sub(MAX_FRAMES).filter(|others| *others > 0) {
+        lines.push(format!("and {} more", count(others, "frame")));
+    }
+    lines
+}
+
+/// A thread: `thread 4711 "pool_0"`.
+pub fn thread(thread: &Thread) -> String {
+    let mut out = "thread".to_owned();
+    if let Some(tid) = thread.tid {
+        let _ = write!(out, " {tid}");
+    }
+    if let Some(name) = &thread.name {
+        let _ = write!(out, " {}", quoted(name));
+    }
+    out
+}
+
+/// What a thread is at: `thread 4711 "pool_0" in recvfrom (10.0.0.5:5432) at /app/db.py:88 in get`.
+pub fn thread_line(known: &Thread) -> String {
+    let mut out = thread(known);
+    if let Some(call) = &known.syscall {
+        let _ = write!(out, " in {}", call.name);
+        if let Some(peer) = &call.peer {
+            let _ = write!(out, " ({peer})");
+        } else if let Some(fd) = call.fd {
+            let _ = write!(out, " (fd {fd})");
+        }
+    }
+    out + &at_long(own_frame(&known.frames).map(|frame| &*frame.location))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_two_digits_that_count() {
+        let texts = [3, 250, 4_200, 9_949, 31_400, 119_000, 720_000, 11_100_000]
+            .map(|ms| span(Duration::from_millis(ms)));
+        let expected = ["3 ms", "250 ms", "4.2 s", "9.9 s", "31 s", "119 s", "12 min", "3 h 5 min"];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_line_or_its_quotes() {
+        assert_eq!(quoted("a\"b\n\u{1b}[31m"), r#""a\"b\n\u{1b}[31m""#);
+        assert_eq!(quoted(&"x".repeat(1000)).chars().count(), 83);
+    }
+
+    #[test]
+    fn the_program_is_told_from_its_libraries() {
+        for file in ["<frozen runpy>", "/usr/lib/python3.11/asyncio/locks.py"] {
+            assert!(is_library(file));
+        }
+        assert!(!is_library("/srv/app/db.py"));
+    }
+}

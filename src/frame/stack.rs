@@ -1,0 +1,129 @@
+//! The Python stack of a thread.
+
+use super::RawFrame;
+use crate::layout::{CurrentFrame, Frame};
+use crate::memory::Address;
+use crate::object::{Read, Reader, Unreadable};
+
+/// Frames of one thread that are followed; far above the default recursion limit of 1000.
+const MAX_FRAMES: usize = 20_000;
+/// Chunks of a thread's data stack that are read; each holds hundreds of frames.
+const MAX_CHUNKS: usize = 256;
+/// Bytes of one chunk that are read; they begin with 16 KiB and grow with large frames.
+const MAX_CHUNK: u64 = 1 << 20;
+/// How much of a thread state holds what a stack walk needs.
+const THREAD_STATE_LEN: u64 = 512;
+/// How much of a frame holds what a stack walk needs.
+const FRAME_LEN: u64 = 128;
+/// How often the stack of a thread that runs is copied before the best copy is taken.
+const MAX_TRIES: usize = 10;
+
+/// The Python frames of a thread.
+#[derive(Debug, Clone, Default)]
+pub struct Stack {
+    /// Outermost first.
+    pub frames: Vec<RawFrame>,
+    /// Whether the walk came to the outermost frame and every frame was believable.
+    pub is_complete: bool,
+}
+
+impl Reader<'_> {
+    /// The Python frames of the thread whose state is at `thread`.
+    ///
+    /// A thread that runs changes its stack while it is read. Thread state and data stack are
+    /// copied in one call; a copy that cannot be walked to its end is thrown away and made anew.
+    /// If none is whole, the longest outer part that was seen is returned as incomplete.
+    pub fn stack(&self, thread: Address) -> Stack {
+        let mut best = Stack::default();
+        let mut seen = Vec::new();
+        for _ in 0..MAX_TRIES {
+            self.copy_stack(thread, &seen);
+            let stack = self.try_stack(thread);
+            if stack.is_complete {
+                return stack;
+            }
+            seen = stack.frames.iter().map(|frame| frame.at).collect();
+            if stack.frames.len() >= best.frames.len() {
+                best = stack;
+            }
+        }
+        best
+    }
+
+    fn try_stack(&self, thread: Address) -> Stack {
+        let mut frames = Vec::new();
+        let mut next = self.innermost_frame(thread);
+        let is_complete = loop {
+            match next {
+                Ok(None) => break true,
+                Ok(Some(at)) if frames.len() < MAX_FRAMES => match self.stack_frame(at) {
+                    Ok((frame, previous)) => {
+                        frames.extend(frame);
+                        next = Ok(previous);
+                    }
+                    Err(error) => next = Err(error),
+                },
+                _ => break false,
+            }
+        };
+        frames.reverse();
+        // Of a broken walk only the inner part is there: nobody knows what called it, but it is
+        // what the thread does.
+        Stack { frames, is_complete }
+    }
+
+    /// Reads thread state, data stack and the heap frames seen in the last try in one call,
+    /// whatever was read before.
+    fn copy_stack(&self, thread: Address, seen: &[Address]) {
+        let mut ranges = vec![(thread, THREAD_STATE_LEN)];
+        if let Some(chunk) = self.layout.thread.datastack_chunk {
+            let mut chunk = self.memory.pointer(thread.offset(chunk)).unwrap_or_default();
+            // _PyStackChunk: [ previous: ptr, size: usize, top: usize, data ]
+            while !chunk.is_null() && ranges.len() <= MAX_CHUNKS {
+                let size = self.memory.u64(chunk.offset(8)).unwrap_or(0);
+                ranges.push((chunk, size.clamp(24, MAX_CHUNK)));
+                chunk = self.memory.pointer(chunk).unwrap_or_default();
+            }
+        }
+        if let CurrentFrame::CFrame { cframe, .. } = self.layout.thread.current_frame {
+            // The C frame lies on the thread's C stack.
+            let cframe = self.memory.pointer(thread.offset(cframe)).unwrap_or_default();
+            ranges.push((cframe, 16));
+        }
+        ranges.extend(seen.iter().map(|&at| (at, FRAME_LEN)));
+        self.memory.refresh(&ranges);
+    }
+
+    fn innermost_frame(&self, thread: Address) -> Read<Option<Address>> {
+        match self.layout.thread.current_frame {
+            CurrentFrame::Direct(offset) => self.pointer(thread.offset(offset)),
+            CurrentFrame::CFrame { cframe, current_frame } => {
+                match self.pointer(thread.offset(cframe))? {
+                    Some(cframe) => self.pointer(cframe.offset(current_frame)),
+                    None => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// The frame at `at` of a running thread, unless it is a shim, and the one that called it.
+    fn stack_frame(&self, at: Address) -> Read<(Option<RawFrame>, Option<Address>)> {
+        match self.layout.frame {
+            Frame::Object(fields) => {
+                let frame = self.object_frame(at)?;
+                Ok((Some(frame), self.pointer(at.offset(fields.back))?))
+            }
+            Frame::Interpreter(fields) => {
+                let previous = self.pointer(at.offset(fields.previous))?;
+                let owner = self.memory.u8(at.offset(fields.owner))?;
+                if owner > fields.last_owner || previous == Some(at) {
+                    return Err(Unreadable::bad(at, "frame"));
+                }
+                if owner >= fields.first_shim_owner {
+                    return Ok((None, previous));
+                }
+                Ok((Some(self.interpreter_frame(at)?), previous))
+            }
+        }
+    }
+}

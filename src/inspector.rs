@@ -1,0 +1,357 @@
+//! The way in: attach to a target once, take snapshots of it as often as wanted.
+
+mod assemble;
+mod blocked;
+mod executors;
+mod reading;
+mod shutdown;
+mod system;
+mod waiting;
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rustc_hash::FxHashSet;
+
+use self::system::{SavedSystem, System};
+use crate::asyncio::{LoopFacts, TaskFacts};
+use crate::diagnose::diagnose;
+use crate::error::{Error, Result};
+use crate::frame::Stack;
+use crate::memory::{Address, Image, LiveMemory, ReadMemory, ReadStats, Recorder};
+use crate::object::{Caches, Memory, Reader};
+use crate::runtime::{Located, locate};
+use crate::snapshot::{Process, Shutdown, Snapshot};
+use crate::target::Target;
+use crate::timeline::Looks;
+
+/// How often everything is read again when what all depends on was not believable.
+const MAX_TRIES: usize = 5;
+/// The time between two looks: twice what asyncio itself calls a slow callback.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+/// What a snapshot is to contain.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Read the local variables of every frame.
+    pub locals: bool,
+    /// Keep tasks that have ended but are still registered.
+    pub finished: bool,
+    /// Say of each task what it waits for, and read what findings rest on.
+    pub reasons: bool,
+    /// How long an iteration may run callbacks before its loop counts as blocked.
+    pub blocked_after: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        // 100 ms is asyncio's own threshold, `slow_callback_duration`.
+        Self {
+            locals: false,
+            finished: false,
+            reasons: true,
+            blocked_after: Duration::from_millis(100),
+        }
+    }
+}
+
+/// One step of attaching, as `aiospy doctor` tells it.
+#[derive(Debug)]
+pub struct Step {
+    /// What was tried, `permission to read`.
+    pub name: &'static str,
+    /// What was found, in a few words, or why the step failed.
+    pub outcome: Result<String>,
+}
+
+/// An attached target.
+#[derive(Debug)]
+pub struct Inspector {
+    system: Box<dyn System>,
+    memory: Memory,
+    located: Located,
+    caches: Caches,
+    /// Tasks on their way out by a cancellation at the last snapshot.
+    cancelled_before: FxHashSet<Address>,
+}
+
+/// A target as it was at one moment, as far as one snapshot looked at it: enough to take that
+/// snapshot again, without the process.
+#[derive(Debug, Clone)]
+pub struct SavedTarget {
+    /// The memory that was read.
+    pub image: Image,
+    system: SavedSystem,
+    located: Located,
+}
+
+/// What was read of a target before it becomes plain data.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The threads' ids in our pid namespace, and their stacks.
+    pub stacks: Vec<(Option<i32>, &'a Stack)>,
+    /// The tasks, ended ones included.
+    pub tasks: &'a [TaskFacts],
+    /// The event loops.
+    pub loops: &'a [LoopFacts],
+    /// How far it is on its way out.
+    pub shutdown: Option<Shutdown>,
+}
+
+impl Inspector {
+    /// Finds the Python runtime of process `pid` and checks that it can be read.
+    ///
+    /// # Errors
+    /// Each kind of [`Error`] can come from here; `Memory` and `BadData` only for the parts that
+    /// everything else depends on.
+    pub fn attach(pid: i32) -> Result<Self> {
+        Self::attach_in_steps(pid, &mut |_, _| ()).map_err(|(_, error)| error)
+    }
+
+    /// Takes a snapshot of process `pid` and keeps all that was read for it.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach) and [`snapshot`](Self::snapshot).
+    pub fn save(pid: i32, options: &Options) -> Result<(Snapshot, SavedTarget)> {
+        let target = Target::open(pid)?;
+        let (recorder, image) = Recorder::new(open_memory(&target)?);
+        let memory = Memory::new(Box::new(recorder));
+        let located = locate(&target, &memory)?;
+        let mut inspector = Self {
+            system: Box::new(target),
+            memory,
+            located: located.clone(),
+            caches: Caches::default(),
+            cancelled_before: FxHashSet::default(),
+        };
+        let snapshot = inspector.snapshot(options)?;
+        let read = |at, into: &mut [u8]| inspector.memory.source().read(at, into).is_ok();
+        let system = SavedSystem::of(&*inspector.system, &snapshot, &read)?;
+        let image = image.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok((snapshot, SavedTarget { image, system, located }))
+    }
+
+    /// Attaches to what was saved of a target.
+    pub fn open(saved: SavedTarget) -> Self {
+        Self {
+            system: Box::new(saved.system),
+            memory: Memory::new(Box::new(saved.image)),
+            located: saved.located,
+            caches: Caches::default(),
+            cancelled_before: FxHashSet::default(),
+        }
+    }
+
+    /// Tries each step of attaching in turn and tells what was found; ends at the first failure
+    /// that makes the next steps impossible.
+    pub fn examine(pid: i32) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut note = |name, found| steps.push(Step { name, outcome: Ok(found) });
+        let attached = Self::attach_in_steps(pid, &mut note);
+        let failed = match attached {
+            Ok(mut inspector) => inspector.examine_asyncio(&mut note).err(),
+            Err(failed) => Some(failed),
+        };
+        if let Some((name, error)) = failed {
+            steps.push(Step { name, outcome: Err(error) });
+        }
+        steps
+    }
+
+    fn attach_in_steps(
+        pid: i32,
+        note: &mut dyn FnMut(&'static str, String),
+    ) -> std::result::Result<Self, (&'static str, Error)> {
+        let step = "process";
+        let target = Target::open(pid).map_err(|error| (step, error))?;
+        let process = target.process();
+        let command = process.cmdline.join(" ");
+        note(step, if command.is_empty() { process.exe.unwrap_or_default() } else { command });
+
+        // What we saw of a process that ends meanwhile is no verdict on it.
+        let verdict = |error| target.check_alive().err().unwrap_or(error);
+
+        let step = "permission to read";
+        let memory = open_memory(&target).map_err(|error| (step, verdict(error)))?;
+        let how = if memory.is_by_file() { "through /proc/PID/mem" } else { "process_vm_readv" };
+        note(step, how.to_owned());
+
+        let step = "Python runtime";
+        let memory = Memory::new(Box::new(memory));
+        let located = locate(&target, &memory).map_err(|error| (step, verdict(error)))?;
+        note(step, format!("_PyRuntime at {} in {}", located.runtime, located.found_in));
+        note("version", format!("CPython {}", located.version));
+        note("layout", located.layout_source.clone());
+        Ok(Self {
+            system: Box::new(target),
+            memory,
+            located,
+            caches: Caches::default(),
+            cancelled_before: FxHashSet::default(),
+        })
+    }
+
+    fn examine_asyncio(
+        &mut self,
+        note: &mut dyn FnMut(&'static str, String),
+    ) -> std::result::Result<(), (&'static str, Error)> {
+        let snapshot = match self.snapshot(&Options::default()) {
+            Ok(snapshot) => snapshot,
+            Err(error @ Error::NoAsyncio { .. }) => return Err(("asyncio", error)),
+            Err(error) => return Err(("tasks", error)),
+        };
+        let loops = snapshot.loops.len();
+        note("asyncio", format!("imported, {loops} event loop{}", plural(loops)));
+        let (tasks, problems) = (snapshot.tasks.len(), snapshot.problems.len());
+        let found = format!("{tasks} pending, {problems} problem{}", plural(problems));
+        note("tasks", found);
+        Ok(())
+    }
+
+    /// Reads everything once.
+    ///
+    /// # Errors
+    /// When the target is gone, may not be read any more, or lost its runtime; what fails for a
+    /// single task or thread becomes a problem in the snapshot.
+    pub fn snapshot(&mut self, options: &Options) -> Result<Snapshot> {
+        let taken_at = Timestamp::now();
+        let started = Instant::now();
+        let before = self.memory.stats();
+        self.system.check_alive()?;
+        let mut tries = 0;
+        let read = loop {
+            tries += 1;
+            self.memory.clear();
+            self.caches.begin_snapshot();
+            let read = self.read(options);
+            // Of a process that has ended meanwhile nobody knows what is missing.
+            self.system.check_alive()?;
+            match read {
+                Ok(read) => break read,
+                Err(_) if self.located.is_ending(&self.memory) => {
+                    return Err(Error::NotInitialized { pid: self.system.pid(), phase: "ending" });
+                }
+                // A list or dictionary that the target replaced meanwhile.
+                Err(Error::Memory { .. } | Error::BadData { .. }) if tries < MAX_TRIES => {}
+                Err(error) => return Err(error),
+            }
+        };
+        let cancelled = read.tasks.iter().filter(|task| {
+            task.cancellation.as_ref().is_some_and(|cancellation| {
+                cancellation.must_cancel
+                    || cancellation.in_flight
+                    || cancellation.handling.is_some()
+            })
+        });
+        self.cancelled_before = cancelled.map(|task| task.id).collect();
+        let after = self.memory.stats();
+        Ok(Snapshot {
+            taken_at,
+            elapsed: started.elapsed(),
+            paused: Duration::ZERO,
+            consistency: read.consistency,
+            process: self.process(),
+            threads: read.threads,
+            loops: read.loops,
+            tasks: read.tasks,
+            executors: read.executors,
+            shutdown: read.shutdown,
+            findings: None,
+            looks: None,
+            problems: read.problems,
+            unretrieved: read.leftovers.unretrieved,
+            never_awaited: read.leftovers.never_awaited,
+            open_generators: read.leftovers.open_generators,
+            reads: ReadStats {
+                calls: after.calls - before.calls,
+                bytes: after.bytes - before.bytes,
+            },
+        })
+    }
+
+    /// Takes a snapshot and draws conclusions from it, with a second look where the first one saw
+    /// something that only a second can tell from health, at most `looks` of them.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot).
+    pub fn look(&mut self, options: &Options, looks: u8) -> Result<Snapshot> {
+        let mut snapshot = self.snapshot(options)?;
+        let raw = diagnose(Looks::one(&snapshot));
+        let mut diagnosis = raw.clone().of_one_look(&snapshot);
+        let mut taken = 1;
+        if diagnosis.wants_second_look && looks > 1 && self.system.is_live() {
+            std::thread::sleep(BETWEEN_LOOKS);
+            let second = self.snapshot(options)?;
+            let both = Looks { first: Some(&snapshot), last: &second };
+            diagnosis = diagnose(both).confirmed_by(&raw, both);
+            snapshot = second;
+            taken = 2;
+        }
+        snapshot.findings = Some(diagnosis.findings);
+        snapshot.looks = Some(taken);
+        Ok(snapshot)
+    }
+
+    /// Facts to be said before any result: an unknown newer Python, an odd set-up.
+    pub fn warnings(&self) -> &[String] {
+        &self.located.warnings
+    }
+
+    /// The process with what is known of its Python.
+    pub fn process(&self) -> Process {
+        Process {
+            python: Some(self.located.version.to_string()),
+            implementation: Some("cpython".to_owned()),
+            free_threaded: Some(false),
+            debug_build: self.located.debug_build,
+            ..self.system.process()
+        }
+    }
+
+    /// Reads everything once and hands it to `look`, before it becomes plain data: for tests of
+    /// what is read.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot).
+    #[doc(hidden)]
+    pub fn explore<T>(&self, look: impl FnOnce(Reader<'_>, View<'_>) -> T) -> Result<T> {
+        let reading = self.take_reading(&Options { finished: true, ..Options::default() })?;
+        let stacks = reading.threads.iter().map(|thread| (thread.tid, &thread.stack)).collect();
+        let reader = self.reader();
+        let shutdown = shutdown::shutdown(&reader, &reading);
+        let view = View { stacks, tasks: &reading.tasks, loops: &reading.loops, shutdown };
+        Ok(look(reader, view))
+    }
+
+    /// What reads the target's objects; for tests of its parts.
+    #[doc(hidden)]
+    pub fn reader(&self) -> Reader<'_> {
+        Reader { memory: &self.memory, layout: &self.located.layout, caches: &self.caches }
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// Opens the target's memory, tried out at the first place that can be read.
+fn open_memory(target: &Target) -> Result<LiveMemory> {
+    let maps = target.maps()?;
+    let mut refused = None;
+    for mapping in maps.iter().filter(|mapping| mapping.is_readable) {
+        match LiveMemory::open(target.pid(), Address(mapping.start)) {
+            Ok(memory) => return Ok(memory),
+            // Some special mappings cannot be read: try the next.
+            Err(fault) if fault.errno == nix::libc::EFAULT || fault.errno == nix::libc::EIO => {}
+            Err(fault) => {
+                refused = Some(fault);
+                break;
+            }
+        }
+    }
+    let errno = refused.map(|fault| fault.errno);
+    Err(Error::NotPermitted { pid: target.pid(), access: Box::new(target.access(errno)) })
+}

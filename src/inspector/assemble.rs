@@ -1,0 +1,548 @@
+//! From what was read to a [`Snapshot`](crate::snapshot::Snapshot): plain data, names and lines.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::executors::Pools;
+use super::reading::{Reading, ThreadReading};
+use super::shutdown::shutdown;
+use super::system::Syscalls;
+use super::waiting::{Reasons, complete};
+use super::{Inspector, Options};
+use crate::asyncio::{AwaitGraph, ChainEnd, FutureState, Leftovers, LoopFacts, Remains, TaskFacts};
+use crate::error::Result;
+use crate::frame::{HandlerKind, RawFrame};
+use crate::memory::{Address, ReadMemory};
+use crate::object::Reader;
+use crate::snapshot::{
+    Cancellation, Consistency, Executor, Frame, Iteration, Location, Loop, LoopState, Phase,
+    Problem, Shutdown, Stage, Swallower, Task, TaskState, Thread, WaitKind,
+};
+
+/// The parts of a snapshot that come from the target.
+pub(super) struct Parts {
+    pub consistency: Consistency,
+    pub threads: Vec<Thread>,
+    pub loops: Vec<Loop>,
+    pub tasks: Vec<Task>,
+    pub executors: Vec<Executor>,
+    pub leftovers: Leftovers,
+    pub shutdown: Option<Shutdown>,
+    pub problems: Vec<Problem>,
+}
+
+/// A timer that is late by less is no lag: a loop that polls wakes up some time after it.
+const LEAST_LAG: f64 = 0.001;
+
+/// Callables of a ready queue that are named.
+const READY_HANDLES: usize = 8;
+
+/// The frames of threads by their coroutine: which thread, and at which place of its stack.
+type Running = FxHashMap<Address, (usize, usize)>;
+
+impl Inspector {
+    /// Reads everything and makes plain data of it.
+    pub(super) fn read(&self, options: &Options) -> Result<Parts> {
+        let reader = self.reader();
+        let mut reading = self.take_reading(options)?;
+        let mut parts = self.assemble(&reader, &reading, options);
+        parts.consistency = self.consistency(&reading);
+        if parts.consistency == Consistency::BestEffort {
+            reading.settle(&reader, options);
+            parts = self.assemble(&reader, &reading, options);
+        }
+        Ok(parts)
+    }
+
+    fn assemble(&self, reader: &Reader<'_>, reading: &Reading, options: &Options) -> Parts {
+        let mut problems = reading.problems();
+        let running: Running = reading
+            .threads
+            .iter()
+            .enumerate()
+            .flat_map(|(thread, reading)| {
+                let frames = reading.stack.frames.iter().enumerate();
+                frames.map(move |(at, frame)| (frame.generator, (thread, at)))
+            })
+            .filter(|(generator, _)| !generator.is_null())
+            .collect();
+        let ready: FxHashSet<Address> = reading
+            .loops
+            .iter()
+            .flat_map(|facts| &facts.ready_callbacks)
+            .filter_map(|&callback| reader.stepped_task(callback))
+            .collect();
+        let names: FxHashMap<Address, Arc<str>> = reading
+            .tasks
+            .iter()
+            .filter_map(|task| Some((task.at, Arc::clone(task.name.as_ref()?))))
+            .collect();
+        let mut loops: Vec<Loop> = reading
+            .loops
+            .iter()
+            .map(|facts| event_loop(reader, facts, reading, &names, options))
+            .collect();
+        let live = live_frames(reading, &running);
+        let mut tasks = tasks(reader, reading, &live, &ready, options, &mut problems);
+        let (mut threads, calls) = self.threads(reader, reading, options, &mut problems);
+        let mut executors = Vec::new();
+        let mut leftovers = Leftovers::default();
+        let mut stage = None;
+        if options.reasons {
+            let pools = Pools::read(reader, reading);
+            let chains = reading.tasks.iter().zip(&live);
+            let chains: Vec<&[RawFrame]> =
+                chains.map(|(task, live)| live.unwrap_or(&task.chain)).collect();
+            self.explain(reader, reading, &chains, &pools, &mut tasks);
+            stage = shutdown(reader, reading);
+            self.find_swallowers(reader, &chains, stage.as_ref(), &mut tasks);
+            executors = pools.executors(reader, reading);
+            for facts in &mut loops {
+                let default = pools.default_of(facts.id).and_then(|at| executors.get(at));
+                facts.executor = default.cloned();
+            }
+            for thread in &mut threads {
+                let read = reading.threads.iter().find(|read| read.tid == thread.tid);
+                let waiting = read.and_then(|r| pools.wait_of_thread(reader, reading, &r.stack));
+                thread.waiting_on = waiting.map(|waiting| Box::new(waiting.in_words()));
+            }
+            leftovers = read_leftovers(reader, reading);
+            self.explain_blocked(&mut loops, &threads, &tasks, &calls, reading, &chains);
+        }
+        Parts {
+            consistency: Consistency::BestEffort,
+            threads,
+            loops,
+            tasks,
+            executors,
+            leftovers,
+            shutdown: stage,
+            problems,
+        }
+    }
+
+    fn threads(
+        &self,
+        reader: &Reader<'_>,
+        reading: &Reading,
+        options: &Options,
+        problems: &mut Vec<Problem>,
+    ) -> (Vec<Thread>, Syscalls) {
+        let facts: FxHashMap<i32, _> =
+            self.system.threads().into_iter().map(|facts| (facts.tid, facts)).collect();
+        let tids: Vec<i32> = reading.threads.iter().filter_map(|thread| thread.tid).collect();
+        // A page that was read before may be older than the call.
+        let read = |at, into: &mut [u8]| reader.memory.source().read(at, into).is_ok();
+        let syscalls = self.system.syscalls(&tids, &read);
+        let mut threads: Vec<Thread> = Vec::new();
+        for thread in &reading.threads {
+            let tid = thread.tid.map(|tid| format!(" {tid}")).unwrap_or_default();
+            let place = || format!("thread{tid}");
+            let frames = frames(reader, &place, &thread.stack.frames, options, problems);
+            // One thread may have a state in several interpreters: one stack in parts.
+            let known =
+                threads.iter_mut().find(|known| known.tid.is_some() && known.tid == thread.tid);
+            if let Some(known) = known {
+                known.frames.extend(frames);
+                continue;
+            }
+            let facts = thread.tid.and_then(|tid| facts.get(&tid));
+            threads.push(Thread {
+                tid: thread.tid,
+                name: thread.name.clone().or_else(|| facts.map(|facts| facts.name.clone())),
+                state: facts.map(|facts| facts.state),
+                syscall: thread.tid.and_then(|tid| Some(syscalls.get(&tid)?.syscall.clone())),
+                cpu_time: facts.and_then(|facts| facts.cpu_time),
+                waiting_on: None,
+                frames,
+            });
+        }
+        threads.sort_by_key(|thread| (thread.tid != Some(self.system.pid()), thread.tid));
+        (threads, syscalls)
+    }
+
+    /// Says of each task what it waits for.
+    fn explain(
+        &self,
+        reader: &Reader<'_>,
+        reading: &Reading,
+        chains: &[&[RawFrame]],
+        pools: &Pools,
+        tasks: &mut [Task],
+    ) {
+        let is_running =
+            |i: usize| tasks.get(i).is_some_and(|t| t.state == Some(TaskState::Running));
+        let reasons = Reasons::new(reader, reading, chains, pools);
+        let mut waits = reasons.explain_all(&is_running);
+        complete(&mut waits, &*self.system);
+        let suspects = reasons.suspects(&waits);
+        // Whom each task awaits: who awaits whom, turned around.
+        let mut awaited: FxHashMap<Address, Vec<Address>> = FxHashMap::default();
+        for task in &*tasks {
+            if task.state.is_some_and(|state| !state.is_finished()) {
+                for &awaiter in &task.awaited_by {
+                    awaited.entry(awaiter).or_default().push(task.id);
+                }
+            }
+        }
+        for (task, reason) in tasks.iter_mut().zip(waits) {
+            let thing = reason.as_ref().and_then(|reason| reason.object);
+            if let Some(suspects) = thing.and_then(|thing| suspects.get(&thing)) {
+                task.suspects = Arc::clone(suspects);
+            }
+            task.waiting_on = reason;
+            if let Some(waiting) = &mut task.waiting_on
+                && matches!(waiting.kind, WaitKind::Task | WaitKind::Gather | WaitKind::TaskGroup)
+            {
+                waiting.tasks.extend(awaited.remove(&task.id).unwrap_or_default());
+                // Who awaits itself is not among those that others await.
+                if task.fut_waiter == Some(task.id) {
+                    waiting.tasks.push(task.id);
+                }
+            }
+        }
+    }
+
+    /// Looks for the clauses that may have swallowed a cancellation, of those tasks that seem to
+    /// go on after one.
+    fn find_swallowers(
+        &self,
+        reader: &Reader<'_>,
+        chains: &[&[RawFrame]],
+        shutdown: Option<&Shutdown>,
+        tasks: &mut [Task],
+    ) {
+        // There every task was cancelled, and no older Python counts that.
+        let all = shutdown.filter(|shutdown| shutdown.stage == Stage::CancelAll);
+        let all: FxHashSet<Address> =
+            all.iter().flat_map(|shutdown| &shutdown.tasks).copied().collect();
+        let files: RefCell<FxHashMap<String, Option<Arc<str>>>> = RefCell::default();
+        let source = |path: &str| {
+            let read = || self.system.source(path);
+            files.borrow_mut().entry(path.to_owned()).or_insert_with(read).clone()
+        };
+        for (task, chain) in tasks.iter_mut().zip(chains) {
+            let is_cancelled = |cancellation: &Cancellation| {
+                let is_on_its_way = cancellation.must_cancel
+                    || cancellation.in_flight
+                    || cancellation.handling.is_some();
+                cancellation.requested.is_some_and(|count| count > 0) && !is_on_its_way
+            };
+            let is_suspected = task.cancellation.as_ref().is_some_and(is_cancelled)
+                || task.cancellation.is_none()
+                    && (self.cancelled_before.contains(&task.id) || all.contains(&task.id));
+            if !is_suspected {
+                continue;
+            }
+            task.swallower = reader.cancel_eater(chain, &source).map(|eater| Swallower {
+                location: Arc::new(Location {
+                    function: eater.function,
+                    file: eater.file,
+                    line: Some(eater.line),
+                    column: None,
+                }),
+                clause: match eater.kind {
+                    HandlerKind::Except => "except",
+                    HandlerKind::Finally => "finally",
+                    HandlerKind::Suppress => "suppress",
+                },
+                is_sure: eater.is_sure,
+            });
+        }
+    }
+}
+
+/// A loop with its state and iteration.
+fn event_loop(
+    reader: &Reader<'_>,
+    facts: &LoopFacts,
+    reading: &Reading,
+    names: &FxHashMap<Address, Arc<str>>,
+    options: &Options,
+) -> Loop {
+    // What a thread says of its loop may be torn; the loop itself knows its thread as well.
+    let is_home = |thread: &&ThreadReading| Some(thread.state.ident) == facts.thread_ident;
+    let threads = &reading.threads;
+    let runs = |thread: &&ThreadReading| thread.runs(facts.at);
+    let thread = threads.iter().find(runs).or_else(|| threads.iter().find(is_home));
+    let iteration = thread.and_then(|thread| match facts.uv {
+        Some(_) => uv_iteration(reader, facts, thread, reading, names),
+        None => py_iteration(reader, facts, thread, names),
+    });
+    let state = match (facts.closed, thread, &iteration) {
+        (Some(true), ..) => Some(LoopState::Closed),
+        (_, None, _) if facts.thread_ident.is_none() => Some(LoopState::Stopped),
+        (_, _, Some(iteration)) => Some(match (iteration.phase, iteration.elapsed) {
+            (Phase::Select, _) => LoopState::Polling,
+            (_, Some(elapsed)) if elapsed >= options.blocked_after => LoopState::Blocked,
+            _ => LoopState::Running,
+        }),
+        // One of asyncio's loops that is not seen in an iteration is between two of them, or
+        // runs so hot that its stack did not hold still.
+        (_, Some(_), None) if facts.ready.is_some() => Some(LoopState::Running),
+        _ => None,
+    };
+    let read_at = thread.and_then(|thread| thread.read_at);
+    let lag = match (facts.earliest_timer, read_at) {
+        (Some(due), Some(now)) if now - due >= LEAST_LAG => Some(seconds(now - due)),
+        _ => None,
+    };
+    let mut runs = thread.iter().flat_map(|thread| &thread.clock.iterations);
+    let run = runs.rfind(|run| run.loop_at == facts.at);
+    Loop {
+        id: facts.at,
+        class: facts.class.to_string(),
+        thread: thread.and_then(|thread| thread.tid),
+        state,
+        iteration,
+        lag,
+        ready: facts.ready,
+        scheduled: facts.scheduled,
+        debug: facts.debug,
+        nested_in: nested_in(facts.at, threads),
+        polls_without_waiting: run.and_then(|run| run.timeout).map(|timeout| timeout <= 0.0),
+        iteration_id: match facts.uv {
+            Some(uv) => Some(uv.time_ms),
+            None => run.and_then(|run| match run.end_time {
+                Some(began) => Some(began.to_bits()),
+                // While it waits it has no time of its own: the wait itself tells it from others.
+                None => reading.activity.thread(thread?.tid?)?.sleep_id(),
+            }),
+        },
+        ready_handles: ready_handles(reader, facts, names),
+        ..Loop::default()
+    }
+}
+
+/// The loop that runs around this one on the same thread.
+fn nested_in(loop_at: Address, threads: &[ThreadReading]) -> Option<Address> {
+    threads.iter().find_map(|thread| {
+        // Outermost first.
+        let runs = &thread.clock.iterations;
+        let place = runs.iter().position(|run| run.loop_at == loop_at)?;
+        Some(runs.get(place.checked_sub(1)?)?.loop_at)
+    })
+}
+
+/// The first callables in the ready queue of a loop, in words.
+fn ready_handles(
+    reader: &Reader<'_>,
+    facts: &LoopFacts,
+    names: &FxHashMap<Address, Arc<str>>,
+) -> Vec<String> {
+    let in_words = |&callback: &Address| match reader.stepped_task(callback) {
+        Some(task) => Some(format!("task {}", names.get(&task)?)),
+        None => reader.callable_name(callback),
+    };
+    facts.ready_callbacks.iter().take(READY_HANDLES).filter_map(in_words).collect()
+}
+
+/// A time that cannot be negative; clocks of two readings may be.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// The iteration of one of asyncio's own loops, from its `_run_once` frame.
+fn py_iteration(
+    reader: &Reader<'_>,
+    facts: &LoopFacts,
+    thread: &ThreadReading,
+    names: &FxHashMap<Address, Arc<str>>,
+) -> Option<Iteration> {
+    let run = thread.clock.iterations.iter().rfind(|run| run.loop_at == facts.at)?;
+    let Some(began) = run.end_time else {
+        return Some(Iteration {
+            phase: Phase::Select,
+            elapsed: None,
+            callbacks_run: None,
+            callbacks_total: None,
+            handle: None,
+        });
+    };
+    let handle = run.handle.and_then(|handle| {
+        let task = reader.handle_task(handle);
+        let name =
+            task.and_then(|task| names.get(&task).cloned().or_else(|| reader.task_name(task)));
+        name.map(|name| format!("task {name}")).or_else(|| reader.handle_name(handle))
+    });
+    Some(Iteration {
+        phase: Phase::Ready,
+        elapsed: thread.read_at.map(|now| seconds(now - began)),
+        callbacks_run: run.index.map(|index| index + 1),
+        callbacks_total: run.total,
+        handle,
+    })
+}
+
+/// The iteration of uvloop, from libuv's clock: it waits when its thread is in `epoll_wait` on the
+/// loop's own descriptor.
+fn uv_iteration(
+    reader: &Reader<'_>,
+    facts: &LoopFacts,
+    thread: &ThreadReading,
+    reading: &Reading,
+    names: &FxHashMap<Address, Arc<str>>,
+) -> Option<Iteration> {
+    let uv = facts.uv?;
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since the machine started")]
+    let began = uv.time_ms as f64 / 1000.0;
+    let elapsed = thread.read_at.map(|now| seconds(now - began));
+    let call = thread.tid.and_then(|tid| reading.activity.thread(tid)?.syscall());
+    let is_polling =
+        call.is_some_and(|(name, fd)| name.starts_with("epoll_") && fd == Some(uv.backend_fd));
+    let task = thread
+        .stack
+        .frames
+        .iter()
+        .rev()
+        .find_map(|frame| reading.tasks.iter().find(|task| task.coro == Some(frame.generator)));
+    let name =
+        task.and_then(|task| names.get(&task.at).cloned().or_else(|| reader.task_name(task.at)));
+    Some(Iteration {
+        phase: if is_polling { Phase::Select } else { Phase::Ready },
+        elapsed,
+        callbacks_run: None,
+        callbacks_total: None,
+        handle: name.filter(|_| !is_polling).map(|name| format!("task {name}")),
+    })
+}
+
+/// The frames of each running task, as its thread has them: from its own coroutine on.
+fn live_frames<'r>(reading: &'r Reading, running: &Running) -> Vec<Option<&'r [RawFrame]>> {
+    let roots: FxHashSet<Address> = reading.tasks.iter().filter_map(|task| task.coro).collect();
+    let live = reading.tasks.iter().map(|facts| {
+        let &(thread, at) = running.get(&facts.coro?)?;
+        let frames = reading.threads.get(thread)?.stack.frames.get(at..)?;
+        // A task that starts another one eagerly runs as well, up to where that one begins.
+        let next = frames.iter().skip(1).position(|frame| roots.contains(&frame.generator));
+        frames.get(..next.map_or(frames.len(), |next| next + 1))
+    });
+    live.collect()
+}
+
+/// The tasks, with the names and lines of their frames and who waits for them.
+fn tasks(
+    reader: &Reader<'_>,
+    reading: &Reading,
+    live: &[Option<&[RawFrame]>],
+    ready: &FxHashSet<Address>,
+    options: &Options,
+    problems: &mut Vec<Problem>,
+) -> Vec<Task> {
+    let graph = AwaitGraph::new(*reader);
+    let mut class_names: FxHashMap<Address, Arc<str>> = FxHashMap::default();
+    let mut tasks = Vec::with_capacity(reading.tasks.len());
+    for (facts, &live) in reading.tasks.iter().zip(live) {
+        let chain = live.unwrap_or(&facts.chain);
+        let handling = match live {
+            Some(frames) => handling(reader, frames),
+            None => facts.handling,
+        };
+        let class =
+            class_names.entry(facts.class.at).or_insert_with(|| reader.class_name(&facts.class));
+        tasks.push(Task {
+            id: facts.at,
+            name: facts.name.clone(),
+            loop_id: facts.loop_at,
+            state: Some(match facts.state {
+                FutureState::Cancelled => TaskState::Cancelled,
+                FutureState::Finished => TaskState::Done,
+                FutureState::Failed => TaskState::Failed,
+                FutureState::Pending if live.is_some() => TaskState::Running,
+                FutureState::Pending if facts.end == ChainEnd::Executing => TaskState::Running,
+                FutureState::Pending if ready.contains(&facts.at) => TaskState::Ready,
+                FutureState::Pending => TaskState::Pending,
+            }),
+            class: Some(Arc::clone(class)),
+            coroutine: facts.coroutine.clone(),
+            frames: frames(reader, &|| format!("task {}", facts.at), chain, options, problems),
+            fut_waiter: facts.fut_waiter,
+            awaited_by: if facts.has_awaiters { graph.awaiters(facts.at) } else { Vec::new() },
+            cancellation: cancellation(facts, handling),
+            references: reader.references(facts.at),
+            has_callbacks: facts.has_awaiters,
+            is_torn: !facts.is_coherent(),
+            ..Task::default()
+        });
+    }
+    tasks
+}
+
+/// What nobody awaits, iterates or looked at.
+fn read_leftovers(reader: &Reader<'_>, reading: &Reading) -> Leftovers {
+    let threads: Vec<_> =
+        reading.threads.iter().map(|thread| (thread.tid, &thread.stack)).collect();
+    let loops: Vec<Address> = reading.loops.iter().map(|facts| facts.at).collect();
+    reader.leftovers(Remains {
+        tasks: &reading.tasks,
+        threads: &threads,
+        loops: &loops,
+        registered: &reading.registered,
+    })
+}
+
+/// The frame of a running chain whose coroutine handles a `CancelledError`, the innermost one.
+fn handling(reader: &Reader<'_>, frames: &[RawFrame]) -> Option<usize> {
+    frames.iter().rposition(|frame| {
+        let generator = frame.generator.non_null().and_then(|at| reader.generator(at).ok());
+        generator.is_some_and(|generator| reader.is_cancelled_error(generator.handled))
+    })
+}
+
+fn cancellation(facts: &TaskFacts, handling: Option<usize>) -> Option<Cancellation> {
+    let is_pending = facts.state == FutureState::Pending;
+    let cancellation = Cancellation {
+        requested: facts.cancels_requested,
+        must_cancel: facts.must_cancel,
+        in_flight: is_pending && facts.waiter_state == Some(FutureState::Cancelled),
+        handling,
+        message: facts.cancel_message.clone(),
+    };
+    let is_asked_for = cancellation.requested.is_some_and(|count| count > 0)
+        || cancellation.must_cancel
+        || cancellation.in_flight
+        || cancellation.handling.is_some()
+        || cancellation.message.is_some();
+    is_asked_for.then_some(cancellation)
+}
+
+fn frames(
+    reader: &Reader<'_>,
+    place: &dyn Fn() -> String,
+    chain: &[RawFrame],
+    options: &Options,
+    problems: &mut Vec<Problem>,
+) -> Vec<Frame> {
+    let mut frames = Vec::with_capacity(chain.len());
+    for frame in chain {
+        let location = match reader.site(frame.code, frame.lasti, frame.qualname) {
+            Ok(site) => site.location,
+            Err(error) => {
+                problems.push(Problem {
+                    place: place(),
+                    wanted: "code object".to_owned(),
+                    cause: error.to_string(),
+                });
+                let unknown: Arc<str> = Arc::from("?");
+                let file = Arc::clone(&unknown);
+                Arc::new(Location { function: unknown, file, line: None, column: None })
+            }
+        };
+        let locals = options.locals.then(|| match reader.locals(frame) {
+            Ok(locals) => locals.into_iter().map(|(name, at)| (name, reader.repr(at))).collect(),
+            Err(error) => {
+                problems.push(Problem {
+                    place: place(),
+                    wanted: "locals".to_owned(),
+                    cause: error.to_string(),
+                });
+                Vec::new()
+            }
+        });
+        frames.push(Frame { location, locals });
+    }
+    frames
+}

@@ -1,0 +1,368 @@
+//! One reading of everything: what is read in which order, and how far it is of one moment.
+//!
+//! Nothing is stopped for it. That the parts belong together is checked: if no thread of the
+//! target ran meanwhile, all is exact. If a loop was in the same callback of the same iteration
+//! before and after, no other task of it moved. Else every task is compared with what its memory
+//! says now, and those that changed are read again.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{Inspector, Options};
+use crate::asyncio::{AsyncioModules, FutureState, LoopFacts, RunOnce, TaskFacts, is_alive};
+use crate::error::{Error, Result};
+use crate::frame::Stack;
+use crate::memory::{Address, ReadMemory};
+use crate::object::{Kind, Reader};
+use crate::runtime::{Interpreter, ThreadState};
+use crate::snapshot::{Consistency, Problem};
+use crate::target::Activity;
+
+/// How often tasks that changed while they were read are read again.
+const MAX_ROUNDS: usize = 6;
+
+/// What was read, before it becomes a snapshot.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// What the threads did before anything was read.
+    pub activity: Activity,
+    pub threads: Vec<ThreadReading>,
+    pub loops: Vec<LoopFacts>,
+    pub tasks: Vec<TaskFacts>,
+    /// All registered tasks, ended ones included.
+    pub registered: Vec<Address>,
+    pub problems: Vec<Problem>,
+    /// Seconds of the target's `CLOCK_MONOTONIC` when the tasks had been read.
+    pub now: Option<f64>,
+}
+
+/// A thread state with what was read of it.
+#[derive(Debug)]
+pub(super) struct ThreadReading {
+    pub state: ThreadState,
+    /// Its id in our pid namespace.
+    pub tid: Option<i32>,
+    /// Its name in `threading`.
+    pub name: Option<String>,
+    pub stack: Stack,
+    /// The loop that runs on it.
+    pub running_loop: Option<Address>,
+    /// Where its loops are.
+    pub clock: Clock,
+    /// Seconds of the target's `CLOCK_MONOTONIC` at which the stack was read.
+    pub read_at: Option<f64>,
+}
+
+impl ThreadReading {
+    /// Whether a loop runs on it.
+    pub fn runs(&self, loop_at: Address) -> bool {
+        self.running_loop == Some(loop_at)
+            || self.clock.iterations.iter().any(|run| run.loop_at == loop_at)
+    }
+}
+
+/// Where the loops on a thread are: equal clocks mean that the same callback of the same
+/// iteration runs, if it is one that runs at all.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Clock {
+    /// The iterations of asyncio's own loops on its stack.
+    pub iterations: Vec<RunOnce>,
+    /// For uvloop, libuv's time of the iteration and the coroutine that runs in it.
+    uv: Option<(u64, Address)>,
+}
+
+impl Clock {
+    fn read(reader: &Reader<'_>, stack: &Stack, running_loop: Option<Address>) -> Self {
+        let iterations = reader.iterations(stack);
+        let running = stack.frames.iter().find(|frame| !frame.generator.is_null());
+        let time = running_loop.filter(|_| iterations.is_empty()).and_then(|at| reader.uv_time(at));
+        let uv = time.zip(running).map(|(time, frame)| (time, frame.generator));
+        Self { iterations, uv }
+    }
+
+    /// Whether it tells one callback from another: a loop that waits for input has no clock.
+    fn is_ticking(&self) -> bool {
+        self.uv.is_some() || self.iterations.last().is_some_and(|run| run.end_time.is_some())
+    }
+}
+
+impl Inspector {
+    /// Reads everything that a snapshot is made of, but names and lines.
+    pub(super) fn take_reading(&self, options: &Options) -> Result<Reading> {
+        let reader = self.reader();
+        let activity = self.system.activity();
+        let mut problems = Vec::new();
+        let interpreters =
+            reader.interpreters(self.located.runtime).map_err(|error| Error::BadData {
+                wanted: "list of interpreters",
+                at: self.located.runtime,
+                reason: error.to_string(),
+            })?;
+        let tids = self.tids();
+        let mut threads = Vec::new();
+        let mut with_asyncio = Vec::new();
+        for interpreter in &interpreters {
+            let place = || format!("interpreter {}", interpreter.id);
+            let modules = reader.asyncio_modules(interpreter);
+            let states = reader.thread_states(interpreter.at);
+            let (modules, states) = match (modules, states) {
+                (Ok(modules), Ok(states)) => (modules, states),
+                (Err(error), _) => {
+                    problems.push(problem(place(), "sys.modules", &error));
+                    continue;
+                }
+                (_, Err(error)) => {
+                    problems.push(problem(place(), "list of threads", &error));
+                    continue;
+                }
+            };
+            let names = modules.map(|modules| thread_names(&reader, &modules)).unwrap_or_default();
+            for state in &states {
+                let tid = state.native_id.and_then(|id| tids.get(&id).copied());
+                threads.push(self.thread(&reader, *state, tid, names.get(&state.ident)));
+            }
+            with_asyncio.extend(modules.map(|modules| (*interpreter, modules, states)));
+        }
+        if with_asyncio.is_empty() {
+            return Err(Error::NoAsyncio { pid: self.system.pid() });
+        }
+        let addresses = registered(&reader, &with_asyncio, &mut problems)?;
+        let tasks = reader.read_tasks(&addresses, options.finished);
+        let now = self.now();
+        let mut reading = Reading {
+            activity,
+            threads,
+            loops: Vec::new(),
+            tasks,
+            registered: addresses,
+            problems,
+            now,
+        };
+        reading.read_loops(&reader);
+        Ok(reading)
+    }
+
+    fn thread(
+        &self,
+        reader: &Reader<'_>,
+        state: ThreadState,
+        tid: Option<i32>,
+        name: Option<&String>,
+    ) -> ThreadReading {
+        let running_loop = reader.running_loop(&state).ok().flatten();
+        let stack = reader.stack(state.at);
+        let read_at = self.now();
+        let clock = Clock::read(reader, &stack, running_loop);
+        ThreadReading { state, tid, name: name.cloned(), stack, running_loop, clock, read_at }
+    }
+
+    /// How far a reading that has just ended is of one moment.
+    pub(super) fn consistency(&self, reading: &Reading) -> Consistency {
+        let after = self.system.activity();
+        if reading.activity.nothing_ran_until(&after) {
+            return Consistency::Exact;
+        }
+        let reader = self.reader();
+        let is_same_step = |thread: &ThreadReading| {
+            let slept = thread.tid.is_some_and(|tid| {
+                let activities = (reading.activity.thread(tid), after.thread(tid));
+                matches!(activities, (Some(before), Some(after)) if before.did_not_run_until(after))
+            });
+            let has_loop = thread.running_loop.is_some() || !thread.clock.iterations.is_empty();
+            slept
+                || !has_loop
+                || thread.clock.is_ticking() && {
+                    let stack = reader.stack(thread.state.at);
+                    thread.clock == Clock::read(&reader, &stack, thread.running_loop)
+                }
+        };
+        if reading.threads.iter().all(is_same_step) {
+            Consistency::SameStep
+        } else {
+            Consistency::BestEffort
+        }
+    }
+
+    /// From ids in the target's pid namespace to ours.
+    fn tids(&self) -> FxHashMap<i32, i32> {
+        let threads = self.system.threads();
+        threads.into_iter().map(|t| (t.namespace_tid.unwrap_or(t.tid), t.tid)).collect()
+    }
+
+    /// Seconds of the target's `CLOCK_MONOTONIC`.
+    pub(super) fn now(&self) -> Option<f64> {
+        self.system.monotonic_now().ok().map(|now| now.as_secs_f64())
+    }
+}
+
+impl Reading {
+    /// Compares each task with its memory now and reads again what changed, until all hold still.
+    pub(super) fn settle(&mut self, reader: &Reader<'_>, options: &Options) {
+        settle(reader, &mut self.tasks, options.finished);
+        self.read_loops(reader);
+    }
+
+    /// What is missing or doubtful.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        let changed = |place: String, wanted: &str| Problem {
+            place,
+            wanted: wanted.to_owned(),
+            cause: "changed while reading".to_owned(),
+        };
+        let mut problems = self.problems.clone();
+        for task in &self.tasks {
+            let place = format!("task {}", task.at);
+            if let Some((wanted, error)) = &task.problem {
+                problems.push(problem(place, wanted, error));
+            } else if !task.is_coherent() {
+                problems.push(changed(place, "await chain"));
+            }
+        }
+        for thread in self.threads.iter().filter(|thread| !thread.stack.is_complete) {
+            let tid = thread.tid.map(|tid| format!(" {tid}")).unwrap_or_default();
+            problems.push(changed(format!("thread{tid}"), "stack"));
+        }
+        problems
+    }
+
+    /// Reads the loops that run and those that tasks belong to.
+    fn read_loops(&mut self, reader: &Reader<'_>) {
+        let mut seen = FxHashSet::default();
+        let running = self.threads.iter().filter_map(|thread| thread.running_loop);
+        let iterations = self.threads.iter().flat_map(|thread| &thread.clock.iterations);
+        let nested = iterations.map(|run| run.loop_at);
+        let of_tasks = self.tasks.iter().filter_map(|task| task.loop_at);
+        let all: Vec<Address> =
+            running.chain(nested).chain(of_tasks).filter(|&at| seen.insert(at)).collect();
+        self.loops.clear();
+        self.problems.retain(|problem| !problem.place.starts_with("loop "));
+        for at in all {
+            match reader.event_loop(at) {
+                Ok(facts) => self.loops.push(facts),
+                Err(error) => self.problems.push(problem(format!("loop {at}"), "class", &error)),
+            }
+        }
+        place_loops(&self.loops, &mut self.threads);
+    }
+}
+
+/// Corrects on which thread a loop runs.
+///
+/// A sub-interpreter that is run by another thread than the one that made it keeps a thread state
+/// with the maker's ids (`_xxsubinterpreters.run_string` up to 3.12); the loop in it has asked for
+/// the id of its thread itself. Test: `subinterpreter`.
+fn place_loops(loops: &[LoopFacts], threads: &mut [ThreadReading]) {
+    let idents: FxHashMap<u64, Option<i32>> =
+        threads.iter().rev().map(|thread| (thread.state.ident, thread.tid)).collect();
+    for thread in threads {
+        let mut facts = loops.iter().filter(|facts| thread.runs(facts.at));
+        let ident = facts.find_map(|facts| facts.thread_ident);
+        if let Some(ident) = ident.filter(|&ident| ident != thread.state.ident)
+            && let Some(&tid) = idents.get(&ident)
+        {
+            thread.tid = tid;
+        }
+    }
+}
+
+/// The addresses of all registered tasks.
+fn registered(
+    reader: &Reader<'_>,
+    interpreters: &[(Interpreter, AsyncioModules, Vec<ThreadState>)],
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<Address>> {
+    let mut addresses = Vec::new();
+    let mut failed = None;
+    for (interpreter, modules, threads) in interpreters {
+        let found = reader.registered_tasks(interpreter, modules, threads);
+        addresses.extend(found.tasks);
+        for (registry, error) in found.problems {
+            problems.push(problem(registry.to_owned(), "tasks", &error));
+            failed.get_or_insert((registry, modules.tasks, error));
+        }
+    }
+    match failed {
+        // Better an error than "no tasks" when they could not be read.
+        Some((wanted, at, error)) if addresses.is_empty() => {
+            Err(Error::BadData { wanted, at, reason: error.to_string() })
+        }
+        _ => Ok(addresses),
+    }
+}
+
+/// Compares each task with its memory now, and reads again what changed.
+fn settle(reader: &Reader<'_>, tasks: &mut Vec<TaskFacts>, finished: bool) {
+    for _ in 0..MAX_ROUNDS {
+        let moved = moved(reader, tasks);
+        if moved.is_empty() {
+            return;
+        }
+        reader.memory.clear();
+        let addresses: Vec<Address> =
+            tasks.iter().map(|task| task.at).filter(|at| moved.contains(at)).collect();
+        let again = reader.read_tasks(&addresses, finished);
+        let mut again: FxHashMap<Address, TaskFacts> =
+            again.into_iter().map(|task| (task.at, task)).collect();
+        tasks.retain_mut(|task| {
+            if !moved.contains(&task.at) {
+                return true;
+            }
+            match again.remove(&task.at) {
+                Some(newer) => {
+                    *task = newer;
+                    true
+                }
+                // It has ended meanwhile.
+                None => false,
+            }
+        });
+    }
+}
+
+/// The tasks that are not any more what was read of them, or whose parts do not fit together.
+fn moved(reader: &Reader<'_>, tasks: &[TaskFacts]) -> FxHashSet<Address> {
+    let fields = &reader.layout.task;
+    let len = usize::try_from(fields.size).unwrap_or(0);
+    let ranges: Vec<_> = tasks.iter().map(|task| task.at.0..task.at.0 + fields.size).collect();
+    let mut bytes = vec![0; len * ranges.len()];
+    let mut failed = FxHashSet::default();
+    reader.memory.source().read_many(&ranges, &mut bytes, &mut |i| {
+        failed.insert(i);
+    });
+    let mut moved = FxHashSet::default();
+    for (i, (task, now)) in tasks.iter().zip(bytes.chunks_exact(len.max(1))).enumerate() {
+        let word = |offset: u64| {
+            let start = usize::try_from(offset).ok()?;
+            Some(u64::from_le_bytes(now.get(start..start + 8)?.try_into().ok()?))
+        };
+        // Of a pure-Python task this tells only that it is still there.
+        let is_c = task.class.kind == Kind::Task;
+        let is_same = word(0).is_some_and(is_alive)
+            && word(reader.layout.object.ob_type) == Some(task.class.at.0)
+            && (!is_c
+                || word(fields.coro) == Some(task.coro.unwrap_or_default().0)
+                    && word(fields.fut_waiter) == Some(task.fut_waiter.unwrap_or_default().0)
+                    && word(reader.layout.future.running_loop)
+                        == Some(task.loop_at.unwrap_or_default().0));
+        let is_running = task.state == FutureState::Pending && !task.is_coherent();
+        if failed.contains(&i) || !is_same || is_running {
+            moved.insert(task.at);
+        }
+    }
+    moved
+}
+
+/// The names that `threading` has for threads, by `pthread_t`.
+fn thread_names(reader: &Reader<'_>, modules: &AsyncioModules) -> FxHashMap<u64, String> {
+    let active = modules.threading.and_then(|dict| reader.dict_get(dict, "_active").ok()?);
+    let items = active.and_then(|active| reader.dict(active, crate::object::MAX_ITEMS).ok());
+    let name = |(ident, thread): (Address, Address)| {
+        let ident = reader.int(ident).ok().and_then(|ident| u64::try_from(ident).ok())?;
+        let name = reader.attribute(thread, "_name").ok()??;
+        Some((ident, reader.name(name).ok()?.to_string()))
+    };
+    items.unwrap_or_default().into_iter().filter_map(name).collect()
+}
+
+fn problem(place: String, wanted: &str, error: &crate::object::Unreadable) -> Problem {
+    Problem { place, wanted: wanted.to_owned(), cause: error.to_string() }
+}

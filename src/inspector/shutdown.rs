@@ -1,0 +1,419 @@
+//! How far a process is on its way out, told by the frames of its threads and tasks.
+//!
+//! The later stage counts: `asyncio.run` has cancelled all tasks before it closes asynchronous
+//! generators, and the interpreter waits for its threads last. A server's own graceful stop comes
+//! before all of them.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::reading::{Reading, ThreadReading};
+use crate::asyncio::{FutureState, TaskFacts, ThreadWait};
+use crate::frame::{RawFrame, Stack};
+use crate::memory::Address;
+use crate::object::{Kind, MAX_ITEMS, Reader};
+use crate::snapshot::{Frame, Shutdown, Stage};
+
+/// What a function means for a shutdown when a frame of it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// It has cancelled tasks and waits for them, for the named one.
+    CancelAll(&'static str),
+    /// `loop.shutdown_asyncgens`.
+    Asyncgens,
+    /// `loop.shutdown_default_executor`.
+    DefaultExecutor,
+    /// `ThreadPoolExecutor.shutdown`.
+    PoolShutdown,
+    /// `Runner.close`.
+    RunnerClose,
+    /// `threading._shutdown` or the pools' `_python_exit`.
+    Interpreter,
+    /// A server's own stop.
+    Graceful(Server),
+}
+
+/// A server whose stop is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Server {
+    Uvicorn,
+    Aiohttp,
+    /// `RequestHandler.shutdown` of aiohttp: one connection.
+    AiohttpConnection,
+    Hypercorn,
+}
+
+impl Server {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Uvicorn => "uvicorn",
+            Self::Aiohttp | Self::AiohttpConnection => "aiohttp",
+            Self::Hypercorn => "hypercorn",
+        }
+    }
+}
+
+/// What the function `name` (without its class) in `file` means.
+fn mark_of(name: &str, file: &str) -> Option<Mark> {
+    let is = |end: &str| file.ends_with(end);
+    Some(match name {
+        "_cancel_all_tasks" | "_cancel_tasks" => Mark::CancelAll(match () {
+            () if is("uvloop/__init__.py") => "uvloop.run",
+            () if is("uvicorn/_compat.py") => "uvicorn",
+            () if is("anyio/_backends/_asyncio.py") => "anyio.run",
+            () if is("hypercorn/asyncio/run.py") => "hypercorn",
+            () if is("aiohttp/web.py") => "aiohttp",
+            () if name == "_cancel_all_tasks" => "asyncio.run",
+            () => return None,
+        }),
+        "shutdown_asyncgens" if is("asyncio/base_events.py") => Mark::Asyncgens,
+        "shutdown_default_executor" if is("asyncio/base_events.py") => Mark::DefaultExecutor,
+        "close" if is("asyncio/runners.py") => Mark::RunnerClose,
+        "_shutdown" if is("/threading.py") => Mark::Interpreter,
+        "_python_exit" if is("concurrent/futures/thread.py") => Mark::Interpreter,
+        "shutdown" if is("concurrent/futures/thread.py") => Mark::PoolShutdown,
+        "shutdown" if is("uvicorn/server.py") => Mark::Graceful(Server::Uvicorn),
+        "cleanup" if is("aiohttp/web_runner.py") => Mark::Graceful(Server::Aiohttp),
+        "shutdown" if is("aiohttp/web_protocol.py") => Mark::Graceful(Server::AiohttpConnection),
+        "worker_serve" if is("hypercorn/asyncio/run.py") => Mark::Graceful(Server::Hypercorn),
+        _ => return None,
+    })
+}
+
+/// Looks for marks; what a code object means is found out once.
+struct Marks<'a> {
+    reader: Reader<'a>,
+    of_codes: FxHashMap<Address, Option<Mark>>,
+}
+
+impl Marks<'_> {
+    fn of(&mut self, frame: &RawFrame) -> Option<Mark> {
+        *self.of_codes.entry(frame.code).or_insert_with(|| {
+            let code = self.reader.code(frame.code).ok()?;
+            mark_of(code.function.rsplit('.').next()?, &code.file)
+        })
+    }
+
+    /// The innermost frame on a stack that `wanted` takes.
+    fn find<'f>(
+        &mut self,
+        frames: &'f [RawFrame],
+        wanted: impl Fn(Mark) -> bool,
+    ) -> Option<(&'f RawFrame, Mark)> {
+        let mut frames = frames.iter().rev();
+        frames.find_map(|frame| Some((frame, self.of(frame).filter(|&mark| wanted(mark))?)))
+    }
+}
+
+/// How far a process is on its way out; `None` when nothing says that it is.
+pub(super) fn shutdown(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdown> {
+    let mut marks = Marks { reader: *reader, of_codes: FxHashMap::default() };
+    let mut marked: Vec<(&TaskFacts, &RawFrame, Mark)> = Vec::new();
+    for task in reading.tasks.iter().filter(|task| task.state == FutureState::Pending) {
+        // The outermost one: what it calls is a part of it.
+        let mut frames = task.chain.iter();
+        let found = frames.find_map(|frame| Some((task, frame, marks.of(frame)?)));
+        marked.extend(found);
+    }
+    interpreter(&mut marks, reading)
+        .or_else(|| closing(&mut marks, reading, &marked))
+        .or_else(|| cancel_all(&mut marks, reading))
+        .or_else(|| graceful(&mut marks, reading, &marked))
+}
+
+/// The main thread waits for the other threads.
+fn interpreter(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
+    let reader = marks.reader;
+    let (thread, frame) = reading.threads.iter().find_map(|thread| {
+        let (frame, _) = marks.find(&thread.stack.frames, |mark| mark == Mark::Interpreter)?;
+        Some((thread, frame))
+    })?;
+    let is_pools = reader.code(frame.code).is_ok_and(|code| &*code.function == "_python_exit");
+    let stacks: Vec<&Stack> = reading.threads.iter().map(|thread| &thread.stack).collect();
+    let others = || reading.threads.iter().filter(|other| other.state.at != thread.state.at);
+    let waited_for = || others().filter(|other| is_waited_for(&reader, other));
+    // A program may leave its work to a loop in another thread and let the main thread end.
+    if waited_for().any(|other| other.running_loop.is_some()) {
+        return None;
+    }
+    let mut threads: Vec<i32> = if is_pools {
+        // It joins one of the pools' threads after the other: those that have a call will hold it.
+        let pools = reader.pools(&stacks, &[]);
+        let workers = pools.iter().flat_map(|pool| &pool.workers);
+        let busy = workers.filter(|worker| !worker.is_idle);
+        busy.filter_map(|worker| reading.threads.get(worker.thread)?.tid).collect()
+    } else {
+        waited_for().filter_map(|other| other.tid).collect()
+    };
+    if let Some(ThreadWait::Join { ident: Some(ident), .. }) =
+        reader.thread_waits_for(&thread.stack)
+    {
+        let joined = reading.threads.iter().find(|thread| thread.state.ident == ident);
+        threads.extend(joined.and_then(|thread| thread.tid));
+    }
+    threads.sort_unstable();
+    threads.dedup();
+    Some(Shutdown {
+        stage: Stage::InterpreterThreads,
+        by: "interpreter".to_owned(),
+        loop_id: None,
+        frame: plain(&reader, frame),
+        tasks: Vec::new(),
+        threads,
+    })
+}
+
+/// Whether the interpreter waits for a thread at its end: it is none of the daemons.
+fn is_waited_for(reader: &Reader<'_>, thread: &ThreadReading) -> bool {
+    // The outermost frame is `Thread._bootstrap`; a thread of C code is not waited for.
+    let daemonic = thread.stack.frames.first().and_then(|frame| {
+        let code = reader.code(frame.code).ok()?;
+        let own = reader.local(frame, "self").ok()?.filter(|_| code.file.ends_with("threading.py"));
+        reader.attribute(own?, "_daemonic").ok()?
+    });
+    daemonic.is_some_and(|at| reader.is_kind(at, Kind::Bool) && reader.int(at) == Ok(0))
+}
+
+/// The loop closes asynchronous generators, or its default executor.
+fn closing(
+    marks: &mut Marks<'_>,
+    reading: &Reading,
+    marked: &[(&TaskFacts, &RawFrame, Mark)],
+) -> Option<Shutdown> {
+    let reader = marks.reader;
+    let task_with = |wanted| marked.iter().find(|(_, _, mark)| *mark == wanted);
+    let seen = match (task_with(Mark::DefaultExecutor), task_with(Mark::Asyncgens)) {
+        (Some(&(task, frame, _)), _) => Some((Stage::DefaultExecutor, task.loop_at, frame)),
+        (None, Some(&(task, frame, _))) => Some((Stage::Asyncgens, task.loop_at, frame)),
+        _ => None,
+    };
+    // uvloop's coroutines have no frames: there a thread of its own waits for the executor, below
+    // no other function than that of the thread.
+    let mut runner = None;
+    for thread in &reading.threads {
+        let found = marks.find(&thread.stack.frames, |mark| {
+            matches!(mark, Mark::RunnerClose | Mark::CancelAll(_))
+        });
+        if let Some((frame, Mark::RunnerClose)) = found {
+            runner = Some((thread, frame));
+        }
+    }
+    let (stage, loop_id, frame) = match (seen, runner) {
+        (Some(seen), _) => seen,
+        (None, Some((thread, frame))) if thread.running_loop.is_some() => {
+            let stage = if reading.threads.iter().any(|thread| closes_pool(marks, thread)) {
+                Stage::DefaultExecutor
+            } else {
+                Stage::Asyncgens
+            };
+            (stage, thread.running_loop, frame)
+        }
+        _ => return None,
+    };
+    let (mut tasks, mut threads) = (Vec::new(), Vec::new());
+    if stage == Stage::DefaultExecutor {
+        let executor = loop_id.and_then(|at| reader.default_executor(at));
+        let stacks: Vec<&Stack> = reading.threads.iter().map(|thread| &thread.stack).collect();
+        let pools = reader.pools(&stacks, executor.as_slice());
+        let pool = pools.iter().find(|pool| Some(pool.at) == executor);
+        let workers = pool.into_iter().flat_map(|pool| &pool.workers);
+        let busy = workers.filter(|worker| !worker.is_idle);
+        threads.extend(busy.filter_map(|worker| reading.threads.get(worker.thread)?.tid));
+    } else {
+        // It gathers the `aclose` of each: tasks of their own, which run the generators' clean-up.
+        let closers = reading.tasks.iter().filter(|task| {
+            task.state == FutureState::Pending
+                && task.loop_at == loop_id
+                && is_aclose(&reader, task)
+        });
+        tasks.extend(closers.map(|task| task.at));
+    }
+    let thread = reading.threads.iter().find(|thread| loop_id.is_some_and(|at| thread.runs(at)));
+    let by = thread.map_or("asyncio", |thread| runner_name(&reader, thread));
+    Some(Shutdown {
+        stage,
+        by: by.to_owned(),
+        loop_id,
+        frame: plain(&reader, frame),
+        tasks,
+        threads,
+    })
+}
+
+/// Whether a task runs the `aclose` of an asynchronous generator and nothing else.
+fn is_aclose(reader: &Reader<'_>, task: &TaskFacts) -> bool {
+    // `gather` makes a task of any awaitable by way of a coroutine (3.12 and later a wrapper of
+    // its own), so the generator is the first or second frame of the chain.
+    task.chain.iter().take(2).any(|frame| {
+        frame.generator.non_null().is_some_and(|at| reader.is_kind(at, Kind::AsyncGenerator))
+    })
+}
+
+/// Whether a thread does nothing but to close a pool of threads, for a loop.
+fn closes_pool(marks: &mut Marks<'_>, thread: &ThreadReading) -> bool {
+    let frames = &thread.stack.frames;
+    let place = frames.iter().position(|frame| marks.of(frame) == Some(Mark::PoolShutdown));
+    let below = place.and_then(|place| frames.get(..place));
+    below.is_some_and(|below| {
+        !below.is_empty()
+            && below.iter().all(|frame| {
+                let code = marks.reader.code(frame.code);
+                code.is_ok_and(|code| {
+                    code.file.ends_with("/threading.py")
+                        || code.file.ends_with("asyncio/base_events.py")
+                })
+            })
+    })
+}
+
+/// All tasks were cancelled, and are waited for.
+fn cancel_all(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
+    let reader = marks.reader;
+    let (thread, frame, by) = reading.threads.iter().find_map(|thread| {
+        let found = marks.find(&thread.stack.frames, |mark| matches!(mark, Mark::CancelAll(_)))?;
+        match found {
+            (frame, Mark::CancelAll(by)) => Some((thread, frame, by)),
+            _ => None,
+        }
+    })?;
+    let mut to_cancel = reader.local(frame, "to_cancel").ok().flatten();
+    if to_cancel.is_none() {
+        to_cancel = reader.local(frame, "tasks").ok().flatten();
+    }
+    let by = if by == "asyncio.run" { runner_name(&reader, thread) } else { by };
+    Some(Shutdown {
+        stage: Stage::CancelAll,
+        by: by.to_owned(),
+        loop_id: thread.running_loop,
+        frame: plain(&reader, frame),
+        tasks: to_cancel.map(|at| pending(&reader, at)).unwrap_or_default(),
+        threads: Vec::new(),
+    })
+}
+
+/// Whose loop it is that a thread runs: `asyncio.run`, or what has a `Runner` of its own.
+fn runner_name(reader: &Reader<'_>, thread: &ThreadReading) -> &'static str {
+    let mut name = "asyncio";
+    for frame in &thread.stack.frames {
+        let Ok(code) = reader.code(frame.code) else { continue };
+        let is_run = code.function.rsplit('.').next() == Some("run");
+        if is_run && code.file.ends_with("uvloop/__init__.py") {
+            return "uvloop.run";
+        }
+        if is_run && code.file.ends_with("anyio/_backends/_asyncio.py") {
+            return "anyio.run";
+        }
+        if code.file.ends_with("asyncio/runners.py") {
+            if &*code.function == "run" {
+                return "asyncio.run";
+            }
+            name = "asyncio.Runner";
+        }
+    }
+    name
+}
+
+/// A server waits for its connections.
+fn graceful(
+    marks: &mut Marks<'_>,
+    reading: &Reading,
+    marked: &[(&TaskFacts, &RawFrame, Mark)],
+) -> Option<Shutdown> {
+    let reader = marks.reader;
+    let (task, server, frame) = marked.iter().find_map(|&(task, frame, mark)| match mark {
+        Mark::Graceful(Server::Hypercorn) => {
+            hypercorn_stops(&reader, task, frame).then_some((task, Server::Hypercorn, frame))
+        }
+        // One connection may be shut down while the server runs.
+        Mark::Graceful(Server::AiohttpConnection) => None,
+        Mark::Graceful(server) => Some((task, server, frame)),
+        _ => None,
+    })?;
+    let local = |name| reader.local(frame, name).ok().flatten();
+    let tasks = match server {
+        Server::Uvicorn => {
+            let state = local("self").and_then(|at| reader.attribute(at, "server_state").ok()?);
+            let tasks = state.and_then(|at| reader.attribute(at, "tasks").ok()?);
+            tasks.map(|at| pending(&reader, at)).unwrap_or_default()
+        }
+        Server::Hypercorn => local("server_tasks").map_or(Vec::new(), |at| pending(&reader, at)),
+        Server::Aiohttp | Server::AiohttpConnection => {
+            let connections = marked
+                .iter()
+                .filter(|(_, _, mark)| *mark == Mark::Graceful(Server::AiohttpConnection));
+            connections
+                .filter_map(|(_, frame, _)| {
+                    let connection = reader.local(frame, "self").ok()??;
+                    reader.attribute(connection, "_task_handler").ok()?
+                })
+                .filter(|&at| is_pending(&reader, at))
+                .collect()
+        }
+    };
+    let is_gunicorn =
+        |thread: &ThreadReading| {
+            thread.stack.frames.iter().any(|frame| {
+                reader.code(frame.code).is_ok_and(|code| code.file.contains("/gunicorn/"))
+            })
+        };
+    let by = if reading.threads.iter().any(is_gunicorn) {
+        format!("gunicorn ({})", server.name())
+    } else {
+        server.name().to_owned()
+    };
+    Some(Shutdown {
+        stage: Stage::Graceful,
+        by,
+        loop_id: task.loop_at,
+        // Not the coroutine that the server waits in, but the server's own innermost line.
+        frame: plain(&reader, innermost_of(&reader, task, frame)),
+        tasks,
+        threads: Vec::new(),
+    })
+}
+
+/// Whether hypercorn's `worker_serve` is in its last part: it waits for servers or connections to
+/// close, or for the application's own shutdown.
+fn hypercorn_stops(reader: &Reader<'_>, task: &TaskFacts, frame: &RawFrame) -> bool {
+    let is_waiting = reader.local(frame, "gathered_server_tasks").is_ok_and(|at| at.is_some());
+    is_waiting
+        || task.chain.iter().any(|frame| {
+            reader.code(frame.code).is_ok_and(|code| {
+                let name = code.function.rsplit('.').next();
+                matches!(name, Some("wait_closed" | "wait_for_shutdown"))
+            })
+        })
+}
+
+/// The innermost frame of a task that is in the same folder of files as `frame`.
+fn innermost_of<'t>(reader: &Reader<'_>, task: &'t TaskFacts, frame: &'t RawFrame) -> &'t RawFrame {
+    let folder = |frame: &RawFrame| {
+        let code = reader.code(frame.code).ok()?;
+        code.file.rsplit_once('/').map(|(folder, _)| Arc::<str>::from(folder))
+    };
+    let own = folder(frame);
+    task.chain.iter().rev().find(|other| folder(other) == own).unwrap_or(frame)
+}
+
+/// The tasks of a collection that have not ended.
+fn pending(reader: &Reader<'_>, at: Address) -> Vec<Address> {
+    let tasks = match reader.kind_of(at) {
+        Ok(Kind::Set | Kind::FrozenSet) => reader.set(at),
+        Ok(Kind::List) => reader.list(at, MAX_ITEMS),
+        _ => Ok(Vec::new()),
+    };
+    let tasks = tasks.unwrap_or_default().into_iter();
+    tasks.filter(|&at| is_pending(reader, at)).collect()
+}
+
+fn is_pending(reader: &Reader<'_>, at: Address) -> bool {
+    reader.kind_of(at).is_ok_and(Kind::is_task)
+        && reader.future_state(at) == Ok(Some(FutureState::Pending))
+}
+
+/// A frame as plain data.
+fn plain(reader: &Reader<'_>, frame: &RawFrame) -> Option<Frame> {
+    let site = reader.site(frame.code, frame.lasti, frame.qualname).ok()?;
+    Some(Frame { location: site.location, locals: None })
+}

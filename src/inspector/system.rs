@@ -1,0 +1,171 @@
+//! What a snapshot asks of the operating system beside the target's memory.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::snapshot::{Process, Snapshot, Socket};
+use crate::target::{Activity, ChildFacts, ReadBytes, SourceFile, Target, ThreadFacts, Wait};
+
+/// What a descriptor is: in words, and as a socket where it is one.
+pub(super) type Described = (String, Option<Socket>);
+
+/// System calls, with what they wait for, by thread.
+pub(super) type Syscalls = BTreeMap<i32, Wait>;
+
+/// The system's side of a target: the living one, or what was saved of it.
+pub(super) trait System: Debug + Send {
+    fn pid(&self) -> i32;
+    /// Whether it can have changed by the next look.
+    fn is_live(&self) -> bool;
+    fn check_alive(&self) -> Result<()>;
+    fn process(&self) -> Process;
+    fn threads(&self) -> Vec<ThreadFacts>;
+    fn activity(&self) -> Activity;
+    /// The system calls the given threads are in, and what those wait for.
+    fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls;
+    /// What the given descriptors are.
+    fn descriptors(&self, fds: &[i32]) -> BTreeMap<i32, Described>;
+    /// What the given children do, by their ids as the target knows them.
+    fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts>;
+    fn monotonic_now(&self) -> Result<Duration>;
+    /// The text of a source file that the target's code names, if it can be read and is what runs.
+    fn source(&self, path: &str) -> Option<Arc<str>>;
+}
+
+impl System for Target {
+    fn pid(&self) -> i32 {
+        self.pid()
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn check_alive(&self) -> Result<()> {
+        self.check_alive()
+    }
+
+    fn process(&self) -> Process {
+        self.process()
+    }
+
+    fn threads(&self) -> Vec<ThreadFacts> {
+        self.threads()
+    }
+
+    fn activity(&self) -> Activity {
+        self.activity()
+    }
+
+    fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls {
+        let descriptors = self.descriptors();
+        let call = |&tid: &i32| Some((tid, descriptors.wait(tid, read)?));
+        tids.iter().filter_map(call).collect()
+    }
+
+    fn descriptors(&self, fds: &[i32]) -> BTreeMap<i32, Described> {
+        let descriptors = self.descriptors();
+        let describe = |&fd: &i32| Some((fd, (descriptors.describe(fd)?, descriptors.socket(fd))));
+        fds.iter().filter_map(describe).collect()
+    }
+
+    fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts> {
+        pids.iter().filter_map(|&pid| Some((pid, self.child(pid)?))).collect()
+    }
+
+    fn monotonic_now(&self) -> Result<Duration> {
+        self.monotonic_now()
+    }
+
+    fn source(&self, path: &str) -> Option<Arc<str>> {
+        match self.source(path) {
+            SourceFile::Text(text) => Some(text),
+            SourceFile::Changed | SourceFile::Absent => None,
+        }
+    }
+}
+
+/// What the system said of a target at one moment.
+#[derive(Debug, Clone)]
+pub(super) struct SavedSystem {
+    process: Process,
+    threads: Vec<ThreadFacts>,
+    activity: Activity,
+    syscalls: Syscalls,
+    descriptors: BTreeMap<i32, Described>,
+    children: BTreeMap<i32, ChildFacts>,
+    now: Duration,
+}
+
+impl SavedSystem {
+    /// What it says now, of the descriptors and children that a snapshot was about.
+    pub(super) fn of(
+        system: &dyn System,
+        snapshot: &Snapshot,
+        read: ReadBytes<'_>,
+    ) -> Result<Self> {
+        let threads = system.threads();
+        let tids: Vec<i32> = threads.iter().map(|thread| thread.tid).collect();
+        let waits = || snapshot.tasks.iter().filter_map(|task| task.waiting_on.as_ref());
+        let fds: Vec<i32> = waits().filter_map(|waiting| waiting.fd).collect();
+        let pids: Vec<i32> = waits().filter_map(|waiting| waiting.pid).collect();
+        Ok(Self {
+            process: system.process(),
+            activity: system.activity(),
+            syscalls: system.syscalls(&tids, read),
+            descriptors: system.descriptors(&fds),
+            children: system.children(&pids),
+            now: system.monotonic_now()?,
+            threads,
+        })
+    }
+}
+
+impl System for SavedSystem {
+    fn pid(&self) -> i32 {
+        self.process.pid
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn check_alive(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn process(&self) -> Process {
+        self.process.clone()
+    }
+
+    fn threads(&self) -> Vec<ThreadFacts> {
+        self.threads.clone()
+    }
+
+    fn activity(&self) -> Activity {
+        self.activity.clone()
+    }
+
+    fn syscalls(&self, _tids: &[i32], _read: ReadBytes<'_>) -> Syscalls {
+        self.syscalls.clone()
+    }
+
+    fn descriptors(&self, _fds: &[i32]) -> BTreeMap<i32, Described> {
+        self.descriptors.clone()
+    }
+
+    fn children(&self, _pids: &[i32]) -> BTreeMap<i32, ChildFacts> {
+        self.children.clone()
+    }
+
+    fn monotonic_now(&self) -> Result<Duration> {
+        Ok(self.now)
+    }
+
+    fn source(&self, _path: &str) -> Option<Arc<str>> {
+        None
+    }
+}

@@ -1,0 +1,682 @@
+//! Why each task waits.
+//!
+//! A parked task is explained by the innermost frames of asyncio's own code on its await chain
+//! (which function, and the objects in its variables), and by the future it is parked on (its
+//! class, its callbacks, what else refers to it). Everything that is common to many tasks, the
+//! line in front of a lock, who holds it, what a loop's descriptors wait for, is read once.
+
+mod holders;
+mod role;
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use self::holders::Holders;
+use self::role::Role;
+use super::executors::Pools;
+use super::reading::Reading;
+use super::system::System;
+use crate::asyncio::{Direction, Endpoint, FutureState, TaskFacts};
+use crate::frame::RawFrame;
+use crate::memory::Address;
+use crate::object::{Kind, Reader};
+use crate::snapshot::{Children, Deadline, Operation, ThreadState, WaitKind, Waiting};
+
+/// Tasks whose variables are fetched together.
+const GROUP: usize = 512;
+/// How much of a frame holds its first variables.
+const FRAME_LEN: u64 = 256;
+/// How much of a small object holds its fields.
+const OBJECT_LEN: u64 = 96;
+/// Frames of library code between a task's own code and its future: `Barrier.wait` has four.
+const MAX_LIBRARY_FRAMES: usize = 8;
+/// Attributes of one object that are searched for the thing a task waits for.
+const MAX_ATTRIBUTES: u64 = 512;
+/// Holders of one thing that are listed for each task that waits for it.
+const MAX_HOLDERS: usize = 32;
+/// Callbacks of one future that are named.
+const MAX_CALLBACKS: usize = 8;
+
+/// What explains the tasks of one reading.
+pub(super) struct Reasons<'a> {
+    reader: Reader<'a>,
+    reading: &'a Reading,
+    /// The frames of each task: of the running ones as its thread has them.
+    chains: &'a [&'a [RawFrame]],
+    /// Each ready task's place in the queue of its loop, from 1, and the queue's length.
+    queue: FxHashMap<Address, (u64, u64)>,
+    functions: RefCell<FxHashMap<Address, Function>>,
+    lines: RefCell<FxHashMap<(Address, &'static str), Rc<Line>>>,
+    names: RefCell<Names>,
+    /// What futures wait for at descriptors, by loop.
+    endpoints: RefCell<FxHashMap<Address, Rc<FxHashMap<Address, Endpoint>>>>,
+    holders: OnceCell<Holders>,
+    pools: &'a Pools,
+}
+
+/// By which name the frame at an instruction of a code object knows an object.
+type Names = FxHashMap<(Address, i64, Address), Option<Rc<str>>>;
+
+/// Those that wait at one thing.
+#[derive(Debug, Default)]
+struct Line {
+    /// Each future's place, from 1.
+    positions: FxHashMap<Address, u64>,
+}
+
+/// What is known of a function.
+#[derive(Debug, Clone, Copy)]
+struct Function {
+    role: Role,
+    /// Whether it has blocks that hold something.
+    has_contexts: bool,
+}
+
+/// A frame of a chain with what its function does.
+#[derive(Debug, Clone, Copy)]
+struct Step<'t> {
+    role: Role,
+    frame: &'t RawFrame,
+}
+
+impl<'a> Reasons<'a> {
+    /// Reads what is common to all tasks.
+    pub(super) fn new(
+        reader: &Reader<'a>,
+        reading: &'a Reading,
+        chains: &'a [&'a [RawFrame]],
+        pools: &'a Pools,
+    ) -> Self {
+        let mut queue = FxHashMap::default();
+        for facts in &reading.loops {
+            let len = facts.ready_callbacks.len() as u64;
+            for (place, &callback) in (1..).zip(&facts.ready_callbacks) {
+                if let Some(task) = reader.stepped_task(callback) {
+                    queue.entry(task).or_insert((place, len));
+                }
+            }
+        }
+        Self {
+            reader: *reader,
+            reading,
+            chains,
+            queue,
+            functions: RefCell::default(),
+            lines: RefCell::default(),
+            names: RefCell::default(),
+            endpoints: RefCell::default(),
+            holders: OnceCell::new(),
+            pools,
+        }
+    }
+
+    /// Why each of the tasks waits, in their order; `None` for those that have ended.
+    pub(super) fn explain_all(&self, is_running: &dyn Fn(usize) -> bool) -> Vec<Option<Waiting>> {
+        let mut all = Vec::with_capacity(self.reading.tasks.len());
+        for (group, tasks) in (0..).step_by(GROUP).zip(self.reading.tasks.chunks(GROUP)) {
+            self.prefetch(tasks);
+            for (i, task) in (group..).zip(tasks) {
+                all.push(self.explain(task, is_running(i)));
+            }
+        }
+        all
+    }
+
+    /// For locks and semaphores that are taken and of which too few holders are seen: the tasks
+    /// that may hold them by a bare `acquire`.
+    pub(super) fn suspects(&self, all: &[Option<Waiting>]) -> FxHashMap<Address, Arc<[Address]>> {
+        let is_unexplained = |waiting: &&Waiting| match (waiting.kind, waiting.value, waiting.limit)
+        {
+            (WaitKind::Semaphore, Some(value), Some(limit)) => {
+                value + i64::try_from(waiting.holders.len()).unwrap_or(i64::MAX) < limit
+            }
+            (WaitKind::Lock | WaitKind::Semaphore, ..) => waiting.holders.is_empty(),
+            _ => false,
+        };
+        let unexplained = all.iter().flatten().filter(is_unexplained);
+        let things: FxHashSet<Address> = unexplained.filter_map(|waiting| waiting.object).collect();
+        if things.is_empty() {
+            return FxHashMap::default();
+        }
+        let tasks = self.reading.tasks.iter().map(|task| task.at);
+        let waits: FxHashMap<Address, Option<Address>> =
+            tasks.zip(all.iter().map(|waiting| waiting.as_ref()?.object)).collect();
+        let mut suspects = self.read_suspects(&things);
+        for (thing, tasks) in &mut suspects {
+            // Whoever waits at it is not the one that has it.
+            tasks.retain(|task| waits.get(task).copied().flatten() != Some(*thing));
+        }
+        suspects.into_iter().map(|(thing, tasks)| (thing, tasks.into())).collect()
+    }
+
+    /// Reads what the tasks of a group need, in few calls.
+    fn prefetch(&self, tasks: &[TaskFacts]) {
+        let memory = self.reader.memory;
+        if memory.is_full() {
+            memory.clear();
+        }
+        let innermost = || tasks.iter().flat_map(|task| task.chain.iter().rev().take(2));
+        memory.prefetch(innermost().map(|frame| (frame.at, FRAME_LEN)));
+        let futures = || tasks.iter().filter_map(|task| task.fut_waiter);
+        memory.prefetch(futures().map(|at| (at, 112)));
+        let mut timers = Vec::new();
+        for task in tasks {
+            let Some(frame) = task.chain.last() else { continue };
+            if self.role(frame) == Role::Sleep {
+                timers.extend(self.reader.local(frame, "h").ok().flatten());
+            }
+        }
+        memory.prefetch(timers.iter().map(|at| (*at, OBJECT_LEN)));
+        let whens = timers.iter().filter_map(|&at| {
+            // The same places that `timer_when` looks at; a miss there costs one read.
+            let slot = self.reader.class_of(at).ok()?;
+            let offset = *self.reader.slots(&slot).get("_when")?;
+            self.reader.pointer(at.offset(offset)).ok()?
+        });
+        let whens: Vec<Address> = whens.collect();
+        memory.prefetch(whens.into_iter().map(|at| (at, 24)));
+    }
+
+    /// What is known of the function of a frame, looked up once for all frames of it.
+    fn function(&self, frame: &RawFrame) -> Function {
+        if let Some(&function) = self.functions.borrow().get(&frame.code) {
+            return function;
+        }
+        let site = self.reader.site(frame.code, frame.lasti, frame.qualname);
+        let role =
+            site.map_or(Role::Other, |site| Role::of(&site.location.function, &site.location.file));
+        let has_contexts = self.reader.has_contexts(frame).unwrap_or(false);
+        let function = Function { role, has_contexts };
+        self.functions.borrow_mut().insert(frame.code, function);
+        function
+    }
+
+    fn role(&self, frame: &RawFrame) -> Role {
+        self.function(frame).role
+    }
+
+    fn explain(&self, task: &TaskFacts, is_running: bool) -> Option<Waiting> {
+        if task.state != FutureState::Pending {
+            return None;
+        }
+        let waiting = if is_running {
+            Waiting { kind: WaitKind::Running, ..Waiting::default() }
+        } else if let Some(&(position, waiters)) = self.queue.get(&task.at) {
+            let (position, waiters) = (Some(position), Some(waiters));
+            Waiting { kind: WaitKind::Ready, position, waiters, ..Waiting::default() }
+        } else {
+            self.parked(task)
+        };
+        Some(waiting)
+    }
+
+    /// Why a task waits that is neither running nor ready.
+    fn parked(&self, task: &TaskFacts) -> Waiting {
+        let steps: Vec<Step<'_>> = task
+            .chain
+            .iter()
+            .rev()
+            .map(|frame| Step { role: self.role(frame), frame })
+            .take(MAX_LIBRARY_FRAMES)
+            .collect();
+        let mut waiting = self
+            .by_frames(task, &steps)
+            .or_else(|| self.pools.wait_of(&self.reader, self.reading, task.fut_waiter?))
+            .or_else(|| self.by_limiter(task))
+            .or_else(|| self.by_io(task, &steps))
+            .or_else(|| self.by_future(task))
+            .unwrap_or_default();
+        if waiting.name.is_none()
+            && let Some(object) = waiting.object
+        {
+            // The first frame that is not asyncio's knows the thing by a name.
+            let own = steps.iter().find(|step| step.role == Role::Other);
+            waiting.name = own.and_then(|own| self.name_in(own.frame, object));
+        }
+        if let Some(object) = waiting.object {
+            waiting.class =
+                self.reader.class_of(object).ok().map(|class| self.reader.class_name(&class));
+        }
+        waiting.foreign_loop = self.foreign_loop(task, waiting.object);
+        self.add_deadlines(task, &mut waiting);
+        waiting
+    }
+
+    /// The loop of the thing a task waits for, when that is not the task's own.
+    fn foreign_loop(&self, task: &TaskFacts, object: Option<Address>) -> Option<Address> {
+        let reader = &self.reader;
+        let own = task.loop_at?;
+        let future = task.fut_waiter.and_then(|future| reader.future_loop(future));
+        let of_object = || reader.attribute(object?, "_loop").ok()?;
+        let is_other = |at: &Address| *at != own && !reader.is_kind(*at, Kind::None);
+        future.filter(is_other).or_else(|| of_object().filter(is_other))
+    }
+
+    /// From the innermost frames, when they are asyncio's own.
+    fn by_frames(&self, task: &TaskFacts, steps: &[Step<'_>]) -> Option<Waiting> {
+        let [inner, rest @ ..] = steps else { return None };
+        let outer =
+            |role| rest.iter().take_while(|s| s.role != Role::Other).find(|s| s.role == role);
+        let own = |step: &Step<'_>, name| self.reader.local(step.frame, name).ok().flatten();
+        // `shutdown_asyncgens` and its like wait through others of asyncio's functions.
+        if steps.iter().take_while(|s| s.role != Role::Other).any(|s| s.role == Role::Asyncgens) {
+            return Some(Waiting { kind: WaitKind::Asyncgen, ..Waiting::default() });
+        }
+        match inner.role {
+            Role::Sleep => {
+                let timer = own(inner, "h");
+                Some(Waiting {
+                    kind: WaitKind::Timer,
+                    due_in: timer.and_then(|timer| self.due_in(timer)),
+                    since: self.slept(inner.frame, timer),
+                    ..Waiting::default()
+                })
+            }
+            Role::Get if outer(Role::AsCompleted).is_some() => Some(Waiting {
+                kind: WaitKind::Task,
+                operation: Some(Operation::AsCompleted),
+                ..Waiting::default()
+            }),
+            Role::Get => self.queue_wait(task, own(inner, "self")?, Operation::Get),
+            Role::Put => self.queue_wait(task, own(inner, "self")?, Operation::Put),
+            Role::Event => match outer(Role::Join) {
+                Some(join) => self.queue_wait(task, own(join, "self")?, Operation::Join),
+                None => self
+                    .by_limiter(task)
+                    .or_else(|| Some(self.line_wait(task, own(inner, "self")?, WaitKind::Event))),
+            },
+            Role::Condition | Role::Barrier => match outer(Role::Barrier) {
+                Some(barrier) => Some(self.barrier(own(barrier, "self")?)),
+                None if inner.role == Role::Barrier => Some(self.barrier(own(inner, "self")?)),
+                None => Some(self.line_wait(task, own(inner, "self")?, WaitKind::Condition)),
+            },
+            Role::Lock => Some(self.line_wait(task, own(inner, "self")?, WaitKind::Lock)),
+            Role::Semaphore => Some(self.semaphore(task, own(inner, "self")?)),
+            Role::TaskGroup => Some(self.group(own(inner, "self")?)),
+            Role::Wait => {
+                let things = own(inner, "fs");
+                Some(Waiting {
+                    kind: WaitKind::Task,
+                    operation: Some(Operation::Wait),
+                    children: things.and_then(|at| self.children(at)),
+                    due_in: own(inner, "timeout_handle").and_then(|timer| self.due_in(timer)),
+                    ..Waiting::default()
+                })
+            }
+            // From 3.12 on `wait_for` awaits the thing itself: then its future tells.
+            Role::WaitFor if task.fut_waiter == own(inner, "waiter") => {
+                let inner_future = own(inner, "fut");
+                Some(Waiting {
+                    kind: WaitKind::Task,
+                    operation: Some(Operation::WaitFor),
+                    children: inner_future.map(|future| self.count(&[future])),
+                    due_in: own(inner, "timeout_handle").and_then(|timer| self.due_in(timer)),
+                    ..Waiting::default()
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// From a limit of anyio, which stands before its worker threads or is used by itself.
+    fn by_limiter(&self, task: &TaskFacts) -> Option<Waiting> {
+        let limiter = self.reader.capacity_limiter(&task.chain)?;
+        let borrowed = i64::try_from(limiter.borrowed?).ok()?;
+        let limit = limiter.total.and_then(|total| i64::try_from(total).ok());
+        let is_task = |at: &Address| self.reader.kind_of(*at).is_ok_and(Kind::is_task);
+        Some(Waiting {
+            kind: WaitKind::Semaphore,
+            operation: Some(Operation::Acquire),
+            object: Some(limiter.at),
+            value: limit.map(|limit| limit - borrowed),
+            limit,
+            holders: limiter.borrowers.into_iter().filter(is_task).take(MAX_HOLDERS).collect(),
+            position: limiter.position,
+            waiters: limiter.waiters,
+            ..Waiting::default()
+        })
+    }
+
+    /// From a descriptor or process: by asyncio's frames, or by what the loop watches.
+    fn by_io(&self, task: &TaskFacts, steps: &[Step<'_>]) -> Option<Waiting> {
+        let own = steps.iter().take_while(|step| step.role == Role::Asyncio);
+        let by_frame = || own.clone().find_map(|step| self.reader.io_of_frame(step.frame));
+        let endpoint = by_frame().or_else(|| {
+            let future = task.fut_waiter?;
+            // A task or a gather resolves by itself.
+            let is_plain = matches!(self.reader.kind_of(future), Ok(Kind::Future | Kind::PyFuture))
+                && !self.reader.is_a(future, "_GatheringFuture");
+            let loop_at = task.loop_at.filter(|_| is_plain)?;
+            self.endpoints(loop_at).get(&future).cloned()
+        })?;
+        let kind = match endpoint.direction {
+            Direction::Exit => WaitKind::Subprocess,
+            _ => WaitKind::Socket,
+        };
+        Some(Waiting {
+            kind,
+            operation: match endpoint.direction {
+                Direction::Read => Some(Operation::Read),
+                Direction::Write => Some(Operation::Write),
+                Direction::Accept => Some(Operation::Accept),
+                Direction::Connect => Some(Operation::Connect),
+                Direction::Close => Some(Operation::Close),
+                Direction::Exit => None,
+            },
+            fd: endpoint.fd,
+            pid: endpoint.pid,
+            ..Waiting::default()
+        })
+    }
+
+    /// What the futures of a loop wait for at descriptors, read once.
+    fn endpoints(&self, loop_at: Address) -> Rc<FxHashMap<Address, Endpoint>> {
+        if let Some(endpoints) = self.endpoints.borrow().get(&loop_at) {
+            return Rc::clone(endpoints);
+        }
+        let endpoints = Rc::new(self.reader.endpoints(loop_at));
+        self.endpoints.borrow_mut().insert(loop_at, Rc::clone(&endpoints));
+        endpoints
+    }
+
+    /// From the future alone.
+    fn by_future(&self, task: &TaskFacts) -> Option<Waiting> {
+        let reader = &self.reader;
+        let future = task.fut_waiter?;
+        let kind = reader.kind_of(future).ok()?;
+        if kind.is_task() {
+            return Some(Waiting {
+                kind: WaitKind::Task,
+                object: Some(future),
+                children: Some(self.count(&[future])),
+                ..Waiting::default()
+            });
+        }
+        if let Some(children) = reader.gather_children(future) {
+            let pending = children
+                .iter()
+                .find(|&&child| reader.future_state(child) == Ok(Some(FutureState::Pending)));
+            let mut counts = self.count(&children);
+            counts.return_exceptions = pending.and_then(|&child| reader.returns_exceptions(child));
+            return Some(Waiting {
+                kind: WaitKind::Gather,
+                object: Some(future),
+                children: Some(counts),
+                // Others' awaiters do not tell of one that awaits itself.
+                tasks: if children.contains(&task.at) { vec![task.at] } else { Vec::new() },
+                ..Waiting::default()
+            });
+        }
+        if let Some(inner) = reader.shielded(future) {
+            return Some(Waiting {
+                kind: WaitKind::Task,
+                operation: Some(Operation::Shield),
+                object: Some(inner),
+                children: Some(self.count(&[inner])),
+                ..Waiting::default()
+            });
+        }
+        if !kind.is_future() {
+            return None;
+        }
+        Some(Waiting {
+            kind: WaitKind::Future,
+            object: Some(future),
+            callbacks: self.callback_names(task, future),
+            ..Waiting::default()
+        })
+    }
+
+    /// What else is called when a future is done, in words.
+    fn callback_names(&self, task: &TaskFacts, future: Address) -> Vec<String> {
+        let callbacks = self.reader.callbacks(future).unwrap_or_default();
+        let others = callbacks
+            .into_iter()
+            .filter(|&callback| self.reader.stepped_task(callback) != Some(task.at));
+        others.take(MAX_CALLBACKS).filter_map(|at| self.reader.callable_name(at)).collect()
+    }
+
+    fn line_wait(&self, task: &TaskFacts, object: Address, kind: WaitKind) -> Waiting {
+        let line = self.line(object, "_waiters");
+        let can_be_held = matches!(kind, WaitKind::Lock | WaitKind::Semaphore);
+        // A task that waits for what it holds itself is one of them.
+        let holders = if can_be_held { self.holders_of(object) } else { Vec::new() };
+        Waiting {
+            kind,
+            object: Some(object),
+            operation: can_be_held.then_some(Operation::Acquire),
+            holders,
+            position: line.position(task),
+            waiters: Some(line.positions.len() as u64),
+            ..Waiting::default()
+        }
+    }
+
+    fn semaphore(&self, task: &TaskFacts, object: Address) -> Waiting {
+        Waiting {
+            value: self.reader.number(object, "_value"),
+            limit: self.reader.number(object, "_bound_value"),
+            ..self.line_wait(task, object, WaitKind::Semaphore)
+        }
+    }
+
+    fn queue_wait(
+        &self,
+        task: &TaskFacts,
+        queue: Address,
+        operation: Operation,
+    ) -> Option<Waiting> {
+        let reader = &self.reader;
+        let [items, finished] = reader.attributes_named(queue, ["_queue", "_finished"]).ok()?;
+        let line = match operation {
+            Operation::Get => self.line(queue, "_getters"),
+            Operation::Put => self.line(queue, "_putters"),
+            _ => self.line(finished?, "_waiters"),
+        };
+        let value = match operation {
+            Operation::Join => reader.number(queue, "_unfinished_tasks"),
+            _ => items.and_then(|items| i64::try_from(reader.len_of(items)?).ok()),
+        };
+        Some(Waiting {
+            kind: WaitKind::Queue,
+            operation: Some(operation),
+            object: Some(queue),
+            value,
+            limit: reader.number(queue, "_maxsize"),
+            position: line.position(task),
+            waiters: Some(line.positions.len() as u64),
+            ..Waiting::default()
+        })
+    }
+
+    fn barrier(&self, barrier: Address) -> Waiting {
+        Waiting {
+            kind: WaitKind::Barrier,
+            object: Some(barrier),
+            value: self.reader.number(barrier, "_count"),
+            limit: self.reader.number(barrier, "_parties"),
+            ..Waiting::default()
+        }
+    }
+
+    fn group(&self, group: Address) -> Waiting {
+        let reader = &self.reader;
+        let names = ["_tasks", "_errors"];
+        let [tasks, errors] = reader.attributes_named(group, names).unwrap_or_default();
+        let len = |at: Option<Address>| at.and_then(|at| reader.len_of(at));
+        Waiting {
+            kind: WaitKind::TaskGroup,
+            object: Some(group),
+            children: len(tasks).map(|pending| Children {
+                pending,
+                failed: len(errors).unwrap_or(0),
+                aborting: reader.number(group, "_aborting").map(|value| value != 0),
+                ..Children::default()
+            }),
+            ..Waiting::default()
+        }
+    }
+
+    /// How far the futures in a collection are.
+    fn children(&self, collection: Address) -> Option<Children> {
+        Some(self.count(&self.reader.items_of(collection).ok()?))
+    }
+
+    fn count(&self, futures: &[Address]) -> Children {
+        let counts = self.reader.count_futures(futures);
+        Children {
+            pending: counts.pending,
+            done: counts.finished,
+            failed: counts.failed,
+            cancelled: counts.cancelled,
+            ..Children::default()
+        }
+    }
+
+    /// The tasks that hold a lock or permits of a semaphore.
+    fn holders_of(&self, object: Address) -> Vec<Address> {
+        let holders = self.holders.get_or_init(|| self.read_holders());
+        let holders = holders.get(&object).map(Vec::as_slice).unwrap_or_default();
+        holders.iter().take(MAX_HOLDERS).copied().collect()
+    }
+
+    /// The line at one thing, read once for all that stand in it.
+    fn line(&self, object: Address, attribute: &'static str) -> Rc<Line> {
+        if let Some(line) = self.lines.borrow().get(&(object, attribute)) {
+            return Rc::clone(line);
+        }
+        let futures = self.reader.waiters_of(object, attribute).unwrap_or_default();
+        let line = Rc::new(Line { positions: futures.into_iter().zip(1..).collect() });
+        self.lines.borrow_mut().insert((object, attribute), Rc::clone(&line));
+        line
+    }
+
+    /// In how long a timer is due.
+    fn due_in(&self, timer: Address) -> Option<SignedDuration> {
+        SignedDuration::try_from_secs_f64(self.reader.timer_when(timer)? - self.reading.now?).ok()
+    }
+
+    /// For how long a `sleep` has slept: what is gone of its delay.
+    fn slept(&self, frame: &RawFrame, timer: Option<Address>) -> Option<std::time::Duration> {
+        let delay = self.reader.local(frame, "delay").ok()??;
+        let delay = self.reader.float(delay)?;
+        let left = self.reader.timer_when(timer?)? - self.reading.now?;
+        std::time::Duration::try_from_secs_f64(delay - left).ok()
+    }
+
+    /// Time limits on the way.
+    fn add_deadlines(&self, task: &TaskFacts, waiting: &mut Waiting) {
+        for (at, frame) in task.chain.iter().enumerate() {
+            let function = self.function(frame);
+            // `wait_for` up to 3.11 has a timer of its own.
+            if function.role == Role::WaitFor
+                && let Ok(Some(timer)) = self.reader.local(frame, "timeout_handle")
+                && let Some(due_in) = self.due_in(timer)
+            {
+                waiting.deadlines.push(Deadline { frame: Some(at), due_in });
+            }
+            let entered = function.has_contexts.then(|| self.reader.entered(frame));
+            for entered in entered.and_then(Result::ok).unwrap_or_default() {
+                if let Some(due_in) = self.deadline(entered.manager) {
+                    waiting.deadlines.push(Deadline { frame: Some(at), due_in });
+                }
+            }
+        }
+    }
+
+    /// In how long a context ends by itself: `asyncio.timeout`, `async_timeout`, anyio's scopes.
+    fn deadline(&self, manager: Address) -> Option<SignedDuration> {
+        let reader = &self.reader;
+        let class = reader.class_of(manager).ok()?;
+        let attribute = match &*class.name {
+            // asyncio.timeouts.Timeout
+            "Timeout" => {
+                let [when, deadline] =
+                    reader.attributes_named(manager, ["_when", "_deadline"]).ok()?;
+                when.or(deadline)?
+            }
+            // anyio.CancelScope
+            "CancelScope" => reader.attribute(manager, "_deadline").ok()??,
+            _ => return None,
+        };
+        // No limit is `None` or infinite.
+        SignedDuration::try_from_secs_f64(reader.float(attribute)? - self.reading.now?).ok()
+    }
+
+    /// The variable, or attribute of one, by which a frame knows an object.
+    fn name_in(&self, frame: &RawFrame, object: Address) -> Option<String> {
+        let key = (frame.code, frame.lasti, object);
+        if let Some(name) = self.names.borrow().get(&key) {
+            return name.as_deref().map(str::to_owned);
+        }
+        let name = self.look_for(frame, object);
+        self.names.borrow_mut().insert(key, name.as_deref().map(Rc::from));
+        name
+    }
+
+    fn look_for(&self, frame: &RawFrame, object: Address) -> Option<String> {
+        let reader = &self.reader;
+        let locals = reader.locals(frame).ok()?;
+        if let Some((name, _)) = locals.iter().find(|(_, value)| *value == object) {
+            return Some(name.to_string());
+        }
+        // `self` first: it is the first variable of a method.
+        locals.iter().find_map(|(name, value)| {
+            if reader.kind_of(*value).ok()? != Kind::Other {
+                return None;
+            }
+            let attribute = self.attribute_that_is(*value, object)?;
+            Some(format!("{name}.{attribute}"))
+        })
+    }
+
+    fn attribute_that_is(&self, owner: Address, object: Address) -> Option<Arc<str>> {
+        let reader = &self.reader;
+        let class = reader.class_of(owner).ok()?;
+        let slot = reader
+            .slots(&class)
+            .iter()
+            .find(|(_, offset)| reader.pointer(owner.offset(**offset)) == Ok(Some(object)));
+        if let Some((name, _)) = slot {
+            return Some(Arc::clone(name));
+        }
+        let attributes = reader.attributes(owner, MAX_ATTRIBUTES).ok()?;
+        let (name, _) = attributes.into_iter().find(|(_, value)| *value == object)?;
+        reader.name(name).ok()
+    }
+}
+
+/// Adds what the system knows of descriptors and processes, and says each reason in words.
+pub(super) fn complete(all: &mut [Option<Waiting>], system: &dyn System) {
+    let mut fds: Vec<i32> = all.iter().flatten().filter_map(|waiting| waiting.fd).collect();
+    let mut pids: Vec<i32> = all.iter().flatten().filter_map(|waiting| waiting.pid).collect();
+    for numbers in [&mut fds, &mut pids] {
+        numbers.sort_unstable();
+        numbers.dedup();
+    }
+    let descriptors = system.descriptors(&fds);
+    let children = system.children(&pids);
+    for waiting in all.iter_mut().flatten() {
+        if let Some((peer, socket)) = waiting.fd.and_then(|fd| descriptors.get(&fd)) {
+            waiting.peer = Some(peer.clone());
+            waiting.socket = socket.clone().map(Box::new);
+        }
+        if let Some(child) = waiting.pid.and_then(|pid| children.get(&pid)) {
+            waiting.pid = Some(child.pid);
+            let ended = child.state == ThreadState::Ended;
+            waiting.function =
+                Some(if ended { format!("{} (ended)", child.name) } else { child.name.clone() });
+        }
+        *waiting = std::mem::take(waiting).in_words();
+    }
+}
+
+impl Line {
+    fn position(&self, task: &TaskFacts) -> Option<u64> {
+        self.positions.get(&task.fut_waiter?).copied()
+    }
+}

@@ -1,0 +1,377 @@
+//! The target's pages, each read once for the life of one snapshot.
+//!
+//! Reading 8 bytes of a process costs as much as reading the page they lie in, and what one
+//! needs next mostly lies near: so whole pages are read and kept. Who knows beforehand what will
+//! be needed says so with [`PageCache::prefetch`], and hundreds of pages come in one call.
+//!
+//! A page is of the moment it was read. [`PageCache::forget`] drops pages whose content has to
+//! be read again; [`PageCache::clear`] drops all and keeps the buffers for the next snapshot.
+
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+
+use rustc_hash::FxHashMap;
+
+use super::{Address, Fault, PAGE, ReadMemory, ReadStats};
+
+/// Bytes of a page as a length.
+const PAGE_LEN: usize = 4096;
+/// Pages per buffer: what one batch reads at most (1 MiB).
+const BATCH: usize = 256;
+/// The slot of a page that cannot be read.
+const UNREADABLE: u32 = u32::MAX;
+/// The most one read may ask for: far above any string or table that is followed (16 MiB).
+pub const MAX_READ: u64 = 16 << 20;
+/// Pages kept before [`PageCache::is_full`] (48 MiB): bounds our memory for huge targets. 10,000
+/// tasks of six coroutines lie in 5,000 pages, and in 11,000 where frames are objects of their own.
+const MAX_PAGES: usize = 12_288;
+
+/// Pages whose slots are known without a look at the index: 2 KiB in a core's own cache.
+const RECENT: usize = 128;
+
+/// A page cache over a source of memory.
+#[derive(Debug)]
+pub struct PageCache<M> {
+    source: M,
+    pages: RefCell<Pages>,
+    /// Pages looked up lately with their slots, each at the place that its number leads to: a
+    /// walk goes back and forth between few pages.
+    recent: [Cell<(u64, u32)>; RECENT],
+    /// Pages read together on a miss, a power of two.
+    readahead: Cell<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    /// Page address → slot.
+    index: FxHashMap<u64, u32>,
+    /// Slot → page: slot `s` is page `s % BATCH` of buffer `s / BATCH`.
+    buffers: Vec<Box<[u8]>>,
+    /// Slots in use.
+    used: usize,
+}
+
+impl Pages {
+    /// The bytes of `slots` free slots in one buffer, and the first one's number.
+    ///
+    /// At most [`BATCH`] at a time; slots never straddle buffers.
+    fn reserve(&mut self, slots: usize) -> (usize, &mut [u8]) {
+        let room = BATCH - self.used % BATCH;
+        if slots > room {
+            self.used += room;
+        }
+        let first = self.used;
+        self.used += slots;
+        let buffer = first / BATCH;
+        while self.buffers.len() <= buffer {
+            self.buffers.push(vec![0; BATCH * PAGE_LEN].into_boxed_slice());
+        }
+        let start = first % BATCH * PAGE_LEN;
+        let bytes = self
+            .buffers
+            .get_mut(buffer)
+            .and_then(|buffer| buffer.get_mut(start..start + slots * PAGE_LEN))
+            .unwrap_or_default();
+        (first, bytes)
+    }
+
+    fn page(&self, slot: u32) -> Option<&[u8]> {
+        let slot = slot as usize;
+        let start = slot % BATCH * PAGE_LEN;
+        self.buffers.get(slot / BATCH)?.get(start..start + PAGE_LEN)
+    }
+}
+
+impl<M: ReadMemory> PageCache<M> {
+    /// An empty cache over `source`.
+    pub fn new(source: M) -> Self {
+        Self {
+            source,
+            pages: RefCell::default(),
+            recent: [const { Cell::new((u64::MAX, UNREADABLE)) }; RECENT],
+            readahead: Cell::new(1),
+        }
+    }
+
+    /// What lies below the cache: every read through it is fresh.
+    pub fn source(&self) -> &M {
+        &self.source
+    }
+
+    /// Forgets every page and keeps the buffers.
+    pub fn clear(&self) {
+        let mut pages = self.pages.borrow_mut();
+        pages.index.clear();
+        pages.used = 0;
+        self.forget_recent();
+    }
+
+    /// Whether so much is kept that long work should [`clear`](Self::clear) between its parts.
+    pub fn is_full(&self) -> bool {
+        self.pages.borrow().used > MAX_PAGES
+    }
+
+    /// Forgets the pages of `len` bytes at `at`.
+    pub fn forget(&self, at: Address, len: u64) {
+        let mut pages = self.pages.borrow_mut();
+        for page in page_range(at, len) {
+            pages.index.remove(&page);
+        }
+        self.forget_recent();
+    }
+
+    /// Reads the pages of the given ranges anew, whatever is kept of them, in one call if they
+    /// are not too many: they are then of nearly one moment.
+    pub fn refresh(&self, ranges: &[(Address, u64)]) {
+        {
+            let mut pages = self.pages.borrow_mut();
+            for &(at, len) in ranges {
+                for page in page_range(at, len) {
+                    pages.index.remove(&page);
+                }
+            }
+        }
+        self.prefetch(ranges.iter().copied());
+    }
+
+    /// Reads `pages` pages (a power of two up to 16) around every page that is missed from now
+    /// on; for walks whose next step is likely to be near.
+    pub fn set_readahead(&self, pages: u64) {
+        self.readahead.set(pages.clamp(1, 16).next_power_of_two());
+    }
+
+    /// Reads all pages of the given ranges that are not there yet, in as few calls as possible.
+    pub fn prefetch(&self, ranges: impl Iterator<Item = (Address, u64)>) {
+        // Finding out a range may itself read: the pages must not be borrowed meanwhile.
+        let ranges: Vec<(Address, u64)> = ranges.collect();
+        let mut missing: Vec<u64> = Vec::new();
+        {
+            let pages = self.pages.borrow();
+            let mut last = u64::MAX;
+            for (at, len) in ranges {
+                for page in page_range(at, len) {
+                    if page != last && !pages.index.contains_key(&page) {
+                        missing.push(page);
+                    }
+                    last = page;
+                }
+            }
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        self.load(&missing);
+    }
+
+    /// Reads the given pages, sorted and without repetition.
+    fn load(&self, missing: &[u64]) {
+        let mut pages = self.pages.borrow_mut();
+        let mut ranges: Vec<Range<u64>> = Vec::with_capacity(missing.len().min(BATCH));
+        for batch in missing.chunks(BATCH) {
+            ranges.clear();
+            for &page in batch {
+                let end = page.saturating_add(PAGE);
+                match ranges.last_mut() {
+                    Some(last) if last.end == page => last.end = end,
+                    _ => ranges.push(page..end),
+                }
+            }
+            let (first, bytes) = pages.reserve(batch.len());
+            let mut bad: Vec<usize> = Vec::new();
+            self.source.read_many(&ranges, bytes, &mut |range| bad.push(range));
+            for (slot, &page) in (first..).zip(batch) {
+                pages.index.insert(page, u32::try_from(slot).unwrap_or(UNREADABLE));
+            }
+            // A range of several pages may fail for one of them: try its pages one by one.
+            for range in bad.into_iter().filter_map(|range| ranges.get(range)) {
+                for page in page_range(Address(range.start), range.end - range.start) {
+                    let (slot, bytes) = pages.reserve(1);
+                    let readable = self.source.read(Address(page), bytes).is_ok();
+                    let slot = u32::try_from(slot).ok().filter(|_| readable);
+                    pages.index.insert(page, slot.unwrap_or(UNREADABLE));
+                }
+            }
+        }
+        self.forget_recent();
+    }
+
+    /// The slot of a page, read if need be.
+    fn slot(&self, page: u64) -> Result<u32, Fault> {
+        let place = usize::try_from(page / PAGE).unwrap_or(0) % RECENT;
+        let recent = self.recent.get(place);
+        if let Some((known, slot)) = recent.map(Cell::get)
+            && known == page
+        {
+            return Ok(slot);
+        }
+        let found = self.pages.borrow().index.get(&page).copied();
+        let slot = match found {
+            Some(slot) => slot,
+            None => self.miss(page),
+        };
+        if slot == UNREADABLE {
+            return Err(Fault::unmapped(Address(page), PAGE));
+        }
+        if let Some(recent) = recent {
+            recent.set((page, slot));
+        }
+        Ok(slot)
+    }
+
+    fn forget_recent(&self) {
+        for recent in &self.recent {
+            recent.set((u64::MAX, UNREADABLE));
+        }
+    }
+
+    fn miss(&self, page: u64) -> u32 {
+        let span = self.readahead.get() * PAGE;
+        let start = page & !(span - 1);
+        let missing: Vec<u64> = {
+            let pages = self.pages.borrow();
+            (start..start.saturating_add(span))
+                .step_by(PAGE_LEN)
+                .filter(|page| !pages.index.contains_key(page))
+                .collect()
+        };
+        self.load(&missing);
+        self.pages.borrow().index.get(&page).copied().unwrap_or(UNREADABLE)
+    }
+
+    /// Copies the bytes at `at`.
+    ///
+    /// # Errors
+    /// [`Fault`] when any of them cannot be read, or when more than [`MAX_READ`] are asked for.
+    pub fn copy(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
+        let len = into.len() as u64;
+        let fault = || Fault::unmapped(at, len);
+        if len > MAX_READ || at.0.checked_add(len).is_none() {
+            return Err(fault());
+        }
+        let mut at = at.0;
+        let mut rest = into;
+        while !rest.is_empty() {
+            let slot = self.slot(Address(at).page()).map_err(|inner| Fault { len, ..inner })?;
+            let pages = self.pages.borrow();
+            let offset = usize::try_from(at % PAGE).unwrap_or(0);
+            let from = pages.page(slot).and_then(|page| page.get(offset..)).ok_or_else(fault)?;
+            let part = from.len().min(rest.len());
+            let (head, tail) = rest.split_at_mut(part);
+            head.copy_from_slice(from.get(..part).ok_or_else(fault)?);
+            rest = tail;
+            at += part as u64;
+        }
+        Ok(())
+    }
+
+    /// The `N` bytes at `at`.
+    ///
+    /// # Errors
+    /// As [`copy`](Self::copy).
+    pub fn bytes<const N: usize>(&self, at: Address) -> Result<[u8; N], Fault> {
+        let offset = usize::try_from(at.0 % PAGE).unwrap_or(0);
+        if offset + N <= PAGE_LEN {
+            // A load of known size from one page: nearly every read of a snapshot.
+            let slot =
+                self.slot(at.page()).map_err(|fault| Fault { at, len: N as u64, ..fault })?;
+            let pages = self.pages.borrow();
+            let page = pages.page(slot).and_then(|page| page.get(offset..)?.first_chunk());
+            return page.copied().ok_or(Fault::unmapped(at, N as u64));
+        }
+        let mut bytes = [0; N];
+        self.copy(at, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The `len` bytes at `at`.
+    ///
+    /// # Errors
+    /// As [`copy`](Self::copy).
+    pub fn vec(&self, at: Address, len: u64) -> Result<Vec<u8>, Fault> {
+        if len > MAX_READ {
+            return Err(Fault::unmapped(at, len));
+        }
+        self.prefetch(std::iter::once((at, len)));
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        self.copy(at, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The pointer at `at`.
+    ///
+    /// # Errors
+    /// As [`copy`](Self::copy).
+    pub fn pointer(&self, at: Address) -> Result<Address, Fault> {
+        self.u64(at).map(Address)
+    }
+
+    /// The little-endian number at `at`.
+    ///
+    /// # Errors
+    /// As [`copy`](Self::copy).
+    pub fn u64(&self, at: Address) -> Result<u64, Fault> {
+        self.bytes(at).map(u64::from_le_bytes)
+    }
+
+    /// The little-endian number at `at`.
+    ///
+    /// # Errors
+    /// As [`copy`](Self::copy).
+    pub fn i64(&self, at: Address) -> Result<i64, Fault> {
+        self.bytes(at).map(i64::from_le_bytes)
+    }
+
+    /// The little-endian number at `at`.
+    ///
+    /// # Errors
+    /// As [`copy`](Self::copy).
+    pub fn u32(&self, at: Address) -> Result<u32, Fault> {
+        self.bytes(at).map(u32::from_le_bytes)
+    }
+
+    /// The little-endian number at `at`.
+    ///
+    /// # Errors
+    /// As [`copy`](Self::copy).
+    pub fn i32(&self, at: Address) -> Result<i32, Fault> {
+        self.bytes(at).map(i32::from_le_bytes)
+    }
+
+    /// The byte at `at`.
+    ///
+    /// # Errors
+    /// As [`copy`](Self::copy).
+    pub fn u8(&self, at: Address) -> Result<u8, Fault> {
+        self.bytes::<1>(at).map(|[byte]| byte)
+    }
+
+    /// The number at `at`.
+    ///
+    /// # Errors
+    /// As [`copy`](Self::copy).
+    pub fn f64(&self, at: Address) -> Result<f64, Fault> {
+        self.bytes(at).map(f64::from_le_bytes)
+    }
+
+    /// What has been read through this cache.
+    pub fn stats(&self) -> ReadStats {
+        self.source.stats()
+    }
+
+    /// Every readable page that is kept now, with its address, in the order of addresses.
+    pub fn pages(&self) -> Vec<(Address, Vec<u8>)> {
+        let pages = self.pages.borrow();
+        let mut all: Vec<_> = pages
+            .index
+            .iter()
+            .filter_map(|(&at, &slot)| Some((Address(at), pages.page(slot)?.to_vec())))
+            .collect();
+        all.sort_unstable_by_key(|(at, _)| *at);
+        all
+    }
+}
+
+/// The addresses of the pages that `len` bytes at `at` lie in.
+fn page_range(at: Address, len: u64) -> impl Iterator<Item = u64> {
+    let end = at.0.saturating_add(len.clamp(1, MAX_READ));
+    (at.page()..end).step_by(PAGE_LEN)
+}

@@ -1,0 +1,175 @@
+//! Remote Python objects: what lies at an address, decoded.
+//!
+//! [`Reader`] bundles what every read needs: the page cache, the layout and what was learnt
+//! before. Its methods decode one object each; nothing they read is trusted: the class is
+//! checked first, counts are capped, walks end. A read that fails says what it wanted
+//! ([`Unreadable`]) and never turns into zero, an empty string or `None`.
+
+mod attributes;
+mod callable;
+mod class;
+mod code;
+mod collection;
+mod text;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+pub use class::{Class, Kind};
+pub use code::{Code, Protected, Site};
+pub use collection::MAX_ITEMS;
+pub use text::MAX_NAME;
+
+use crate::layout::Layout;
+use crate::memory::{Address, Fault, PageCache, ReadMemory};
+
+/// The page cache over whatever the target's memory comes from.
+pub type Memory = PageCache<Box<dyn ReadMemory + Send>>;
+
+/// Why an object could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Its memory is not there.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// What is there cannot be what it should be.
+    #[error("{what} at {at} is not believable")]
+    Bad {
+        /// Where it was read.
+        at: Address,
+        /// What it should be.
+        what: &'static str,
+    },
+}
+
+impl Unreadable {
+    /// What lies at `at` is no `what`.
+    pub fn bad(at: Address, what: &'static str) -> Self {
+        Self::Bad { at, what }
+    }
+}
+
+/// The result of reading an object.
+pub type Read<T> = Result<T, Unreadable>;
+
+/// What was learnt about immutable things, by address, for all snapshots of one target.
+///
+/// Each entry carries the words it was made from; the first use in a new snapshot compares them,
+/// so an address that was freed and used again is noticed.
+#[derive(Debug, Default)]
+pub struct Caches {
+    classes: RefCell<FxHashMap<Address, Kept<Class>>>,
+    codes: RefCell<FxHashMap<Address, Kept<Code>>>,
+    sites: RefCell<FxHashMap<(Address, i64, Address), Site>>,
+    texts: RefCell<FxHashMap<Address, Kept<str>>>,
+    snapshot: u32,
+}
+
+#[derive(Debug)]
+struct Kept<T: ?Sized> {
+    value: Arc<T>,
+    signature: [u64; 4],
+    /// The snapshot in which the signature was compared last.
+    checked: u32,
+}
+
+impl Caches {
+    /// Things kept per cache; a program that makes code objects or classes without end must not
+    /// fill our memory.
+    const MAX_ENTRIES: usize = 200_000;
+
+    /// Begins a new snapshot: everything kept is compared again before its next use.
+    pub fn begin_snapshot(&mut self) {
+        self.snapshot = self.snapshot.wrapping_add(1);
+        if self.classes.borrow().len() > Self::MAX_ENTRIES {
+            self.classes.borrow_mut().clear();
+        }
+        if self.codes.borrow().len() > Self::MAX_ENTRIES {
+            self.codes.borrow_mut().clear();
+        }
+        if self.sites.borrow().len() > Self::MAX_ENTRIES {
+            self.sites.borrow_mut().clear();
+        }
+        if self.texts.borrow().len() > Self::MAX_ENTRIES {
+            self.texts.borrow_mut().clear();
+        }
+    }
+
+    /// The kept value for `at`, if it was checked in this snapshot.
+    fn fresh<T: ?Sized>(
+        &self,
+        map: &RefCell<FxHashMap<Address, Kept<T>>>,
+        at: Address,
+    ) -> Option<Arc<T>> {
+        let map = map.borrow();
+        let kept = map.get(&at)?;
+        (kept.checked == self.snapshot).then(|| Arc::clone(&kept.value))
+    }
+
+    /// The kept value for `at` if it was made from the same words.
+    fn same<T: ?Sized>(
+        &self,
+        map: &RefCell<FxHashMap<Address, Kept<T>>>,
+        at: Address,
+        signature: [u64; 4],
+    ) -> Option<Arc<T>> {
+        let mut map = map.borrow_mut();
+        let kept = map.get_mut(&at)?;
+        if kept.signature != signature {
+            return None;
+        }
+        kept.checked = self.snapshot;
+        Some(Arc::clone(&kept.value))
+    }
+
+    fn keep<T: ?Sized>(
+        &self,
+        map: &RefCell<FxHashMap<Address, Kept<T>>>,
+        at: Address,
+        signature: [u64; 4],
+        value: &Arc<T>,
+    ) {
+        let kept = Kept { value: Arc::clone(value), signature, checked: self.snapshot };
+        map.borrow_mut().insert(at, kept);
+    }
+}
+
+/// Reads remote objects.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a> {
+    /// The target's memory.
+    pub memory: &'a Memory,
+    /// Where fields lie.
+    pub layout: &'a Layout,
+    /// What was learnt before.
+    pub caches: &'a Caches,
+}
+
+impl Reader<'_> {
+    /// The pointer at `at`, or `None` when it is null.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn pointer(&self, at: Address) -> Read<Option<Address>> {
+        Ok(self.memory.pointer(at)?.non_null())
+    }
+
+    /// The pointer at `at`, which must not be null.
+    ///
+    /// # Errors
+    /// When it cannot be read or is null.
+    pub fn must_pointer(&self, at: Address, what: &'static str) -> Read<Address> {
+        self.pointer(at)?.ok_or(Unreadable::bad(at, what))
+    }
+
+    /// `ob_size` of the object at `at`, at most `max`.
+    ///
+    /// # Errors
+    /// When it cannot be read, is negative or larger than `max`.
+    pub fn size(&self, at: Address, max: u64, what: &'static str) -> Read<u64> {
+        let size = self.memory.u64(at.offset(self.layout.object.ob_size))?;
+        if size > max { Err(Unreadable::bad(at, what)) } else { Ok(size) }
+    }
+}

@@ -1,0 +1,157 @@
+//! Instance attributes: dictionaries in all the places CPython keeps them, and slots.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::class::{Class, MAX_BASES};
+use super::collection::MAX_ITEMS;
+use super::{Kind, Read, Reader};
+use crate::layout::{Attributes, IntSize};
+use crate::memory::Address;
+
+/// The largest instance in which a slot may lie.
+const MAX_INSTANCE: u64 = 1 << 20;
+
+impl Reader<'_> {
+    /// The attributes in the instance dictionary of the object at `at`, slots not included, at
+    /// most `max` of them.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn attributes(&self, at: Address, max: u64) -> Read<Vec<(Address, Address)>> {
+        let class = self.class_of(at)?;
+        if let Some(items) = self.managed_attributes(at, &class, max)? {
+            return Ok(items);
+        }
+        let Some(offset) = self.dict_offset(at, &class)? else { return Ok(Vec::new()) };
+        match self.pointer(offset)? {
+            Some(dict) => self.dict(dict, max),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The attributes of an instance whose dictionary CPython manages itself; `None` when it
+    /// does not.
+    fn managed_attributes(
+        &self,
+        at: Address,
+        class: &Class,
+        max: u64,
+    ) -> Read<Option<Vec<(Address, Address)>>> {
+        if !class.has_managed_dict() {
+            return Ok(None);
+        }
+        let first = self.layout.dict.first_value;
+        let (dict, values) = match self.layout.attributes {
+            Attributes::DictOffset => return Ok(None),
+            Attributes::Managed311 { values_before, dict_before } => {
+                (self.pointer(at.before(dict_before))?, self.pointer(at.before(values_before))?)
+            }
+            Attributes::Managed312 { word_before } => {
+                let word = self.memory.pointer(at.before(word_before))?;
+                let is_values = word.0 & 1 == 1;
+                (word.non_null().filter(|_| !is_values), is_values.then(|| word.offset(1)))
+            }
+            Attributes::Inline { dict_before, valid } => {
+                let dict = self.pointer(at.before(dict_before))?;
+                let values = at.offset(class.basicsize);
+                let is_inline = dict.is_none()
+                    && class.has_inline_values()
+                    && self.memory.u8(values.offset(valid))? != 0;
+                (dict, is_inline.then(|| values.offset(first)))
+            }
+        };
+        Ok(Some(match (dict, values, class.cached_keys) {
+            (Some(dict), ..) => self.dict(dict, max)?,
+            (None, Some(values), Some(keys)) => self.dict_items(keys, Some(values), max)?,
+            _ => Vec::new(),
+        }))
+    }
+
+    /// Where the pointer to the instance dictionary is.
+    fn dict_offset(&self, at: Address, class: &Class) -> Read<Option<Address>> {
+        if class.dictoffset >= 0 {
+            return Ok((class.dictoffset > 0).then(|| at.offset(class.dictoffset.unsigned_abs())));
+        }
+        // From the end of a var-sized object, rounded up to whole words (Objects/object.c,
+        // _PyObject_ComputedDictPointer). An int's size is negative for a negative number, and
+        // the count of a tag from 3.12 on.
+        let raw = self.memory.i64(at.offset(self.layout.object.ob_size))?.unsigned_abs();
+        let is_tag = class.kind == Kind::Int && matches!(self.layout.int.size, IntSize::Tag(_));
+        let count = if is_tag { raw >> 3 } else { raw };
+        let items = count.min(MAX_ITEMS).saturating_mul(class.itemsize);
+        let end = class.basicsize.saturating_add(items).checked_next_multiple_of(8).unwrap_or(0);
+        Ok(Some(at.offset(end).before(class.dictoffset.unsigned_abs())))
+    }
+
+    /// The attribute `name` in the instance dictionary or a slot of the object at `at`.
+    ///
+    /// # Errors
+    /// When it cannot be read; a missing attribute is `None`.
+    pub fn attribute(&self, at: Address, name: &str) -> Read<Option<Address>> {
+        self.attributes_named(at, [name]).map(|[value]| value)
+    }
+
+    /// The attributes `names` of the object at `at`, in that order.
+    ///
+    /// # Errors
+    /// When they cannot be read; a missing attribute is `None`.
+    pub fn attributes_named<const N: usize>(
+        &self,
+        at: Address,
+        names: [&str; N],
+    ) -> Read<[Option<Address>; N]> {
+        let class = self.class_of(at)?;
+        let slots = self.slots(&class);
+        let mut found = [None; N];
+        let mut is_complete = true;
+        for (value, name) in found.iter_mut().zip(names) {
+            match slots.get(name) {
+                Some(&offset) => *value = self.pointer(at.offset(offset))?,
+                None => is_complete = false,
+            }
+        }
+        if !is_complete {
+            let items = self.attributes(at, MAX_ITEMS)?;
+            for (value, name) in found.iter_mut().zip(names) {
+                if value.is_none() {
+                    *value = self.find_key(&items, name);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The offsets of all slots of a class and its bases.
+    pub fn slots<'c>(&self, class: &'c Class) -> &'c FxHashMap<Arc<str>, u64> {
+        class.slots.get_or_init(|| {
+            let mut slots = FxHashMap::default();
+            let mut next = Some(class.at);
+            for _ in 0..MAX_BASES {
+                let Some(class) = next.and_then(|at| self.class(at).ok()) else { break };
+                if !class.is_python() {
+                    break;
+                }
+                for (key, value) in self.dict(class.dict, MAX_ITEMS).unwrap_or_default() {
+                    if let (Some(offset), Ok(name)) = (self.slot(value), self.name(key)) {
+                        slots.entry(name).or_insert(offset);
+                    }
+                }
+                next = class.base;
+            }
+            slots
+        })
+    }
+
+    /// The offset that a `member_descriptor` stands for; `None` for anything else.
+    ///
+    /// `PyMemberDef: [ name: ptr, type: int, offset: ssize ]`
+    fn slot(&self, at: Address) -> Option<u64> {
+        if !self.is_kind(at, Kind::MemberDescriptor) {
+            return None;
+        }
+        let member = self.pointer(at.offset(self.layout.small.member)).ok()??;
+        self.memory.u64(member.offset(16)).ok().filter(|&offset| offset < MAX_INSTANCE)
+    }
+}

@@ -1,0 +1,191 @@
+//! Strings, in every way CPython stores them, and integers.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::{Kind, Read, Reader, Unreadable};
+use crate::layout::IntSize;
+use crate::memory::Address;
+
+/// Code points of a name that are read: function, file and task names are far shorter; a longer
+/// one ends in `…`.
+pub const MAX_NAME: usize = 1024;
+
+/// Digits of an `int` that are read: 30 bits each, so 300 decimal places.
+const MAX_DIGITS: u64 = 34;
+
+/// Bytes of a C string that are read.
+const MAX_C_STRING: u64 = 256;
+
+/// `state.compact` and `state.ascii` of a `str`.
+// 3.8-3.15: Include/cpython/unicodeobject.h
+const COMPACT: u32 = 1 << 5;
+const ASCII: u32 = 1 << 6;
+
+impl Reader<'_> {
+    /// The text of the `str` at `at`, at most `max` code points of it; a cut one ends in `…`.
+    ///
+    /// The caller has checked the class. Lone surrogates become `�`.
+    ///
+    /// # Errors
+    /// When it cannot be read or its header is not believable.
+    pub fn str(&self, at: Address, max: usize) -> Read<String> {
+        let bad = || Unreadable::bad(at, "str");
+        let fields = &self.layout.unicode;
+        let length = self.memory.u64(at.offset(fields.length))?;
+        let state = self.memory.u32(at.offset(fields.state))?;
+        let (width, is_ascii) = (u64::from(state >> 2 & 7), state & ASCII != 0);
+        if length > 1 << 40 || !matches!(width, 1 | 2 | 4) || (is_ascii && width != 1) {
+            return Err(bad());
+        }
+        let data = match (state & COMPACT != 0, is_ascii) {
+            (true, true) => at.offset(fields.ascii_data),
+            (true, false) => at.offset(fields.data),
+            (false, _) => self.must_pointer(at.offset(fields.data), "str")?,
+        };
+        let read = length.min(max as u64);
+        let bytes = self.memory.vec(data, read * width)?;
+        let replaced = char::REPLACEMENT_CHARACTER;
+        let mut text: String = match width {
+            1 => bytes.into_iter().map(char::from).collect(),
+            2 => {
+                let units = bytes.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
+                units.map(|unit| char::from_u32(u32::from(unit)).unwrap_or(replaced)).collect()
+            }
+            _ => {
+                let units = bytes.as_chunks::<4>().0.iter().map(|unit| u32::from_le_bytes(*unit));
+                units.map(|unit| char::from_u32(unit).unwrap_or(replaced)).collect()
+            }
+        };
+        if read < length {
+            text.push('…');
+        }
+        Ok(text)
+    }
+
+    /// The text of the `str` at `at`, kept for later; for names that come again and again.
+    ///
+    /// # Errors
+    /// When there is no `str` or it cannot be read.
+    pub fn name(&self, at: Address) -> Read<Arc<str>> {
+        if let Some(text) = self.caches.fresh(&self.caches.texts, at) {
+            return Ok(text);
+        }
+        if self.kind_of(at)? != Kind::Str {
+            return Err(Unreadable::bad(at, "name"));
+        }
+        // Length, hash, state and what follows: another string at this address differs in one.
+        let header = self.memory.bytes::<32>(at.offset(self.layout.unicode.length))?;
+        let mut signature = [0; 4];
+        for (word, bytes) in signature.iter_mut().zip(header.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        if let Some(text) = self.caches.same(&self.caches.texts, at, signature) {
+            return Ok(text);
+        }
+        let text: Arc<str> = self.str(at, MAX_NAME)?.into();
+        self.caches.keep(&self.caches.texts, at, signature, &text);
+        Ok(text)
+    }
+
+    /// Whether the `str` at `at` is the ASCII text `wanted`.
+    pub(super) fn is_text(&self, at: Address, wanted: &str) -> Read<bool> {
+        let fields = &self.layout.unicode;
+        if self.memory.u64(at.offset(fields.length))? != wanted.len() as u64 {
+            return Ok(false);
+        }
+        let state = self.memory.u32(at.offset(fields.state))?;
+        if state & ASCII == 0 {
+            return Ok(false);
+        }
+        let data = if state & COMPACT != 0 {
+            at.offset(fields.ascii_data)
+        } else {
+            self.must_pointer(at.offset(fields.data), "str")?
+        };
+        let mut bytes = [0; 64];
+        let Some(bytes) = bytes.get_mut(..wanted.len()) else {
+            return Ok(self.str(at, MAX_NAME)? == wanted);
+        };
+        self.memory.copy(data, bytes)?;
+        Ok(bytes == wanted.as_bytes())
+    }
+
+    /// The C string at `at`, cut at 256 bytes.
+    pub(super) fn c_string(&self, at: Address) -> Read<String> {
+        let mut bytes = Vec::new();
+        // Byte by byte out of the page cache: it may end right before a page that is not there.
+        for i in 0..MAX_C_STRING {
+            match self.memory.u8(at.offset(i))? {
+                0 => break,
+                byte => bytes.push(byte),
+            }
+        }
+        String::from_utf8(bytes).ok().ok_or(Unreadable::bad(at, "name of a class"))
+    }
+
+    /// The value of the `int` at `at`, when it fits.
+    ///
+    /// The caller has checked the class.
+    ///
+    /// # Errors
+    /// When it cannot be read or does not fit.
+    pub fn int(&self, at: Address) -> Read<i64> {
+        let bad = || Unreadable::bad(at, "int");
+        let (is_negative, count) = self.int_size(at)?;
+        if count > 3 {
+            return Err(bad());
+        }
+        let mut value: i128 = 0;
+        for i in (0..count).rev() {
+            let digit = self.memory.u32(at.offset(self.layout.int.digits + 4 * i))?;
+            value = value << 30 | i128::from(digit & 0x3fff_ffff);
+        }
+        i64::try_from(if is_negative { -value } else { value }).ok().ok_or_else(bad)
+    }
+
+    /// Whether the `int` at `at` is negative, and how many digits it has.
+    fn int_size(&self, at: Address) -> Read<(bool, u64)> {
+        Ok(match self.layout.int.size {
+            IntSize::Signed(offset) => {
+                let size = self.memory.i64(at.offset(offset))?;
+                (size < 0, size.unsigned_abs())
+            }
+            IntSize::Tag(offset) => {
+                let tag = self.memory.u64(at.offset(offset))?;
+                (tag & 3 == 2, tag >> 3)
+            }
+        })
+    }
+
+    /// The value of the `int` at `at` in decimal; one of more than 300 places in words.
+    pub fn int_text(&self, at: Address) -> Read<String> {
+        const BASE: u64 = 1_000_000_000;
+        let (is_negative, count) = self.int_size(at)?;
+        if count > MAX_DIGITS {
+            return Ok(format!("<int of {} bits>", count.saturating_mul(30)));
+        }
+        // Places of nine decimal digits, lowest first, multiplied by 2^30 for each digit.
+        let mut places: Vec<u64> = vec![0];
+        for i in (0..count).rev() {
+            let digit = self.memory.u32(at.offset(self.layout.int.digits + 4 * i))?;
+            let mut carry = u64::from(digit & 0x3fff_ffff);
+            for place in &mut places {
+                let sum = (*place << 30) + carry;
+                *place = sum % BASE;
+                carry = sum / BASE;
+            }
+            while carry > 0 {
+                places.push(carry % BASE);
+                carry /= BASE;
+            }
+        }
+        let mut text = String::from(if is_negative { "-" } else { "" });
+        let mut places = places.iter().rev();
+        let _ = write!(text, "{}", places.next().unwrap_or(&0));
+        for place in places {
+            let _ = write!(text, "{place:09}");
+        }
+        Ok(text)
+    }
+}

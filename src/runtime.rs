@@ -1,0 +1,207 @@
+//! The Python runtime inside the target: found, identified and proved.
+//!
+//! Attaching is proved by the runtime itself: its main interpreter and that interpreter's newest
+//! thread point at each other, and `sys.hexversion` read with the chosen layout is the version
+//! the layout is for. No stack is walked for it, so a target whose threads run hot is as easy as
+//! an idle one.
+
+mod locate;
+
+use std::fmt;
+
+use crate::layout::{GLIBC_TID, RunningLoop};
+use crate::memory::Address;
+use crate::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
+
+pub use locate::{Located, locate};
+
+/// Interpreters of one process that are followed; programs with hundreds were never seen.
+const MAX_INTERPRETERS: usize = 1024;
+/// Thread states of one interpreter that are followed.
+const MAX_THREADS: usize = 65_536;
+/// How often a list that changes while it is walked is walked again.
+const MAX_TRIES: usize = 8;
+
+/// A Python version, as `PY_VERSION_HEX` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32);
+
+impl Version {
+    /// The `3` of 3.12.1.
+    pub fn major(self) -> u8 {
+        self.0.to_be_bytes()[0]
+    }
+
+    /// The `12` of 3.12.1.
+    pub fn minor(self) -> u8 {
+        self.0.to_be_bytes()[1]
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, micro, level] = self.0.to_be_bytes();
+        write!(f, "{major}.{minor}.{micro}")?;
+        // PY_VERSION_HEX: the last byte is the release level and its serial number.
+        match level >> 4 {
+            0xa => write!(f, "a{}", level & 15),
+            0xb => write!(f, "b{}", level & 15),
+            0xc => write!(f, "rc{}", level & 15),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An interpreter of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interpreter {
+    /// Its `PyInterpreterState`.
+    pub at: Address,
+    /// Its number; 0 is the main one.
+    pub id: i64,
+    /// Its `sys.modules`.
+    pub modules: Address,
+}
+
+/// A thread state of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThreadState {
+    /// Its `PyThreadState`.
+    pub at: Address,
+    /// Its interpreter's address.
+    pub interpreter: Address,
+    /// Its `pthread_t`.
+    pub ident: u64,
+    /// The kernel's id in the target's own pid namespace.
+    pub native_id: Option<i32>,
+}
+
+impl Reader<'_> {
+    /// The interpreters of the runtime at `runtime`, the main one first.
+    ///
+    /// # Errors
+    /// When the list cannot be read; an interpreter without `sys.modules` is left out.
+    pub fn interpreters(&self, runtime: Address) -> Read<Vec<Interpreter>> {
+        let fields = &self.layout.interpreter;
+        let mut interpreters = Vec::new();
+        let mut next = self.pointer(runtime.offset(self.layout.runtime.interpreters_head))?;
+        while let Some(at) = next {
+            if interpreters.len() >= MAX_INTERPRETERS {
+                return Err(Unreadable::bad(at, "list of interpreters"));
+            }
+            let id = self.memory.i64(at.offset(fields.id))?;
+            if let Some(modules) = self.pointer(at.offset(fields.modules))? {
+                interpreters.push(Interpreter { at, id, modules });
+            }
+            next = self.pointer(at.offset(fields.next))?;
+        }
+        interpreters.sort_by_key(|interpreter| interpreter.id);
+        Ok(interpreters)
+    }
+
+    /// The thread states of an interpreter, the oldest first.
+    ///
+    /// # Errors
+    /// When the list cannot be read or does not hold still.
+    pub fn thread_states(&self, interpreter: Address) -> Read<Vec<ThreadState>> {
+        let mut result = Err(Unreadable::bad(interpreter, "list of threads"));
+        for _ in 0..MAX_TRIES {
+            result = self.try_thread_states(interpreter);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    fn try_thread_states(&self, interpreter: Address) -> Read<Vec<ThreadState>> {
+        let fields = &self.layout.thread;
+        let head = interpreter.offset(self.layout.interpreter.threads_head);
+        self.memory.forget(head, 8);
+        let mut threads = Vec::new();
+        let mut next = self.pointer(head)?;
+        while let Some(at) = next {
+            self.memory.forget(at, 8 * 64);
+            let owner = self.memory.pointer(at.offset(fields.interp))?;
+            if owner != interpreter || threads.len() >= MAX_THREADS {
+                return Err(Unreadable::bad(at, "thread state"));
+            }
+            let ident = self.memory.u64(at.offset(fields.thread_id))?;
+            let native_id = match fields.native_thread_id {
+                Some(native_id) => {
+                    let id = self.memory.u64(at.offset(native_id))?;
+                    i32::try_from(id).ok()
+                }
+                None => self.memory.i32(Address(ident).offset(GLIBC_TID)).ok(),
+            };
+            let native_id = native_id.filter(|&id| id > 0);
+            threads.push(ThreadState { at, interpreter, ident, native_id });
+            next = self.pointer(at.offset(fields.next))?;
+        }
+        threads.reverse();
+        Ok(threads)
+    }
+
+    /// The dictionary of the module `name` in an interpreter.
+    ///
+    /// # Errors
+    /// When `sys.modules` cannot be read; a module that is not there is `None`.
+    pub fn module(&self, interpreter: &Interpreter, name: &str) -> Read<Option<Address>> {
+        Ok(self.modules(interpreter, [name])?[0])
+    }
+
+    /// The dictionaries of the modules `names` in an interpreter.
+    ///
+    /// # Errors
+    /// When `sys.modules` cannot be read; a module that is not there is `None`.
+    pub fn modules<const N: usize>(
+        &self,
+        interpreter: &Interpreter,
+        names: [&str; N],
+    ) -> Read<[Option<Address>; N]> {
+        let items = self.dict(interpreter.modules, MAX_ITEMS)?;
+        let mut found = [None; N];
+        for (found, name) in found.iter_mut().zip(names) {
+            let Some(module) = self.find_key(&items, name) else { continue };
+            if self.kind_of(module)? == Kind::Module {
+                *found = self.pointer(module.offset(self.layout.small.module_dict))?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The loop that runs on a thread now.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn running_loop(&self, thread: &ThreadState) -> Read<Option<Address>> {
+        const KEY: &str = "__asyncio_running_event_loop__";
+        let in_dict = |dict: u64| match self.pointer(thread.at.offset(dict))? {
+            Some(dict) => self.dict_get(dict, KEY),
+            None => Ok(None),
+        };
+        let running = match self.layout.thread.running_loop {
+            RunningLoop::Field(offset) => self.pointer(thread.at.offset(offset))?,
+            RunningLoop::Dict { dict } => in_dict(dict)?,
+            RunningLoop::DictHolder { dict, running_loop } => match in_dict(dict)? {
+                Some(holder) if self.is_kind(holder, Kind::RunningLoopHolder) => {
+                    self.pointer(holder.offset(running_loop))?
+                }
+                // The pure-Python `_set_running_loop` keeps a tuple (loop, pid) elsewhere.
+                _ => None,
+            },
+        };
+        Ok(running.filter(|&at| !self.is_kind(at, Kind::None)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_in_words() {
+        assert_eq!(Version(0x030e_0af0).to_string(), "3.14.10");
+        assert_eq!(Version(0x030f_00b2).to_string(), "3.15.0b2");
+    }
+}

@@ -1,0 +1,500 @@
+//! One reading of everything, as plain owned data.
+//!
+//! A [`Snapshot`] is the only thing that crosses from the library to a front end. It holds no
+//! lifetimes and no address that needs the target: addresses in it serve as ids. A fact that was
+//! not read is absent (`None`), never zero or empty. Serialized, it has the shape of
+//! `aiospy.dump/1` (see `schema.json`): absent facts are left out, addresses are hex strings,
+//! times carry their unit in the name (`_ms`).
+
+mod describe;
+mod facts;
+mod finding;
+mod waiting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::memory::{Address, ReadStats};
+
+pub use facts::{
+    Blocking, BlockingKind, NeverAwaited, OpenGenerator, Shutdown, Stage, Swallower, Unretrieved,
+};
+pub use finding::{Code, Finding, Severity, Sureness};
+pub use waiting::{Children, Deadline, Executor, Job, Operation, WaitKind, Waiting};
+
+/// The name and version of the JSON shape.
+pub const SCHEMA: &str = "aiospy.dump/1";
+
+/// Everything that was read from one target at one time.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// When the reading began, by our clock.
+    pub taken_at: Timestamp,
+    /// How long the reading took.
+    #[serde(rename = "elapsed_ms", serialize_with = "as_ms")]
+    pub elapsed: Duration,
+    /// How long the target was stopped for it: zero, unless asked for.
+    #[serde(rename = "paused_ms", serialize_with = "as_ms")]
+    pub paused: Duration,
+    /// How far the parts of this snapshot are known to be of one moment.
+    pub consistency: Consistency,
+    /// The process.
+    pub process: Process,
+    /// Its threads: first the main thread, then the others by id.
+    pub threads: Vec<Thread>,
+    /// Its event loops.
+    pub loops: Vec<Loop>,
+    /// Its tasks, in the order of the registry.
+    pub tasks: Vec<Task>,
+    /// Its thread pools.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub executors: Vec<Executor>,
+    /// How far it is on its way out; absent when it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shutdown: Option<Shutdown>,
+    /// What is wrong, root causes first; absent when nobody looked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Vec<Finding>>,
+    /// How many looks the findings rest on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub looks: Option<u8>,
+    /// What could not be read, or was not believable.
+    pub problems: Vec<Problem>,
+    /// Exceptions that nobody has looked at.
+    #[serde(skip)]
+    pub unretrieved: Vec<Unretrieved>,
+    /// Coroutines that were never started.
+    #[serde(skip)]
+    pub never_awaited: Vec<NeverAwaited>,
+    /// Asynchronous generators that are suspended.
+    #[serde(skip)]
+    pub open_generators: Vec<OpenGenerator>,
+    /// What the reading cost.
+    #[serde(skip)]
+    pub reads: ReadStats,
+}
+
+impl Snapshot {
+    /// A snapshot of `process` in which nothing else has been read yet.
+    pub fn new(process: Process, taken_at: Timestamp) -> Self {
+        Self {
+            taken_at,
+            elapsed: Duration::ZERO,
+            paused: Duration::ZERO,
+            consistency: Consistency::BestEffort,
+            process,
+            threads: Vec::new(),
+            loops: Vec::new(),
+            tasks: Vec::new(),
+            executors: Vec::new(),
+            shutdown: None,
+            findings: None,
+            looks: None,
+            problems: Vec::new(),
+            unretrieved: Vec::new(),
+            never_awaited: Vec::new(),
+            open_generators: Vec::new(),
+            reads: ReadStats::default(),
+        }
+    }
+}
+
+/// How far the parts of a snapshot are of one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consistency {
+    /// No thread of the target ran while it was read.
+    Exact,
+    /// The same callback of the same iteration ran before and after: no other task moved.
+    SameStep,
+    /// The target ran; what changed was read again, and what did not settle is in `problems`.
+    BestEffort,
+}
+
+/// The process looked at.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Process {
+    /// Its id in our pid namespace.
+    pub pid: i32,
+    /// Its id in its own pid namespace, when that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace_pid: Option<i32>,
+    /// Its command line; bytes that are not UTF-8 are replaced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cmdline: Vec<String>,
+    /// Its executable, as it sees it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// The Python version, `3.13.0`; `3.8` when only the minor version is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// `cpython`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub implementation: Option<String>,
+    /// Whether this is a free-threaded build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_threaded: Option<bool>,
+    /// Whether this is a `Py_DEBUG` build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debug_build: Option<bool>,
+    /// When the process started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+}
+
+/// One thread of the process that runs Python.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Thread {
+    /// Its native id in our pid namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tid: Option<i32>,
+    /// Its name in `threading`, else the kernel's name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What the kernel says it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<ThreadState>,
+    /// The system call it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub syscall: Option<Syscall>,
+    /// What it waits for, when that is the work of a task, of a pool or of another thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_on: Option<Box<Waiting>>,
+    /// The time it has had on a processor.
+    #[serde(skip)]
+    pub cpu_time: Option<Duration>,
+    /// Its Python frames, outermost first.
+    pub frames: Vec<Frame>,
+}
+
+/// What the kernel says a thread does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ThreadState {
+    /// `R`: on a processor or waiting for one.
+    Running,
+    /// `S`: asleep until something happens.
+    Sleeping,
+    /// `D`: asleep and not to be disturbed, mostly disk or network file systems.
+    Uninterruptible,
+    /// `T`: stopped by a signal.
+    Stopped,
+    /// `t`: stopped by a tracer.
+    Traced,
+    /// `Z`, `X`: ended.
+    Ended,
+    /// `I`, or a letter we do not know.
+    Other,
+}
+
+/// The system call a thread is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Syscall {
+    /// Its name, `epoll_wait`; `syscall 999` when the number is not known.
+    pub name: String,
+    /// The file descriptor it is about, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fd: Option<i32>,
+    /// What that descriptor is: a file's path, or the other end of a socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+}
+
+/// A socket of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Socket {
+    /// `tcp`, `udp` or `unix`.
+    pub protocol: &'static str,
+    /// Its own address: `127.0.0.1:8080`, a path, `@name` for an abstract name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local: Option<String>,
+    /// The address at the other end; absent where there is none, and for `unix`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
+    /// In a word or a few: `listening`, `connecting`, `established`, `closed by peer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<&'static str>,
+    /// Bytes that have arrived and were not yet read; for a listening socket the connections
+    /// that were not yet accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receive_queue: Option<u64>,
+    /// Bytes that were written and that the other end has not yet confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_queue: Option<u64>,
+}
+
+/// One event loop.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Loop {
+    /// Its address.
+    pub id: Address,
+    /// Its class with the module, `asyncio.unix_events._UnixSelectorEventLoop`.
+    pub class: String,
+    /// The thread that runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread: Option<i32>,
+    /// What it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<LoopState>,
+    /// Its current iteration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iteration: Option<Iteration>,
+    /// How late it is at least: the age of its earliest overdue timer.
+    #[serde(
+        rename = "lag_ms",
+        serialize_with = "as_opt_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub lag: Option<Duration>,
+    /// How many handles are ready to run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready: Option<u64>,
+    /// How many timers are scheduled, cancelled ones included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<u64>,
+    /// Whether it is in debug mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debug: Option<bool>,
+    /// What keeps its thread, when it is blocked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocking: Option<Blocking>,
+    /// Its default executor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executor: Option<Executor>,
+    /// The loop below it on the same thread's stack.
+    #[serde(skip)]
+    pub nested_in: Option<Address>,
+    /// Whether its last wait was one without time: something was ready already.
+    #[serde(skip)]
+    pub polls_without_waiting: Option<bool>,
+    /// When its current iteration began, as it tells: equal for the same iteration.
+    #[serde(skip)]
+    pub iteration_id: Option<u64>,
+    /// What is in its ready queue, in words, the first of them.
+    #[serde(skip)]
+    pub ready_handles: Vec<String>,
+}
+
+/// What an event loop does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoopState {
+    /// It waits for something to happen.
+    Polling,
+    /// It runs callbacks, and has done so for less than the threshold.
+    Running,
+    /// One iteration has run callbacks for longer than the threshold.
+    Blocked,
+    /// Nobody runs it.
+    Stopped,
+    /// It was closed.
+    Closed,
+}
+
+/// One turn of an event loop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Iteration {
+    /// What the iteration is at.
+    pub phase: Phase,
+    /// How long the phase has lasted.
+    #[serde(
+        rename = "elapsed_ms",
+        serialize_with = "as_opt_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub elapsed: Option<Duration>,
+    /// How many of its callbacks have run or have begun to run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callbacks_run: Option<u64>,
+    /// How many callbacks it has to run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callbacks_total: Option<u64>,
+    /// The callback that runs now, in words: `task worker-3`, `time.sleep`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handle: Option<String>,
+}
+
+/// What an iteration is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// In `select`: waiting for input, output or a timer.
+    Select,
+    /// Running the callbacks that are ready.
+    Ready,
+}
+
+/// One task.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Task {
+    /// Its address.
+    pub id: Address,
+    /// Its name; `Task-7` for one whose name nobody has asked for yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Arc<str>>,
+    /// The loop it belongs to.
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    pub loop_id: Option<Address>,
+    /// How far it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<TaskState>,
+    /// Its class with the module, `_asyncio.Task`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<Arc<str>>,
+    /// The qualified name of its outermost coroutine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coroutine: Option<Arc<str>>,
+    /// Its await chain, outermost first; for the running task down to where it is now.
+    pub frames: Vec<Frame>,
+    /// What it waits for; absent for a task that has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_on: Option<Waiting>,
+    /// The future it is parked on.
+    #[serde(skip)]
+    pub fut_waiter: Option<Address>,
+    /// The tasks that wait for it, itself or through gather, shield, wait and their like.
+    pub awaited_by: Vec<Address>,
+    /// What is known of its cancellation; absent when nobody asked for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancellation: Option<Cancellation>,
+    /// Where it most likely swallowed a cancellation, looked for when one was requested.
+    #[serde(skip)]
+    pub swallower: Option<Swallower>,
+    /// Tasks whose frames refer to the lock or semaphore it waits for and are not seen to hold
+    /// it: each may have taken it by a bare `acquire`.
+    #[serde(skip)]
+    pub suspects: Arc<[Address]>,
+    /// How many references to it there are.
+    #[serde(skip)]
+    pub references: Option<u64>,
+    /// Whether something is to be called when it ends.
+    #[serde(skip)]
+    pub has_callbacks: bool,
+    /// Whether it did not hold still while it was read; then `problems` says what is uncertain.
+    #[serde(skip)]
+    pub is_torn: bool,
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskState {
+    /// It runs now.
+    Running,
+    /// Its next step is in the ready queue.
+    Ready,
+    /// It waits.
+    Pending,
+    /// It ended with a result.
+    Done,
+    /// It ended by cancellation.
+    Cancelled,
+    /// It ended with an exception.
+    Failed,
+}
+
+impl TaskState {
+    /// Whether the task has ended.
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Done | Self::Cancelled | Self::Failed)
+    }
+}
+
+/// What is known of a task's cancellation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Cancellation {
+    /// How many requests are not taken back (`Task.cancelling()`); Python 3.11 and later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested: Option<u64>,
+    /// Whether `CancelledError` will be thrown in at its next step.
+    pub must_cancel: bool,
+    /// Whether the future it waits for is cancelled and the task has not yet been told.
+    pub in_flight: bool,
+    /// The frame (index into `frames`) that handles a `CancelledError` right now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handling: Option<usize>,
+    /// The message given to `cancel()`, where the interpreter keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Where a frame is: shared between all frames at the same instruction.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Location {
+    /// Qualified name of the function; the plain name where Python 3.10 and earlier keep no more.
+    pub function: Arc<str>,
+    /// File as the code object has it.
+    pub file: Arc<str>,
+    /// Line, from 1; absent for code without a line.
+    pub line: Option<u32>,
+    /// Column in bytes, from 0; Python 3.11 and later.
+    pub column: Option<u32>,
+}
+
+/// One frame of a coroutine, generator or function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Where it is.
+    pub location: Arc<Location>,
+    /// Its local variables by name with their readable values, when asked for.
+    pub locals: Option<Vec<(Arc<str>, String)>>,
+}
+
+impl Serialize for Frame {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Locals<'a>(&'a [(Arc<str>, String)]);
+        impl Serialize for Locals<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+            }
+        }
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("function", &self.location.function)?;
+        map.serialize_entry("file", &self.location.file)?;
+        if let Some(line) = self.location.line {
+            map.serialize_entry("line", &line)?;
+        }
+        if let Some(column) = self.location.column {
+            map.serialize_entry("column", &column)?;
+        }
+        if let Some(locals) = &self.locals {
+            map.serialize_entry("locals", &Locals(locals))?;
+        }
+        map.end()
+    }
+}
+
+/// A part of the snapshot that is missing or doubtful.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Which thing it is about: `task 0x7f…`, `thread 4711`, `loop 0x7f…`.
+    #[serde(rename = "where")]
+    pub place: String,
+    /// What was to be read.
+    pub wanted: String,
+    /// Why it was not.
+    pub cause: String,
+}
+
+/// Milliseconds with microseconds as the fraction.
+#[expect(clippy::cast_precision_loss, reason = "2^53 µs are 285 years")]
+fn ms(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}
+
+fn as_ms<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(ms(*time))
+}
+
+#[expect(clippy::ref_option, reason = "the shape serde asks for")]
+fn as_opt_ms<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.serialize_f64(ms(*time)),
+        None => serializer.serialize_none(),
+    }
+}

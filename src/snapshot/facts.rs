@@ -1,0 +1,174 @@
+//! What findings rest on beside tasks, threads and loops: the stage of a shutdown, what nobody
+//! awaits, what nobody looked at.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Frame, Location};
+use crate::memory::Address;
+
+/// How a loop's thread is kept, told from its stack and system call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Blocking {
+    /// What kind of call keeps it.
+    pub kind: BlockingKind,
+    /// The same in words: `recv from tcp 10.0.0.5:5432`.
+    pub description: String,
+    /// The file descriptor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fd: Option<i32>,
+    /// What that descriptor is: a file's path, or the ends of a socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// The frame to blame: the innermost one of the program's own code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<Frame>,
+    /// The task that holds the lock or owes the result it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<Address>,
+    /// The thread that holds the lock or owes the result it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread: Option<i32>,
+    /// The loop that would have to run for it to end.
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    pub loop_id: Option<Address>,
+}
+
+/// What kind of call keeps a loop's thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlockingKind {
+    /// `time.sleep`.
+    Sleep,
+    /// A socket's other end.
+    Socket,
+    /// A lock of `threading`, or something made of one.
+    Lock,
+    /// A file or pipe.
+    File,
+    /// The resolver.
+    Dns,
+    /// A child process.
+    Subprocess,
+    /// Nothing: it computes.
+    Cpu,
+    /// The result of a `concurrent.futures.Future`.
+    FutureResult,
+    /// Not to be told.
+    Unknown,
+}
+
+/// How far a process is on its way out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shutdown {
+    /// What it is at.
+    pub stage: Stage,
+    /// Whose shutdown it is: `asyncio.run`, `uvicorn`, `interpreter`.
+    pub by: String,
+    /// The loop that shuts down.
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    pub loop_id: Option<Address>,
+    /// The frame that waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<Frame>,
+    /// The tasks it still waits for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<Address>,
+    /// The threads it still waits for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub threads: Vec<i32>,
+}
+
+/// The stages of a shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// A server waits for its connections and requests to end.
+    Graceful,
+    /// All tasks were cancelled and are waited for.
+    CancelAll,
+    /// Asynchronous generators are closed.
+    Asyncgens,
+    /// The threads of the default executor are waited for.
+    DefaultExecutor,
+    /// The interpreter waits for its threads.
+    InterpreterThreads,
+}
+
+impl Stage {
+    /// Its stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Graceful => "graceful",
+            Self::CancelAll => "cancel-all",
+            Self::Asyncgens => "asyncgens",
+            Self::DefaultExecutor => "default-executor",
+            Self::InterpreterThreads => "interpreter-threads",
+        }
+    }
+}
+
+/// A finished task or future with an exception that nobody has looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unretrieved {
+    /// The task or future.
+    pub id: Address,
+    /// The task's name.
+    pub name: Option<Arc<str>>,
+    /// The qualified name of the task's coroutine.
+    pub coroutine: Option<Arc<str>>,
+    /// The loop it belongs to.
+    pub loop_id: Option<Address>,
+    /// The class of the exception.
+    pub exception: String,
+    /// Its message.
+    pub message: String,
+    /// Where it was raised: the innermost frame of its traceback.
+    pub place: Option<Arc<Location>>,
+}
+
+/// A coroutine object that was never started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeverAwaited {
+    /// The coroutine.
+    pub id: Address,
+    /// Its qualified name.
+    pub coroutine: Arc<str>,
+    /// Where its function is.
+    pub place: Option<Arc<Location>>,
+    /// The variable that holds it.
+    pub variable: String,
+    /// The frame with that variable.
+    pub frame: Arc<Location>,
+    /// The task with that frame.
+    pub task: Option<Address>,
+    /// The thread with that frame.
+    pub thread: Option<i32>,
+}
+
+/// An asynchronous generator that has begun and not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenGenerator {
+    /// The generator.
+    pub id: Address,
+    /// Its qualified name.
+    pub name: Arc<str>,
+    /// Where it is suspended.
+    pub place: Option<Arc<Location>>,
+    /// The loop that would close it.
+    pub loop_id: Option<Address>,
+    /// Whether some task's await chain or variables lead to it.
+    pub is_in_use: bool,
+}
+
+/// Where a cancellation was most likely swallowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swallower {
+    /// The function, file and line of the `except`, `finally` or `suppress`.
+    pub location: Arc<Location>,
+    /// What stands there: `except`, `finally`, `suppress`.
+    pub clause: &'static str,
+    /// Whether it surrounds the place where the task waits now.
+    pub is_sure: bool,
+}

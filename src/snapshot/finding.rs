@@ -1,0 +1,128 @@
+//! Conclusions drawn from what was read.
+
+use serde::Serialize;
+
+use crate::memory::Address;
+
+/// A conclusion, with what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it says, as a stable name.
+    pub code: Code,
+    /// How bad it is.
+    pub severity: Severity,
+    /// How sure it is.
+    pub sureness: Sureness,
+    /// The conclusion in one sentence, with its numbers.
+    pub title: String,
+    /// The loop it is about.
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    pub loop_id: Option<Address>,
+    /// The tasks it is about, the culprit first.
+    pub tasks: Vec<Address>,
+    /// Facts, each with its place.
+    pub evidence: Vec<String>,
+    /// What to change in the program.
+    pub advice: String,
+    /// The finding it merely follows from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because_of: Option<Code>,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing; healthy programs have such.
+    Info,
+    /// Something is wrong.
+    Warning,
+    /// The program, or a part of it, stands still.
+    Critical,
+}
+
+/// How sure a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sureness {
+    /// By experience.
+    Guessed,
+    /// It follows from what was read.
+    Derived,
+    /// It was seen in memory.
+    Read,
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
+        /// What a finding says. Names are never reused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[non_exhaustive]
+        pub enum Code {
+            $($(#[doc = $doc])+ #[serde(rename = $text)] $name,)+
+        }
+
+        impl Code {
+            /// All codes, as `aiospy explain` lists them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// Its stable name.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// One callback has held the loop's thread for longer than the threshold.
+    LoopBlocked = "loop-blocked",
+    /// The loop's own thread waits for something only this loop can do.
+    LoopSelfDeadlock = "loop-self-deadlock",
+    /// A cancellation was delivered, and the task goes on as if nothing had happened.
+    CancelSwallowed = "cancel-swallowed",
+    /// A cancelled task is still in its clean-up and waits there.
+    CleanupStuck = "cleanup-stuck",
+    /// A cancellation was requested and the task has not run since.
+    CancelUndelivered = "cancel-undelivered",
+    /// The process is shutting down and something holds it.
+    ShutdownStuck = "shutdown-stuck",
+    /// A time limit is past while its body still runs.
+    TimeoutOverdue = "timeout-overdue",
+    /// Tasks wait for each other in a circle.
+    Deadlock = "deadlock",
+    /// Tasks wait for a lock whose holder waits for something slow.
+    LockConvoy = "lock-convoy",
+    /// A permit or lock is taken, tasks wait for it, and no live task holds it.
+    PermitLeaked = "permit-leaked",
+    /// Every thread of a pool is busy and work is queued.
+    ExecutorSaturated = "executor-saturated",
+    /// A task waits for one call in a thread that does not end.
+    ExecutorJobStuck = "executor-job-stuck",
+    /// Tasks wait at a queue for others that will not come.
+    QueueStalled = "queue-stalled",
+    /// A task waits for a future that nothing left in the process can resolve.
+    OrphanWait = "orphan-wait",
+    /// Something that belongs to one loop is waited for on another.
+    CrossLoop = "cross-loop",
+    /// The loop turns without ever sleeping and without progress.
+    BusySpin = "busy-spin",
+    /// Many callbacks wait for their turn.
+    ReadyBacklog = "ready-backlog",
+    /// A coroutine was made, is still referenced and was never started.
+    NeverAwaited = "never-awaited",
+    /// A task ended with an exception that nobody has looked at.
+    ExceptionUnretrieved = "exception-unretrieved",
+    /// A pending task that nothing but asyncio's registry refers to.
+    TaskOrphaned = "task-orphaned",
+    /// Asynchronous generators that are suspended with nobody iterating.
+    AsyncgenOpen = "asyncgen-open",
+    /// Two event loops run one inside the other on the same thread.
+    NestedRun = "nested-run",
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,65 @@
+//! Why we may, or may not, read another process's memory: the facts, from both processes.
+//!
+//! Uses `/proc` only. A fact that cannot be read is `None`. The facts are for a person to act on;
+//! nothing here decides anything: only the read itself tells whether it is permitted.
+
+use super::proc::{ProcDir, Status};
+use crate::error::Access;
+
+/// `CAP_SYS_PTRACE` is capability 19.
+const SYS_PTRACE: u64 = 1 << 19;
+
+/// Gathers the facts about reading `target`, after a call was refused with `errno`.
+pub(super) fn gather(target: Option<&ProcDir>, errno: Option<i32>) -> Access {
+    let own = ProcDir::own().ok();
+    let ours = own.as_ref().and_then(|own| own.status().ok());
+    let theirs = target.and_then(|target| target.status().ok());
+    let our_mask = ours.as_ref().and_then(|status| status.mask("CapEff"));
+    let their_mask = theirs.as_ref().and_then(|status| status.mask("CapPrm"));
+    let namespace = |dir: Option<&ProcDir>| dir.and_then(|dir| dir.link("ns/user").ok());
+    let has_ptrace_capability = our_mask.map(|mask| mask & SYS_PTRACE != 0);
+    Access {
+        our_uid: ours.as_ref().and_then(Status::effective_uid),
+        target_uid: theirs.as_ref().and_then(Status::effective_uid),
+        has_ptrace_capability,
+        missing_capabilities: their_mask.zip(our_mask).map(|(theirs, ours)| theirs & !ours),
+        yama_scope: yama_scope(),
+        same_user_namespace: match (namespace(own.as_ref()), namespace(target)) {
+            (Some(ours), Some(theirs)) => Some(ours == theirs),
+            // The capability opens the link of each process for which it counts.
+            (Some(_), None) if has_ptrace_capability == Some(true) => {
+                own.as_ref().is_some_and(is_in_user_namespace).then_some(false)
+            }
+            _ => None,
+        },
+        seccomp_filter: ours.as_ref().and_then(|status| status.number("Seccomp")).map(|n| n == 2),
+        errno,
+    }
+}
+
+/// Whether a process lives in another user namespace than the first one, in which all ids mean
+/// themselves.
+fn is_in_user_namespace(dir: &ProcDir) -> bool {
+    let map = dir.read("uid_map", 4096).unwrap_or_default();
+    let map = String::from_utf8_lossy(&map);
+    !map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
+fn yama_scope() -> Option<u8> {
+    std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_ourselves() {
+        let own = ProcDir::own().unwrap();
+        let access = gather(Some(&own), Some(1));
+        assert_eq!(access.our_uid, access.target_uid);
+        assert!(access.our_uid.is_some());
+        assert_eq!(access.same_user_namespace, Some(true));
+        assert_eq!(access.errno, Some(1));
+    }
+}

@@ -1,0 +1,151 @@
+//! What a file descriptor of the target is: a file's path, or the two ends of a socket.
+//!
+//! Uses the links of `/proc/PID/fd` and the kernel's lists of sockets. A [`Descriptors`] is of one
+//! moment, to be made anew for each snapshot: it keeps what it has read.
+
+use std::cell::RefCell;
+
+use super::Target;
+use super::child::ChildFacts;
+use super::maps::bytes_of;
+use super::proc::Status;
+use super::socket::Sockets;
+use super::syscall::{Awaited, Call, ReadBytes};
+use crate::snapshot::{Socket, Syscall};
+
+/// The descriptors of a target at one moment.
+#[derive(Debug)]
+pub struct Descriptors<'t> {
+    target: &'t Target,
+    sockets: RefCell<Sockets<'t>>,
+}
+
+/// What a thread waits for in a system call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// The call; of one that waits for a single descriptor by `poll` or `select`, with that.
+    pub syscall: Syscall,
+    /// What it waits for, as its arguments say.
+    pub awaited: Option<Awaited>,
+    /// What the descriptor leads to, if that is a socket.
+    pub socket: Option<Socket>,
+    /// The child whose end it waits for.
+    pub child: Option<ChildFacts>,
+}
+
+impl<'t> Descriptors<'t> {
+    pub(super) fn new(target: &'t Target) -> Self {
+        Self { target, sockets: RefCell::new(Sockets::new(&target.dir)) }
+    }
+
+    /// What a descriptor is, in words: `tcp 127.0.0.1:5000 -> 127.0.0.1:41234 established`,
+    /// `unix /run/x.sock`, `pipe`, `eventpoll`, a file's path as the target sees it.
+    ///
+    /// `None` when there is no such descriptor or we may not know.
+    pub fn describe(&self, fd: i32) -> Option<String> {
+        let link = self.target.dir.link(&format!("fd/{fd}")).ok()?;
+        let text = bytes_of(&link);
+        if let Some(inode) = bracketed(text, b"socket:") {
+            let socket = self.sockets.borrow_mut().find(fd, inode);
+            return Some(socket.map_or_else(|| "socket".to_owned(), |socket| socket.to_string()));
+        }
+        if bracketed(text, b"pipe:").is_some() {
+            return Some("pipe".to_owned());
+        }
+        // `anon_inode:[eventpoll]`, `anon_inode:inotify`
+        if let Some(kind) = text.strip_prefix(b"anon_inode:") {
+            return Some(String::from_utf8_lossy(kind).trim_matches(['[', ']']).to_owned());
+        }
+        Some(self.target.below_root(&link).to_string_lossy().into_owned())
+    }
+
+    /// The socket that a descriptor leads to.
+    ///
+    /// `None` when there is no such descriptor, it is no socket, it is one of a protocol that we
+    /// do not know, or the namespace has more sockets than can be read in 50 ms: together for all
+    /// that one `Descriptors` is asked for.
+    pub fn socket(&self, fd: i32) -> Option<Socket> {
+        let link = self.target.dir.link(&format!("fd/{fd}")).ok()?;
+        self.sockets.borrow_mut().find(fd, bracketed(bytes_of(&link), b"socket:")?)
+    }
+
+    /// The system call a thread is in, and what its descriptor is.
+    ///
+    /// `None` when the thread runs, is in no call, is gone, or we may not know.
+    pub fn syscall(&self, tid: i32) -> Option<Syscall> {
+        let (name, fd) = Call::parse(&self.line(tid)?)?.describe()?;
+        Some(Syscall { name, fd, peer: fd.and_then(|fd| self.describe(fd)) })
+    }
+
+    /// The same, and what the call waits for, some of which lies in the target's memory.
+    pub fn wait(&self, tid: i32, read: ReadBytes<'_>) -> Option<Wait> {
+        let line = self.line(tid)?;
+        let call = Call::parse(&line)?;
+        let (name, fd) = call.describe()?;
+        let awaited = call.awaited(read);
+        // A thread that has moved on has other things where its arguments were.
+        let awaited = awaited.filter(|_| self.line(tid).is_some_and(|later| later == line));
+        let polled = match &awaited {
+            Some(Awaited::AnyOf { fds, .. }) => <[i32; 1]>::try_from(fds.as_slice()).ok(),
+            _ => None,
+        };
+        let fd = fd.or(polled.map(|[fd]| fd));
+        let peer = fd.and_then(|fd| self.describe(fd));
+        let socket = fd.and_then(|fd| self.socket(fd));
+        let child = match &awaited {
+            Some(Awaited::Child(Some(pid))) => self.target.child(*pid),
+            Some(Awaited::AnyOf { .. }) if peer.as_deref() == Some("pidfd") => {
+                fd.and_then(|fd| self.target.child_here(self.pidfd(fd)?))
+            }
+            _ => None,
+        };
+        Some(Wait { syscall: Syscall { name, fd, peer }, awaited, socket, child })
+    }
+
+    /// The process that a `pidfd` stands for, by its id as we see it.
+    pub fn pidfd(&self, fd: i32) -> Option<i32> {
+        let info = Status::from(self.target.dir.read(&format!("fdinfo/{fd}"), 4096).ok()?);
+        // It is 0 for one of another namespace, -1 for one that has ended.
+        info.field("Pid")?.parse().ok().filter(|&pid| pid > 0)
+    }
+
+    /// A `syscall` file.
+    fn line(&self, tid: i32) -> Option<Vec<u8>> {
+        self.target.dir.read(&format!("task/{tid}/syscall"), 512).ok()
+    }
+}
+
+/// The number of `KIND:[NUMBER]`.
+fn bracketed(text: &[u8], kind: &[u8]) -> Option<u64> {
+    let number = text.strip_prefix(kind)?.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_of_ourselves() {
+        use std::net::{TcpListener, TcpStream, UdpSocket};
+        use std::os::fd::AsRawFd;
+        let target = Target::open(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let udp = UdpSocket::bind("[::1]:0").unwrap();
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        let (pipe, _other) = std::io::pipe().unwrap();
+        let all = target.descriptors();
+        let listening = format!("tcp listening on {}", server.local_addr().unwrap());
+        assert_eq!(all.describe(server.as_raw_fd()), Some(listening));
+        let ends = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+        let connected = format!("tcp {} -> {} established", ends.0, ends.1);
+        assert_eq!(all.describe(client.as_raw_fd()), Some(connected));
+        let bound = format!("udp {}", udp.local_addr().unwrap());
+        assert_eq!(all.describe(udp.as_raw_fd()), Some(bound));
+        let exe = std::env::current_exe().unwrap().to_string_lossy().into_owned();
+        assert_eq!(all.describe(file.as_raw_fd()), Some(exe));
+        assert_eq!(all.describe(pipe.as_raw_fd()), Some("pipe".to_owned()));
+        assert_eq!(all.describe(-1), None);
+    }
+}

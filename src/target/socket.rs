@@ -1,0 +1,620 @@
+//! The sockets of the target's network namespace: their ends, states and queues, by inode.
+//!
+//! The kernel answers no question about one socket by its inode: it lists all. Its list comes as
+//! text from `/proc/PID/net` (2.5 µs for each socket, those that wait after their end included), or
+//! as messages of the kind `NETLINK_SOCK_DIAG`, which take a third of that and leave out what
+//! nobody has open, but can be had of our own namespace only. A table is
+//! read when the first of its sockets is asked for, as far as that one, and further for the next;
+//! what was passed is kept. All reading of one [`Sockets`] together ends after [`PATIENCE`]: what
+//! was not found by then is not known. A line that is not understood is left out; text from the
+//! target is not cleaned.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+
+use super::proc::ProcDir;
+use crate::snapshot::Socket;
+
+/// How long the tables of one [`Sockets`] may be read in all: about 20,000 sockets as text.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// More than can be read in that time; a line has 150 bytes and a message 80.
+const MAX_TABLE: usize = 32 * 1024 * 1024;
+/// The kernel gives text by pages and messages by 32 KiB.
+const BLOCK: usize = 32 * 1024;
+
+/// The sockets of one network namespace, read as far as needed.
+#[derive(Debug)]
+pub(super) struct Sockets<'t> {
+    dir: &'t ProcDir,
+    tables: [Table; Kind::ALL.len()],
+    patience: Duration,
+    may_ask_kernel: bool,
+}
+
+impl<'t> Sockets<'t> {
+    pub(super) fn new(dir: &'t ProcDir) -> Self {
+        Self { dir, tables: Kind::ALL.map(Table::new), patience: PATIENCE, may_ask_kernel: true }
+    }
+
+    /// The socket with this inode, which is what descriptor `fd` of the target leads to.
+    pub(super) fn find(&mut self, fd: i32, inode: u64) -> Option<Socket> {
+        let known = self.tables.iter().find_map(|table| table.get(inode));
+        if known.is_some() {
+            return known;
+        }
+        let protocol = protocol(self.dir, fd);
+        let Self { dir, tables, patience, may_ask_kernel } = self;
+        let wanted = tables.iter_mut().filter(|table| match &protocol {
+            Some(name) => table.kind.protocols().contains(&name.as_str()),
+            None => true,
+        });
+        for table in wanted {
+            while !table.has(inode) && !patience.is_zero() {
+                let started = Instant::now();
+                let is_more = table.read_on(dir, *may_ask_kernel);
+                *patience = patience.saturating_sub(started.elapsed());
+                if !is_more {
+                    break;
+                }
+            }
+            if table.has(inode) {
+                return table.get(inode);
+            }
+        }
+        None
+    }
+}
+
+/// What the kernel calls the protocol of a socket of the target: `TCPv6`, `UNIX-STREAM`.
+fn protocol(dir: &ProcDir, fd: i32) -> Option<String> {
+    let mut name = [0; 32];
+    // There is no such call relative to an open directory.
+    let path = format!("/proc/self/fd/{}/fd/{fd}", dir.as_raw_fd());
+    let len = rustix::fs::getxattr(path, "system.sockprotoname", &mut name).ok()?;
+    let name = name.get(..len)?.split(|&byte| byte == 0).next()?;
+    Some(std::str::from_utf8(name).ok()?.to_owned())
+}
+
+/// One list of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Tcp,
+    Tcp6,
+    Unix,
+    Udp,
+    Udp6,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [Self::Tcp, Self::Tcp6, Self::Unix, Self::Udp, Self::Udp6];
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Tcp => "net/tcp",
+            Self::Tcp6 => "net/tcp6",
+            Self::Unix => "net/unix",
+            Self::Udp => "net/udp",
+            Self::Udp6 => "net/udp6",
+        }
+    }
+
+    /// The names of the protocols whose sockets the list has.
+    fn protocols(self) -> &'static [&'static str] {
+        match self {
+            Self::Tcp => &["TCP"],
+            Self::Tcp6 => &["TCPv6"],
+            Self::Unix => &["UNIX", "UNIX-STREAM"],
+            Self::Udp => &["UDP"],
+            Self::Udp6 => &["UDPv6"],
+        }
+    }
+
+    /// The address family of those lists that we ask of the kernel by messages: TCP's, which are
+    /// long. (The kernel loads a module to answer.)
+    fn family(self) -> Option<AddressFamily> {
+        match self {
+            Self::Tcp => Some(AddressFamily::INET),
+            Self::Tcp6 => Some(AddressFamily::INET6),
+            Self::Unix | Self::Udp | Self::Udp6 => None,
+        }
+    }
+
+    /// Which word of a line is the inode.
+    fn inode_word(self) -> usize {
+        if self == Self::Unix { 6 } else { 9 }
+    }
+}
+
+/// One list, as far as it was read.
+#[derive(Debug)]
+struct Table {
+    kind: Kind,
+    source: Source,
+    /// Lines or messages, as they came.
+    bytes: Vec<u8>,
+    /// How many of them are taken in.
+    done: usize,
+    /// The line or message of each inode; they are understood when asked for.
+    entries: FxHashMap<u64, (Form, Range<usize>)>,
+}
+
+/// Where a list comes from.
+#[derive(Debug)]
+enum Source {
+    Unopened,
+    Text(File),
+    Messages(OwnedFd),
+    Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Line,
+    Message,
+}
+
+impl Table {
+    fn new(kind: Kind) -> Self {
+        let (bytes, entries) = (Vec::new(), FxHashMap::default());
+        Self { kind, source: Source::Unopened, bytes, done: 0, entries }
+    }
+
+    fn has(&self, inode: u64) -> bool {
+        self.entries.contains_key(&inode)
+    }
+
+    fn get(&self, inode: u64) -> Option<Socket> {
+        let (form, range) = self.entries.get(&inode)?;
+        let bytes = self.bytes.get(range.clone())?;
+        match (form, self.kind) {
+            (Form::Message, _) => from_message(bytes),
+            (Form::Line, Kind::Tcp | Kind::Tcp6) => tcp(bytes),
+            (Form::Line, Kind::Udp | Kind::Udp6) => udp(bytes),
+            (Form::Line, Kind::Unix) => unix(bytes),
+        }
+    }
+
+    /// Reads the next block; `false` when there is none.
+    fn read_on(&mut self, dir: &ProcDir, may_ask_kernel: bool) -> bool {
+        if self.bytes.len() > MAX_TABLE {
+            self.source = Source::Ended;
+        }
+        let is_more = match &mut self.source {
+            Source::Unopened => {
+                self.source = self.open(dir, may_ask_kernel);
+                true
+            }
+            Source::Ended => false,
+            Source::Text(file) => {
+                let start = self.bytes.len();
+                self.bytes.resize(start.saturating_add(BLOCK), 0);
+                let room = self.bytes.get_mut(start..).unwrap_or_default();
+                let len = file.read(room).unwrap_or(0);
+                self.bytes.truncate(start.saturating_add(len));
+                self.take_lines();
+                len > 0
+            }
+            Source::Messages(socket) => {
+                let start = self.bytes.len();
+                self.bytes.resize(start.saturating_add(BLOCK), 0);
+                let room = self.bytes.get_mut(start..).unwrap_or_default();
+                let len = rustix::net::recv(&*socket, room, RecvFlags::empty());
+                let len = len.map_or(0, |(_, len)| len.min(BLOCK));
+                self.bytes.truncate(start.saturating_add(len));
+                match self.take_messages() {
+                    Taken::More => len > 0,
+                    Taken::All => false,
+                    // No such list by messages: there is one as text.
+                    Taken::Refused => {
+                        self.source = text(dir, self.kind);
+                        return true;
+                    }
+                }
+            }
+        };
+        if !is_more {
+            self.source = Source::Ended;
+        }
+        is_more
+    }
+
+    fn open(&self, dir: &ProcDir, may_ask_kernel: bool) -> Source {
+        let family = self.kind.family().filter(|_| may_ask_kernel && is_of_our_network(dir));
+        match family.and_then(ask_kernel) {
+            Some(socket) => Source::Messages(socket),
+            None => text(dir, self.kind),
+        }
+    }
+
+    /// Takes in the whole lines that were read.
+    fn take_lines(&mut self) {
+        while let Some(rest) = self.bytes.get(self.done..) {
+            let Some(len) = rest.iter().position(|&byte| byte == b'\n') else { return };
+            let line = rest.get(..len).unwrap_or_default();
+            let inode = word(line, self.kind.inode_word()).and_then(|word| word.parse().ok());
+            let end = self.done.saturating_add(len);
+            // Those that wait after their end belong to nobody any more.
+            if let Some(inode) = inode.filter(|&inode| inode > 0) {
+                self.entries.insert(inode, (Form::Line, self.done..end));
+            }
+            self.done = end.saturating_add(1);
+        }
+    }
+
+    /// Takes in the messages that were read.
+    fn take_messages(&mut self) -> Taken {
+        while let Some(header) = self.bytes.get(self.done..) {
+            let (Some(len), Some(kind)) = (u32_at(header, 0), u16_at(header, 4)) else { break };
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            let message = header.get(..len).and_then(|message| message.get(HEADER..));
+            let Some(message) = message else { break };
+            match kind {
+                NLMSG_ERROR if self.entries.is_empty() => return Taken::Refused,
+                NLMSG_DONE | NLMSG_ERROR => return Taken::All,
+                _ => {}
+            }
+            let start = self.done.saturating_add(HEADER);
+            if let Some(inode) = u32_at(message, INODE).filter(|&inode| inode > 0) {
+                let range = start..start.saturating_add(message.len());
+                self.entries.insert(inode.into(), (Form::Message, range));
+            }
+            self.done = self.done.saturating_add(len.next_multiple_of(4));
+        }
+        self.done = self.bytes.len();
+        Taken::More
+    }
+}
+
+enum Taken {
+    More,
+    All,
+    Refused,
+}
+
+fn text(dir: &ProcDir, kind: Kind) -> Source {
+    dir.file(kind.file()).map_or(Source::Ended, Source::Text)
+}
+
+/// Whether the target's network namespace is ours.
+fn is_of_our_network(dir: &ProcDir) -> bool {
+    let ours = ProcDir::own().and_then(|own| own.link("ns/net"));
+    let theirs = dir.link("ns/net");
+    ours.is_ok_and(|ours| theirs.is_ok_and(|theirs| ours == theirs))
+}
+
+// include/uapi/linux/netlink.h, include/uapi/linux/sock_diag.h
+const HEADER: usize = 16;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLM_F_REQUEST: u16 = 0x1;
+const NLM_F_DUMP: u16 = 0x300;
+// include/uapi/linux/inet_diag.h, struct inet_diag_msg
+const PORTS: usize = 4;
+const SOURCE: usize = 8;
+const DESTINATION: usize = 24;
+const RECEIVE_QUEUE: usize = 56;
+const SEND_QUEUE: usize = 60;
+const INODE: usize = 68;
+/// In all states but those without an inode, and those not yet bound or connected.
+const STATES: u32 = 0b1111_0011_0110;
+const IPPROTO_TCP: u8 = 6;
+
+/// Asks the kernel for the list of all TCP sockets of our network namespace.
+fn ask_kernel(family: AddressFamily) -> Option<OwnedFd> {
+    let socket = rustix::net::socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        Some(netlink::SOCK_DIAG),
+    )
+    .ok()?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE)).ok()?;
+    // struct nlmsghdr, struct inet_diag_req_v2 without an address.
+    let mut request = [0_u8; HEADER + 56];
+    let len = u32::try_from(request.len()).ok()?;
+    let mut put = |at: usize, bytes: &[u8]| {
+        if let Some(room) = request.get_mut(at..at.saturating_add(bytes.len())) {
+            room.copy_from_slice(bytes);
+        }
+    };
+    put(0, &len.to_ne_bytes());
+    put(4, &SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    put(6, &(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    put(HEADER, &[u8::try_from(family.as_raw()).ok()?, IPPROTO_TCP]);
+    put(HEADER + 4, &STATES.to_ne_bytes());
+    rustix::net::send(&socket, &request, SendFlags::empty()).ok()?;
+    Some(socket)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// A `struct inet_diag_msg` of a TCP socket.
+fn from_message(message: &[u8]) -> Option<Socket> {
+    let (family, state) = (*message.first()?, *message.get(1)?);
+    let address = |ip: usize, port: usize| {
+        let bytes = message.get(ip..)?;
+        let ip = if u16::from(family) == AddressFamily::INET6.as_raw() {
+            unmapped(Ipv6Addr::from(*bytes.first_chunk::<16>()?))
+        } else {
+            IpAddr::V4(Ipv4Addr::from(*bytes.first_chunk::<4>()?))
+        };
+        let port = u16::from_be_bytes(*message.get(port..)?.first_chunk()?);
+        Some(SocketAddr::new(ip, port))
+    };
+    let (local, remote) = (address(SOURCE, PORTS)?, address(DESTINATION, PORTS + 2)?);
+    let queues = (u32_at(message, RECEIVE_QUEUE)?, u32_at(message, SEND_QUEUE)?);
+    Some(tcp_socket(local, remote, state, queues))
+}
+
+fn tcp_socket(local: SocketAddr, remote: SocketAddr, state: u8, queues: (u32, u32)) -> Socket {
+    const LISTENING: u8 = 10;
+    let is_listening = state == LISTENING;
+    Socket {
+        protocol: "tcp",
+        local: Some(local.to_string()),
+        remote: Some(remote.to_string()).filter(|_| !is_listening),
+        // include/net/tcp_states.h
+        state: match state {
+            1 => Some("established"),
+            2 => Some("connecting"),
+            3 => Some("accepting"),
+            4 | 5 => Some("closing (closed here)"),
+            6 => Some("closed, waiting"),
+            7 => Some("closed"),
+            8 => Some("closed by peer"),
+            9 | 11 => Some("closing"),
+            LISTENING => Some("listening"),
+            _ => None,
+        },
+        receive_queue: Some(queues.0.into()),
+        // Of one that listens it is the greatest length of the other, in messages only.
+        send_queue: Some(queues.1.into()).filter(|_| !is_listening),
+    }
+}
+
+fn word(line: &[u8], at: usize) -> Option<&str> {
+    let mut words = line.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
+    std::str::from_utf8(words.nth(at)?).ok()
+}
+
+/// `SLOT: LOCAL REMOTE STATE SENT:RECEIVED TIMER RETRANSMITS UID TIMEOUT INODE ...`
+fn tcp(line: &[u8]) -> Option<Socket> {
+    let (local, remote) = (address(word(line, 1)?)?, address(word(line, 2)?)?);
+    let state = u8::from_str_radix(word(line, 3)?, 16).ok()?;
+    Some(tcp_socket(local, remote, state, queues(line)?))
+}
+
+/// The same line, of UDP.
+fn udp(line: &[u8]) -> Option<Socket> {
+    let (local, remote) = (address(word(line, 1)?)?, address(word(line, 2)?)?);
+    let (receive_queue, send_queue) = queues(line)?;
+    Some(Socket {
+        protocol: "udp",
+        local: Some(local.to_string()),
+        remote: Some(remote.to_string()).filter(|_| remote.port() != 0),
+        state: None,
+        receive_queue: Some(receive_queue.into()),
+        send_queue: Some(send_queue.into()),
+    })
+}
+
+/// What is to be read, and what is to be sent.
+fn queues(line: &[u8]) -> Option<(u32, u32)> {
+    let (send, receive) = word(line, 4)?.split_once(':')?;
+    let number = |digits| u32::from_str_radix(digits, 16).ok();
+    Some((number(receive)?, number(send)?))
+}
+
+/// `NUMBER: REFERENCES PROTOCOL FLAGS TYPE STATE INODE PATH`
+///
+/// Only the end that was bound has a path: the server's, and its side of each connection.
+fn unix(line: &[u8]) -> Option<Socket> {
+    // include/uapi/linux/net.h
+    const SO_ACCEPTCON: u32 = 1 << 16;
+    let is_listening = u32::from_str_radix(word(line, 3)?, 16).ok()? & SO_ACCEPTCON != 0;
+    let state = match word(line, 5)? {
+        _ if is_listening => Some("listening"),
+        "02" => Some("connecting"),
+        "03" => Some("connected"),
+        "04" => Some("closing"),
+        _ => None,
+    };
+    let mut rest = line;
+    for _ in 0..7 {
+        rest = rest.trim_ascii_start();
+        let len = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    let path = rest.strip_prefix(b" ").filter(|path| !path.is_empty());
+    Some(Socket {
+        protocol: "unix",
+        local: path.map(|path| String::from_utf8_lossy(path).into_owned()),
+        remote: None,
+        state,
+        receive_queue: None,
+        send_queue: None,
+    })
+}
+
+/// Parses `0100007F:1F90`, or 32 digits for IPv6: 32 bit words as the machine stores them.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| {
+        let digits = ip.get(at.checked_mul(8)?..at.checked_mul(8)?.checked_add(8)?)?;
+        u32::from_str_radix(digits, 16).ok().map(u32::to_ne_bytes)
+    };
+    let ip = match ip.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let words = [word(0)?, word(1)?, word(2)?, word(3)?];
+            let bytes: [u8; 16] = words.concat().try_into().ok()?;
+            unmapped(Ipv6Addr::from(bytes))
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+/// An IPv4 address in the form of IPv6 is meant as IPv4.
+fn unmapped(ip: Ipv6Addr) -> IpAddr {
+    ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4)
+}
+
+/// `tcp 127.0.0.1:5000 -> 127.0.0.1:41234 established`, `unix /run/x.sock`.
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, local, remote, state, .. } = self;
+        f.write_str(protocol)?;
+        match (*protocol, local, remote) {
+            ("unix", Some(path), _) => return write!(f, " {path}"),
+            ("unix", None, _) => return f.write_str(" socket"),
+            (_, Some(local), Some(remote)) => write!(f, " {local} -> {remote}")?,
+            (_, Some(local), None) if *state == Some("listening") => {
+                return write!(f, " listening on {local}");
+            }
+            (_, Some(local), None) => write!(f, " {local}")?,
+            (_, None, Some(remote)) => write!(f, " -> {remote}")?,
+            (_, None, None) => f.write_str(" socket")?,
+        }
+        state.map_or(Ok(()), |state| write!(f, " {state}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    fn words(socket: Option<Socket>) -> String {
+        socket.unwrap().to_string()
+    }
+
+    #[test]
+    fn tcp_lines() {
+        let line = b"   1: 0100007F:1388 0100007F:A112 01 00000007:0000000A 00:00000000 00000000     0        0 29732 1 0000000085efbfab 100";
+        let socket = tcp(line).unwrap();
+        assert_eq!((socket.receive_queue, socket.send_queue), (Some(10), Some(7)));
+        assert_eq!(words(Some(socket)), "tcp 127.0.0.1:5000 -> 127.0.0.1:41234 established");
+        let line = b"   0: 00000000:0050 00000000:0000 0A 00000000:00000002 00:00000000 00000000     0        0 1065 1";
+        let socket = tcp(line).unwrap();
+        assert_eq!((socket.receive_queue, socket.send_queue), (Some(2), None));
+        assert_eq!(words(Some(socket)), "tcp listening on 0.0.0.0:80");
+        let line = b"   0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 0:0";
+        assert_eq!(words(tcp(line)), "tcp listening on [::1]:80");
+        let line = b"   0: 0000000000000000FFFF00000100007F:0050 0000000000000000FFFF00000200000A:0051 02 0:0";
+        assert_eq!(words(tcp(line)), "tcp 127.0.0.1:80 -> 10.0.0.2:81 connecting");
+        assert_eq!(tcp(b"   0: 0100007F:1388 0100007F 01 0:0"), None);
+        assert_eq!(tcp("   0: \u{e9}100007:1388 0100007F:1 01 0:0".as_bytes()), None);
+    }
+
+    #[test]
+    fn unix_lines() {
+        let line = b"00000000a62d82d6: 00000003 00000000 00010000 0001 01  1062 /run/a b.sock";
+        let socket = unix(line).unwrap();
+        assert_eq!(socket.state, Some("listening"));
+        assert_eq!(words(Some(socket)), "unix /run/a b.sock");
+        let line = b"00000000a62d82d6: 00000003 00000000 00000000 0001 03 1062";
+        let socket = unix(line).unwrap();
+        assert_eq!((&socket.local, socket.state), (&None, Some("connected")));
+        assert_eq!(words(Some(socket)), "unix socket");
+    }
+
+    #[test]
+    fn lines_are_taken_in_as_they_come_whole() {
+        let mut table = Table::new(Kind::Unix);
+        table.bytes = b"Num RefCount Protocol Flags Type St Inode Path\nx: 3 0 0 1 03 10 @abc\n\ny: 3 0 0 1 0".to_vec();
+        table.take_lines();
+        assert_eq!(words(table.get(10)), "unix @abc");
+        assert_eq!(table.entries.len(), 1);
+        table.bytes.extend(b"3 11\nz: 3 0 0 1 03 0\n");
+        table.take_lines();
+        assert_eq!(words(table.get(11)), "unix socket");
+        assert_eq!(table.entries.len(), 2);
+    }
+
+    #[test]
+    fn messages_of_any_shape_are_survived() {
+        let message = |len: u32, kind: u16, body: &[u8]| {
+            let mut message = len.to_ne_bytes().to_vec();
+            message.extend(kind.to_ne_bytes());
+            message.resize(HEADER, 0);
+            message.extend(body);
+            message
+        };
+        for (bytes, is_end) in [
+            (message(0, SOCK_DIAG_BY_FAMILY, b""), false),
+            (message(15, SOCK_DIAG_BY_FAMILY, b""), false),
+            (message(u32::MAX, SOCK_DIAG_BY_FAMILY, b"abc"), false),
+            (message(18, SOCK_DIAG_BY_FAMILY, b"abc"), false),
+            (message(16, NLMSG_DONE, b""), true),
+            (b"abc".to_vec(), false),
+        ] {
+            let mut table = Table::new(Kind::Tcp);
+            table.bytes = bytes;
+            assert_eq!(matches!(table.take_messages(), Taken::All), is_end);
+            assert!(table.entries.is_empty());
+        }
+        assert_eq!(from_message(&[2, 1, 0]), None);
+    }
+
+    #[test]
+    fn an_end_to_patience() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let dir = ProcDir::own().unwrap();
+        let link = dir.link(&format!("fd/{}", server.as_raw_fd())).unwrap();
+        let inode = link.to_str().unwrap().trim_matches(|c: char| !c.is_ascii_digit());
+        let mut sockets = Sockets { patience: Duration::ZERO, ..Sockets::new(&dir) };
+        assert_eq!(sockets.find(server.as_raw_fd(), inode.parse().unwrap()), None);
+    }
+
+    /// What `/proc` and the messages say of the same sockets.
+    #[test]
+    fn both_sources_agree() {
+        use std::io::Write;
+        for host in ["127.0.0.1", "::1"] {
+            let server = TcpListener::bind((host, 0)).unwrap();
+            let _waiting = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+            let client = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+            let (first, _) = server.accept().unwrap();
+            let (mut second, _) = server.accept().unwrap();
+            let _waiting = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+            drop(first);
+            second.write_all(b"12345").unwrap();
+            let dir = ProcDir::own().unwrap();
+            let find = |fd: i32, may_ask_kernel: bool| {
+                let link = dir.link(&format!("fd/{fd}")).unwrap();
+                let inode = link.to_str().unwrap().trim_matches(|c: char| !c.is_ascii_digit());
+                let inode = inode.parse().unwrap();
+                let mut sockets = Sockets { may_ask_kernel, ..Sockets::new(&dir) };
+                let socket = sockets.find(fd, inode).unwrap();
+                (
+                    sockets.tables.iter().find_map(|table| table.entries.get(&inode)).unwrap().0,
+                    socket,
+                )
+            };
+            for (fd, queue) in [(server.as_raw_fd(), 1), (client.as_raw_fd(), 5)] {
+                let ((line, text), (message, other)) = (find(fd, false), find(fd, true));
+                assert_eq!((line, message), (Form::Line, Form::Message));
+                assert_eq!(text, other);
+                assert_eq!(text.receive_queue, Some(queue));
+            }
+        }
+    }
+}

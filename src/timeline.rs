@@ -1,0 +1,204 @@
+//! Several snapshots of one target: what moved between them and what did not.
+//!
+//! Two looks show only two moments. A lock that goes round among five tasks a thousand times a
+//! second may be with the same task at both, with every future at the same address again, since
+//! what was freed last is given out first. So there are two answers besides "it moved": it
+//! *seems* not to have ([`Stillness::Seemingly`]), and it cannot have ([`Stillness::Surely`]).
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use rustc_hash::FxHashMap;
+
+use crate::memory::Address;
+use crate::snapshot::{Frame, Loop, LoopState, Phase, Snapshot, Task, Thread, ThreadState};
+
+/// How far the times of two looks may differ and still be of one timer. Each is told from the time
+/// of its snapshot, which takes some milliseconds.
+const SAME_MOMENT: Duration = Duration::from_millis(50);
+
+/// One snapshot, or two of the same target some time apart.
+#[derive(Debug, Clone, Copy)]
+pub struct Looks<'s> {
+    /// The one before, if there was one.
+    pub first: Option<&'s Snapshot>,
+    /// The latest.
+    pub last: &'s Snapshot,
+}
+
+impl<'s> Looks<'s> {
+    /// One snapshot alone.
+    pub fn one(last: &'s Snapshot) -> Self {
+        Self { first: None, last }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u8 {
+        if self.first.is_some() { 2 } else { 1 }
+    }
+
+    /// The time between them.
+    pub fn gap(&self) -> Option<Duration> {
+        let gap = self.last.taken_at.duration_since(self.first?.taken_at);
+        // A clock that was set back leaves no time between them.
+        Some(Duration::try_from(gap).unwrap_or_default())
+    }
+
+    /// The tasks of both looks, by id, to be compared.
+    pub fn pairs(&self) -> Pairs<'s> {
+        let index = |snapshot: &'s Snapshot| {
+            snapshot.tasks.iter().map(|task| (task.id, task)).collect::<FxHashMap<_, _>>()
+        };
+        Pairs { looks: *self, gap: self.gap(), before: self.first.map(index) }
+    }
+
+    /// The thread as it was at the first look.
+    pub fn thread_before(&self, tid: i32) -> Option<&'s Thread> {
+        self.first?.threads.iter().find(|thread| thread.tid == Some(tid))
+    }
+
+    /// The loop as it was at the first look.
+    pub fn loop_before(&self, id: Address) -> Option<&'s Loop> {
+        self.first?.loops.iter().find(|known| known.id == id)
+    }
+
+    /// Whether the loop could run its tasks between the looks: it runs, and was not in the same
+    /// callbacks all the time. False where that cannot be told.
+    pub fn could_run(&self, id: Option<Address>) -> bool {
+        let Some((before, now)) = self.loop_pair(id) else { return false };
+        let is_running =
+            |state| matches!(state, LoopState::Polling | LoopState::Running | LoopState::Blocked);
+        if !before.state.is_some_and(is_running) || !now.state.is_some_and(is_running) {
+            return false;
+        }
+        let is_halted = self.last.threads.iter().any(|thread| {
+            thread.tid.is_some()
+                && thread.tid == now.thread
+                && matches!(thread.state, Some(ThreadState::Stopped | ThreadState::Traced))
+        });
+        let in_callbacks = now.iteration.as_ref().filter(|turn| turn.phase == Phase::Ready);
+        let held = in_callbacks.and_then(|turn| turn.elapsed);
+        let is_same_turn = in_callbacks.is_some() && has_same_iteration(before, now);
+        let covers_gap = held.zip(self.gap()).is_some_and(|(held, gap)| held >= gap);
+        !is_halted && !is_same_turn && !covers_gap
+    }
+
+    /// Whether the loop was seen to do nothing at all between the looks: one and the same wait.
+    pub fn was_idle(&self, id: Option<Address>) -> bool {
+        self.loop_pair(id).is_some_and(|(before, now)| {
+            before.state == Some(LoopState::Polling)
+                && now.state == Some(LoopState::Polling)
+                && has_same_iteration(before, now)
+        })
+    }
+
+    fn loop_pair(&self, id: Option<Address>) -> Option<(&'s Loop, &'s Loop)> {
+        let id = id?;
+        Some((self.loop_before(id)?, self.last.loops.iter().find(|known| known.id == id)?))
+    }
+}
+
+/// Whether both are of one iteration; false where that cannot be told.
+pub fn has_same_iteration(before: &Loop, now: &Loop) -> bool {
+    before.iteration_id.is_some() && before.iteration_id == now.iteration_id
+}
+
+/// Whether something stood still between two looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stillness {
+    /// It did not, or it was not there.
+    Moved,
+    /// It looks the same at both.
+    Seemingly,
+    /// It cannot have moved: its loop slept all the time, or it has waited for longer than that.
+    Surely,
+}
+
+/// The tasks of two looks.
+#[derive(Debug)]
+pub struct Pairs<'s> {
+    looks: Looks<'s>,
+    gap: Option<Duration>,
+    before: Option<FxHashMap<Address, &'s Task>>,
+}
+
+impl<'s> Pairs<'s> {
+    /// The same task at the first look; `None` when it was not there, or there was none. Another
+    /// task may have got the address of one that ended: its name tells, if it is its own.
+    pub fn before(&self, task: &Task) -> Option<&'s Task> {
+        let before = self.before.as_ref()?.get(&task.id).copied()?;
+        (before.name == task.name && before.coroutine == task.coroutine).then_some(before)
+    }
+
+    /// Whether the task was at the same place, parked on the same future, at the first look.
+    pub fn has_not_moved(&self, task: &Task) -> bool {
+        self.stillness(task) != Stillness::Moved
+    }
+
+    /// How sure it is that the task has not moved since the first look.
+    pub fn stillness(&self, task: &Task) -> Stillness {
+        let (Some(before), Some(gap)) = (self.before(task), self.gap) else {
+            return Stillness::Moved;
+        };
+        if before.fut_waiter != task.fut_waiter
+            || before.state != task.state
+            || !same_places(&before.frames, &task.frames)
+        {
+            return Stillness::Moved;
+        }
+        let thing = |task: &Task| {
+            let waiting = task.waiting_on.as_ref();
+            waiting.map(|waiting| (waiting.kind, waiting.operation, waiting.object))
+        };
+        if thing(before) != thing(task) {
+            return Stillness::Moved;
+        }
+        let mut is_sure = false;
+        if let (Some(before), Some(now)) = (&before.waiting_on, &task.waiting_on) {
+            let dues = |waiting: &crate::snapshot::Waiting| {
+                let deadlines = waiting.deadlines.iter().map(|deadline| deadline.due_in);
+                waiting.due_in.into_iter().chain(deadlines).collect::<Vec<_>>()
+            };
+            let (before, due) = (dues(before), dues(now));
+            if before.len() != due.len()
+                || before.iter().zip(&due).any(|(before, now)| !is_same_timer(*before, *now, gap))
+            {
+                return Stillness::Moved;
+            }
+            is_sure = !due.is_empty() || now.since.is_some_and(|since| since >= gap);
+        }
+        if is_sure || self.looks.was_idle(task.loop_id) {
+            Stillness::Surely
+        } else {
+            Stillness::Seemingly
+        }
+    }
+}
+
+/// Whether both stacks are at the same places; variables do not count.
+pub fn same_places(before: &[Frame], now: &[Frame]) -> bool {
+    before.len() == now.len()
+        && before.iter().zip(now).all(|(before, now)| before.location == now.location)
+}
+
+/// Whether what was due in `before` at the first look is what is due in `now` at the second.
+fn is_same_timer(before: SignedDuration, now: SignedDuration, gap: Duration) -> bool {
+    let passed = before.saturating_sub(now);
+    let gap = SignedDuration::try_from(gap).unwrap_or(SignedDuration::MAX);
+    passed.saturating_sub(gap).unsigned_abs() <= SAME_MOMENT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_timer_is_told_from_the_next() {
+        let gap = Duration::from_millis(200);
+        let ms = SignedDuration::from_millis;
+        assert!(is_same_timer(ms(900), ms(702), gap));
+        assert!(is_same_timer(ms(-100), ms(-310), gap));
+        assert!(!is_same_timer(ms(30), ms(30), gap), "a timer of 50 ms, set again and again");
+        assert!(!is_same_timer(ms(100), ms(900), gap));
+    }
+}

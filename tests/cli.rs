@@ -1,0 +1,242 @@
+//! The command as it is run: usage, exit codes, errors in two lines, pipes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Above the kernel's largest process id (2^22).
+const NO_PID: &str = "2147483647";
+
+fn aiospy(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aiospy"));
+    command.args(arguments).env_remove("CLICOLOR_FORCE").env("NO_COLOR", "1");
+    command
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = aiospy(arguments).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
+    for arguments in [
+        &[][..],
+        &["4711"],
+        &["dump"],
+        &["dump", "0"],
+        &["dump", "--", "-1"],
+        &["dump", "python"],
+        &["dump", "1", "--pid", "1"],
+        &["dump", "1", "--json", "--flat"],
+        &["dump", "1", "--color", "sometimes"],
+        &["dump", "1", "--width", "5"],
+        &["dump", "1", "--looks", "3"],
+        &["dump", "1", "--fail-on", "sometimes"],
+        &["check"],
+        &["check", "1", "--flat"],
+        &["check", "1", "-p", "1"],
+        &["explain", "nonsense"],
+        &["explain", "deadlock", "lock-convoy"],
+        &["doctor"],
+        &["demo", "nonsense"],
+        &["demo", "--list", "--keep"],
+        &["frobnicate"],
+    ] {
+        let (code, stdout, stderr) = run(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        assert!(stdout.is_empty() && !stderr.is_empty(), "{arguments:?}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+    }
+}
+
+#[test]
+fn missing_process_is_one_line_of_cause_and_one_of_remedy() {
+    for arguments in [
+        &["dump", NO_PID][..],
+        &["dump", "-p", "0x7fffffff"],
+        &["dump", NO_PID, "--json"],
+        &["dump", NO_PID, "-v"],
+        &["dump", NO_PID, "--fail-on", "info"],
+        &["check", NO_PID],
+        &["check", NO_PID, "--json"],
+        &["check", "-p", NO_PID, "--fail-on", "never"],
+    ] {
+        let (code, stdout, stderr) = run(arguments);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}");
+        let lines: Vec<&str> = stderr.lines().collect();
+        assert_eq!(lines.len(), 2, "{stderr}");
+        assert_eq!(lines[0], format!("aiospy: no process {NO_PID}"));
+        assert!(lines[1].starts_with("  try: pgrep"), "{stderr}");
+    }
+}
+
+#[test]
+fn output_file_is_left_alone_when_there_is_nothing_to_write() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"yesterday's report").unwrap();
+    let (code, ..) = run(&["dump", NO_PID, "-o", file.path().to_str().unwrap()]);
+    assert_eq!(code, Some(1));
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "yesterday's report");
+}
+
+#[test]
+fn doctor_fails_with_the_step_and_its_remedy() {
+    let (code, stdout, stderr) = run(&["doctor", NO_PID]);
+    assert_eq!((code, stderr.as_str()), (Some(1), ""));
+    assert!(stdout.contains("FAIL"), "{stdout}");
+    assert!(stdout.contains("try: "), "{stdout}");
+
+    let (code, stdout, _) = run(&["doctor", NO_PID, "--json"]);
+    assert_eq!(code, Some(1));
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(document["schema"], "aiospy.doctor/1");
+    assert_eq!(document["ok"], false);
+    assert!(document["steps"].as_array().unwrap().last().unwrap()["remedy"].is_string());
+}
+
+#[test]
+fn help_names_the_commands_and_goes_to_standard_output() {
+    let (code, stdout, stderr) = run(&["--help"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    for word in ["dump", "check", "explain", "doctor", "demo", "Exit codes"] {
+        assert!(stdout.contains(word), "{stdout}");
+    }
+    let report = ["--pid", "--json", "--looks", "--fail-on", "--output", "--color", "--width"];
+    let dump = ["--flat", "--all", "--locals", "--threads", "--no-source"];
+    for (command, options) in [("dump", [&report[..], &dump].concat()), ("check", report.to_vec())]
+    {
+        let (code, stdout, _) = run(&[command, "--help"]);
+        assert_eq!(code, Some(0));
+        for option in options {
+            assert!(stdout.contains(option), "{option} is missing in {stdout}");
+        }
+    }
+    let (code, stdout, _) = run(&["--version"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(stdout, format!("aiospy {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// All codes, as the library has them.
+fn codes() -> impl Iterator<Item = &'static str> {
+    aiospy::snapshot::Code::ALL.iter().map(|code| code.as_str())
+}
+
+#[test]
+fn explain_lists_all_codes_with_their_severity() {
+    let (code, stdout, stderr) = run(&["explain"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let listed: Vec<Vec<&str>> = stdout
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        listed.iter().map(|words| words[0]).collect::<Vec<_>>(),
+        codes().collect::<Vec<_>>()
+    );
+    for words in listed {
+        assert!(["critical", "warning", "info"].contains(&words[1]), "{words:?}");
+    }
+    assert!(stdout.lines().all(|line| line.chars().count() <= 80), "{stdout}");
+}
+
+#[test]
+fn explain_tells_what_a_code_means_within_80_columns() {
+    for name in codes() {
+        let (code, stdout, stderr) = run(&["explain", name]);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{name}");
+        assert!(stdout.starts_with(&format!("{name}: ")), "{stdout}");
+        assert!(stdout.contains("\nWhat to do\n"), "{stdout}");
+        assert!(stdout.lines().all(|line| line.chars().count() <= 80), "{stdout}");
+        assert!(!stdout.contains('\x1b'), "{stdout}");
+    }
+    let (_, stdout, _) = run(&["explain", "deadlock", "--color", "always"]);
+    assert!(stdout.contains("\x1b[1mWhat to do\x1b[0m\n"), "{stdout}");
+}
+
+#[test]
+fn explain_of_a_mistyped_code_proposes_the_nearest_one() {
+    for (typed, meant) in [
+        ("deadlok", "deadlock"),
+        ("loop_blocked", "loop-blocked"),
+        ("cancel-swalowed", "cancel-swallowed"),
+    ] {
+        let (code, stdout, stderr) = run(&["explain", typed]);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+        let tip = stderr.lines().find(|line| line.contains("similar")).unwrap();
+        assert!(tip.contains(&format!("'{meant}'")), "{stderr}");
+    }
+}
+
+#[test]
+fn demo_lists_its_programs() {
+    let (code, stdout, _) = run(&["demo", "--list"]);
+    assert_eq!(code, Some(0));
+    for name in ["service", "blocked", "cancel", "lock", "crowd"] {
+        assert!(stdout.lines().any(|line| line.starts_with(name)), "{stdout}");
+    }
+}
+
+#[test]
+fn demo_says_what_is_wrong_with_the_python() {
+    for (python, cause) in [
+        ("/nonexistent/python3", "could not start /nonexistent/python3"),
+        ("/bin/true", "the sample program ended early (exit status: 0)"),
+        ("/bin/false", "the sample program ended early (exit status: 1)"),
+    ] {
+        let (code, stdout, stderr) = run(&["demo", "--python", python]);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""));
+        assert!(stderr.starts_with(&format!("aiospy: {cause}")), "{stderr}");
+        assert_eq!(stderr.lines().count(), 2, "{stderr}");
+        assert!(stderr.contains("\n  try: --python"), "{stderr}");
+    }
+}
+
+#[test]
+fn interrupted_demo_leaves_nothing_behind() {
+    const SIGTERM: i32 = 15;
+    let folder = tempfile::tempdir().unwrap();
+    // A program that never says that it is ready.
+    let mut child = aiospy(&["demo", "--python", "/usr/bin/yes"])
+        .env("TMPDIR", folder.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    let main_thread = format!("/proc/{pid}/task/{pid}/status");
+    // From when on it minds signals; while a process is started, all are blocked for a moment.
+    let minds = |status: &str| {
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap().trim();
+        let blocked = u64::from_str_radix(blocked, 16).unwrap();
+        blocked >> (SIGTERM - 1) & 1 == 1 && blocked.count_ones() <= 3
+    };
+    while !minds(&std::fs::read_to_string(&main_thread).unwrap()) {
+        assert_eq!(child.try_wait().unwrap(), None);
+        std::thread::yield_now();
+    }
+    let program = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let kill = Command::new("kill").args(["-TERM", &pid.to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().signal(), Some(SIGTERM));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let stat = format!("/proc/{}/stat", program.trim());
+    let until = Instant::now() + Duration::from_secs(10);
+    while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+        assert!(Instant::now() < until, "the program goes on");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn broken_pipe_is_quiet() {
+    let mut child =
+        aiospy(&["demo", "--list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!(output.status.code(), Some(0));
+}

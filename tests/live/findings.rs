@@ -1,0 +1,402 @@
+//! What the tool concludes: each scenario gives its finding, and a healthy program none.
+//!
+//! A scenario says itself what is wrong with it, by construction (see `stage.py`), and the tool
+//! has to say the same: code, severity, tasks, lines, and the one word that tells the kind.
+//! `AIOSPY_HEALTHY_DUMPS` is how often a healthy program is looked at.
+
+use std::fmt::Write as _;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use super::situation::Need;
+use super::support::{self, Program, Python, aiospy, dump, texts};
+use super::{per_version_with, with_uvloop};
+
+/// Times that a healthy program is looked at, unless the environment says more.
+const HEALTHY_DUMPS: usize = 4;
+/// Longest wait between two of them, so that they fall on random moments.
+const GAP: Duration = Duration::from_millis(40);
+
+/// A program that goes wrong in one way.
+#[derive(Debug, Clone, Copy)]
+struct Scenario {
+    /// The file below `tests/programs/scenarios`, with its arguments.
+    command: &'static str,
+    /// Minor versions on which it can exist.
+    versions: (u32, u32),
+    /// Whether it needs libraries of the virtual environment.
+    libraries: bool,
+    /// Whether it has a healthy twin.
+    twin: bool,
+}
+
+const fn scenario(command: &'static str) -> Scenario {
+    Scenario { command, versions: (8, 15), libraries: false, twin: false }
+}
+
+impl Scenario {
+    /// With a twin that does the same right, and must give no finding.
+    const fn twin(self) -> Self {
+        Self { twin: true, ..self }
+    }
+
+    const fn since(self, minor: u32) -> Self {
+        Self { versions: (minor, self.versions.1), ..self }
+    }
+
+    const fn libraries(self) -> Self {
+        Self { libraries: true, ..self }
+    }
+}
+
+const SCENARIOS: &[Scenario] = &[
+    scenario("asyncgens_shutdown"),
+    scenario("await_itself_gather"),
+    scenario("cancel_undelivered"),
+    scenario("cleanup_shutdown"),
+    scenario("cleanup_stuck").twin(),
+    scenario("condition_convoy").twin(),
+    scenario("deadlock"),
+    scenario("deadlock_executor"),
+    scenario("deadlock_mixed --kind gather"),
+    scenario("deadlock_mixed --kind task"),
+    scenario("deadlock_reentrant"),
+    scenario("deadlock_tasks"),
+    scenario("deadlock_three"),
+    scenario("executor_nested"),
+    scenario("executor_saturated"),
+    scenario("executor_shutdown").twin(),
+    scenario("held_lock").twin(),
+    scenario("interpreter_threads"),
+    scenario("lock_convoy").twin(),
+    scenario("lock_lost").twin(),
+    scenario("loop_blocked --kind cpu"),
+    scenario("loop_blocked --kind dns"),
+    scenario("loop_blocked --kind file"),
+    scenario("loop_blocked --kind future-result"),
+    scenario("loop_blocked --kind lock"),
+    scenario("loop_blocked --kind sleep"),
+    scenario("loop_blocked --kind socket"),
+    scenario("loop_blocked --kind subprocess"),
+    scenario("nested_run"),
+    scenario("overdue").since(11).twin(),
+    scenario("queue_dead_consumer").twin(),
+    scenario("ready_backlog").twin(),
+    scenario("requests_get").libraries().twin(),
+    scenario("retry").twin(),
+    scenario("self_result").twin(),
+    scenario("sigint").since(11),
+    scenario("swallowed").since(11).twin(),
+    scenario("swallowed_shutdown"),
+    scenario("taskgroup_refuses").since(11).twin(),
+    scenario("thread_join"),
+    scenario("uvicorn_stream").libraries().twin(),
+];
+
+/// A healthy program of `tests/programs/healthy`, which runs on uvloop too.
+const HEALTHY: &[Scenario] = &[
+    scenario("anyio_group").libraries(),
+    scenario("backpressure"),
+    scenario("busy_aiohttp").libraries(),
+    scenario("busy_service"),
+    scenario("cancelling_children"),
+    scenario("changing_hands"),
+    scenario("cleaning_up"),
+    scenario("cooperative"),
+    scenario("executor_jobs"),
+    scenario("failed_children"),
+    scenario("groups"),
+    scenario("herd"),
+    scenario("idle_aiohttp").libraries(),
+    scenario("idle_hypercorn").libraries(),
+    scenario("idle_uvicorn").libraries(),
+    scenario("limited"),
+    scenario("pacing"),
+    scenario("pool"),
+    scenario("queue_workers"),
+    scenario("rate_limit"),
+    scenario("replies"),
+    scenario("restarting"),
+    scenario("run_forever --kind future"),
+    scenario("run_forever"),
+    scenario("short_blocks"),
+    scenario("signalling"),
+    scenario("sleepers"),
+    scenario("subprocesses"),
+    scenario("subscribers"),
+    scenario("threads"),
+    scenario("timeouts"),
+    scenario("websocket").libraries(),
+];
+
+/// Adds the trials.
+pub fn add(trials: &mut Vec<Trial>) {
+    for scenario in SCENARIOS {
+        let name = scenario.command.replace(" --kind ", "_");
+        let needs: &[Need] = if name.ends_with("dns") { &[Need::Namespaces] } else { &[] };
+        let command = format!("scenarios/{}", scenario.command);
+        let mut add = |name: String, command: String, run: fn(&Path, &str)| {
+            let (libraries, (first, last)) = (scenario.libraries, scenario.versions);
+            let applies =
+                move |version: &str, _: Option<&Python>| (first..=last).contains(&minor(version));
+            let run = move |python: &Python| run(interpreter(python, libraries), &command);
+            per_version_with(trials, &name, needs, applies, run);
+        };
+        add(format!("findings::{name}"), command.clone(), finds);
+        if scenario.twin {
+            add(format!("healthy::twin::{name}"), format!("{command} --healthy"), is_silent);
+        }
+    }
+    for healthy in HEALTHY {
+        let name = healthy.command.replace(" --kind ", "_");
+        let command = format!("healthy/{}", healthy.command);
+        let (libraries, (first, last)) = (healthy.libraries, healthy.versions);
+        let applies =
+            move |version: &str, _: Option<&Python>| (first..=last).contains(&minor(version));
+        let on_asyncio = {
+            let command = command.clone();
+            move |python: &Python| is_silent(interpreter(python, libraries), &command)
+        };
+        per_version_with(trials, &format!("healthy::{name}"), &[], applies, on_asyncio);
+        let command = format!("{command} --uvloop");
+        let on_uvloop = move |python: &Python| is_silent(with_uvloop(python), &command);
+        per_version_with(trials, &format!("healthy::{name}+uvloop"), &[], applies, on_uvloop);
+    }
+}
+
+/// The `12` of 3.12.
+fn minor(version: &str) -> u32 {
+    version.split('.').nth(1).unwrap().parse().unwrap()
+}
+
+/// The interpreter, with libraries if need be.
+fn interpreter(python: &Python, libraries: bool) -> &Path {
+    if libraries { python.venv.as_deref().unwrap() } else { &python.path }
+}
+
+/// Starts a program with its arguments.
+fn start(python: &Path, command: &str) -> Program {
+    let mut words = command.split(' ');
+    let file = format!("{}.py", words.next().unwrap());
+    let mut command = Command::new(python);
+    // No trace of it is to stay in the source tree.
+    command.arg("-B").arg(support::root().join("tests/programs").join(file)).args(words);
+    Program::spawn(command)
+}
+
+/// A finding as the tool gave it, or why it is none.
+#[derive(Debug)]
+struct Given<'a>(&'a Value);
+
+impl Given<'_> {
+    fn text(&self, field: &str) -> &str {
+        self.0[field].as_str().unwrap_or_default()
+    }
+
+    fn is_alarming(&self) -> bool {
+        self.text("severity") != "info"
+    }
+
+    /// Whether its title or its evidence says so: a word that begins like this ("lock" is not in
+    /// "blocked"), or a place (line 1 is not line 12).
+    fn says(&self, what: &str) -> bool {
+        let evidence = self.0["evidence"].as_array().into_iter().flatten();
+        let mut lines = evidence.filter_map(Value::as_str).chain([self.text("title")]);
+        lines.any(|line| {
+            line.match_indices(what).any(|(at, _)| {
+                let before = line[..at].chars().next_back();
+                let after = line[at + what.len()..].chars().next();
+                !before.is_some_and(char::is_alphanumeric)
+                    && !after.is_some_and(|after| after.is_ascii_digit())
+            })
+        })
+    }
+
+    /// Whether it is about a task.
+    fn is_about(&self, id: &Value) -> bool {
+        self.0["tasks"].as_array().is_some_and(|tasks| tasks.contains(id))
+    }
+
+    /// What is missing for it to be the one that is expected.
+    fn lacks(&self, expected: &Value) -> Vec<String> {
+        let mut lacks = Vec::new();
+        let severity = expected["severity"].as_str().unwrap();
+        if self.text("severity") != severity {
+            lacks.push(format!("is {}, not {severity}", self.text("severity")));
+        }
+        for (name, id) in expected["tasks"].as_object().unwrap() {
+            if !self.is_about(id) {
+                lacks.push(format!("is not about task {name} ({id})"));
+            }
+        }
+        let places = expected["places"].as_array().unwrap().iter();
+        let says = places.chain(expected["says"].as_array().unwrap()).chain([&expected["kind"]]);
+        for what in says.filter_map(Value::as_str) {
+            if !self.says(what) {
+                lacks.push(format!("does not say {what}"));
+            }
+        }
+        lacks
+    }
+}
+
+/// What is wrong with the findings of a program that said what they must be.
+fn differences(truth: &Value, findings: &[Value]) -> Vec<String> {
+    let expected = truth["expect"].as_array().unwrap();
+    let also: Vec<&Value> = truth["also"].as_array().unwrap().iter().collect();
+    let given: Vec<Given<'_>> = findings.iter().map(Given).collect();
+    let mut differences = Vec::new();
+    let mut found = Vec::new();
+    for wanted in expected {
+        let code = wanted["code"].as_str().unwrap();
+        let alike = given.iter().enumerate().filter(|(_, given)| given.text("code") == code);
+        let mut lacking = Vec::new();
+        let hit = alike.clone().find(|(_, given)| {
+            let lacks = given.lacks(wanted);
+            let is_it = lacks.is_empty();
+            lacking.push(lacks);
+            is_it
+        });
+        match hit {
+            Some((at, _)) => found.push(at),
+            None if lacking.is_empty() => differences.push(format!("no {code}")),
+            None => differences.push(format!("{code} {}", lacking.remove(0).join(", "))),
+        }
+        // What it is about in the end is told once; what is not the wanted one is a false alarm,
+        // unless it lacks something, which has been said.
+        if hit.is_none() {
+            found.extend(alike.map(|(at, _)| at).take(1));
+        }
+    }
+    for (at, given) in given.iter().enumerate() {
+        let is_follower = expected.iter().any(|wanted| wanted["code"] == given.0["because_of"]);
+        let is_true_too = also.contains(&&given.0["code"]);
+        if given.is_alarming() && !found.contains(&at) && !is_follower && !is_true_too {
+            differences.push(format!("not true: {}", brief(given.0)));
+        }
+    }
+    differences
+}
+
+/// A finding in one line.
+fn brief(finding: &Value) -> String {
+    let text = |field: &str| finding[field].as_str().unwrap_or("?");
+    format!("{} {}: {}", text("severity"), text("code"), text("title"))
+}
+
+/// The findings in full, for the message of a trial that failed.
+fn listed(findings: &[Value]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let _ = writeln!(text, "  {}", brief(finding));
+        for line in finding["evidence"].as_array().into_iter().flatten() {
+            let _ = writeln!(text, "      {}", line.as_str().unwrap_or("?"));
+        }
+    }
+    text
+}
+
+/// Runs `aiospy check --json`: its findings, its exit code, and what it said.
+fn check(pid: i32, options: &[&str]) -> (Vec<Value>, Option<i32>, String) {
+    let pid = pid.to_string();
+    let mut arguments = vec!["check", "--json"];
+    arguments.extend(options);
+    arguments.push(&pid);
+    let output = aiospy(&arguments);
+    let (stdout, stderr) = texts(&output);
+    let Ok(said) = serde_json::from_str::<Value>(&stdout) else {
+        panic!("check: {}, {stdout:.200}{stderr:.300}", output.status);
+    };
+    let findings = said["findings"].as_array().expect("no findings in what check says").clone();
+    (findings, output.status.code(), stderr)
+}
+
+/// The program's findings are those that it says it must give, in `check` and in `dump`.
+fn finds(python: &Path, command: &str) {
+    let program = start(python, command);
+    let truth = &program.truth;
+    assert_ne!(truth["expect"], Value::Array(vec![]), "it expects nothing");
+
+    let (findings, code, stderr) = check(program.pid(), &[]);
+    let mut all = differences(truth, &findings);
+    let alarming = truth["expect"].as_array().unwrap().iter().any(|f| f["severity"] != "info");
+    let is_alarmed = findings.iter().map(Given).any(|given| given.is_alarming());
+    // Anything else that is wrong is among the differences.
+    let wanted = if alarming || is_alarmed { 3 } else { 0 };
+    if code != Some(wanted) {
+        all.push(format!("check exits with {code:?}, not {wanted}: {stderr:.200}"));
+    }
+
+    let dump = dump(program.pid(), &[]);
+    let dumped = dump["findings"].as_array().map_or(&[][..], Vec::as_slice);
+    for difference in differences(truth, dumped) {
+        let difference = format!("dump: {difference}");
+        if !all.iter().any(|known| difference.ends_with(known.as_str())) {
+            all.push(difference);
+        }
+    }
+    all.extend(wrong_waits(truth, &dump));
+    assert!(all.is_empty(), "{}\ngiven:\n{}", all.join("\n"), listed(&findings));
+}
+
+/// What the dump says wrongly about what tasks wait for.
+fn wrong_waits(truth: &Value, dump: &Value) -> Vec<String> {
+    let tasks = dump["tasks"].as_array().unwrap();
+    let mut wrong = Vec::new();
+    for wanted in truth["waits"].as_array().unwrap() {
+        let (name, id) = wanted["task"].as_object().unwrap().iter().next().unwrap();
+        let Some(task) = tasks.iter().find(|task| task["id"] == *id) else {
+            wrong.push(format!("no task {name} in the dump"));
+            continue;
+        };
+        let given = &task["waiting_on"];
+        if given["kind"] != wanted["kind"] {
+            wrong.push(format!("{name} waits on {}, not {}", given["kind"], wanted["kind"]));
+        }
+        for (other, id) in wanted["tasks"].as_object().unwrap() {
+            if !given["tasks"].as_array().is_some_and(|tasks| tasks.contains(id)) {
+                wrong.push(format!("{name} does not wait on task {other}: {}", given["tasks"]));
+            }
+        }
+    }
+    wrong
+}
+
+/// However often one looks at a healthy program, there is nothing to be alarmed at.
+fn is_silent(python: &Path, command: &str) {
+    let mut program = start(python, command);
+    assert_eq!(program.truth["expect"], Value::Array(vec![]), "it expects something");
+    let times = match std::env::var("AIOSPY_HEALTHY_DUMPS") {
+        Ok(times) => times.parse().expect("AIOSPY_HEALTHY_DUMPS is no number"),
+        Err(_) => HEALTHY_DUMPS,
+    };
+    let random = RandomState::new();
+    let mut alarms = Vec::new();
+    for time in 0..times {
+        let part = u32::try_from(random.hash_one(time) % 1000).unwrap();
+        std::thread::sleep(GAP * part / 1000);
+        // What must be seen twice must not be said at one look either.
+        let options: &[&str] = if time % 4 == 3 { &["--looks", "1"] } else { &[] };
+        let (findings, code, stderr) = check(program.pid(), options);
+        let alarming: Vec<Value> =
+            findings.into_iter().filter(|f| Given(f).is_alarming()).collect();
+        if !alarming.is_empty() {
+            alarms.push(format!("look {time} {options:?}:\n{}", listed(&alarming)));
+        } else if code != Some(0) {
+            alarms.push(format!("look {time}: check exits with {code:?}: {stderr:.200}"));
+        }
+    }
+    assert!(
+        alarms.is_empty(),
+        "{} of {times} looks are alarmed, first at {}",
+        alarms.len(),
+        alarms[0]
+    );
+    // It was alive all the time.
+    assert!(program.end().success());
+}

@@ -1,0 +1,47 @@
+"""Both threads of a pool wait for a server that is silent, and more work is queued."""
+
+import asyncio
+import concurrent.futures
+import socket
+import time
+
+import stage
+
+pool = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="db")
+
+
+def query(server):
+    with socket.create_connection(server) as connection:
+        if stage.healthy:
+            time.sleep(0.01)
+        else:
+            connection.recv(100)  # culprit
+
+
+async def handler(server):
+    while True:
+        await asyncio.get_running_loop().run_in_executor(pool, query, server)  # waiting
+
+
+async def main():
+    server = stage.silent_server()
+    tasks = [
+        asyncio.create_task(handler(server), name="handler-%d" % n)
+        for n in range(2 if stage.healthy else 7)
+    ]
+    if stage.healthy:  # busy, but as many threads as there is work for
+        stage.when(lambda: len(pool._threads) == 2)
+    else:
+        parked = stage.resting({task: "waiting" for task in tasks})
+        stage.when(
+            lambda: parked() and stage.threads_at("culprit") == 2,
+            lambda: [
+                stage.finding("executor-saturated", "critical", tasks[2:], "culprit", "queue")
+            ],
+            also=["executor-job-stuck"],
+            waiting=lambda: [stage.waits(task, "executor") for task in tasks],
+        )
+    await asyncio.wait(tasks)
+
+
+stage.run(main())

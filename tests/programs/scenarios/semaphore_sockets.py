@@ -1,0 +1,46 @@
+"""A hundred tasks wait for a semaphore of three, whose holders wait for a server's answer."""
+
+import asyncio
+
+import stage
+
+
+async def fetch(limit, server):
+    async with limit:  # waiting
+        reader, writer = await asyncio.open_connection(*server)
+        try:
+            if stage.healthy:
+                await asyncio.sleep(0.001)
+            else:
+                await reader.read(100)  # culprit
+        finally:
+            writer.close()
+
+
+async def again_and_again(limit, server):
+    while True:
+        await fetch(limit, server)
+
+
+async def main():
+    server = stage.silent_server()
+    limit = asyncio.Semaphore(3)
+    step = again_and_again if stage.healthy else fetch
+    tasks = [
+        asyncio.create_task(step(limit, server), name="fetch-%d" % n)
+        for n in range(6 if stage.healthy else 103)
+    ]
+    if stage.healthy:
+        stage.when(lambda: True)
+    else:
+        places = {task: "waiting" for task in tasks[3:]}
+        places.update({task: "culprit" for task in tasks[:3]})
+        stage.when(
+            stage.resting(places),
+            lambda: [stage.finding("lock-convoy", "warning", tasks[:3], "culprit", "semaphore")],
+            waiting=lambda: [stage.waits(tasks[0], "socket"), stage.waits(tasks[50], "semaphore")],
+        )
+    await asyncio.wait(tasks)
+
+
+stage.run(main())

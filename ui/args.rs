@@ -1,0 +1,482 @@
+//! The command line: what was typed, checked, as options that the commands understand.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use aiospy::snapshot::{Code, Severity};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+
+/// What to do.
+#[derive(Debug)]
+pub struct Options {
+    /// The command with its own options.
+    pub command: Command,
+    /// Say more: the causes of an error, the cost of a reading.
+    pub is_verbose: bool,
+}
+
+/// A command with its options.
+#[derive(Debug)]
+pub enum Command {
+    /// One report.
+    Dump(Dump),
+    /// The findings alone.
+    Check(Check),
+    /// What a finding means.
+    Explain(Explain),
+    /// The steps of attaching.
+    Doctor(Doctor),
+    /// A sample program to look at.
+    Demo(Demo),
+}
+
+/// Options of `dump`.
+#[derive(Debug)]
+pub struct Dump {
+    /// The target.
+    pub pid: i32,
+    /// What is to be shown of it.
+    pub report: Report,
+    /// The least severity that makes it fail; never, if `None`.
+    pub fail_on: Option<Severity>,
+}
+
+/// Options of `check`.
+#[derive(Debug)]
+pub struct Check {
+    /// The target.
+    pub pid: i32,
+    /// As JSON instead of text.
+    pub is_json: bool,
+    /// How many looks it may take.
+    pub looks: u8,
+    /// The least severity that makes it fail; never, if `None`.
+    pub fail_on: Option<Severity>,
+    /// Where it goes.
+    pub output: Output,
+}
+
+/// Options of `explain`.
+#[derive(Debug)]
+pub struct Explain {
+    /// The finding's code; the list of them if `None`.
+    pub code: Option<Code>,
+    /// Where it goes.
+    pub output: Output,
+}
+
+/// What a report contains and where it goes.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[derive(Debug)]
+pub struct Report {
+    /// As JSON instead of text.
+    pub is_json: bool,
+    /// One block for each task instead of the forest.
+    pub is_flat: bool,
+    /// Finished tasks too.
+    pub has_finished: bool,
+    /// Local variables too.
+    pub has_locals: bool,
+    /// The stacks of all threads too.
+    pub has_threads: bool,
+    /// The lines of the program too.
+    pub has_source: bool,
+    /// How many looks it may take.
+    pub looks: u8,
+    /// What the reading cost too.
+    pub is_verbose: bool,
+    /// Where it goes.
+    pub output: Output,
+}
+
+/// Where a report goes and how it looks there.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// A file; standard output if there is none.
+    pub file: Option<PathBuf>,
+    /// When to use colours.
+    pub color: Color,
+    /// The width of lines, if not the terminal's.
+    pub width: Option<usize>,
+}
+
+/// Options of `doctor`.
+#[derive(Debug)]
+pub struct Doctor {
+    /// The target.
+    pub pid: i32,
+    /// As JSON instead of text.
+    pub is_json: bool,
+    /// Where it goes.
+    pub output: Output,
+}
+
+/// Options of `demo`.
+#[derive(Debug)]
+pub struct Demo {
+    /// Which sample program; the list of them if `None`.
+    pub name: Option<String>,
+    /// Leave the program running.
+    pub is_kept: bool,
+    /// The interpreter to run it with.
+    pub python: Option<PathBuf>,
+    /// What is to be shown of it.
+    pub report: Report,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    // No doc comments here: clap would make a list of them in every help.
+    Auto,
+    Always,
+    Never,
+}
+
+/// From which severity on findings make a command fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Info,
+    Warning,
+    Critical,
+    Never,
+}
+
+impl FailOn {
+    fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Info => Some(Severity::Info),
+            Self::Warning => Some(Severity::Warning),
+            Self::Critical => Some(Severity::Critical),
+            Self::Never => None,
+        }
+    }
+}
+
+/// Parses the command line.
+///
+/// # Errors
+/// What clap has to say: a mistake, or the help or version that was asked for.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
+    let raw = Raw::try_parse_from(args)?;
+    let command = match raw.command {
+        RawCommand::Dump(dump) => {
+            let pid = dump.target.pid();
+            let fail_on = dump.fail_on.severity();
+            Command::Dump(Dump { pid, report: dump.report.checked(raw.verbose), fail_on })
+        }
+        RawCommand::Check(check) => Command::Check(Check {
+            pid: check.target.pid(),
+            is_json: check.json,
+            looks: check.looks,
+            fail_on: check.fail_on.severity(),
+            output: check.output.checked(),
+        }),
+        RawCommand::Explain(explain) => Command::Explain(Explain {
+            code: explain.code,
+            output: Output { file: None, color: explain.color, width: None },
+        }),
+        RawCommand::Doctor(doctor) => Command::Doctor(Doctor {
+            pid: doctor.target.pid(),
+            is_json: doctor.json,
+            output: doctor.output.checked(),
+        }),
+        RawCommand::Demo(demo) => Command::Demo(Demo {
+            name: (!demo.list).then(|| demo.name.unwrap_or_else(|| "service".to_owned())),
+            is_kept: demo.keep,
+            python: demo.python,
+            report: demo.report.checked(raw.verbose),
+        }),
+    };
+    Ok(Options { command, is_verbose: raw.verbose })
+}
+
+/// Attach to a running Python process and see what its asyncio program is doing.
+#[derive(Debug, Parser)]
+#[command(
+    name = "aiospy",
+    version,
+    color = ColorChoice::Auto,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "The target needs no preparation, is only read, and is never stopped.\n\
+        Exit codes: 0 done, 1 could not attach or read, 2 wrong usage, 3 a finding at or above \
+        --fail-on."
+)]
+struct Raw {
+    #[command(subcommand)]
+    command: RawCommand,
+    /// Say more: the causes of an error, the cost of a reading
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum RawCommand {
+    /// Print what is wrong, what the event loops do, and what each task waits for
+    Dump(RawDump),
+    /// Print only what is wrong, one line each; exits with 3 if it is a warning or worse
+    Check(RawCheck),
+    /// Explain what a finding means, how it is told and what to do about it
+    Explain(RawExplain),
+    /// Check each step of attaching to a process, with the remedy for what fails
+    Doctor(RawDoctor),
+    /// Start a sample program that hangs in a chosen way, and dump it
+    Demo(RawDemo),
+}
+
+// Said by several commands.
+const COLOR: &str = "When to use colours; auto: on a terminal, unless NO_COLOR is set";
+const FAIL_ON: &str = "Exit with 3 when a finding is at least as severe as this";
+const LOOKS: &str = "Looks to take at most; the second, 200 ms later, only if it can tell more";
+
+#[derive(Debug, Args)]
+struct RawDump {
+    #[command(flatten)]
+    target: RawTarget,
+    #[arg(help = FAIL_ON, long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
+    fail_on: FailOn,
+    #[command(flatten)]
+    report: RawReport,
+}
+
+#[derive(Debug, Args)]
+struct RawCheck {
+    #[command(flatten)]
+    target: RawTarget,
+    /// Print JSON: the findings with the loops and tasks they are about (see schema.json)
+    #[arg(short, long)]
+    json: bool,
+    #[arg(help = FAIL_ON, long, value_enum, default_value_t = FailOn::Warning, value_name = "SEVERITY")]
+    fail_on: FailOn,
+    #[arg(help = LOOKS, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    looks: u8,
+    #[command(flatten)]
+    output: RawOutput,
+}
+
+#[derive(Debug, Args)]
+struct RawExplain {
+    /// The code of the finding, as [code] in a report; the list of all without it
+    #[arg(value_parser = codes(), hide_possible_values = true, ignore_case = true)]
+    code: Option<Code>,
+    #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+}
+
+/// The codes of findings; for a mistyped one, clap proposes those nearest to it.
+fn codes() -> impl TypedValueParser<Value = Code> {
+    PossibleValuesParser::new(Code::ALL.iter().map(|code| code.as_str())).try_map(|name| {
+        let code = Code::ALL.iter().find(|code| code.as_str().eq_ignore_ascii_case(&name));
+        code.copied().ok_or("no such code")
+    })
+}
+
+#[derive(Debug, Args)]
+struct RawDoctor {
+    #[command(flatten)]
+    target: RawTarget,
+    /// Print JSON
+    #[arg(short, long)]
+    json: bool,
+    #[command(flatten)]
+    output: RawOutput,
+}
+
+#[derive(Debug, Args)]
+struct RawDemo {
+    /// Which sample program
+    #[arg(value_parser = crate::demo::names(), hide_possible_values = true, conflicts_with = "list")]
+    name: Option<String>,
+    /// List the sample programs
+    #[arg(long)]
+    list: bool,
+    /// Leave the program running and print its process id
+    #[arg(long, conflicts_with = "list")]
+    keep: bool,
+    /// The Python interpreter to run it with [default: python3]
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
+    #[command(flatten)]
+    report: RawReport,
+}
+
+#[derive(Debug, Args)]
+struct RawTarget {
+    /// Process id, decimal or 0x…
+    #[arg(value_name = "PID", value_parser = pid, required_unless_present = "pid_flag")]
+    pid: Option<i32>,
+    /// The same as an option
+    #[arg(short, long = "pid", id = "pid_flag", value_name = "PID", value_parser = pid, conflicts_with = "pid")]
+    pid_flag: Option<i32>,
+}
+
+impl RawTarget {
+    fn pid(&self) -> i32 {
+        // clap lets neither both nor none pass.
+        self.pid.or(self.pid_flag).unwrap_or_default()
+    }
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[derive(Debug, Args)]
+struct RawReport {
+    /// Print JSON (see schema.json)
+    #[arg(short, long, conflicts_with = "flat")]
+    json: bool,
+    /// One block for each task instead of the tree
+    #[arg(long)]
+    flat: bool,
+    /// Finished tasks too, if asyncio still knows them
+    #[arg(short, long)]
+    all: bool,
+    /// Local variables of each frame
+    #[arg(short, long)]
+    locals: bool,
+    /// The stacks of all threads too (that of a thread that blocks its loop is always shown)
+    #[arg(short, long)]
+    threads: bool,
+    /// Leave out the lines of the program's source
+    #[arg(long)]
+    no_source: bool,
+    #[arg(help = LOOKS, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    looks: u8,
+    #[command(flatten)]
+    output: RawOutput,
+}
+
+impl RawReport {
+    fn checked(self, is_verbose: bool) -> Report {
+        Report {
+            is_json: self.json,
+            is_flat: self.flat,
+            has_finished: self.all,
+            has_locals: self.locals,
+            has_threads: self.threads,
+            has_source: !self.no_source,
+            looks: self.looks,
+            is_verbose,
+            output: self.output.checked(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct RawOutput {
+    /// Write to FILE; - is standard output
+    #[arg(short, long = "output", value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+    /// Cut lines to N columns [default: the terminal's; not cut when piped]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(20..))]
+    width: Option<u16>,
+}
+
+impl RawOutput {
+    fn checked(self) -> Output {
+        Output {
+            file: self.output.filter(|file| file.as_os_str() != "-"),
+            color: self.color,
+            width: self.width.map(usize::from),
+        }
+    }
+}
+
+/// A process id: `4711` or `0x1267`.
+fn pid(text: &str) -> Result<i32, String> {
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => i32::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    match number {
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => Err("not a process id: a positive number is wanted".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Options, clap::Error> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    fn dumped(line: &str) -> Dump {
+        match parsed(line).unwrap().command {
+            Command::Dump(dump) => dump,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn command_is_well_formed() {
+        use clap::CommandFactory;
+        Raw::command().debug_assert();
+    }
+
+    #[test]
+    fn pid_comes_as_argument_or_option_decimal_or_hex() {
+        assert_eq!(dumped("aiospy dump 4711").pid, 4711);
+        assert_eq!(dumped("aiospy dump 0x1267").pid, 0x1267);
+        assert_eq!(dumped("aiospy dump -p 4711").pid, 4711);
+        assert_eq!(dumped("aiospy dump --pid=0x10").pid, 16);
+        for bad in ["dump", "dump 0", "dump -- -5", "dump 12x", "dump 1 -p 1", "dump 99999999999"] {
+            assert_eq!(parsed(&format!("aiospy {bad}")).unwrap_err().exit_code(), 2, "{bad}");
+        }
+    }
+
+    #[test]
+    fn output_dash_is_standard_output() {
+        assert_eq!(dumped("aiospy dump 1 -o -").report.output.file, None);
+        assert_eq!(dumped("aiospy dump 1 -o x.txt").report.output.file, Some("x.txt".into()));
+    }
+
+    #[test]
+    fn severity_to_fail_on_is_never_for_dump_and_warning_for_check() {
+        let checked = |line: &str| match parsed(line).unwrap().command {
+            Command::Check(check) => check,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(dumped("aiospy dump 1").fail_on, None);
+        assert_eq!(dumped("aiospy dump 1 --fail-on info").fail_on, Some(Severity::Info));
+        assert_eq!(checked("aiospy check 1").fail_on, Some(Severity::Warning));
+        assert_eq!(checked("aiospy check -p 1 --fail-on never").fail_on, None);
+        assert_eq!(
+            (checked("aiospy check 1").looks, checked("aiospy check 1 --looks 1").looks),
+            (2, 1)
+        );
+        for bad in ["--fail-on bad", "--looks 0", "--looks 3", "--flat"] {
+            let error = parsed(&format!("aiospy check 1 {bad}")).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_code_is_met_with_the_nearest_one() {
+        let explained = |code: &str| parsed(&format!("aiospy explain {code}"));
+        for code in Code::ALL {
+            assert!(matches!(
+                explained(&code.as_str().to_uppercase()).unwrap().command,
+                Command::Explain(Explain { code: Some(found), .. }) if found == *code
+            ));
+        }
+        let error = explained("deadlok").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("similar value exists: 'deadlock'"), "{error}");
+    }
+
+    #[test]
+    fn bare_pid_is_no_command() {
+        assert_eq!(parsed("aiospy 4711").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn verbose_may_stand_anywhere() {
+        assert!(parsed("aiospy -v dump 1").unwrap().is_verbose);
+        assert!(parsed("aiospy dump 1 -v").unwrap().is_verbose);
+    }
+}

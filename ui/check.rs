@@ -1,0 +1,32 @@
+//! `aiospy check PID`: only what is wrong, one line each, and an exit code for probes.
+
+use crate::Outcome;
+use crate::args::Check;
+use crate::output::Destination;
+use crate::text::page::Page;
+use crate::{dump, json, text};
+
+/// Runs the command; `Findings` when one is at or above the severity asked about.
+///
+/// # Errors
+/// When the target cannot be read, or the output not be written.
+pub fn run(options: &Check) -> anyhow::Result<Outcome> {
+    let wanted = aiospy::Options::default();
+    let (_, looked) = dump::by_any_id(options.pid, |pid| dump::look(pid, &wanted, options.looks));
+    let snapshot = looked?;
+    let mut to = Destination::open(&options.output)?;
+    if options.is_json {
+        json::check(&snapshot, &mut to)?;
+    } else {
+        let (width, color) = (options.output.width, to.color);
+        // Not cut to the terminal: a finding is to be read to its end.
+        text::brief(&snapshot, options.fail_on, &mut Page::new(to.writer(), width, color))?;
+    }
+    to.finish()?;
+    if let Some(number) = Some(snapshot.problems.len()).filter(|number| *number > 0) {
+        let pid = snapshot.process.pid;
+        let parts = if number == 1 { "1 part".to_owned() } else { format!("{number} parts") };
+        dump::note(format_args!("{parts} could not be read; aiospy dump {pid} lists them"));
+    }
+    Ok(dump::outcome(&snapshot, options.fail_on))
+}

@@ -1,0 +1,144 @@
+//! `aiospy doctor PID`: may I read it, can I understand it, and what to do about what fails.
+
+use aiospy::inspector::Step;
+use aiospy::{Error, Inspector};
+use serde::Serialize;
+
+use crate::Outcome;
+use crate::args::Doctor;
+use crate::output::Destination;
+use crate::text::page::{Line, Page, Style};
+use crate::{dump, json, remedy};
+
+/// The name and version of the JSON shape.
+const SCHEMA: &str = "aiospy.doctor/1";
+
+/// Runs the command; `Failed` when a step did.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn run(options: &Doctor) -> anyhow::Result<Outcome> {
+    let mut pid = options.pid;
+    let mut steps = Inspector::examine(pid);
+    if let Some(host) = steps.iter().find_map(|step| match &step.outcome {
+        Err(Error::NoSuchProcess { namespace_match, .. }) => *namespace_match,
+        _ => None,
+    }) {
+        dump::note(remedy::other_namespace(pid, host));
+        pid = host;
+        steps = Inspector::examine(pid);
+    }
+    let mut to = Destination::open(&options.output)?;
+    if options.is_json {
+        json::write(&document(pid, &steps), &mut to)?;
+    } else {
+        let (width, color) = (options.output.width, to.color);
+        // Not cut to the terminal: a remedy is to be read to its end.
+        print(&steps, &mut Page::new(to.writer(), width, color))?;
+    }
+    to.finish()?;
+    Ok(if is_well(&steps) { Outcome::Done } else { Outcome::Failed })
+}
+
+fn is_well(steps: &[Step]) -> bool {
+    !steps.is_empty() && steps.iter().all(|step| step.outcome.is_ok())
+}
+
+fn print(steps: &[Step], page: &mut Page<'_>) -> std::io::Result<()> {
+    let column = 6 + steps.iter().map(|step| step.name.len()).max().unwrap_or(0) + 2;
+    for step in steps {
+        let mut line = Line::new();
+        match &step.outcome {
+            Ok(_) => line.add(Style::Active, "ok"),
+            Err(_) => line.add(Style::Alarm, "FAIL"),
+        }
+        line.pad_to(6);
+        line.add(Style::Strong, step.name);
+        line.pad_to(column);
+        match &step.outcome {
+            Ok(found) => page.line(&line.with(Style::Plain, found))?,
+            Err(error) => {
+                let advice = remedy::of(error);
+                page.line(&line.with(Style::Plain, &advice.cause))?;
+                let mut line = Line::new();
+                line.pad_to(6);
+                line.add(Style::Notice, "try: ");
+                page.line(&line.with(Style::Plain, &advice.remedy))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    tool: json::Tool,
+    pid: i32,
+    ok: bool,
+    steps: Vec<StepDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct StepDocument<'a> {
+    name: &'static str,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+fn document(pid: i32, steps: &[Step]) -> Document<'_> {
+    let of_step = |step: &Step| match &step.outcome {
+        Ok(_) => (None, None),
+        Err(error) => {
+            let advice = remedy::of(error);
+            (Some(advice.cause), Some(advice.remedy))
+        }
+    };
+    let steps_told = steps
+        .iter()
+        .map(|step| {
+            let (cause, remedy) = of_step(step);
+            let found = step.outcome.as_ref().ok().map(String::as_str);
+            StepDocument { name: step.name, ok: found.is_some(), found, cause, remedy }
+        })
+        .collect();
+    Document {
+        schema: SCHEMA,
+        tool: json::Tool::this(),
+        pid,
+        ok: is_well(steps),
+        steps: steps_told,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_steps_carry_their_remedy() {
+        let steps = vec![
+            Step { name: "process", outcome: Ok("4711 python3 app.py".to_owned()) },
+            Step { name: "asyncio", outcome: Err(Error::NoAsyncio { pid: 4711 }) },
+        ];
+        let mut out = Vec::new();
+        print(&steps, &mut Page::new(&mut out, None, false)).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "ok    process  4711 python3 app.py\n\
+             FAIL  asyncio  process 4711 has not imported asyncio\n      \
+             try: pgrep -aP 4711: servers like gunicorn run their loops in worker processes below \
+             the first one\n"
+        );
+        assert!(!is_well(&steps) && is_well(&steps[..1]) && !is_well(&[]));
+        let json = serde_json::to_value(document(4711, &steps)).unwrap();
+        assert_eq!(json["ok"], false);
+        assert_eq!(json["steps"][0]["found"], "4711 python3 app.py");
+        assert!(json["steps"][1]["remedy"].as_str().unwrap().starts_with("pgrep"));
+    }
+}

@@ -1,0 +1,250 @@
+//! `aiospy dump PID`: one report.
+
+use std::fmt::Display;
+use std::io;
+
+use aiospy::snapshot::{Problem, Process, SCHEMA, Severity, Snapshot, Thread};
+use aiospy::target::Source;
+use aiospy::{Error, Inspector};
+use serde::Serialize;
+
+use crate::Outcome;
+use crate::args::{Dump, Report};
+use crate::output::{Destination, say};
+use crate::text::page::{Page, Style};
+use crate::{json, remedy, text};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the target cannot be read, or the output not be written.
+pub fn run(options: &Dump) -> anyhow::Result<Outcome> {
+    let (pid, done) = by_any_id(options.pid, |pid| report(pid, &options.report));
+    match done {
+        Ok(snapshot) => Ok(outcome(&snapshot, options.fail_on)),
+        Err(error) if is_without_tasks(&error) => {
+            threads_only(pid, &error, &options.report)?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Does `what` for a process; for an id of another pid namespace, for the process meant by it.
+pub fn by_any_id<T>(pid: i32, what: impl Fn(i32) -> anyhow::Result<T>) -> (i32, anyhow::Result<T>) {
+    let done = what(pid);
+    match done.as_ref().err().and_then(remedy::namespace_match) {
+        Some(host) => {
+            note(remedy::other_namespace(pid, host));
+            (host, what(host))
+        }
+        None => (pid, done),
+    }
+}
+
+/// Whether there are findings at or above `fail_on`.
+pub fn outcome(snapshot: &Snapshot, fail_on: Option<Severity>) -> Outcome {
+    let worst = snapshot.findings.iter().flatten().map(|finding| finding.severity).max();
+    match fail_on {
+        Some(least) if worst >= Some(least) => Outcome::Findings,
+        _ => Outcome::Done,
+    }
+}
+
+/// Reads process `pid` and writes the report.
+///
+/// # Errors
+/// When it cannot be read, or the output not be written.
+pub fn report(pid: i32, options: &Report) -> anyhow::Result<Snapshot> {
+    let mut wanted = aiospy::Options::default();
+    wanted.locals = options.has_locals;
+    wanted.finished = options.has_finished;
+    let snapshot = look(pid, &wanted, options.looks)?;
+    write(&snapshot, options)?;
+    Ok(snapshot)
+}
+
+/// Reads process `pid`, with conclusions.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn look(pid: i32, wanted: &aiospy::Options, looks: u8) -> anyhow::Result<Snapshot> {
+    let mut inspector = Inspector::attach(pid)?;
+    for warning in inspector.warnings() {
+        note(warning);
+    }
+    Ok(inspector.look(wanted, looks)?)
+}
+
+fn write(snapshot: &Snapshot, options: &Report) -> anyhow::Result<()> {
+    let mut to = Destination::open(&options.output)?;
+    if options.is_json {
+        json::dump(snapshot, &mut to)?;
+    } else {
+        let source = options.has_source.then(|| Source::of(&snapshot.process)).flatten();
+        let view = text::View {
+            is_flat: options.is_flat,
+            has_threads: options.has_threads,
+            is_verbose: options.is_verbose,
+            source: source.as_ref().map(|source| source as &dyn text::Files),
+        };
+        let (width, color) = (to.width, to.color);
+        text::dump(snapshot, view, &mut Page::new(to.writer(), width, color))?;
+    }
+    to.finish()?;
+    Ok(())
+}
+
+/// Whether there is a Python, but one whose tasks cannot be read.
+fn is_without_tasks(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(
+            Error::UnsupportedVersion { .. }
+                | Error::RuntimeNotFound { .. }
+                | Error::NoAsyncio { .. }
+        )
+    )
+}
+
+/// What can be said without tasks: never `"tasks": []`.
+#[derive(Serialize)]
+struct ThreadsOnly {
+    schema: &'static str,
+    tool: json::Tool,
+    process: Process,
+    threads: Vec<Thread>,
+    problems: Vec<Problem>,
+}
+
+/// Writes the thread stacks that py-spy finds, and says what is missing and why.
+fn threads_only(pid: i32, error: &anyhow::Error, options: &Report) -> anyhow::Result<()> {
+    let threads = match stacks(pid) {
+        Ok(threads) => threads,
+        Err(cause) => {
+            if options.is_verbose {
+                note(format_args!("py-spy cannot read its thread stacks either: {cause}"));
+            }
+            return Ok(());
+        }
+    };
+    let mut to = Destination::open(&options.output)?;
+    if options.is_json {
+        json::write(&threads_document(pid, error, threads), &mut to)?;
+    } else {
+        let (width, color) = (to.width, to.color);
+        threads_text(error, &threads, &mut Page::new(to.writer(), width, color))?;
+    }
+    to.finish()?;
+    Ok(())
+}
+
+fn threads_document(pid: i32, error: &anyhow::Error, threads: Vec<Thread>) -> ThreadsOnly {
+    let problem = Problem {
+        place: format!("process {pid}"),
+        wanted: "asyncio tasks".to_owned(),
+        cause: error.to_string(),
+    };
+    ThreadsOnly {
+        schema: SCHEMA,
+        tool: json::Tool::this(),
+        process: Process { pid, ..Process::default() },
+        threads,
+        problems: vec![problem],
+    }
+}
+
+fn threads_text(error: &anyhow::Error, threads: &[Thread], page: &mut Page<'_>) -> io::Result<()> {
+    let words = [
+        format!("asyncio tasks can't be read: {error};"),
+        "thread stacks by py-spy follow".to_owned(),
+    ];
+    page.items("", Style::Notice, " ", &words)?;
+    page.blank()?;
+    text::threads(threads, &text::Lines::of(None), page)?;
+    page.blank()
+}
+
+#[cfg(feature = "fallback")]
+fn stacks(pid: i32) -> Result<Vec<Thread>, String> {
+    // A panic of py-spy is nothing to be printed: the result says that it failed.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let stacks = aiospy::fallback::thread_stacks(pid);
+    std::panic::set_hook(hook);
+    stacks
+}
+
+#[cfg(not(feature = "fallback"))]
+fn stacks(_pid: i32) -> Result<Vec<Thread>, String> {
+    Err("built without py-spy".to_owned())
+}
+
+/// Says something beside the result, in one line.
+pub fn note(what: impl Display) {
+    say(format_args!("note: {what}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::sample;
+
+    #[test]
+    fn without_tasks_the_report_says_so_and_shows_threads() {
+        let error = anyhow::Error::from(Error::UnsupportedVersion {
+            version: "3.7".to_owned(),
+            reason: "below 3.8".to_owned(),
+        });
+        assert!(is_without_tasks(&error));
+        let thread = Thread {
+            tid: Some(4711),
+            name: Some("MainThread".to_owned()),
+            frames: sample::frames(&["<module> app.py:7", "inner app.py:3"]),
+            ..Thread::default()
+        };
+        let mut out = Vec::new();
+        let mut page = Page::new(&mut out, None, false);
+        threads_text(&error, std::slice::from_ref(&thread), &mut page).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "asyncio tasks can't be read: Python 3.7 is not supported (below 3.8); thread stacks \
+             by py-spy follow\n\nthread 4711 MainThread\n    <module>  app.py:7\n    inner     \
+             app.py:3\n\n"
+        );
+        let document = serde_json::to_value(threads_document(4711, &error, vec![thread])).unwrap();
+        assert!(document.get("tasks").is_none(), "{document}");
+        assert_eq!(document["problems"][0]["wanted"], "asyncio tasks");
+        let schema = serde_json::from_str(include_str!("../schema.json")).unwrap();
+        assert!(jsonschema::is_valid(&schema, &document), "{document}");
+    }
+
+    #[test]
+    fn findings_as_severe_as_asked_about_make_it_fail() {
+        use Severity::{Critical, Info, Warning};
+        let mut snapshot = sample::bank();
+        for least in [Info, Warning, Critical] {
+            assert_eq!(outcome(&snapshot, Some(least)), Outcome::Findings);
+        }
+        assert_eq!(outcome(&snapshot, None), Outcome::Done);
+        snapshot.findings.as_mut().unwrap().truncate(1);
+        assert_eq!(outcome(&snapshot, Some(Info)), Outcome::Findings);
+        assert_eq!(outcome(&snapshot, Some(Warning)), Outcome::Done);
+        for nothing in [Some(Vec::new()), None] {
+            snapshot.findings = nothing;
+            assert_eq!(outcome(&snapshot, Some(Info)), Outcome::Done);
+        }
+    }
+
+    #[test]
+    fn only_a_python_whose_tasks_cannot_be_read_falls_back() {
+        for error in [
+            Error::NoSuchProcess { pid: 1, namespace_match: None },
+            Error::NotPython { pid: 1, exe: "nginx".to_owned() },
+            Error::TargetGone { pid: 1 },
+        ] {
+            assert!(!is_without_tasks(&error.into()));
+        }
+        assert!(is_without_tasks(&Error::NoAsyncio { pid: 1 }.into()));
+    }
+}

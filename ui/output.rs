@@ -1,0 +1,128 @@
+//! Where a report goes: a file or standard output, with or without colours, how wide.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::args::{Color, Output};
+use crate::text::page;
+
+/// An open destination.
+pub struct Destination {
+    writer: Box<dyn Write>,
+    /// Whether a person reads along.
+    pub is_terminal: bool,
+    /// Whether to use colours.
+    pub color: bool,
+    /// How wide lines may be; `None` when they are not to be cut.
+    pub width: Option<usize>,
+}
+
+impl Destination {
+    /// Opens what `output` names. A file is only touched now, when there is something to write.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn open(output: &Output) -> anyhow::Result<Self> {
+        let (writer, is_terminal): (Box<dyn Write>, bool) = match &output.file {
+            Some(path) => {
+                (Box::new(File::create(path).with_context(|| cannot_write(path))?), false)
+            }
+            None => (Box::new(io::stdout()), io::stdout().is_terminal()),
+        };
+        let terminal_width =
+            || terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+        Ok(Self {
+            writer: Box::new(BufWriter::with_capacity(1 << 16, writer)),
+            is_terminal,
+            color: use_color(output.color, is_terminal, |name| {
+                std::env::var(name).ok().filter(|value| !value.is_empty())
+            }),
+            width: output.width.or_else(|| is_terminal.then(terminal_width)),
+        })
+    }
+
+    /// The writer; buffered.
+    pub fn writer(&mut self) -> &mut dyn Write {
+        &mut *self.writer
+    }
+
+    /// Writes what is still buffered.
+    ///
+    /// # Errors
+    /// Those of the destination.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("could not write {}", path.display())
+}
+
+/// <https://no-color.org>, <https://bixense.com/clicolors>; the option beats the variables.
+fn use_color(option: Color, is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+    let is_on = |name| variable(name).is_some_and(|value| value != "0");
+    match option {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto if variable("NO_COLOR").is_some() => false,
+        Color::Auto if is_on("CLICOLOR_FORCE") => true,
+        Color::Auto => {
+            is_terminal
+                && variable("CLICOLOR").as_deref() != Some("0")
+                && variable("TERM").as_deref() != Some("dumb")
+        }
+    }
+}
+
+/// Writes a line to standard error; a closed standard error is nobody's concern.
+pub fn say(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{}", page::clean(&line.to_string()));
+}
+
+/// Whether the reader of our output went away: no error, he has seen enough.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let json =
+            cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn color(option: Color, is_terminal: bool, set: &[(&str, &str)]) -> bool {
+        use_color(option, is_terminal, |name| {
+            set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn colours_follow_the_conventions() {
+        assert!(color(Color::Auto, true, &[]));
+        assert!(!color(Color::Auto, false, &[]));
+        assert!(!color(Color::Auto, true, &[("NO_COLOR", "1")]));
+        assert!(!color(Color::Auto, true, &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]));
+        assert!(color(Color::Auto, false, &[("CLICOLOR_FORCE", "1")]));
+        assert!(!color(Color::Auto, false, &[("CLICOLOR_FORCE", "0")]));
+        assert!(!color(Color::Auto, true, &[("CLICOLOR", "0")]));
+        assert!(!color(Color::Auto, true, &[("TERM", "dumb")]));
+        assert!(color(Color::Always, false, &[("NO_COLOR", "1")]));
+        assert!(!color(Color::Never, true, &[("CLICOLOR_FORCE", "1")]));
+    }
+
+    #[test]
+    fn broken_pipe_is_seen_through_json() {
+        let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&pipe().into()));
+        assert!(is_broken_pipe(&serde_json::Error::io(pipe()).into()));
+        assert!(!is_broken_pipe(&io::Error::from(io::ErrorKind::NotFound).into()));
+    }
+}

@@ -1,0 +1,455 @@
+//! What went wrong in one line, and what to do about it in one more.
+//!
+//! The errors of the library are data; the words and the advice are here.
+
+use std::io;
+use std::process::ExitCode;
+
+use aiospy::Error;
+use aiospy::error::Access;
+
+use crate::output::say;
+
+/// A mistake in words.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// What happened, lower case, no full stop.
+    pub cause: String,
+    /// What to try.
+    pub remedy: String,
+}
+
+/// Something of our own that failed, with its remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct Trouble {
+    /// What happened.
+    pub cause: String,
+    /// What to try.
+    pub remedy: String,
+}
+
+impl Trouble {
+    /// Trouble in words.
+    pub fn new(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { cause: cause.into(), remedy: remedy.into() }
+    }
+}
+
+const ENOSYS: i32 = 38;
+
+/// How to get `CAP_SYS_PTRACE` in a container.
+const IN_CONTAINER: &str = "kubectl debug … --profile=general, or docker run --cap-add=SYS_PTRACE";
+
+/// Prints the error with its remedy; with `is_verbose` also what caused it, one line each.
+pub fn print(error: &anyhow::Error, is_verbose: bool) {
+    let Advice { cause, remedy } = of_any(error);
+    say(format_args!("aiospy: {cause}"));
+    if is_verbose {
+        for cause in error.chain().skip(1) {
+            say(format_args!("  because: {cause}"));
+        }
+        if let Some(Error::NotPermitted { access, .. }) = error.downcast_ref() {
+            say(format_args!("  because: {access:?}"));
+        }
+    }
+    say(format_args!("  try: {remedy}"));
+}
+
+/// Prints what clap has to say and gives the exit code for it.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    // The terminal may be gone; there is nobody left to tell.
+    let _ = error.print();
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// The process meant by a process id of another pid namespace.
+pub fn namespace_match(error: &anyhow::Error) -> Option<i32> {
+    match error.downcast_ref()? {
+        Error::NoSuchProcess { namespace_match, .. } => *namespace_match,
+        _ => None,
+    }
+}
+
+/// Says that `host` is meant by `pid`.
+pub fn other_namespace(pid: i32, host: i32) -> String {
+    format!("{pid} is process {host}'s id in its own pid namespace")
+}
+
+fn of_any(error: &anyhow::Error) -> Advice {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return of(error);
+    }
+    if let Some(trouble) = error.downcast_ref::<Trouble>() {
+        return Advice { cause: trouble.cause.clone(), remedy: trouble.remedy.clone() };
+    }
+    let remedy = match error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) {
+        Some(io) if io.kind() == io::ErrorKind::PermissionDenied => {
+            "another file with -o, or - for standard output"
+        }
+        Some(_) => "-o with a file in a folder that exists and has room, or - for standard output",
+        None => "again with -v, which tells more",
+    };
+    Advice { cause: format!("{error:#}"), remedy: remedy.to_owned() }
+}
+
+/// The words for an error of the library.
+pub fn of(error: &Error) -> Advice {
+    let advice = |cause: String, remedy: String| Advice { cause, remedy };
+    let plain = error.to_string();
+    match error {
+        Error::NoSuchProcess { pid, namespace_match: Some(host) } => {
+            advice(format!("no process {pid} in this pid namespace"), format!("process {host}, which has that id in its own pid namespace"))
+        }
+        Error::NoSuchProcess { .. } => advice(
+            plain,
+            "pgrep -a python, which lists those here; a process of another container has another id here"
+                .to_owned(),
+        ),
+        Error::NotPermitted { pid, access } => not_permitted(*pid, access),
+        Error::NotPython { pid, .. } => advice(
+            plain,
+            format!("pgrep -aP {pid}, if this is a shell or a launcher: it lists the processes below it"),
+        ),
+        Error::UnsupportedVersion { version, .. } if is_older(version) => advice(
+            plain,
+            "a newer Python: tasks are read from CPython 3.8 to 3.15".to_owned(),
+        ),
+        Error::UnsupportedVersion { .. } => advice(
+            plain,
+            "a newer aiospy, if there is one; this one reads CPython 3.8 to 3.15".to_owned(),
+        ),
+        Error::RuntimeNotFound { pid, .. } => advice(
+            plain,
+            format!("aiospy doctor {pid}, which tells how far it came; CPython 3.8 to 3.15 on x86-64 Linux can be read"),
+        ),
+        Error::NotInitialized { phase, .. } if *phase == "ending" => advice(
+            format!("{plain}: its interpreter is already taken down"),
+            "earlier in its shutdown; of this one no task is left".to_owned(),
+        ),
+        Error::NotInitialized { .. } => {
+            advice(format!("{plain}: its interpreter is not set up yet"), "again in a moment".to_owned())
+        }
+        Error::NoAsyncio { pid } => advice(
+            plain,
+            format!("pgrep -aP {pid}: servers like gunicorn run their loops in worker processes below the first one"),
+        ),
+        Error::TargetGone { .. } => {
+            advice(plain, "again with the process that took its place".to_owned())
+        }
+        Error::Memory { fault, .. } if fault.is_process_gone() => advice(
+            "the process ended while it was read".to_owned(),
+            "again with the process that took its place".to_owned(),
+        ),
+        Error::Memory { fault, .. } => {
+            advice(format!("{plain}: {fault}"), "again; if it stays so, aiospy doctor tells which step fails".to_owned())
+        }
+        Error::BadData { .. } => advice(
+            plain,
+            "again; if it stays so, this Python is not laid out as expected: please report it with the output of aiospy doctor".to_owned(),
+        ),
+        Error::Proc { path, source } => advice(
+            format!("could not read {path}: {source}"),
+            match source.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    format!("sudo aiospy …, or as the user that runs the process; in a container: {IN_CONTAINER}")
+                }
+                _ => "mounting /proc of the target's pid namespace here, if it is another one".to_owned(),
+            },
+        ),
+        _ => advice(plain, "again with -v, which tells more".to_owned()),
+    }
+}
+
+fn is_older(version: &str) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+    match (parts.next().flatten(), parts.next().flatten()) {
+        (Some(0..=2), _) => true,
+        (Some(3), Some(minor)) => minor < 8,
+        _ => false,
+    }
+}
+
+/// The first of the kernel's gates that the facts show to be shut.
+///
+/// The order is that of cost and certainty: what nobody can pass, what the capability does not
+/// help with, other user, Yama, capabilities, what is left.
+fn not_permitted(pid: i32, access: &Access) -> Advice {
+    let advice = |why: String, remedy: String| Advice {
+        cause: format!("not permitted to read process {pid}: {why}"),
+        remedy,
+    };
+    let sudo = match access.our_uid {
+        Some(0) => IN_CONTAINER.to_owned(),
+        _ => format!("sudo aiospy …, or in a container: {IN_CONTAINER}"),
+    };
+    let has_capability = access.has_ptrace_capability == Some(true);
+    let users = match (access.our_uid, access.target_uid) {
+        (Some(ours), Some(theirs)) if ours != theirs => Some((ours, theirs)),
+        _ => None,
+    };
+    if access.errno.is_some_and(|errno| errno == ENOSYS) {
+        return advice(
+            "this kernel or sandbox has no process_vm_readv".to_owned(),
+            "on the host itself; sandboxes like gVisor and some serverless platforms cannot be looked into".to_owned(),
+        );
+    }
+    if access.yama_scope == Some(3) {
+        return advice(
+            "kernel.yama.ptrace_scope is 3, so nobody may read another process".to_owned(),
+            "a reboot with a lower kernel.yama.ptrace_scope; 3 cannot be taken back on a running system".to_owned(),
+        );
+    }
+    if access.same_user_namespace == Some(false) && (has_capability || users.is_none()) {
+        return advice(
+            "it lives in another user namespace, where our capabilities do not count".to_owned(),
+            "as root on the host, outside of the container".to_owned(),
+        );
+    }
+    if has_capability {
+        return if access.seccomp_filter == Some(true) {
+            advice(
+                "CAP_SYS_PTRACE is there, so the container's seccomp filter must refuse process_vm_readv".to_owned(),
+                "docker run --security-opt seccomp=unconfined, or in Kubernetes seccompProfile: Unconfined".to_owned(),
+            )
+        } else {
+            advice(
+                "CAP_SYS_PTRACE is there, so a security module (AppArmor, SELinux) must refuse it"
+                    .to_owned(),
+                "journalctl -k | grep -iE 'apparmor|avc', which names the rule".to_owned(),
+            )
+        };
+    }
+    if let Some((ours, theirs)) = users {
+        return if ours == 0 {
+            advice(
+                format!(
+                    "it runs as uid {theirs}, and root here lacks CAP_SYS_PTRACE, as in a container"
+                ),
+                format!(
+                    "as uid {theirs} (kubectl debug and docker exec take a user), or {IN_CONTAINER}"
+                ),
+            )
+        } else {
+            advice(
+                format!("it runs as uid {theirs}, aiospy as uid {ours}"),
+                match theirs {
+                    0 => format!("sudo aiospy …; in a container: {IN_CONTAINER}"),
+                    _ => {
+                        format!("sudo aiospy …, or as uid {theirs}; in a container: {IN_CONTAINER}")
+                    }
+                },
+            )
+        };
+    }
+    if let Some(scope @ (1 | 2)) = access.yama_scope {
+        let rule = if scope == 1 {
+            "only ancestors of a process may read it"
+        } else {
+            "only CAP_SYS_PTRACE lets one read a process"
+        };
+        return advice(
+            format!("kernel.yama.ptrace_scope is {scope}: {rule}"),
+            if scope == 1 {
+                format!(
+                    "sudo aiospy …, or once: sudo sysctl kernel.yama.ptrace_scope=0; in a container: {IN_CONTAINER}"
+                )
+            } else {
+                sudo
+            },
+        );
+    }
+    match access.missing_capabilities {
+        Some(missing) if missing != 0 => advice(
+            format!("it may use capabilities that aiospy lacks ({})", capabilities(missing)),
+            sudo,
+        ),
+        _ if access.seccomp_filter == Some(true) => advice(
+            "either it is protected (not dumpable), or this container's seccomp filter refuses it"
+                .to_owned(),
+            IN_CONTAINER.to_owned(),
+        ),
+        _ => advice(
+            "it is of the same user but protected (it changed its user, or asked not to be dumped)"
+                .to_owned(),
+            sudo,
+        ),
+    }
+}
+
+/// The names of capabilities by bit, `include/uapi/linux/capability.h`.
+const CAPABILITIES: [&str; 41] = [
+    "chown",
+    "dac_override",
+    "dac_read_search",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "linux_immutable",
+    "net_bind_service",
+    "net_broadcast",
+    "net_admin",
+    "net_raw",
+    "ipc_lock",
+    "ipc_owner",
+    "sys_module",
+    "sys_rawio",
+    "sys_chroot",
+    "sys_ptrace",
+    "sys_pacct",
+    "sys_admin",
+    "sys_boot",
+    "sys_nice",
+    "sys_resource",
+    "sys_time",
+    "sys_tty_config",
+    "mknod",
+    "lease",
+    "audit_write",
+    "audit_control",
+    "setfcap",
+    "mac_override",
+    "mac_admin",
+    "syslog",
+    "wake_alarm",
+    "block_suspend",
+    "audit_read",
+    "perfmon",
+    "bpf",
+    "checkpoint_restore",
+];
+
+/// The first few names of a set of capabilities.
+fn capabilities(set: u64) -> String {
+    const NAMED: usize = 3;
+    let names: Vec<&str> = CAPABILITIES
+        .iter()
+        .enumerate()
+        .filter(|(bit, _)| set >> bit & 1 == 1)
+        .map(|(_, name)| *name)
+        .collect();
+    let more = (set.count_ones() as usize).saturating_sub(NAMED);
+    let words = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{words} and {more} more") } else { words }
+}
+
+#[cfg(test)]
+mod tests {
+    use aiospy::memory::{Address, Fault};
+
+    use super::*;
+
+    fn check(error: &Error, cause: &str, remedy: &str) {
+        let advice = of(error);
+        assert!(advice.cause.contains(cause), "{advice:?}");
+        assert!(advice.remedy.contains(remedy), "{advice:?}");
+        for line in [&advice.cause, &advice.remedy] {
+            assert!(!line.contains('\n') && !line.ends_with('.'), "{advice:?}");
+        }
+    }
+
+    #[test]
+    fn each_error_has_a_cause_and_a_remedy() {
+        let pid = 4711;
+        let gone = Fault { at: Address(0x10), len: 8, errno: 3 };
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let unsupported = |version: &str, reason: &str| Error::UnsupportedVersion {
+            version: version.to_owned(),
+            reason: reason.to_owned(),
+        };
+        for (error, cause, remedy) in [
+            (Error::NoSuchProcess { pid, namespace_match: None }, "no process 4711", "pgrep"),
+            (Error::NoSuchProcess { pid, namespace_match: Some(9) }, "4711", "process 9"),
+            (Error::NotPython { pid, exe: "nginx".into() }, "nginx", "pgrep -aP 4711"),
+            (unsupported("3.7", "below 3.8"), "3.7", "newer Python"),
+            (unsupported("2.7", "below 3.8"), "2.7", "newer Python"),
+            (unsupported("3.16", "unknown"), "3.16", "newer aiospy"),
+            (
+                Error::RuntimeNotFound { pid, reason: "no cookie".into() },
+                "no cookie",
+                "doctor 4711",
+            ),
+            (Error::NotInitialized { pid, phase: "starting" }, "starting", "again in a moment"),
+            (Error::NotInitialized { pid, phase: "ending" }, "ending", "earlier"),
+            (Error::NoAsyncio { pid }, "not imported asyncio", "worker"),
+            (Error::TargetGone { pid }, "ended", "took its place"),
+            (Error::Memory { wanted: "x", fault: gone }, "ended", "took its place"),
+            (
+                Error::Memory {
+                    wanted: "the first interpreter",
+                    fault: Fault::unmapped(Address(16), 8),
+                },
+                "could not read the first interpreter: 8 bytes at 0x10: not mapped",
+                "doctor",
+            ),
+            (
+                Error::BadData { wanted: "tasks", at: Address(16), reason: "2^60 of them".into() },
+                "2^60",
+                "report",
+            ),
+            (Error::Proc { path: "/proc/1/maps".into(), source: denied() }, "/proc/1/maps", "sudo"),
+            (Error::Proc { path: "/proc/1/maps".into(), source: missing() }, "not found", "/proc"),
+        ] {
+            check(&error, cause, remedy);
+        }
+    }
+
+    #[test]
+    fn permission_names_the_gate_that_is_shut() {
+        let same = Access {
+            our_uid: Some(1000),
+            target_uid: Some(1000),
+            has_ptrace_capability: Some(false),
+            errno: Some(1),
+            ..Access::default()
+        };
+        let capable = Access { has_ptrace_capability: Some(true), ..same.clone() };
+        for (access, cause, remedy) in [
+            (Access { target_uid: Some(0), ..same.clone() }, "uid 0, aiospy as uid 1000", "sudo"),
+            (
+                Access { our_uid: Some(0), ..same.clone() },
+                "lacks CAP_SYS_PTRACE",
+                "--profile=general",
+            ),
+            (Access { yama_scope: Some(1), ..same.clone() }, "ptrace_scope is 1", "sysctl"),
+            (Access { yama_scope: Some(2), ..same.clone() }, "ptrace_scope is 2", "sudo"),
+            (Access { yama_scope: Some(3), ..capable.clone() }, "is 3", "reboot"),
+            (Access { yama_scope: Some(0), ..same.clone() }, "protected", "SYS_PTRACE"),
+            (
+                Access { missing_capabilities: Some(1 << 10), ..same.clone() },
+                "net_bind_service",
+                "--cap-add=SYS_PTRACE",
+            ),
+            (
+                Access { missing_capabilities: Some(0b11_1111), ..same.clone() },
+                "chown, dac_override, dac_read_search and 3 more",
+                "sudo",
+            ),
+            (Access { seccomp_filter: Some(true), ..capable.clone() }, "seccomp", "unconfined"),
+            (Access { seccomp_filter: Some(false), ..capable.clone() }, "AppArmor", "apparmor"),
+            (Access { same_user_namespace: Some(false), ..same.clone() }, "user namespace", "host"),
+            (Access { errno: Some(ENOSYS), ..same.clone() }, "no process_vm_readv", "gVisor"),
+            (Access { seccomp_filter: Some(true), ..same.clone() }, "seccomp", "--cap-add"),
+            (Access::default(), "protected", "sudo"),
+        ] {
+            check(&Error::NotPermitted { pid: 7, access: Box::new(access) }, cause, remedy);
+        }
+    }
+
+    #[test]
+    fn other_errors_are_told_whole() {
+        let io = anyhow::Error::from(io::Error::from(io::ErrorKind::NotFound));
+        let advice = of_any(&io.context("could not write x/y.txt"));
+        assert!(advice.cause.starts_with("could not write x/y.txt: "), "{advice:?}");
+        assert!(advice.remedy.contains("-o"), "{advice:?}");
+        let advice = of_any(&Trouble::new("no python3 found", "--python").into());
+        assert_eq!(
+            (advice.cause.as_str(), advice.remedy.as_str()),
+            ("no python3 found", "--python")
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! File paths, as short as they still say which file it is.
+
+use std::borrow::Cow;
+
+use unicode_width::UnicodeWidthStr;
+
+use super::page;
+
+/// `path` without the folder of the interpreter's library or of its packages.
+///
+/// `/usr/lib/python3.11/asyncio/tasks.py` → `asyncio/tasks.py`,
+/// `/opt/venv/lib/python3.12/site-packages/aiohttp/web.py` → `aiohttp/web.py`.
+pub fn short(path: &str) -> &str {
+    for folder in ["/site-packages/", "/dist-packages/"] {
+        if let Some((_, rest)) = path.rsplit_once(folder) {
+            return rest;
+        }
+    }
+    for (at, mark) in path.rmatch_indices("/python") {
+        let rest = path.get(at + mark.len()..).unwrap_or_default();
+        let Some((version, rest)) = rest.split_once('/') else { continue };
+        let is_library = path.get(..at).is_some_and(|head| {
+            head.ends_with("/lib") || head.ends_with("/lib64") || head.ends_with("/Lib")
+        });
+        let version = version.strip_suffix(".zip").unwrap_or(version);
+        let version = version.trim_end_matches(['t', 'd']);
+        let is_version = !version.is_empty()
+            && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        if is_library && is_version {
+            return rest;
+        }
+    }
+    path
+}
+
+/// Whether `path` is a file of Python's own library.
+pub fn is_library(path: &str) -> bool {
+    !path.contains("-packages/") && short(path).len() < path.len()
+}
+
+/// Whether `path` is a file of the program itself: neither Python's nor a package's.
+pub fn is_own(path: &str) -> bool {
+    !path.starts_with('<') && !path.contains("-packages/") && !is_library(path)
+}
+
+/// `path:line`, shortened in its middle to at most `room` columns where that is possible.
+pub fn place(path: &str, line: Option<u32>, room: usize) -> String {
+    let path = short(path);
+    let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+    format!("{}{line}", fit(path, room.saturating_sub(line.len())))
+}
+
+/// Leaves out folders in the middle, never the file's name.
+fn fit(path: &str, room: usize) -> Cow<'_, str> {
+    let clean = page::clean(path);
+    if clean.width() <= room {
+        return Cow::Borrowed(path);
+    }
+    let parts: Vec<&str> = clean.split('/').collect();
+    let Some((file, folders)) = parts.split_last() else { return Cow::Borrowed(path) };
+    // As many of the last folders as fit behind the first one, then without the first.
+    let first = match folders {
+        ["", first, ..] => format!("/{first}/…/"),
+        [first, ..] => format!("{first}/…/"),
+        [] => return Cow::Owned(clean.into_owned()),
+    };
+    for (head, is_last_resort) in [(first.as_str(), false), ("…/", true)] {
+        let left = room.saturating_sub(head.width() + file.width());
+        let mut tail = String::new();
+        for folder in folders.iter().rev() {
+            if tail.width() + folder.width() + 1 > left {
+                break;
+            }
+            tail = format!("{folder}/{tail}");
+        }
+        // The folder next to the file says more than the first one.
+        if is_last_resort || !tail.is_empty() {
+            return Cow::Owned(format!("{head}{tail}{file}"));
+        }
+    }
+    Cow::Borrowed(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn library_folders_are_left_out() {
+        for (path, expected) in [
+            ("/usr/lib/python3.11/asyncio/tasks.py", "asyncio/tasks.py"),
+            ("/root/.pyenv/versions/3.8.18/lib/python3.8/asyncio/locks.py", "asyncio/locks.py"),
+            ("/opt/python3.13t/lib/python3.13t/queue.py", "queue.py"),
+            ("/usr/lib/python311.zip/asyncio/events.py", "asyncio/events.py"),
+            ("/v/lib/python3.12/site-packages/aiohttp/web.py", "aiohttp/web.py"),
+            ("/usr/lib/python3/dist-packages/attr/_make.py", "attr/_make.py"),
+            ("/srv/python3.11/app.py", "/srv/python3.11/app.py"),
+            ("/srv/lib/pythonic/app.py", "/srv/lib/pythonic/app.py"),
+            ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap>"),
+            ("app.py", "app.py"),
+            ("", ""),
+        ] {
+            assert_eq!(short(path), expected);
+        }
+        assert!(is_library("/usr/lib/python3.11/asyncio/tasks.py"));
+        assert!(!is_library("/opt/venv/lib/python3.12/site-packages/aiohttp/web.py"));
+        assert!(!is_library("/srv/app.py") && !is_library("<string>"));
+    }
+
+    #[test]
+    fn long_paths_lose_their_middle() {
+        let path = "/srv/releases/2024-11-02/orders/backend/db.py";
+        assert_eq!(place(path, Some(88), 80), format!("{path}:88"));
+        assert_eq!(place(path, Some(88), 32), "/srv/…/orders/backend/db.py:88");
+        assert_eq!(place(path, Some(88), 24), "/srv/…/backend/db.py:88");
+        assert_eq!(place(path, Some(88), 20), "…/backend/db.py:88");
+        assert_eq!(place(path, Some(88), 5), "…/db.py:88");
+        assert_eq!(place("a/b.py", None, 3), "…/b.py");
+        assert_eq!(place("a_very_long_file.py", None, 3), "a_very_long_file.py");
+    }
+}

@@ -1,0 +1,273 @@
+//! The lines of the program that frames are at.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use aiospy::snapshot::{Frame, Snapshot};
+use aiospy::target::{Source, SourceFile};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::page::{Line, Page, Style};
+use super::path;
+
+/// How many changed files are named.
+const MAX_CHANGED: usize = 3;
+
+/// Where source files come from.
+pub trait Files {
+    /// The file that a code object calls `path`.
+    fn file(&self, path: &str) -> SourceFile;
+}
+
+impl Files for Source {
+    fn file(&self, path: &str) -> SourceFile {
+        self.file(path)
+    }
+}
+
+/// The lines of source files; none, when there is nothing to take them from.
+pub struct Lines<'f> {
+    files: Option<&'f dyn Files>,
+    indexes: RefCell<FxHashMap<String, Option<Index>>>,
+    changed: RefCell<BTreeSet<String>>,
+}
+
+/// A text with the places at which its lines begin.
+struct Index {
+    text: Arc<str>,
+    starts: Vec<usize>,
+}
+
+impl Index {
+    fn of(text: Arc<str>) -> Self {
+        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        let starts = std::iter::once(0).chain(breaks).collect();
+        Self { text, starts }
+    }
+
+    fn line(&self, number: u32) -> Option<&str> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        let start = *self.starts.get(at)?;
+        let end = self.starts.get(at + 1).copied().unwrap_or(self.text.len());
+        Some(self.text.get(start..end)?.trim()).filter(|line| !line.is_empty())
+    }
+}
+
+impl<'f> Lines<'f> {
+    /// The lines of `files`.
+    pub fn of(files: Option<&'f dyn Files>) -> Self {
+        Self { files, indexes: RefCell::default(), changed: RefCell::default() }
+    }
+
+    /// A line, without the blanks around it.
+    pub fn line(&self, file: &str, number: u32) -> Option<String> {
+        let files = self.files?;
+        let mut indexes = self.indexes.borrow_mut();
+        if !indexes.contains_key(file) {
+            let index = match files.file(file) {
+                SourceFile::Text(text) => Some(Index::of(text)),
+                SourceFile::Changed => {
+                    self.changed.borrow_mut().insert(file.to_owned());
+                    None
+                }
+                SourceFile::Absent => None,
+            };
+            indexes.insert(file.to_owned(), index);
+        }
+        let line = indexes.get(file)?.as_ref()?.line(number)?;
+        // What is aligned in the file needs no room here.
+        Some(line.replace('\t', " "))
+    }
+
+    /// Writes the line that a place is at, below it: `83 │ await self._pool.acquire()`.
+    ///
+    /// # Errors
+    /// Those of the page.
+    pub fn show(
+        &self,
+        page: &mut Page<'_>,
+        margin: &str,
+        file: &str,
+        number: Option<u32>,
+    ) -> io::Result<()> {
+        let Some((number, line)) =
+            number.and_then(|number| Some((number, self.line(file, number)?)))
+        else {
+            return Ok(());
+        };
+        let head = Line::new().with(Style::Dim, &format!("{margin}{number:>8} │ "));
+        page.line(&head.with(Style::Code, &line))
+    }
+
+    /// Says which files were changed since the process began, so that none of their lines are
+    /// shown.
+    ///
+    /// # Errors
+    /// Those of the page.
+    pub fn say_changed(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let changed = self.changed.borrow();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut names: Vec<&str> =
+            changed.iter().take(MAX_CHANGED).map(|file| path::short(file)).collect();
+        if changed.len() > MAX_CHANGED {
+            names.push("…");
+        }
+        let head = Line::new().with(Style::Dim, "no source lines, changed since the start: ");
+        page.line(&head.with(Style::Dim, &names.join(", ")))
+    }
+}
+
+/// The innermost frame of the program's own code; where there is none, of a package's.
+pub fn innermost_own(frames: &[Frame]) -> Option<usize> {
+    let place = |is_wanted: fn(&str) -> bool| {
+        frames.iter().rposition(|frame| is_wanted(&frame.location.file))
+    };
+    place(path::is_own).or_else(|| place(|file| !path::is_library(file)))
+}
+
+/// A `file:line` in a text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place<'t> {
+    /// Where it stands.
+    pub range: Range<usize>,
+    /// The file.
+    pub file: &'t str,
+    /// The line in it.
+    pub line: u32,
+}
+
+/// The files that are known from frames.
+pub struct Known<'s>(FxHashSet<&'s str>);
+
+impl<'s> Known<'s> {
+    /// Those of a snapshot.
+    pub fn of(snapshot: &'s Snapshot) -> Self {
+        let tasks = snapshot.tasks.iter().flat_map(|task| &task.frames);
+        let threads = snapshot.threads.iter().flat_map(|thread| &thread.frames);
+        let mut seen = FxHashSet::default();
+        let mut files = FxHashSet::default();
+        for frame in tasks.chain(threads) {
+            // Frames at the same instruction share one location.
+            if seen.insert(Arc::as_ptr(&frame.location).addr()) {
+                files.insert(&*frame.location.file);
+            }
+        }
+        Self(files)
+    }
+
+    /// The places that `text` names, in their order: files that are known, and modules by their
+    /// full path.
+    pub fn places<'t>(&self, text: &'t str) -> Vec<Place<'t>> {
+        let mut places: Vec<Place<'t>> = Vec::new();
+        for (colon, _) in text.match_indices(':') {
+            let rest = text.get(colon + 1..).unwrap_or_default();
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let Some(Ok(line)) = rest.get(..digits).map(str::parse) else { continue };
+            let from = places.last().map_or(0, |last| last.range.end);
+            let Some(before) = text.get(from..colon) else { continue };
+            // A path may hold blanks: the longest one that is a file's is meant.
+            let begins = std::iter::once(0).chain(
+                before.match_indices([' ', '(', '"', '\'', '=']).map(|(at, mark)| at + mark.len()),
+            );
+            let file = begins.filter_map(|at| before.get(at..)).find(|&file| {
+                self.0.contains(file)
+                    || file.starts_with('/') && is_module(file) && !file.contains(' ')
+            });
+            if let Some(file) = file {
+                places.push(Place { range: colon - file.len()..colon + 1 + digits, file, line });
+            }
+        }
+        places
+    }
+}
+
+fn is_module(file: &str) -> bool {
+    file.rsplit_once('.').is_some_and(|(_, extension)| extension == "py")
+}
+
+/// `text` with its places as short as they still say which file it is.
+pub fn shortened(text: &str, places: &[Place<'_>]) -> String {
+    let mut short = String::with_capacity(text.len());
+    let mut from = 0;
+    for place in places {
+        short.push_str(text.get(from..place.range.start).unwrap_or_default());
+        // The line's number follows with the rest.
+        short.push_str(path::short(place.file));
+        from = place.range.start + place.file.len();
+    }
+    short.push_str(text.get(from..).unwrap_or_default());
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::sample;
+
+    #[test]
+    fn places_in_a_text_are_found() {
+        let tasks = vec![sample::task(
+            1,
+            "t",
+            &["f app.py:1", "g /srv/my app/db.py:2", "h asyncio/locks.py:3"],
+            &[],
+        )];
+        let snapshot = sample::snapshot(tasks);
+        let known = Known::of(&snapshot);
+        let found = |text: &str| -> Vec<(String, u32)> {
+            known.places(text).into_iter().map(|p| (p.file.to_owned(), p.line)).collect()
+        };
+        for (text, expected) in [
+            ("t waits at app.py:12", vec![("app.py", 12)]),
+            (
+                "in g (/srv/my app/db.py:2), then app.py:7",
+                vec![("/srv/my app/db.py", 2), ("app.py", 7)],
+            ),
+            ("from /opt/other.py:5", vec![("/opt/other.py", 5)]),
+            ("tcp 10.0.0.7:52114 -> 10.0.0.9:5432 since 12:30", vec![]),
+            ("/etc/passwd:1 other.py:1 app.py: 1 app.py:x :5 app.py:99999999999", vec![]),
+        ] {
+            let expected: Vec<_> = expected.into_iter().map(|(f, l)| (f.to_owned(), l)).collect();
+            assert_eq!(found(text), expected, "{text}");
+        }
+        let text = "held at /usr/lib/python3.13/asyncio/locks.py:110, by app.py:3";
+        assert_eq!(
+            shortened(text, &known.places(text)),
+            "held at asyncio/locks.py:110, by app.py:3"
+        );
+    }
+
+    #[test]
+    fn a_line_is_found_by_its_number() {
+        let files = sample::Sources::of(&[("a.py", "one\n\n  two\t2 \r\nthree")]);
+        let lines = Lines::of(Some(&files));
+        for (number, expected) in [
+            (0, None),
+            (1, Some("one")),
+            (2, None),
+            (3, Some("two 2")),
+            (4, Some("three")),
+            (5, None),
+        ] {
+            assert_eq!(lines.line("a.py", number).as_deref(), expected, "{number}");
+        }
+        assert_eq!(lines.line("b.py", 1), None);
+        assert_eq!(Lines::of(None).line("a.py", 1), None);
+    }
+
+    #[test]
+    fn the_line_of_ones_own_code_is_shown() {
+        let own = |places: &[&str]| innermost_own(&sample::frames(places));
+        let package = "/venv/lib/python3.13/site-packages/aiohttp/client.py";
+        let packed = format!("get {package}:9");
+        assert_eq!(own(&["f app.py:1", "g app.py:2", &packed, "w asyncio/locks.py:3"]), Some(1));
+        assert_eq!(own(&[&packed, "w asyncio/locks.py:3"]), Some(0));
+        assert_eq!(own(&["w asyncio/locks.py:3"]), None);
+        assert_eq!(own(&["f app.py:1", "x <string>:1"]), Some(0));
+    }
+}
