@@ -109,7 +109,8 @@ impl Reader<'_> {
 
     /// For a future made by `gather`, its children.
     pub fn gather_children(&self, future: Address) -> Option<Vec<Address>> {
-        if !self.is_kind(future, Kind::Future) || !self.is_a(future, "_GatheringFuture") {
+        let kind = self.kind_of(future).ok()?;
+        if !kind.is_future() || !self.is_a(future, "_GatheringFuture") {
             return None;
         }
         self.items_of(self.attribute(future, "_children").ok()??).ok()

@@ -221,6 +221,8 @@ impl<'a> Reasons<'a> {
             .iter()
             .rev()
             .map(|frame| Step { role: self.role(frame), frame })
+            // Without `_asyncio`, as in sub-interpreters up to 3.11, a future's wait is a frame.
+            .skip_while(|step| step.role == Role::Future)
             .take(MAX_LIBRARY_FRAMES)
             .collect();
         let mut waiting = self

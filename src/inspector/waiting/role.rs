@@ -33,6 +33,8 @@ pub(super) enum Role {
     Asyncgens,
     /// `shutdown_default_executor`.
     DefaultExecutor,
+    /// `Future.__await__` in Python, for whatever awaits the future.
+    Future,
     /// Other code of asyncio.
     Asyncio,
     /// Any other code.
@@ -42,7 +44,8 @@ pub(super) enum Role {
 impl Role {
     /// The role of a function, by its qualified name and its file.
     ///
-    // Lib/asyncio of 3.8 to 3.15: tasks.py, locks.py, queues.py, taskgroups.py, base_events.py.
+    // Lib/asyncio of 3.8 to 3.15: tasks.py, locks.py, queues.py, taskgroups.py, base_events.py,
+    // futures.py.
     pub(super) fn of(function: &str, file: &str) -> Self {
         let Some((folder, file)) = file.rsplit_once('/') else { return Self::Other };
         if !folder.ends_with("asyncio") || folder.contains("site-packages") {
@@ -65,6 +68,7 @@ impl Role {
             ("queues.py", "Queue.put") => Self::Put,
             ("queues.py", "Queue.join") => Self::Join,
             ("taskgroups.py", "TaskGroup.__aexit__" | "TaskGroup._aexit") => Self::TaskGroup,
+            ("futures.py", "Future.__await__") => Self::Future,
             ("base_events.py", "BaseEventLoop.shutdown_asyncgens") => Self::Asyncgens,
             ("base_events.py", "BaseEventLoop.shutdown_default_executor") => Self::DefaultExecutor,
             _ => Self::Asyncio,
