@@ -6,6 +6,7 @@ mod executors;
 mod reading;
 mod shutdown;
 mod system;
+mod turns;
 mod waiting;
 
 use std::sync::PoisonError;
@@ -283,8 +284,11 @@ impl Inspector {
         let mut diagnosis = raw.clone().of_one_look(&snapshot);
         let mut taken = 1;
         if diagnosis.wants_second_look && looks > 1 && self.system.is_live() {
-            std::thread::sleep(BETWEEN_LOOKS);
-            let second = self.snapshot(options)?;
+            let mut turns = self.watch_turns(&snapshot, BETWEEN_LOOKS);
+            let mut second = self.snapshot(options)?;
+            for event_loop in &mut second.loops {
+                event_loop.turns = turns.remove(&event_loop.id);
+            }
             let both = Looks { first: Some(&snapshot), last: &second };
             diagnosis = diagnose(both).confirmed_by(&raw, both);
             snapshot = second;

@@ -11,6 +11,7 @@ mod facts;
 mod finding;
 mod waiting;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,6 +102,21 @@ impl Snapshot {
             open_generators: Vec::new(),
             reads: ReadStats::default(),
         }
+    }
+
+    /// Whether a loop may be one that never waits: it did not the last time, or its thread runs
+    /// though no callback keeps it.
+    pub(crate) fn is_restless(&self, event_loop: &Loop) -> bool {
+        let is_open =
+            matches!(event_loop.state, None | Some(LoopState::Polling | LoopState::Running));
+        let runs = || {
+            self.threads.iter().any(|thread| {
+                thread.tid.is_some()
+                    && thread.tid == event_loop.thread
+                    && thread.state == Some(ThreadState::Running)
+            })
+        };
+        is_open && (event_loop.polls_without_waiting == Some(true) || runs())
     }
 }
 
@@ -278,6 +294,22 @@ pub struct Loop {
     /// What is in its ready queue, in words, the first of them.
     #[serde(skip)]
     pub ready_handles: Vec<String>,
+    /// Its turns since the look before, if it was watched.
+    #[serde(skip)]
+    pub turns: Option<Turns>,
+}
+
+/// What was seen of a loop that was glanced at many times in a row.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Turns {
+    /// How often it was looked at.
+    pub samples: u32,
+    /// How often it was between callbacks, or had only just begun with them.
+    pub short: u32,
+    /// How often its wait was one without time: something was ready already.
+    pub without_waiting: u32,
+    /// What ran or was to run, in words, with how often it was seen.
+    pub callbacks: BTreeMap<String, u32>,
 }
 
 /// What an event loop does.

@@ -14,6 +14,8 @@ use crate::object::{Kind, MAX_ITEMS, Read, Reader};
 
 /// Timers at the front of the heap that are looked at for the earliest one that is not cancelled.
 const TIMERS_LOOKED_AT: u64 = 63;
+/// Bytes of a frame of `_run_once` that hold its variables: it has ten.
+const RUN_ONCE_LEN: u64 = 512;
 
 /// What was read of an event loop.
 #[derive(Debug, Clone)]
@@ -217,24 +219,43 @@ impl Reader<'_> {
             found.map(|&(_, at)| at).filter(|&at| !self.is_kind(at, Kind::None))
         };
         let number = |name| self.int(local(name)?).ok().and_then(|n| u64::try_from(n).ok());
-        let time = |name| {
-            let at = local(name)?;
-            // A new number may lie where the last one lay, on a page that was read before.
-            self.memory.forget(at, 24);
-            self.float(at)
-        };
+        let time = |name| self.fresh_float(local(name)?);
         let total = number("ntodo");
         let index = number("i");
         Some(RunOnce {
             loop_at: local("self")?,
             // The literal `0` when something is ready.
             timeout: time("timeout").or_else(|| number("timeout").map(|_| 0.0)),
-            end_time: time("end_time"),
+            end_time: self.later_end_time(frame, time("end_time")),
             total,
             index,
             // Before the callbacks begin `handle` may be a timer that is moved to the queue.
             handle: local("handle").filter(|_| total.is_some() && index.is_some()),
         })
+    }
+
+    /// When the ready phase began, after a second reading of it.
+    ///
+    /// Between the reading of the variable and of its number the loop may have gone on: what is
+    /// read is then whatever number was made there next, a timer's delay perhaps, and the loop
+    /// seems blocked since the machine started. Time goes forward: the later one is right.
+    fn later_end_time(&self, frame: &RawFrame, first: Option<f64>) -> Option<f64> {
+        self.memory.forget(frame.at, RUN_ONCE_LEN);
+        let again = || {
+            let at = self.local(frame, "end_time").ok()??;
+            if self.is_kind(at, Kind::None) { None } else { self.fresh_float(at) }
+        };
+        match (first, again()) {
+            (Some(first), Some(again)) => Some(first.max(again)),
+            (first, _) => first,
+        }
+    }
+
+    /// A number as it is now: a new one may lie where the last one lay, on a page that was read
+    /// before.
+    fn fresh_float(&self, at: Address) -> Option<f64> {
+        self.memory.forget(at, 24);
+        self.float(at)
     }
 
     /// A handle's callback in words.

@@ -328,13 +328,16 @@ fn nested_in(loop_at: Address, threads: &[ThreadReading]) -> Option<Address> {
 }
 
 /// The first callables in the ready queue of a loop, in words.
-fn ready_handles(
+pub(super) fn ready_handles(
     reader: &Reader<'_>,
     facts: &LoopFacts,
     names: &FxHashMap<Address, Arc<str>>,
 ) -> Vec<String> {
     let in_words = |&callback: &Address| match reader.stepped_task(callback) {
-        Some(task) => Some(format!("task {}", names.get(&task)?)),
+        Some(task) => {
+            let name = names.get(&task).cloned().or_else(|| reader.task_name(task))?;
+            Some(format!("task {name}"))
+        }
         None => reader.callable_name(callback),
     };
     facts.ready_callbacks.iter().take(READY_HANDLES).filter_map(in_words).collect()
@@ -343,6 +346,17 @@ fn ready_handles(
 /// A time that cannot be negative; clocks of two readings may be.
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// The callback of a handle, in words.
+pub(super) fn handle_in_words(
+    reader: &Reader<'_>,
+    handle: Address,
+    names: &FxHashMap<Address, Arc<str>>,
+) -> Option<String> {
+    let task = reader.handle_task(handle);
+    let name = task.and_then(|task| names.get(&task).cloned().or_else(|| reader.task_name(task)));
+    name.map(|name| format!("task {name}")).or_else(|| reader.handle_name(handle))
 }
 
 /// The iteration of one of asyncio's own loops, from its `_run_once` frame.
@@ -362,12 +376,7 @@ fn py_iteration(
             handle: None,
         });
     };
-    let handle = run.handle.and_then(|handle| {
-        let task = reader.handle_task(handle);
-        let name =
-            task.and_then(|task| names.get(&task).cloned().or_else(|| reader.task_name(task)));
-        name.map(|name| format!("task {name}")).or_else(|| reader.handle_name(handle))
-    });
+    let handle = run.handle.and_then(|handle| handle_in_words(reader, handle, names));
     Some(Iteration {
         phase: Phase::Ready,
         elapsed: thread.read_at.map(|now| seconds(now - began)),

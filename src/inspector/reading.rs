@@ -71,7 +71,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    fn read(reader: &Reader<'_>, stack: &Stack, running_loop: Option<Address>) -> Self {
+    pub(super) fn read(reader: &Reader<'_>, stack: &Stack, running_loop: Option<Address>) -> Self {
         let iterations = reader.iterations(stack);
         let running = stack.frames.iter().find(|frame| !frame.generator.is_null());
         let time = running_loop.filter(|_| iterations.is_empty()).and_then(|at| reader.uv_time(at));

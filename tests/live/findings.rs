@@ -57,6 +57,8 @@ impl Scenario {
 const SCENARIOS: &[Scenario] = &[
     scenario("asyncgens_shutdown"),
     scenario("await_itself_gather"),
+    scenario("busy_spin").twin(),
+    scenario("busy_task"),
     scenario("cancel_undelivered"),
     scenario("cleanup_shutdown"),
     scenario("cleanup_stuck").twin(),
