@@ -11,9 +11,9 @@ use super::draft::{Draft, Drafts};
 use super::{Context, words};
 use crate::snapshot::{Code, Loop, Severity, Sureness, Task, TaskState, Turns};
 
-/// Which share of a processor a loop has at least that turns, and is not stopped: the rest may be
-/// taken by others.
-const SOME: f64 = 0.02;
+/// Which share of a processor a loop has at least of which this can be told. One that is stopped
+/// has none.
+const MIN_SHARE: f64 = 0.3;
 /// How many callbacks may chase each other.
 const MAX_CALLBACKS: usize = 8;
 /// How many glances tell.
@@ -27,9 +27,9 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
             }
             continue;
         };
-        let Some(turns) = event_loop.turns.as_ref().filter(|turns| does_nothing(turns)) else {
-            continue;
-        };
+        let share = share(context, event_loop, gap);
+        let does_nothing = |turns: &&Turns| does_nothing(turns, share.unwrap_or(1.0));
+        let Some(turns) = event_loop.turns.as_ref().filter(does_nothing) else { continue };
         let callbacks = callbacks(turns);
         if !(1..=MAX_CALLBACKS).contains(&callbacks.len()) {
             continue;
@@ -38,8 +38,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         if tasks.iter().any(|task| was_woken(context, task)) {
             continue;
         }
-        let share = share(context, event_loop, gap);
-        if share.is_none_or(|share| share >= SOME) {
+        if share.is_none_or(|share| share >= MIN_SHARE) {
             out.add(report(context, event_loop, turns, &callbacks, tasks, share));
         }
     }
@@ -47,13 +46,14 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 
 /// Whether it does not wait and was not seen at work: it goes round.
 ///
-/// With three others to share its processor with, it stands still in the midst of a turn at half
-/// of the glances. A computation that gives way every 4 ms is seen in the first 0.1 ms of a turn
-/// at one of forty.
-fn does_nothing(turns: &Turns) -> bool {
+/// Where others share its processor it stands still in the midst of a turn while they run: it can
+/// be seen between its turns only at its share of the glances. A computation that gives way every
+/// 4 ms is seen in the first 0.1 ms of a turn at one glance of forty.
+fn does_nothing(turns: &Turns, share: f64) -> bool {
+    let [samples, short] = [turns.samples, turns.short].map(f64::from);
     turns.samples >= MIN_SAMPLES
-        && turns.short * 4 >= turns.samples
         && turns.without_waiting * 10 >= turns.samples * 6
+        && short >= 0.45 * share.clamp(MIN_SHARE, 1.0) * samples
 }
 
 /// What it goes round with. A name seen now and then, or one of no function, may have been read

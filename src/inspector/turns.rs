@@ -18,7 +18,7 @@ use crate::object::Reader;
 use crate::snapshot::{Snapshot, Turns};
 
 /// The time between two glances.
-const BETWEEN_GLANCES: Duration = Duration::from_millis(4);
+const BETWEEN_GLANCES: Duration = Duration::from_millis(2);
 /// Nothing of note is done in a turn shorter than this; a callback that does nothing takes some
 /// 5 µs, a turn 20 µs.
 const SHORT: f64 = 0.000_1;
