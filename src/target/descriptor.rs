@@ -83,8 +83,12 @@ impl<'t> Descriptors<'t> {
         let call = Call::parse(&line)?;
         let (name, fd) = call.describe()?;
         let awaited = call.awaited(read);
-        // A thread that has moved on has other things where its arguments were.
-        let awaited = awaited.filter(|_| self.line(tid).is_some_and(|later| later == line));
+        // A thread that has moved on has other things where its arguments were, and did not wait;
+        // nor does one that only wakes others.
+        let has_moved = || self.line(tid).is_none_or(|later| later != line);
+        if awaited.is_some() && has_moved() || awaited.is_none() && name == "futex" {
+            return None;
+        }
         let polled = match &awaited {
             Some(Awaited::AnyOf { fds, .. }) => <[i32; 1]>::try_from(fds.as_slice()).ok(),
             _ => None,
