@@ -207,7 +207,11 @@ impl<'s> Context<'s> {
         if task.is_torn {
             return;
         }
-        if waiting.foreign_loop.is_some() {
+        let is_foreign = |id: &Address| {
+            let holder = self.task(*id);
+            holder.is_some_and(|it| it.loop_id.is_some() && it.loop_id != task.loop_id)
+        };
+        if waiting.foreign_loop.is_some() || waiting.holders.iter().any(is_foreign) {
             self.foreign.push(task);
         }
         if !is_parked(task) {

@@ -304,8 +304,11 @@ pub struct Loop {
 pub struct Turns {
     /// How often it was looked at.
     pub samples: u32,
-    /// How often it was between callbacks, or had only just begun with them.
-    pub short: u32,
+    /// How often it was not found at work: in its wait, or in another iteration when it was read
+    /// again at once, less than a millisecond later.
+    pub idle: u32,
+    /// How often a task ran, or was to run, because something it waited for was done.
+    pub woken: u32,
     /// How often its wait was one without time: something was ready already.
     pub without_waiting: u32,
     /// What ran or was to run, in words, with how often it was seen.

@@ -149,6 +149,23 @@ impl Reader<'_> {
         self.kind_of(task).is_ok_and(Kind::is_task).then_some(task)
     }
 
+    /// Whether a callback goes on with a task because a future it waits for is done: not one that
+    /// begins it, or comes after `sleep(0)`.
+    pub fn is_wakeup(&self, at: Address) -> bool {
+        self.stepped_task(at).is_some()
+            && match self.kind_of(at) {
+                Ok(Kind::Builtin) => true,
+                // Up to 3.9 both are alike but for the class.
+                Ok(Kind::StepWrapper) => {
+                    self.class_of(at).is_ok_and(|class| class.name.contains("Wakeup"))
+                }
+                Ok(Kind::Method) => {
+                    self.callable_name(at).is_some_and(|name| name.ends_with("__wakeup"))
+                }
+                _ => false,
+            }
+    }
+
     /// What a done-callback leads to.
     fn wakes(&self, at: Address) -> Read<Vec<Wake>> {
         if let Some(task) = self.stepped_task(at) {

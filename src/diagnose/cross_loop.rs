@@ -8,42 +8,63 @@ use crate::snapshot::{Code, Severity, Sureness, Task, WaitKind};
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let tasks = context.foreign.iter().copied().filter(|task| {
-        let waiting = task.waiting_on.as_ref();
         // What another thread does is asked for in the proper way.
-        waiting.is_some_and(|waiting| {
-            waiting.kind != WaitKind::Thread && waiting.foreign_loop != task.loop_id
-        })
+        task.waiting_on.as_ref().is_some_and(|waiting| waiting.kind != WaitKind::Thread)
+            && foreign_loop(context, task).is_some()
     });
     let shape = |task: &&Task| {
-        let waiting = task.waiting_on.as_ref();
-        let object = waiting.and_then(|waiting| waiting.object);
-        (object, waiting.and_then(|waiting| waiting.foreign_loop), task.loop_id)
+        let object = task.waiting_on.as_ref().and_then(|waiting| waiting.object);
+        (object, foreign_loop(context, task), task.loop_id)
     };
     for group in grouped(tasks, shape) {
         out.extend(report(context, &group));
     }
 }
 
+/// The other loop: that of the thing, or of a task that has it.
+fn foreign_loop(context: &Context<'_>, task: &Task) -> Option<Address> {
+    let of_thing = task.waiting_on.as_ref()?.foreign_loop;
+    let of_holder = || holders(context, task).find_map(|holder| holder.loop_id);
+    of_thing.filter(|id| Some(*id) != task.loop_id).or_else(of_holder)
+}
+
+/// The tasks of other loops that have what the task waits for.
+fn holders<'c>(context: &'c Context<'_>, task: &'c Task) -> impl Iterator<Item = &'c Task> {
+    let ids = task.waiting_on.iter().flat_map(|waiting| &waiting.holders);
+    let tasks = ids.filter_map(|id| context.task(*id));
+    tasks.filter(|holder| holder.loop_id.is_some() && holder.loop_id != task.loop_id)
+}
+
 fn report(context: &Context<'_>, group: &[&Task]) -> Option<Draft> {
     let task = *group.first()?;
     let waiting = task.waiting_on.as_ref()?;
-    let foreign = waiting.foreign_loop?;
+    let foreign = foreign_loop(context, task)?;
+    let holders: Vec<&Task> = match waiting.foreign_loop {
+        Some(_) => Vec::new(),
+        None => holders(context, task).collect(),
+    };
     let subject = match group.len() {
         1 => format!("{} waits", words::name(task)),
         many => format!("{many} tasks wait"),
     };
     let title = format!(
-        "{subject} for {}{}, which belongs to another event loop",
+        "{subject} for {}{}, which {} another event loop",
         words::thing(waiting),
         words::at_short(words::place(task)),
+        if holders.is_empty() { "belongs to" } else { "is held on" },
     );
-    let mut lines = vec![
-        format!("it belongs to {}", describe(context, foreign)),
-        format!(
-            "the task runs on {}",
-            task.loop_id.map_or_else(|| "an unknown loop".to_owned(), |id| describe(context, id))
-        ),
-    ];
+    let mut lines: Vec<String> = Vec::new();
+    if holders.is_empty() {
+        lines.push(format!("it belongs to {}", describe(context, foreign)));
+    }
+    lines.extend(holders.iter().map(|holder| {
+        let place = words::at_long(words::place(holder));
+        format!("{} has it{place}, on {}", words::name(holder), describe(context, foreign))
+    }));
+    lines.push(format!(
+        "the task runs on {}",
+        task.loop_id.map_or_else(|| "an unknown loop".to_owned(), |id| describe(context, id))
+    ));
     lines.extend(words::lines(group.iter().copied(), words::wait_line));
     Some(
         Draft::new(Code::CrossLoop, Severity::Critical, Sureness::Read, title)
@@ -51,6 +72,7 @@ fn report(context: &Context<'_>, group: &[&Task]) -> Option<Draft> {
             .blames(waiting.object.map(Node::Object))
             .blames(group.iter().map(|task| Node::Task(task.id)))
             .tasks(group.iter().copied())
+            .tasks(holders)
             .affects(group.len())
             .evidence(lines)
             .advice(
@@ -89,6 +111,16 @@ mod tests {
         assert!(finding.evidence[1].contains("thread 100"));
         let own = Scene::new().with([foreign(1, LOOP)]).once();
         assert!(own.findings.is_empty());
+    }
+
+    #[test]
+    fn a_lock_held_on_another_loop() {
+        let holder = task(2).and(|task| task.loop_id = Some(Address(0x2000)));
+        let scene = Scene::new().with([task(1).at_lock(900, &[2]), holder]);
+        let diagnosis = scene.once();
+        let finding = diagnosis.of(Code::CrossLoop);
+        assert_eq!(finding.tasks, crate::diagnose::tests::ids(&[1, 2]));
+        assert!(finding.title.contains("held on another"), "{}", finding.title);
     }
 
     #[test]

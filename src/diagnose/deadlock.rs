@@ -70,10 +70,11 @@ fn tasks<'c>(
     context: &'c Context<'_>,
     circle: &'c Circle,
 ) -> impl Iterator<Item = &'c Task> + Clone {
-    circle.nodes.iter().filter_map(|node| match node {
-        Node::Task(id) => context.task(*id),
+    let on_way = circle.nodes.iter().filter_map(|node| match node {
+        Node::Task(id) => Some(id),
         _ => None,
-    })
+    });
+    on_way.chain(&circle.others).filter_map(|id| context.task(*id))
 }
 
 fn report(context: &Context<'_>, group: &[&Circle]) -> Draft {
@@ -177,6 +178,13 @@ fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<String> {
         }
         lines.push(format!("{} waits for {what}", describe(context, *node)));
         lines.extend(place.map(|place| format!("    at {place}")));
+    }
+    for id in &circle.others {
+        let Some(task) = context.task(*id) else { continue };
+        written += 1;
+        if written <= MAX_MEMBERS {
+            lines.push(words::wait_line(task));
+        }
     }
     if written > MAX_MEMBERS {
         lines.push(format!("and {} more", written - MAX_MEMBERS));

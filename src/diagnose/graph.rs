@@ -38,6 +38,16 @@ pub enum Node {
     Thread(i32),
 }
 
+impl Node {
+    /// The task, if it is one.
+    fn task(self) -> Option<Address> {
+        match self {
+            Self::Task(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
 /// What has to happen for one who waits to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -54,6 +64,8 @@ enum Mode {
 pub struct Circle {
     /// One way round, each waiting for the next, and the last for the first.
     pub nodes: Vec<Node>,
+    /// The tasks on other ways round, at most 32: whoever shares a semaphore with those on this.
+    pub others: Vec<Address>,
     /// How many tasks are on this or another way round that shares a part with it.
     pub tasks: usize,
 }
@@ -499,7 +511,12 @@ impl<'s> Graph<'s> {
         let mut round = way.split_off(start);
         let first = round.iter().enumerate().min_by_key(|(_, at)| **at).map_or(0, |(at, _)| at);
         round.rotate_left(first);
+        let is_other = |at: &&u32| (**at as usize) < tasks && !round.contains(at);
+        let mut others: Vec<u32> = component.iter().filter(is_other).copied().collect();
+        others.sort_unstable();
+        let others = others.into_iter().take(MAX_HOLDERS).map(|at| self.at(at));
         Some(Circle {
+            others: others.filter_map(Node::task).collect(),
             nodes: round.into_iter().map(|at| self.at(at)).collect(),
             tasks: component.iter().filter(|at| (**at as usize) < tasks).count(),
         })

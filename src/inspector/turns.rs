@@ -19,10 +19,6 @@ use crate::snapshot::{Snapshot, Turns};
 
 /// The time between two glances.
 const BETWEEN_GLANCES: Duration = Duration::from_millis(2);
-/// Nothing of note is done in a turn shorter than this; a callback that does nothing takes some
-/// 5 µs, a turn 20 µs.
-const SHORT: f64 = 0.000_1;
-
 impl Inspector {
     /// Waits for `during`, and watches those loops meanwhile that may never wait.
     pub(super) fn watch_turns(
@@ -56,26 +52,41 @@ impl Inspector {
         for state in states {
             let Ok(Some(loop_at)) = reader.running_loop(&state) else { continue };
             let Some(turns) = watched.get_mut(&loop_at) else { continue };
-            let stack = reader.stack(state.at);
-            let now = self.now();
-            let clock = Clock::read(&reader, &stack, Some(loop_at));
-            if let Some(run) = clock.iterations.iter().rfind(|run| run.loop_at == loop_at) {
-                turns.note(run, now, callbacks(&reader, run));
+            let now = || {
+                let stack = reader.stack(state.at);
+                let clock = Clock::read(&reader, &stack, Some(loop_at));
+                clock.iterations.into_iter().rfind(|run| run.loop_at == loop_at)
+            };
+            let Some(run) = now() else { continue };
+            let callbacks = callbacks(&reader, &run);
+            turns.woken += u32::from(is_woken(&reader, &run));
+            // A stack is read anew each time, and so is the loop's time.
+            if let Some(again) = now() {
+                turns.note(&run, &again, callbacks);
             }
         }
     }
 }
 
 impl Turns {
-    fn note(&mut self, run: &RunOnce, now: Option<f64>, callbacks: BTreeSet<String>) {
+    fn note(&mut self, run: &RunOnce, again: &RunOnce, callbacks: BTreeSet<String>) {
+        let began = |run: &RunOnce| run.end_time.map(f64::to_bits);
         self.samples += 1;
-        let age = run.end_time.zip(now).map(|(began, now)| now - began);
-        self.short += u32::from(age.is_none_or(|age| age < SHORT));
+        let is_at_work = run.end_time.is_some() && began(run) == began(again);
+        self.idle += u32::from(!is_at_work);
         self.without_waiting += u32::from(run.timeout.is_some_and(|wait| wait <= 0.0));
         for callback in callbacks {
             *self.callbacks.entry(callback).or_default() += 1;
         }
     }
+}
+
+/// Whether something that was done is why a task runs or is to run.
+fn is_woken(reader: &Reader<'_>, run: &RunOnce) -> bool {
+    let running = run.handle.and_then(|handle| reader.attribute(handle, "_callback").ok()?);
+    let facts = reader.event_loop(run.loop_at).ok();
+    let ready = facts.map(|facts| facts.ready_callbacks).unwrap_or_default();
+    ready.into_iter().chain(running).any(|callback| reader.is_wakeup(callback))
 }
 
 /// What runs or is to run.

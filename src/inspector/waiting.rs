@@ -300,11 +300,14 @@ impl<'a> Reasons<'a> {
             Role::Semaphore => Some(self.semaphore(task, own(inner, "self")?)),
             Role::TaskGroup => Some(self.group(own(inner, "self")?)),
             Role::Wait => {
-                let things = own(inner, "fs");
+                let things = own(inner, "fs").and_then(|at| self.reader.items_of(at).ok());
+                let is_own = things.as_ref().is_some_and(|things| things.contains(&task.at));
                 Some(Waiting {
                     kind: WaitKind::Task,
                     operation: Some(Operation::Wait),
-                    children: things.and_then(|at| self.children(at)),
+                    children: things.map(|things| self.count(&things)),
+                    // Others' awaiters do not tell of one that awaits itself.
+                    tasks: if is_own { vec![task.at] } else { Vec::new() },
                     due_in: own(inner, "timeout_handle").and_then(|timer| self.due_in(timer)),
                     ..Waiting::default()
                 })
@@ -521,11 +524,6 @@ impl<'a> Reasons<'a> {
             }),
             ..Waiting::default()
         }
-    }
-
-    /// How far the futures in a collection are.
-    fn children(&self, collection: Address) -> Option<Children> {
-        Some(self.count(&self.reader.items_of(collection).ok()?))
     }
 
     fn count(&self, futures: &[Address]) -> Children {

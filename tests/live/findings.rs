@@ -56,6 +56,7 @@ impl Scenario {
 
 const SCENARIOS: &[Scenario] = &[
     scenario("asyncgens_shutdown"),
+    scenario("await_itself").twin(),
     scenario("await_itself_gather"),
     scenario("busy_spin").twin(),
     scenario("busy_task"),
@@ -63,11 +64,13 @@ const SCENARIOS: &[Scenario] = &[
     scenario("cleanup_shutdown"),
     scenario("cleanup_stuck").twin(),
     scenario("condition_convoy").twin(),
+    scenario("cross_loop"),
     scenario("deadlock"),
     scenario("deadlock_executor"),
     scenario("deadlock_mixed --kind gather"),
     scenario("deadlock_mixed --kind task"),
     scenario("deadlock_reentrant"),
+    scenario("deadlock_semaphore"),
     scenario("deadlock_tasks"),
     scenario("deadlock_three"),
     scenario("executor_nested"),
