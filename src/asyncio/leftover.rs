@@ -188,7 +188,7 @@ impl<'a> Search<'a> {
                         reader.class(class).map_or(Kind::Other, |class| class.kind)
                     })
                 });
-                if kind == Kind::Coroutine || kind.is_future() {
+                if matches!(kind, Kind::Coroutine | Kind::AsyncGenerator) || kind.is_future() {
                     self.kinds.insert(value, kind);
                     self.slots.extend_from_slice(same);
                 } else if is_wrapper(kind) {

@@ -1,7 +1,7 @@
 //! `never-awaited`: a coroutine was made, is still referenced and was never started.
 //!
 //! Those that somebody may still start are not among what is read: only one that is held by
-//! nothing but a variable which its function never reads.
+//! nothing but a variable which its function does not read any more.
 
 use rustc_hash::FxHashSet;
 

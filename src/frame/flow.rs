@@ -1,5 +1,8 @@
 //! How the instructions of a function follow each other, as far as exception handlers go.
 
+use std::ops::Range;
+
+use super::RawFrame;
 use crate::layout::opcodes::{Op, Opcodes};
 use crate::object::{Code, Protected, Read, Reader, Unreadable};
 
@@ -56,6 +59,26 @@ impl Reader<'_> {
             return Err(Unreadable::bad(code.at, "code that is being traced"));
         }
         Ok(code.flow.get_or_init(|| flow))
+    }
+}
+
+impl Reader<'_> {
+    /// The parts of its function's bytecode that a frame may still come to, exceptions included,
+    /// as ranges of bytes in their order.
+    ///
+    /// # Errors
+    /// When the bytecode cannot be read, or its lines are being traced.
+    pub(crate) fn ahead(&self, frame: &RawFrame) -> Read<Vec<Range<u64>>> {
+        let code = self.code(frame.code)?;
+        let flow = self.flow(&code)?;
+        let present = u64::try_from(frame.lasti).ok().and_then(|lasti| flow.index_of(lasti));
+        // One that has not begun comes to all of it.
+        let (reached, _) = flow.reach(&[present.unwrap_or(0)], true);
+        let instructions = flow.instructions.iter().zip(reached);
+        Ok(instructions
+            .filter(|(_, is_reached)| *is_reached)
+            .map(|(it, _)| it.start..it.end)
+            .collect())
     }
 }
 

@@ -55,6 +55,7 @@ impl Scenario {
 }
 
 const SCENARIOS: &[Scenario] = &[
+    scenario("asyncgen_open").twin(),
     scenario("asyncgens_shutdown"),
     scenario("await_itself").twin(),
     scenario("await_itself_gather"),
@@ -89,6 +90,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("loop_blocked --kind socket"),
     scenario("loop_blocked --kind subprocess"),
     scenario("nested_run"),
+    scenario("never_awaited").twin(),
     scenario("overdue").since(11).twin(),
     scenario("queue_dead_consumer").twin(),
     scenario("ready_backlog").twin(),

@@ -3,17 +3,13 @@
 use rustc_hash::FxHashSet;
 
 use super::{MAX_FOUND, Owned, Search, Slot};
-use crate::frame::Progress;
-use crate::layout::Bytecode;
+use crate::frame::{Progress, RawFrame};
 use crate::memory::Address;
 use crate::object::Kind;
 use crate::snapshot::NeverAwaited;
 
-/// Bytes of a function's bytecode that are searched; the longest functions seen have some 100 KiB.
-const MAX_BYTECODE: u64 = 1 << 20;
-
 impl Search<'_> {
-    /// Coroutines that only a variable refers to which its function never reads.
+    /// Coroutines that only a variable refers to which its function does not read any more.
     pub(super) fn never_awaited(&self) -> Vec<NeverAwaited> {
         let reader = self.reader;
         let of_tasks: FxHashSet<Address> =
@@ -29,7 +25,7 @@ impl Search<'_> {
             // Somebody else who has it may still start it.
             if reader.references(slot.value) == Some(1)
                 && let Some(owned) = self.frames.get(slot.frame)
-                && self.reads_variable(owned.frame.code, slot.index) == Some(false)
+                && self.reads_variable(owned.frame, slot.index) == Some(false)
             {
                 found.extend(self.unstarted(slot, owned));
             }
@@ -60,29 +56,24 @@ impl Search<'_> {
         })
     }
 
-    /// Whether a function reads its variable `index` anywhere; `None` when that cannot be told.
-    fn reads_variable(&self, code_at: Address, index: usize) -> Option<bool> {
+    /// Whether a function may yet read its variable `index`, from where its frame is; `None` when
+    /// that cannot be told.
+    pub(super) fn reads_variable(&self, frame: &RawFrame, index: usize) -> Option<bool> {
         let reader = self.reader;
-        let code = reader.code(code_at).ok()?;
-        let object = &reader.layout.object;
-        let len = match reader.layout.code.bytecode {
-            Bytecode::Inline(_) => 2 * reader.memory.u64(code_at.offset(object.ob_size)).ok()?,
-            Bytecode::Bytes(_) => {
-                let bytes = code.bytecode.before(reader.layout.small.bytes_data);
-                reader.size(bytes, MAX_BYTECODE, "bytecode").ok()?
-            }
-        };
-        if len > MAX_BYTECODE {
-            return None;
-        }
-        let bytecode = reader.memory.vec(code.bytecode, len).ok()?;
+        let ahead = reader.ahead(frame).ok()?;
+        let code = reader.code(frame.code).ok()?;
+        let bytecode = reader.instructions(&code).ok()?;
         let opcodes = &reader.layout.load_local;
         // The argument's higher bytes come before it: a variable far behind in a large function
         // may be taken for another one, and then counts as read.
         let low = u8::try_from(index & 0xff).ok()?;
         let nibble = u8::try_from(index).ok().filter(|&index| index < 16);
         let mut reads = false;
-        for &[opcode, argument] in bytecode.as_chunks::<2>().0 {
+        let parts = ahead.iter().filter_map(|part| {
+            let [start, end] = [part.start, part.end].map(usize::try_from);
+            Some(bytecode.get(start.ok()?..end.ok()?)?.as_chunks::<2>().0)
+        });
+        for &[opcode, argument] in parts.flatten() {
             if opcodes.hidden.contains(&opcode) {
                 return None;
             }

@@ -2,7 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{GROUP, MAX_FOUND, Search, first_variable, read_words, shape};
+use super::{GROUP, MAX_FOUND, Search, Slot, first_variable, read_words, shape};
 use crate::frame::RawFrame;
 use crate::memory::Address;
 use crate::object::{Kind, Read, Reader};
@@ -63,7 +63,12 @@ impl Search<'_> {
         if open.is_empty() {
             return Vec::new();
         }
-        let in_use = self.in_use(&open);
+        let mut in_use = self.in_use(&open);
+        for slot in &self.slots {
+            if in_use.contains(&slot.value) && self.is_abandoned(slot) {
+                in_use.remove(&slot.value);
+            }
+        }
         let name = |at| reader.generator_name(at);
         open.into_iter()
             .filter_map(|(at, frame, loop_at)| {
@@ -124,6 +129,15 @@ impl Search<'_> {
             look(&mut std::iter::once(frame), &mut found);
         }
         in_use
+    }
+
+    /// Whether nothing has what is in a variable but that variable, which is not read any more.
+    fn is_abandoned(&self, slot: &Slot) -> bool {
+        self.reader.references(slot.value) == Some(1)
+            && self
+                .frames
+                .get(slot.frame)
+                .is_some_and(|owned| self.reads_variable(owned.frame, slot.index) == Some(false))
     }
 
     /// What is in a cell, which a variable is in that an inner function uses as well; or the
