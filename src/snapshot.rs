@@ -404,7 +404,7 @@ pub struct Task {
     /// it: each may have taken it by a bare `acquire`.
     #[serde(skip)]
     pub suspects: Arc<[Address]>,
-    /// How many references to it there are.
+    /// How many references to it there are, but for that of the future it waits for.
     #[serde(skip)]
     pub references: Option<u64>,
     /// Whether something is to be called when it ends.

@@ -1,8 +1,8 @@
 //! `orphan-wait`: a task waits for a future that nothing left in the process can resolve.
 //!
-//! `await asyncio.Future()` is how many a server's main task says "run for ever". So a future
-//! without a name counts only when somebody waits for the task, and asyncio's first task never
-//! counts unless somebody does.
+//! `await asyncio.Future()` is how many a server says "run for ever", in its main task or in one
+//! beside others. So only a future that has a name counts, and asyncio's first task only when
+//! somebody waits for it.
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
@@ -17,7 +17,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         let is_main = task.name.as_deref() == Some("Task-1");
         let is_missed = !task.awaited_by.is_empty()
             || !context.graph.waiting_for(Node::Task(task.id)).is_empty();
-        let counts = is_missed || (waiting.name.is_some() && !is_main);
+        let counts = waiting.name.is_some() && (is_missed || !is_main);
         if waiting.kind != WaitKind::Future || !waiting.deadlines.is_empty() || !counts {
             continue;
         }
@@ -44,12 +44,13 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         1 => String::new(),
         many => format!(" (and {} more likewise)", many - 1),
     };
-    let title = format!(
-        "{} waits for a future{at} that nothing was found to resolve{others}",
-        words::name(task)
-    );
-    let mut lines =
-        vec!["it is in no timer, selector, pool or other object that was searched".to_owned()];
+    let title =
+        format!("{} waits for a future{at} that nothing can resolve{others}", words::name(task));
+    let mut lines = vec![
+        "nothing refers to it but the task that waits for it: no timer, no callback, no other \
+              object"
+            .to_owned(),
+    ];
     lines.extend(waiting.object.map(|future| match &waiting.name {
         Some(name) => format!("the future {future} is `{name}`"),
         None => format!("the future {future} has no name in the frames that wait for it"),
@@ -61,7 +62,7 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
     let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
     let affected = group.len() + hanging.sum::<usize>();
     Some(
-        Draft::new(Code::OrphanWait, severity, Sureness::Guessed, title)
+        Draft::new(Code::OrphanWait, severity, Sureness::Derived, title)
             .on_loop(task.loop_id)
             .blames(tasks().map(|task| Node::Task(task.id)))
             .tasks(tasks())
@@ -97,13 +98,14 @@ mod tests {
         assert!(once.findings.is_empty() && once.wants_second_look);
         let twice = Scene::new().with([named(1)]).twice();
         assert_eq!(twice.only().severity, Severity::Warning);
-        let missed = Scene::new().with([waiter(1), task(2).awaits(&[1])]).twice();
+        let missed = Scene::new().with([named(1), task(2).awaits(&[1])]).twice();
         assert_eq!(missed.only().code, Code::OrphanWait);
     }
 
     #[test]
     fn running_for_ever_is_healthy() {
         Scene::new().with([waiter(1)]).once().assert_silent();
+        Scene::new().with([waiter(1), task(2).awaits(&[1])]).twice().assert_silent();
         let main = || named(1).and(|task| task.name = Some("Task-1".into()));
         Scene::new().with([main()]).once().assert_silent();
         Scene::new().with([main()]).twice().assert_silent();

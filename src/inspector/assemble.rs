@@ -255,6 +255,13 @@ impl Inspector {
     }
 }
 
+/// How many references there are to a task, but for that of a future to who awaits it.
+fn references(reader: &Reader<'_>, facts: &TaskFacts) -> Option<u64> {
+    // future_awaited_by_add in Modules/_asynciomodule.c, from 3.14 on.
+    let is_known = reader.layout.future.awaited_by.is_some() && facts.fut_waiter.is_some();
+    reader.references(facts.at).map(|count| count.saturating_sub(u64::from(is_known)))
+}
+
 /// A loop with its state and iteration.
 fn event_loop(
     reader: &Reader<'_>,
@@ -471,7 +478,7 @@ fn tasks(
             fut_waiter: facts.fut_waiter,
             awaited_by: if facts.has_awaiters { graph.awaiters(facts.at) } else { Vec::new() },
             cancellation: cancellation(facts, handling),
-            references: reader.references(facts.at),
+            references: references(reader, facts),
             has_callbacks: facts.has_awaiters,
             is_torn: !facts.is_coherent(),
             ..Task::default()

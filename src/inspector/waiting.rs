@@ -58,6 +58,9 @@ pub(super) struct Reasons<'a> {
     pools: &'a Pools,
 }
 
+/// Variables of its own frames in which a task may have the future it waits for.
+const MAX_VARIABLES: u64 = 4;
+
 /// By which name the frame at an instruction of a code object knows an object.
 type Names = FxHashMap<(Address, i64, Address), Option<Rc<str>>>;
 
@@ -432,8 +435,29 @@ impl<'a> Reasons<'a> {
             kind: WaitKind::Future,
             object: Some(future),
             callbacks: self.callback_names(task, future),
+            is_served: self.is_only_waited_for(task, future, kind).then_some(false),
             ..Waiting::default()
         })
+    }
+
+    /// Whether nothing refers to a future but the task that waits for it: then nothing can set its
+    /// result any more. All references that are not accounted for may be somebody's who will.
+    fn is_only_waited_for(&self, task: &TaskFacts, future: Address, kind: Kind) -> bool {
+        // The task's `fut_waiter` and the iterator its innermost frame awaits (FutureIter in
+        // Modules/_asynciomodule.c) have one each; those written in Python have others.
+        const OF_AWAIT: u64 = 2;
+        let references = self.reader.references(future);
+        let Some(variables) = references.and_then(|count| count.checked_sub(OF_AWAIT)) else {
+            return false;
+        };
+        if kind != Kind::Future || variables > MAX_VARIABLES {
+            return false;
+        }
+        let holding = task.chain.iter().map(|frame| {
+            let locals = self.reader.locals(frame).unwrap_or_default();
+            locals.iter().filter(|(_, value)| *value == future).count() as u64
+        });
+        variables == 0 || holding.sum::<u64>() == variables
     }
 
     /// What else is called when a future is done, in words.

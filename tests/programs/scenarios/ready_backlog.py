@@ -27,7 +27,7 @@ async def main():
         stage.when(lambda: True)
     else:
         stage.when(
-            lambda: len(loop._ready) > 1000,
+            lambda: len(loop._ready) > 3000,  # what is done meanwhile leaves more than 1,000
             lambda: [stage.finding("ready-backlog", "warning", kind="handle")],
         )
     await stage.forever()
