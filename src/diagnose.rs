@@ -140,6 +140,8 @@ struct Context<'s> {
     /// The locks and semaphores that are waited for.
     lines: Vec<Line<'s>>,
     active: OnceCell<Vec<&'s Task>>,
+    /// The tasks that refer to a thing, for those to which nothing else refers.
+    enclosed: FxHashMap<Address, &'s [Address]>,
 }
 
 /// A lock or semaphore and the tasks that wait for it.
@@ -178,6 +180,7 @@ impl<'s> Context<'s> {
             forgotten: Vec::new(),
             lines: Vec::new(),
             active: OnceCell::new(),
+            enclosed: now.enclosed.iter().map(|it| (it.object, &it.tasks[..])).collect(),
         };
         let mut lines = FxHashMap::default();
         for task in &now.tasks {
@@ -280,6 +283,16 @@ impl<'s> Context<'s> {
         gap.unwrap_or_default()
     }
 
+    /// Whether a thing is out of everybody's reach: only tasks refer to it, and each of these waits
+    /// in the end for the thing itself, without a time limit.
+    fn is_out_of_reach(&self, object: Address) -> bool {
+        let Some(tasks) = self.enclosed.get(&object) else { return false };
+        let waiting = self.graph.waiting_for(graph::Node::Object(object));
+        let waiting: FxHashSet<Address> =
+            waiting.into_iter().filter(|task| !is_limited(task)).map(|task| task.id).collect();
+        tasks.iter().all(|id| waiting.contains(id))
+    }
+
     /// The tasks that may do something before long without being asked to.
     fn active(&self) -> &[&'s Task] {
         self.active.get_or_init(|| self.now.tasks.iter().filter(|task| is_active(task)).collect())
@@ -321,6 +334,12 @@ fn is_parked(task: &Task) -> bool {
     task.state == Some(TaskState::Pending)
         && !task.is_torn
         && !task.cancellation.as_ref().is_some_and(is_told)
+}
+
+/// Whether the task goes on by itself some day.
+fn is_limited(task: &Task) -> bool {
+    let is_limited = |waiting: &Waiting| waiting.due_in.is_some() || !waiting.deadlines.is_empty();
+    !is_parked(task) || task.waiting_on.as_ref().is_none_or(is_limited)
 }
 
 /// From here on a sleeper is one that does nothing for now.

@@ -243,6 +243,38 @@ impl Reader<'_> {
         Address(word & !mask).non_null()
     }
 
+    /// The objects that a suspended frame has a counted reference to, in its variables and on its
+    /// stack, once for each reference. Cells are given themselves.
+    ///
+    /// # Errors
+    /// When the frame cannot be read, or is not suspended.
+    pub fn references_of_frame(&self, frame: &RawFrame) -> Read<Vec<Address>> {
+        let bad = || Unreadable::bad(frame.at, "value stack");
+        let code = self.code(frame.code)?;
+        let (first, mask) = match self.layout.frame {
+            Frame::Object(fields) => (frame.at.offset(fields.localsplus), 0),
+            Frame::Interpreter(fields) => (frame.at.offset(fields.localsplus), fields.tag_mask),
+        };
+        // One that has not begun has nothing on its stack.
+        let (stack, end) = match self.value_stack(frame, &code)? {
+            _ if frame.lasti < 0 => (first, first),
+            (_, end) if end.is_null() => return Err(bad()),
+            ends => ends,
+        };
+        let depth = end.0.saturating_sub(stack.0);
+        if depth > 8 * code.stacksize {
+            return Err(bad());
+        }
+        let mut words = self.memory.vec(first, 8 * code.locals_count)?;
+        words.extend(self.memory.vec(stack, depth)?);
+        // A word with a tag is a number, or a reference that is not counted (pycore_stackref.h).
+        let words = words.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+        Ok(words
+            .filter(|word| word & mask == 0)
+            .filter_map(|word| Address(word).non_null())
+            .collect())
+    }
+
     /// The variables of a frame in their order, unbound ones left out; cells are looked through.
     ///
     /// # Errors

@@ -266,6 +266,7 @@ impl Inspector {
             unretrieved: read.leftovers.unretrieved,
             never_awaited: read.leftovers.never_awaited,
             open_generators: read.leftovers.open_generators,
+            enclosed: read.enclosed,
             reads: ReadStats {
                 calls: after.calls - before.calls,
                 bytes: after.bytes - before.bytes,

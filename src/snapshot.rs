@@ -22,7 +22,8 @@ use serde::{Serialize, Serializer};
 use crate::memory::{Address, ReadStats};
 
 pub use facts::{
-    Blocking, BlockingKind, NeverAwaited, OpenGenerator, Shutdown, Stage, Swallower, Unretrieved,
+    Blocking, BlockingKind, Enclosed, NeverAwaited, OpenGenerator, Shutdown, Stage, Swallower,
+    Unretrieved,
 };
 pub use finding::{Code, Finding, Severity, Sureness};
 pub use waiting::{Children, Deadline, Executor, Job, Operation, WaitKind, Waiting};
@@ -75,6 +76,9 @@ pub struct Snapshot {
     /// Asynchronous generators that are suspended.
     #[serde(skip)]
     pub open_generators: Vec<OpenGenerator>,
+    /// Things that only tasks can come to.
+    #[serde(skip)]
+    pub enclosed: Vec<Enclosed>,
     /// What the reading cost.
     #[serde(skip)]
     pub reads: ReadStats,
@@ -100,6 +104,7 @@ impl Snapshot {
             unretrieved: Vec::new(),
             never_awaited: Vec::new(),
             open_generators: Vec::new(),
+            enclosed: Vec::new(),
             reads: ReadStats::default(),
         }
     }

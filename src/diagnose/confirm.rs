@@ -3,9 +3,7 @@
 
 use super::Diagnosis;
 use crate::memory::Address;
-use crate::snapshot::{
-    Code, Consistency, Finding, Operation, Severity, Snapshot, Stage, WaitKind, Waiting,
-};
+use crate::snapshot::{Code, Consistency, Finding, Severity, Snapshot, Stage, WaitKind, Waiting};
 use crate::timeline::Looks;
 
 /// Conclusions that one look is enough for, if its parts are of one moment.
@@ -102,10 +100,7 @@ impl Diagnosis {
                 tasks.filter_map(|task| task.waiting_on.as_ref()).any(is)
             };
             let is_common = match finding.code {
-                Code::PermitLeaked | Code::LockConvoy => {
-                    waits(&|waiting| waiting.kind == WaitKind::Semaphore)
-                }
-                Code::QueueStalled => waits(&|waiting| waiting.operation == Some(Operation::Join)),
+                Code::LockConvoy => waits(&|waiting| waiting.kind == WaitKind::Semaphore),
                 Code::ExceptionUnretrieved => true,
                 Code::ExecutorJobStuck => finding.severity == Severity::Warning,
                 _ => false,

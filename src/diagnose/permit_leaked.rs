@@ -3,8 +3,8 @@
 //! Who entered it with `async with` is seen to hold it. Who took it by a bare `acquire` is not,
 //! and may even have given it away: a pool that hands out connections keeps a permit for each of
 //! them, and whoever has the connection may have never heard of the semaphore. So only where all
-//! waiters come by `async with`, or nobody else is left who could give it back, is the loss told
-//! as one.
+//! waiters come by `async with`, or nobody else has a reference to give it back by, is the loss
+//! told as one.
 
 use rustc_hash::FxHashSet;
 
@@ -12,7 +12,7 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, Line, grouped, is_parked, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{Code, Location, Severity, Snapshot, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
 struct Leak<'c> {
@@ -66,23 +66,35 @@ fn judge<'c>(context: &'c Context<'_>, line: &'c Line<'_>, stillness: Stillness)
     let may_have_it = || suspects.iter().any(|task| super::is_active(task));
     let is_lock = line.waiting.kind == WaitKind::Lock;
     let others = || context.active().iter().any(|task| !hanging.contains(&task.id));
-    let (severity, sureness) = if stillness != Stillness::Surely {
-        (Severity::Info, Sureness::Guessed)
-    } else if suspects.is_empty() && (by_block || !others()) {
+    let (severity, sureness) = if is_out_of_reach(context, line) {
         (Severity::Critical, Sureness::Derived)
-    } else if by_block || (is_lock && suspects.is_empty()) || !may_have_it() && !suspects.is_empty()
-    {
+    } else if stillness != Stillness::Surely {
+        (Severity::Info, Sureness::Guessed)
+    } else if suspects.is_empty() && (by_block || is_lock && !others()) {
+        (Severity::Critical, Sureness::Derived)
+    } else if is_lock && (by_block || suspects.is_empty() || !may_have_it()) {
         (Severity::Warning, Sureness::Guessed)
     } else {
+        // A semaphore may count events, or be given back by a timer: nobody holds that.
         (Severity::Info, Sureness::Guessed)
     };
     Leak { line, severity, sureness, suspects }
 }
 
-/// Whether the task waits in `async with`.
+/// Whether nobody could give it back at both looks: one moment's count may be torn.
+fn is_out_of_reach(context: &Context<'_>, line: &Line<'_>) -> bool {
+    let was_enclosed = |first: &Snapshot| first.enclosed.iter().any(|it| it.object == line.object);
+    context.looks.first.is_some_and(was_enclosed) && context.is_out_of_reach(line.object)
+}
+
+/// Whether the task waits in `async with` of the thing itself: a class of the program that has one
+/// inside may give it back by other means.
 fn enters_block(task: &Task) -> bool {
-    let is_enter = |function: &str| function.rsplit('.').next() == Some("__aenter__");
-    task.frames.iter().any(|frame| is_enter(&frame.location.function))
+    let is_enter = |location: &Location| {
+        location.function.rsplit('.').next() == Some("__aenter__")
+            && location.file.contains("asyncio/")
+    };
+    task.frames.iter().any(|frame| is_enter(&frame.location))
 }
 
 fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
@@ -103,6 +115,9 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
         lines.push(format!("{value}{of} permits are left"));
     }
     lines.push("no frame of a live task is inside an `async with` of it".to_owned());
+    if is_out_of_reach(context, line) {
+        lines.push("all references to it are in tasks that wait for it".to_owned());
+    }
     lines.extend(words::lines(suspects.iter().copied(), |task| {
         format!(
             "{} refers to it, at{}",
@@ -133,6 +148,7 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
 mod tests {
     use super::*;
     use crate::diagnose::tests::{Builder, Scene, ids, task};
+    use crate::snapshot::Enclosed;
 
     fn waiter(number: u64) -> Builder {
         task(number).at_semaphore(900, &[])
@@ -153,10 +169,26 @@ mod tests {
 
     #[test]
     fn one_taken_by_acquire_is_lost_when_nobody_else_could_give_it_back() {
-        // The main task knows it, and waits for those who wait for it.
-        let known = |number| waiter(number).and(|task| task.suspects = ids(&[9]).into());
-        let lost = Scene::new().with([known(1), known(2), task(9).gathers(&[1, 2])]);
+        let scene = |main: Builder, enclosed: &[u64]| {
+            let tasks = ids(enclosed);
+            Scene::new().with([waiter(1), waiter(2), main]).and(|snapshot| {
+                snapshot.enclosed = vec![Enclosed { object: Address(900), tasks }];
+            })
+        };
+        let lost = scene(task(9).gathers(&[1, 2]), &[1, 2, 9]);
         assert_eq!(lost.twice().only().severity, Severity::Critical);
+        // It may be told by more than the count of one moment only.
+        let first = lost.clone().and(|snapshot| snapshot.enclosed.clear()).before();
+        lost.clone().after(&first).assert_no_warning();
+        // One that refers to it does something else, or goes on by itself.
+        scene(task(9).reads_socket(), &[1, 2, 9]).twice().assert_no_warning();
+        scene(task(9).gathers(&[1, 2]).deadline(900), &[1, 2, 9]).twice().assert_no_warning();
+    }
+
+    #[test]
+    fn a_lock_taken_by_acquire_is_lost_when_no_task_is_left_that_may_have_it() {
+        let waiter = |number| task(number).at_lock(900, &[]);
+        let known = |number| waiter(number).and(|task| task.suspects = ids(&[9]).into());
         let idle = Scene::new().with([known(1), known(2), task(9).at_event()]);
         assert_eq!(idle.twice().only().severity, Severity::Warning);
         let busy = Scene::new().with([known(1), known(2), task(9).reads_socket()]);

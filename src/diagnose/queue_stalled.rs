@@ -1,8 +1,9 @@
 //! `queue-stalled`: tasks wait at a queue for others that will not come.
 //!
 //! A full queue is how a slow consumer slows down its producers, and workers at an empty one are
-//! idle: both healthy. What tells a stall is that nobody is left who could come: every other task
-//! waits, in the end, for those at the queue, or for something that is far away.
+//! idle: both healthy. What tells a stall is that nobody is left who could come: all references to
+//! the queue are in tasks that wait, in the end, for each other there; or, at a full one, every
+//! other task waits for those at the queue, or for something that is far away.
 
 use rustc_hash::FxHashSet;
 
@@ -10,7 +11,7 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, severity_of, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Operation, Severity, Sureness, Task, Waiting};
+use crate::snapshot::{Code, Operation, Severity, Snapshot, Sureness, Task, Waiting};
 use crate::timeline::Stillness;
 
 /// What is at a standstill.
@@ -36,7 +37,9 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
                 && tasks.iter().any(|task| operation(task) == Some(Operation::Get));
             // All consumers have to be without a producer.
             let is_part = side == Side::Empty && waiters.len() < tasks.len();
-            if waiters.is_empty() || is_met || is_part {
+            // Consumers of a queue that others can come to are idle.
+            let is_idle = side == Side::Empty && !context.is_out_of_reach(queue);
+            if waiters.is_empty() || is_met || is_part || is_idle {
                 continue;
             }
             if context.gap.is_none() {
@@ -63,7 +66,7 @@ fn side_of(task: &Task) -> Option<Side> {
     match waiting.operation? {
         Operation::Put if is_full => Some(Side::Full),
         Operation::Join if value > 0 => Some(Side::Unfinished),
-        Operation::Get if waiting.is_served == Some(false) => Some(Side::Empty),
+        Operation::Get if value == 0 => Some(Side::Empty),
         _ => None,
     }
 }
@@ -80,14 +83,21 @@ fn judge(context: &Context<'_>, queue: Address, side: Side, waiters: &[&Task]) -
     let hanging = context.graph.waiting_for(Node::Object(queue));
     let ids: FxHashSet<Address> = hanging.iter().map(|task| task.id).collect();
     let has_others = context.active().iter().any(|task| !ids.contains(&task.id));
-    let severity = match side {
-        // Idle consumers are healthy unless somebody waits for them to end.
-        Side::Empty if has_others || ids.len() <= waiters.len() => return None,
+    let was_enclosed = |first: &Snapshot| first.enclosed.iter().any(|it| it.object == queue);
+    let is_out_of_reach =
+        context.looks.first.is_some_and(was_enclosed) && context.is_out_of_reach(queue);
+    let (severity, sureness) = match side {
+        Side::Empty if !is_out_of_reach => return None,
+        // Nobody waits for them to end: they are left over, and cost nothing else.
+        Side::Empty if ids.len() <= waiters.len() => (Severity::Info, Sureness::Derived),
+        Side::Empty | Side::Unfinished if is_out_of_reach => (Severity::Warning, Sureness::Derived),
         Side::Unfinished if has_others => return None,
-        Side::Full if has_others => Severity::Info,
-        _ => severity_of(stillness, Severity::Warning),
+        // Its items may be worked on elsewhere, in threads or in other processes.
+        Side::Unfinished => (Severity::Info, Sureness::Guessed),
+        _ if has_others => (Severity::Info, Sureness::Guessed),
+        _ => (severity_of(stillness, Severity::Warning), Sureness::Guessed),
     };
-    Some(report(context, queue, side, waiters, severity).affects(hanging.len()))
+    Some(report(context, queue, side, waiters, (severity, sureness)).affects(hanging.len()))
 }
 
 fn report(
@@ -95,7 +105,7 @@ fn report(
     queue: Address,
     side: Side,
     waiters: &[&Task],
-    severity: Severity,
+    (severity, sureness): (Severity, Sureness),
 ) -> Draft {
     let waiting = waiters.first().and_then(|task| task.waiting_on.as_ref());
     let thing = waiting.map(words::thing).unwrap_or_default();
@@ -119,8 +129,11 @@ fn report(
         ),
     };
     let mut lines = words::lines(waiters.iter().copied(), words::wait_line);
-    lines.push(match severity {
-        Severity::Info => "others are at work who may take from it".to_owned(),
+    lines.push(match (severity, sureness) {
+        (_, Sureness::Derived) => "all references to it are in tasks that wait for this".to_owned(),
+        (Severity::Info, _) if side == Side::Full => {
+            "others are at work who may take from it".to_owned()
+        }
         _ => "no other task is at work: each waits for these, or for something far away".to_owned(),
     });
     let advice = match side {
@@ -137,7 +150,7 @@ fn report(
              or an item that means the end for each of them."
         }
     };
-    Draft::new(Code::QueueStalled, severity, Sureness::Guessed, title)
+    Draft::new(Code::QueueStalled, severity, sureness, title)
         .on_loop(waiters.first().and_then(|task| task.loop_id))
         .blames([Node::Object(queue)])
         .tasks(waiters.iter().copied())
@@ -148,7 +161,8 @@ fn report(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{Builder, Scene, task};
+    use crate::diagnose::tests::{Builder, Scene, ids, task};
+    use crate::snapshot::Enclosed;
 
     fn producer(number: u64) -> Builder {
         task(number).at_queue(Operation::Put, 5, 5)
@@ -181,25 +195,34 @@ mod tests {
         Scene::new().with([producer(1)]).turned().after(&first).assert_silent();
     }
 
+    fn enclosed(scene: Scene, tasks: &[u64]) -> Scene {
+        let tasks = ids(tasks);
+        scene.and(|snapshot| snapshot.enclosed = vec![Enclosed { object: Address(0x900), tasks }])
+    }
+
     #[test]
     fn a_join_that_nobody_works_for() {
         let idle = task(2).at_queue(Operation::Get, 0, 0);
         let scene = Scene::new().with([task(1).at_queue(Operation::Join, 3, 0), idle]);
-        let twice = scene.twice();
-        assert!(twice.only().title.contains("3 unfinished"), "{}", twice.only().title);
+        // Somebody else may call `task_done`.
+        scene.twice().assert_no_warning();
+        let twice = enclosed(scene, &[1, 2]).twice();
+        let finding = twice.of(Code::QueueStalled);
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.title.contains("3 unfinished"), "{}", finding.title);
     }
 
     #[test]
-    fn consumers_are_stalled_only_when_somebody_waits_for_them() {
-        let consumer = |number| {
-            let waits = |waiting: &mut Waiting| waiting.is_served = Some(false);
-            task(number)
-                .at_queue(Operation::Get, 0, 0)
-                .waits(crate::snapshot::WaitKind::Queue, waits)
-        };
-        let idle = Scene::new().with([consumer(1), consumer(2), task(3).at_event()]);
-        idle.twice().assert_silent();
-        let joined = Scene::new().with([consumer(1), consumer(2), task(3).gathers(&[1, 2])]);
-        assert_eq!(joined.twice().only().code, Code::QueueStalled);
+    fn consumers_are_stalled_only_when_somebody_waits_for_them_and_nobody_else_can_come() {
+        let consumer = |number| task(number).at_queue(Operation::Get, 0, 0);
+        let idle = || Scene::new().with([consumer(1), consumer(2), task(3).at_event()]);
+        idle().twice().assert_silent();
+        enclosed(idle(), &[1, 2]).twice().assert_no_warning();
+        let joined = || Scene::new().with([consumer(1), consumer(2), task(3).gathers(&[1, 2])]);
+        joined().twice().assert_silent();
+        let twice = enclosed(joined(), &[1, 2, 3]).twice();
+        assert_eq!(twice.only().severity, Severity::Warning);
+        let producer = task(4).reads_socket();
+        enclosed(joined().with([producer]), &[1, 2, 3, 4]).twice().assert_silent();
     }
 }

@@ -18,8 +18,8 @@ use crate::frame::{HandlerKind, RawFrame};
 use crate::memory::{Address, ReadMemory};
 use crate::object::Reader;
 use crate::snapshot::{
-    Cancellation, Consistency, Executor, Frame, Iteration, Location, Loop, LoopState, Phase,
-    Problem, Shutdown, Stage, Swallower, Task, TaskState, Thread, WaitKind,
+    Cancellation, Consistency, Enclosed, Executor, Frame, Iteration, Location, Loop, LoopState,
+    Phase, Problem, Shutdown, Stage, Swallower, Task, TaskState, Thread, WaitKind,
 };
 
 /// The parts of a snapshot that come from the target.
@@ -30,6 +30,7 @@ pub(super) struct Parts {
     pub tasks: Vec<Task>,
     pub executors: Vec<Executor>,
     pub leftovers: Leftovers,
+    pub enclosed: Vec<Enclosed>,
     pub shutdown: Option<Shutdown>,
     pub problems: Vec<Problem>,
 }
@@ -90,13 +91,14 @@ impl Inspector {
         let (mut threads, calls) = self.threads(reader, reading, options, &mut problems);
         let mut executors = Vec::new();
         let mut leftovers = Leftovers::default();
+        let mut enclosed = Vec::new();
         let mut stage = None;
         if options.reasons {
             let pools = Pools::read(reader, reading);
             let chains = reading.tasks.iter().zip(&live);
             let chains: Vec<&[RawFrame]> =
                 chains.map(|(task, live)| live.unwrap_or(&task.chain)).collect();
-            self.explain(reader, reading, &chains, &pools, &mut tasks);
+            enclosed = self.explain(reader, reading, &chains, &pools, &mut tasks);
             stage = shutdown(reader, reading);
             self.find_swallowers(reader, &chains, stage.as_ref(), &mut tasks);
             executors = pools.executors(reader, reading);
@@ -119,6 +121,7 @@ impl Inspector {
             tasks,
             executors,
             leftovers,
+            enclosed,
             shutdown: stage,
             problems,
         }
@@ -164,7 +167,7 @@ impl Inspector {
         (threads, syscalls)
     }
 
-    /// Says of each task what it waits for.
+    /// Says of each task what it waits for; returns what only tasks can come to of it.
     fn explain(
         &self,
         reader: &Reader<'_>,
@@ -172,13 +175,14 @@ impl Inspector {
         chains: &[&[RawFrame]],
         pools: &Pools,
         tasks: &mut [Task],
-    ) {
+    ) -> Vec<Enclosed> {
         let is_running =
             |i: usize| tasks.get(i).is_some_and(|t| t.state == Some(TaskState::Running));
         let reasons = Reasons::new(reader, reading, chains, pools);
         let mut waits = reasons.explain_all(&is_running);
         complete(&mut waits, &*self.system);
         let suspects = reasons.suspects(&waits);
+        let enclosed = reasons.enclosed(&waits);
         // Whom each task awaits: who awaits whom, turned around.
         let mut awaited: FxHashMap<Address, Vec<Address>> = FxHashMap::default();
         for task in &*tasks {
@@ -204,6 +208,7 @@ impl Inspector {
                 }
             }
         }
+        enclosed
     }
 
     /// Looks for the clauses that may have swallowed a cancellation, of those tasks that seem to

@@ -5,6 +5,7 @@
 //! class, its callbacks, what else refers to it). Everything that is common to many tasks, the
 //! line in front of a lock, who holds it, what a loop's descriptors wait for, is read once.
 
+mod enclosed;
 mod holders;
 mod role;
 

@@ -162,6 +162,16 @@ pub struct OpenGenerator {
     pub is_in_use: bool,
 }
 
+/// A lock, semaphore or queue to which only suspended frames of tasks refer: nobody else can give
+/// back a permit of it, or put anything in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enclosed {
+    /// The thing.
+    pub object: Address,
+    /// The tasks that refer to it, by id.
+    pub tasks: Vec<Address>,
+}
+
 /// Where a cancellation was most likely swallowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swallower {

@@ -88,7 +88,11 @@ impl Reasons<'_> {
     }
 
     /// Which of the given things an object has as attributes.
-    fn among_attributes(&self, owner: Address, things: &FxHashSet<Address>) -> Vec<Address> {
+    pub(super) fn among_attributes(
+        &self,
+        owner: Address,
+        things: &FxHashSet<Address>,
+    ) -> Vec<Address> {
         let reader = &self.reader;
         let Ok(class) = reader.class_of(owner) else { return Vec::new() };
         if class.kind != Kind::Other || !class.is_python() {
