@@ -5,6 +5,7 @@
 //! tasks and threads. The variables of frames are looked at all together: each value once, in
 //! batches, and only its class unless it is one of the kinds that matter.
 
+mod lookers;
 mod never_awaited;
 mod open_generator;
 mod unretrieved;

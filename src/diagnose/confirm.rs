@@ -101,7 +101,6 @@ impl Diagnosis {
             };
             let is_common = match finding.code {
                 Code::LockConvoy => waits(&|waiting| waiting.kind == WaitKind::Semaphore),
-                Code::ExceptionUnretrieved => true,
                 Code::ExecutorJobStuck => finding.severity == Severity::Warning,
                 _ => false,
             };

@@ -22,7 +22,8 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         .iter()
         .filter(|known| before.as_ref().is_none_or(|before| before.contains(&key(known))));
     let shape = |known: &&Unretrieved| {
-        (known.exception.clone(), known.coroutine.clone(), known.place.clone(), known.loop_id)
+        let what = (known.exception.clone(), known.coroutine.clone(), known.place.clone());
+        (what, known.loop_id, known.may_be_looked_at)
     };
     for group in grouped(lasting, shape) {
         out.extend(report(&group));
@@ -64,16 +65,20 @@ fn report(group: &[&Unretrieved]) -> Option<Draft> {
     if let Some(others) = group.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
         lines.push(format!("and {others} more"));
     }
-    let mut draft =
-        Draft::new(Code::ExceptionUnretrieved, Severity::Warning, Sureness::Read, title)
-            .on_loop(known.loop_id)
-            .affects(group.len())
-            .evidence(lines)
-            .advice(
-                "Await the task, start it in an `asyncio.TaskGroup`, or give it a callback that \
+    // Tasks that are awaited one after the other are looked at in their turn.
+    let severity = if known.may_be_looked_at { Severity::Info } else { Severity::Warning };
+    lines.extend(known.may_be_looked_at.then(|| {
+        "a function that is under way has it in a variable and may yet look at it".to_owned()
+    }));
+    let mut draft = Draft::new(Code::ExceptionUnretrieved, severity, Sureness::Read, title)
+        .on_loop(known.loop_id)
+        .affects(group.len())
+        .evidence(lines)
+        .advice(
+            "Await the task, start it in an `asyncio.TaskGroup`, or give it a callback that \
                  looks at its `exception()`; else the failure is told only when the task is \
                  thrown away.",
-            );
+        );
     draft.finding.tasks = group.iter().map(|known| known.id).take(words::MAX_NAMED).collect();
     Some(draft)
 }
@@ -93,6 +98,7 @@ mod tests {
             exception: "ValueError".to_owned(),
             message: "no such\nuser".to_owned(),
             place: Some(location("job", 8)),
+            may_be_looked_at: false,
         }
     }
 
@@ -112,6 +118,14 @@ mod tests {
         let many = scene((1..=50).map(failed).collect()).once();
         assert!(many.only().title.starts_with("50 tasks failed"));
         assert_eq!(many.only().evidence.last().unwrap(), "and 30 more");
+    }
+
+    #[test]
+    fn one_that_will_be_awaited_in_its_turn_is_no_trouble() {
+        let later = Unretrieved { may_be_looked_at: true, ..failed(5) };
+        let diagnosis = scene(vec![later, failed(6)]).twice();
+        let severities: Vec<_> = diagnosis.findings.iter().map(|it| it.severity).collect();
+        assert_eq!(severities, [Severity::Warning, Severity::Info]);
     }
 
     #[test]

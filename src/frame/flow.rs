@@ -1,6 +1,9 @@
 //! How the instructions of a function follow each other, as far as exception handlers go.
 
 use std::ops::Range;
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
 
 use super::RawFrame;
 use crate::layout::opcodes::{Op, Opcodes};
@@ -79,6 +82,31 @@ impl Reader<'_> {
             .filter(|(_, is_reached)| *is_reached)
             .map(|(it, _)| it.start..it.end)
             .collect())
+    }
+}
+
+impl Reader<'_> {
+    /// The names of the global variables and attributes that a frame's function may yet read,
+    /// from where it is, exceptions included.
+    ///
+    /// # Errors
+    /// As [`ahead`](Self::ahead).
+    pub(crate) fn names_ahead(&self, frame: &RawFrame) -> Read<FxHashSet<Arc<str>>> {
+        let code = self.code(frame.code)?;
+        let flow = self.flow(&code)?;
+        let present = u64::try_from(frame.lasti).ok().and_then(|lasti| flow.index_of(lasti));
+        let (reached, _) = flow.reach(&[present.unwrap_or(0)], true);
+        let opcodes = &self.layout.opcodes;
+        let ahead = flow.instructions.iter().zip(reached).filter(|(_, is_reached)| *is_reached);
+        let numbers: FxHashSet<u32> = ahead
+            .filter_map(|(one, _)| match one.op? {
+                Op::LoadGlobal => Some(one.argument >> opcodes.global_shift),
+                Op::LoadAttr => Some(one.argument >> opcodes.attribute_shift),
+                Op::LoadName => Some(one.argument),
+                _ => None,
+            })
+            .collect();
+        Ok(numbers.into_iter().filter_map(|it| self.name_of_code(code.at, it)).collect())
     }
 }
 

@@ -671,7 +671,12 @@ impl Reader<'_> {
     }
 
     fn global_name(&self, scope: Scope<'_>, index: u32) -> Option<Arc<str>> {
-        let names = scope.code.offset(self.layout.code.global_names);
+        self.name_of_code(scope.code, index)
+    }
+
+    /// The name with this number among those of globals and attributes of a code object.
+    pub(super) fn name_of_code(&self, code: Address, index: u32) -> Option<Arc<str>> {
+        let names = code.offset(self.layout.code.global_names);
         let names = self.tuple(self.pointer(names).ok()??).ok()?;
         self.name(*names.get(usize::try_from(index).ok()?)?).ok()
     }

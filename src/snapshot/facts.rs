@@ -126,6 +126,8 @@ pub struct Unretrieved {
     pub message: String,
     /// Where it was raised: the innermost frame of its traceback.
     pub place: Option<Arc<Location>>,
+    /// Whether a function that is under way may yet look at it, from where it is.
+    pub may_be_looked_at: bool,
 }
 
 /// A coroutine object that was never started.

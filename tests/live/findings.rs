@@ -74,6 +74,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("deadlock_semaphore"),
     scenario("deadlock_tasks"),
     scenario("deadlock_three"),
+    scenario("exception_unretrieved").twin(),
     scenario("executor_nested"),
     scenario("executor_saturated"),
     scenario("executor_shutdown").twin(),
@@ -114,6 +115,7 @@ const SCENARIOS: &[Scenario] = &[
 /// A healthy program of `tests/programs/healthy`, which runs on uvloop too.
 const HEALTHY: &[Scenario] = &[
     scenario("anyio_group").libraries(),
+    scenario("awaited_in_turn"),
     scenario("backpressure"),
     scenario("busy_aiohttp").libraries(),
     scenario("busy_service"),

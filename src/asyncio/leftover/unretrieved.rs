@@ -156,7 +156,15 @@ impl Search<'_> {
             reader.memory.forget(exception, OBJECT_LEN);
             !expected.contains(&at) && reader.unretrieved_exception(at) == Some(exception)
         });
-        failed.into_iter().map(|(at, exception)| self.unlooked(at, exception)).collect()
+        if failed.is_empty() {
+            return Vec::new();
+        }
+        let lookers = self.lookers();
+        let facts = failed.into_iter().map(|(at, exception)| Unretrieved {
+            may_be_looked_at: lookers.may_look_at(at),
+            ..self.unlooked(at, exception)
+        });
+        facts.collect()
     }
 
     fn unlooked(&self, at: Address, exception: Address) -> Unretrieved {
@@ -186,6 +194,7 @@ impl Search<'_> {
             exception: class.map_or_else(|_| String::new(), |class| class.to_string()),
             message: reader.exception_message(exception),
             place: reader.raised_at(exception),
+            may_be_looked_at: true,
         }
     }
 

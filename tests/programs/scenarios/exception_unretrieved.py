@@ -19,7 +19,6 @@ async def serve():
         except ValueError:
             pass
     await asyncio.sleep(stage.FOREVER)  # parked
-    return refresher
 
 
 async def main():
