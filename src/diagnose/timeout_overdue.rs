@@ -35,9 +35,24 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         }
     }
     let set_at = |task: &Task| overdue(task).and_then(|(deadline, _)| deadline.frame);
-    for group in grouped(found, |task| (words::place(task), set_at(task), task.loop_id)) {
+    let found = found.into_iter().map(|task| (task, culprit(context, task)));
+    let shape = |(task, culprit): &(&Task, &Task)| {
+        (words::place(culprit).cloned(), set_at(task), task.loop_id)
+    };
+    for group in grouped(found, shape) {
         out.extend(report(&group));
     }
+}
+
+/// The task that does not end: the limited one itself, or what it waits for in the end. Before
+/// Python 3.12 `wait_for` runs what it limits in a task of its own.
+fn culprit<'c>(context: &Context<'c>, task: &'c Task) -> &'c Task {
+    let chain = context.graph.chain(Node::Task(task.id)).into_iter();
+    let tasks = chain.map_while(|node| match node {
+        Node::Task(id) => context.task(id),
+        _ => None,
+    });
+    tasks.last().unwrap_or(task)
 }
 
 /// The limit that is past the longest, and by how much.
@@ -59,8 +74,8 @@ fn is_to_be_told(context: &Context<'_>, out: &Drafts, task: &Task, late: Duratio
     !known.is_some_and(is_behind) || out.has(Code::LoopBlocked, task.loop_id)
 }
 
-fn report(group: &[&Task]) -> Option<Draft> {
-    let task = *group.first()?;
+fn report(group: &[(&Task, &Task)]) -> Option<Draft> {
+    let &(task, culprit) = group.first()?;
     let (deadline, late) = overdue(task)?;
     let set_at = deadline.frame.and_then(|at| task.frames.get(at));
     let set_at = set_at.map(|frame| &*frame.location);
@@ -68,14 +83,16 @@ fn report(group: &[&Task]) -> Option<Draft> {
         1 => String::new(),
         many => format!(" (and {} more likewise)", many - 1),
     };
+    let at = words::at_short(words::place(culprit));
+    let by =
+        if culprit.id == task.id { String::new() } else { format!(" in {}", words::name(culprit)) };
     let title = format!(
-        "the time limit of {} passed {} ago, and what it limits still runs{}{others}",
+        "the time limit of {} passed {} ago, and what it limits still runs{by}{at}{others}",
         words::name(task),
         words::span(late),
-        words::at_short(words::place(task)),
     );
-    let told = task.cancellation.as_ref();
-    let handler = told.and_then(|told| task.frames.get(told.handling?));
+    let told = culprit.cancellation.as_ref();
+    let handler = told.and_then(|told| culprit.frames.get(told.handling?));
     let handler = handler.map(|frame| &*frame.location);
     let mut lines = vec![format!("the limit was set{}", words::at_long(set_at))];
     lines.extend(
@@ -83,8 +100,14 @@ fn report(group: &[&Task]) -> Option<Draft> {
             format!("its `CancelledError` is being handled at {}", words::long(place))
         }),
     );
-    lines.extend(words::lines(group.iter().copied(), words::wait_line));
-    let at = words::at_short(words::place(task));
+    let culprits = || group.iter().map(|(_, culprit)| *culprit);
+    let limited = || group.iter().map(|(task, _)| *task);
+    let waiting = || {
+        let others = group.iter().filter(|(task, culprit)| task.id != culprit.id);
+        others.map(|(task, _)| *task)
+    };
+    lines.extend(words::lines(culprits(), words::wait_line));
+    lines.extend(words::lines(waiting(), words::wait_line));
     let advice = match handler {
         Some(place) => format!(
             "The limit ends only when the clean-up at {} has ended; do not wait there without a \
@@ -99,8 +122,9 @@ fn report(group: &[&Task]) -> Option<Draft> {
     Some(
         Draft::new(Code::TimeoutOverdue, Severity::Warning, Sureness::Read, title)
             .on_loop(task.loop_id)
-            .blames(group.iter().map(|task| Node::Task(task.id)))
-            .tasks(group.iter().copied())
+            .blames(culprits().chain(waiting()).map(|task| Node::Task(task.id)))
+            .tasks(culprits())
+            .tasks(limited())
             .affects(group.len())
             .evidence(lines)
             .advice(advice),
@@ -120,6 +144,15 @@ mod tests {
         assert!(finding.only().title.contains("passed 3.2 s ago"));
         assert_eq!(finding.only().severity, Severity::Warning);
         assert_eq!(scene.twice().codes(), [Code::TimeoutOverdue]);
+    }
+
+    #[test]
+    fn what_does_not_end_is_named_where_it_is_a_task_of_its_own() {
+        let limited = task(1).awaits(&[2]).deadline(-3200);
+        let scene = Scene::new().with([limited, task(2).sleeps(60_000)]);
+        let once = scene.once();
+        assert_eq!(once.only().tasks, crate::diagnose::tests::ids(&[2, 1]));
+        assert!(once.only().title.contains("still runs in \"t2\" at"), "{}", once.only().title);
     }
 
     #[test]

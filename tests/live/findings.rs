@@ -96,6 +96,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("orphan_wait").twin(),
     scenario("orphaned"),
     scenario("overdue").since(11).twin(),
+    scenario("overdue_wait_for").twin(),
     scenario("permit_lost").twin(),
     scenario("queue_dead_consumer").twin(),
     scenario("queue_join").twin(),
