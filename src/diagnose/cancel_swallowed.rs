@@ -10,9 +10,7 @@
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, is_parked, words};
-use crate::snapshot::{
-    Cancellation, Code, Operation, Severity, Sureness, Swallower, Task, WaitKind,
-};
+use crate::snapshot::{Cancellation, Code, Severity, Sureness, Swallower, Task, WaitKind};
 
 /// How it is known that a task swallowed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,9 +97,9 @@ fn owed(task: &Task) -> bool {
 fn passes_on(task: &Task) -> bool {
     task.waiting_on.as_ref().is_some_and(|waiting| match waiting.kind {
         WaitKind::Gather => true,
-        WaitKind::Task => {
-            matches!(waiting.operation, None | Some(Operation::WaitFor))
-        }
+        // `wait_for` with a future of its own, up to 3.11, is told at once; what it then does for
+        // its task to end is in `_cancel_and_wait`.
+        WaitKind::Task => waiting.operation.is_none(),
         _ => false,
     })
 }
@@ -221,7 +219,7 @@ mod tests {
     use super::*;
     use crate::diagnose::tests::{Builder, LOOP, Scene, ids, library_frame, location, task};
     use crate::memory::Address;
-    use crate::snapshot::{Shutdown, Stage};
+    use crate::snapshot::{Operation, Shutdown, Stage};
 
     fn consumer(number: u64) -> Builder {
         task(number).at_queue(Operation::Get, 0, 0).and(|task| {

@@ -49,6 +49,10 @@ impl Scenario {
         Self { versions: (minor, self.versions.1), ..self }
     }
 
+    const fn until(self, minor: u32) -> Self {
+        Self { versions: (self.versions.0, minor), ..self }
+    }
+
     const fn libraries(self) -> Self {
         Self { libraries: true, ..self }
     }
@@ -108,6 +112,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("sigint").since(11),
     scenario("swallowed").since(11).twin(),
     scenario("swallowed_shutdown"),
+    scenario("swallowed_wait_for").until(11),
     scenario("taskgroup_refuses").since(11).twin(),
     scenario("thread_join"),
     scenario("uvicorn_stream").libraries().twin(),
