@@ -272,6 +272,16 @@ impl<'s> Context<'s> {
         if self.could_run(task) { self.pairs.stillness(task) } else { Stillness::Moved }
     }
 
+    /// For how long at least a task has stood where it is: no longer than its loop has been idle
+    /// can be told of most, and the time between the looks of those that did not move.
+    fn stood_for(&self, task: &Task) -> Duration {
+        let since = task.waiting_on.as_ref().and_then(|waiting| waiting.since);
+        let known = self.now.loops.iter().find(|known| Some(known.id) == task.loop_id);
+        let idle = known.and_then(|known| known.idle_for);
+        let gap = self.gap.filter(|_| self.stillness(task) != Stillness::Moved);
+        since.max(idle).max(gap).unwrap_or_default()
+    }
+
     /// How many pending tasks a loop has.
     fn size(&self, loop_id: Option<Address>) -> usize {
         loop_id.and_then(|id| self.sizes.get(&id)).copied().unwrap_or(0)
@@ -341,6 +351,9 @@ fn is_limited(task: &Task) -> bool {
     let is_limited = |waiting: &Waiting| waiting.due_in.is_some() || !waiting.deadlines.is_empty();
     !is_parked(task) || task.waiting_on.as_ref().is_none_or(is_limited)
 }
+
+/// From here on who waits for the world outside, as programs do all the time, counts as stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
 
 /// From here on a sleeper is one that does nothing for now.
 const LONG: SignedDuration = SignedDuration::from_secs(60);

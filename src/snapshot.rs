@@ -296,6 +296,9 @@ pub struct Loop {
     /// When its current iteration began, as it tells: equal for the same iteration.
     #[serde(skip)]
     pub iteration_id: Option<u64>,
+    /// For how long it has done nothing but wait, where that can be told.
+    #[serde(skip)]
+    pub idle_for: Option<Duration>,
     /// What is in its ready queue, in words, the first of them.
     #[serde(skip)]
     pub ready_handles: Vec<String>,

@@ -1,9 +1,8 @@
-//! What keeps a conclusion from being a false alarm: a program that ran while it was read, and
-//! states that healthy programs are in as well.
+//! What keeps a conclusion from being a false alarm where a program ran while it was read.
 
 use super::Diagnosis;
 use crate::memory::Address;
-use crate::snapshot::{Code, Consistency, Finding, Severity, Snapshot, Stage, WaitKind, Waiting};
+use crate::snapshot::{Code, Consistency, Finding, Severity, Snapshot, Stage};
 use crate::timeline::Looks;
 
 /// Conclusions that one look is enough for, if its parts are of one moment.
@@ -42,7 +41,7 @@ impl Diagnosis {
                 finding.severity = Severity::Info;
             }
         }
-        self.calm(snapshot)
+        self
     }
 
     /// The second look's conclusions: of one that is loose only what the first one said too, of
@@ -85,28 +84,6 @@ impl Diagnosis {
                         _ => finding.tasks.iter().all(stands_still),
                     }
             });
-        }
-        self.calm(looks.last)
-    }
-
-    /// Says as information what healthy programs show too: a semaphore that counts events or is
-    /// released by a timer is held by nobody (`healthy::signalling`, `healthy::rate_limit`), a
-    /// slow other end is no fault, a queue's items may be worked on elsewhere, and an exception may
-    /// yet be looked at.
-    fn calm(mut self, snapshot: &Snapshot) -> Self {
-        for finding in &mut self.findings {
-            let waits = |is: &dyn Fn(&Waiting) -> bool| {
-                let tasks = snapshot.tasks.iter().filter(|task| finding.tasks.contains(&task.id));
-                tasks.filter_map(|task| task.waiting_on.as_ref()).any(is)
-            };
-            let is_common = match finding.code {
-                Code::LockConvoy => waits(&|waiting| waiting.kind == WaitKind::Semaphore),
-                Code::ExecutorJobStuck => finding.severity == Severity::Warning,
-                _ => false,
-            };
-            if is_common {
-                finding.severity = Severity::Info;
-            }
         }
         self
     }

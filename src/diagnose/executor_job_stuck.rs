@@ -1,12 +1,13 @@
 //! `executor-job-stuck`: a task waits for one call in a thread that does not end.
 //!
-//! A call that takes a while is what threads are for. One that computes, waits for the next item
-//! of a queue or for somebody to type, or has a time limit around it, makes no more than a note.
+//! A call that takes a while is what threads are for: one that has stood for less than
+//! [`STUCK_AFTER`], as far as can be told, makes no more than a note. So does one that computes,
+//! waits for the next item of a queue or for somebody to type, or has a time limit around it.
 
 use super::draft::{Draft, Drafts};
 use super::executor_saturated::{has_not_moved, job_line, pool_before};
 use super::graph::Node;
-use super::{Context, grouped, severity_of, words};
+use super::{Context, STUCK_AFTER, grouped, severity_of, words};
 use crate::snapshot::{Code, Executor, Job, Severity, Stage, Sureness, Task, Thread, ThreadState};
 use crate::timeline::Stillness;
 
@@ -73,7 +74,7 @@ fn has_stayed(context: &Context<'_>, pool: &Executor, job: &Job) -> bool {
 fn judge(context: &Context<'_>, task: &Task, tid: i32, stillness: Stillness) -> Severity {
     let has_limit = task.waiting_on.as_ref().is_some_and(|waiting| !waiting.deadlines.is_empty());
     let is_idle = context.thread(tid).is_none_or(|thread| is_working_or_idle(context, thread));
-    if has_limit || is_idle {
+    if has_limit || is_idle || context.stood_for(task) < STUCK_AFTER {
         return Severity::Info;
     }
     severity_of(stillness, Severity::Warning)
@@ -112,7 +113,10 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
     };
     let time = match job.elapsed {
         Some(time) => format!(" for {}", words::span(time)),
-        None => context.for_at_least(),
+        None => match task.map(|task| context.stood_for(task)).max(context.gap) {
+            Some(time) => format!(" for at least {}", words::span(time)),
+            None => String::new(),
+        },
     };
     let title = match task {
         Some(task) => format!(
@@ -171,6 +175,7 @@ mod tests {
                 ..thread(200, &["fetch", "get"])
             });
             snapshot.executors.push(pool(4, 0, &[200]));
+            snapshot.loops[0].idle_for = Some(2 * STUCK_AFTER);
         })
     }
 
@@ -184,7 +189,7 @@ mod tests {
         assert_eq!(finding.severity, Severity::Warning);
         assert_eq!(
             finding.title,
-            "\"t1\" waits for fetch in a thread, which has stood at app.py:11 for at least 200 ms: \
+            "\"t1\" waits for fetch in a thread, which has stood at app.py:11 for at least 10 s: \
              recvfrom 10.0.0.5:80"
         );
     }
@@ -199,6 +204,9 @@ mod tests {
             .and(|snapshot| snapshot.executors[0].jobs[0].id = Address(0x77))
             .turned();
         next.after(&offloading(task(1).offloads(200)).before()).assert_silent();
+        let slow = offloading(task(1).offloads(200));
+        let slow = slow.and(|snapshot| snapshot.loops[0].idle_for = Some(STUCK_AFTER / 2));
+        slow.twice().assert_no_warning();
         let busy = offloading(task(1).offloads(200));
         busy.clone().turned().after(&busy.before()).assert_no_warning();
     }

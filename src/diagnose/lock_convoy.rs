@@ -1,4 +1,8 @@
 //! `lock-convoy`: tasks wait for a lock or semaphore whose holders wait for something slow.
+//!
+//! A lock that is held while its holder waits for the world outside is a fault by itself; tasks
+//! that queue up at a semaphore before a slow server are what it is there for. There it is one
+//! when none of the holders has got on for [`STUCK_AFTER`].
 
 use std::time::Duration;
 
@@ -7,7 +11,7 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
-use super::{Context, Line, grouped, is_parked, kind, severity_of, words};
+use super::{Context, Line, STUCK_AFTER, grouped, is_parked, kind, severity_of, words};
 use crate::snapshot::{Code, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
@@ -38,8 +42,16 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
             .unwrap_or(Stillness::Moved);
         if stillness != Stillness::Moved {
             let keep_pace = holders.iter().all(|holder| is_short_sleep(holder));
-            let severity =
-                if keep_pace { Severity::Info } else { severity_of(stillness, Severity::Warning) };
+            // A semaphore is there for tasks to queue up before a slow other end.
+            let is_brief = || {
+                line.waiting.kind == WaitKind::Semaphore
+                    && holders.iter().any(|holder| context.stood_for(holder) < STUCK_AFTER)
+            };
+            let severity = if keep_pace || is_brief() {
+                Severity::Info
+            } else {
+                severity_of(stillness, Severity::Warning)
+            };
             found.push((line, holders, severity));
         }
     }
@@ -90,8 +102,8 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
     let all_waiters = || group.iter().flat_map(|(line, ..)| line.waiters.iter().copied());
     let mut lines: Vec<_> =
         words::lines(all_holders(), |task| format!("holder {}", words::wait_line(task)));
-    if let Some(gap) = context.gap {
-        lines.push(format!("nothing of this moved in {}", words::span(gap)));
+    if let Some(stood) = all_holders().map(|task| context.stood_for(task)).min() {
+        lines.push(format!("nothing of this moved in {}", words::span(stood)));
     }
     lines.extend(words::lines(all_waiters(), |task| format!("waiter {}", words::wait_line(task))));
     let hanging =
@@ -182,6 +194,10 @@ mod tests {
         let scene = Scene::new().with(holders()).with(waiters());
         let twice = scene.twice();
         assert!(twice.only().title.contains("held by 3 tasks, first \"t1\""));
+        assert_eq!(twice.only().severity, Severity::Info, "it limits what a slow server bears");
+        let idle = Some(STUCK_AFTER);
+        let stuck = scene.clone().and(|snapshot| snapshot.loops[0].idle_for = idle).twice();
+        assert_eq!(stuck.only().severity, Severity::Warning);
         let first = scene.clone().and(|snapshot| snapshot.tasks[1].fut_waiter = None).before();
         scene.after(&first).assert_silent();
     }

@@ -12,7 +12,9 @@ use super::shutdown::shutdown;
 use super::system::Syscalls;
 use super::waiting::{Reasons, complete};
 use super::{Inspector, Options};
-use crate::asyncio::{AwaitGraph, ChainEnd, FutureState, Leftovers, LoopFacts, Remains, TaskFacts};
+use crate::asyncio::{
+    AwaitGraph, ChainEnd, FutureState, Leftovers, LoopFacts, Remains, RunOnce, TaskFacts,
+};
 use crate::error::Result;
 use crate::frame::{HandlerKind, RawFrame};
 use crate::memory::{Address, ReadMemory};
@@ -54,6 +56,16 @@ impl Inspector {
         if parts.consistency == Consistency::BestEffort {
             reading.settle(&reader, options);
             parts = self.assemble(&reader, &reading, options);
+        }
+        for event_loop in &mut parts.loops {
+            // Of a loop that went on meanwhile the timers and the wait are not of one moment.
+            if parts.consistency != Consistency::Exact {
+                event_loop.idle_for = None;
+            } else if let Some(turn) = &mut event_loop.iteration
+                && turn.phase == Phase::Select
+            {
+                turn.elapsed = turn.elapsed.or(event_loop.idle_for);
+            }
         }
         Ok(parts)
     }
@@ -325,8 +337,20 @@ fn event_loop(
             }),
         },
         ready_handles: ready_handles(reader, facts, names),
+        idle_for: run.and_then(|run| idle_for(facts, run, read_at?)),
         ..Loop::default()
     }
+}
+
+/// For how long one of asyncio's loops has waited: it computes the time that it may wait from its
+/// first timer just before.
+fn idle_for(facts: &LoopFacts, run: &RunOnce, now: f64) -> Option<Duration> {
+    // A wait without a timer has no limit, and none is longer than MAXIMUM_SELECT_TIMEOUT
+    // (3.8 to 3.15: Lib/asyncio/base_events.py).
+    const LONGEST: f64 = 24.0 * 3600.0;
+    let timeout = run.timeout.filter(|timeout| (f64::MIN_POSITIVE..LONGEST).contains(timeout))?;
+    let began = facts.earliest_timer? - timeout;
+    run.end_time.is_none().then(|| seconds(now - began))
 }
 
 /// The loop that runs around this one on the same thread.

@@ -31,11 +31,14 @@ async def main():
     if stage.healthy:
         stage.when(lambda: True)
     else:
+        # From the time that the loop may wait it can be told how long it has.
+        asyncio.get_running_loop().call_later(3600, print)
         parked = stage.resting({task: "waiting"})
         stage.when(
             lambda: parked() and stage.threads_at("culprit") == 1,
             lambda: [stage.finding("executor-job-stuck", "warning", [task], "culprit")],
             waiting=lambda: [stage.waits(task, "executor")],
+            held_for=stage.STUCK,
         )
     await task
 

@@ -33,12 +33,15 @@ async def main():
     if stage.healthy:
         stage.when(lambda: True)
     else:
+        # From the time that the loop may wait it can be told how long it has.
+        asyncio.get_running_loop().call_later(3600, print)
         places = {task: "waiting" for task in tasks[3:]}
         places.update({task: "culprit" for task in tasks[:3]})
         stage.when(
             stage.resting(places),
             lambda: [stage.finding("lock-convoy", "warning", tasks[:3], "culprit", "semaphore")],
             waiting=lambda: [stage.waits(tasks[0], "socket"), stage.waits(tasks[50], "semaphore")],
+            held_for=stage.STUCK,
         )
     await asyncio.wait(tasks)
 

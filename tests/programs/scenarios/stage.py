@@ -38,6 +38,7 @@ kind = options.kind
 MAIN_TID = threading.get_native_id()
 PROGRAM = os.path.abspath(sys.argv[0])
 SELF = (sys.argv[0], PROGRAM)  # its name in code objects: before 3.9 as given, then in full
+STUCK = 5.2  # seconds after which a wait for the world outside counts as stuck, and a little
 _keep = []
 
 
