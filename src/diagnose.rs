@@ -279,7 +279,8 @@ impl<'s> Context<'s> {
         let known = self.now.loops.iter().find(|known| Some(known.id) == task.loop_id);
         let idle = known.and_then(|known| known.idle_for);
         let gap = self.gap.filter(|_| self.stillness(task) != Stillness::Moved);
-        since.max(idle).max(gap).unwrap_or_default()
+        let steady = self.looks.steady.and_then(|steady| steady.stood_for(task));
+        since.max(idle).max(gap).max(steady).unwrap_or_default()
     }
 
     /// How many pending tasks a loop has.

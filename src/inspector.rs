@@ -3,6 +3,7 @@
 mod assemble;
 mod blocked;
 mod executors;
+mod glance;
 mod reading;
 mod shutdown;
 mod system;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustc_hash::FxHashSet;
 
+use self::glance::Glances;
 use self::system::{SavedSystem, System};
 use crate::asyncio::{LoopFacts, TaskFacts};
 use crate::diagnose::diagnose;
@@ -76,6 +78,7 @@ pub struct Inspector {
     caches: Caches,
     /// Tasks on their way out by a cancellation at the last snapshot.
     cancelled_before: FxHashSet<Address>,
+    glances: Glances,
 }
 
 /// A target as it was at one moment, as far as one snapshot looked at it: enough to take that
@@ -127,6 +130,7 @@ impl Inspector {
             located: located.clone(),
             caches: Caches::default(),
             cancelled_before: FxHashSet::default(),
+            glances: Glances::default(),
         };
         let snapshot = inspector.snapshot(options)?;
         let read = |at, into: &mut [u8]| inspector.memory.source().read(at, into).is_ok();
@@ -143,6 +147,7 @@ impl Inspector {
             located: saved.located,
             caches: Caches::default(),
             cancelled_before: FxHashSet::default(),
+            glances: Glances::default(),
         }
     }
 
@@ -192,6 +197,7 @@ impl Inspector {
             located,
             caches: Caches::default(),
             cancelled_before: FxHashSet::default(),
+            glances: Glances::default(),
         })
     }
 
@@ -290,7 +296,7 @@ impl Inspector {
             for event_loop in &mut second.loops {
                 event_loop.turns = turns.remove(&event_loop.id);
             }
-            let both = Looks { first: Some(&snapshot), last: &second };
+            let both = Looks { first: Some(&snapshot), last: &second, steady: None };
             diagnosis = diagnose(both).confirmed_by(&raw, both);
             snapshot = second;
             taken = 2;

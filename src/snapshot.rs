@@ -9,6 +9,7 @@
 mod describe;
 mod facts;
 mod finding;
+mod glance;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use facts::{
     Unretrieved,
 };
 pub use finding::{Code, Finding, Severity, Sureness};
+pub use glance::{Glance, LoopGlance, Work};
 pub use waiting::{Children, Deadline, Executor, Job, Operation, WaitKind, Waiting};
 
 /// The name and version of the JSON shape.

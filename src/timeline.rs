@@ -5,6 +5,11 @@
 //! what was freed last is given out first. So there are two answers besides "it moved": it
 //! *seems* not to have ([`Stillness::Seemingly`]), and it cannot have ([`Stillness::Surely`]).
 
+mod callbacks;
+mod iterations;
+mod places;
+mod steady;
+
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -12,6 +17,11 @@ use rustc_hash::FxHashMap;
 
 use crate::memory::Address;
 use crate::snapshot::{Frame, Loop, LoopState, Phase, Snapshot, Task, Thread, ThreadState};
+
+pub use callbacks::{Callbacks, Stretch};
+pub use iterations::{Iterations, LoopTiming, Spread, histogram, note};
+pub use places::{PlaceTotals, Places};
+pub use steady::Steady;
 
 /// How far the times of two looks may differ and still be of one timer. Each is told from the time
 /// of its snapshot, which takes some milliseconds.
@@ -24,12 +34,14 @@ pub struct Looks<'s> {
     pub first: Option<&'s Snapshot>,
     /// The latest.
     pub last: &'s Snapshot,
+    /// What all samples so far tell of where tasks stay, where there are more than two.
+    pub steady: Option<&'s Steady>,
 }
 
 impl<'s> Looks<'s> {
     /// One snapshot alone.
     pub fn one(last: &'s Snapshot) -> Self {
-        Self { first: None, last }
+        Self { first: None, last, steady: None }
     }
 
     /// How many there are.
@@ -167,7 +179,9 @@ impl<'s> Pairs<'s> {
             }
             is_sure = !due.is_empty() || now.since.is_some_and(|since| since >= gap);
         }
-        if is_sure || self.looks.was_idle(task.loop_id) {
+        let has_stood = |steady: &Steady| steady.stood_for(task).is_some_and(|for_| for_ >= gap);
+        if is_sure || self.looks.was_idle(task.loop_id) || self.looks.steady.is_some_and(has_stood)
+        {
             Stillness::Surely
         } else {
             Stillness::Seemingly

@@ -117,7 +117,8 @@ impl Scene {
     }
 
     pub fn after(&self, first: &Scene) -> Diagnosis {
-        let diagnosis = diagnose(Looks { first: Some(&first.snapshot), last: &self.snapshot });
+        let diagnosis =
+            diagnose(Looks { first: Some(&first.snapshot), last: &self.snapshot, steady: None });
         assert!(!diagnosis.wants_second_look, "there is no third");
         diagnosis
     }

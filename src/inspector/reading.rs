@@ -183,7 +183,7 @@ impl Inspector {
     }
 
     /// From ids in the target's pid namespace to ours.
-    fn tids(&self) -> FxHashMap<i32, i32> {
+    pub(super) fn tids(&self) -> FxHashMap<i32, i32> {
         let threads = self.system.threads();
         threads.into_iter().map(|t| (t.namespace_tid.unwrap_or(t.tid), t.tid)).collect()
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::snapshot::{Process, Snapshot, Socket};
-use crate::target::{Activity, ChildFacts, ReadBytes, SourceFile, Target, ThreadFacts, Wait};
+use crate::target::{
+    Activity, ChildFacts, ReadBytes, SourceFile, Target, ThreadActivity, ThreadFacts, Wait,
+};
 
 /// What a descriptor is: in words, and as a socket where it is one.
 pub(super) type Described = (String, Option<Socket>);
@@ -24,6 +26,8 @@ pub(super) trait System: Debug + Send {
     fn process(&self) -> Process;
     fn threads(&self) -> Vec<ThreadFacts>;
     fn activity(&self) -> Activity;
+    /// What one thread does.
+    fn thread_activity(&self, tid: i32) -> Option<ThreadActivity>;
     /// The system calls the given threads are in, and what those wait for.
     fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls;
     /// What the given descriptors are.
@@ -58,6 +62,10 @@ impl System for Target {
 
     fn activity(&self) -> Activity {
         self.activity()
+    }
+
+    fn thread_activity(&self, tid: i32) -> Option<ThreadActivity> {
+        self.thread_activity(tid)
     }
 
     fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls {
@@ -147,6 +155,10 @@ impl System for SavedSystem {
 
     fn activity(&self) -> Activity {
         self.activity.clone()
+    }
+
+    fn thread_activity(&self, tid: i32) -> Option<ThreadActivity> {
+        self.activity.thread(tid).cloned()
     }
 
     fn syscalls(&self, _tids: &[i32], _read: ReadBytes<'_>) -> Syscalls {

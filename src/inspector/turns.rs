@@ -37,12 +37,12 @@ impl Inspector {
                 break;
             }
             std::thread::sleep(BETWEEN_GLANCES);
-            self.glance(&mut watched);
+            self.glance_at_turns(&mut watched);
         }
         watched
     }
 
-    fn glance(&mut self, watched: &mut FxHashMap<Address, Turns>) {
+    fn glance_at_turns(&mut self, watched: &mut FxHashMap<Address, Turns>) {
         self.memory.clear();
         self.caches.begin_snapshot();
         let reader = self.reader();

@@ -1,0 +1,259 @@
+//! Light samples: where each loop is now, taken up to a thousand times a second.
+//!
+//! A thread that was asleep at the last glance and has not been scheduled since is where it was:
+//! that costs two small files of `/proc` and no memory is read. Of any other its stack is copied
+//! in one call. What a callback is at is looked at only when it has run for some milliseconds.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rustc_hash::FxHashMap;
+
+use super::Inspector;
+use super::assemble::handle_in_words;
+use super::reading::Clock;
+use crate::diagnose::blocking::{Evidence, blocking};
+use crate::error::Result;
+use crate::frame::Stack;
+use crate::memory::Address;
+use crate::object::{Kind, Reader};
+use crate::runtime::ThreadState as State;
+use crate::snapshot::{Frame, Glance, Location, LoopGlance, Phase, Thread, ThreadState, Work};
+use crate::target::{Awaited, ThreadActivity, Wait};
+
+/// How long the threads that run loops are taken to be the same ones.
+const FRESH: Duration = Duration::from_millis(200);
+/// From here on it is looked at what a callback does; no shorter one is a blocking callback.
+const WORTH_A_LOOK: Duration = Duration::from_millis(4);
+
+/// What is kept from one glance to the next.
+#[derive(Debug, Default)]
+pub(super) struct Glances {
+    threads: Vec<Watched>,
+    read_at: Option<Instant>,
+}
+
+/// A thread that runs a loop.
+#[derive(Debug)]
+struct Watched {
+    state: State,
+    tid: Option<i32>,
+    loop_at: Address,
+    /// The descriptor it polls, for uvloop.
+    backend_fd: Option<i32>,
+    last: Option<(ThreadActivity, LoopGlance)>,
+    /// The system call of the thread's last sleep, which is looked up once.
+    wait: Option<(u64, Option<Wait>)>,
+}
+
+impl Inspector {
+    /// Looks where each loop is, without its tasks.
+    ///
+    /// # Errors
+    /// `TargetGone` when the process has ended or replaced its program; `NotInitialized` when its
+    /// Python is ending.
+    pub fn glance(&mut self) -> Result<Glance> {
+        self.system.check_alive()?;
+        let taken_at = Timestamp::now();
+        let at = self.system.monotonic_now()?;
+        let is_fresh = self.glances.read_at.is_some_and(|read_at| read_at.elapsed() < FRESH);
+        self.memory.clear();
+        self.caches.begin_snapshot();
+        let mut glances = std::mem::take(&mut self.glances);
+        if !is_fresh || glances.threads.is_empty() {
+            glances.threads = self.watched(glances.threads);
+            glances.read_at = Some(Instant::now());
+        }
+        let mut loops = Vec::with_capacity(glances.threads.len());
+        for watched in &mut glances.threads {
+            match self.glance_at(watched) {
+                Some(glance) => loops.push(glance),
+                // It does not run its loop any more.
+                None => glances.read_at = None,
+            }
+        }
+        self.glances = glances;
+        Ok(Glance { taken_at, at, loops })
+    }
+
+    /// The threads that run loops, with what is known of those that did before.
+    fn watched(&self, before: Vec<Watched>) -> Vec<Watched> {
+        let reader = self.reader();
+        let mut known: FxHashMap<(Address, Address), Watched> =
+            before.into_iter().map(|it| ((it.state.at, it.loop_at), it)).collect();
+        let interpreters = reader.interpreters(self.located.runtime).unwrap_or_default();
+        let states =
+            interpreters.iter().flat_map(|it| reader.thread_states(it.at).unwrap_or_default());
+        let running = states.filter_map(|state| {
+            let loop_at = reader.running_loop(&state).ok()??;
+            Some((state, loop_at))
+        });
+        let running: Vec<(State, Address)> = running.collect();
+        let is_known = |(state, loop_at): &(State, Address)| {
+            known.get(&(state.at, *loop_at)).is_some_and(|it| it.state.native_id == state.native_id)
+        };
+        let tids = if running.iter().all(is_known) { FxHashMap::default() } else { self.tids() };
+        running
+            .into_iter()
+            .map(|(state, loop_at)| {
+                let same = known.remove(&(state.at, loop_at));
+                same.filter(|it| it.state.native_id == state.native_id).unwrap_or_else(|| {
+                    let is_uv = reader.is_kind(loop_at, Kind::UvLoop);
+                    let facts = is_uv.then(|| reader.event_loop(loop_at).ok()).flatten();
+                    Watched {
+                        state,
+                        tid: state.native_id.and_then(|id| tids.get(&id).copied()),
+                        loop_at,
+                        backend_fd: facts.and_then(|facts| Some(facts.uv?.backend_fd)),
+                        last: None,
+                        wait: None,
+                    }
+                })
+            })
+            .collect()
+    }
+
+    fn glance_at(&self, watched: &mut Watched) -> Option<LoopGlance> {
+        let activity = watched.tid.and_then(|tid| self.system.thread_activity(tid));
+        let at = self.system.monotonic_now().ok()?;
+        if let (Some(now), Some((before, glance))) = (&activity, &watched.last)
+            && before.did_not_run_until(now)
+            && (glance.work.is_some() || !is_worth_a_look(glance, at))
+        {
+            return Some(LoopGlance { at, ..glance.clone() });
+        }
+        let reader = self.reader();
+        let stack = reader.stack(watched.state.at);
+        let clock = Clock::read(&reader, &stack, Some(watched.loop_at));
+        let at = self.system.monotonic_now().ok()?;
+        let mut glance = match watched.backend_fd {
+            Some(fd) => uv_glance(&reader, watched, &stack, activity.as_ref(), fd)?,
+            None => py_glance(&clock, watched)?,
+        };
+        glance.at = at;
+        glance.processor_time = activity.as_ref().and_then(|it| it.processor_time);
+        if is_worth_a_look(&glance, at) {
+            let handle = clock.iterations.last().and_then(|run| run.handle);
+            let work = self.work(&reader, watched, &stack, activity.as_ref(), handle);
+            glance.work = Some(Arc::new(work));
+        }
+        watched.last = activity.map(|activity| (activity, glance.clone()));
+        Some(glance)
+    }
+
+    /// What the callback on a stack is at.
+    fn work(
+        &self,
+        reader: &Reader<'_>,
+        watched: &mut Watched,
+        stack: &Stack,
+        activity: Option<&ThreadActivity>,
+        handle: Option<Address>,
+    ) -> Work {
+        let frames: Vec<Frame> = stack
+            .frames
+            .iter()
+            .filter_map(|frame| reader.site(frame.code, frame.lasti, frame.qualname).ok())
+            .map(|site| Frame { location: site.location, locals: None })
+            .collect();
+        let sleep = activity.and_then(ThreadActivity::sleep_id);
+        if watched.wait.as_ref().map(|(id, _)| *id) != sleep {
+            watched.wait = sleep.zip(watched.tid).map(|(id, tid)| {
+                let read = |at, into: &mut [u8]| reader.memory.source().read(at, into).is_ok();
+                (id, self.system.syscalls(&[tid], &read).remove(&tid))
+            });
+        }
+        let wait = watched.wait.as_ref().and_then(|(_, wait)| wait.as_ref());
+        let waits_for_gil = match wait.and_then(|wait| wait.awaited.as_ref()) {
+            Some(Awaited::Futex { address, .. }) => Some(self.located.is_in_runtime(*address)),
+            _ => None,
+        };
+        let thread = Thread {
+            tid: watched.tid,
+            state: Some(if sleep.is_some() { ThreadState::Sleeping } else { ThreadState::Running }),
+            syscall: wait.map(|wait| wait.syscall.clone()),
+            frames,
+            ..Thread::default()
+        };
+        let told = blocking(&thread, Evidence { wait, waits_for_gil });
+        let names = FxHashMap::default();
+        // uvloop's handles are not on the Python stack: there the coroutine tells.
+        let coroutine = || {
+            let frame = stack.frames.iter().find(|frame| !frame.generator.is_null())?;
+            let site = reader.site(frame.code, frame.lasti, frame.qualname).ok()?;
+            Some(format!("coroutine {}", site.location.function))
+        };
+        Work {
+            handle: handle
+                .and_then(|handle| handle_in_words(reader, handle, &names))
+                .or_else(coroutine),
+            task: handle.and_then(|handle| reader.handle_task(handle)),
+            stack: below_loop(&thread.frames),
+            place: told.frame.map(|frame| frame.location),
+            kind: told.kind,
+            description: told.description,
+            peer: told.peer,
+        }
+    }
+}
+
+/// Whether an iteration's ready phase has lasted long enough for its callback to be looked at.
+fn is_worth_a_look(glance: &LoopGlance, at: Duration) -> bool {
+    let lasts = glance.began.map(|began| at.saturating_sub(began));
+    glance.phase == Phase::Ready && lasts.is_none_or(|lasts| lasts >= WORTH_A_LOOK)
+}
+
+/// The locations of what a loop has called: the frames below its own.
+fn below_loop(frames: &[Frame]) -> Vec<Arc<Location>> {
+    let is_loop = |frame: &Frame| {
+        let function = frame.location.function.rsplit('.').next();
+        matches!(function, Some("_run_once" | "_run" | "run_forever" | "run_until_complete"))
+            && frame.location.file.contains("asyncio/")
+    };
+    let first = frames.iter().rposition(is_loop).map_or(0, |at| at + 1);
+    frames.iter().skip(first).map(|frame| Arc::clone(&frame.location)).collect()
+}
+
+/// Of asyncio's own loops, from the variables of `_run_once`.
+fn py_glance(clock: &Clock, watched: &Watched) -> Option<LoopGlance> {
+    let run = clock.iterations.iter().rfind(|run| run.loop_at == watched.loop_at)?;
+    let began = run.end_time.and_then(|at| Duration::try_from_secs_f64(at).ok());
+    Some(LoopGlance {
+        id: watched.loop_at,
+        thread: watched.tid,
+        at: Duration::ZERO,
+        phase: if began.is_some() { Phase::Ready } else { Phase::Select },
+        began,
+        callback: run.index,
+        total: run.total,
+        processor_time: None,
+        work: None,
+    })
+}
+
+/// Of uvloop, from libuv's clock and the thread's system call.
+fn uv_glance(
+    reader: &Reader<'_>,
+    watched: &Watched,
+    stack: &Stack,
+    activity: Option<&ThreadActivity>,
+    backend_fd: i32,
+) -> Option<LoopGlance> {
+    let time = reader.uv_time(watched.loop_at)?;
+    let call = activity.and_then(ThreadActivity::syscall);
+    let is_polling =
+        call.is_some_and(|(name, fd)| name.starts_with("epoll_") && fd == Some(backend_fd));
+    let coroutine = stack.frames.iter().map(|frame| frame.generator).find(|at| !at.is_null());
+    Some(LoopGlance {
+        id: watched.loop_at,
+        thread: watched.tid,
+        at: Duration::ZERO,
+        phase: if is_polling { Phase::Select } else { Phase::Ready },
+        began: (!is_polling).then(|| Duration::from_millis(time)),
+        callback: coroutine.map(|at| at.0),
+        total: None,
+        processor_time: None,
+        work: None,
+    })
+}

@@ -1,0 +1,386 @@
+//! What happens to a target over time: from samples to events.
+//!
+//! A [`Monitor`] takes the samples of a target in and says what is new: a finding that came, went
+//! or changed, a callback that blocked its loop, how the loops did. It knows no clock of its own:
+//! time comes in with the samples.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+
+use crate::diagnose::{Diagnosis, diagnose};
+use crate::memory::Address;
+use crate::sampler::Sample;
+use crate::snapshot::{Finding, Glance, Severity, Snapshot, TaskState};
+use crate::timeline::{Callbacks, Iterations, Looks, LoopTiming, Places, Steady, Stretch};
+
+/// The least time between two snapshots that are compared: as between two looks.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// In so many comparisons in a row a finding must be missing to be closed.
+const MISSING: u32 = 2;
+/// Findings that are followed; those beyond are told as opened and forgotten.
+const MAX_OPEN: usize = 1000;
+
+/// What a monitor is to tell.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// From which length on a callback blocks its loop.
+    pub threshold: Duration,
+    /// How often loops are told about, and at most findings that only changed their words.
+    pub interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { threshold: Duration::from_millis(100), interval: Duration::from_secs(10) }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The target was attached to again: it has replaced its program.
+    Reattached,
+    /// A finding came.
+    Opened(Tracked),
+    /// A finding is another than it was.
+    Updated(Tracked),
+    /// A finding went away.
+    Closed(Tracked),
+    /// A callback has blocked its loop.
+    Blocked(Stretch),
+    /// How the target did for a while.
+    Statistics(Statistics),
+    /// It cannot be read just now, and why.
+    Unreadable(String),
+}
+
+/// A finding with its history.
+#[derive(Debug, Clone)]
+pub struct Tracked {
+    /// Its number, from 1.
+    pub number: u64,
+    /// When it came.
+    pub opened_at: Timestamp,
+    /// When it was last seen.
+    pub seen_at: Timestamp,
+    /// As it was then.
+    pub finding: Finding,
+    told_at: Timestamp,
+    missing: u32,
+}
+
+/// How a target did for a while.
+#[derive(Debug, Clone, Serialize)]
+pub struct Statistics {
+    /// When the while ended.
+    pub at: Timestamp,
+    /// Its loops.
+    pub loops: Vec<LoopStatistics>,
+    /// Its tasks at the last snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<TaskCounts>,
+    /// How many samples were taken.
+    pub samples: u64,
+    /// How many had no time.
+    pub missed: u64,
+}
+
+/// How a loop did.
+#[derive(Debug, Clone, Serialize)]
+pub struct LoopStatistics {
+    /// The loop.
+    pub id: Address,
+    /// How it spent its time.
+    #[serde(flatten)]
+    pub timing: LoopTiming,
+}
+
+/// How many tasks there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TaskCounts {
+    /// All that have not ended.
+    pub pending: usize,
+    /// Those that run or wait for their turn.
+    pub ready: usize,
+    /// Those with a cancellation that was asked for.
+    pub cancelled: usize,
+}
+
+/// All that a session came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// For how long the target was watched, in milliseconds.
+    pub duration_ms: u64,
+    /// How many samples were taken.
+    pub samples: u64,
+    /// How many had no time.
+    pub missed: u64,
+    /// How many findings came, by severity.
+    pub findings: FxHashMap<Severity, u64>,
+    /// Where callbacks blocked, the worst place first.
+    pub blocking: Vec<crate::timeline::PlaceTotals>,
+}
+
+/// Takes in samples and says what happened.
+#[derive(Debug, Default)]
+pub struct Monitor {
+    settings: Settings,
+    callbacks: Callbacks,
+    iterations: Iterations,
+    places: Places,
+    steady: Steady,
+    before: Option<(Snapshot, Diagnosis)>,
+    last: Option<Snapshot>,
+    last_glance: Option<Glance>,
+    open: Vec<Tracked>,
+    opened: u64,
+    worst: Option<Severity>,
+    by_severity: FxHashMap<Severity, u64>,
+    samples: (u64, u64),
+    all_samples: (u64, u64),
+    began: Option<Timestamp>,
+    now: Option<Timestamp>,
+    told_at: Option<Timestamp>,
+    attached: u32,
+}
+
+impl Monitor {
+    /// One that tells what `settings` say.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    /// Takes in a sample, and hands what is new to `tell` until that breaks off.
+    pub fn take(
+        &mut self,
+        sample: Sample,
+        tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        match sample {
+            Sample::Attached => {
+                self.attached += 1;
+                if self.attached > 1 {
+                    self.forget_target();
+                    tell(Event::Reattached)?;
+                }
+            }
+            Sample::Missed(count) => {
+                self.samples.1 += count;
+                self.all_samples.1 += count;
+            }
+            Sample::Unreadable(error) => tell(Event::Unreadable(error.to_string()))?,
+            Sample::Glance(glance) => {
+                self.note_time(glance.taken_at);
+                self.iterations.take(&glance);
+                for stretch in self.callbacks.take(&glance, self.settings.threshold) {
+                    self.places.note(&stretch);
+                    tell(Event::Blocked(stretch))?;
+                }
+                self.last_glance = Some(glance);
+            }
+            Sample::Whole(snapshot) => {
+                self.note_time(snapshot.taken_at);
+                self.take_whole(*snapshot, tell)?;
+            }
+        }
+        self.tell_statistics(tell)
+    }
+
+    /// The last whole snapshot, with its findings.
+    pub fn last(&self) -> Option<&Snapshot> {
+        self.last.as_ref()
+    }
+
+    /// The findings that are there.
+    pub fn open(&self) -> &[Tracked] {
+        &self.open
+    }
+
+    /// The callbacks that block their loops now.
+    pub fn blocking(&self) -> Vec<Stretch> {
+        let glance = self.last_glance.as_ref();
+        glance
+            .map(|glance| self.callbacks.ongoing(glance, self.settings.threshold))
+            .unwrap_or_default()
+    }
+
+    /// The worst finding that there was.
+    pub fn worst(&self) -> Option<Severity> {
+        self.worst
+    }
+
+    /// What it all came to. Callbacks that still run count as far as they have come.
+    pub fn summary(&mut self) -> Summary {
+        for stretch in self.blocking() {
+            self.places.note(&stretch);
+        }
+        let duration = self.began.zip(self.now).map(|(began, now)| now.duration_since(began));
+        Summary {
+            duration_ms: duration.and_then(|it| u64::try_from(it.as_millis()).ok()).unwrap_or(0),
+            samples: self.all_samples.0,
+            missed: self.all_samples.1,
+            findings: self.by_severity.clone(),
+            blocking: self.places.totals(),
+        }
+    }
+
+    fn note_time(&mut self, now: Timestamp) {
+        self.samples.0 += 1;
+        self.all_samples.0 += 1;
+        self.began.get_or_insert(now);
+        self.told_at.get_or_insert(now);
+        self.now = Some(now);
+    }
+
+    /// Another program runs in the process: nothing of the old one goes on.
+    fn forget_target(&mut self) {
+        self.callbacks = Callbacks::default();
+        self.iterations = Iterations::default();
+        self.steady.clear();
+        self.before = None;
+        self.last_glance = None;
+    }
+
+    fn take_whole(
+        &mut self,
+        mut snapshot: Snapshot,
+        tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        self.steady.take(&snapshot);
+        let gap = self.before.as_ref().map(|(before, _)| {
+            let gap = snapshot.taken_at.duration_since(before.taken_at);
+            Duration::try_from(gap).unwrap_or_default()
+        });
+        if gap.is_some_and(|gap| gap < BETWEEN_LOOKS) {
+            self.last = Some(snapshot);
+            return ControlFlow::Continue(());
+        }
+        let raw = diagnose(Looks::one(&snapshot));
+        let findings = match &self.before {
+            Some((first, first_raw)) => {
+                let looks =
+                    Looks { first: Some(first), last: &snapshot, steady: Some(&self.steady) };
+                diagnose(looks).confirmed_by(first_raw, looks).findings
+            }
+            // What may be told at one look is told with the second one, if it lasts.
+            None => Vec::new(),
+        };
+        let is_compared = self.before.is_some();
+        snapshot.findings = Some(findings.clone());
+        let now = snapshot.taken_at;
+        self.before = Some((snapshot.clone(), raw));
+        self.last = Some(snapshot);
+        if is_compared { self.follow(findings, now, tell) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Tells which findings came, changed and went.
+    fn follow(
+        &mut self,
+        findings: Vec<Finding>,
+        now: Timestamp,
+        tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for tracked in &mut self.open {
+            tracked.missing += 1;
+        }
+        let mut opened = Vec::new();
+        for finding in findings {
+            self.worst = self.worst.max(Some(finding.severity));
+            let known = self
+                .open
+                .iter_mut()
+                .find(|known| known.missing > 0 && is_same(&known.finding, &finding));
+            let Some(known) = known else {
+                self.opened += 1;
+                *self.by_severity.entry(finding.severity).or_default() += 1;
+                let number = self.opened;
+                let (opened_at, seen_at, told_at) = (now, now, now);
+                opened.push(Tracked { number, opened_at, seen_at, finding, told_at, missing: 0 });
+                continue;
+            };
+            let is_worse = known.finding.severity != finding.severity;
+            let since = Duration::try_from(now.duration_since(known.told_at)).unwrap_or_default();
+            let is_other = known.finding.title != finding.title
+                || known.finding.tasks.len() != finding.tasks.len();
+            known.finding = finding;
+            known.missing = 0;
+            known.seen_at = now;
+            if is_worse || is_other && since >= self.settings.interval {
+                known.told_at = now;
+                tell(Event::Updated(known.clone()))?;
+            }
+        }
+        for tracked in opened {
+            if self.open.len() < MAX_OPEN {
+                self.open.push(tracked.clone());
+            }
+            tell(Event::Opened(tracked))?;
+        }
+        let (gone, open) = std::mem::take(&mut self.open)
+            .into_iter()
+            .partition(|tracked: &Tracked| tracked.missing >= MISSING);
+        self.open = open;
+        for tracked in gone {
+            tell(Event::Closed(tracked))?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn tell_statistics(
+        &mut self,
+        tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let Some((now, told_at)) = self.now.zip(self.told_at) else {
+            return ControlFlow::Continue(());
+        };
+        let since = Duration::try_from(now.duration_since(told_at)).unwrap_or_default();
+        if since < self.settings.interval {
+            return ControlFlow::Continue(());
+        }
+        self.told_at = Some(now);
+        let loops = self.iterations.drain().into_iter();
+        let loops = loops.map(|(id, timing)| LoopStatistics { id, timing }).collect();
+        let (samples, missed) = std::mem::take(&mut self.samples);
+        let tasks = self.last.as_ref().map(TaskCounts::of);
+        tell(Event::Statistics(Statistics { at: now, loops, tasks, samples, missed }))
+    }
+}
+
+impl TaskCounts {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut counts = Self::default();
+        for task in &snapshot.tasks {
+            match task.state {
+                Some(state) if state.is_finished() => continue,
+                Some(TaskState::Running | TaskState::Ready) => counts.ready += 1,
+                _ => {}
+            }
+            counts.pending += 1;
+            counts.cancelled += usize::from(task.cancellation.is_some());
+        }
+        counts
+    }
+}
+
+/// Whether two findings of different times are about the same thing.
+fn is_same(before: &Finding, now: &Finding) -> bool {
+    if before.code != now.code || before.loop_id != now.loop_id {
+        return false;
+    }
+    match (before.tasks.first(), now.tasks.first()) {
+        (Some(first), Some(other)) => {
+            first == other || before.tasks.contains(other) || now.tasks.contains(first)
+        }
+        (None, None) => without_numbers(&before.title) == without_numbers(&now.title),
+        _ => false,
+    }
+}
+
+fn without_numbers(title: &str) -> String {
+    title.chars().filter(|letter| !letter.is_ascii_digit() && *letter != '.').collect()
+}

@@ -1,0 +1,217 @@
+//! Samples of one target at a steady rate: glances, and every so often a whole snapshot.
+//!
+//! The rate holds without drift: each sample has its moment, and one that comes too late for it
+//! is counted as missed, never made up for. An attached target may replace its program, replace
+//! its loop, take its interpreter down; sampling goes on as long as the process is there.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::inspector::{Inspector, Options};
+use crate::snapshot::{Glance, Snapshot};
+
+/// How often a target that cannot be read just now is tried again: it starts or ends.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+/// The longest sleep in one piece, so that an end that is asked for comes soon.
+const LONGEST_SLEEP: Duration = Duration::from_millis(50);
+
+/// What to sample how often.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The time between two samples.
+    pub every: Duration,
+    /// The time between two of them that are whole snapshots; each, if it is not longer than
+    /// `every`.
+    pub whole_every: Duration,
+    /// What a whole snapshot contains.
+    pub options: Options,
+    /// Whether one whose Python is not there yet is waited for.
+    pub waits_for_python: bool,
+}
+
+impl Plan {
+    /// So many glances a second, and a whole snapshot every `whole_every`.
+    pub fn new(rate: f64, whole_every: Duration) -> Self {
+        let every = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::from_secs(1));
+        Self { every, whole_every, options: Options::default(), waits_for_python: false }
+    }
+}
+
+/// What sampling brings.
+#[derive(Debug)]
+pub enum Sample {
+    /// It was attached to, anew if the target has replaced its program.
+    Attached,
+    /// A light sample.
+    Glance(Glance),
+    /// A whole one.
+    Whole(Box<Snapshot>),
+    /// So many samples had no time: those before took too long, or we got no processor.
+    Missed(u64),
+    /// It cannot be read just now: why. Said once, until it can be again.
+    Unreadable(Error),
+}
+
+/// How sampling ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The process is gone.
+    Gone,
+    /// It was asked to.
+    Asked,
+}
+
+/// Samples process `pid` by a plan until it is gone or `take` breaks off.
+///
+/// `is_asked` is looked at several times a second, also while nothing can be read.
+///
+/// # Errors
+/// As [`Inspector::attach`], when it cannot be attached to in the first place.
+pub fn sample(
+    pid: i32,
+    plan: &Plan,
+    is_asked: &dyn Fn() -> bool,
+    take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
+) -> Result<Ended> {
+    let mut sampler = Sampler { pid, plan, is_asked, take, is_unreadable: false };
+    let mut is_first = true;
+    loop {
+        match sampler.attach(is_first) {
+            Ok(Some(inspector)) => {
+                is_first = false;
+                if sampler.give(Sample::Attached).is_break() {
+                    return Ok(Ended::Asked);
+                }
+                if let Some(ended) = sampler.run(inspector) {
+                    return Ok(ended);
+                }
+            }
+            Ok(None) => return Ok(Ended::Asked),
+            Err(_) if !is_first => return Ok(Ended::Gone),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+struct Sampler<'a> {
+    pid: i32,
+    plan: &'a Plan,
+    is_asked: &'a dyn Fn() -> bool,
+    take: &'a mut dyn FnMut(Sample) -> ControlFlow<()>,
+    is_unreadable: bool,
+}
+
+impl Sampler<'_> {
+    fn give(&mut self, sample: Sample) -> ControlFlow<()> {
+        self.is_unreadable = matches!(sample, Sample::Unreadable(_));
+        (self.take)(sample)
+    }
+
+    /// Says once why nothing can be read.
+    fn give_unreadable(&mut self, error: Error) -> ControlFlow<()> {
+        if self.is_unreadable {
+            ControlFlow::Continue(())
+        } else {
+            self.give(Sample::Unreadable(error))
+        }
+    }
+
+    /// `None` when asked to end.
+    fn attach(&mut self, is_first: bool) -> Result<Option<Inspector>> {
+        loop {
+            let error = match Inspector::attach(self.pid) {
+                Ok(inspector) => return Ok(Some(inspector)),
+                Err(error) => error,
+            };
+            let is_starting = matches!(error, Error::NotInitialized { .. });
+            // Between `fork` and `exec` it is no Python, and for a moment one without a runtime.
+            let may_come = matches!(
+                error,
+                Error::NotPython { .. } | Error::RuntimeNotFound { .. } | Error::Memory { .. }
+            );
+            let goes_on = is_starting || may_come && (self.plan.waits_for_python || !is_first);
+            if !goes_on || is_gone(self.pid) {
+                return Err(error);
+            }
+            if self.give_unreadable(error).is_break() || (self.is_asked)() {
+                return Ok(None);
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+    }
+
+    /// Samples until the program is replaced (`None`) or it is over.
+    fn run(&mut self, mut inspector: Inspector) -> Option<Ended> {
+        let every = self.plan.every;
+        let start = Instant::now();
+        let mut number: u32 = 0;
+        let mut start_of_count = start;
+        let mut next_whole = start;
+        loop {
+            let moment = start_of_count + every * number;
+            if !self.sleep_until(moment) {
+                return Some(Ended::Asked);
+            }
+            let is_whole = Instant::now() >= next_whole;
+            let sample = if is_whole {
+                inspector.snapshot(&self.plan.options).map(|it| Sample::Whole(Box::new(it)))
+            } else {
+                inspector.glance().map(Sample::Glance)
+            };
+            let flow = match sample {
+                Ok(sample) => self.give(sample),
+                Err(Error::TargetGone { .. } | Error::NoSuchProcess { .. }) => {
+                    return is_gone(self.pid).then_some(Ended::Gone);
+                }
+                Err(error) => {
+                    std::thread::sleep(BETWEEN_TRIES);
+                    self.give_unreadable(error)
+                }
+            };
+            if flow.is_break() {
+                return Some(Ended::Asked);
+            }
+            let now = Instant::now();
+            if is_whole {
+                // The next one has its own moment, however long this one took.
+                while next_whole <= now {
+                    next_whole += self.plan.whole_every.max(every);
+                }
+            }
+            let due =
+                now.saturating_duration_since(start_of_count).as_nanos() / every.as_nanos().max(1);
+            let due = u32::try_from(due).unwrap_or(u32::MAX);
+            let missed = due.saturating_sub(number);
+            number = due.max(number).saturating_add(1);
+            // What a whole snapshot takes is no missed glance.
+            if missed > 0 && !is_whole && self.give(Sample::Missed(u64::from(missed))).is_break() {
+                return Some(Ended::Asked);
+            }
+            if number > 1 << 30 {
+                start_of_count += every * number;
+                number = 0;
+            }
+        }
+    }
+
+    /// False when asked to end.
+    fn sleep_until(&self, moment: Instant) -> bool {
+        loop {
+            if (self.is_asked)() {
+                return false;
+            }
+            let left = moment.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::sleep(left.min(LONGEST_SLEEP));
+        }
+    }
+}
+
+/// Whether there is no such process, or only what is left of it for its parent.
+fn is_gone(pid: i32) -> bool {
+    crate::target::Target::open(pid).is_err()
+}
