@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aiospy::snapshot::{Code, Severity};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -29,6 +30,8 @@ pub enum Command {
     Doctor(Doctor),
     /// A sample program to look at.
     Demo(Demo),
+    /// What happens, as it happens.
+    Watch(Watch),
 }
 
 /// Options of `dump`.
@@ -53,6 +56,40 @@ pub struct Check {
     pub looks: u8,
     /// The least severity that makes it fail; never, if `None`.
     pub fail_on: Option<Severity>,
+    /// Where it goes.
+    pub output: Output,
+}
+
+/// Options of `watch`.
+#[derive(Debug)]
+pub struct Watch {
+    /// The target.
+    pub pid: i32,
+    /// How it is watched.
+    pub watching: Watching,
+}
+
+/// How a target is watched, and what is told of it.
+#[derive(Debug)]
+pub struct Watching {
+    /// As text instead of JSON.
+    pub is_text: bool,
+    /// Light samples a second.
+    pub rate: f64,
+    /// The time between two whole snapshots.
+    pub whole_every: Duration,
+    /// From which length on a callback blocks its loop.
+    pub threshold: Duration,
+    /// How often loops are told about.
+    pub interval: Duration,
+    /// For how long; until the target ends, if `None`.
+    pub duration: Option<Duration>,
+    /// The least severity that makes it fail; never, if `None`.
+    pub fail_on: Option<Severity>,
+    /// A command to run for each finding that is a warning or worse.
+    pub on_finding: Option<String>,
+    /// Whether one whose Python is not there yet is waited for.
+    pub waits_for_python: bool,
     /// Where it goes.
     pub output: Output,
 }
@@ -188,6 +225,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::
             python: demo.python,
             report: demo.report.checked(raw.verbose),
         }),
+        RawCommand::Watch(watch) => {
+            Command::Watch(Watch { pid: watch.target.pid(), watching: watch.watching.checked() })
+        }
     };
     Ok(Options { command, is_verbose: raw.verbose })
 }
@@ -225,6 +265,8 @@ enum RawCommand {
     Doctor(RawDoctor),
     /// Start a sample program that hangs in a chosen way, and dump it
     Demo(RawDemo),
+    /// Tell what happens as it happens: findings, blocking callbacks, how the loops do
+    Watch(RawWatch),
 }
 
 // Said by several commands.
@@ -255,6 +297,64 @@ struct RawCheck {
     looks: u8,
     #[command(flatten)]
     output: RawOutput,
+}
+
+#[derive(Debug, Args)]
+struct RawWatch {
+    #[command(flatten)]
+    target: RawTarget,
+    #[command(flatten)]
+    watching: RawWatching,
+}
+
+#[derive(Debug, Args)]
+struct RawWatching {
+    /// Print text instead of one line of JSON for each event
+    #[arg(short, long)]
+    text: bool,
+    /// Light samples a second
+    #[arg(short, long, value_name = "HZ", default_value_t = 1000.0, value_parser = rate)]
+    rate: f64,
+    /// Time between whole snapshots, on which findings rest
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    whole_every: Duration,
+    /// From which length on a callback blocks its loop
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time)]
+    threshold: Duration,
+    /// How often to tell how the loops do
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    interval: Duration,
+    /// For how long [default: until the target ends]
+    #[arg(short, long, value_name = "TIME", value_parser = time)]
+    duration: Option<Duration>,
+    #[arg(help = FAIL_ON, long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
+    fail_on: FailOn,
+    /// Run CMD by the shell for each new finding (a warning or worse), given to it as JSON
+    #[arg(long, value_name = "CMD")]
+    on_finding: Option<String>,
+    /// Write to FILE; - is standard output
+    #[arg(short, long = "output", value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+}
+
+impl RawWatching {
+    fn checked(self) -> Watching {
+        let file = self.output.filter(|file| file.as_os_str() != "-");
+        Watching {
+            is_text: self.text,
+            rate: self.rate,
+            whole_every: self.whole_every,
+            threshold: self.threshold,
+            interval: self.interval,
+            duration: self.duration,
+            fail_on: self.fail_on.severity(),
+            on_finding: self.on_finding,
+            waits_for_python: false,
+            output: Output { file, color: self.color, width: None },
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -382,6 +482,24 @@ impl RawOutput {
             color: self.color,
             width: self.width.map(usize::from),
         }
+    }
+}
+
+/// A time above zero: `100ms`, `10s`, `1m 30s`; a bare number is seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|it| Duration::try_from_secs_f64(it).ok());
+    let friendly = || Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok();
+    match seconds.or_else(friendly) {
+        Some(time) if !time.is_zero() => Ok(time),
+        _ => Err("not a time: one like 100ms, 10s or 5m is wanted".to_owned()),
+    }
+}
+
+/// How often in a second: above zero, at most ten thousand times.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 10_000.0 => Ok(rate),
+        _ => Err("not a rate: a number above 0 and up to 10000 is wanted".to_owned()),
     }
 }
 

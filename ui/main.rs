@@ -8,10 +8,12 @@ mod demo;
 mod doctor;
 mod dump;
 mod explain;
+mod hook;
 mod json;
 mod output;
 mod remedy;
 mod text;
+mod watch;
 
 use args::Command;
 
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Explain(options) => explain::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Demo(options) => demo::run(options),
+        Command::Watch(options) => watch::run(options),
     };
     match done {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -26,7 +26,7 @@ mod source;
 mod tests;
 mod tree;
 mod waiting;
-mod words;
+pub mod words;
 
 pub use findings::brief;
 pub use source::{Files, Lines};

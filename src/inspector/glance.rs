@@ -27,6 +27,9 @@ const FRESH: Duration = Duration::from_millis(200);
 /// From here on it is looked at what a callback does; no shorter one is a blocking callback.
 const WORTH_A_LOOK: Duration = Duration::from_millis(4);
 
+/// How far two readings of the clock may be apart by rounding.
+const CLOCK_STEP: Duration = Duration::from_micros(1);
+
 /// What is kept from one glance to the next.
 #[derive(Debug, Default)]
 pub(super) struct Glances {
@@ -43,6 +46,8 @@ struct Watched {
     /// The descriptor it polls, for uvloop.
     backend_fd: Option<i32>,
     last: Option<(ThreadActivity, LoopGlance)>,
+    /// A time that an iteration cannot have begun at, unless it is read again.
+    doubted: Option<Duration>,
     /// The system call of the thread's last sleep, which is looked up once.
     wait: Option<(u64, Option<Wait>)>,
 }
@@ -67,9 +72,11 @@ impl Inspector {
         }
         let mut loops = Vec::with_capacity(glances.threads.len());
         for watched in &mut glances.threads {
-            match self.glance_at(watched) {
+            // A stack that did not hold still does so the next time, most of the time.
+            let glance = self.glance_at(watched).or_else(|| self.glance_at(watched));
+            match glance {
                 Some(glance) => loops.push(glance),
-                // It does not run its loop any more.
+                // It may not run its loop any more.
                 None => glances.read_at = None,
             }
         }
@@ -107,6 +114,7 @@ impl Inspector {
                         loop_at,
                         backend_fd: facts.and_then(|facts| Some(facts.uv?.backend_fd)),
                         last: None,
+                        doubted: None,
                         wait: None,
                     }
                 })
@@ -115,25 +123,40 @@ impl Inspector {
     }
 
     fn glance_at(&self, watched: &mut Watched) -> Option<LoopGlance> {
-        let activity = watched.tid.and_then(|tid| self.system.thread_activity(tid));
         let at = self.system.monotonic_now().ok()?;
+        let activity = watched.tid.and_then(|tid| self.system.thread_activity(tid));
         if let (Some(now), Some((before, glance))) = (&activity, &watched.last)
             && before.did_not_run_until(now)
             && (glance.work.is_some() || !is_worth_a_look(glance, at))
         {
-            return Some(LoopGlance { at, ..glance.clone() });
+            return Some(LoopGlance { at, read_by: at, ..glance.clone() });
         }
         let reader = self.reader();
         let stack = reader.stack(watched.state.at);
         let clock = Clock::read(&reader, &stack, Some(watched.loop_at));
-        let at = self.system.monotonic_now().ok()?;
+        let read_by = self.system.monotonic_now().ok()?;
         let mut glance = match watched.backend_fd {
             Some(fd) => uv_glance(&reader, watched, &stack, activity.as_ref(), fd)?,
             None => py_glance(&clock, watched)?,
         };
-        glance.at = at;
+        (glance.at, glance.read_by) = (at, read_by);
+        // A time that was read while it changed is some other number: no iteration begins before
+        // the loop was last seen at another, nor in the future.
+        let before = watched.last.as_ref().map(|(_, before)| before);
+        let is_torn = |began: Duration| {
+            let is_older =
+                |before: &LoopGlance| before.began != Some(began) && began + CLOCK_STEP < before.at;
+            began > read_by || before.is_some_and(is_older)
+        };
+        let doubted = glance.began.filter(|began| watched.backend_fd.is_none() && is_torn(*began));
+        // Read twice it is right, and what was believed before it was not.
+        if doubted.is_some() && watched.doubted != doubted {
+            watched.doubted = doubted;
+            return None;
+        }
+        watched.doubted = None;
         glance.processor_time = activity.as_ref().and_then(|it| it.processor_time);
-        if is_worth_a_look(&glance, at) {
+        if is_worth_a_look(&glance, read_by) {
             let handle = clock.iterations.last().and_then(|run| run.handle);
             let work = self.work(&reader, watched, &stack, activity.as_ref(), handle);
             glance.work = Some(Arc::new(work));
@@ -223,6 +246,7 @@ fn py_glance(clock: &Clock, watched: &Watched) -> Option<LoopGlance> {
         id: watched.loop_at,
         thread: watched.tid,
         at: Duration::ZERO,
+        read_by: Duration::ZERO,
         phase: if began.is_some() { Phase::Ready } else { Phase::Select },
         began,
         callback: run.index,
@@ -249,6 +273,7 @@ fn uv_glance(
         id: watched.loop_at,
         thread: watched.tid,
         at: Duration::ZERO,
+        read_by: Duration::ZERO,
         phase: if is_polling { Phase::Select } else { Phase::Ready },
         began: (!is_polling).then(|| Duration::from_millis(time)),
         callback: coroutine.map(|at| at.0),

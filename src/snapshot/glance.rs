@@ -26,8 +26,10 @@ pub struct LoopGlance {
     pub id: Address,
     /// The thread that runs it.
     pub thread: Option<i32>,
-    /// When it was read, by the target's `CLOCK_MONOTONIC`.
+    /// When its reading began, by the target's `CLOCK_MONOTONIC`.
     pub at: Duration,
+    /// When it had been read.
+    pub read_by: Duration,
     /// What its iteration is at.
     pub phase: Phase,
     /// When the ready phase began, by the target's `CLOCK_MONOTONIC`: equal for one iteration.

@@ -17,6 +17,9 @@ use crate::snapshot::{BlockingKind, Glance, Location, LoopGlance, Phase, Work};
 /// Different stacks of one stretch that are kept; what is seen beyond is counted together.
 const MAX_STACKS: usize = 32;
 
+/// A loop that was not seen for so long is taken not to run any more.
+const UNSEEN: Duration = Duration::from_millis(500);
+
 /// One stretch in which a callback held its loop.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stretch {
@@ -94,10 +97,10 @@ impl Callbacks {
                 current.stretch(now, glance, end, uncertain, true)
             }));
         }
-        // A loop that is not run any more has ended what it ran.
-        let is_there = |id: &Address| glance.loops.iter().any(|now| now.id == *id);
-        self.loops.retain(|id, track| {
-            if is_there(id) {
+        // A loop that is not run any more has ended what it ran; one that was not to be read for a
+        // moment is still there.
+        self.loops.retain(|_, track| {
+            if glance.at.saturating_sub(track.last.at) < UNSEEN {
                 return true;
             }
             if let Some(current) = track.current.take() {
@@ -142,8 +145,8 @@ impl Track {
         self.current = Current::begin(now, Some(&before));
         // It was over before the next iteration's callbacks began.
         let latest = match now.began {
-            Some(began) if began > before.at => began.min(now.at),
-            _ => now.at,
+            Some(began) if began > before.at => began.min(now.read_by),
+            _ => now.read_by,
         };
         ended.map(|current| (current, between(before.at, latest)))
     }
@@ -157,9 +160,11 @@ impl Current {
         }
         let is_same_phase = before.is_some_and(|before| before.began == now.began);
         let (began, uncertainty) = match (now.began, before) {
-            (Some(began), Some(before)) if is_same_phase => between(before.at.max(began), now.at),
+            (Some(began), Some(before)) if is_same_phase => {
+                between(before.at.max(began), now.read_by)
+            }
             (Some(began), _) => (began, Duration::ZERO),
-            (None, Some(before)) => between(before.at, now.at),
+            (None, Some(before)) => between(before.at, now.read_by),
             (None, None) => (now.at, Duration::ZERO),
         };
         let mut current = Self {

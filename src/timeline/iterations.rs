@@ -16,6 +16,9 @@ use crate::snapshot::{Glance, LoopGlance, Phase};
 /// The longest iteration that is told from a longer one, in microseconds: a day.
 const LONGEST: u64 = 24 * 3600 * 1_000_000;
 
+/// A loop that was not seen for so long is taken not to run any more.
+const UNSEEN: Duration = Duration::from_secs(5);
+
 /// How a loop spent its time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct LoopTiming {
@@ -96,7 +99,9 @@ impl Iterations {
         for now in &glance.loops {
             self.loops.entry(now.id).or_default().take(now);
         }
-        self.loops.retain(|id, _| glance.loops.iter().any(|now| now.id == *id));
+        self.loops.retain(|_, counts| {
+            counts.last.as_ref().is_some_and(|last| glance.at.saturating_sub(last.at) < UNSEEN)
+        });
     }
 
     /// What was seen since the last time it was asked for.

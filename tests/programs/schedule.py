@@ -1,0 +1,117 @@
+"""Blocks its loop on a schedule that it logs itself: how long, by what, at which line.
+
+    schedule.py [--uvloop] [--seconds N]
+
+Prints READY when its loop runs, and when it is over one line of JSON with all blocks: beginning
+and end by CLOCK_MONOTONIC, kind, line. Between the blocks it does short work, as services do.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import socket
+import sys
+import threading
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import common
+
+LENGTHS = (0.02, 0.05, 0.1, 0.3, 2.0)
+lock = threading.Lock()
+near, far = socket.socketpair()
+taken = threading.Event()
+asked = threading.Event()
+length = [0.0]
+
+
+def partner():
+    """Answers, and lets go of the lock, some time after it was asked to."""
+    while True:
+        asked.wait()
+        asked.clear()
+        if kind[0] == "lock":
+            with lock:
+                taken.set()
+                time.sleep(length[0])
+        else:
+            taken.set()
+            time.sleep(length[0])
+            far.send(b"x")
+
+
+kind = [""]
+
+
+def by_sleep(seconds):
+    time.sleep(seconds)  # sleep
+
+
+def by_cpu(seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        sum(range(1000))  # cpu
+
+
+def by_socket(seconds):
+    near.recv(1)  # socket
+
+
+def by_lock(seconds):
+    lock.acquire()  # lock
+    lock.release()
+
+
+KINDS = {"sleep": by_sleep, "cpu": by_cpu, "socket": by_socket, "lock": by_lock}
+
+
+async def block(name, seconds):
+    """One block, with its beginning and end as the program sees them."""
+    kind[0], length[0] = name, seconds
+    taken.clear()
+    if name == "lock":
+        asked.set()
+        while not taken.is_set():
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # a step of its own
+    began = time.monotonic()
+    if name == "socket":
+        asked.set()
+    KINDS[name](seconds)
+    blocks.append({"kind": name, "began": began, "ended": time.monotonic(), "line": lines[name]})
+
+
+async def noise():
+    while True:
+        await asyncio.sleep(0.002)
+
+
+async def main(seconds):
+    others = [asyncio.ensure_future(noise()) for _ in range(3)]
+    print("READY", flush=True)
+    until = time.monotonic() + seconds
+    for name, wanted in itertools.cycle(itertools.product(KINDS, LENGTHS)):
+        await asyncio.sleep(0.05)
+        if time.monotonic() > until:
+            break
+        await block(name, wanted)
+    await asyncio.sleep(0.3)
+    for other in others:
+        other.cancel()
+
+
+with open(__file__) as source:
+    lines = {text.rsplit("# ", 1)[1].strip(): n for n, text in enumerate(source, 1) if text.rstrip().endswith(tuple("# " + k for k in KINDS))}
+parser = argparse.ArgumentParser()
+parser.add_argument("--uvloop", action="store_true")
+parser.add_argument("--seconds", type=float, default=15)
+options = parser.parse_args()
+blocks = []
+common.watchdog()
+threading.Thread(target=partner, daemon=True).start()
+common.run("uvloop" if options.uvloop else "asyncio", main(options.seconds))
+print(json.dumps(blocks), flush=True)

@@ -1,0 +1,95 @@
+//! `--on-finding CMD`: runs a command for each finding, one at a time, with a time limit.
+
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+
+use aiospy::snapshot::Finding;
+
+use crate::dump::note;
+
+/// How long a command may take; then it is killed.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Findings that wait for the command; more are not told to it.
+const WAITING: usize = 64;
+
+/// A command that is told of findings, by a thread of its own.
+#[derive(Debug)]
+pub struct Hook {
+    findings: Option<SyncSender<String>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    has_refused: bool,
+}
+
+impl Hook {
+    /// One that runs `command` by the shell.
+    pub fn new(command: &str) -> Self {
+        let (findings, waiting) = sync_channel(WAITING);
+        let command = command.to_owned();
+        let thread = std::thread::spawn(move || serve(&command, &waiting));
+        Self { findings: Some(findings), thread: Some(thread), has_refused: false }
+    }
+
+    /// Runs the command with the finding as JSON on its standard input, when those before are done.
+    pub fn tell(&mut self, finding: &Finding) {
+        let Ok(json) = serde_json::to_string(finding) else { return };
+        let Some(findings) = &self.findings else { return };
+        if let Err(TrySendError::Full(_)) = findings.try_send(json) {
+            if !self.has_refused {
+                note("the command for findings is too slow: some are not told to it");
+            }
+            self.has_refused = true;
+        }
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        // Those that wait are told yet.
+        self.findings = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(command: &str, findings: &Receiver<String>) {
+    while let Ok(json) = findings.recv() {
+        let child = Command::new("/bin/sh")
+            .args(["-c", command])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn();
+        match child {
+            Ok(mut child) => {
+                if let Some(mut stdin) = child.stdin.take() {
+                    // One that does not read it has its reasons.
+                    let _ = stdin.write_all(json.as_bytes());
+                }
+                wait(&mut child, command);
+            }
+            Err(error) => note(format_args!("could not run {command}: {error}")),
+        }
+    }
+}
+
+fn wait(child: &mut Child, command: &str) {
+    let until = Instant::now() + LIMIT;
+    loop {
+        match child.try_wait() {
+            Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
+            Ok(None) => {
+                note(format_args!("{command} took more than {} s and was ended", LIMIT.as_secs()));
+                let _ = child.kill();
+                let _ = child.wait();
+                return;
+            }
+            Ok(Some(status)) if !status.success() => {
+                note(format_args!("{command} ended with {status}"));
+                return;
+            }
+            _ => return,
+        }
+    }
+}
