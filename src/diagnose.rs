@@ -283,6 +283,11 @@ impl<'s> Context<'s> {
         since.max(idle).max(gap).max(steady).unwrap_or_default()
     }
 
+    /// Whether the task does the graceful stop of a server.
+    fn does_stop(&self, task: &Task) -> bool {
+        self.now.shutdown.as_ref().is_some_and(|shutdown| shutdown.task == Some(task.id))
+    }
+
     /// How many pending tasks a loop has.
     fn size(&self, loop_id: Option<Address>) -> usize {
         loop_id.and_then(|id| self.sizes.get(&id)).copied().unwrap_or(0)
@@ -323,10 +328,22 @@ impl<'s> Context<'s> {
 
     /// How a call is moved to a thread in the target's Python.
     fn off_thread(&self) -> &'static str {
-        let python = self.now.process.python.as_deref().unwrap_or_default();
         // `asyncio.to_thread` came with 3.9.
-        let is_old = python == "3.8" || python.starts_with("3.8.");
-        if is_old { "loop.run_in_executor" } else { "asyncio.to_thread" }
+        if self.is_python("3.8") { "loop.run_in_executor" } else { "asyncio.to_thread" }
+    }
+
+    /// Whether a task group whose child fails while the group is waited for cancels the waiting
+    /// task and never takes that back.
+    fn groups_leave_requests(&self) -> bool {
+        // Lib/asyncio/taskgroups.py of 3.11 and 3.12: `__aexit__` calls `uncancel` before it
+        // waits and not after; 3.13 after (gh-116720). Test: healthy::failed_group.
+        self.is_python("3.11") || self.is_python("3.12")
+    }
+
+    /// Whether the target's Python is of a minor version, `3.8`.
+    fn is_python(&self, minor: &str) -> bool {
+        let rest = self.now.process.python.as_deref().and_then(|it| it.strip_prefix(minor));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 }
 

@@ -245,8 +245,10 @@ mod tests {
             by: "asyncio.run".to_owned(),
             loop_id: Some(sample::LOOP),
             frame,
+            task: None,
             tasks: vec![sample::id(1)],
             threads: vec![4712],
+            children: Vec::new(),
         });
         let mut finding = sample::bank().findings.unwrap().remove(2);
         finding.evidence = vec!["a fact".to_owned()];

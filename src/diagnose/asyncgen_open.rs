@@ -98,9 +98,11 @@ mod tests {
                 stage: Stage::Asyncgens,
                 by: "asyncio.run".to_owned(),
                 loop_id: Some(LOOP),
+                task: None,
                 frame: None,
                 tasks: Vec::new(),
                 threads: Vec::new(),
+                children: Vec::new(),
             });
         });
         let diagnosis = scene.twice();

@@ -4,7 +4,9 @@
 //! From Python 3.11 on a task counts the requests that nobody took back. A count above zero is
 //! healthy while the request is on its way: not yet delivered, being handled, passed on to the
 //! task or `gather` that is awaited, owed by a time limit that has run out, or kept by a task group
-//! until its children have ended. When everything ends every task was cancelled, so there the same
+//! until its children have ended. Before 3.13 a group whose child fails while the group is waited
+//! for never takes its request back, so there a count for which no clause is found may be such a
+//! one. When everything ends every task was cancelled, so there the same
 //! can be told of older Pythons. Elsewhere those show it only by what two looks see.
 
 use super::draft::{Draft, Drafts};
@@ -32,6 +34,8 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
                 out.want_second_look();
             }
         } else if requested(task).is_some_and(|count| count > 0)
+            // A server's main task was told to stop, and that is what it does.
+            && !context.does_stop(task)
             && (context.gap.is_none() || did_so_before(context, task))
         {
             found.push((task, How::Counted));
@@ -143,14 +147,18 @@ fn report(context: &Context<'_>, group: &[(&Task, How)]) -> Option<Draft> {
     let tasks = || group.iter().map(|(task, _)| *task);
     let is_ending = context.ending.contains(&task.id);
     let swallower = task.swallower.as_ref();
+    let may_be_left_over =
+        how == How::Counted && swallower.is_none() && context.groups_leave_requests();
     let severity = match how {
         _ if is_ending => Severity::Critical,
         // A library may turn the one exception into another, and all is well.
         How::Seen if swallower.is_none() => Severity::Info,
+        How::Counted if may_be_left_over => Severity::Info,
         _ => Severity::Warning,
     };
     let sureness = match how {
         How::Seen => Sureness::Guessed,
+        How::Counted if may_be_left_over => Sureness::Guessed,
         How::Counted | How::Ending => Sureness::Derived,
     };
     let was = match requested(task) {
@@ -174,6 +182,12 @@ fn report(context: &Context<'_>, group: &[(&Task, How)]) -> Option<Draft> {
         How::Ending => "all tasks of its loop were cancelled and are waited for".to_owned(),
         How::Seen => "the request was on its way at the first look, and is not any more".to_owned(),
     });
+    if may_be_left_over {
+        lines.push(
+            "before Python 3.13 it may be one that a task group with a failed child left behind"
+                .to_owned(),
+        );
+    }
     lines.extend(words::lines(tasks(), words::wait_line));
     let nodes = tasks().map(|task| Node::Task(task.id));
     let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
@@ -236,9 +250,11 @@ mod tests {
             stage: Stage::CancelAll,
             by: "asyncio.run".to_owned(),
             loop_id: Some(LOOP),
+            task: None,
             frame: None,
             tasks: ids(tasks),
             threads: Vec::new(),
+            children: Vec::new(),
         };
         |snapshot| snapshot.shutdown = Some(shutdown)
     }
@@ -253,6 +269,20 @@ mod tests {
         assert!(finding.title.starts_with("\"t1\" was cancelled 2 times and goes on"));
         assert!(finding.evidence[0].contains("/srv/app.py:14 in consume"));
         assert_eq!(scene.twice().only().title, finding.title);
+    }
+
+    #[test]
+    fn a_count_that_a_group_may_have_left_behind_is_a_note() {
+        let of = |python: &str, builder: Builder| {
+            let scene = Scene::new().with([builder.requested(1)]);
+            let scene = scene.and(|snapshot| snapshot.process.python = Some(python.to_owned()));
+            scene.twice().only().severity
+        };
+        let unknown = || task(1).reads_socket();
+        assert_eq!(of("3.12.1", unknown()), Severity::Info);
+        assert_eq!(of("3.11", unknown()), Severity::Info);
+        assert_eq!(of("3.13.0", unknown()), Severity::Warning);
+        assert_eq!(of("3.11.7", consumer(1)), Severity::Warning);
     }
 
     #[test]
@@ -290,6 +320,17 @@ mod tests {
             let diagnosis = scene.once();
             assert!(!diagnosis.codes().contains(&Code::CancelSwallowed), "{diagnosis:#?}");
         }
+    }
+
+    #[test]
+    fn who_was_told_to_stop_and_does_so_swallowed_nothing() {
+        let scene = Scene::new().with([task(1).reads_socket().requested(1)]);
+        let scene = scene.and(ending(&[])).and(|snapshot| {
+            let stage = snapshot.shutdown.as_mut().unwrap();
+            (stage.stage, stage.task) = (Stage::Graceful, Some(Address(1)));
+        });
+        assert_eq!(scene.once().codes(), [Code::ShutdownStuck]);
+        assert_eq!(scene.twice().codes(), [Code::ShutdownStuck]);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::timeline::Stillness;
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in &context.cancelled {
-        if handler(task).is_none() || !is_parked(task) {
+        // A server that stops in its `finally` is in no other trouble than `shutdown-stuck` tells.
+        if handler(task).is_none() || !is_parked(task) || context.does_stop(task) {
             continue;
         }
         let is_ending = context.ending.contains(&task.id);
@@ -143,15 +144,35 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_does_its_stop_there_is_told_of_as_that() {
+        let scene = Scene::new().with([task(1).reads_socket().handling()]).and(|snapshot| {
+            snapshot.shutdown = Some(Shutdown {
+                stage: Stage::Graceful,
+                by: "aiohttp".to_owned(),
+                loop_id: Some(LOOP),
+                frame: None,
+                task: Some(snapshot.tasks[0].id),
+                tasks: Vec::new(),
+                threads: Vec::new(),
+                children: Vec::new(),
+            });
+        });
+        assert_eq!(scene.once().codes(), [Code::ShutdownStuck]);
+        assert_eq!(scene.twice().codes(), [Code::ShutdownStuck]);
+    }
+
+    #[test]
     fn when_all_ends_one_look_is_enough() {
         let scene = Scene::new().with([task(1).reads_socket().handling()]).and(|snapshot| {
             snapshot.shutdown = Some(Shutdown {
                 stage: Stage::CancelAll,
                 by: "asyncio.run".to_owned(),
                 loop_id: Some(LOOP),
+                task: None,
                 frame: None,
                 tasks: vec![snapshot.tasks[0].id],
                 threads: Vec::new(),
+                children: Vec::new(),
             });
         });
         for diagnosis in [scene.once(), scene.twice()] {

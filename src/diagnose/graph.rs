@@ -372,6 +372,46 @@ impl<'s> Graph<'s> {
         found
     }
 
+    /// The tasks that some tasks in the end wait for: of all that they lead to, themselves among
+    /// them, those that wait for no other task, nearest first. In a circle there are none.
+    ///
+    /// `also` has further ways for this walk only, from a task to one that has to end before it.
+    pub fn ends(&self, starts: &[Address], also: &[(Address, Address)]) -> Vec<&'s Task> {
+        let task = |id: &Address| self.tasks.get(id).copied();
+        let mut more: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+        for (from, to) in also {
+            if let (Some(from), Some(to)) = (task(from), task(to)) {
+                more.entry(from).or_default().push(to);
+            }
+        }
+        let mut seen = FxHashSet::default();
+        let starts = starts.iter().filter_map(task);
+        let mut next: VecDeque<u32> = starts.filter(|&at| seen.insert(at)).collect();
+        let mut tasks = Vec::new();
+        let mut back: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+        while let Some(at) = next.pop_front() {
+            if (at as usize) < self.snapshot.tasks.len() {
+                tasks.push(at);
+            }
+            let further = more.get(&at).map(Vec::as_slice).unwrap_or_default();
+            for &to in self.forward.of(at).iter().chain(further) {
+                back.entry(to).or_default().push(at);
+                if seen.insert(to) {
+                    next.push_back(to);
+                }
+            }
+        }
+        // From each task backwards: what leads to one is no end.
+        let mut leading = FxHashSet::default();
+        let mut next = tasks.clone();
+        while let Some(at) = next.pop() {
+            let before = back.get(&at).into_iter().flatten().copied();
+            next.extend(before.filter(|&from| leading.insert(from)));
+        }
+        let ends = tasks.into_iter().filter(|at| !leading.contains(at));
+        ends.filter_map(|at| self.snapshot.tasks.get(at as usize)).collect()
+    }
+
     fn find(&self, node: Node) -> Option<u32> {
         match node {
             Node::Task(id) => self.tasks.get(&id).copied(),
@@ -650,6 +690,33 @@ mod tests {
         assert_eq!(graph.waiting_for(Node::Object(Address(900))).len(), 51);
         assert_eq!(graph.roots(), [id(60)]);
         assert_eq!(graph.chain(id(1)), [id(1), id(2), Node::Object(Address(900)), id(60)]);
+    }
+
+    #[test]
+    fn the_ends_of_a_wait_are_the_tasks_that_wait_for_no_other() {
+        let numbers = |graph: &Graph<'_>, starts: &[u64], also: &[(u64, u64)]| {
+            let address = |&(from, to): &(u64, u64)| (Address(from), Address(to));
+            let also: Vec<_> = also.iter().map(address).collect();
+            let ends = graph.ends(&crate::diagnose::tests::ids(starts), &also);
+            ends.iter().map(|task| task.id.0).collect::<Vec<_>>()
+        };
+        // 1 gathers 2 and 3; 2 waits for the lock of 4, and 3 for a call in a thread.
+        let scene = Scene::new().with([
+            task(1).gathers(&[2, 3]),
+            task(2).at_lock(900, &[4]),
+            task(3).offloads(200),
+            task(4).reads_socket(),
+            task(5).at_event(),
+        ]);
+        let graph = Graph::new(&scene.snapshot);
+        assert_eq!(numbers(&graph, &[1], &[]), [3, 4]);
+        assert_eq!(numbers(&graph, &[5, 4], &[]), [5, 4]);
+        assert_eq!(numbers(&graph, &[4, 77], &[(4, 5), (4, 78), (77, 1)]), [5]);
+        assert!(numbers(&graph, &[], &[(1, 2)]).is_empty());
+        let chain = chain_of(100_000);
+        assert_eq!(numbers(&Graph::new(&chain.snapshot), &[1, 7], &[]), [100_000]);
+        let circle = Scene::new().with([task(1).awaits(&[2]), task(2).awaits(&[1])]);
+        assert!(numbers(&Graph::new(&circle.snapshot), &[1], &[]).is_empty());
     }
 
     #[test]

@@ -1,8 +1,15 @@
 //! `shutdown-stuck`: the process is on its way out and something holds it.
+//!
+//! What a stage waits for is often no more than a victim itself: the task of a connection waits
+//! for the handler of its request. So the ways from there are followed to the tasks that wait for
+//! no other one; those are named first.
+
+use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, words};
+use crate::memory::Address;
 use crate::snapshot::{Code, Severity, Shutdown, Stage, Sureness, Task, Thread};
 
 /// How many threads are shown with their whole stack.
@@ -34,14 +41,17 @@ fn report(context: &Context<'_>, shutdown: &Shutdown) -> Draft {
     let tasks: Vec<&Task> = shutdown.tasks.iter().filter_map(|id| context.task(*id)).collect();
     let threads: Vec<&Thread> =
         shutdown.threads.iter().filter_map(|tid| context.thread(*tid)).collect();
+    let culprits = culprits(context, shutdown, &tasks);
+    let is_victim = |task: &&Task| culprits.iter().all(|culprit| culprit.id != task.id);
+    let victims: Vec<&Task> = tasks.iter().copied().filter(is_victim).collect();
     let by = &shutdown.by;
     let title = match shutdown.stage {
         Stage::Graceful => {
-            let what = held_by(&tasks, &threads, "connections and requests");
+            let what = held_by(&culprits, &threads, "connections and requests");
             format!("{by} is stopping and waits for {what}")
         }
         Stage::CancelAll => {
-            let what = held_by(&tasks, &[], "tasks");
+            let what = held_by(&culprits, &[], "tasks");
             format!("{by} has cancelled all tasks and waits for {what} to end")
         }
         Stage::Asyncgens => {
@@ -70,7 +80,8 @@ fn report(context: &Context<'_>, shutdown: &Shutdown) -> Draft {
             .as_ref()
             .map(|frame| format!("it waits at {}", words::long(&frame.location))),
     );
-    lines.extend(words::lines(tasks.iter().copied(), words::wait_line));
+    lines.extend(words::lines(culprits.iter().copied(), words::wait_line));
+    lines.extend(words::lines(victims.iter().copied(), words::wait_line));
     for (at, thread) in threads.iter().take(words::MAX_NAMED).enumerate() {
         lines.push(words::thread_line(thread));
         if at < MAX_STACKS {
@@ -93,13 +104,51 @@ fn report(context: &Context<'_>, shutdown: &Shutdown) -> Draft {
     }
     Draft::new(Code::ShutdownStuck, Severity::Critical, Sureness::Read, title)
         .on_loop(shutdown.loop_id)
-        .blames(tasks.iter().map(|task| Node::Task(task.id)))
+        .blames(culprits.iter().chain(&victims).map(|task| Node::Task(task.id)))
         .blames(shutdown.threads.iter().map(|tid| Node::Thread(*tid)))
         .blames(closing(context, shutdown).map(|open| Node::Object(open.id)))
-        .affects(tasks.len() + threads.len())
-        .tasks(tasks)
+        .affects(tasks.len().max(culprits.len()) + threads.len())
+        .tasks(culprits)
+        .tasks(victims)
         .evidence(lines)
         .advice(advice(shutdown.stage))
+}
+
+/// The tasks that in the end hold the stage: those that what it waits for leads to, and those in
+/// the program's own code that have children to wait for later on.
+fn culprits<'s>(context: &Context<'s>, shutdown: &Shutdown, tasks: &[&'s Task]) -> Vec<&'s Task> {
+    let starts = match shutdown.task.filter(|_| tasks.is_empty()) {
+        Some(stopping) if runs_own_code(context, shutdown, stopping) => &vec![stopping],
+        _ => &shutdown.tasks,
+    };
+    let mut ends = context.graph.ends(starts, &shutdown.children);
+    let parents: FxHashSet<Address> = shutdown.children.iter().map(|(task, _)| *task).collect();
+    // Nothing tells whether it is such a task or its children that hold it, unless it is a server's
+    // or a library's, which does no more than to read on from its connection.
+    let known: FxHashSet<Address> = ends.iter().map(|task| task.id).collect();
+    let is_own = |task: &&&Task| {
+        parents.contains(&task.id) && !known.contains(&task.id) && is_in_own_body(context, task)
+    };
+    ends.extend(tasks.iter().filter(is_own));
+    // In a circle each is as much to blame as the next.
+    if ends.is_empty() { tasks.to_vec() } else { ends }
+}
+
+/// Whether a server's stop waits in code of the program that it calls: a handler of its shutdown.
+fn runs_own_code(context: &Context<'_>, shutdown: &Shutdown, stopping: Address) -> bool {
+    let frames = context.task(stopping).map(|task| &task.frames[..]).unwrap_or_default();
+    let server = shutdown.frame.as_ref().map(|frame| &frame.location);
+    let mut inner = frames.iter().rev().take_while(|frame| Some(&frame.location) != server);
+    server.is_some() && inner.any(|frame| !words::is_library(&frame.location.file))
+}
+
+/// Whether a task is in code of the program, waits for no other task and leaves no block.
+fn is_in_own_body(context: &Context<'_>, task: &Task) -> bool {
+    let leaves =
+        |function: &str| matches!(function.rsplit('.').next(), Some("__aexit__" | "_aexit"));
+    task.frames.iter().any(|frame| !words::is_library(&frame.location.file))
+        && !task.frames.iter().any(|frame| leaves(&frame.location.function))
+        && context.graph.ends(&[task.id], &[]).iter().any(|end| end.id == task.id)
 }
 
 fn generators<'c>(
@@ -120,6 +169,9 @@ fn closing<'c>(
 }
 
 fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str) -> String {
+    if let [task] = tasks {
+        return format!("{}{}", words::name(task), words::at_short(words::place(task)));
+    }
     match (tasks.len(), threads.len()) {
         (0, 0) => otherwise.to_owned(),
         (0, 1) => threads.iter().map(|thread| words::thread(thread)).collect(),
@@ -156,16 +208,18 @@ fn advice(stage: Stage) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{LOOP, Scene, ids, pool, task, thread};
+    use crate::diagnose::tests::{LOOP, Scene, ids, library_frame, pool, task, thread};
 
     fn at(stage: Stage, tasks: &[u64], threads: &[i32]) -> Scene {
         let shutdown = Shutdown {
             stage,
             by: "asyncio.run".to_owned(),
             loop_id: Some(LOOP),
+            task: None,
             frame: None,
             tasks: ids(tasks),
             threads: threads.to_vec(),
+            children: Vec::new(),
         };
         Scene::new().and(|snapshot| {
             snapshot.shutdown = Some(shutdown);
@@ -179,9 +233,49 @@ mod tests {
         for diagnosis in [scene.once(), scene.twice()] {
             let finding = diagnosis.only();
             assert_eq!(finding.severity, Severity::Critical);
-            assert_eq!(finding.title, "asyncio.run is stopping and waits for \"t1\"");
+            assert_eq!(finding.title, "asyncio.run is stopping and waits for \"t1\" at app.py:1");
             assert_eq!(finding.because_of, None);
         }
+    }
+
+    #[test]
+    fn the_handler_is_named_before_the_connection_that_waits_for_it() {
+        let scene =
+            at(Stage::Graceful, &[1], &[]).with([task(1).awaits(&[2]), task(2).sleeps(1000)]);
+        let twice = scene.twice();
+        let finding = twice.only();
+        assert_eq!(finding.tasks, ids(&[2, 1]));
+        assert_eq!(finding.title, "asyncio.run is stopping and waits for \"t2\" at app.py:2");
+        let lines = [1, 2].map(|at| finding.evidence[at].split(' ').next().unwrap().to_owned());
+        assert_eq!(lines, ["\"t2\"", "\"t1\""]);
+        let circle =
+            at(Stage::Graceful, &[1], &[]).with([task(1).awaits(&[2]), task(2).awaits(&[1])]);
+        assert_eq!(circle.twice().of(Code::ShutdownStuck).tasks, ids(&[1]));
+    }
+
+    #[test]
+    fn children_of_a_group_hold_the_connection_whose_body_reads_on() {
+        let connection = |of_library: bool| {
+            task(1).reads_socket().and(|task| {
+                if of_library {
+                    task.frames = vec![library_frame("StreamReader.read")];
+                }
+            })
+        };
+        let scene = |connection| {
+            at(Stage::Graceful, &[1], &[]).with([connection, task(2).sleeps(1000)]).and(
+                |snapshot| {
+                    let stage = snapshot.shutdown.as_mut().unwrap();
+                    stage.children = vec![(Address(1), Address(2))];
+                },
+            )
+        };
+        let twice = scene(connection(true)).twice();
+        assert_eq!(twice.only().tasks, ids(&[2, 1]));
+        assert!(twice.only().title.ends_with("waits for \"t2\" at app.py:2"));
+        // What is done in the body may as well be what does not end.
+        let twice = scene(connection(false)).twice();
+        assert!(twice.only().title.ends_with("waits for \"t2\" and \"t1\""));
     }
 
     #[test]

@@ -15,6 +15,10 @@ use crate::memory::Address;
 use crate::object::{Kind, MAX_ITEMS, Reader};
 use crate::snapshot::{Frame, Shutdown, Stage};
 
+/// Children of groups that are listed; a server may have as many connections as it has
+/// descriptors, and each of them a few.
+const MAX_CHILDREN: usize = 1 << 18;
+
 /// What a function means for a shutdown when a frame of it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
@@ -159,8 +163,10 @@ fn interpreter(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
         by: "interpreter".to_owned(),
         loop_id: None,
         frame: plain(&reader, frame),
+        task: None,
         tasks: Vec::new(),
         threads,
+        children: Vec::new(),
     })
 }
 
@@ -236,8 +242,10 @@ fn closing(
         by: by.to_owned(),
         loop_id,
         frame: plain(&reader, frame),
+        task: None,
         tasks,
         threads,
+        children: Vec::new(),
     })
 }
 
@@ -287,8 +295,10 @@ fn cancel_all(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
         by: by.to_owned(),
         loop_id: thread.running_loop,
         frame: plain(&reader, frame),
+        task: None,
         tasks: to_cancel.map(|at| pending(&reader, at)).unwrap_or_default(),
         threads: Vec::new(),
+        children: Vec::new(),
     })
 }
 
@@ -368,9 +378,62 @@ fn graceful(
         loop_id: task.loop_at,
         // Not the coroutine that the server waits in, but the server's own innermost line.
         frame: plain(&reader, innermost_of(&reader, task, frame)),
+        task: Some(task.at),
         tasks,
         threads: Vec::new(),
+        children: group_children(&reader, reading),
     })
+}
+
+/// Which task is in a group of tasks that which other one is a child of: `[ (task, child) ]`.
+///
+/// A task in the body of `async with TaskGroup()` may wait for anything, as one of hypercorn that
+/// reads from its connection, but it does not end before the children of the group have.
+fn group_children(reader: &Reader<'_>, reading: &Reading) -> Vec<(Address, Address)> {
+    let mut children = Vec::new();
+    for task in reading.tasks.iter().filter(|task| task.state == FutureState::Pending) {
+        for frame in &task.chain {
+            let mut managers = match reader.has_contexts(frame) {
+                // A frame that cannot be read is in no group that is known.
+                Ok(true) => reader.held(frame).unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            if leaves_group(reader, frame) {
+                managers.extend(reader.local(frame, "self").ok().flatten());
+            }
+            for group in managers.into_iter().filter(|&at| is_group(reader, at)) {
+                let tasks = tasks_of_group(reader, group).into_iter();
+                children.extend(tasks.filter(|&at| at != task.at).map(|child| (task.at, child)));
+                if children.len() >= MAX_CHILDREN {
+                    return children;
+                }
+            }
+        }
+    }
+    children
+}
+
+/// Whether a frame waits for the children of a group, having left its body.
+fn leaves_group(reader: &Reader<'_>, frame: &RawFrame) -> bool {
+    reader
+        .code(frame.code)
+        .is_ok_and(|code| matches!(code.function.rsplit('.').next(), Some("__aexit__" | "_aexit")))
+}
+
+/// Whether an object is a group of tasks: asyncio's, anyio's, that of hypercorn around one of
+/// those, or the one that the package `taskgroup` has for Python 3.10 and earlier.
+fn is_group(reader: &Reader<'_>, at: Address) -> bool {
+    reader.is_kind(at, Kind::Other) && reader.is_a(at, "TaskGroup")
+}
+
+/// The tasks of a group that have not ended.
+fn tasks_of_group(reader: &Reader<'_>, group: Address) -> Vec<Address> {
+    let attribute = |at, name| reader.attribute(at, name).ok().flatten();
+    // hypercorn/asyncio/task_group.py has another one within; anyio up to 3 has the tasks of the
+    // group in its scope.
+    let inner = || attribute(group, "_task_group").or_else(|| attribute(group, "cancel_scope"));
+    let tasks = attribute(group, "_tasks").or_else(|| attribute(inner()?, "_tasks"));
+    tasks.map(|at| pending(reader, at)).unwrap_or_default()
 }
 
 /// Whether hypercorn's `worker_serve` is in its last part: it waits for servers or connections to

@@ -72,12 +72,19 @@ pub struct Shutdown {
     /// The frame that waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<Frame>,
+    /// The task with that frame, when it is a server's own stop that a task does.
+    #[serde(skip)]
+    pub task: Option<Address>,
     /// The tasks it still waits for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Address>,
     /// The threads it still waits for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub threads: Vec<i32>,
+    /// Which task cannot end before which other one, being in a group that this is a child of:
+    /// `[ (task, child) ]`; looked for while a server waits for its connections.
+    #[serde(skip)]
+    pub children: Vec<(Address, Address)>,
 }
 
 /// The stages of a shutdown.

@@ -59,6 +59,8 @@ impl Scenario {
 }
 
 const SCENARIOS: &[Scenario] = &[
+    scenario("aiohttp_stream").libraries().twin(),
+    scenario("anyio_threads").libraries().twin(),
     scenario("asyncgen_open").twin(),
     scenario("asyncgens_shutdown"),
     scenario("await_itself").twin(),
@@ -84,6 +86,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("executor_saturated"),
     scenario("executor_shutdown").twin(),
     scenario("held_lock").twin(),
+    scenario("hypercorn_stream").libraries().twin(),
     scenario("interpreter_threads"),
     scenario("lock_convoy").twin(),
     scenario("lock_lost").twin(),
@@ -133,6 +136,7 @@ const HEALTHY: &[Scenario] = &[
     scenario("cooperative"),
     scenario("executor_jobs"),
     scenario("failed_children"),
+    scenario("failed_group").since(11),
     scenario("groups"),
     scenario("herd"),
     scenario("idle_aiohttp").libraries(),

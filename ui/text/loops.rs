@@ -434,9 +434,11 @@ mod tests {
             stage,
             by: "asyncio.run".to_owned(),
             loop_id: Some(sample::LOOP),
+            task: None,
             frame: None,
             tasks: tasks.iter().copied().map(sample::id).collect(),
             threads: threads.to_vec(),
+            children: Vec::new(),
         };
         snapshot.shutdown = Some(shutdown(Stage::CancelAll, &[1, 2], &[]));
         let text = section_of(&snapshot, Some(80));
