@@ -16,7 +16,9 @@ mod transport;
 
 pub use callback::{AwaitGraph, Wake};
 pub use event_loop::{LoopFacts, RunOnce, UvFacts};
-pub use executor::{AnyioWorker, LimiterFacts, PoolFacts, Processes, ThreadWait, WorkItem, Worker};
+pub use executor::{
+    AnyioWorker, LimitedCall, LimiterFacts, PoolFacts, Processes, ThreadWait, WorkItem, Worker,
+};
 pub use leftover::{Leftovers, Remains};
 pub use primitive::FutureCounts;
 pub use registry::{AsyncioModules, Registered};

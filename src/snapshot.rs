@@ -28,7 +28,7 @@ pub use facts::{
 };
 pub use finding::{Code, Finding, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
-pub use waiting::{Children, Deadline, Executor, Job, Operation, WaitKind, Waiting};
+pub use waiting::{Children, Deadline, Executor, Job, Limiter, Operation, WaitKind, Waiting};
 
 /// The name and version of the JSON shape.
 pub const SCHEMA: &str = "aiospy.dump/1";

@@ -219,6 +219,7 @@ mod tests {
             idle: Some(0),
             queued: Some(2),
             is_shut_down: Some(true),
+            limiter: None,
             jobs: vec![Job {
                 function: Some("fetch".to_owned()),
                 thread: Some(4712),

@@ -114,6 +114,17 @@ pub struct LimiterFacts {
     pub waiters: Option<u64>,
     /// The place of this waiter in that line, from 1.
     pub position: Option<u64>,
+    /// The call in a thread that the token is for.
+    pub call: Option<LimitedCall>,
+}
+
+/// A call that is to run in a worker thread of anyio.
+#[derive(Debug, Clone)]
+pub struct LimitedCall {
+    /// The function.
+    pub function: Option<String>,
+    /// Whether no limiter was given: then it is anyio's own.
+    pub is_default: bool,
 }
 
 /// Where a frame of a pool's thread leads to.
@@ -431,6 +442,19 @@ impl Reader<'_> {
             borrowers: borrowers.unwrap_or_default(),
             waiters: queue.map(|queue| queue.len() as u64),
             position,
+            call: self.limited_call(chain),
+        })
+    }
+
+    /// The call in a worker thread that an await chain of anyio is about, queued or running.
+    pub fn limited_call(&self, chain: &[RawFrame]) -> Option<LimitedCall> {
+        let frame = chain.iter().rev().find(|frame| {
+            self.is_function(frame, "run_sync_in_worker_thread", "anyio/_backends/_asyncio.py")
+        })?;
+        let local = |name| self.local(frame, name).ok().flatten();
+        Some(LimitedCall {
+            function: local("func").and_then(|at| self.called_function(at, local("args"))),
+            is_default: local("limiter").is_some_and(|at| self.is_kind(at, Kind::None)),
         })
     }
 

@@ -1,10 +1,14 @@
 //! `executor-saturated`: every thread of a pool is busy and work is queued.
+//!
+//! A capacity limiter of anyio before its worker threads is such a pool, its tokens the threads.
+//! One that a program has made for itself is there to have a limit, so as long as its calls come
+//! on, that others wait makes no more than a note.
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Executor, Job, Severity, Sureness, Task};
+use crate::snapshot::{Code, Executor, Job, Limiter, Severity, Sureness, Syscall, Task};
 use crate::timeline::same_places;
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
@@ -14,7 +18,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         }
         if context.gap.is_none() {
             out.want_second_look();
-            out.add(report(context, pool, Severity::Warning));
+            out.add(report(context, pool, at_most_note(pool, Severity::Warning)));
         } else if let Some(severity) = judge(context, pool) {
             out.add(report(context, pool, severity));
         }
@@ -38,13 +42,20 @@ fn judge(context: &Context<'_>, pool: &Executor) -> Option<Severity> {
         return None;
     }
     let is_same = |job: &Job| has_not_moved(context, before, job);
-    Some(if !pool.jobs.is_empty() && pool.jobs.iter().all(is_same) {
+    // A thread that is between two calls is one that comes on.
+    let has_all = pool.workers.is_none_or(|workers| pool.jobs.len() as u64 >= workers);
+    Some(if has_all && !pool.jobs.is_empty() && pool.jobs.iter().all(is_same) {
         Severity::Critical
     } else if pool.queued < before.queued {
         Severity::Info
     } else {
-        Severity::Warning
+        at_most_note(pool, Severity::Warning)
     })
+}
+
+/// No more than a note of a limit that is meant.
+fn at_most_note(pool: &Executor, severity: Severity) -> Severity {
+    if pool.limiter == Some(Limiter::Own) { Severity::Info } else { severity }
 }
 
 pub(super) fn pool_before<'s>(context: &Context<'s>, id: Address) -> Option<&'s Executor> {
@@ -60,7 +71,19 @@ pub(super) fn has_not_moved(context: &Context<'_>, before: &Executor, job: &Job)
     let (Some(thread_before), Some(thread)) = threads else { return false };
     before.jobs.iter().any(|known| is_same(&known))
         && same_places(&thread_before.frames, &thread.frames)
-        && thread_before.syscall == thread.syscall
+        && is_same_call(thread_before.syscall.as_ref(), thread.syscall.as_ref())
+}
+
+/// Whether a thread seems to be in the same system call as before.
+///
+/// The kernel gives the table of sockets in parts. One of many may be missing there when others
+/// come and go meanwhile, and is then no more than a `socket`: that is not another one.
+fn is_same_call(before: Option<&Syscall>, now: Option<&Syscall>) -> bool {
+    let (Some(before), Some(now)) = (before, now) else { return before == now };
+    let is_unknown = |call: &Syscall| call.peer.as_deref().is_none_or(|peer| peer == "socket");
+    before.name == now.name
+        && before.fd == now.fd
+        && (before.peer == now.peer || is_unknown(before) || is_unknown(now))
 }
 
 /// A call and the thread that runs it: `fetch for 3.1 s, thread 7 "pool_0" in recvfrom at …`.
@@ -84,9 +107,16 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
     let queued = usize::try_from(pool.queued.unwrap_or(0)).unwrap_or(usize::MAX);
     let workers = pool.workers.unwrap_or(0);
     let name = pool.name.as_deref().map(words::quoted).unwrap_or_default();
+    let of = match (pool.limiter, pool.name.is_some()) {
+        (None, _) => format!("of pool {name}"),
+        (Some(Limiter::Default), _) => "of anyio's default limiter".to_owned(),
+        (Some(Limiter::Own), true) => format!("that anyio's limiter {name} allows"),
+        (Some(Limiter::Own), false) => "that a limiter of anyio allows".to_owned(),
+    };
     let stands = if severity == Severity::Critical { ", and none comes on" } else { "" };
     let title = format!(
-        "all {workers} threads of pool {name} are busy{stands}, with {} in its queue",
+        "all {} {of} are busy{stands}, with {} in its queue",
+        words::count(usize::try_from(workers).unwrap_or(usize::MAX), "thread"),
         words::count(queued, "call"),
     );
     let mut lines: Vec<_> = pool
@@ -110,10 +140,16 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
         .affects(tasks.len().max(queued))
         .tasks(tasks)
         .evidence(lines)
-        .advice(
-            "Give the calls a time limit of their own, give slow ones a pool of their own \
-             (`loop.run_in_executor(pool, …)`), or give this one more threads.",
-        )
+        .advice(match pool.limiter {
+            None => {
+                "Give the calls a time limit of their own, give slow ones a pool of their own \
+                 (`loop.run_in_executor(pool, …)`), or give this one more threads."
+            }
+            Some(_) => {
+                "Give the calls a time limit of their own, give slow ones a limiter of their own \
+                 (`to_thread.run_sync(…, limiter=…)`), or give this one more tokens."
+            }
+        })
 }
 
 #[cfg(test)]
@@ -157,6 +193,55 @@ mod tests {
         now.after(&first).assert_no_warning();
         let grown = now.and(|snapshot| snapshot.executors[0].queued = Some(50));
         assert_eq!(grown.after(&first).of(Code::ExecutorSaturated).severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_socket_that_was_not_found_once_is_the_same() {
+        let at = |fd: i32, peer: &str| Syscall {
+            name: "recvfrom".to_owned(),
+            fd: Some(fd),
+            peer: Some(peer.to_owned()),
+        };
+        let is_same = |before: &Syscall, now: &Syscall| is_same_call(Some(before), Some(now));
+        let known = at(7, "tcp 10.0.0.1:1 -> 10.0.0.5:5432 established");
+        assert!(is_same(&known, &known) && is_same(&known, &at(7, "socket")));
+        assert!(!is_same(&known, &at(8, "socket")));
+        assert!(!is_same(&known, &at(7, "tcp 10.0.0.1:2 -> 10.0.0.5:5432 established")));
+        assert!(!is_same_call(None, Some(&known)) && is_same_call(None, None));
+    }
+
+    #[test]
+    fn a_limiter_is_a_pool_of_as_many_threads_as_it_has_tokens() {
+        let of = |limiter| {
+            full(5).and(|snapshot| {
+                let pool = &mut snapshot.executors[0];
+                (pool.limiter, pool.name) = (Some(limiter), Some("limit".to_owned()));
+            })
+        };
+        let twice = of(Limiter::Own).twice();
+        assert_eq!(twice.only().severity, Severity::Critical);
+        assert_eq!(
+            twice.only().title,
+            "all 2 threads that anyio's limiter \"limit\" allows are busy, and none comes on, \
+             with 5 calls in its queue"
+        );
+        // That calls wait at a limit is what one makes it for.
+        let comes_on = |scene: Scene| {
+            let first = scene.before();
+            let now = scene.turned().and(|snapshot| {
+                snapshot.executors[0].jobs[0].id = Address(0x7abc);
+            });
+            now.after(&first)
+        };
+        comes_on(of(Limiter::Own)).assert_no_warning();
+        of(Limiter::Own).once().assert_no_warning();
+        assert!(of(Limiter::Own).once().wants_second_look);
+        assert_eq!(comes_on(of(Limiter::Default)).only().severity, Severity::Warning);
+        // One of its calls has just ended.
+        let ended = of(Limiter::Own).and(|snapshot| {
+            snapshot.executors[0].jobs.pop();
+        });
+        ended.twice().assert_no_warning();
     }
 
     #[test]

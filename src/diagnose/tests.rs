@@ -369,6 +369,7 @@ pub fn pool(max: u64, queued: u64, threads: &[i32]) -> Executor {
         idle: Some(max - threads.len() as u64),
         queued: Some(queued),
         is_shut_down: Some(false),
+        limiter: None,
         jobs: threads.iter().map(job).collect(),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::executors::Pools;
+use super::executors::{Limit, Pools};
 use super::reading::{Reading, ThreadReading};
 use super::shutdown::shutdown;
 use super::system::Syscalls;
@@ -110,10 +110,11 @@ impl Inspector {
             let chains = reading.tasks.iter().zip(&live);
             let chains: Vec<&[RawFrame]> =
                 chains.map(|(task, live)| live.unwrap_or(&task.chain)).collect();
-            enclosed = self.explain(reader, reading, &chains, &pools, &mut tasks);
+            let limits;
+            (enclosed, limits) = self.explain(reader, reading, &chains, &pools, &mut tasks);
             stage = shutdown(reader, reading);
             self.find_swallowers(reader, &chains, stage.as_ref(), &mut tasks);
-            executors = pools.executors(reader, reading);
+            executors = pools.executors(reader, reading, &limits);
             for facts in &mut loops {
                 let default = pools.default_of(facts.id).and_then(|at| executors.get(at));
                 facts.executor = default.cloned();
@@ -179,7 +180,8 @@ impl Inspector {
         (threads, syscalls)
     }
 
-    /// Says of each task what it waits for; returns what only tasks can come to of it.
+    /// Says of each task what it waits for; gives what only tasks can come to of it, and the limits
+    /// at which calls for threads wait.
     fn explain(
         &self,
         reader: &Reader<'_>,
@@ -187,7 +189,7 @@ impl Inspector {
         chains: &[&[RawFrame]],
         pools: &Pools,
         tasks: &mut [Task],
-    ) -> Vec<Enclosed> {
+    ) -> (Vec<Enclosed>, Vec<Limit>) {
         let is_running =
             |i: usize| tasks.get(i).is_some_and(|t| t.state == Some(TaskState::Running));
         let reasons = Reasons::new(reader, reading, chains, pools);
@@ -220,7 +222,7 @@ impl Inspector {
                 }
             }
         }
-        enclosed
+        (enclosed, reasons.limits())
     }
 
     /// Looks for the clauses that may have swallowed a cancellation, of those tasks that seem to

@@ -2,14 +2,14 @@
 
 use std::cell::OnceCell;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::reading::Reading;
-use crate::asyncio::{AnyioWorker, PoolFacts, ThreadWait, WorkItem};
+use crate::asyncio::{AnyioWorker, LimiterFacts, PoolFacts, TaskFacts, ThreadWait, WorkItem};
 use crate::frame::Stack;
 use crate::memory::Address;
 use crate::object::Reader;
-use crate::snapshot::{Executor, Job, Operation, WaitKind, Waiting};
+use crate::snapshot::{Executor, Job, Limiter, Operation, WaitKind, Waiting};
 
 /// The pools of a reading, and where each call is.
 #[derive(Debug, Default)]
@@ -22,6 +22,15 @@ pub(super) struct Pools {
     anyio: Vec<AnyioWorker>,
     /// Tasks that owe their result to a `concurrent.futures.Future`, by that.
     owed: OnceCell<FxHashMap<Address, Address>>,
+}
+
+/// A limit of anyio at which calls for threads wait, and only such.
+#[derive(Debug, Clone)]
+pub(super) struct Limit {
+    /// What was read of it for one who waits.
+    pub facts: LimiterFacts,
+    /// The variable that has it.
+    pub name: Option<String>,
 }
 
 /// Where a call is.
@@ -172,8 +181,45 @@ impl Pools {
         self.all.iter().position(|pool| pool.at == *executor)
     }
 
-    /// The pools as plain data, with the tasks that wait for their calls.
-    pub(super) fn executors(&self, reader: &Reader<'_>, reading: &Reading) -> Vec<Executor> {
+    /// A limit of anyio as plain data.
+    fn limit(&self, reading: &Reading, limit: &Limit) -> Executor {
+        let facts = &limit.facts;
+        let borrowers: FxHashSet<Address> = facts.borrowers.iter().copied().collect();
+        let borrowers = reading.tasks.iter().filter(|task| borrowers.contains(&task.at));
+        let job = |task: &TaskFacts| {
+            let of_task = |known: &&AnyioWorker| known.future == task.fut_waiter;
+            let worker = self.anyio.iter().find(of_task).filter(|it| it.future.is_some())?;
+            Some(Job {
+                function: worker.function.clone(),
+                thread: reading.threads.get(worker.thread)?.tid,
+                task: Some(task.at),
+                elapsed: None,
+                id: worker.future?,
+            })
+        };
+        let is_default = facts.call.as_ref().is_some_and(|call| call.is_default);
+        let free = facts.total.zip(facts.borrowed).map(|(all, taken)| all.saturating_sub(taken));
+        Executor {
+            id: Some(facts.at),
+            name: limit.name.clone(),
+            workers: facts.total,
+            max_workers: facts.total,
+            idle: free,
+            queued: facts.waiters,
+            is_shut_down: None,
+            limiter: Some(if is_default { Limiter::Default } else { Limiter::Own }),
+            jobs: borrowers.filter_map(job).collect(),
+        }
+    }
+
+    /// The pools as plain data, with the tasks that wait for their calls; and the limits of anyio
+    /// behind them.
+    pub(super) fn executors(
+        &self,
+        reader: &Reader<'_>,
+        reading: &Reading,
+        limits: &[Limit],
+    ) -> Vec<Executor> {
         let mut waiting: FxHashMap<Address, Address> = FxHashMap::default();
         if !self.calls.is_empty() {
             for task in &reading.tasks {
@@ -206,9 +252,11 @@ impl Pools {
                 idle: processes.is_none().then_some(idle as u64),
                 queued: pool.queued_count,
                 is_shut_down: pool.is_shut_down,
+                limiter: None,
                 jobs,
             }
         };
-        self.all.iter().map(executor).collect()
+        let limits = limits.iter().map(|limit| self.limit(reading, limit));
+        self.all.iter().map(executor).chain(limits).collect()
     }
 }

@@ -18,10 +18,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::holders::Holders;
 use self::role::Role;
-use super::executors::Pools;
+use super::executors::{Limit, Pools};
 use super::reading::Reading;
 use super::system::System;
-use crate::asyncio::{Direction, Endpoint, FutureState, TaskFacts};
+use crate::asyncio::{Direction, Endpoint, FutureState, LimiterFacts, TaskFacts};
 use crate::frame::RawFrame;
 use crate::memory::Address;
 use crate::object::{Kind, Reader};
@@ -57,6 +57,9 @@ pub(super) struct Reasons<'a> {
     endpoints: RefCell<FxHashMap<Address, Rc<FxHashMap<Address, Endpoint>>>>,
     holders: OnceCell<Holders>,
     pools: &'a Pools,
+    /// The limits of anyio that were met, `None` for those with tokens that are not for calls in
+    /// threads.
+    limits: RefCell<FxHashMap<Address, Option<Limit>>>,
 }
 
 /// Variables of its own frames in which a task may have the future it waits for.
@@ -115,7 +118,13 @@ impl<'a> Reasons<'a> {
             endpoints: RefCell::default(),
             holders: OnceCell::new(),
             pools,
+            limits: RefCell::default(),
         }
+    }
+
+    /// The limits of anyio at which calls for threads wait, as far as tasks were explained.
+    pub(super) fn limits(self) -> Vec<Limit> {
+        self.limits.into_inner().into_values().flatten().collect()
     }
 
     /// Why each of the tasks waits, in their order; `None` for those that have ended.
@@ -239,9 +248,7 @@ impl<'a> Reasons<'a> {
         if waiting.name.is_none()
             && let Some(object) = waiting.object
         {
-            // The first frame that is not asyncio's knows the thing by a name.
-            let own = steps.iter().find(|step| step.role == Role::Other);
-            waiting.name = own.and_then(|own| self.name_in(own.frame, object));
+            waiting.name = self.name_outside(steps.iter().map(|step| step.frame), object);
         }
         if let Some(object) = waiting.object {
             waiting.class =
@@ -337,6 +344,16 @@ impl<'a> Reasons<'a> {
         let borrowed = i64::try_from(limiter.borrowed?).ok()?;
         let limit = limiter.total.and_then(|total| i64::try_from(total).ok());
         let is_task = |at: &Address| self.reader.kind_of(*at).is_ok_and(Kind::is_task);
+        if let Some(call) = limiter.call.as_ref().filter(|_| self.is_pool(task, &limiter)) {
+            return Some(Waiting {
+                kind: WaitKind::Executor,
+                object: Some(limiter.at),
+                function: call.function.clone(),
+                position: limiter.position,
+                waiters: limiter.waiters,
+                ..Waiting::default()
+            });
+        }
         Some(Waiting {
             kind: WaitKind::Semaphore,
             operation: Some(Operation::Acquire),
@@ -348,6 +365,26 @@ impl<'a> Reasons<'a> {
             waiters: limiter.waiters,
             ..Waiting::default()
         })
+    }
+
+    /// Whether the tokens of a limiter are all for calls in threads, so that it stands for a pool
+    /// of as many.
+    fn is_pool(&self, task: &TaskFacts, facts: &LimiterFacts) -> bool {
+        if let Some(known) = self.limits.borrow().get(&facts.at) {
+            return known.is_some();
+        }
+        let borrowers: FxHashSet<Address> = facts.borrowers.iter().copied().collect();
+        let tasks = self.reading.tasks.iter().zip(self.chains);
+        let calling = tasks.filter(|(task, chain)| {
+            borrowers.contains(&task.at) && self.reader.limited_call(chain).is_some()
+        });
+        let limit = (calling.count() == borrowers.len()).then(|| Limit {
+            facts: facts.clone(),
+            name: self.name_outside(task.chain.iter().rev(), facts.at),
+        });
+        let is_pool = limit.is_some();
+        self.limits.borrow_mut().insert(facts.at, limit);
+        is_pool
     }
 
     /// From a descriptor or process: by asyncio's frames, or by what the loop watches.
@@ -630,6 +667,21 @@ impl<'a> Reasons<'a> {
         };
         // No limit is `None` or infinite.
         SignedDuration::try_from_secs_f64(reader.float(attribute)? - self.reading.now?).ok()
+    }
+
+    /// The name by which the innermost frame knows an object that is neither asyncio's nor anyio's
+    /// own.
+    fn name_outside<'t>(
+        &self,
+        mut frames: impl Iterator<Item = &'t RawFrame>,
+        object: Address,
+    ) -> Option<String> {
+        let is_outside = |frame: &&RawFrame| {
+            let code = self.reader.code(frame.code);
+            self.role(frame) == Role::Other
+                && !code.is_ok_and(|code| code.file.contains("-packages/anyio/"))
+        };
+        self.name_in(frames.find(is_outside)?, object)
     }
 
     /// The variable, or attribute of one, by which a frame knows an object.

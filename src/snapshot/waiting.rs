@@ -192,13 +192,14 @@ pub struct Deadline {
     pub due_in: SignedDuration,
 }
 
-/// A pool of threads that runs calls for tasks.
+/// A pool of threads that runs calls for tasks; or a limit of anyio on such calls, while some
+/// wait for their turn: its tokens then stand for threads.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Executor {
     /// Its address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Address>,
-    /// What it is called: the prefix of its threads' names.
+    /// What it is called: the prefix of its threads' names; of a limit the variable that has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// How many threads it has.
@@ -216,9 +217,21 @@ pub struct Executor {
     /// Whether it takes no more work.
     #[serde(skip)]
     pub is_shut_down: Option<bool>,
+    /// Whose limit of anyio it is, if it is one.
+    #[serde(skip)]
+    pub limiter: Option<Limiter>,
     /// What its threads run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<Job>,
+}
+
+/// Whose limit on calls in threads an `anyio.CapacityLimiter` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limiter {
+    /// That of anyio itself for all calls without one of their own: as good as a pool.
+    Default,
+    /// One that the program has made, to have a limit.
+    Own,
 }
 
 /// One call that a pool's thread runs.

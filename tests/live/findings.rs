@@ -126,6 +126,7 @@ const SCENARIOS: &[Scenario] = &[
 /// A healthy program of `tests/programs/healthy`, which runs on uvloop too.
 const HEALTHY: &[Scenario] = &[
     scenario("anyio_group").libraries(),
+    scenario("anyio_limited").libraries(),
     scenario("awaited_in_turn"),
     scenario("backpressure"),
     scenario("busy_aiohttp").libraries(),
