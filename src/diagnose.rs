@@ -381,7 +381,7 @@ fn is_active(task: &Task) -> bool {
     if task.state.is_some_and(TaskState::is_finished) {
         return false;
     }
-    let Some(waiting) = task.waiting_on.as_ref().filter(|_| is_parked(task)) else {
+    let Some(waiting) = task.waiting_on.as_deref().filter(|_| is_parked(task)) else {
         return true;
     };
     let is_soon = |due: SignedDuration| due < LONG;
@@ -403,7 +403,7 @@ fn is_active(task: &Task) -> bool {
 
 /// What kind of wait a parked task is in.
 fn kind(task: &Task) -> WaitKind {
-    task.waiting_on.as_ref().map_or(WaitKind::Unknown, |waiting| waiting.kind)
+    task.waiting_on.as_deref().map_or(WaitKind::Unknown, |waiting| waiting.kind)
 }
 
 /// Things with the same key together, in the order in which the keys appear.

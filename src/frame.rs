@@ -281,24 +281,14 @@ impl Reader<'_> {
     /// When the frame cannot be read.
     pub fn locals(&self, frame: &RawFrame) -> Read<Vec<(std::sync::Arc<str>, Address)>> {
         let code = self.code(frame.code)?;
-        let first = match self.layout.frame {
-            Frame::Object(fields) => frame.at.offset(fields.localsplus),
-            Frame::Interpreter(fields) => frame.at.offset(fields.localsplus),
-        };
-        let words = self.memory.vec(first, 8 * code.locals_count)?;
+        let words = self.memory.vec(self.first_local(frame), 8 * code.locals_count)?;
         let mut locals = Vec::new();
         let words = words.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
         for ((name, is_cell), word) in self.local_names(&code).iter().zip(words) {
-            let Some(mut value) = self.slot_value(word) else { continue };
-            // An argument that is also a cell is a plain value until the function has begun.
-            if *is_cell && self.is_kind(value, Kind::Cell) {
-                match self.pointer(value.offset(self.layout.small.cell_ref))? {
-                    Some(content) => value = content,
-                    None => continue,
-                }
+            // Before 3.11 an argument that is also a cell has an empty slot of its own.
+            if let Some(value) = self.bound(word, *is_cell)? {
+                locals.push((std::sync::Arc::clone(name), value));
             }
-            // Before 3.11 such an argument has an empty slot of its own and a cell.
-            locals.push((std::sync::Arc::clone(name), value));
         }
         Ok(locals)
     }
@@ -320,7 +310,34 @@ impl Reader<'_> {
     /// # Errors
     /// When the frame cannot be read; an unbound variable is `None`.
     pub fn local(&self, frame: &RawFrame, name: &str) -> Read<Option<Address>> {
-        let locals = self.locals(frame)?;
-        Ok(locals.into_iter().find(|(n, _)| &**n == name).map(|(_, value)| value))
+        let code = self.code(frame.code)?;
+        let first = self.first_local(frame);
+        // Before 3.11 an argument that is also a cell has two slots, one of them empty.
+        for ((known, is_cell), at) in self.local_names(&code).iter().zip((first.0..).step_by(8)) {
+            if **known == *name
+                && let Some(value) = self.bound(self.memory.u64(Address(at))?, *is_cell)?
+            {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the variables of a frame are.
+    fn first_local(&self, frame: &RawFrame) -> Address {
+        frame.at.offset(match self.layout.frame {
+            Frame::Object(fields) => fields.localsplus,
+            Frame::Interpreter(fields) => fields.localsplus,
+        })
+    }
+
+    /// What a variable is bound to, by the word in its slot; cells are looked through.
+    fn bound(&self, word: u64, is_cell: bool) -> Read<Option<Address>> {
+        let Some(value) = self.slot_value(word) else { return Ok(None) };
+        // An argument that is also a cell is a plain value until the function has begun.
+        if is_cell && self.is_kind(value, Kind::Cell) {
+            return self.pointer(value.offset(self.layout.small.cell_ref));
+        }
+        Ok(Some(value))
     }
 }

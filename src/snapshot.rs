@@ -398,7 +398,7 @@ pub struct Task {
     pub frames: Vec<Frame>,
     /// What it waits for; absent for a task that has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub waiting_on: Option<Waiting>,
+    pub waiting_on: Option<Box<Waiting>>,
     /// The future it is parked on.
     #[serde(skip)]
     pub fut_waiter: Option<Address>,

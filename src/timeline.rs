@@ -159,7 +159,7 @@ impl<'s> Pairs<'s> {
             return Stillness::Moved;
         }
         let thing = |task: &Task| {
-            let waiting = task.waiting_on.as_ref();
+            let waiting = task.waiting_on.as_deref();
             waiting.map(|waiting| (waiting.kind, waiting.operation, waiting.object))
         };
         if thing(before) != thing(task) {

@@ -210,7 +210,7 @@ mod tests {
             wanted: "its await chain".to_owned(),
             cause: "not mapped".to_owned(),
         });
-        snapshot.tasks[0].waiting_on = Some(waiting());
+        snapshot.tasks[0].waiting_on = Some(Box::new(waiting()));
         let pool = Executor {
             id: Some(Address(0x10)),
             name: Some("asyncio".to_owned()),

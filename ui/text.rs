@@ -253,7 +253,8 @@ fn flat(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::Resu
         for reason in waiting::reasons([task], &names) {
             fact("waits for", Style::Reason, &reason)?;
         }
-        if let Some(awaited) = task.waiting_on.as_ref().and_then(|w| waiting::awaited(w, &names)) {
+        if let Some(awaited) = task.waiting_on.as_deref().and_then(|w| waiting::awaited(w, &names))
+        {
             fact("tasks", Style::Plain, &awaited)?;
         }
         tree::frames(page, "    ", &[task], lines)?;

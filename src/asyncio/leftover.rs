@@ -117,6 +117,9 @@ impl Reader<'_> {
 struct Search<'a> {
     reader: Reader<'a>,
     remains: Remains<'a>,
+    /// Frames of tasks that are on a thread's stack as well, as those of running tasks are.
+    on_stacks: FxHashSet<Address>,
+    /// The frames of `slots`.
     frames: Vec<Owned<'a>>,
     shapes: FxHashMap<Address, Shape>,
     /// The variables of the program's own frames that hold something of a kind that matters.
@@ -129,19 +132,18 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(reader: Reader<'a>, remains: Remains<'a>) -> Self {
-        let mut seen = FxHashSet::default();
-        let of_tasks = remains.tasks.iter().flat_map(|task| {
-            task.chain.iter().map(|frame| Owned { frame, task: Some(task.at), thread: None })
-        });
-        let of_threads = remains.threads.iter().flat_map(|&(thread, stack)| {
-            stack.frames.iter().map(move |frame| Owned { frame, task: None, thread })
-        });
-        // The frames of a running task are on its thread's stack as well.
-        let frames = of_tasks.chain(of_threads).filter(|owned| seen.insert(owned.frame.at));
+        let of_threads = remains.threads.iter().flat_map(|(_, stack)| &stack.frames);
+        let mut on_stacks: FxHashSet<Address> =
+            of_threads.filter(|f| !f.generator.is_null()).map(|frame| frame.at).collect();
+        if !on_stacks.is_empty() {
+            let of_tasks = remains.tasks.iter().flat_map(|task| &task.chain);
+            on_stacks = of_tasks.map(|f| f.at).filter(|at| on_stacks.contains(at)).collect();
+        }
         Self {
             reader,
             remains,
-            frames: frames.collect(),
+            on_stacks,
+            frames: Vec::new(),
             shapes: FxHashMap::default(),
             slots: Vec::new(),
             kinds: FxHashMap::default(),
@@ -149,29 +151,41 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// The frames of the tasks and of the threads, each once.
+    fn every_frame(&self) -> impl Iterator<Item = Owned<'a>> + use<'a> {
+        let Remains { tasks, threads, .. } = self.remains;
+        let of_tasks = tasks.iter().flat_map(|task| {
+            task.chain.iter().map(|frame| Owned { frame, task: Some(task.at), thread: None })
+        });
+        let of_threads = threads.iter().flat_map(|&(thread, stack)| {
+            stack.frames.iter().map(move |frame| Owned { frame, task: None, thread })
+        });
+        let on_stacks = self.on_stacks.clone();
+        of_tasks.chain(of_threads.filter(move |owned| !on_stacks.contains(&owned.frame.at)))
+    }
+
     /// Looks at the variables of the program's own frames.
     fn read_slots(&mut self) {
         let reader = self.reader;
         let mut slots: Vec<Slot> = Vec::new();
         let mut classes: FxHashMap<Address, Kind> = FxHashMap::default();
-        let mut group: Vec<(usize, Address, u64)> = Vec::new();
+        let mut group: Vec<(Owned<'a>, Address, u64)> = Vec::new();
         let mut buffer = Vec::new();
-        let mut next = 0;
-        while next < self.frames.len() {
+        let mut frames = self.every_frame().peekable();
+        while frames.peek().is_some() {
             if reader.memory.is_full() {
                 reader.memory.clear();
             }
             group.clear();
-            for (at, owned) in self.frames.iter().enumerate().skip(next).take(GROUP) {
+            for owned in frames.by_ref().take(GROUP) {
                 let shape = shape(&reader, &mut self.shapes, owned.frame.code);
                 if shape.is_user && shape.variables > 0 {
-                    group.push((at, first_variable(&reader, owned.frame), shape.variables));
+                    group.push((owned, first_variable(&reader, owned.frame), shape.variables));
                 }
             }
-            next += GROUP;
             reader.memory.prefetch(group.iter().map(|&(_, first, count)| (first, 8 * count)));
             slots.clear();
-            for &(frame, first, count) in &group {
+            for (frame, &(_, first, count)) in group.iter().enumerate() {
                 let words = read_words(&reader, first, count, &mut buffer);
                 slots.extend(words.enumerate().filter_map(|(index, word)| {
                     let value = reader.slot_value(word)?;
@@ -191,7 +205,11 @@ impl<'a> Search<'a> {
                 });
                 if matches!(kind, Kind::Coroutine | Kind::AsyncGenerator) || kind.is_future() {
                     self.kinds.insert(value, kind);
-                    self.slots.extend_from_slice(same);
+                    for slot in same {
+                        let Some(&(owned, ..)) = group.get(slot.frame) else { continue };
+                        self.slots.push(Slot { frame: self.frames.len(), ..*slot });
+                        self.frames.push(owned);
+                    }
                 } else if is_wrapper(kind) {
                     self.kinds.insert(value, kind);
                 } else if is_searched(kind) && self.objects.len() < MAX_SEARCHED {

@@ -24,11 +24,19 @@ pub struct FutureCounts {
 impl Reader<'_> {
     /// When a timer is due, in seconds of its loop's clock.
     pub fn timer_when(&self, handle: Address) -> Option<f64> {
-        let when = match self.kind_of(handle).ok()? {
-            Kind::UvTimerHandle => self.pointer(handle.offset(TIMER_HANDLE_WHEN)).ok()??,
-            _ => self.attribute(handle, "_when").ok()??,
-        };
-        self.float(when)
+        self.float(self.timer_when_object(handle)?)
+    }
+
+    /// The number that says when a timer is due.
+    pub fn timer_when_object(&self, handle: Address) -> Option<Address> {
+        let class = self.class_of(handle).ok()?;
+        if class.kind == Kind::UvTimerHandle {
+            return self.pointer(handle.offset(TIMER_HANDLE_WHEN)).ok()?;
+        }
+        match self.slots(&class).get("_when") {
+            Some(&slot) => self.pointer(handle.offset(slot)).ok()?,
+            None => self.attribute(handle, "_when").ok()?,
+        }
     }
 
     /// The futures of those that wait at a primitive, first come first, from its attribute

@@ -83,13 +83,13 @@ fn goes_on(task: &Task) -> bool {
     };
     is_parked(task)
         && !is_on_its_way(task)
-        && task.waiting_on.as_ref().is_some_and(|waiting| waiting.kind != WaitKind::TaskGroup)
+        && task.waiting_on.as_deref().is_some_and(|waiting| waiting.kind != WaitKind::TaskGroup)
         && !task.frames.iter().any(|frame| leaves(&frame.location.function))
 }
 
 /// Whether time limits that have run out account for all the requests.
 fn owed(task: &Task) -> bool {
-    let waiting = task.waiting_on.as_ref();
+    let waiting = task.waiting_on.as_deref();
     let over = waiting.map_or(0, |waiting| {
         waiting.deadlines.iter().filter(|deadline| !deadline.due_in.is_positive()).count()
     });
@@ -99,7 +99,7 @@ fn owed(task: &Task) -> bool {
 /// Whether a cancellation of the task goes to what it awaits, and it is not told before that
 /// has ended.
 fn passes_on(task: &Task) -> bool {
-    task.waiting_on.as_ref().is_some_and(|waiting| match waiting.kind {
+    task.waiting_on.as_deref().is_some_and(|waiting| match waiting.kind {
         WaitKind::Gather => true,
         // `wait_for` with a future of its own, up to 3.11, is told at once; what it then does for
         // its task to end is in `_cancel_and_wait`.
@@ -110,7 +110,7 @@ fn passes_on(task: &Task) -> bool {
 
 /// Whether the request has gone on to a task that has not ended.
 fn is_passed_on(context: &Context<'_>, task: &Task) -> bool {
-    let Some(waiting) = task.waiting_on.as_ref().filter(|_| passes_on(task)) else {
+    let Some(waiting) = task.waiting_on.as_deref().filter(|_| passes_on(task)) else {
         return false;
     };
     let has_it = |task: Option<&Task>| task.is_none_or(|task| task.cancellation.is_some());

@@ -87,7 +87,7 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
     lines.extend(words::lines(tasks(), words::wait_line));
     let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
     let affected = group.len() + hanging.sum::<usize>();
-    let has_limit = task.waiting_on.as_ref().is_some_and(|waiting| !waiting.deadlines.is_empty());
+    let has_limit = task.waiting_on.as_deref().is_some_and(|waiting| !waiting.deadlines.is_empty());
     let limit = if has_limit { "" } else { ", and give it a time limit with `asyncio.wait_for`" };
     let advice = format!(
         "Do not wait for others in a clean-up{}: close without waiting{limit}.",

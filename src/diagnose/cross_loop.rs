@@ -9,11 +9,11 @@ use crate::snapshot::{Code, Severity, Sureness, Task, WaitKind};
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let tasks = context.foreign.iter().copied().filter(|task| {
         // What another thread does is asked for in the proper way.
-        task.waiting_on.as_ref().is_some_and(|waiting| waiting.kind != WaitKind::Thread)
+        task.waiting_on.as_deref().is_some_and(|waiting| waiting.kind != WaitKind::Thread)
             && foreign_loop(context, task).is_some()
     });
     let shape = |task: &&Task| {
-        let object = task.waiting_on.as_ref().and_then(|waiting| waiting.object);
+        let object = task.waiting_on.as_deref().and_then(|waiting| waiting.object);
         (object, foreign_loop(context, task), task.loop_id)
     };
     for group in grouped(tasks, shape) {
@@ -23,7 +23,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 
 /// The other loop: that of the thing, or of a task that has it.
 fn foreign_loop(context: &Context<'_>, task: &Task) -> Option<Address> {
-    let of_thing = task.waiting_on.as_ref()?.foreign_loop;
+    let of_thing = task.waiting_on.as_deref()?.foreign_loop;
     let of_holder = || holders(context, task).find_map(|holder| holder.loop_id);
     of_thing.filter(|id| Some(*id) != task.loop_id).or_else(of_holder)
 }
@@ -37,7 +37,7 @@ fn holders<'c>(context: &'c Context<'_>, task: &'c Task) -> impl Iterator<Item =
 
 fn report(context: &Context<'_>, group: &[&Task]) -> Option<Draft> {
     let task = *group.first()?;
-    let waiting = task.waiting_on.as_ref()?;
+    let waiting = task.waiting_on.as_deref()?;
     let foreign = foreign_loop(context, task)?;
     let holders: Vec<&Task> = match waiting.foreign_loop {
         Some(_) => Vec::new(),

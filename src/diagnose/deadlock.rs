@@ -50,7 +50,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 /// Whether the task waited for the same at the first look, and those had it who have it now.
 fn has_stayed(context: &Context<'_>, task: &Task) -> bool {
     let edges = |task: &Task| {
-        let waiting = task.waiting_on.as_ref();
+        let waiting = task.waiting_on.as_deref();
         waiting.map(|waiting| (waiting.holders.clone(), waiting.tasks.len()))
     };
     let before = context.pairs.before(task);
@@ -61,7 +61,7 @@ fn has_stayed(context: &Context<'_>, task: &Task) -> bool {
 fn suspects_others(context: &Context<'_>, task: &Task) -> bool {
     let is_shared = task
         .waiting_on
-        .as_ref()
+        .as_deref()
         .is_some_and(|waiting| waiting.kind == WaitKind::Semaphore && waiting.limit != Some(1));
     is_shared && task.suspects.iter().any(|id| context.task(*id).is_some())
 }
@@ -103,7 +103,7 @@ fn report(context: &Context<'_>, group: &[&Circle]) -> Draft {
     let due = group
         .iter()
         .flat_map(|circle| tasks(context, circle))
-        .filter_map(|task| task.waiting_on.as_ref())
+        .filter_map(|task| task.waiting_on.as_deref())
         .flat_map(|waiting| &waiting.deadlines)
         .map(|deadline| deadline.due_in)
         .filter(SignedDuration::is_positive)
@@ -152,7 +152,7 @@ fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<String> {
         let (what, place) = match node {
             Node::Task(id) => {
                 let Some(task) = context.task(*id) else { continue };
-                let waiting = task.waiting_on.as_ref();
+                let waiting = task.waiting_on.as_deref();
                 let place = words::long_place(task);
                 let at_thing = waiting.filter(|waiting| {
                     matches!(nodes.get((at + 1) % nodes.len()), Some(Node::Object(_)))

@@ -36,7 +36,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     }
     let is_told: Vec<_> = found.iter().filter_map(|stuck| stuck.job.thread).collect();
     for &task in &context.offloading {
-        let Some(tid) = task.waiting_on.as_ref().and_then(|waiting| waiting.thread) else {
+        let Some(tid) = task.waiting_on.as_deref().and_then(|waiting| waiting.thread) else {
             continue;
         };
         let Some(&(pool, job)) = by_thread.get(&tid) else { continue };
@@ -72,7 +72,7 @@ fn has_stayed(context: &Context<'_>, pool: &Executor, job: &Job) -> bool {
 }
 
 fn judge(context: &Context<'_>, task: &Task, tid: i32, stillness: Stillness) -> Severity {
-    let has_limit = task.waiting_on.as_ref().is_some_and(|waiting| !waiting.deadlines.is_empty());
+    let has_limit = task.waiting_on.as_deref().is_some_and(|waiting| !waiting.deadlines.is_empty());
     let is_idle = context.thread(tid).is_none_or(|thread| is_working_or_idle(context, thread));
     if has_limit || is_idle || context.stood_for(task) < STUCK_AFTER {
         return Severity::Info;
@@ -129,7 +129,7 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
     let mut lines: Vec<_> = jobs.map(|stuck| job_line(context, stuck.job)).collect();
     lines.extend(thread.into_iter().flat_map(|thread| words::stack(&thread.frames)));
     lines.extend(words::lines(tasks(), words::wait_line));
-    let limits = tasks().filter_map(|task| task.waiting_on.as_ref());
+    let limits = tasks().filter_map(|task| task.waiting_on.as_deref());
     let limit = limits.flat_map(|waiting| &waiting.deadlines).map(|limit| limit.due_in).min();
     lines.push(match limit {
         Some(due) => format!(

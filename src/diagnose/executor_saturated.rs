@@ -98,7 +98,7 @@ pub(super) fn job_line(context: &Context<'_>, job: &Job) -> String {
 fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
     let threads: Vec<i32> = pool.jobs.iter().filter_map(|job| job.thread).collect();
     let is_waiting = |task: &&&Task| {
-        task.waiting_on.as_ref().is_some_and(|waiting| {
+        task.waiting_on.as_deref().is_some_and(|waiting| {
             (waiting.object.is_some() && waiting.object == pool.id)
                 || waiting.thread.is_some_and(|tid| threads.contains(&tid))
         })

@@ -264,7 +264,7 @@ impl<'s> Graph<'s> {
             held: FxHashSet::default(),
         };
         for (at, task) in (0u32..).zip(&snapshot.tasks) {
-            if let Some(waiting) = task.waiting_on.as_ref().filter(|_| is_parked(task)) {
+            if let Some(waiting) = task.waiting_on.as_deref().filter(|_| is_parked(task)) {
                 builder.waiting(at, waiting);
             }
         }

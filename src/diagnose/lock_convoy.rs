@@ -70,7 +70,7 @@ fn holders<'s>(context: &Context<'s>, line: &Line<'s>) -> Vec<&'s Task> {
 }
 
 fn is_short_sleep(task: &Task) -> bool {
-    let due = task.waiting_on.as_ref().and_then(|waiting| waiting.due_in);
+    let due = task.waiting_on.as_deref().and_then(|waiting| waiting.due_in);
     kind(task) == WaitKind::Timer
         && due.is_some_and(|due| SignedDuration::try_from(PACE).is_ok_and(|pace| due <= pace))
 }

@@ -13,7 +13,7 @@ use crate::timeline::Stillness;
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in &context.unserved {
-        let Some(waiting) = task.waiting_on.as_ref() else { continue };
+        let Some(waiting) = task.waiting_on.as_deref() else { continue };
         let is_main = task.name.as_deref() == Some("Task-1");
         let is_missed = !task.awaited_by.is_empty()
             || !context.graph.waiting_for(Node::Task(task.id)).is_empty();
@@ -38,7 +38,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
     let &(task, severity) = group.first()?;
     let tasks = || group.iter().map(|(task, _)| *task);
-    let waiting = task.waiting_on.as_ref()?;
+    let waiting = task.waiting_on.as_deref()?;
     let at = words::at_short(words::place(task));
     let others = match group.len() {
         1 => String::new(),

@@ -48,7 +48,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 }
 
 fn was_so(context: &Context<'_>, head: &Task) -> bool {
-    let before = context.pairs.before(head).and_then(|before| before.waiting_on.as_ref());
+    let before = context.pairs.before(head).and_then(|before| before.waiting_on.as_deref());
     before.is_some_and(|before| before.holders.is_empty())
         && context.stillness(head) != Stillness::Moved
 }

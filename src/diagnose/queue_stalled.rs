@@ -27,7 +27,7 @@ enum Side {
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let at_queue = context.at_queue.iter().copied();
-    let object = |task: &&Task| task.waiting_on.as_ref().and_then(|waiting| waiting.object);
+    let object = |task: &&Task| task.waiting_on.as_deref().and_then(|waiting| waiting.object);
     for tasks in grouped(at_queue, object) {
         let Some(queue) = tasks.first().and_then(object) else { continue };
         for side in [Side::Full, Side::Unfinished, Side::Empty] {
@@ -52,11 +52,11 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 }
 
 fn operation(task: &Task) -> Option<Operation> {
-    task.waiting_on.as_ref().and_then(|waiting| waiting.operation)
+    task.waiting_on.as_deref().and_then(|waiting| waiting.operation)
 }
 
 fn side_of(task: &Task) -> Option<Side> {
-    let waiting = task.waiting_on.as_ref()?;
+    let waiting = task.waiting_on.as_deref()?;
     // One with a time limit goes on by itself.
     if !waiting.deadlines.is_empty() {
         return None;
@@ -72,7 +72,7 @@ fn side_of(task: &Task) -> Option<Side> {
 }
 
 fn judge(context: &Context<'_>, queue: Address, side: Side, waiters: &[&Task]) -> Option<Draft> {
-    let value = |task: &Task| task.waiting_on.as_ref().and_then(|waiting| waiting.value);
+    let value = |task: &Task| task.waiting_on.as_deref().and_then(|waiting| waiting.value);
     let has_stayed = |task: &&&Task| {
         context.pairs.before(task).is_some_and(|before| value(before) == value(task))
     };
@@ -107,7 +107,7 @@ fn report(
     waiters: &[&Task],
     (severity, sureness): (Severity, Sureness),
 ) -> Draft {
-    let waiting = waiters.first().and_then(|task| task.waiting_on.as_ref());
+    let waiting = waiters.first().and_then(|task| task.waiting_on.as_deref());
     let thing = waiting.map(words::thing).unwrap_or_default();
     let number = |of: fn(&Waiting) -> Option<i64>| waiting.and_then(of).unwrap_or(0);
     let value = number(|waiting| waiting.value);

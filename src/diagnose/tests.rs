@@ -213,7 +213,7 @@ pub fn task(number: u64) -> Builder {
             coroutine: Some("work".into()),
             frames: vec![frame("work", line)],
             fut_waiter: Some(Address(0x10_0000 + number)),
-            waiting_on: Some(Waiting::default()),
+            waiting_on: Some(Box::default()),
             ..Task::default()
         },
     }

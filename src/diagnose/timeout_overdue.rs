@@ -57,7 +57,7 @@ fn culprit<'c>(context: &Context<'c>, task: &'c Task) -> &'c Task {
 
 /// The limit that is past the longest, and by how much.
 fn overdue(task: &Task) -> Option<(&Deadline, Duration)> {
-    let deadlines = &task.waiting_on.as_ref()?.deadlines;
+    let deadlines = &task.waiting_on.as_deref()?.deadlines;
     let worst = deadlines.iter().min_by_key(|deadline| deadline.due_in)?;
     worst.due_in.is_negative().then(|| (worst, SignedDuration::unsigned_abs(worst.due_in)))
 }

@@ -173,7 +173,7 @@ pub fn reason(task: &Task) -> String {
 
 /// ` for 31 s`, where it is known for how long the task has waited.
 pub fn since(task: &Task) -> String {
-    let since = task.waiting_on.as_ref().and_then(|waiting| waiting.since);
+    let since = task.waiting_on.as_deref().and_then(|waiting| waiting.since);
     since.map(|since| format!(" for {}", span(since))).unwrap_or_default()
 }
 

@@ -89,7 +89,7 @@ impl Waits<'_> {
             if blocking.task.is_some() || blocking.loop_id.is_some() {
                 break;
             }
-            let tid = thread.waiting_on.as_ref().and_then(|waiting| waiting.thread);
+            let tid = thread.waiting_on.as_deref().and_then(|waiting| waiting.thread);
             let tid = tid.or(blocking.thread).filter(|&tid| thread.tid != Some(tid));
             next = tid.and_then(|tid| self.threads.iter().find(|other| other.tid == Some(tid)));
         }

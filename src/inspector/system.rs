@@ -117,7 +117,7 @@ impl SavedSystem {
     ) -> Result<Self> {
         let threads = system.threads();
         let tids: Vec<i32> = threads.iter().map(|thread| thread.tid).collect();
-        let waits = || snapshot.tasks.iter().filter_map(|task| task.waiting_on.as_ref());
+        let waits = || snapshot.tasks.iter().filter_map(|task| task.waiting_on.as_deref());
         let fds: Vec<i32> = waits().filter_map(|waiting| waiting.fd).collect();
         let pids: Vec<i32> = waits().filter_map(|waiting| waiting.pid).collect();
         Ok(Self {

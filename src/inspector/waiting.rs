@@ -87,6 +87,7 @@ struct Function {
 #[derive(Debug, Clone, Copy)]
 struct Step<'t> {
     role: Role,
+    has_contexts: bool,
     frame: &'t RawFrame,
 }
 
@@ -128,7 +129,10 @@ impl<'a> Reasons<'a> {
     }
 
     /// Why each of the tasks waits, in their order; `None` for those that have ended.
-    pub(super) fn explain_all(&self, is_running: &dyn Fn(usize) -> bool) -> Vec<Option<Waiting>> {
+    pub(super) fn explain_all(
+        &self,
+        is_running: &dyn Fn(usize) -> bool,
+    ) -> Vec<Option<Box<Waiting>>> {
         let mut all = Vec::with_capacity(self.reading.tasks.len());
         for (group, tasks) in (0..).step_by(GROUP).zip(self.reading.tasks.chunks(GROUP)) {
             self.prefetch(tasks);
@@ -141,7 +145,10 @@ impl<'a> Reasons<'a> {
 
     /// For locks and semaphores that are taken and of which too few holders are seen: the tasks
     /// that may hold them by a bare `acquire`.
-    pub(super) fn suspects(&self, all: &[Option<Waiting>]) -> FxHashMap<Address, Arc<[Address]>> {
+    pub(super) fn suspects(
+        &self,
+        all: &[Option<Box<Waiting>>],
+    ) -> FxHashMap<Address, Arc<[Address]>> {
         let is_unexplained = |waiting: &&Waiting| match (waiting.kind, waiting.value, waiting.limit)
         {
             (WaitKind::Semaphore, Some(value), Some(limit)) => {
@@ -150,7 +157,7 @@ impl<'a> Reasons<'a> {
             (WaitKind::Lock | WaitKind::Semaphore, ..) => waiting.holders.is_empty(),
             _ => false,
         };
-        let unexplained = all.iter().flatten().filter(is_unexplained);
+        let unexplained = all.iter().filter_map(Option::as_deref).filter(is_unexplained);
         let things: FxHashSet<Address> = unexplained.filter_map(|waiting| waiting.object).collect();
         if things.is_empty() {
             return FxHashMap::default();
@@ -184,14 +191,8 @@ impl<'a> Reasons<'a> {
             }
         }
         memory.prefetch(timers.iter().map(|at| (*at, OBJECT_LEN)));
-        let whens = timers.iter().filter_map(|&at| {
-            // The same places that `timer_when` looks at; a miss there costs one read.
-            let slot = self.reader.class_of(at).ok()?;
-            let offset = *self.reader.slots(&slot).get("_when")?;
-            self.reader.pointer(at.offset(offset)).ok()?
-        });
-        let whens: Vec<Address> = whens.collect();
-        memory.prefetch(whens.into_iter().map(|at| (at, 24)));
+        let whens = timers.iter().filter_map(|&at| self.reader.timer_when_object(at));
+        memory.prefetch(whens.map(|at| (at, 24)));
     }
 
     /// What is known of the function of a frame, looked up once for all frames of it.
@@ -208,11 +209,16 @@ impl<'a> Reasons<'a> {
         function
     }
 
+    fn step<'t>(&self, frame: &'t RawFrame) -> Step<'t> {
+        let Function { role, has_contexts } = self.function(frame);
+        Step { role, has_contexts, frame }
+    }
+
     fn role(&self, frame: &RawFrame) -> Role {
         self.function(frame).role
     }
 
-    fn explain(&self, task: &TaskFacts, is_running: bool) -> Option<Waiting> {
+    fn explain(&self, task: &TaskFacts, is_running: bool) -> Option<Box<Waiting>> {
         if task.state != FutureState::Pending {
             return None;
         }
@@ -224,25 +230,23 @@ impl<'a> Reasons<'a> {
         } else {
             self.parked(task)
         };
-        Some(waiting)
+        Some(Box::new(waiting))
     }
 
     /// Why a task waits that is neither running nor ready.
     fn parked(&self, task: &TaskFacts) -> Waiting {
-        let steps: Vec<Step<'_>> = task
-            .chain
-            .iter()
-            .rev()
-            .map(|frame| Step { role: self.role(frame), frame })
-            // Without `_asyncio`, as in sub-interpreters up to 3.11, a future's wait is a frame.
-            .skip_while(|step| step.role == Role::Future)
-            .take(MAX_LIBRARY_FRAMES)
-            .collect();
+        // Innermost first.
+        let all = task.chain.iter().rev().map(|frame| self.step(frame));
+        let all: Vec<Step<'_>> = all.collect();
+        // Without `_asyncio`, as in sub-interpreters up to 3.11, a future's wait is a frame.
+        let first = all.iter().take_while(|step| step.role == Role::Future).count();
+        let steps = all.get(first..).unwrap_or_default();
+        let steps = steps.get(..MAX_LIBRARY_FRAMES).unwrap_or(steps);
         let mut waiting = self
-            .by_frames(task, &steps)
+            .by_frames(task, steps)
             .or_else(|| self.pools.wait_of(&self.reader, self.reading, task.fut_waiter?))
             .or_else(|| self.by_limiter(task))
-            .or_else(|| self.by_io(task, &steps))
+            .or_else(|| self.by_io(task, steps))
             .or_else(|| self.by_future(task))
             .unwrap_or_default();
         if waiting.name.is_none()
@@ -255,7 +259,7 @@ impl<'a> Reasons<'a> {
                 self.reader.class_of(object).ok().map(|class| self.reader.class_name(&class));
         }
         waiting.foreign_loop = self.foreign_loop(task, waiting.object);
-        self.add_deadlines(task, &mut waiting);
+        self.add_deadlines(&all, &mut waiting);
         waiting
     }
 
@@ -282,10 +286,11 @@ impl<'a> Reasons<'a> {
         match inner.role {
             Role::Sleep => {
                 let timer = own(inner, "h");
+                let left = timer.and_then(|timer| self.left(timer));
                 Some(Waiting {
                     kind: WaitKind::Timer,
-                    due_in: timer.and_then(|timer| self.due_in(timer)),
-                    since: self.slept(inner.frame, timer),
+                    due_in: left.and_then(|left| SignedDuration::try_from_secs_f64(left).ok()),
+                    since: left.and_then(|left| self.slept(inner.frame, left)),
                     ..Waiting::default()
                 })
             }
@@ -617,31 +622,34 @@ impl<'a> Reasons<'a> {
         line
     }
 
-    /// In how long a timer is due.
-    fn due_in(&self, timer: Address) -> Option<SignedDuration> {
-        SignedDuration::try_from_secs_f64(self.reader.timer_when(timer)? - self.reading.now?).ok()
+    /// In how many seconds a timer is due.
+    fn left(&self, timer: Address) -> Option<f64> {
+        Some(self.reader.timer_when(timer)? - self.reading.now?)
     }
 
-    /// For how long a `sleep` has slept: what is gone of its delay.
-    fn slept(&self, frame: &RawFrame, timer: Option<Address>) -> Option<std::time::Duration> {
+    /// In how long a timer is due.
+    fn due_in(&self, timer: Address) -> Option<SignedDuration> {
+        SignedDuration::try_from_secs_f64(self.left(timer)?).ok()
+    }
+
+    /// For how long a `sleep` has slept: what is gone of its delay when `left` seconds are left.
+    fn slept(&self, frame: &RawFrame, left: f64) -> Option<std::time::Duration> {
         let delay = self.reader.local(frame, "delay").ok()??;
-        let delay = self.reader.float(delay)?;
-        let left = self.reader.timer_when(timer?)? - self.reading.now?;
-        std::time::Duration::try_from_secs_f64(delay - left).ok()
+        std::time::Duration::try_from_secs_f64(self.reader.float(delay)? - left).ok()
     }
 
     /// Time limits on the way.
-    fn add_deadlines(&self, task: &TaskFacts, waiting: &mut Waiting) {
-        for (at, frame) in task.chain.iter().enumerate() {
-            let function = self.function(frame);
+    fn add_deadlines(&self, steps: &[Step<'_>], waiting: &mut Waiting) {
+        // Outermost first, as the frames of a task are.
+        for (at, &Step { role, has_contexts, frame }) in steps.iter().rev().enumerate() {
             // `wait_for` up to 3.11 has a timer of its own.
-            if function.role == Role::WaitFor
+            if role == Role::WaitFor
                 && let Ok(Some(timer)) = self.reader.local(frame, "timeout_handle")
                 && let Some(due_in) = self.due_in(timer)
             {
                 waiting.deadlines.push(Deadline { frame: Some(at), due_in });
             }
-            let entered = function.has_contexts.then(|| self.reader.entered(frame));
+            let entered = has_contexts.then(|| self.reader.entered(frame));
             for entered in entered.and_then(Result::ok).unwrap_or_default() {
                 if let Some(due_in) = self.deadline(entered.manager) {
                     waiting.deadlines.push(Deadline { frame: Some(at), due_in });
@@ -728,7 +736,7 @@ impl<'a> Reasons<'a> {
 }
 
 /// Adds what the system knows of descriptors and processes, and says each reason in words.
-pub(super) fn complete(all: &mut [Option<Waiting>], system: &dyn System) {
+pub(super) fn complete(all: &mut [Option<Box<Waiting>>], system: &dyn System) {
     let mut fds: Vec<i32> = all.iter().flatten().filter_map(|waiting| waiting.fd).collect();
     let mut pids: Vec<i32> = all.iter().flatten().filter_map(|waiting| waiting.pid).collect();
     for numbers in [&mut fds, &mut pids] {
@@ -748,7 +756,7 @@ pub(super) fn complete(all: &mut [Option<Waiting>], system: &dyn System) {
             waiting.function =
                 Some(if ended { format!("{} (ended)", child.name) } else { child.name.clone() });
         }
-        *waiting = std::mem::take(waiting).in_words();
+        waiting.describe();
     }
 }
 

@@ -1,5 +1,6 @@
 //! A wait reason in words.
 
+use std::fmt::{self, Arguments, Display, Formatter, Write};
 use std::time::Duration;
 
 use super::{Operation, WaitKind, Waiting};
@@ -8,29 +9,36 @@ impl Waiting {
     /// Says the reason in words: fills in `description`.
     #[must_use]
     pub fn in_words(mut self) -> Self {
-        self.description = describe(&self);
+        self.describe();
         self
+    }
+
+    /// Fills in `description`, the reason in words.
+    pub fn describe(&mut self) {
+        self.description = describe(self);
     }
 }
 
 /// One line for a person, without the names of tasks: `lock self.pool_lock, 3rd of 40 in line`.
 fn describe(waiting: &Waiting) -> String {
-    let name = waiting.name.as_deref();
-    let named = |what: &str| match name {
-        Some(name) => format!("{what} {name}"),
-        None => what.to_owned(),
+    // Longer than most, and cut in the end: one allocation for each of many tasks.
+    let mut text = String::with_capacity(96);
+    let mut is_named = false;
+    let mut named = |what| {
+        is_named = true;
+        what
     };
-    let mut text = match waiting.kind {
+    text.push_str(match waiting.kind {
         WaitKind::Timer => named("sleep"),
-        WaitKind::Socket => socket(waiting),
+        WaitKind::Socket => "",
         WaitKind::Task => match waiting.operation {
-            Some(Operation::WaitFor) => "wait_for".to_owned(),
-            Some(Operation::Wait) => "wait".to_owned(),
-            Some(Operation::Shield) => "shield".to_owned(),
-            Some(Operation::AsCompleted) => "as_completed".to_owned(),
-            _ => "task".to_owned(),
+            Some(Operation::WaitFor) => "wait_for",
+            Some(Operation::Wait) => "wait",
+            Some(Operation::Shield) => "shield",
+            Some(Operation::AsCompleted) => "as_completed",
+            _ => "task",
         },
-        WaitKind::Gather => "gather".to_owned(),
+        WaitKind::Gather => "gather",
         WaitKind::TaskGroup => named("task group"),
         WaitKind::Future => named("future"),
         WaitKind::Lock => named("lock"),
@@ -43,18 +51,26 @@ fn describe(waiting: &Waiting) -> String {
             _ => "queue",
         }),
         WaitKind::Barrier => named("barrier"),
-        WaitKind::Executor => "executor".to_owned(),
-        WaitKind::Subprocess => "subprocess".to_owned(),
-        WaitKind::Thread => "thread".to_owned(),
-        WaitKind::Asyncgen => "closing of asynchronous generators".to_owned(),
-        WaitKind::Ready => "its turn".to_owned(),
-        WaitKind::Running => "running".to_owned(),
-        WaitKind::Unknown => "unknown".to_owned(),
-    };
-    for part in parts(waiting) {
-        text.push_str(", ");
-        text.push_str(&part);
+        WaitKind::Executor => "executor",
+        WaitKind::Subprocess => "subprocess",
+        WaitKind::Thread => "thread",
+        WaitKind::Asyncgen => "closing of asynchronous generators",
+        WaitKind::Ready => "its turn",
+        WaitKind::Running => "running",
+        WaitKind::Unknown => "unknown",
+    });
+    if let Some(name) = waiting.name.as_deref().filter(|_| is_named) {
+        text.push(' ');
+        text.push_str(name);
     }
+    if waiting.kind == WaitKind::Socket {
+        text.push_str(&socket(waiting));
+    }
+    add_parts(waiting, &mut |part| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, ", {part}");
+    });
+    text.shrink_to_fit();
     text
 }
 
@@ -74,28 +90,27 @@ fn socket(waiting: &Waiting) -> String {
     }
 }
 
-fn parts(waiting: &Waiting) -> Vec<String> {
-    let mut parts = Vec::new();
+fn add_parts(waiting: &Waiting, add: &mut dyn FnMut(Arguments<'_>)) {
     match (waiting.kind, waiting.value, waiting.limit) {
         (WaitKind::Semaphore, Some(value), Some(limit)) => {
-            parts.push(format!("{value} of {limit} free"));
+            add(format_args!("{value} of {limit} free"));
         }
-        (WaitKind::Semaphore, Some(value), None) => parts.push(format!("{value} free")),
+        (WaitKind::Semaphore, Some(value), None) => add(format_args!("{value} free")),
         (WaitKind::Queue, Some(value), _) if waiting.operation == Some(Operation::Join) => {
-            parts.push(format!("{value} unfinished"));
+            add(format_args!("{value} unfinished"));
         }
         (WaitKind::Queue, Some(value), Some(limit)) if limit > 0 => {
-            parts.push(format!("{value} of {limit} items"));
+            add(format_args!("{value} of {limit} items"));
         }
-        (WaitKind::Queue, Some(value), _) => parts.push(format!("{value} items")),
+        (WaitKind::Queue, Some(value), _) => add(format_args!("{value} items")),
         (WaitKind::Barrier, Some(value), Some(limit)) => {
-            parts.push(format!("{value} of {limit} there"));
+            add(format_args!("{value} of {limit} there"));
         }
         _ => {}
     }
     match (waiting.position, waiting.waiters) {
         (Some(position), Some(waiters)) if waiters > 1 => {
-            parts.push(format!("{} of {waiters} in line", ordinal(position)));
+            add(format_args!("{} of {waiters} in line", ordinal(position)));
         }
         _ => {}
     }
@@ -103,36 +118,35 @@ fn parts(waiting: &Waiting) -> Vec<String> {
         let all = children.pending + children.done + children.failed + children.cancelled;
         let is_one_task = waiting.kind == WaitKind::Task && all == 1;
         if !is_one_task {
-            parts.push(match waiting.kind {
-                WaitKind::TaskGroup => format!("{} still to end", children.pending),
-                _ => format!("{} of {all} still to end", children.pending),
-            });
+            match waiting.kind {
+                WaitKind::TaskGroup => add(format_args!("{} still to end", children.pending)),
+                _ => add(format_args!("{} of {all} still to end", children.pending)),
+            }
         }
         if children.failed > 0 {
-            parts.push(format!("{} failed", children.failed));
+            add(format_args!("{} failed", children.failed));
         }
         if children.aborting == Some(true) {
-            parts.push("aborting".to_owned());
+            add(format_args!("aborting"));
         }
     }
     if let Some(function) = &waiting.function {
-        parts.push(function.clone());
+        add(format_args!("{function}"));
     }
     if let Some(thread) = waiting.thread {
-        parts.push(format!("thread {thread}"));
+        add(format_args!("thread {thread}"));
     }
     if let Some(pid) = waiting.pid {
-        parts.push(format!("process {pid}"));
+        add(format_args!("process {pid}"));
     }
     if let Some(due) = waiting.due_in {
-        let time = short(due.unsigned_abs());
-        parts.push(match (due.is_negative(), waiting.kind) {
-            (true, _) => format!("overdue by {time}"),
-            (false, WaitKind::Timer) => format!("{time} to go"),
-            (false, _) => format!("gives up in {time}"),
-        });
+        let time = Short(due.unsigned_abs());
+        match (due.is_negative(), waiting.kind) {
+            (true, _) => add(format_args!("overdue by {time}")),
+            (false, WaitKind::Timer) => add(format_args!("{time} to go")),
+            (false, _) => add(format_args!("gives up in {time}")),
+        }
     }
-    parts
 }
 
 /// `1st`, `2nd`, `3rd`, `4th`.
@@ -148,16 +162,19 @@ fn ordinal(number: u64) -> String {
 }
 
 /// A time in two or three digits: `850 ms`, `4.2 s`, `31 s`, `5 min`, `2.5 h`, `12 d`.
-fn short(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    match seconds {
-        s if s < 0.0995 => format!("{:.1} ms", s * 1e3),
-        s if s < 0.9995 => format!("{:.0} ms", s * 1e3),
-        s if s < 9.95 => format!("{s:.1} s"),
-        s if s < 120.0 => format!("{s:.0} s"),
-        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
-        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
-        s => format!("{:.0} d", s / 86400.0),
+struct Short(Duration);
+
+impl Display for Short {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0.as_secs_f64() {
+            s if s < 0.0995 => write!(f, "{:.1} ms", s * 1e3),
+            s if s < 0.9995 => write!(f, "{:.0} ms", s * 1e3),
+            s if s < 9.95 => write!(f, "{s:.1} s"),
+            s if s < 120.0 => write!(f, "{s:.0} s"),
+            s if s < 7200.0 => write!(f, "{:.0} min", s / 60.0),
+            s if s < 172_800.0 => write!(f, "{:.1} h", s / 3600.0),
+            s => write!(f, "{:.0} d", s / 86400.0),
+        }
     }
 }
 
@@ -215,7 +232,7 @@ mod tests {
             ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "101st", "111th"];
         assert_eq!(all, right);
         let times = [0.0005, 0.85, 0.9996, 4.2, 31.0, 300.0, 9000.0, 1e6];
-        let all = times.map(|seconds| short(Duration::from_secs_f64(seconds)));
+        let all = times.map(|seconds| Short(Duration::from_secs_f64(seconds)).to_string());
         assert_eq!(all, ["0.5 ms", "850 ms", "1.0 s", "4.2 s", "31 s", "5 min", "2.5 h", "12 d"]);
     }
 }

@@ -173,7 +173,7 @@ fn marks(tasks: &[Task], findings: &[Finding]) -> FxHashMap<Address, Vec<(Severi
     let mut marks: FxHashMap<Address, Vec<(Severity, Code)>> = FxHashMap::default();
     let mut holders: FxHashSet<Address> = FxHashSet::default();
     if findings.iter().any(|finding| finding.code == Code::LockConvoy) {
-        let waits = tasks.iter().filter_map(|task| task.waiting_on.as_ref());
+        let waits = tasks.iter().filter_map(|task| task.waiting_on.as_deref());
         holders.extend(waits.flat_map(|waiting| &waiting.holders));
     }
     for finding in findings.iter().filter(|finding| finding.tasks.len() <= MAX_MARKED) {
@@ -217,7 +217,7 @@ fn own_shapes(nodes: &[Node<'_>]) -> Vec<u64> {
             });
             let state = state.map(|state| state as u8);
             let awaiters = (node.awaiters.len(), node.task.awaited_by.is_empty());
-            let waiting = node.task.waiting_on.as_ref().map(own_wait);
+            let waiting = node.task.waiting_on.as_deref().map(own_wait);
             let marks = &node.marks;
             let facts = (state, cancellation, frames, coroutine, loop_id, is_torn, awaiters);
             hash(&(facts, waiting, marks))

@@ -148,7 +148,7 @@ pub fn blocked(tasks: Vec<Task>) -> Snapshot {
 /// What a task waits for.
 pub fn waits(mut task: Task, kind: WaitKind, description: &str) -> Task {
     let description = description.to_owned();
-    task.waiting_on = Some(Waiting { kind, description, ..Waiting::default() });
+    task.waiting_on = Some(Box::new(Waiting { kind, description, ..Waiting::default() }));
     task
 }
 

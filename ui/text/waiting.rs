@@ -42,7 +42,7 @@ impl<'s> Names<'s> {
 pub fn reasons<'t>(tasks: impl IntoIterator<Item = &'t Task>, names: &Names<'_>) -> Vec<String> {
     let waits: Vec<&Waiting> = tasks
         .into_iter()
-        .filter_map(|task| task.waiting_on.as_ref())
+        .filter_map(|task| task.waiting_on.as_deref())
         .filter(|waiting| waiting.kind != WaitKind::Running)
         .collect();
     let merged = merge(waits.iter().map(|waiting| described(waiting)));
@@ -190,7 +190,7 @@ pub fn limits_by_frame<'t>(
     tasks: impl IntoIterator<Item = &'t Task>,
 ) -> FxHashMap<usize, (String, bool)> {
     let mut due_in: FxHashMap<usize, Vec<SignedDuration>> = FxHashMap::default();
-    let waits = tasks.into_iter().filter_map(|task| task.waiting_on.as_ref());
+    let waits = tasks.into_iter().filter_map(|task| task.waiting_on.as_deref());
     for deadline in waits.flat_map(|waiting| &waiting.deadlines) {
         if let Some(frame) = deadline.frame {
             due_in.entry(frame).or_default().push(deadline.due_in);
@@ -318,7 +318,7 @@ mod tests {
             reasons([&waiter], &names),
             ["wait, 2 of 3 still to end: child-{1,2}, for 31.0 s"]
         );
-        assert_eq!(awaited(waiter.waiting_on.as_ref().unwrap(), &names), None);
+        assert_eq!(awaited(waiter.waiting_on.as_deref().unwrap(), &names), None);
         let mut other = waiter.clone();
         other.waiting_on.as_mut().unwrap().since = Some(std::time::Duration::from_millis(431));
         assert_eq!(
@@ -327,7 +327,7 @@ mod tests {
         );
         waiter.waiting_on.as_mut().unwrap().kind = WaitKind::Gather;
         assert_eq!(
-            awaited(waiter.waiting_on.as_ref().unwrap(), &names).as_deref(),
+            awaited(waiter.waiting_on.as_deref().unwrap(), &names).as_deref(),
             Some("child-{1,2}")
         );
     }

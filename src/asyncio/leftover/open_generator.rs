@@ -122,8 +122,9 @@ impl Search<'_> {
                 }
             }
         };
-        for group in self.frames.chunks(GROUP) {
-            look(&mut group.iter().map(|owned| *owned.frame), &mut found);
+        let mut frames = self.every_frame().peekable();
+        while frames.peek().is_some() {
+            look(&mut frames.by_ref().take(GROUP).map(|owned| *owned.frame), &mut found);
         }
         while let Some(frame) = found.pop() {
             look(&mut std::iter::once(frame), &mut found);

@@ -132,7 +132,15 @@ impl Search<'_> {
                 failed.push((at, exception));
             }
         };
-        for group in self.remains.registered.chunks(GROUP) {
+        // The tasks are in the order of the registry: which of them were pending is known already.
+        let mut tasks = self.remains.tasks.iter().peekable();
+        let mut is_ended = |at: &Address| {
+            let known = tasks.next_if(|task| task.at == *at);
+            known.is_none_or(|task| task.state != FutureState::Pending)
+        };
+        let ended: Vec<Address> =
+            self.remains.registered.iter().copied().filter(&mut is_ended).collect();
+        for group in ended.chunks(GROUP) {
             if reader.memory.is_full() {
                 reader.memory.clear();
             }
@@ -281,7 +289,7 @@ impl Search<'_> {
             expected.extend(children.unwrap_or_default());
         }
         // `wait`, `wait_for`, `as_completed` and `TaskGroup` have them in their variables.
-        for owned in &self.frames {
+        for owned in self.every_frame() {
             let Ok(code) = reader.code(owned.frame.code) else { continue };
             if !(code.file.ends_with("asyncio/tasks.py")
                 || code.file.ends_with("asyncio/taskgroups.py"))
