@@ -16,6 +16,8 @@ use crate::object::{Kind, MAX_ITEMS, Read, Reader};
 const TIMERS_LOOKED_AT: u64 = 63;
 /// Bytes of a frame of `_run_once` that hold its variables: it has ten.
 const RUN_ONCE_LEN: u64 = 512;
+/// How often the time of an iteration is read that seems to change meanwhile.
+const MAX_TIMES: usize = 4;
 
 /// What was read of an event loop.
 #[derive(Debug, Clone)]
@@ -226,7 +228,7 @@ impl Reader<'_> {
             loop_at: local("self")?,
             // The literal `0` when something is ready.
             timeout: time("timeout").or_else(|| number("timeout").map(|_| 0.0)),
-            end_time: self.later_end_time(frame, time("end_time")),
+            end_time: self.end_time(frame),
             total,
             index,
             // Before the callbacks begin `handle` may be a timer that is moved to the queue.
@@ -234,21 +236,30 @@ impl Reader<'_> {
         })
     }
 
-    /// When the ready phase began, after a second reading of it.
+    /// When the ready phase began; `None` while the loop waits.
     ///
     /// Between the reading of the variable and of its number the loop may have gone on: what is
-    /// read is then whatever number was made there next, a timer's delay perhaps, and the loop
-    /// seems blocked since the machine started. Time goes forward: the later one is right.
-    fn later_end_time(&self, frame: &RawFrame, first: Option<f64>) -> Option<f64> {
-        self.memory.forget(frame.at, RUN_ONCE_LEN);
-        let again = || {
-            let at = self.local(frame, "end_time").ok()??;
-            if self.is_kind(at, Kind::None) { None } else { self.fresh_float(at) }
+    /// read is then whatever number was made there next, the timeout of the next wait perhaps, and
+    /// the loop seems blocked since the machine started. So the variable has to be bound to that
+    /// number still, and to none when the loop has come to its next wait. Of a loop that turns too
+    /// fast for that the latest time is right: time goes forward. Test: `healthy::twin::deadlock`.
+    fn end_time(&self, frame: &RawFrame) -> Option<f64> {
+        let variable = || {
+            self.memory.forget(frame.at, RUN_ONCE_LEN);
+            self.local(frame, "end_time").ok()?.filter(|&at| !self.is_kind(at, Kind::None))
         };
-        match (first, again()) {
-            (Some(first), Some(again)) => Some(first.max(again)),
-            (first, _) => first,
+        let mut latest: Option<f64> = None;
+        let mut at = variable()?;
+        for _ in 0..MAX_TIMES {
+            let time = self.fresh_float(at);
+            let after = variable()?;
+            if after == at && time.is_some() && self.fresh_float(at) == time {
+                return time;
+            }
+            latest = latest.into_iter().chain(time).reduce(f64::max);
+            at = after;
         }
+        latest
     }
 
     /// A number as it is now: a new one may lie where the last one lay, on a page that was read

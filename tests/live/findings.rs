@@ -72,7 +72,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("cleanup_stuck").twin(),
     scenario("condition_convoy").twin(),
     scenario("cross_loop"),
-    scenario("deadlock"),
+    scenario("deadlock").twin(),
     scenario("deadlock_executor"),
     scenario("deadlock_mixed --kind gather"),
     scenario("deadlock_mixed --kind task"),
