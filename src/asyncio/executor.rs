@@ -71,7 +71,7 @@ pub struct Worker {
     pub thread: usize,
     /// The call it runs; `None` between two calls, and in the pool's own `initializer`.
     pub item: Option<WorkItem>,
-    /// Whether it waits for work.
+    /// Whether it waits for work, or is about to.
     pub is_idle: bool,
 }
 
@@ -170,11 +170,69 @@ impl Reader<'_> {
             }
             let inner = stack.frames.get(at + 1..).unwrap_or_default();
             let item = frame.item.and_then(|item| self.work_item(item));
-            // With `queue.Queue` instead of the C class waiting has frames of its own.
-            let is_waiting = inner.first().is_none_or(|frame| self.is_in(frame, "/queue.py"));
-            pool.workers.push(Worker { thread, is_idle: item.is_none() && is_waiting, item });
+            let is_idle = self.is_between_calls(item.as_ref(), inner.first());
+            pool.workers.push(Worker { thread, item, is_idle });
+        }
+        for (pool, queue) in &mut pools {
+            if let Some(queue) = *queue {
+                self.look_again(pool, queue, stacks);
+            }
         }
         pools.into_iter().map(|(pool, _)| pool).collect()
+    }
+
+    /// Reads anew what makes a pool of threads seem full.
+    ///
+    /// A thread that has ended its call lets a task go on that brings the next one, and takes that
+    /// a moment later. What was read of the thread before and of the queue after that shows a pool
+    /// with more work than threads that never was. So the queue is read first, then the threads,
+    /// and then which calls still wait. Test: `healthy::twin::executor_saturated`.
+    fn look_again(&self, pool: &mut PoolFacts, queue: Address, stacks: &[&Stack]) {
+        let is_busy = |worker: &Worker| !worker.is_idle;
+        if pool.queued.is_empty() || !pool.workers.iter().all(is_busy) {
+            return;
+        }
+        self.memory.clear();
+        self.add_queue(pool, queue);
+        for worker in &mut pool.workers {
+            let Some(stack) = stacks.get(worker.thread) else { continue };
+            let mut frames = stack.frames.iter();
+            let Some(frame) = frames.find_map(|frame| self.pool_frame(frame)) else { continue };
+            let item = frame.item.and_then(|item| self.work_item(item));
+            worker.is_idle = self.is_between_calls(item.as_ref(), frames.next());
+            worker.item = item;
+        }
+        self.memory.clear();
+        let taken: Vec<Address> =
+            pool.workers.iter().filter_map(|worker| Some(worker.item.as_ref()?.at)).collect();
+        let all = pool.queued.len();
+        let still_waits = |item: &WorkItem| {
+            !taken.contains(&item.at)
+                && self.concurrent_state(item.future).is_none_or(|state| &*state == "PENDING")
+        };
+        // They are taken from the front: behind the first that waits, all do.
+        let gone = pool.queued.iter().position(still_waits).unwrap_or(all);
+        pool.queued.drain(..gone);
+        pool.queued_count = pool.queued_count.map(|count| count.saturating_sub(gone as u64));
+    }
+
+    /// Whether a thread of a pool waits for its next call or is about to take it: it has none or
+    /// one that has ended, and is not in the pool's `initializer`, which the frame `inner` below
+    /// its own tells.
+    fn is_between_calls(&self, item: Option<&WorkItem>, inner: Option<&RawFrame>) -> bool {
+        if let Some(item) = item {
+            let state = self.concurrent_state(item.future);
+            return state.is_some_and(|state| !matches!(&*state, "PENDING" | "RUNNING"));
+        }
+        // With `queue.Queue` instead of the C class waiting has frames of its own, who is about
+        // to wait counts itself (`_idle_semaphore`), and a call that has ended since the stack
+        // was read has left its frames there. From 3.14 on the initializer has one in between.
+        inner.is_none_or(|frame| {
+            self.is_in(frame, "/queue.py")
+                || self.is_in(frame, "/threading.py")
+                || self.is_in(frame, "concurrent/futures/thread.py")
+                    && !self.is_function(frame, "initialize", "/thread.py")
+        })
     }
 
     /// The default executor of a loop; `None` when it has none yet.

@@ -83,7 +83,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("exception_unretrieved").twin(),
     scenario("executor_job").twin(),
     scenario("executor_nested"),
-    scenario("executor_saturated"),
+    scenario("executor_saturated").twin(),
     scenario("executor_shutdown").twin(),
     scenario("held_lock").twin(),
     scenario("hypercorn_stream").libraries().twin(),

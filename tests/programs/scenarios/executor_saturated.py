@@ -1,4 +1,7 @@
-"""Both threads of a pool wait for a server that is silent, and more work is queued."""
+"""Both threads of a pool wait for a server that is silent, and more work is queued.
+
+The healthy twin has a server that answers, and as many threads as there is work for.
+"""
 
 import asyncio
 import concurrent.futures
@@ -12,10 +15,9 @@ pool = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="db")
 
 def query(server):
     with socket.create_connection(server) as connection:
-        if stage.healthy:
-            time.sleep(0.01)
-        else:
-            connection.recv(100)  # culprit
+        connection.recv(100)  # culprit
+    if stage.healthy:
+        time.sleep(0.01)
 
 
 async def handler(server):
@@ -23,13 +25,22 @@ async def handler(server):
         await asyncio.get_running_loop().run_in_executor(pool, query, server)  # waiting
 
 
+async def answer(_, writer):
+    writer.write(b"rows")
+    writer.close()
+
+
 async def main():
-    server = stage.silent_server()
+    if stage.healthy:
+        answering = await asyncio.start_server(answer, "127.0.0.1", 0)
+        server = answering.sockets[0].getsockname()
+    else:
+        server = stage.silent_server()
     tasks = [
         asyncio.create_task(handler(server), name="handler-%d" % n)
         for n in range(2 if stage.healthy else 7)
     ]
-    if stage.healthy:  # busy, but as many threads as there is work for
+    if stage.healthy:
         stage.when(lambda: len(pool._threads) == 2)
     else:
         parked = stage.resting({task: "waiting" for task in tasks})
