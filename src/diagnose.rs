@@ -367,7 +367,7 @@ fn is_parked(task: &Task) -> bool {
 /// Whether the task goes on by itself some day.
 fn is_limited(task: &Task) -> bool {
     let is_limited = |waiting: &Waiting| waiting.due_in.is_some() || !waiting.deadlines.is_empty();
-    !is_parked(task) || task.waiting_on.as_ref().is_none_or(is_limited)
+    !is_parked(task) || task.waiting_on.as_deref().is_none_or(is_limited)
 }
 
 /// From here on who waits for the world outside, as programs do all the time, counts as stuck.

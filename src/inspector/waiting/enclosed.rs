@@ -41,14 +41,14 @@ struct Census<'c> {
 impl Reasons<'_> {
     /// The locks, semaphores and queues that only tasks can come to, of those where this may
     /// tell that nobody will.
-    pub(in super::super) fn enclosed(&self, all: &[Option<Waiting>]) -> Vec<Enclosed> {
+    pub(in super::super) fn enclosed(&self, all: &[Option<Box<Waiting>>]) -> Vec<Enclosed> {
         let may_be_lost = |waiting: &&Waiting| match (waiting.kind, waiting.operation) {
             (WaitKind::Lock | WaitKind::Semaphore, _) => waiting.holders.is_empty(),
             (WaitKind::Queue, Some(Operation::Join)) => waiting.value.is_some_and(|left| left > 0),
             (WaitKind::Queue, _) => true,
             _ => false,
         };
-        let lost = all.iter().flatten().filter(may_be_lost);
+        let lost = all.iter().flatten().map(|waiting| &**waiting).filter(may_be_lost);
         let things: FxHashSet<Address> = lost.filter_map(|waiting| waiting.object).collect();
         let frames: usize = self.chains.iter().map(|chain| chain.len()).sum();
         if things.is_empty() || frames > MAX_FRAMES {
