@@ -9,6 +9,7 @@ mod callbacks;
 mod iterations;
 mod places;
 mod steady;
+mod story;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use callbacks::{Callbacks, Stretch};
 pub use iterations::{Iterations, LoopTiming, Spread, histogram, note};
 pub use places::{PlaceTotals, Places};
 pub use steady::Steady;
+pub use story::{Cancelled, StageTold, Step, Story};
 
 /// How far the times of two looks may differ and still be of one timer. Each is told from the time
 /// of its snapshot, which takes some milliseconds.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aiospy::snapshot::{Code, Severity};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use nix::sys::signal::Signal;
 
 /// What to do.
 #[derive(Debug)]
@@ -32,6 +33,10 @@ pub enum Command {
     Demo(Demo),
     /// What happens, as it happens.
     Watch(Watch),
+    /// The story of a shutdown.
+    Stop(Stop),
+    /// A program that is started and watched.
+    Run(Run),
 }
 
 /// Options of `dump`.
@@ -69,6 +74,32 @@ pub struct Watch {
     pub watching: Watching,
 }
 
+/// Options of `stop`.
+#[derive(Debug)]
+pub struct Stop {
+    /// The target.
+    pub pid: i32,
+    /// How it is asked to end.
+    pub signal: Signal,
+    /// How long it may take.
+    pub grace: Duration,
+    /// Whether it is killed then.
+    pub kills: bool,
+    /// As JSON instead of text.
+    pub is_json: bool,
+    /// Where it goes.
+    pub output: Output,
+}
+
+/// Options of `run`.
+#[derive(Debug)]
+pub struct Run {
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+    /// How it is watched.
+    pub watching: Watching,
+}
+
 /// How a target is watched, and what is told of it.
 #[derive(Debug)]
 pub struct Watching {
@@ -92,6 +123,8 @@ pub struct Watching {
     pub waits_for_python: bool,
     /// Where it goes.
     pub output: Output,
+    /// Whether that is standard error, where no file is given.
+    pub is_beside: bool,
 }
 
 /// Options of `explain`.
@@ -228,6 +261,22 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::
         RawCommand::Watch(watch) => {
             Command::Watch(Watch { pid: watch.target.pid(), watching: watch.watching.checked() })
         }
+        RawCommand::Stop(stop) => Command::Stop(Stop {
+            pid: stop.target.pid(),
+            signal: stop.signal,
+            grace: stop.grace,
+            kills: stop.kill,
+            is_json: stop.json,
+            output: stop.output.checked(),
+        }),
+        RawCommand::Run(run) => {
+            let mut watching = run.watching.checked();
+            // Standard output is the program's own.
+            watching.is_beside = watching.output.file.is_none();
+            watching.is_text |= watching.is_beside;
+            watching.waits_for_python = true;
+            Command::Run(Run { command: run.command, watching })
+        }
     };
     Ok(Options { command, is_verbose: raw.verbose })
 }
@@ -267,6 +316,10 @@ enum RawCommand {
     Demo(RawDemo),
     /// Tell what happens as it happens: findings, blocking callbacks, how the loops do
     Watch(RawWatch),
+    /// Ask a process to end, and tell what holds it until it does; exits with 3 if it does not
+    Stop(RawStop),
+    /// Start a program and watch it; its output and exit code are its own
+    Run(RawRun),
 }
 
 // Said by several commands.
@@ -305,6 +358,35 @@ struct RawWatch {
     target: RawTarget,
     #[command(flatten)]
     watching: RawWatching,
+}
+
+#[derive(Debug, Args)]
+struct RawStop {
+    #[command(flatten)]
+    target: RawTarget,
+    /// The signal that asks it to end
+    #[arg(short, long, value_name = "NAME", default_value = "TERM", value_parser = signal)]
+    signal: Signal,
+    /// How long it may take
+    #[arg(short, long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    grace: Duration,
+    /// Kill it when the grace is over
+    #[arg(short, long)]
+    kill: bool,
+    /// Print one JSON object at the end instead of the story as it goes
+    #[arg(short, long)]
+    json: bool,
+    #[command(flatten)]
+    output: RawOutput,
+}
+
+#[derive(Debug, Args)]
+struct RawRun {
+    #[command(flatten)]
+    watching: RawWatching,
+    /// The program with its arguments, behind --
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -353,6 +435,7 @@ impl RawWatching {
             on_finding: self.on_finding,
             waits_for_python: false,
             output: Output { file, color: self.color, width: None },
+            is_beside: false,
         }
     }
 }
@@ -493,6 +576,13 @@ fn time(text: &str) -> Result<Duration, String> {
         Some(time) if !time.is_zero() => Ok(time),
         _ => Err("not a time: one like 100ms, 10s or 5m is wanted".to_owned()),
     }
+}
+
+/// A signal by its name, with or without `SIG`.
+fn signal(text: &str) -> Result<Signal, String> {
+    let name = text.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    name.parse().map_err(|_| "not a signal: one like TERM, INT or HUP is wanted".to_owned())
 }
 
 /// How often in a second: above zero, at most ten thousand times.

@@ -12,6 +12,8 @@ mod hook;
 mod json;
 mod output;
 mod remedy;
+mod run;
+mod stop;
 mod text;
 mod watch;
 
@@ -25,6 +27,8 @@ enum Outcome {
     Failed,
     /// There are findings as bad as those asked about.
     Findings,
+    /// A program that was run ended with this code.
+    Exit(u8),
 }
 
 fn main() -> ExitCode {
@@ -39,11 +43,14 @@ fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(options),
         Command::Demo(options) => demo::run(options),
         Command::Watch(options) => watch::run(options),
+        Command::Stop(options) => stop::run(options),
+        Command::Run(options) => run::run(options),
     };
     match done {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
         Ok(Outcome::Findings) => ExitCode::from(3),
+        Ok(Outcome::Exit(code)) => ExitCode::from(code),
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             remedy::print(&error, options.is_verbose);

@@ -45,6 +45,19 @@ impl Destination {
         })
     }
 
+    /// Standard error, beside a program whose standard output is its own.
+    pub fn beside(option: Color) -> Self {
+        let is_terminal = io::stderr().is_terminal();
+        Self {
+            writer: Box::new(BufWriter::new(io::stderr())),
+            is_terminal,
+            color: use_color(option, is_terminal, |name| {
+                std::env::var(name).ok().filter(|value| !value.is_empty())
+            }),
+            width: None,
+        }
+    }
+
     /// The writer; buffered.
     pub fn writer(&mut self) -> &mut dyn Write {
         &mut *self.writer

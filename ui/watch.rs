@@ -69,7 +69,11 @@ pub fn watch(
     stop: &AtomicBool,
     is_over: impl Fn(&Monitor) -> bool,
 ) -> anyhow::Result<Watched> {
-    let mut to = Destination::open(&options.output)?;
+    let mut to = if options.is_beside {
+        Destination::beside(options.output.color)
+    } else {
+        Destination::open(&options.output)?
+    };
     let mut settings = Settings::default();
     settings.threshold = options.threshold;
     settings.interval = options.interval;

@@ -1,0 +1,243 @@
+//! A shutdown as a story: which stage began when, who was cancelled, who has ended, who is left.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Serialize, Serializer};
+
+use crate::memory::Address;
+use crate::snapshot::{Snapshot, Stage, Task, TaskState};
+
+/// Tasks that are followed one by one; of those beyond only the number is told.
+const MAX_FOLLOWED: usize = 10_000;
+
+/// One stage of a shutdown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageTold {
+    /// Which.
+    #[serde(serialize_with = "as_name")]
+    pub stage: Stage,
+    /// Whose it is: `asyncio.run`, `uvicorn`.
+    pub by: String,
+    /// When it was first seen, after the beginning.
+    #[serde(rename = "began_ms", serialize_with = "as_ms")]
+    pub began: Duration,
+    /// When it was over, after the beginning; absent while it goes on.
+    #[serde(
+        rename = "ended_ms",
+        serialize_with = "as_opt_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub ended: Option<Duration>,
+    /// The tasks it waited for when it was last seen, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<Arc<str>>,
+    /// The threads it waited for then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub threads: Vec<i32>,
+}
+
+/// A task that was asked to end.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cancelled {
+    /// The task.
+    pub id: Address,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Arc<str>>,
+    /// When that was first seen, after the beginning.
+    #[serde(rename = "asked_ms", serialize_with = "as_ms")]
+    pub asked: Duration,
+    /// When it was gone; absent while it is there.
+    #[serde(
+        rename = "ended_ms",
+        serialize_with = "as_opt_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub ended: Option<Duration>,
+}
+
+/// Something new in the story.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// A stage has begun.
+    Began(StageTold),
+    /// A stage is over.
+    Ended(StageTold),
+    /// Tasks were asked to end.
+    Asked(Vec<Cancelled>),
+    /// Tasks that were asked to end have ended.
+    Gone(Vec<Cancelled>),
+}
+
+/// The story so far.
+#[derive(Debug)]
+pub struct Story {
+    began: Timestamp,
+    stages: Vec<StageTold>,
+    cancelled: Vec<Cancelled>,
+    known: FxHashMap<Address, usize>,
+    /// Tasks with an old request, from before the beginning.
+    old: FxHashSet<Address>,
+    is_begun: bool,
+}
+
+impl Story {
+    /// A story that begins now; `before` is how the target was then.
+    pub fn new(began: Timestamp, before: Option<&Snapshot>) -> Self {
+        let cancelled = before.into_iter().flat_map(|it| &it.tasks).filter(|it| is_asked(it));
+        Self {
+            began,
+            stages: Vec::new(),
+            cancelled: Vec::new(),
+            known: FxHashMap::default(),
+            old: cancelled.map(|task| task.id).collect(),
+            is_begun: false,
+        }
+    }
+
+    /// The stages so far, in their order.
+    pub fn stages(&self) -> &[StageTold] {
+        &self.stages
+    }
+
+    /// The tasks that were asked to end, in the order in which that was seen.
+    pub fn cancelled(&self) -> &[Cancelled] {
+        &self.cancelled
+    }
+
+    /// Whether anything has happened yet.
+    pub fn is_begun(&self) -> bool {
+        self.is_begun
+    }
+
+    /// How long after the beginning a moment is.
+    pub fn after(&self, at: Timestamp) -> Duration {
+        Duration::try_from(at.duration_since(self.began)).unwrap_or_default()
+    }
+
+    /// Takes in how the target is now, and tells what is new.
+    pub fn take(&mut self, now: &Snapshot) -> Vec<Step> {
+        let at = self.after(now.taken_at);
+        let mut steps = self.take_stage(now, at);
+        let stage = now.shutdown.as_ref().map(|shutdown| shutdown.stage);
+        let all: FxHashSet<Address> = match &now.shutdown {
+            // There every task was cancelled, whether its Python counts that or not.
+            Some(shutdown) if shutdown.stage == Stage::CancelAll => {
+                shutdown.tasks.iter().copied().collect()
+            }
+            _ => FxHashSet::default(),
+        };
+        let mut asked = Vec::new();
+        let mut there = FxHashSet::default();
+        for task in now.tasks.iter().filter(|task| !is_over(task)) {
+            there.insert(task.id);
+            let is_new = !self.known.contains_key(&task.id) && !self.old.contains(&task.id);
+            if is_new && (is_asked(task) || all.contains(&task.id)) {
+                let cancelled =
+                    Cancelled { id: task.id, name: task.name.clone(), asked: at, ended: None };
+                if self.cancelled.len() < MAX_FOLLOWED {
+                    self.known.insert(task.id, self.cancelled.len());
+                    self.cancelled.push(cancelled.clone());
+                    asked.push(cancelled);
+                }
+            }
+        }
+        let mut gone = Vec::new();
+        for cancelled in self.cancelled.iter_mut().filter(|it| it.ended.is_none()) {
+            if !there.contains(&cancelled.id) {
+                cancelled.ended = Some(at);
+                gone.push(cancelled.clone());
+            }
+        }
+        self.is_begun |= stage.is_some() || !asked.is_empty();
+        if !asked.is_empty() {
+            steps.push(Step::Asked(asked));
+        }
+        if !gone.is_empty() {
+            steps.push(Step::Gone(gone));
+        }
+        steps
+    }
+
+    fn take_stage(&mut self, now: &Snapshot, at: Duration) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let shutdown = now.shutdown.as_ref();
+        if let Some(last) = self.stages.last_mut().filter(|last| last.ended.is_none()) {
+            let is_same = shutdown.is_some_and(|it| it.stage == last.stage && it.by == last.by);
+            if !is_same {
+                last.ended = Some(at);
+                steps.push(Step::Ended(last.clone()));
+            }
+        }
+        let Some(shutdown) = shutdown else { return steps };
+        let names = |snapshot: &Snapshot| {
+            let name = |id: &Address| {
+                let task = snapshot.tasks.iter().find(|task| task.id == *id)?;
+                task.name.clone().or_else(|| task.coroutine.clone())
+            };
+            shutdown.tasks.iter().filter_map(name).collect::<Vec<_>>()
+        };
+        match self.stages.last_mut().filter(|last| last.ended.is_none()) {
+            Some(last) => {
+                last.tasks = names(now);
+                last.threads.clone_from(&shutdown.threads);
+            }
+            None => {
+                let told = StageTold {
+                    stage: shutdown.stage,
+                    by: shutdown.by.clone(),
+                    began: at,
+                    ended: None,
+                    tasks: names(now),
+                    threads: shutdown.threads.clone(),
+                };
+                self.stages.push(told.clone());
+                steps.push(Step::Began(told));
+            }
+        }
+        steps
+    }
+
+    /// The target has ended: so has all that went on. Tells the stage that did.
+    pub fn end(&mut self, at: Timestamp) -> Vec<Step> {
+        let at = self.after(at);
+        for cancelled in self.cancelled.iter_mut().filter(|it| it.ended.is_none()) {
+            cancelled.ended = Some(at);
+        }
+        let last = self.stages.last_mut().filter(|last| last.ended.is_none());
+        last.map(|last| {
+            last.ended = Some(at);
+            Step::Ended(last.clone())
+        })
+        .into_iter()
+        .collect()
+    }
+}
+
+fn is_over(task: &Task) -> bool {
+    task.state.is_some_and(TaskState::is_finished)
+}
+
+fn is_asked(task: &Task) -> bool {
+    task.cancellation.is_some()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
+fn as_name<S: Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(stage.as_str())
+}
+
+fn as_ms<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((time.as_secs_f64() * 1e6).round() / 1000.0)
+}
+
+#[expect(clippy::ref_option, reason = "the shape serde asks for")]
+fn as_opt_ms<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => as_ms(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}

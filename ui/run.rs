@@ -1,0 +1,82 @@
+//! `aiospy run -- COMMAND`: starts a program and watches it; its output and exit code are its own.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::args::Run;
+use crate::{Outcome, dump, watch};
+
+/// How often it is looked whether the program has ended when it cannot be watched.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+/// Runs the command; ends as the program does.
+///
+/// # Errors
+/// When the program cannot be started.
+pub fn run(options: &Run) -> anyhow::Result<Outcome> {
+    let Some((program, arguments)) = options.command.split_first() else {
+        anyhow::bail!("no command to run");
+    };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .spawn()
+        .with_context(|| format!("could not start {}", program.display()))?;
+    let pid = i32::try_from(child.id()).context("the program has an odd process id")?;
+    // From the terminal the program gets Ctrl-C itself; what is sent to us alone is for it.
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let term = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&term))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let forwards = {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || forward(pid, &term, &stop))
+    };
+    let watched = watch::watch(pid, &options.watching, &AtomicBool::new(false), |_| false);
+    let status = wait(&mut child);
+    stop.store(true, Ordering::Relaxed);
+    let _ = forwards.join();
+    let status = status?;
+    match watched {
+        // What it says about its end is the program's own affair.
+        Err(error) if status.success() => dump::note(format_args!("not watched: {error:#}")),
+        Err(_) => {}
+        Ok(watched) => {
+            if let Some(least) = options.watching.fail_on
+                && watched.worst >= Some(least)
+                && status.success()
+            {
+                return Ok(Outcome::Findings);
+            }
+        }
+    }
+    Ok(Outcome::Exit(code_of(status)))
+}
+
+/// Passes `SIGTERM` on to the program, each time it comes.
+fn forward(pid: i32, term: &AtomicBool, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        if term.swap(false, Ordering::Relaxed) {
+            // One that has just ended needs none.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+fn wait(child: &mut Child) -> anyhow::Result<ExitStatus> {
+    child.wait().context("could not wait for the program")
+}
+
+/// As a shell says it: the program's own code, or 128 and the signal.
+fn code_of(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}

@@ -1,0 +1,302 @@
+//! `aiospy stop PID`: asks a process to end, and tells what holds it until it does.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use aiospy::monitor::{Monitor, Settings};
+use aiospy::sampler::{Ended, Plan, Sample, sample};
+use aiospy::snapshot::{Finding, Process, Severity, Snapshot};
+use aiospy::timeline::{Cancelled, StageTold, Step, Story};
+use anyhow::Context as _;
+use jiff::Timestamp;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Serialize;
+
+use crate::args::Stop;
+use crate::output::Destination;
+use crate::text::page::{Page, Style};
+use crate::text::words;
+use crate::{Outcome, dump, json, text, watch};
+
+/// The name and version of the JSON shape.
+const SCHEMA: &str = "aiospy.stop/1";
+/// Whole snapshots a second: stages are told to the half of a hundredth of a second.
+const EVERY: Duration = Duration::from_millis(20);
+/// Names that are told in one line.
+const MAX_NAMES: usize = 8;
+
+/// Runs the command: `Done` when the process has ended, `Findings` when the grace is over.
+///
+/// # Errors
+/// When the target cannot be attached to, the signal not be sent, or the output not be written.
+pub fn run(options: &Stop) -> anyhow::Result<Outcome> {
+    let (_, done) = dump::by_any_id(options.pid, |pid| stop(pid, options));
+    done
+}
+
+/// All that is told, as JSON.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    tool: json::Tool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<&'a Process>,
+    signal: &'static str,
+    sent_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivered_ms: Option<f64>,
+    outcome: &'static str,
+    elapsed_ms: f64,
+    stages: &'a [StageTold],
+    cancelled: &'a [Cancelled],
+    findings: &'a [Finding],
+}
+
+/// What was seen until now.
+struct Told {
+    story: Story,
+    sent_at: Timestamp,
+    delivered: Option<Duration>,
+}
+
+fn stop(pid: i32, options: &Stop) -> anyhow::Result<Outcome> {
+    let asked = watch::on_signals()?;
+    let to = RefCell::new(Destination::open(&options.output)?);
+    let mut plan = Plan::new(1.0 / EVERY.as_secs_f64(), EVERY);
+    plan.options.blocked_after = Duration::from_millis(100);
+    let mut monitor = Monitor::new(Settings::default());
+    let told: RefCell<Option<Told>> = RefCell::default();
+    let until: Cell<Option<Instant>> = Cell::new(None);
+    let failed: RefCell<Option<anyhow::Error>> = RefCell::default();
+    let is_over = || {
+        asked.load(Ordering::Relaxed) || until.get().is_some_and(|until| Instant::now() >= until)
+    };
+    let say = |style, at: Duration, text: &str| -> ControlFlow<()> {
+        if options.is_json {
+            return ControlFlow::Continue(());
+        }
+        match line(&mut to.borrow_mut(), style, at, text) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                *failed.borrow_mut() = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    };
+    let ended = sample(pid, &plan, &is_over, &mut |sample| {
+        let snapshot = match &sample {
+            Sample::Whole(snapshot) => Some((**snapshot).clone()),
+            _ => None,
+        };
+        monitor.take(sample, &mut |_| ControlFlow::Continue(()))?;
+        let Some(snapshot) = snapshot else { return ControlFlow::Continue(()) };
+        let mut told = told.borrow_mut();
+        let Some(told) = told.as_mut() else {
+            let sent_at = Timestamp::now();
+            if let Err(errno) = kill(Pid::from_raw(pid), options.signal) {
+                let error = anyhow::Error::new(errno);
+                let what = format!("could not send {} to process {pid}", options.signal);
+                *failed.borrow_mut() = Some(error.context(what));
+                return ControlFlow::Break(());
+            }
+            until.set(Some(Instant::now() + options.grace));
+            say(Style::Strong, Duration::ZERO, &sent(&snapshot, options))?;
+            *told = Some(Told {
+                story: Story::new(sent_at, Some(&snapshot)),
+                sent_at,
+                delivered: None,
+            });
+            return ControlFlow::Continue(());
+        };
+        let now = told.story.after(snapshot.taken_at);
+        if told.delivered.is_none() && is_delivered(pid, options.signal) == Some(true) {
+            told.delivered = Some(now);
+            say(Style::Dim, now, "the signal was delivered")?;
+        }
+        for step in told.story.take(&snapshot) {
+            let (style, text) = in_words(&step);
+            say(style, now, &text)?;
+        }
+        ControlFlow::Continue(())
+    });
+    if let Some(error) = failed.take() {
+        return Err(error);
+    }
+    let ended = ended?;
+    let mut told = told.into_inner().context("the process ended before it was asked to")?;
+    let now = Timestamp::now();
+    let elapsed = told.story.after(now);
+    let is_gone = ended == Ended::Gone;
+    if is_gone {
+        for step in told.story.end(now) {
+            let (style, text) = in_words(&step);
+            let _ = say(style, elapsed, &text);
+        }
+    }
+    let findings: Vec<Finding> = match is_gone {
+        true => Vec::new(),
+        false => monitor.last().and_then(|last| last.findings.clone()).unwrap_or_default(),
+    };
+    let outcome = match (ended, asked.load(Ordering::Relaxed)) {
+        (Ended::Gone, _) => "ended",
+        (Ended::Asked, true) => "interrupted",
+        (Ended::Asked, false) => "grace-over",
+    };
+    let mut to = to.into_inner();
+    if options.is_json {
+        let document = Document {
+            schema: SCHEMA,
+            tool: json::Tool::this(),
+            process: monitor.last().map(|last| &last.process),
+            signal: options.signal.as_str(),
+            sent_at: told.sent_at,
+            delivered_ms: told.delivered.map(ms),
+            outcome,
+            elapsed_ms: ms(elapsed),
+            stages: told.story.stages(),
+            cancelled: told.story.cancelled(),
+            findings: &findings,
+        };
+        json::write(&document, &mut to)?;
+    } else {
+        conclude(&mut to, &told.story, monitor.last(), outcome, elapsed)?;
+    }
+    to.finish()?;
+    if outcome == "grace-over" && options.kills {
+        kill(Pid::from_raw(pid), Signal::SIGKILL)
+            .with_context(|| format!("could not kill process {pid}"))?;
+        dump::note(format_args!("process {pid} was killed"));
+    }
+    Ok(if is_gone { Outcome::Done } else { Outcome::Findings })
+}
+
+fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1000.0
+}
+
+/// Whether a signal that was sent is not pending any more; `None` where that is not to be read.
+fn is_delivered(pid: i32, signal: Signal) -> Option<bool> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let pending = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    };
+    let all = pending("ShdPnd:")? | pending("SigPnd:")?;
+    Some(all >> (signal as i32 - 1) & 1 == 0)
+}
+
+fn sent(snapshot: &Snapshot, options: &Stop) -> String {
+    let process = &snapshot.process;
+    let tasks = snapshot.tasks.len();
+    let plural = if tasks == 1 { "" } else { "s" };
+    let threads = snapshot.threads.len();
+    let many = if threads == 1 { "" } else { "s" };
+    format!(
+        "{} sent to {}: {tasks} task{plural}, {threads} thread{many}, grace {}",
+        options.signal,
+        process.pid,
+        words::duration(options.grace)
+    )
+}
+
+fn names<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
+    let count = names.len();
+    let shown: Vec<String> = names.take(MAX_NAMES).map(|name| format!("\"{name}\"")).collect();
+    let mut text = shown.join(", ");
+    if count > MAX_NAMES {
+        let _ = write!(text, " and {} more", count - MAX_NAMES);
+    }
+    text
+}
+
+fn in_words(step: &Step) -> (Style, String) {
+    let name = |it: &Cancelled| it.name.as_deref().unwrap_or("a task").to_owned();
+    match step {
+        Step::Began(told) => {
+            let mut waits = Vec::new();
+            if !told.tasks.is_empty() {
+                waits.push(names(told.tasks.iter().map(|name| &**name)));
+            }
+            if !told.threads.is_empty() {
+                let tids: Vec<String> =
+                    told.threads.iter().map(|tid| format!("thread {tid}")).collect();
+                waits.push(tids.join(", "));
+            }
+            let waits = match waits.is_empty() {
+                true => String::new(),
+                false => format!(", waits for {}", waits.join(" and ")),
+            };
+            (Style::Active, format!("stage {} of {} begins{waits}", told.stage.as_str(), told.by))
+        }
+        Step::Ended(told) => {
+            let took = told.ended.unwrap_or_default().saturating_sub(told.began);
+            let text =
+                format!("stage {} ends, took {}", told.stage.as_str(), words::duration(took));
+            (Style::Plain, text)
+        }
+        Step::Asked(tasks) => {
+            let all: Vec<String> = tasks.iter().map(name).collect();
+            let text = format!("cancelled: {}", names(all.iter().map(String::as_str)));
+            (Style::Plain, text)
+        }
+        Step::Gone(tasks) => {
+            let all: Vec<String> = tasks.iter().map(name).collect();
+            let text = format!("ended: {}", names(all.iter().map(String::as_str)));
+            (Style::Dim, text)
+        }
+    }
+}
+
+fn line(to: &mut Destination, style: Style, at: Duration, text: &str) -> anyhow::Result<()> {
+    let (color, width) = (to.color, to.width);
+    let stamp = format!("{:>9}  ", format!("+{:.3} s", at.as_secs_f64()));
+    Page::new(to.writer(), width, color).items(&stamp, style, " ", &[text.to_owned()])?;
+    to.writer().flush()?;
+    Ok(())
+}
+
+/// The end of the story: what there was, or what still holds the process.
+fn conclude(
+    to: &mut Destination,
+    story: &Story,
+    last: Option<&Snapshot>,
+    outcome: &str,
+    elapsed: Duration,
+) -> anyhow::Result<()> {
+    if outcome == "ended" {
+        let stages = story.stages().iter().map(|told| {
+            let took = told.ended.unwrap_or_default().saturating_sub(told.began);
+            format!("{} {}", told.stage.as_str(), words::duration(took))
+        });
+        let stages: Vec<String> = stages.collect();
+        let detail =
+            if stages.is_empty() { String::new() } else { format!(" ({})", stages.join(", ")) };
+        return line(to, Style::Strong, elapsed, &format!("the process has ended{detail}"));
+    }
+    let left = story.cancelled().iter().filter(|it| it.ended.is_none());
+    let left: Vec<&str> = left.map(|it| it.name.as_deref().unwrap_or("a task")).collect();
+    let what = match outcome {
+        "interrupted" => "interrupted",
+        _ => "the grace is over",
+    };
+    let still = match (story.stages().last().filter(|told| told.ended.is_none()), &left[..]) {
+        (Some(told), _) => format!(", the process is still in stage {}", told.stage.as_str()),
+        (None, []) if !story.is_begun() => ", the process does not seem to stop at all".to_owned(),
+        (None, _) => ", the process is still there".to_owned(),
+    };
+    line(to, Style::Alarm, elapsed, &format!("{what}{still}"))?;
+    if !left.is_empty() {
+        let text = format!("cancelled and still there: {}", names(left.iter().copied()));
+        line(to, Style::Notice, elapsed, &text)?;
+    }
+    let Some(last) = last else { return Ok(()) };
+    let (color, width) = (to.color, to.width);
+    let mut page = Page::new(to.writer(), width, color);
+    page.blank()?;
+    text::brief(last, Some(Severity::Warning), &mut page)?;
+    Ok(())
+}
