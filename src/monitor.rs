@@ -162,7 +162,7 @@ impl Monitor {
         tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         match sample {
-            Sample::Attached => {
+            Sample::Attached(_) => {
                 self.attached += 1;
                 if self.attached > 1 {
                     self.forget_target();
@@ -257,6 +257,9 @@ impl Monitor {
             Duration::try_from(gap).unwrap_or_default()
         });
         if gap.is_some_and(|gap| gap < BETWEEN_LOOKS) {
+            // What was found a moment ago still holds, for all that is known.
+            snapshot.findings = self.last.take().and_then(|last| last.findings);
+            snapshot.looks = Some(2);
             self.last = Some(snapshot);
             return ControlFlow::Continue(());
         }
@@ -272,6 +275,7 @@ impl Monitor {
         };
         let is_compared = self.before.is_some();
         snapshot.findings = Some(findings.clone());
+        snapshot.looks = Some(if self.before.is_some() { 2 } else { 1 });
         let now = snapshot.taken_at;
         self.before = Some((snapshot.clone(), raw));
         self.last = Some(snapshot);

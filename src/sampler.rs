@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::inspector::{Inspector, Options};
-use crate::snapshot::{Glance, Snapshot};
+use crate::snapshot::{Glance, Process, Snapshot};
 
 /// How often a target that cannot be read just now is tried again: it starts or ends.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+/// A target that starts or ends cannot be read for a moment; from here on it is told.
+const LASTING: Duration = Duration::from_secs(1);
 /// The longest sleep in one piece, so that an end that is asked for comes soon.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 
@@ -43,14 +45,14 @@ impl Plan {
 #[derive(Debug)]
 pub enum Sample {
     /// It was attached to, anew if the target has replaced its program.
-    Attached,
+    Attached(Box<Process>),
     /// A light sample.
     Glance(Glance),
     /// A whole one.
     Whole(Box<Snapshot>),
     /// So many samples had no time: those before took too long, or we got no processor.
     Missed(u64),
-    /// It cannot be read just now: why. Said once, until it can be again.
+    /// It cannot be read for a while now: why. Said once, until it can be again.
     Unreadable(Error),
 }
 
@@ -75,13 +77,13 @@ pub fn sample(
     is_asked: &dyn Fn() -> bool,
     take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
 ) -> Result<Ended> {
-    let mut sampler = Sampler { pid, plan, is_asked, take, is_unreadable: false };
+    let mut sampler = Sampler { pid, plan, is_asked, take, unreadable: None };
     let mut is_first = true;
     loop {
         match sampler.attach(is_first) {
             Ok(Some(inspector)) => {
                 is_first = false;
-                if sampler.give(Sample::Attached).is_break() {
+                if sampler.give(Sample::Attached(Box::new(inspector.process()))).is_break() {
                     return Ok(Ended::Asked);
                 }
                 if let Some(ended) = sampler.run(inspector) {
@@ -100,22 +102,25 @@ struct Sampler<'a> {
     plan: &'a Plan,
     is_asked: &'a dyn Fn() -> bool,
     take: &'a mut dyn FnMut(Sample) -> ControlFlow<()>,
-    is_unreadable: bool,
+    /// Since when it cannot be read, and whether that was said.
+    unreadable: Option<(Instant, bool)>,
 }
 
 impl Sampler<'_> {
     fn give(&mut self, sample: Sample) -> ControlFlow<()> {
-        self.is_unreadable = matches!(sample, Sample::Unreadable(_));
+        self.unreadable = None;
         (self.take)(sample)
     }
 
-    /// Says once why nothing can be read.
+    /// Says once why nothing can be read, when that has lasted.
     fn give_unreadable(&mut self, error: Error) -> ControlFlow<()> {
-        if self.is_unreadable {
-            ControlFlow::Continue(())
-        } else {
-            self.give(Sample::Unreadable(error))
+        let now = Instant::now();
+        let (since, is_said) = *self.unreadable.get_or_insert((now, false));
+        if is_said || now.duration_since(since) < LASTING {
+            return ControlFlow::Continue(());
         }
+        self.unreadable = Some((since, true));
+        (self.take)(Sample::Unreadable(error))
     }
 
     /// `None` when asked to end.

@@ -44,6 +44,8 @@ mod situation;
 mod states;
 #[path = "live/truth.rs"]
 mod truth;
+#[path = "live/watching.rs"]
+mod watching;
 
 mod support;
 
@@ -131,6 +133,7 @@ fn main() {
     errors::add(&mut trials);
     findings::add(&mut trials);
     report::add(&mut trials);
+    watching::add(&mut trials);
     let mut arguments = Arguments::from_args();
     // Two cores: more programs at once only wait for each other.
     arguments.test_threads.get_or_insert(2);

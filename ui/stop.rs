@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use aiospy::monitor::{Monitor, Settings};
 use aiospy::sampler::{Ended, Plan, Sample, sample};
-use aiospy::snapshot::{Finding, Process, Severity, Snapshot};
+use aiospy::snapshot::{Finding, Process, Snapshot};
+use aiospy::target::Source;
 use aiospy::timeline::{Cancelled, StageTold, Step, Story};
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -297,6 +298,8 @@ fn conclude(
     let (color, width) = (to.color, to.width);
     let mut page = Page::new(to.writer(), width, color);
     page.blank()?;
-    text::brief(last, Some(Severity::Warning), &mut page)?;
+    let source = Source::of(&last.process);
+    let source = source.as_ref().map(|source| source as &dyn text::Files);
+    text::findings(last, source, &mut page)?;
     Ok(())
 }

@@ -51,6 +51,18 @@ pub struct View<'f> {
     pub source: Option<&'f dyn Files>,
 }
 
+/// Writes the findings alone, with their evidence and advice.
+///
+/// # Errors
+/// Those of the page.
+pub fn findings(
+    snapshot: &Snapshot,
+    source: Option<&dyn Files>,
+    page: &mut Page<'_>,
+) -> io::Result<()> {
+    findings::section(snapshot, &Lines::of(source), page)
+}
+
 /// Writes the whole report.
 ///
 /// # Errors

@@ -24,6 +24,9 @@ use crate::{Outcome, dump, json};
 /// The name and version of the JSON shape.
 pub const SCHEMA: &str = "aiospy.watch/1";
 
+/// Letters of a command line that are shown.
+const MAX_COMMAND: usize = 200;
+
 /// Runs the command; `Findings` when one was as severe as asked about.
 ///
 /// # Errors
@@ -87,28 +90,18 @@ pub fn watch(
     let is_asked =
         || stop.load(Ordering::Relaxed) || until.is_some_and(|until| Instant::now() >= until);
     let mut is_started = false;
-    let mut unread = None;
     let ended = sample(pid, &plan, &is_asked, &mut |sample| {
-        if let Sample::Unreadable(error) = &sample
-            && !is_started
-        {
-            unread = Some(error.to_string());
-        }
-        let flow = monitor.take(sample, &mut |event| teller.event(&event));
-        if !is_started && let Some(snapshot) = monitor.last() {
+        if let (Sample::Attached(process), false) = (&sample, is_started) {
             is_started = true;
-            teller.start(&snapshot.process, options)?;
+            teller.start(process, options)?;
         }
-        flow?;
+        monitor.take(sample, &mut |event| teller.event(&event))?;
         if is_over(&monitor) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     if let Some(error) = teller.failed.take() {
         return Err(error);
     }
     let ended = ended?;
-    if !is_started && let Some(cause) = unread {
-        anyhow::bail!("{cause}");
-    }
     teller.end(&mut monitor, ended)?;
     to.finish()?;
     Ok(Watched { worst: monitor.worst() })
@@ -252,7 +245,7 @@ impl Teller<'_> {
     fn start(&mut self, process: &Process, options: &Watching) -> ControlFlow<()> {
         let written = if self.is_text {
             let version = process.python.as_deref().unwrap_or("?");
-            let command = process.cmdline.join(" ");
+            let command: String = process.cmdline.join(" ").chars().take(MAX_COMMAND).collect();
             self.text(
                 Style::Plain,
                 "watching",

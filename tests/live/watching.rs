@@ -1,0 +1,283 @@
+//! What is told over time: blocking callbacks by their length, a shutdown by its stages.
+//!
+//! The programs log themselves when they did what. A machine that gives the tool no processor
+//! makes it less exact; how much so it says itself, and that is allowed for. `scripts/bench`
+//! measures how exact it is on a machine that is free.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use libtest_mimic::Trial;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::support::{Program, Python, aiospy, parse, python, root, texts};
+use super::{once, per_version, with_uvloop};
+
+/// Time that the scheduled program runs: each kind with each length once.
+const SECONDS: &str = "13";
+
+/// Adds the trials.
+pub fn add(trials: &mut Vec<Trial>) {
+    per_version(trials, "watch::schedule", |_| true, |python| schedule(&python.path, &[], 2.0));
+    per_version(
+        trials,
+        "watch::schedule+uvloop",
+        |_| true,
+        |python| schedule(with_uvloop(python), &["--uvloop"], 10.0),
+    );
+    for kind in ["clean", "slow", "executor", "swallow", "deaf"] {
+        per_version(
+            trials,
+            &format!("stop::{kind}"),
+            |_| true,
+            move |python| {
+                stop(python, kind);
+            },
+        );
+    }
+    once(trials, "watch::interrupted", &[], || interrupted(&python("3.12").unwrap().path));
+    once(trials, "watch::exec", &[], || exec(&python("3.12").unwrap().path));
+    once(trials, "watch::on_finding", &[], || on_finding(&python("3.12").unwrap().path));
+    once(trials, "run::exit_code", &[], || run(&python("3.12").unwrap().path));
+}
+
+/// The tool, with its output to be read as it comes.
+fn launch(arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aiospy"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn events(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn of<'e>(events: &'e [Value], name: &str) -> Vec<&'e Value> {
+    events.iter().filter(|event| event["event"] == name).collect()
+}
+
+/// Seconds since the epoch.
+fn seconds(time: &Value) -> f64 {
+    let time: Timestamp = time.as_str().unwrap().parse().unwrap();
+    time.as_duration().as_secs_f64()
+}
+
+/// The difference between the clock that instants are told by and `CLOCK_MONOTONIC`.
+fn offset() -> f64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
+    Timestamp::now().as_duration().as_secs_f64() - Duration::from(now).as_secs_f64()
+}
+
+/// Each block of a schedule is told, with its length, kind and line, and nothing else is.
+fn schedule(python: &Path, options: &[&str], exactness_ms: f64) {
+    let mut arguments = vec!["--seconds", SECONDS];
+    arguments.extend(options);
+    let mut program = Program::start(python, "schedule.py", &arguments);
+    let pid = program.pid().to_string();
+    let tool = launch(&["watch", &pid, "--threshold", "15ms"]);
+    let blocks = parse(&program.line());
+    let output = tool.wait_with_output().unwrap();
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{}: {stderr}", output.status);
+    let events = events(&stdout);
+    let offset = offset();
+    let told: Vec<(f64, &Value)> =
+        of(&events, "blocking").into_iter().map(|it| (seconds(&it["at"]) - offset, it)).collect();
+    let started = seconds(&events[0]["at"]) - offset;
+    let mut wrong = Vec::new();
+    let mut matched = 0;
+    for block in blocks.as_array().unwrap() {
+        let (began, ended) = (block["began"].as_f64().unwrap(), block["ended"].as_f64().unwrap());
+        // One from before it was attached may have been over by then.
+        if began < started {
+            continue;
+        }
+        matched += 1;
+        let length = (ended - began) * 1000.0;
+        let hit = told.iter().find(|(at, it)| {
+            let end = at + it["length_ms"].as_f64().unwrap() / 1000.0;
+            *at < ended && end > began
+        });
+        let Some((_, event)) = hit else {
+            wrong.push(format!("{} of {length:.1} ms is not told", block["kind"]));
+            continue;
+        };
+        let told_length = event["length_ms"].as_f64().unwrap();
+        let uncertain = event["uncertainty_ms"].as_f64().unwrap();
+        let allowed = exactness_ms.max(0.02 * length) + uncertain;
+        if (told_length - length).abs() > allowed {
+            let kind = &block["kind"];
+            wrong.push(format!(
+                "{kind} of {length:.1} ms is told as {told_length:.1} ± {uncertain:.1} ms"
+            ));
+        }
+        // A block that was seen too few times to tell says so by its samples.
+        if event["samples"].as_u64().unwrap() < 5 {
+            continue;
+        }
+        if event["kind"] != block["kind"] {
+            wrong.push(format!("{} of {length:.1} ms is told as {}", block["kind"], event["kind"]));
+        }
+        let frames = event["stacks"][0]["frames"].as_array().unwrap().iter();
+        let own = frames.rev().find(|it| it["file"].as_str().unwrap().ends_with("schedule.py"));
+        if own.is_none_or(|own| own["line"] != block["line"]) {
+            wrong.push(format!("{} is told at {own:?}, not line {}", block["kind"], block["line"]));
+        }
+    }
+    assert!(matched >= 18, "only {matched} blocks: {blocks}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(of(&events, "end")[0]["reason"], "target-ended");
+}
+
+/// What the program logged, by name.
+fn logged(log: &Value, name: &str) -> f64 {
+    log[name].as_f64().unwrap_or_else(|| panic!("no {name} in {log}"))
+}
+
+/// A shutdown is told as it was.
+fn stop(python: &Python, kind: &str) {
+    let mut program = Program::start(&python.path, "stopping.py", &[kind]);
+    let pid = program.pid().to_string();
+    let ends = !matches!(kind, "swallow" | "deaf");
+    let grace = if ends { "60s" } else { "1s" };
+    let output = aiospy(&["stop", "--json", "--grace", grace, &pid]);
+    let (stdout, stderr) = texts(&output);
+    let told: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"));
+    assert_eq!(told["schema"], "aiospy.stop/1");
+    assert_eq!(output.status.code(), Some(if ends { 0 } else { 3 }), "{stderr}{told:#}");
+    assert_eq!(told["outcome"], if ends { "ended" } else { "grace-over" });
+    let sent = seconds(&told["sent_at"]);
+    let stages: Vec<&str> =
+        told["stages"].as_array().unwrap().iter().map(|it| it["stage"].as_str().unwrap()).collect();
+    // The samples are 20 ms apart, and a machine that is busy may come late.
+    let is_near = |told_ms: &Value, logged: f64| {
+        let told = told_ms.as_f64().unwrap();
+        let truth = (logged - sent) * 1000.0;
+        assert!((told - truth).abs() <= 100.0, "told at {told} ms, was at {truth} ms");
+    };
+    let ids = program.truth.clone();
+    let asked = |id: &str| {
+        let cancelled = told["cancelled"].as_array().unwrap();
+        cancelled.iter().find(|it| it["id"] == ids[id]).cloned()
+    };
+    match kind {
+        "clean" => assert!(!stages.contains(&"default-executor"), "{stages:?}"),
+        "slow" => {
+            let log = parse(&program.line());
+            assert_eq!(stages, ["cancel-all"], "{told:#}");
+            is_near(&told["stages"][0]["began_ms"], logged(&log, "cancelled"));
+            is_near(&told["stages"][0]["ended_ms"], logged(&log, "cleaned"));
+            is_near(&asked("cleaner").unwrap()["asked_ms"], logged(&log, "cancelled"));
+        }
+        // `asyncio.run` closes the default executor from 3.9 on; before, the pool's own end is
+        // what the interpreter waits for.
+        "executor" => {
+            let log = parse(&program.line());
+            let last = &told["stages"][stages.len() - 1];
+            let wanted =
+                if python.minor() >= 9 { "default-executor" } else { "interpreter-threads" };
+            assert_eq!(last["stage"], wanted, "{told:#}");
+            is_near(&last["ended_ms"], logged(&log, "job_ended"));
+        }
+        "swallow" => {
+            assert_eq!(stages, ["cancel-all"], "{told:#}");
+            assert!(told["stages"][0].get("ended_ms").is_none());
+            assert!(asked("consumer").is_some_and(|it| it.get("ended_ms").is_none()), "{told:#}");
+            let findings = told["findings"].as_array().unwrap();
+            let codes: Vec<_> = findings.iter().map(|it| it["code"].as_str().unwrap()).collect();
+            assert!(codes.contains(&"cancel-swallowed"), "{told:#}");
+            let eaten = findings.iter().find(|it| it["code"] == "cancel-swallowed").unwrap();
+            assert_eq!(eaten["tasks"][0], program.truth["consumer"]);
+        }
+        _ => {
+            assert!(stages.is_empty(), "{told:#}");
+            assert_eq!(told["cancelled"], Value::Array(vec![]));
+        }
+    }
+}
+
+/// A signal ends it at once, with its summary.
+fn interrupted(python: &Path) {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let program = Program::start(python, "schedule.py", &["--seconds", "60"]);
+        let mut tool = launch(&["watch", &program.pid().to_string()]);
+        let mut lines = BufReader::new(tool.stdout.take().unwrap()).lines();
+        let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(
+            (&first["event"], &first["schema"]),
+            (&"start".into(), &"aiospy.watch/1".into())
+        );
+        kill(Pid::from_raw(i32::try_from(tool.id()).unwrap()), signal).unwrap();
+        let rest: Vec<String> = lines.map_while(Result::ok).collect();
+        assert!(tool.wait().unwrap().success());
+        let last: Value = serde_json::from_str(rest.last().unwrap()).unwrap();
+        assert_eq!((&last["event"], &last["reason"]), (&"end".into(), &"stopped".into()));
+    }
+}
+
+/// A program that replaces itself is watched on.
+fn exec(python: &Path) {
+    let script = "import asyncio, os, sys\n\
+        async def main():\n    await asyncio.sleep(1.5)\n\
+        n = int(sys.argv[1])\n\
+        asyncio.run(main())\n\
+        if n: os.execv(sys.executable, [sys.executable, '-c', sys.argv[2], str(n - 1), sys.argv[2]])";
+    let mut command = Command::new(python);
+    command.args(["-c", script, "1", script]).stdin(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    // Before it has imported asyncio there is nothing to be read.
+    let output = aiospy(&["watch", &child.id().to_string(), "--duration", "60s"]);
+    assert!(child.wait().unwrap().success());
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    let events = events(&stdout);
+    assert_eq!(of(&events, "reattached").len(), 1, "{stdout}");
+    assert_eq!(of(&events, "end")[0]["reason"], "target-ended");
+}
+
+/// The command for findings gets each as JSON.
+fn on_finding(python: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("findings");
+    let mut command = Command::new(python);
+    command.arg("-B").arg(root().join("tests/programs/scenarios/deadlock.py"));
+    let program = Program::spawn(command);
+    let hook = format!("cat >> '{}'", file.display());
+    let output = aiospy(&[
+        "watch",
+        &program.pid().to_string(),
+        "--duration",
+        "3s",
+        "--fail-on",
+        "critical",
+        "--on-finding",
+        &hook,
+    ]);
+    let (stdout, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    let opened = events(&stdout);
+    let opened = of(&opened, "finding-opened");
+    assert_eq!(opened.len(), 1, "{stdout}");
+    let given: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(given, opened[0]["finding"]);
+}
+
+/// A program that is run keeps its output and its exit code.
+fn run(python: &Path) {
+    let code = "import asyncio, sys; asyncio.run(asyncio.sleep(0.2)); print('out'); sys.exit(7)";
+    let python = python.to_str().unwrap();
+    let output: Output = aiospy(&["run", "--", python, "-c", code]);
+    let (stdout, _) = texts(&output);
+    assert_eq!((output.status.code(), stdout.as_str()), (Some(7), "out\n"));
+    let signal = "import os; os.kill(os.getpid(), 9)";
+    let output: Output = aiospy(&["run", "--", python, "-c", signal]);
+    assert_eq!(output.status.code(), Some(128 + 9));
+    let output: Output = aiospy(&["run", "--", "/no/such/program"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(texts(&output).1.contains("could not start /no/such/program"));
+}
