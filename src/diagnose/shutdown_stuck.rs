@@ -208,7 +208,7 @@ fn advice(stage: Stage) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{LOOP, Scene, ids, library_frame, pool, task, thread};
+    use crate::diagnose::tests::{LOOP, Scene, frame, ids, library_frame, pool, task, thread};
 
     fn at(stage: Stage, tasks: &[u64], threads: &[i32]) -> Scene {
         let shutdown = Shutdown {
@@ -276,6 +276,25 @@ mod tests {
         // What is done in the body may as well be what does not end.
         let twice = scene(connection(false)).twice();
         assert!(twice.only().title.ends_with("waits for \"t2\" and \"t1\""));
+    }
+
+    #[test]
+    fn a_handler_of_the_shutdown_that_does_not_end_is_the_culprit() {
+        let scene = |inner: crate::snapshot::Frame| {
+            let stopping = task(1).awaits(&[2]).and(|task| {
+                task.frames = vec![library_frame("run"), library_frame("cleanup"), inner];
+            });
+            at(Stage::Graceful, &[], &[]).with([stopping, task(2).reads_socket()]).and(|snapshot| {
+                let stage = snapshot.shutdown.as_mut().unwrap();
+                stage.task = Some(Address(1));
+                stage.frame = Some(library_frame("cleanup"));
+            })
+        };
+        let twice = scene(frame("on_shutdown", 30)).twice();
+        assert_eq!(twice.only().tasks, ids(&[2]));
+        let twice = scene(library_frame("sleep")).twice();
+        assert!(twice.only().tasks.is_empty());
+        assert!(twice.only().title.ends_with("waits for connections and requests"));
     }
 
     #[test]
