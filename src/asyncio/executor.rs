@@ -188,8 +188,11 @@ impl Reader<'_> {
     /// with more work than threads that never was. So the queue is read first, then the threads,
     /// and then which calls still wait. Test: `healthy::twin::executor_saturated`.
     fn look_again(&self, pool: &mut PoolFacts, queue: Address, stacks: &[&Stack]) {
-        let is_busy = |worker: &Worker| !worker.is_idle;
-        if pool.queued.is_empty() || !pool.workers.iter().all(is_busy) {
+        let has_too_many = |pool: &PoolFacts| {
+            let idle = pool.workers.iter().filter(|worker| worker.is_idle).count();
+            !pool.workers.is_empty() && pool.queued.len() > idle
+        };
+        if !has_too_many(pool) {
             return;
         }
         self.memory.clear();
@@ -207,13 +210,19 @@ impl Reader<'_> {
             pool.workers.iter().filter_map(|worker| Some(worker.item.as_ref()?.at)).collect();
         let all = pool.queued.len();
         let still_waits = |item: &WorkItem| {
-            !taken.contains(&item.at)
-                && self.concurrent_state(item.future).is_none_or(|state| &*state == "PENDING")
+            let state = self.concurrent_state(item.future);
+            !taken.contains(&item.at) && state.is_some_and(|state| &*state == "PENDING")
         };
         // They are taken from the front: behind the first that waits, all do.
         let gone = pool.queued.iter().position(still_waits).unwrap_or(all);
         pool.queued.drain(..gone);
         pool.queued_count = pool.queued_count.map(|count| count.saturating_sub(gone as u64));
+        if has_too_many(pool) {
+            // Each thread between two calls is about to take one of them, and more are left.
+            for worker in &mut pool.workers {
+                worker.is_idle = false;
+            }
+        }
     }
 
     /// Whether a thread of a pool waits for its next call or is about to take it: it has none or

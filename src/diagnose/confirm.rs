@@ -30,11 +30,15 @@ impl Diagnosis {
     /// The first look's conclusions, as far as they may be said without a second one.
     #[must_use]
     pub fn of_one_look(mut self, snapshot: &Snapshot) -> Self {
-        if is_loose(snapshot) {
-            let is_alarm = |finding: &Finding| finding.severity > Severity::Info;
-            self.wants_second_look |= self.findings.iter().any(is_alarm);
-            self.findings.retain(|finding| !is_alarm(finding));
-        }
+        // A loop that holds still says nothing of the threads of a pool.
+        let is_in_doubt = |finding: &Finding| {
+            let is_of_threads = finding.code == Code::ExecutorSaturated;
+            finding.severity > Severity::Info
+                && (is_loose(snapshot)
+                    || is_of_threads && snapshot.consistency != Consistency::Exact)
+        };
+        self.wants_second_look |= self.findings.iter().any(is_in_doubt);
+        self.findings.retain(|finding| !is_in_doubt(finding));
         for finding in &mut self.findings {
             // A clean-up may be over in a moment, and so may a loop that is run again and again.
             if matches!(finding.code, Code::CleanupStuck | Code::ShutdownStuck) {

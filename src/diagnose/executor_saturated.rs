@@ -156,6 +156,7 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
 mod tests {
     use super::*;
     use crate::diagnose::tests::{Scene, pool, task, thread};
+    use crate::snapshot::Consistency;
 
     fn full(queued: u64) -> Scene {
         Scene::new().with([task(1).offloads(200), task(2).offloads(201), task(3).offloads(0)]).and(
@@ -180,6 +181,14 @@ mod tests {
             "all 2 threads of pool \"asyncio\" are busy, and none comes on, with 1 call in its queue"
         );
         assert_eq!(finding.tasks.len(), 3);
+    }
+
+    #[test]
+    fn of_threads_that_run_two_looks_are_needed() {
+        let scene = full(1).and(|snapshot| snapshot.consistency = Consistency::SameStep);
+        let once = scene.once().of_one_look(&scene.snapshot);
+        assert!(once.findings.is_empty() && once.wants_second_look);
+        assert_eq!(scene.twice().only().severity, Severity::Critical);
     }
 
     #[test]
