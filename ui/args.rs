@@ -582,7 +582,7 @@ fn time(text: &str) -> Result<Duration, String> {
 fn signal(text: &str) -> Result<Signal, String> {
     let name = text.to_ascii_uppercase();
     let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
-    name.parse().map_err(|_| "not a signal: one like TERM, INT or HUP is wanted".to_owned())
+    name.parse().map_err(|_unknown| "not a signal: one like TERM, INT or HUP is wanted".to_owned())
 }
 
 /// How often in a second: above zero, at most ten thousand times.

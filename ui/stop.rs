@@ -1,6 +1,6 @@
 //! `aiospy stop PID`: asks a process to end, and tells what holds it until it does.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -57,97 +57,111 @@ struct Document<'a> {
     findings: &'a [Finding],
 }
 
-/// What was seen until now.
+/// What was seen since the signal was sent.
 struct Told {
     story: Story,
     sent_at: Timestamp,
     delivered: Option<Duration>,
 }
 
+/// Sends the signal, and tells what follows.
+struct Teller<'a> {
+    pid: i32,
+    options: &'a Stop,
+    to: Destination,
+    /// Absent until the signal is sent.
+    told: Option<Told>,
+    failed: Option<anyhow::Error>,
+}
+
+impl Teller<'_> {
+    /// Takes in a snapshot; the first one is how the process was before.
+    fn take(&mut self, snapshot: &Snapshot) -> anyhow::Result<()> {
+        let Some(told) = &mut self.told else {
+            let sent_at = Timestamp::now();
+            let signal = self.options.signal;
+            kill(Pid::from_raw(self.pid), signal)
+                .with_context(|| format!("could not send {signal} to process {}", self.pid))?;
+            let story = Story::new(sent_at, Some(snapshot));
+            self.told = Some(Told { story, sent_at, delivered: None });
+            return self.say(Style::Strong, Duration::ZERO, &sent(snapshot, self.options));
+        };
+        let now = told.story.after(snapshot.taken_at);
+        let mut lines = Vec::new();
+        if told.delivered.is_none() && is_delivered(self.pid, self.options.signal) == Some(true) {
+            told.delivered = Some(now);
+            lines.push((Style::Dim, "the signal was delivered".to_owned()));
+        }
+        lines.extend(told.story.take(snapshot).iter().map(in_words));
+        for (style, text) in lines {
+            self.say(style, now, &text)?;
+        }
+        Ok(())
+    }
+
+    /// A line of the story, unless it is told as JSON at the end.
+    fn say(&mut self, style: Style, at: Duration, text: &str) -> anyhow::Result<()> {
+        if self.options.is_json { Ok(()) } else { line(&mut self.to, style, at, text) }
+    }
+}
+
 fn stop(pid: i32, options: &Stop) -> anyhow::Result<Outcome> {
     let asked = watch::on_signals()?;
-    let to = RefCell::new(Destination::open(&options.output)?);
-    let mut plan = Plan::new(1.0 / EVERY.as_secs_f64(), EVERY);
-    plan.options.blocked_after = Duration::from_millis(100);
+    let to = Destination::open(&options.output)?;
+    let plan = Plan::new(1.0 / EVERY.as_secs_f64(), EVERY);
     let mut monitor = Monitor::new(Settings::default());
-    let told: RefCell<Option<Told>> = RefCell::default();
+    let mut teller = Teller { pid, options, to, told: None, failed: None };
     let until: Cell<Option<Instant>> = Cell::new(None);
-    let failed: RefCell<Option<anyhow::Error>> = RefCell::default();
     let is_over = || {
         asked.load(Ordering::Relaxed) || until.get().is_some_and(|until| Instant::now() >= until)
     };
-    let say = |style, at: Duration, text: &str| -> ControlFlow<()> {
-        if options.is_json {
-            return ControlFlow::Continue(());
-        }
-        match line(&mut to.borrow_mut(), style, at, text) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                *failed.borrow_mut() = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    };
     let ended = sample(pid, &plan, &is_over, &mut |sample| {
-        let snapshot = match &sample {
-            Sample::Whole(snapshot) => Some((**snapshot).clone()),
-            _ => None,
+        let taken = match &sample {
+            Sample::Whole(snapshot) => teller.take(snapshot),
+            _ => Ok(()),
         };
-        monitor.take(sample, &mut |_| ControlFlow::Continue(()))?;
-        let Some(snapshot) = snapshot else { return ControlFlow::Continue(()) };
-        let mut told = told.borrow_mut();
-        let Some(told) = told.as_mut() else {
-            let sent_at = Timestamp::now();
-            if let Err(errno) = kill(Pid::from_raw(pid), options.signal) {
-                let error = anyhow::Error::new(errno);
-                let what = format!("could not send {} to process {pid}", options.signal);
-                *failed.borrow_mut() = Some(error.context(what));
-                return ControlFlow::Break(());
-            }
+        if let Err(error) = taken {
+            teller.failed = Some(error);
+            return ControlFlow::Break(());
+        }
+        if until.get().is_none() && teller.told.is_some() {
             until.set(Some(Instant::now() + options.grace));
-            say(Style::Strong, Duration::ZERO, &sent(&snapshot, options))?;
-            *told = Some(Told {
-                story: Story::new(sent_at, Some(&snapshot)),
-                sent_at,
-                delivered: None,
-            });
-            return ControlFlow::Continue(());
-        };
-        let now = told.story.after(snapshot.taken_at);
-        if told.delivered.is_none() && is_delivered(pid, options.signal) == Some(true) {
-            told.delivered = Some(now);
-            say(Style::Dim, now, "the signal was delivered")?;
         }
-        for step in told.story.take(&snapshot) {
-            let (style, text) = in_words(&step);
-            say(style, now, &text)?;
-        }
-        ControlFlow::Continue(())
+        monitor.take(sample, &mut |_| ControlFlow::Continue(()))
     });
-    if let Some(error) = failed.take() {
+    if let Some(error) = teller.failed {
         return Err(error);
     }
-    let ended = ended?;
-    let mut told = told.into_inner().context("the process ended before it was asked to")?;
-    let now = Timestamp::now();
-    let elapsed = told.story.after(now);
-    let is_gone = ended == Ended::Gone;
-    if is_gone {
-        for step in told.story.end(now) {
-            let (style, text) = in_words(&step);
-            let _ = say(style, elapsed, &text);
-        }
-    }
-    let findings: Vec<Finding> = match is_gone {
-        true => Vec::new(),
-        false => monitor.last().and_then(|last| last.findings.clone()).unwrap_or_default(),
-    };
-    let outcome = match (ended, asked.load(Ordering::Relaxed)) {
+    let outcome = match (ended?, asked.load(Ordering::Relaxed)) {
         (Ended::Gone, _) => "ended",
         (Ended::Asked, true) => "interrupted",
         (Ended::Asked, false) => "grace-over",
     };
-    let mut to = to.into_inner();
+    finish(teller, &monitor, outcome)?;
+    if outcome == "grace-over" && options.kills {
+        kill(Pid::from_raw(pid), Signal::SIGKILL)
+            .with_context(|| format!("could not kill process {pid}"))?;
+        dump::note(format_args!("process {pid} was killed"));
+    }
+    Ok(if outcome == "ended" { Outcome::Done } else { Outcome::Findings })
+}
+
+/// Tells how it ended.
+fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> anyhow::Result<()> {
+    let mut told =
+        teller.told.take().context("the process ended before it could be asked to end")?;
+    let now = Timestamp::now();
+    let elapsed = told.story.after(now);
+    let mut findings = Vec::new();
+    if outcome == "ended" {
+        for step in told.story.end(now) {
+            let (style, text) = in_words(&step);
+            teller.say(style, elapsed, &text)?;
+        }
+    } else if let Some(found) = monitor.last().and_then(|last| last.findings.as_ref()) {
+        findings.clone_from(found);
+    }
+    let Teller { options, mut to, .. } = teller;
     if options.is_json {
         let document = Document {
             schema: SCHEMA,
@@ -167,12 +181,7 @@ fn stop(pid: i32, options: &Stop) -> anyhow::Result<Outcome> {
         conclude(&mut to, &told.story, monitor.last(), outcome, elapsed)?;
     }
     to.finish()?;
-    if outcome == "grace-over" && options.kills {
-        kill(Pid::from_raw(pid), Signal::SIGKILL)
-            .with_context(|| format!("could not kill process {pid}"))?;
-        dump::note(format_args!("process {pid} was killed"));
-    }
-    Ok(if is_gone { Outcome::Done } else { Outcome::Findings })
+    Ok(())
 }
 
 fn ms(time: Duration) -> f64 {
@@ -227,9 +236,10 @@ fn in_words(step: &Step) -> (Style, String) {
                     told.threads.iter().map(|tid| format!("thread {tid}")).collect();
                 waits.push(tids.join(", "));
             }
-            let waits = match waits.is_empty() {
-                true => String::new(),
-                false => format!(", waits for {}", waits.join(" and ")),
+            let waits = if waits.is_empty() {
+                String::new()
+            } else {
+                format!(", waits for {}", waits.join(" and "))
             };
             (Style::Active, format!("stage {} of {} begins{waits}", told.stage.as_str(), told.by))
         }

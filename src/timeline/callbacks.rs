@@ -84,14 +84,12 @@ impl Callbacks {
     pub fn take(&mut self, glance: &Glance, threshold: Duration) -> Vec<Stretch> {
         let mut over = Vec::new();
         for now in &glance.loops {
-            let ended = match self.loops.get_mut(&now.id) {
-                Some(track) => track.take(now),
-                None => {
-                    let current = Current::begin(now, None);
-                    self.loops.insert(now.id, Track { last: now.clone(), current });
-                    None
-                }
+            let Some(track) = self.loops.get_mut(&now.id) else {
+                let current = Current::begin(now, None);
+                self.loops.insert(now.id, Track { last: now.clone(), current });
+                continue;
             };
+            let ended = track.take(now);
             over.extend(ended.map(|(current, end)| {
                 let (end, uncertain) = end;
                 current.stretch(now, glance, end, uncertain, true)

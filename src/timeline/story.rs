@@ -180,23 +180,20 @@ impl Story {
             };
             shutdown.tasks.iter().filter_map(name).collect::<Vec<_>>()
         };
-        match self.stages.last_mut().filter(|last| last.ended.is_none()) {
-            Some(last) => {
-                last.tasks = names(now);
-                last.threads.clone_from(&shutdown.threads);
-            }
-            None => {
-                let told = StageTold {
-                    stage: shutdown.stage,
-                    by: shutdown.by.clone(),
-                    began: at,
-                    ended: None,
-                    tasks: names(now),
-                    threads: shutdown.threads.clone(),
-                };
-                self.stages.push(told.clone());
-                steps.push(Step::Began(told));
-            }
+        if let Some(last) = self.stages.last_mut().filter(|last| last.ended.is_none()) {
+            last.tasks = names(now);
+            last.threads.clone_from(&shutdown.threads);
+        } else {
+            let told = StageTold {
+                stage: shutdown.stage,
+                by: shutdown.by.clone(),
+                began: at,
+                ended: None,
+                tasks: names(now),
+                threads: shutdown.threads.clone(),
+            };
+            self.stages.push(told.clone());
+            steps.push(Step::Began(told));
         }
         steps
     }
