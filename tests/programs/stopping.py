@@ -10,21 +10,25 @@ Prints READY, and what it did when as one line of JSON, in seconds since the epo
 `swallow` and `deaf`, which do not end, comes with READY.
 """
 
-import asyncio
+import atexit
 import json
 import os
 import signal
 import sys
-import threading
 import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+log = {}
+# Handlers run in reverse: this one behind that which waits for the threads of pools, in 3.8.
+atexit.register(lambda: print(json.dumps(log), flush=True))
+
+import asyncio
+
 import common
 
 kind = sys.argv[1]
-log = {}
 
 
 async def consumer(queue):
@@ -74,11 +78,5 @@ async def main():
     await stop.wait()
 
 
-def at_end():
-    print(json.dumps(log), flush=True)
-
-
 common.watchdog()
 asyncio.run(main())
-log["ended"] = time.time()
-at_end()
