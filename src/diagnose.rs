@@ -39,13 +39,14 @@ mod loop_self_deadlock;
 mod nested_run;
 mod never_awaited;
 mod orphan_wait;
+mod over_time;
 mod permit_leaked;
 mod queue_stalled;
 mod ready_backlog;
 mod shutdown_stuck;
 mod task_orphaned;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timeout_overdue;
 mod words;
 
@@ -64,6 +65,8 @@ use crate::snapshot::{
     TaskState, Thread, WaitKind, Waiting,
 };
 use crate::timeline::{Looks, Pairs, Stillness};
+
+pub use over_time::{Observed, over_time};
 
 /// What was concluded.
 #[derive(Debug, Clone, Default)]

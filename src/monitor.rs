@@ -11,16 +11,17 @@ use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use crate::diagnose::{Diagnosis, diagnose};
+use crate::diagnose::{Diagnosis, Observed, diagnose, over_time};
 use crate::memory::Address;
 use crate::sampler::Sample;
-use crate::snapshot::{Finding, Glance, Severity, Snapshot, TaskState};
-use crate::timeline::{Callbacks, Iterations, Looks, LoopTiming, Places, Steady, Stretch};
+use crate::snapshot::{Code, Finding, Glance, Severity, Snapshot, TaskState};
+use crate::timeline::{Callbacks, Growth, Iterations, Looks, LoopTiming, Places, Steady, Stretch};
 
 /// The least time between two snapshots that are compared: as between two looks.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
-/// In so many comparisons in a row a finding must be missing to be closed.
-const MISSING: u32 = 2;
+/// In so many comparisons in a row a finding must be missing to be closed. One snapshot in which it
+/// is not seen spoils two of them.
+const MISSING: u32 = 3;
 /// Findings that are followed; those beyond are told as opened and forgotten.
 const MAX_OPEN: usize = 1000;
 
@@ -32,11 +33,17 @@ pub struct Settings {
     pub threshold: Duration,
     /// How often loops are told about, and at most findings that only changed their words.
     pub interval: Duration,
+    /// Tasks of one shape that grow in number for so long are a leak.
+    pub growth_over: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { threshold: Duration::from_millis(100), interval: Duration::from_secs(10) }
+        Self {
+            threshold: Duration::from_millis(100),
+            interval: Duration::from_secs(10),
+            growth_over: Duration::from_secs(60),
+        }
     }
 }
 
@@ -127,13 +134,14 @@ pub struct Summary {
 }
 
 /// Takes in samples and says what happened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Monitor {
     settings: Settings,
     callbacks: Callbacks,
     iterations: Iterations,
     places: Places,
     steady: Steady,
+    growth: Growth,
     before: Option<(Snapshot, Diagnosis)>,
     last: Option<Snapshot>,
     last_glance: Option<Glance>,
@@ -152,7 +160,27 @@ pub struct Monitor {
 impl Monitor {
     /// One that tells what `settings` say.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, ..Self::default() }
+        Self {
+            growth: Growth::over(settings.growth_over),
+            settings,
+            callbacks: Callbacks::default(),
+            iterations: Iterations::default(),
+            places: Places::default(),
+            steady: Steady::default(),
+            before: None,
+            last: None,
+            last_glance: None,
+            open: Vec::new(),
+            opened: 0,
+            worst: None,
+            by_severity: FxHashMap::default(),
+            samples: (0, 0),
+            all_samples: (0, 0),
+            began: None,
+            now: None,
+            told_at: None,
+            attached: 0,
+        }
     }
 
     /// Takes in a sample, and hands what is new to `tell` until that breaks off.
@@ -219,14 +247,19 @@ impl Monitor {
         for stretch in self.blocking() {
             self.places.note(&stretch);
         }
-        let duration = self.began.zip(self.now).map(|(began, now)| now.duration_since(began));
         Summary {
-            duration_ms: duration.and_then(|it| u64::try_from(it.as_millis()).ok()).unwrap_or(0),
+            duration_ms: u64::try_from(self.observed().as_millis()).unwrap_or(u64::MAX),
             samples: self.all_samples.0,
             missed: self.all_samples.1,
             findings: self.by_severity.clone(),
             blocking: self.places.totals(),
         }
+    }
+
+    /// For how long the target was watched.
+    fn observed(&self) -> Duration {
+        let span = self.began.zip(self.now).map(|(began, now)| now.duration_since(began));
+        span.and_then(|span| Duration::try_from(span).ok()).unwrap_or_default()
     }
 
     fn note_time(&mut self, now: Timestamp) {
@@ -242,6 +275,7 @@ impl Monitor {
         self.callbacks = Callbacks::default();
         self.iterations = Iterations::default();
         self.steady.clear();
+        self.growth = Growth::over(self.settings.growth_over);
         self.before = None;
         self.last_glance = None;
     }
@@ -252,6 +286,7 @@ impl Monitor {
         tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         self.steady.take(&snapshot);
+        self.growth.take(&snapshot);
         let gap = self.before.as_ref().map(|(before, _)| {
             let gap = snapshot.taken_at.duration_since(before.taken_at);
             Duration::try_from(gap).unwrap_or_default()
@@ -264,7 +299,7 @@ impl Monitor {
             return ControlFlow::Continue(());
         }
         let raw = diagnose(Looks::one(&snapshot));
-        let findings = match &self.before {
+        let mut findings = match &self.before {
             Some((first, first_raw)) => {
                 let looks =
                     Looks { first: Some(first), last: &snapshot, steady: Some(&self.steady) };
@@ -274,6 +309,14 @@ impl Monitor {
             None => Vec::new(),
         };
         let is_compared = self.before.is_some();
+        if is_compared {
+            findings.extend(over_time(Observed {
+                time: self.observed(),
+                now: &snapshot,
+                places: &self.places.totals(),
+                growth: &self.growth,
+            }));
+        }
         snapshot.findings = Some(findings.clone());
         snapshot.looks = Some(if self.before.is_some() { 2 } else { 1 });
         let now = snapshot.taken_at;
@@ -380,6 +423,10 @@ fn is_same(before: &Finding, now: &Finding) -> bool {
         (Some(first), Some(other)) => {
             first == other || before.tasks.contains(other) || now.tasks.contains(first)
         }
+        // Its first line of evidence is the place.
+        (None, None) if now.code == Code::SlowCallbacks => {
+            before.evidence.first() == now.evidence.first()
+        }
         (None, None) => without_numbers(&before.title) == without_numbers(&now.title),
         _ => false,
     }
@@ -387,4 +434,51 @@ fn is_same(before: &Finding, now: &Finding) -> bool {
 
 fn without_numbers(title: &str) -> String {
     title.chars().filter(|letter| !letter.is_ascii_digit() && *letter != '.').collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Scene, task};
+
+    /// The events of these snapshots, 300 ms apart, in a word each.
+    fn told(scenes: &[Scene]) -> Vec<String> {
+        let mut monitor = Monitor::new(Settings::default());
+        let mut told = Vec::new();
+        for (number, scene) in (0..).zip(scenes) {
+            let mut snapshot = scene.snapshot.clone();
+            snapshot.taken_at += Duration::from_millis(300) * number;
+            let flow = monitor.take(Sample::Whole(Box::new(snapshot)), &mut |event| {
+                told.push(match event {
+                    Event::Opened(it) => format!("opened {} {}", it.number, it.finding.code),
+                    Event::Updated(it) => format!("updated {}", it.number),
+                    Event::Closed(it) => format!("closed {}", it.number),
+                    _ => "other".to_owned(),
+                });
+                ControlFlow::Continue(())
+            });
+            assert!(flow.is_continue());
+        }
+        told
+    }
+
+    #[test]
+    fn a_finding_is_told_once_and_closed_when_it_is_gone_for_good() {
+        let stuck = || Scene::new().with([task(1).at_lock(900, &[2]), task(2).at_lock(901, &[1])]);
+        let well = Scene::new;
+        let opened = "opened 1 deadlock";
+        assert_eq!(told(&[stuck(), stuck(), stuck(), stuck()]), [opened]);
+        // Missing once it may just not have been seen.
+        assert_eq!(told(&[stuck(), stuck(), well(), stuck()]), [opened]);
+        let gone = [stuck(), stuck(), well(), well(), well(), stuck(), stuck()];
+        assert_eq!(told(&gone), [opened, "closed 1", "opened 2 deadlock"]);
+        // What is seen by the first look alone is not told yet.
+        assert_eq!(told(&[stuck(), well(), well()]), [""; 0]);
+    }
+
+    #[test]
+    fn titles_that_differ_in_numbers_are_of_one_finding() {
+        assert_eq!(without_numbers("held for 1.3 s"), without_numbers("held for 12 s"));
+        assert_ne!(without_numbers("held at a.py"), without_numbers("held at b.py"));
+    }
 }

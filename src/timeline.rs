@@ -6,6 +6,7 @@
 //! *seems* not to have ([`Stillness::Seemingly`]), and it cannot have ([`Stillness::Surely`]).
 
 mod callbacks;
+mod growth;
 mod iterations;
 mod places;
 mod steady;
@@ -20,6 +21,7 @@ use crate::memory::Address;
 use crate::snapshot::{Frame, Loop, LoopState, Phase, Snapshot, Task, Thread, ThreadState};
 
 pub use callbacks::{Callbacks, Stretch};
+pub use growth::Growth;
 pub use iterations::{Iterations, LoopTiming, Spread, histogram, note};
 pub use places::{PlaceTotals, Places};
 pub use steady::Steady;

@@ -113,6 +113,8 @@ pub struct Watching {
     pub threshold: Duration,
     /// How often loops are told about.
     pub interval: Duration,
+    /// Tasks of one shape that grow in number for so long are a leak.
+    pub growth_over: Duration,
     /// For how long; until the target ends, if `None`.
     pub duration: Option<Duration>,
     /// The least severity that makes it fail; never, if `None`.
@@ -406,6 +408,9 @@ struct RawWatching {
     /// How often to tell how the loops do
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     interval: Duration,
+    /// For how long tasks of one shape have to grow in number to be a leak
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    growth_over: Duration,
     /// For how long [default: until the target ends]
     #[arg(short, long, value_name = "TIME", value_parser = time)]
     duration: Option<Duration>,
@@ -430,6 +435,7 @@ impl RawWatching {
             whole_every: self.whole_every,
             threshold: self.threshold,
             interval: self.interval,
+            growth_over: self.growth_over,
             duration: self.duration,
             fail_on: self.fail_on.severity(),
             on_finding: self.on_finding,

@@ -42,6 +42,8 @@ texts! {
     "exception-unretrieved",
     "task-orphaned",
     "asyncgen-open",
+    "slow-callbacks",
+    "task-leak",
     "nested-run",
 }
 

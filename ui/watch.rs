@@ -80,6 +80,7 @@ pub fn watch(
     let mut settings = Settings::default();
     settings.threshold = options.threshold;
     settings.interval = options.interval;
+    settings.growth_over = options.growth_over;
     let mut monitor = Monitor::new(settings);
     let mut plan = Plan::new(options.rate, options.whole_every);
     plan.options.blocked_after = options.threshold;

@@ -117,6 +117,10 @@ codes! {
     TaskOrphaned = "task-orphaned",
     /// Asynchronous generators that are suspended with nobody iterating.
     AsyncgenOpen = "asyncgen-open",
+    /// Callbacks blocked a loop again and again at the same place.
+    SlowCallbacks = "slow-callbacks",
+    /// Tasks of one shape keep growing in number.
+    TaskLeak = "task-leak",
     /// Two event loops run one inside the other on the same thread.
     NestedRun = "nested-run",
 }

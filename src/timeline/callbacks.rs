@@ -231,3 +231,103 @@ fn most_seen(stacks: &[(Arc<Work>, u32)]) -> Option<Arc<Work>> {
     let best = stacks.iter().max_by_key(|(work, count)| (of_place(work), *count));
     best.map(|(work, _)| Arc::clone(work))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOP: Address = Address(0x100);
+
+    /// A glance at `at` ms at a loop whose ready phase began at `began` ms, if it is in one.
+    fn glance(at: u64, began: Option<u64>, callback: u64) -> Glance {
+        let at = Duration::from_millis(at);
+        let work = began.map(|began| {
+            Arc::new(Work {
+                handle: Some(format!("callback {callback}")),
+                task: None,
+                stack: Vec::new(),
+                place: None,
+                kind: BlockingKind::Sleep,
+                description: format!("of {began}"),
+                peer: None,
+            })
+        });
+        Glance {
+            taken_at: Timestamp::UNIX_EPOCH + at,
+            at,
+            loops: vec![LoopGlance {
+                id: LOOP,
+                thread: Some(7),
+                at,
+                read_by: at,
+                phase: if began.is_some() { Phase::Ready } else { Phase::Select },
+                began: began.map(Duration::from_millis),
+                callback: began.map(|_| callback),
+                total: Some(3),
+                processor_time: None,
+                work,
+            }],
+        }
+    }
+
+    fn all(glances: &[Glance]) -> Vec<(u128, u128, u32)> {
+        let mut callbacks = Callbacks::default();
+        let threshold = Duration::from_millis(10);
+        let over = glances.iter().flat_map(|glance| callbacks.take(glance, threshold));
+        over.map(|it| (it.length.as_millis(), it.uncertainty.as_millis(), it.samples)).collect()
+    }
+
+    #[test]
+    fn one_that_was_there_from_the_beginning_counts_from_the_iteration_on() {
+        // Attached at 500, when it had run since 100; over between 600 and 602.
+        let glances = [
+            glance(500, Some(100), 0),
+            glance(600, Some(100), 0),
+            glance(602, None, 0),
+            glance(610, None, 0),
+        ];
+        assert_eq!(all(&glances), [(501, 1, 2)]);
+    }
+
+    #[test]
+    fn the_next_iteration_ends_it_before_its_own_callbacks() {
+        let glances = [glance(50, None, 0), glance(60, Some(52), 0), glance(100, Some(80), 0)];
+        // It ended between 60 and 80, not 100.
+        assert_eq!(all(&glances), [(18, 10, 1)]);
+    }
+
+    #[test]
+    fn callbacks_of_one_iteration_are_told_apart() {
+        let glances = [
+            glance(10, None, 0),
+            glance(30, Some(11), 0),
+            glance(34, Some(11), 1),
+            glance(74, Some(11), 1),
+            glance(76, None, 0),
+        ];
+        assert_eq!(all(&glances), [(21, 2, 1), (43, 3, 2)]);
+    }
+
+    #[test]
+    fn short_ones_and_those_that_go_on_are_not_over() {
+        let short = [glance(10, None, 0), glance(14, Some(12), 0), glance(16, None, 0)];
+        assert_eq!(all(&short), []);
+        let mut callbacks = Callbacks::default();
+        let threshold = Duration::from_millis(10);
+        let last = glance(90, Some(12), 0);
+        for glance in [&glance(14, Some(12), 0), &last] {
+            assert_eq!(callbacks.take(glance, threshold), []);
+        }
+        let ongoing = callbacks.ongoing(&last, threshold);
+        assert_eq!((ongoing.len(), ongoing[0].is_over), (1, false));
+        assert_eq!(ongoing[0].length, Duration::from_millis(78));
+        assert_eq!(ongoing[0].began_at, Timestamp::UNIX_EPOCH + Duration::from_millis(12));
+    }
+
+    #[test]
+    fn a_loop_that_is_gone_has_ended_its_callback() {
+        let gone = Glance { loops: Vec::new(), ..glance(900, None, 0) };
+        let glances = [glance(100, Some(50), 0), glance(200, Some(50), 0), gone];
+        assert_eq!(all(&glances), [(500, 350, 2)]);
+    }
+}

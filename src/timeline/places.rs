@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
@@ -32,6 +33,8 @@ pub struct PlaceTotals {
     pub count: u64,
     /// How long in all, in milliseconds.
     pub total_ms: f64,
+    /// When the last of them began.
+    pub last_at: Timestamp,
     /// How long each.
     #[serde(flatten)]
     pub length: Option<Spread>,
@@ -51,6 +54,7 @@ struct Place {
     description: String,
     count: u64,
     total: Duration,
+    last_at: Timestamp,
     lengths: Option<Histogram<u32>>,
 }
 
@@ -68,12 +72,14 @@ impl Places {
             description: String::new(),
             count: 0,
             total: Duration::ZERO,
+            last_at: stretch.began_at,
             lengths: histogram(),
         });
         if let Some(work) = &stretch.work {
             known.description.clone_from(&work.description);
         }
         known.count += 1;
+        known.last_at = stretch.began_at;
         known.total += stretch.length;
         if let Some(lengths) = &mut known.lengths {
             note(lengths, stretch.length);
@@ -92,6 +98,7 @@ impl Places {
             description: place.description.clone(),
             count: place.count,
             total_ms: place.total.as_secs_f64() * 1000.0,
+            last_at: place.last_at,
             length: place.lengths.as_ref().and_then(Spread::of),
         });
         totals.collect()

@@ -238,3 +238,76 @@ fn as_opt_ms<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S:
         None => serializer.serialize_none(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Cancellation, Process, Shutdown};
+
+    /// A snapshot at `ms`, in a stage that waits for tasks, with these tasks and whether each was
+    /// asked to end.
+    fn at(ms: u64, stage: Option<(Stage, &[u64])>, tasks: &[(u64, bool)]) -> Snapshot {
+        let taken_at = Timestamp::UNIX_EPOCH + Duration::from_millis(ms);
+        let mut snapshot = Snapshot::new(Process::default(), taken_at);
+        snapshot.shutdown = stage.map(|(stage, tasks)| Shutdown {
+            stage,
+            by: "asyncio.run".to_owned(),
+            loop_id: None,
+            frame: None,
+            task: None,
+            children: Vec::new(),
+            tasks: tasks.iter().copied().map(Address).collect(),
+            threads: Vec::new(),
+        });
+        snapshot.tasks = tasks
+            .iter()
+            .map(|&(id, is_asked)| Task {
+                id: Address(id),
+                name: Some(format!("t{id}").into()),
+                state: Some(TaskState::Pending),
+                cancellation: is_asked.then(Cancellation::default),
+                ..Task::default()
+            })
+            .collect();
+        snapshot
+    }
+
+    fn ms(time: Duration) -> u128 {
+        time.as_millis()
+    }
+
+    #[test]
+    fn stages_follow_each_other_and_tasks_end() {
+        let before = at(0, None, &[(1, false), (2, false), (3, true)]);
+        let mut story = Story::new(before.taken_at, Some(&before));
+        assert_eq!(story.take(&at(20, None, &[(1, false), (2, false), (3, true)])), []);
+        assert!(!story.is_begun());
+        // Whoever was asked to before is no part of it; in this stage all are.
+        let all = at(40, Some((Stage::CancelAll, &[1, 2])), &[(1, true), (2, false)]);
+        let steps = story.take(&all);
+        assert!(matches!(&steps[..], [Step::Began(_), Step::Asked(asked)] if asked.len() == 2));
+        let steps = story.take(&at(60, Some((Stage::CancelAll, &[2])), &[(2, false)]));
+        assert!(matches!(&steps[..], [Step::Gone(gone)] if gone[0].id == Address(1)));
+        let steps = story.take(&at(500, Some((Stage::DefaultExecutor, &[])), &[]));
+        let [Step::Ended(ended), Step::Began(began), Step::Gone(_)] = &steps[..] else {
+            panic!("{steps:?}")
+        };
+        assert_eq!((ms(ended.began), ended.ended.map(ms)), (40, Some(500)));
+        assert_eq!((began.stage, ms(began.began)), (Stage::DefaultExecutor, 500));
+        let steps = story.end(Timestamp::UNIX_EPOCH + Duration::from_millis(900));
+        assert!(matches!(&steps[..], [Step::Ended(last)] if last.ended.map(ms) == Some(900)));
+        assert!(story.cancelled().iter().all(|it| it.ended.is_some()));
+    }
+
+    #[test]
+    fn what_does_not_end_stays_open() {
+        let before = at(0, None, &[(1, false)]);
+        let mut story = Story::new(before.taken_at, Some(&before));
+        for moment in [20, 40, 60] {
+            story.take(&at(moment, Some((Stage::CancelAll, &[1])), &[(1, true)]));
+        }
+        assert_eq!((story.stages().len(), story.stages()[0].ended), (1, None));
+        assert_eq!(story.cancelled()[0].ended, None);
+        assert_eq!(story.stages()[0].tasks, [Arc::from("t1")]);
+    }
+}

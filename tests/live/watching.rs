@@ -40,6 +40,16 @@ pub fn add(trials: &mut Vec<Trial>) {
             },
         );
     }
+    for (kind, code) in [("slow", "slow-callbacks"), ("leak", "task-leak")] {
+        per_version(
+            trials,
+            &format!("watch::{kind}"),
+            |_| true,
+            move |python| {
+                over_time(&python.path, kind, code);
+            },
+        );
+    }
     once(trials, "watch::interrupted", &[], || interrupted(&python("3.12").unwrap().path));
     once(trials, "watch::exec", &[], || exec(&python("3.12").unwrap().path));
     once(trials, "watch::on_finding", &[], || on_finding(&python("3.12").unwrap().path));
@@ -132,6 +142,30 @@ fn schedule(python: &Path, options: &[&str], exactness_ms: f64) {
     assert!(matched >= 18, "only {matched} blocks: {blocks}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(of(&events, "end")[0]["reason"], "target-ended");
+}
+
+/// What only shows over time is told once, and its healthy twin gives nothing.
+fn over_time(python: &Path, kind: &str, code: &str) {
+    for twin in [None, Some("--healthy")] {
+        let arguments: Vec<&str> = std::iter::once(kind).chain(twin).collect();
+        let program = Program::start(python, "overtime.py", &arguments);
+        let pid = program.pid().to_string();
+        let options = ["--duration", "9s", "--growth-over", "6s", "--whole-every", "200ms"];
+        let output = aiospy(&[&["watch", &pid][..], &options].concat());
+        let (stdout, stderr) = texts(&output);
+        assert!(output.status.success(), "{stderr}");
+        let events = events(&stdout);
+        let opened = of(&events, "finding-opened");
+        let alarms = opened.iter().map(|it| &it["finding"]).filter(|it| it["severity"] != "info");
+        // A look that falls on a block sees just that, too.
+        let alarms: Vec<_> = alarms.filter(|it| it["code"] != "loop-blocked").collect();
+        if twin.is_some() {
+            assert!(alarms.is_empty(), "{alarms:#?}");
+        } else {
+            assert_eq!(alarms.len(), 1, "{stdout}");
+            assert_eq!(alarms[0]["code"], code);
+        }
+    }
 }
 
 /// What the program logged, by name.

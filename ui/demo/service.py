@@ -63,17 +63,17 @@ class AuditLog:
                 self.failures += 1
 
 
-async def answer_order(prices, number):
+async def answer_order(prices, parcels, number):
     """One customer's order."""
     total = await prices.of("tea") + await prices.of("cake")
-    return number, total
+    parcels.put_nowait((number, total))
 
 
 async def worker(queue):
     """Packs orders that were paid; healthy, but without work."""
     while True:
         parcel = await queue.get()
-        parcel.pack()
+        print(parcel)
         queue.task_done()
 
 
@@ -105,7 +105,7 @@ async def main(ready):
     tasks += [shipper, start(check_health(), "health")]
     tasks += [start(worker(parcels), f"worker-{n}") for n in range(4)]
     await asyncio.sleep(0.3)
-    tasks += [start(answer_order(prices, n), f"order-{n}") for n in range(101, 107)]
+    tasks += [start(answer_order(prices, parcels, n), f"order-{n}") for n in range(101, 107)]
 
     shipper.cancel()
     asyncio.get_running_loop().call_later(0.3, ready)

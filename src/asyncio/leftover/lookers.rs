@@ -44,13 +44,13 @@ impl Search<'_> {
     /// failed task only when all ends looks too late.
     pub(super) fn lookers(&self) -> Lookers {
         let reader = self.reader;
-        if self.frames.len() > MAX_FRAMES {
+        if self.every_frame().count() > MAX_FRAMES {
             return Lookers::Any;
         }
         let mut futures = FxHashSet::default();
         let mut buffer = Vec::new();
         let mut places = FxHashSet::default();
-        for owned in &self.frames {
+        for owned in self.every_frame() {
             let Ok(code) = reader.code(owned.frame.code) else { continue };
             if is_library(&code.file) && code.file.contains("asyncio/") {
                 continue;

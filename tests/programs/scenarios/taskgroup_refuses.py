@@ -30,7 +30,8 @@ async def main():
         stage.when(lambda: True)
         while True:
             children.clear()
-            await asyncio.wait({asyncio.create_task(serve())})
+            done, _ = await asyncio.wait({asyncio.create_task(serve())})
+            assert done.pop().exception()
     parent = asyncio.create_task(serve(), name="serve")
     stage.when(
         lambda: children

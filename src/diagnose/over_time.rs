@@ -1,0 +1,175 @@
+//! What only an observation over time can tell: `slow-callbacks`, `task-leak`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::draft::Draft;
+use super::{grouped, words};
+use crate::snapshot::{Code, Finding, Severity, Snapshot, Sureness, Task};
+use crate::timeline::{Growth, PlaceTotals};
+
+/// So many callbacks that block at one place are no accident.
+const AGAIN_AND_AGAIN: u64 = 3;
+/// A place where nothing has blocked for so long is not told any more.
+const RECENT: Duration = Duration::from_secs(60);
+/// By so many tasks at least a number has to grow, and by so many for each one at the beginning:
+/// a service that is just coming up grows, too.
+const LEAKED: usize = 20;
+
+/// What was observed of a target.
+#[derive(Debug, Clone, Copy)]
+pub struct Observed<'o> {
+    /// For how long.
+    pub time: Duration,
+    /// How it is now.
+    pub now: &'o Snapshot,
+    /// Where callbacks blocked.
+    pub places: &'o [PlaceTotals],
+    /// How the numbers of tasks grew.
+    pub growth: &'o Growth,
+}
+
+/// Draws conclusions from an observation.
+pub fn over_time(observed: Observed<'_>) -> Vec<Finding> {
+    let is_again = |place: &&PlaceTotals| {
+        place.count >= AGAIN_AND_AGAIN && is_recent(place.last_at, observed.now.taken_at)
+    };
+    let slow = observed.places.iter().filter(is_again).map(|place| slow(place, observed.time));
+    let grown = observed.growth.growing().into_iter();
+    let leaks = grown.filter_map(|(shape, counts)| leak(&shape, &counts, observed));
+    slow.chain(leaks).collect()
+}
+
+fn is_recent(at: Timestamp, now: Timestamp) -> bool {
+    Duration::try_from(now.duration_since(at)).is_ok_and(|since| since <= RECENT)
+}
+
+fn span_of_ms(ms: f64) -> String {
+    words::span(Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default())
+}
+
+fn slow(place: &PlaceTotals, observed: Duration) -> Finding {
+    let file = place.file.as_deref().unwrap_or("?");
+    let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let function =
+        place.function.as_ref().map(|function| format!(" in {function}")).unwrap_or_default();
+    let longest = place.length.map_or(0.0, |length| length.max_ms);
+    let title = format!(
+        "callbacks blocked the event loop {} times at {name}{line} ({}), {} in all, the longest {}",
+        place.count,
+        place.description,
+        span_of_ms(place.total_ms),
+        span_of_ms(longest),
+    );
+    let mut lines = vec![format!("at {file}{line}{function}")];
+    lines.extend(place.length.map(|length| {
+        format!(
+            "half of them took {} at most, 99 of 100 {}",
+            span_of_ms(length.p50_ms),
+            span_of_ms(length.p99_ms)
+        )
+    }));
+    let seconds = observed.as_secs_f64();
+    if seconds > 0.0 {
+        let share = (place.total_ms / 10.0 / seconds).min(100.0);
+        lines.push(format!("{share:.1} % of the time of the observation"));
+    }
+    let draft = Draft::new(Code::SlowCallbacks, Severity::Warning, Sureness::Read, title)
+        .evidence(lines)
+        .advice(format!(
+            "Nothing else runs meanwhile: move the call at {name}{line} to a thread, or use an \
+             asynchronous one; give way in long computations."
+        ));
+    draft.finding
+}
+
+fn leak(shape: &str, counts: &[usize], observed: Observed<'_>) -> Option<Finding> {
+    let (first, last) = (*counts.first()?, *counts.last()?);
+    if last < first + LEAKED.max(first / 2) {
+        return None;
+    }
+    let is_it = |task: &&Task| task.coroutine.as_deref() == Some(shape);
+    let tasks = || observed.now.tasks.iter().filter(is_it);
+    let span = words::span(observed.growth.time());
+    let title = format!(
+        "tasks that run {shape} grow in number: from {first} to {last} in {span}, for fewer end \
+         than are started"
+    );
+    let mut places = grouped(tasks(), |task| (words::place(task).cloned(), super::kind(task)));
+    places.sort_by_key(|group| std::cmp::Reverse(group.len()));
+    let numbers: Vec<String> = counts.iter().map(ToString::to_string).collect();
+    let mut lines = vec![format!("the least number of them: {}", numbers.join(", "))];
+    lines.extend(places.iter().take(3).filter_map(|group| {
+        let task = *group.first()?;
+        Some(format!("{} of them like this: {}", group.len(), words::wait_line(task)))
+    }));
+    let most = places.first().and_then(|group| group.first()).copied();
+    let draft = Draft::new(Code::TaskLeak, Severity::Warning, Sureness::Derived, title)
+        .on_loop(most.and_then(|task| task.loop_id))
+        .tasks(most)
+        .evidence(lines)
+        .advice(
+            "See what these tasks wait for: give it a time limit, end them when their client is \
+             gone, and start no more than can be served (a semaphore, a bounded queue).",
+        );
+    Some(draft.finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::{Scene, task};
+    use crate::snapshot::BlockingKind;
+    use crate::timeline::Spread;
+
+    fn place(count: u64, last: u64) -> PlaceTotals {
+        PlaceTotals {
+            function: Some("retry".to_owned()),
+            file: Some("/srv/app.py".to_owned()),
+            line: Some(31),
+            kind: BlockingKind::Sleep,
+            description: "time.sleep".to_owned(),
+            count,
+            total_ms: 1200.0,
+            last_at: Timestamp::UNIX_EPOCH + Duration::from_secs(last),
+            length: Some(Spread { p50_ms: 300.0, p90_ms: 390.0, p99_ms: 400.0, max_ms: 400.0 }),
+        }
+    }
+
+    fn found(places: &[PlaceTotals], growth: &Growth, now: &Snapshot) -> Vec<Finding> {
+        over_time(Observed { time: Duration::from_secs(60), now, places, growth })
+    }
+
+    #[test]
+    fn callbacks_that_block_again_and_again_at_one_place() {
+        let now = Scene::new().snapshot;
+        let growth = Growth::over(Duration::from_secs(60));
+        let [finding] = &found(&[place(4, 0)], &growth, &now)[..] else { panic!() };
+        assert_eq!(
+            finding.title,
+            "callbacks blocked the event loop 4 times at app.py:31 (time.sleep), 1.2 s in all, \
+             the longest 400 ms"
+        );
+        assert!(finding.evidence.contains(&"2.0 % of the time of the observation".to_owned()));
+        assert!(found(&[place(2, 0)], &growth, &now).is_empty());
+    }
+
+    #[test]
+    fn tasks_that_grow_in_number() {
+        let mut growth = Growth::over(Duration::from_secs(6));
+        let mut last = None;
+        for second in 0..8u64 {
+            let tasks = (0..10 + 10 * second).map(|number| task(number).reads_socket());
+            let mut scene = Scene::new().with(tasks);
+            scene.snapshot.taken_at += Duration::from_secs(second);
+            growth.take(&scene.snapshot);
+            last = Some(scene.snapshot);
+        }
+        let [finding] = &found(&[], &growth, &last.unwrap())[..] else { panic!() };
+        assert_eq!(finding.code, Code::TaskLeak);
+        assert!(finding.title.contains("from 20 to 70 in 6.0 s"), "{}", finding.title);
+        assert_eq!(finding.evidence[0], "the least number of them: 20, 30, 40, 50, 60, 70");
+    }
+}
