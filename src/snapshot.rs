@@ -317,7 +317,8 @@ pub struct Turns {
     /// How often it was not found at work: in its wait, or in another iteration when it was read
     /// again at once, less than a millisecond later.
     pub idle: u32,
-    /// How often a task ran, or was to run, because something it waited for was done.
+    /// How often a task ran, or was to run, because something it waited for was done, or asyncio's
+    /// own answer to something from outside.
     pub woken: u32,
     /// How often its wait was one without time: something was ready already.
     pub without_waiting: u32,

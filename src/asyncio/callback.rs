@@ -166,6 +166,29 @@ impl Reader<'_> {
             }
     }
 
+    /// Whether a callback is asyncio's own answer to something from outside: a descriptor that is
+    /// ready, or a future of a thread that is done.
+    pub fn is_from_outside(&self, at: Address) -> bool {
+        let function = match self.kind_of(at) {
+            Ok(Kind::Function) => Some(at),
+            Ok(Kind::Method) => {
+                self.pointer(at.offset(self.layout.small.method_func)).ok().flatten()
+            }
+            _ => None,
+        };
+        let function = function.filter(|&at| self.is_kind(at, Kind::Function));
+        let code = function.and_then(|at| {
+            let code = self.pointer(at.offset(self.layout.function.code)).ok()??;
+            self.code(code).ok()
+        });
+        code.is_some_and(|code| {
+            code.file.ends_with("asyncio/selector_events.py")
+                || &*code.function == "_chain_future.<locals>._set_state"
+                // Before 3.11 a code object has the plain name only.
+                || &*code.function == "_set_state" && code.file.ends_with("asyncio/futures.py")
+        })
+    }
+
     /// What a done-callback leads to.
     fn wakes(&self, at: Address) -> Read<Vec<Wake>> {
         if let Some(task) = self.stepped_task(at) {

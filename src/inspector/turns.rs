@@ -81,12 +81,13 @@ impl Turns {
     }
 }
 
-/// Whether something that was done is why a task runs or is to run.
+/// Whether something that was done, or that came from outside, is why a callback runs or is to run.
 fn is_woken(reader: &Reader<'_>, run: &RunOnce) -> bool {
     let running = run.handle.and_then(|handle| reader.attribute(handle, "_callback").ok()?);
     let facts = reader.event_loop(run.loop_at).ok();
     let ready = facts.map(|facts| facts.ready_callbacks).unwrap_or_default();
-    ready.into_iter().chain(running).any(|callback| reader.is_wakeup(callback))
+    let mut callbacks = ready.into_iter().chain(running);
+    callbacks.any(|callback| reader.is_wakeup(callback) || reader.is_from_outside(callback))
 }
 
 /// What runs or is to run.
