@@ -11,6 +11,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import stage
 
 parts = [0]
+# A thread that waits for the GIL asks for it after this time without a signal; with uvloop, which
+# lets go of it for a moment in every turn, one that asks after 5 ms may never come to that.
+sys.setswitchinterval(0.001)
 
 
 async def compute():
