@@ -73,19 +73,10 @@ impl Reader<'_> {
     /// When the bytecode cannot be read, or its lines are being traced.
     pub(crate) fn ahead(&self, frame: &RawFrame) -> Read<Vec<Range<u64>>> {
         let code = self.code(frame.code)?;
-        let flow = self.flow(&code)?;
-        let present = u64::try_from(frame.lasti).ok().and_then(|lasti| flow.index_of(lasti));
-        // One that has not begun comes to all of it.
-        let (reached, _) = flow.reach(&[present.unwrap_or(0)], true);
-        let instructions = flow.instructions.iter().zip(reached);
-        Ok(instructions
-            .filter(|(_, is_reached)| *is_reached)
-            .map(|(it, _)| it.start..it.end)
-            .collect())
+        let ahead = self.instructions_ahead(frame, &code)?;
+        Ok(ahead.map(|it| it.start..it.end).collect())
     }
-}
 
-impl Reader<'_> {
     /// The names of the global variables and attributes that a frame's function may yet read,
     /// from where it is, exceptions included.
     ///
@@ -93,13 +84,10 @@ impl Reader<'_> {
     /// As [`ahead`](Self::ahead).
     pub(crate) fn names_ahead(&self, frame: &RawFrame) -> Read<FxHashSet<Arc<str>>> {
         let code = self.code(frame.code)?;
-        let flow = self.flow(&code)?;
-        let present = u64::try_from(frame.lasti).ok().and_then(|lasti| flow.index_of(lasti));
-        let (reached, _) = flow.reach(&[present.unwrap_or(0)], true);
         let opcodes = &self.layout.opcodes;
-        let ahead = flow.instructions.iter().zip(reached).filter(|(_, is_reached)| *is_reached);
-        let numbers: FxHashSet<u32> = ahead
-            .filter_map(|(one, _)| match one.op? {
+        let numbers: FxHashSet<u32> = self
+            .instructions_ahead(frame, &code)?
+            .filter_map(|one| match one.op? {
                 Op::LoadGlobal => Some(one.argument >> opcodes.global_shift),
                 Op::LoadAttr => Some(one.argument >> opcodes.attribute_shift),
                 Op::LoadName => Some(one.argument),
@@ -107,6 +95,20 @@ impl Reader<'_> {
             })
             .collect();
         Ok(numbers.into_iter().filter_map(|it| self.name_of_code(code.at, it)).collect())
+    }
+
+    /// The instructions that a frame may still come to, in their order.
+    fn instructions_ahead<'c>(
+        &self,
+        frame: &RawFrame,
+        code: &'c Code,
+    ) -> Read<impl Iterator<Item = &'c Instruction> + use<'c>> {
+        let flow = self.flow(code)?;
+        let present = u64::try_from(frame.lasti).ok().and_then(|lasti| flow.index_of(lasti));
+        // One that has not begun comes to all of it.
+        let (reached, _) = flow.reach(&[present.unwrap_or(0)], true);
+        let instructions = flow.instructions.iter().zip(reached);
+        Ok(instructions.filter(|(_, is_reached)| *is_reached).map(|(one, _)| one))
     }
 }
 

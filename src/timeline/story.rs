@@ -22,12 +22,12 @@ pub struct StageTold {
     /// Whose it is: `asyncio.run`, `uvicorn`.
     pub by: String,
     /// When it was first seen, after the beginning.
-    #[serde(rename = "began_ms", serialize_with = "as_ms")]
+    #[serde(rename = "began_ms", serialize_with = "crate::snapshot::as_ms")]
     pub began: Duration,
     /// When it was over, after the beginning; absent while it goes on.
     #[serde(
         rename = "ended_ms",
-        serialize_with = "as_opt_ms",
+        serialize_with = "crate::snapshot::as_opt_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub ended: Option<Duration>,
@@ -48,12 +48,12 @@ pub struct Cancelled {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Arc<str>>,
     /// When that was first seen, after the beginning.
-    #[serde(rename = "asked_ms", serialize_with = "as_ms")]
+    #[serde(rename = "asked_ms", serialize_with = "crate::snapshot::as_ms")]
     pub asked: Duration,
     /// When it was gone; absent while it is there.
     #[serde(
         rename = "ended_ms",
-        serialize_with = "as_opt_ms",
+        serialize_with = "crate::snapshot::as_opt_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub ended: Option<Duration>,
@@ -225,18 +225,6 @@ fn is_asked(task: &Task) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
 fn as_name<S: Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(stage.as_str())
-}
-
-fn as_ms<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64((time.as_secs_f64() * 1e6).round() / 1000.0)
-}
-
-#[expect(clippy::ref_option, reason = "the shape serde asks for")]
-fn as_opt_ms<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => as_ms(time, serializer),
-        None => serializer.serialize_none(),
-    }
 }
 
 #[cfg(test)]
