@@ -169,15 +169,7 @@ impl Reader<'_> {
     /// Whether a callback is asyncio's own answer to something from outside: a descriptor that is
     /// ready, or a future of a thread that is done.
     pub fn is_from_outside(&self, at: Address) -> bool {
-        let function = match self.kind_of(at) {
-            Ok(Kind::Function) => Some(at),
-            Ok(Kind::Method) => {
-                self.pointer(at.offset(self.layout.small.method_func)).ok().flatten()
-            }
-            _ => None,
-        };
-        let function = function.filter(|&at| self.is_kind(at, Kind::Function));
-        let code = function.and_then(|at| {
+        let code = self.function_of(at).and_then(|at| {
             let code = self.pointer(at.offset(self.layout.function.code)).ok()??;
             self.code(code).ok()
         });

@@ -150,9 +150,7 @@ impl Inspector {
         let facts: FxHashMap<i32, _> =
             self.system.threads().into_iter().map(|facts| (facts.tid, facts)).collect();
         let tids: Vec<i32> = reading.threads.iter().filter_map(|thread| thread.tid).collect();
-        // A page that was read before may be older than the call.
-        let read = |at, into: &mut [u8]| reader.memory.source().read(at, into).is_ok();
-        let syscalls = self.system.syscalls(&tids, &read);
+        let syscalls = self.syscalls(&tids);
         let mut threads: Vec<Thread> = Vec::new();
         for thread in &reading.threads {
             let tid = thread.tid.map(|tid| format!(" {tid}")).unwrap_or_default();
@@ -178,6 +176,13 @@ impl Inspector {
         }
         threads.sort_by_key(|thread| (thread.tid != Some(self.system.pid()), thread.tid));
         (threads, syscalls)
+    }
+
+    /// The system calls that threads are in, with what these wait for.
+    pub(super) fn syscalls(&self, tids: &[i32]) -> Syscalls {
+        // A page that was read before may be older than the call.
+        let read = |at, into: &mut [u8]| self.memory.source().read(at, into).is_ok();
+        self.system.syscalls(tids, &read)
     }
 
     /// Says of each task what it waits for; gives what only tasks can come to of it, and the limits

@@ -10,7 +10,7 @@ use crate::frame::RawFrame;
 use crate::memory::Address;
 use crate::object::{Kind, MAX_ITEMS, Reader};
 use crate::snapshot::{Blocking, BlockingKind, Loop, LoopState, Task, Thread};
-use crate::target::Awaited;
+use crate::target::{Awaited, Wait};
 
 /// Threads that wait for one another, one after the other.
 const MAX_HOPS: usize = 16;
@@ -42,10 +42,7 @@ impl Inspector {
             let thread = threads.iter().find(|thread| thread.tid == facts.thread);
             let Some((thread, tid)) = thread.zip(facts.thread) else { continue };
             let wait = calls.get(&tid);
-            let waits_for_gil = match wait.and_then(|wait| wait.awaited.as_ref()) {
-                Some(Awaited::Futex { address, .. }) => Some(self.located.is_in_runtime(*address)),
-                _ => None,
-            };
+            let waits_for_gil = self.waits_for_gil(wait);
             let mut blocking = blocking(thread, Evidence { wait, waits_for_gil });
             let waits = Waits { reader: &reader, reading, threads, tasks };
             if blocking.kind == BlockingKind::Lock && thread.waiting_on.is_none() {
@@ -61,6 +58,14 @@ impl Inspector {
             }
             waits.follow(thread, &mut blocking);
             facts.blocking = Some(blocking);
+        }
+    }
+
+    /// Whether what a thread waits for is the GIL; `None` when it is no lock at all.
+    pub(super) fn waits_for_gil(&self, wait: Option<&Wait>) -> Option<bool> {
+        match wait?.awaited.as_ref()? {
+            Awaited::Futex { address, .. } => Some(self.located.is_in_runtime(*address)),
+            _ => None,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::memory::Address;
 use crate::object::{Kind, Reader};
 use crate::runtime::ThreadState as State;
 use crate::snapshot::{Frame, Glance, Location, LoopGlance, Phase, Thread, ThreadState, Work};
-use crate::target::{Awaited, ThreadActivity, Wait};
+use crate::target::{ThreadActivity, Wait};
 
 /// How long the threads that run loops are taken to be the same ones.
 const FRESH: Duration = Duration::from_millis(200);
@@ -84,19 +84,21 @@ impl Inspector {
         Ok(Glance { taken_at, at, loops })
     }
 
+    /// The threads that run loops, and which.
+    pub(super) fn running_loops(&self) -> Vec<(State, Address)> {
+        let reader = self.reader();
+        let interpreters = reader.interpreters(self.located.runtime).unwrap_or_default();
+        let states =
+            interpreters.iter().flat_map(|it| reader.thread_states(it.at).unwrap_or_default());
+        states.filter_map(|state| Some((state, reader.running_loop(&state).ok()??))).collect()
+    }
+
     /// The threads that run loops, with what is known of those that did before.
     fn watched(&self, before: Vec<Watched>) -> Vec<Watched> {
         let reader = self.reader();
         let mut known: FxHashMap<(Address, Address), Watched> =
             before.into_iter().map(|it| ((it.state.at, it.loop_at), it)).collect();
-        let interpreters = reader.interpreters(self.located.runtime).unwrap_or_default();
-        let states =
-            interpreters.iter().flat_map(|it| reader.thread_states(it.at).unwrap_or_default());
-        let running = states.filter_map(|state| {
-            let loop_at = reader.running_loop(&state).ok()??;
-            Some((state, loop_at))
-        });
-        let running: Vec<(State, Address)> = running.collect();
+        let running = self.running_loops();
         let is_known = |(state, loop_at): &(State, Address)| {
             known.get(&(state.at, *loop_at)).is_some_and(|it| it.state.native_id == state.native_id)
         };
@@ -155,7 +157,6 @@ impl Inspector {
             return None;
         }
         watched.doubted = None;
-        glance.processor_time = activity.as_ref().and_then(|it| it.processor_time);
         if is_worth_a_look(&glance, read_by) {
             let handle = clock.iterations.last().and_then(|run| run.handle);
             let work = self.work(&reader, watched, &stack, activity.as_ref(), handle);
@@ -182,16 +183,11 @@ impl Inspector {
             .collect();
         let sleep = activity.and_then(ThreadActivity::sleep_id);
         if watched.wait.as_ref().map(|(id, _)| *id) != sleep {
-            watched.wait = sleep.zip(watched.tid).map(|(id, tid)| {
-                let read = |at, into: &mut [u8]| reader.memory.source().read(at, into).is_ok();
-                (id, self.system.syscalls(&[tid], &read).remove(&tid))
-            });
+            watched.wait =
+                sleep.zip(watched.tid).map(|(id, tid)| (id, self.syscalls(&[tid]).remove(&tid)));
         }
         let wait = watched.wait.as_ref().and_then(|(_, wait)| wait.as_ref());
-        let waits_for_gil = match wait.and_then(|wait| wait.awaited.as_ref()) {
-            Some(Awaited::Futex { address, .. }) => Some(self.located.is_in_runtime(*address)),
-            _ => None,
-        };
+        let waits_for_gil = self.waits_for_gil(wait);
         let thread = Thread {
             tid: watched.tid,
             state: Some(if sleep.is_some() { ThreadState::Sleeping } else { ThreadState::Running }),
@@ -251,7 +247,6 @@ fn py_glance(clock: &Clock, watched: &Watched) -> Option<LoopGlance> {
         began,
         callback: run.index,
         total: run.total,
-        processor_time: None,
         work: None,
     })
 }
@@ -278,7 +273,6 @@ fn uv_glance(
         began: (!is_polling).then(|| Duration::from_millis(time)),
         callback: coroutine.map(|at| at.0),
         total: None,
-        processor_time: None,
         work: None,
     })
 }

@@ -46,11 +46,7 @@ impl Inspector {
         self.memory.clear();
         self.caches.begin_snapshot();
         let reader = self.reader();
-        let interpreters = reader.interpreters(self.located.runtime).unwrap_or_default();
-        let states =
-            interpreters.iter().flat_map(|it| reader.thread_states(it.at).unwrap_or_default());
-        for state in states {
-            let Ok(Some(loop_at)) = reader.running_loop(&state) else { continue };
+        for (state, loop_at) in self.running_loops() {
             let Some(turns) = watched.get_mut(&loop_at) else { continue };
             let now = || {
                 let stack = reader.stack(state.at);

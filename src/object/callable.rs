@@ -36,6 +36,16 @@ impl Reader<'_> {
         }
     }
 
+    /// The function behind a function or bound method; `None` for any other object.
+    pub fn function_of(&self, at: Address) -> Option<Address> {
+        let function = match self.kind_of(at).ok()? {
+            Kind::Function => return Some(at),
+            Kind::Method => self.pointer(at.offset(self.layout.small.method_func)).ok()??,
+            _ => return None,
+        };
+        self.is_kind(function, Kind::Function).then_some(function)
+    }
+
     /// A callable in words: `time.sleep`, `Server._on_tick`, `partial(handler)`.
     pub fn callable_name(&self, at: Address) -> Option<String> {
         let small = &self.layout.small;

@@ -38,8 +38,6 @@ pub struct LoopGlance {
     pub callback: Option<u64>,
     /// How many callbacks the iteration has to run.
     pub total: Option<u64>,
-    /// The time its thread has had on a processor, up to its last sleep.
-    pub processor_time: Option<Duration>,
     /// What the callback is at, when the phase has lasted for some milliseconds.
     pub work: Option<Arc<Work>>,
 }

@@ -264,7 +264,6 @@ mod tests {
                 began: began.map(Duration::from_millis),
                 callback: began.map(|_| callback),
                 total: Some(3),
-                processor_time: None,
                 work,
             }],
         }

@@ -100,23 +100,15 @@ fn reach(
     let Some(value) = value else { return };
     let Ok(class) = reader.class_of(value) else { return };
     match class.kind {
-        kind if kind.is_future() => {
-            futures.insert(value);
-        }
         Kind::Other if class.is_python() => {
             for (name, value) in reader.attributes(value, MAX_SEARCHED_ITEMS).unwrap_or_default() {
                 if !reader.name(name).is_ok_and(|name| is_read(&name)) {
                     continue;
                 }
-                match reader.kind_of(value) {
-                    Ok(kind) if kind.is_future() => {
-                        futures.insert(value);
-                    }
-                    _ => futures.extend(futures_in(reader, value)),
-                }
+                futures.extend(futures_at(reader, value));
             }
         }
-        _ => futures.extend(futures_in(reader, value)),
+        _ => futures.extend(futures_at(reader, value)),
     }
 }
 
@@ -127,20 +119,21 @@ fn iterated(reader: &Reader<'_>, value: Address) -> Vec<Address> {
         return Vec::new();
     }
     let things = ITERATED.iter().filter_map(|field| reader.pointer(value.offset(*field)).ok()?);
-    things.flat_map(|thing| futures_in(reader, thing)).collect()
+    things.flat_map(|thing| futures_at(reader, thing)).collect()
 }
 
-/// The futures in a collection.
-fn futures_in(reader: &Reader<'_>, at: Address) -> Vec<Address> {
-    let items = match reader.kind_of(at) {
-        Ok(Kind::List) => reader.list(at, MAX_ITEMS),
-        Ok(Kind::Tuple) => reader.tuple(at),
-        Ok(Kind::Set) => reader.set(at),
-        Ok(Kind::Dict) => reader
-            .dict(at, MAX_ITEMS)
-            .map(|items| items.into_iter().flat_map(|(key, value)| [key, value]).collect()),
-        _ => return Vec::new(),
+/// The future that a value is, or those in a collection.
+fn futures_at(reader: &Reader<'_>, at: Address) -> Vec<Address> {
+    let values = || {
+        let items = reader.dict(at, MAX_ITEMS).unwrap_or_default();
+        items.into_iter().map(|(_, value)| value).collect()
     };
-    let is_future = |at: &Address| reader.kind_of(*at).is_ok_and(Kind::is_future);
-    items.unwrap_or_default().into_iter().filter(is_future).collect()
+    let mut found = match reader.kind_of(at) {
+        Ok(kind) if kind.is_future() => return vec![at],
+        Ok(Kind::Dict) => values(),
+        _ => Vec::new(),
+    };
+    found.extend(reader.items_of(at).unwrap_or_default());
+    found.retain(|&at| reader.kind_of(at).is_ok_and(Kind::is_future));
+    found
 }

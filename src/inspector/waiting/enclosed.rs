@@ -34,7 +34,7 @@ struct Known {
 struct Census<'c> {
     things: &'c FxHashSet<Address>,
     known: FxHashMap<Address, Known>,
-    /// The classes of all objects seen that lead nowhere.
+    /// Objects that lead to none of them.
     others: FxHashSet<Address>,
 }
 
