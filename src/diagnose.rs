@@ -312,6 +312,13 @@ impl<'s> Context<'s> {
         tasks.iter().all(|id| waiting.contains(id))
     }
 
+    /// Whether a thing is out of everybody's reach at both looks: one moment's count of references
+    /// may be torn.
+    fn stays_out_of_reach(&self, object: Address) -> bool {
+        let was_enclosed = |first: &Snapshot| first.enclosed.iter().any(|it| it.object == object);
+        self.looks.first.is_some_and(was_enclosed) && self.is_out_of_reach(object)
+    }
+
     /// The tasks that may do something before long without being asked to.
     fn active(&self) -> &[&'s Task] {
         self.active.get_or_init(|| self.now.tasks.iter().filter(|task| is_active(task)).collect())

@@ -4,18 +4,21 @@
 //! or changed, a callback that blocked its loop, how the loops did. It knows no clock of its own:
 //! time comes in with the samples.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use crate::diagnose::{Diagnosis, Observed, diagnose, over_time};
 use crate::memory::Address;
 use crate::sampler::Sample;
 use crate::snapshot::{Code, Finding, Glance, Severity, Snapshot, TaskState};
-use crate::timeline::{Callbacks, Growth, Iterations, Looks, LoopTiming, Places, Steady, Stretch};
+use crate::timeline::{
+    Callbacks, Growth, Iterations, Looks, LoopTiming, Places, Steady, Stretch, time_between,
+};
 
 /// The least time between two snapshots that are compared: as between two looks.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
@@ -128,7 +131,7 @@ pub struct Summary {
     /// How many had no time.
     pub missed: u64,
     /// How many findings came, by severity.
-    pub findings: FxHashMap<Severity, u64>,
+    pub findings: BTreeMap<Severity, u64>,
     /// Where callbacks blocked, the worst place first.
     pub blocking: Vec<crate::timeline::PlaceTotals>,
 }
@@ -142,13 +145,14 @@ pub struct Monitor {
     places: Places,
     steady: Steady,
     growth: Growth,
-    before: Option<(Snapshot, Diagnosis)>,
-    last: Option<Snapshot>,
+    /// The last snapshot that was compared with another, and what it says alone.
+    before: Option<(Arc<Snapshot>, Diagnosis)>,
+    last: Option<Arc<Snapshot>>,
     last_glance: Option<Glance>,
     open: Vec<Tracked>,
     opened: u64,
     worst: Option<Severity>,
-    by_severity: FxHashMap<Severity, u64>,
+    by_severity: BTreeMap<Severity, u64>,
     samples: (u64, u64),
     all_samples: (u64, u64),
     began: Option<Timestamp>,
@@ -173,7 +177,7 @@ impl Monitor {
             open: Vec::new(),
             opened: 0,
             worst: None,
-            by_severity: FxHashMap::default(),
+            by_severity: BTreeMap::new(),
             samples: (0, 0),
             all_samples: (0, 0),
             began: None,
@@ -221,7 +225,7 @@ impl Monitor {
 
     /// The last whole snapshot, with its findings.
     pub fn last(&self) -> Option<&Snapshot> {
-        self.last.as_ref()
+        self.last.as_deref()
     }
 
     /// The findings that are there.
@@ -258,8 +262,7 @@ impl Monitor {
 
     /// For how long the target was watched.
     fn observed(&self) -> Duration {
-        let span = self.began.zip(self.now).map(|(began, now)| now.duration_since(began));
-        span.and_then(|span| Duration::try_from(span).ok()).unwrap_or_default()
+        self.began.zip(self.now).map(|(began, now)| time_between(began, now)).unwrap_or_default()
     }
 
     fn note_time(&mut self, now: Timestamp) {
@@ -274,7 +277,7 @@ impl Monitor {
     fn forget_target(&mut self) {
         self.callbacks = Callbacks::default();
         self.iterations = Iterations::default();
-        self.steady.clear();
+        self.steady = Steady::default();
         self.growth = Growth::over(self.settings.growth_over);
         self.before = None;
         self.last_glance = None;
@@ -287,15 +290,12 @@ impl Monitor {
     ) -> ControlFlow<()> {
         self.steady.take(&snapshot);
         self.growth.take(&snapshot);
-        let gap = self.before.as_ref().map(|(before, _)| {
-            let gap = snapshot.taken_at.duration_since(before.taken_at);
-            Duration::try_from(gap).unwrap_or_default()
-        });
-        if gap.is_some_and(|gap| gap < BETWEEN_LOOKS) {
+        if let Some((before, _)) = &self.before
+            && time_between(before.taken_at, snapshot.taken_at) < BETWEEN_LOOKS
+        {
             // What was found a moment ago still holds, for all that is known.
-            snapshot.findings = self.last.take().and_then(|last| last.findings);
-            snapshot.looks = Some(2);
-            self.last = Some(snapshot);
+            (snapshot.findings, snapshot.looks) = (before.findings.clone(), before.looks);
+            self.last = Some(Arc::new(snapshot));
             return ControlFlow::Continue(());
         }
         let raw = diagnose(Looks::one(&snapshot));
@@ -318,9 +318,10 @@ impl Monitor {
             }));
         }
         snapshot.findings = Some(findings.clone());
-        snapshot.looks = Some(if self.before.is_some() { 2 } else { 1 });
+        snapshot.looks = Some(if is_compared { 2 } else { 1 });
         let now = snapshot.taken_at;
-        self.before = Some((snapshot.clone(), raw));
+        let snapshot = Arc::new(snapshot);
+        self.before = Some((Arc::clone(&snapshot), raw));
         self.last = Some(snapshot);
         if is_compared { self.follow(findings, now, tell) } else { ControlFlow::Continue(()) }
     }
@@ -351,7 +352,7 @@ impl Monitor {
                 continue;
             };
             let is_worse = known.finding.severity != finding.severity;
-            let since = Duration::try_from(now.duration_since(known.told_at)).unwrap_or_default();
+            let since = time_between(known.told_at, now);
             let is_other = known.finding.title != finding.title
                 || known.finding.tasks.len() != finding.tasks.len();
             known.finding = finding;
@@ -385,15 +386,14 @@ impl Monitor {
         let Some((now, told_at)) = self.now.zip(self.told_at) else {
             return ControlFlow::Continue(());
         };
-        let since = Duration::try_from(now.duration_since(told_at)).unwrap_or_default();
-        if since < self.settings.interval {
+        if time_between(told_at, now) < self.settings.interval {
             return ControlFlow::Continue(());
         }
         self.told_at = Some(now);
         let loops = self.iterations.drain().into_iter();
         let loops = loops.map(|(id, timing)| LoopStatistics { id, timing }).collect();
         let (samples, missed) = std::mem::take(&mut self.samples);
-        let tasks = self.last.as_ref().map(TaskCounts::of);
+        let tasks = self.last.as_deref().map(TaskCounts::of);
         tell(Event::Statistics(Statistics { at: now, loops, tasks, samples, missed }))
     }
 }

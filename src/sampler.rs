@@ -150,12 +150,11 @@ impl Sampler<'_> {
     /// Samples until the program is replaced (`None`) or it is over.
     fn run(&mut self, mut inspector: Inspector) -> Option<Ended> {
         let every = self.plan.every;
-        let start = Instant::now();
         let mut number: u32 = 0;
-        let mut start_of_count = start;
+        let mut start = Instant::now();
         let mut next_whole = start;
         loop {
-            let moment = start_of_count + every * number;
+            let moment = start + every * number;
             if !self.sleep_until(moment) {
                 return Some(Ended::Asked);
             }
@@ -185,8 +184,7 @@ impl Sampler<'_> {
                     next_whole += self.plan.whole_every.max(every);
                 }
             }
-            let due =
-                now.saturating_duration_since(start_of_count).as_nanos() / every.as_nanos().max(1);
+            let due = now.saturating_duration_since(start).as_nanos() / every.as_nanos().max(1);
             let due = u32::try_from(due).unwrap_or(u32::MAX);
             let missed = due.saturating_sub(number);
             number = due.max(number).saturating_add(1);
@@ -195,7 +193,7 @@ impl Sampler<'_> {
                 return Some(Ended::Asked);
             }
             if number > 1 << 30 {
-                start_of_count += every * number;
+                start += every * number;
                 number = 0;
             }
         }

@@ -14,7 +14,7 @@ mod story;
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use rustc_hash::FxHashMap;
 
 use crate::memory::Address;
@@ -55,9 +55,7 @@ impl<'s> Looks<'s> {
 
     /// The time between them.
     pub fn gap(&self) -> Option<Duration> {
-        let gap = self.last.taken_at.duration_since(self.first?.taken_at);
-        // A clock that was set back leaves no time between them.
-        Some(Duration::try_from(gap).unwrap_or_default())
+        Some(time_between(self.first?.taken_at, self.last.taken_at))
     }
 
     /// The tasks of both looks, by id, to be compared.
@@ -112,6 +110,11 @@ impl<'s> Looks<'s> {
         let id = id?;
         Some((self.loop_before(id)?, self.last.loops.iter().find(|known| known.id == id)?))
     }
+}
+
+/// The time between two instants; none if the clock was set back meanwhile.
+pub(crate) fn time_between(before: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(before)).unwrap_or_default()
 }
 
 /// Whether both are of one iteration; false where that cannot be told.

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
@@ -36,6 +37,11 @@ struct Document<'a> {
     tool: Tool,
     #[serde(flatten)]
     snapshot: &'a Snapshot,
+}
+
+/// Milliseconds with microseconds as the fraction.
+pub fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1000.0
 }
 
 /// Writes a snapshot.

@@ -39,7 +39,7 @@ pub fn run(options: &Run) -> anyhow::Result<Outcome> {
         let stop = Arc::clone(&stop);
         std::thread::spawn(move || forward(pid, &term, &stop))
     };
-    let watched = watch::watch(pid, &options.watching, &AtomicBool::new(false), |_| false);
+    let watched = watch::watch(pid, &options.watching, &AtomicBool::new(false));
     let status = wait(&mut child);
     stop.store(true, Ordering::Relaxed);
     let _ = forwards.join();
@@ -48,9 +48,9 @@ pub fn run(options: &Run) -> anyhow::Result<Outcome> {
         // What it says about its end is the program's own affair.
         Err(error) if status.success() => dump::note(format_args!("not watched: {error:#}")),
         Err(_) => {}
-        Ok(watched) => {
+        Ok(worst) => {
             if let Some(least) = options.watching.fail_on
-                && watched.worst >= Some(least)
+                && worst >= Some(least)
                 && status.success()
             {
                 return Ok(Outcome::Findings);

@@ -169,9 +169,9 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
             process: monitor.last().map(|last| &last.process),
             signal: options.signal.as_str(),
             sent_at: told.sent_at,
-            delivered_ms: told.delivered.map(ms),
+            delivered_ms: told.delivered.map(json::ms),
             outcome,
-            elapsed_ms: ms(elapsed),
+            elapsed_ms: json::ms(elapsed),
             stages: told.story.stages(),
             cancelled: told.story.cancelled(),
             findings: &findings,
@@ -182,10 +182,6 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
     }
     to.finish()?;
     Ok(())
-}
-
-fn ms(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1000.0
 }
 
 /// Whether a signal that was sent is not pending any more; `None` where that is not to be read.

@@ -33,9 +33,8 @@ const MAX_COMMAND: usize = 200;
 /// When the target cannot be attached to, or the output not be written.
 pub fn run(options: &Watch) -> anyhow::Result<Outcome> {
     let stop = on_signals()?;
-    let (_, done) =
-        dump::by_any_id(options.pid, |pid| watch(pid, &options.watching, &stop, |_| false));
-    let worst = done?.worst;
+    let (_, done) = dump::by_any_id(options.pid, |pid| watch(pid, &options.watching, &stop));
+    let worst = done?;
     Ok(match options.watching.fail_on {
         Some(least) if worst >= Some(least) => Outcome::Findings,
         _ => Outcome::Done,
@@ -55,23 +54,12 @@ pub fn on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// How watching ended.
-#[derive(Debug)]
-pub struct Watched {
-    /// The worst finding that there was.
-    pub worst: Option<Severity>,
-}
-
-/// Watches process `pid` until it ends, `stop` is set, the time is over, or `is_over` says so.
+/// Watches process `pid` until it ends, `stop` is set or the time is over; gives the worst finding
+/// that there was.
 ///
 /// # Errors
 /// When it cannot be attached to, or the output not be written.
-pub fn watch(
-    pid: i32,
-    options: &Watching,
-    stop: &AtomicBool,
-    is_over: impl Fn(&Monitor) -> bool,
-) -> anyhow::Result<Watched> {
+pub fn watch(pid: i32, options: &Watching, stop: &AtomicBool) -> anyhow::Result<Option<Severity>> {
     let mut to = if options.is_beside {
         Destination::beside(options.output.color)
     } else {
@@ -96,8 +84,7 @@ pub fn watch(
             is_started = true;
             teller.start(process, options)?;
         }
-        monitor.take(sample, &mut |event| teller.event(&event))?;
-        if is_over(&monitor) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        monitor.take(sample, &mut |event| teller.event(&event))
     });
     if let Some(error) = teller.failed.take() {
         return Err(error);
@@ -105,7 +92,7 @@ pub fn watch(
     let ended = ended?;
     teller.end(&mut monitor, ended)?;
     to.finish()?;
-    Ok(Watched { worst: monitor.worst() })
+    Ok(monitor.worst())
 }
 
 /// Writes events.
@@ -205,10 +192,6 @@ struct FrameLine<'a> {
     line: Option<u32>,
 }
 
-fn ms(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
-}
-
 impl<'a> BlockingLine<'a> {
     fn of(stretch: &'a Stretch) -> Self {
         let work = stretch.work.as_deref();
@@ -227,8 +210,8 @@ impl<'a> BlockingLine<'a> {
         });
         Self {
             at: stretch.began_at,
-            length_ms: ms(stretch.length),
-            uncertainty_ms: ms(stretch.uncertainty),
+            length_ms: json::ms(stretch.length),
+            uncertainty_ms: json::ms(stretch.uncertainty),
             loop_id: stretch.loop_id,
             thread: stretch.thread,
             kind: stretch.kind(),

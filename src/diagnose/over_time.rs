@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::draft::Draft;
 use super::{grouped, words};
 use crate::snapshot::{Code, Finding, Severity, Snapshot, Sureness, Task};
-use crate::timeline::{Growth, PlaceTotals};
+use crate::timeline::{Growth, PlaceTotals, time_between};
 
 /// So many callbacks that block at one place are no accident.
 const AGAIN_AND_AGAIN: u64 = 3;
 /// A place where nothing has blocked for so long is not told any more.
 const RECENT: Duration = Duration::from_secs(60);
-/// By so many tasks at least a number has to grow, and by so many for each one at the beginning:
-/// a service that is just coming up grows, too.
+/// By so many tasks at least a number has to grow, and by half of what it was: a service that is
+/// just coming up grows, too.
 const LEAKED: usize = 20;
 
 /// What was observed of a target.
@@ -33,16 +31,13 @@ pub struct Observed<'o> {
 /// Draws conclusions from an observation.
 pub fn over_time(observed: Observed<'_>) -> Vec<Finding> {
     let is_again = |place: &&PlaceTotals| {
-        place.count >= AGAIN_AND_AGAIN && is_recent(place.last_at, observed.now.taken_at)
+        place.count >= AGAIN_AND_AGAIN
+            && time_between(place.last_at, observed.now.taken_at) <= RECENT
     };
     let slow = observed.places.iter().filter(is_again).map(|place| slow(place, observed.time));
     let grown = observed.growth.growing().into_iter();
     let leaks = grown.filter_map(|(shape, counts)| leak(&shape, &counts, observed));
     slow.chain(leaks).collect()
-}
-
-fn is_recent(at: Timestamp, now: Timestamp) -> bool {
-    Duration::try_from(now.duration_since(at)).is_ok_and(|since| since <= RECENT)
 }
 
 fn span_of_ms(ms: f64) -> String {
@@ -120,6 +115,8 @@ fn leak(shape: &str, counts: &[usize], observed: Observed<'_>) -> Option<Finding
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
+
     use crate::diagnose::tests::{Scene, task};
     use crate::snapshot::BlockingKind;
     use crate::timeline::Spread;

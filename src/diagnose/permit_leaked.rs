@@ -12,13 +12,14 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, Line, grouped, is_parked, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Location, Severity, Snapshot, Sureness, Task, WaitKind};
+use crate::snapshot::{Code, Location, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
 struct Leak<'c> {
     line: &'c Line<'c>,
     severity: Severity,
     sureness: Sureness,
+    is_out_of_reach: bool,
     suspects: Vec<&'c Task>,
 }
 
@@ -62,11 +63,12 @@ fn judge<'c>(context: &'c Context<'_>, line: &'c Line<'_>, stillness: Stillness)
         .filter(|id| !hanging.contains(id))
         .filter_map(|id| context.task(*id))
         .collect();
+    let is_out_of_reach = context.stays_out_of_reach(line.object);
     let by_block = line.waiters.iter().all(|task| enters_block(task));
     let may_have_it = || suspects.iter().any(|task| super::is_active(task));
     let is_lock = line.waiting.kind == WaitKind::Lock;
     let others = || context.active().iter().any(|task| !hanging.contains(&task.id));
-    let (severity, sureness) = if is_out_of_reach(context, line) {
+    let (severity, sureness) = if is_out_of_reach {
         (Severity::Critical, Sureness::Derived)
     } else if stillness != Stillness::Surely {
         (Severity::Info, Sureness::Guessed)
@@ -78,13 +80,7 @@ fn judge<'c>(context: &'c Context<'_>, line: &'c Line<'_>, stillness: Stillness)
         // A semaphore may count events, or be given back by a timer: nobody holds that.
         (Severity::Info, Sureness::Guessed)
     };
-    Leak { line, severity, sureness, suspects }
-}
-
-/// Whether nobody could give it back at both looks: one moment's count may be torn.
-fn is_out_of_reach(context: &Context<'_>, line: &Line<'_>) -> bool {
-    let was_enclosed = |first: &Snapshot| first.enclosed.iter().any(|it| it.object == line.object);
-    context.looks.first.is_some_and(was_enclosed) && context.is_out_of_reach(line.object)
+    Leak { line, severity, sureness, is_out_of_reach, suspects }
 }
 
 /// Whether the task waits in `async with` of the thing itself: a class of the program that has one
@@ -98,7 +94,7 @@ fn enters_block(task: &Task) -> bool {
 }
 
 fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
-    let Leak { line, severity, sureness, suspects } = group.first()?;
+    let Leak { line, severity, sureness, is_out_of_reach, suspects } = group.first()?;
     let waiting: usize = group.iter().map(|leak| leak.line.waiters.len()).sum();
     let waiters = || group.iter().flat_map(|leak| leak.line.waiters.iter().copied());
     let thing = match group.len() {
@@ -115,7 +111,7 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
         lines.push(format!("{value}{of} permits are left"));
     }
     lines.push("no frame of a live task is inside an `async with` of it".to_owned());
-    if is_out_of_reach(context, line) {
+    if *is_out_of_reach {
         lines.push("all references to it are in tasks that wait for it".to_owned());
     }
     lines.extend(words::lines(suspects.iter().copied(), |task| {

@@ -11,7 +11,7 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, severity_of, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Operation, Severity, Snapshot, Sureness, Task, Waiting};
+use crate::snapshot::{Code, Operation, Severity, Sureness, Task, Waiting};
 use crate::timeline::Stillness;
 
 /// What is at a standstill.
@@ -83,9 +83,7 @@ fn judge(context: &Context<'_>, queue: Address, side: Side, waiters: &[&Task]) -
     let hanging = context.graph.waiting_for(Node::Object(queue));
     let ids: FxHashSet<Address> = hanging.iter().map(|task| task.id).collect();
     let has_others = context.active().iter().any(|task| !ids.contains(&task.id));
-    let was_enclosed = |first: &Snapshot| first.enclosed.iter().any(|it| it.object == queue);
-    let is_out_of_reach =
-        context.looks.first.is_some_and(was_enclosed) && context.is_out_of_reach(queue);
+    let is_out_of_reach = context.stays_out_of_reach(queue);
     let (severity, sureness) = match side {
         Side::Empty if !is_out_of_reach => return None,
         // Nobody waits for them to end: they are left over, and cost nothing else.

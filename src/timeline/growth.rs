@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
+use super::time_between;
 use crate::snapshot::{Snapshot, TaskState};
 
 /// Stretches of time that are compared.
@@ -26,8 +27,8 @@ pub type Shape = Arc<str>;
 pub struct Growth {
     stretch: Duration,
     began: Option<Timestamp>,
-    /// The least number in the present stretch.
-    present: FxHashMap<Shape, usize>,
+    /// The least number in the present stretch, when a sample of it was seen.
+    present: Option<FxHashMap<Shape, usize>>,
     /// The least numbers in those before, the oldest first.
     past: FxHashMap<Shape, VecDeque<usize>>,
 }
@@ -36,12 +37,7 @@ impl Growth {
     /// One that looks back over `time`.
     pub fn over(time: Duration) -> Self {
         let stretches = u32::try_from(STRETCHES).unwrap_or(1);
-        Self {
-            stretch: time / stretches,
-            began: None,
-            present: FxHashMap::default(),
-            past: FxHashMap::default(),
-        }
+        Self { stretch: time / stretches, began: None, present: None, past: FxHashMap::default() }
     }
 
     /// The time that it looks back over.
@@ -52,8 +48,7 @@ impl Growth {
     /// Takes in a whole sample.
     pub fn take(&mut self, snapshot: &Snapshot) {
         let began = *self.began.get_or_insert(snapshot.taken_at);
-        let since = Duration::try_from(snapshot.taken_at.duration_since(began)).unwrap_or_default();
-        if since >= self.stretch {
+        if time_between(began, snapshot.taken_at) >= self.stretch {
             self.turn();
             self.began = Some(snapshot.taken_at);
         }
@@ -67,16 +62,18 @@ impl Growth {
                 counts.insert(Arc::clone(shape), 1);
             }
         }
-        let is_first = self.present.is_empty();
-        if is_first {
-            self.present = counts;
+        let Some(present) = &mut self.present else {
+            self.present = Some(counts);
             return;
-        }
+        };
         // One that was not there at some moment had none then.
-        self.present.retain(|shape, _| counts.contains_key(shape));
-        for (shape, least) in &mut self.present {
-            *least = (*least).min(counts.get(shape).copied().unwrap_or(0));
-        }
+        present.retain(|shape, least| match counts.get(shape) {
+            Some(count) => {
+                *least = (*least).min(*count);
+                true
+            }
+            None => false,
+        });
     }
 
     /// The shapes whose number has grown from each stretch to the next, with these numbers.
@@ -96,7 +93,7 @@ impl Growth {
 
     /// The next stretch begins.
     fn turn(&mut self) {
-        let present = std::mem::take(&mut self.present);
+        let present = self.present.take().unwrap_or_default();
         self.past.retain(|shape, _| present.contains_key(shape));
         for (shape, least) in present {
             let past = self.past.entry(shape).or_default();

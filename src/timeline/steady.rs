@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustc_hash::{FxHashMap, FxHasher};
 
+use super::time_between;
 use crate::memory::Address;
 use crate::snapshot::{Snapshot, Task, TaskState};
 
@@ -51,12 +52,7 @@ impl Steady {
     /// For how long a task was found at the same place at every one of enough samples.
     pub fn stood_for(&self, task: &Task) -> Option<Duration> {
         let stay = self.tasks.get(&task.id).filter(|stay| stay.samples >= ENOUGH)?;
-        Duration::try_from(self.now?.duration_since(stay.since)).ok()
-    }
-
-    /// Forgets everything: another program runs in the process.
-    pub fn clear(&mut self) {
-        self.tasks.clear();
+        Some(time_between(stay.since, self.now?))
     }
 }
 

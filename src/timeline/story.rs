@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Serialize, Serializer};
 
+use super::time_between;
 use crate::memory::Address;
 use crate::snapshot::{Snapshot, Stage, Task, TaskState};
 
@@ -115,7 +116,7 @@ impl Story {
 
     /// How long after the beginning a moment is.
     pub fn after(&self, at: Timestamp) -> Duration {
-        Duration::try_from(at.duration_since(self.began)).unwrap_or_default()
+        time_between(self.began, at)
     }
 
     /// Takes in how the target is now, and tells what is new.
