@@ -150,6 +150,7 @@ impl Sampler<'_> {
     /// Samples until the program is replaced (`None`) or it is over.
     fn run(&mut self, mut inspector: Inspector) -> Option<Ended> {
         let every = self.plan.every;
+        let whole_every = self.plan.whole_every.max(every);
         let mut number: u32 = 0;
         let mut start = Instant::now();
         let mut next_whole = start;
@@ -178,18 +179,18 @@ impl Sampler<'_> {
                 return Some(Ended::Asked);
             }
             let now = Instant::now();
-            if is_whole {
-                // The next one has its own moment, however long this one took.
-                while next_whole <= now {
-                    next_whole += self.plan.whole_every.max(every);
-                }
-            }
             let due = now.saturating_duration_since(start).as_nanos() / every.as_nanos().max(1);
             let due = u32::try_from(due).unwrap_or(u32::MAX);
-            let missed = due.saturating_sub(number);
+            // What a whole snapshot takes is no missed glance; it may be the next whole one.
+            let missed = if is_whole {
+                let (next, missed) = next_after(next_whole, now, whole_every);
+                next_whole = next;
+                missed
+            } else {
+                due.saturating_sub(number)
+            };
             number = due.max(number).saturating_add(1);
-            // What a whole snapshot takes is no missed glance.
-            if missed > 0 && !is_whole && self.give(Sample::Missed(u64::from(missed))).is_break() {
+            if missed > 0 && self.give(Sample::Missed(u64::from(missed))).is_break() {
                 return Some(Ended::Asked);
             }
             if number > 1 << 30 {
@@ -214,7 +215,33 @@ impl Sampler<'_> {
     }
 }
 
+/// The first moment after `now` in a series of one each `step`, of which `moment` is the one that
+/// was due; and how many between the two had no time.
+fn next_after(moment: Instant, now: Instant, step: Duration) -> (Instant, u32) {
+    let late = now.saturating_duration_since(moment).as_nanos() / step.as_nanos().max(1);
+    let missed = u32::try_from(late).unwrap_or(u32::MAX);
+    (moment + step * missed + step, missed)
+}
+
 /// Whether there is no such process, or only what is left of it for its parent.
 fn is_gone(pid: i32) -> bool {
     crate::target::Target::open(pid).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_without_time_are_counted_and_never_made_up_for() {
+        let (start, step) = (Instant::now(), Duration::from_millis(10));
+        let next = |took_ms: u64| {
+            let (next, missed) = next_after(start, start + Duration::from_millis(took_ms), step);
+            ((next - start).as_millis(), missed)
+        };
+        assert_eq!(next(0), (10, 0));
+        assert_eq!(next(9), (10, 0));
+        assert_eq!(next(10), (20, 1));
+        assert_eq!(next(25), (30, 2));
+    }
 }
