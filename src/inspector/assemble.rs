@@ -201,7 +201,7 @@ impl Inspector {
         let mut waits = reasons.explain_all(&is_running);
         complete(&mut waits, &*self.system);
         let suspects = reasons.suspects(&waits);
-        let enclosed = reasons.enclosed(&waits);
+        let enclosed = reasons.enclosed(&waits, tasks);
         // Whom each task awaits: who awaits whom, turned around.
         let mut awaited: FxHashMap<Address, Vec<Address>> = FxHashMap::default();
         for task in &*tasks {

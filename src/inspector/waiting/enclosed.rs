@@ -10,7 +10,7 @@ use super::Reasons;
 use crate::frame::RawFrame;
 use crate::memory::Address;
 use crate::object::Kind;
-use crate::snapshot::{Enclosed, Operation, WaitKind, Waiting};
+use crate::snapshot::{Enclosed, Operation, Task, WaitKind, Waiting};
 
 /// Frames whose references are counted: 10,000 tasks of ten frames each.
 const MAX_FRAMES: usize = 100_000;
@@ -30,6 +30,26 @@ struct Known {
     carriers: Vec<Address>,
 }
 
+/// The tasks that wait at one of the things, and those that wait for these.
+fn hanging(
+    all: &[Option<Box<Waiting>>],
+    tasks: &[Task],
+    things: &FxHashSet<Address>,
+) -> FxHashSet<Address> {
+    let by_id: FxHashMap<Address, &Task> = tasks.iter().map(|task| (task.id, task)).collect();
+    let is_at_one = |waiting: &Waiting| waiting.object.is_some_and(|at| things.contains(&at));
+    let waits = tasks.iter().zip(all);
+    let waits = waits.filter(|(_, waiting)| waiting.as_deref().is_some_and(is_at_one));
+    let mut next: Vec<Address> = waits.map(|(task, _)| task.id).collect();
+    let mut seen = FxHashSet::default();
+    while let Some(id) = next.pop() {
+        if seen.insert(id) {
+            next.extend(by_id.get(&id).iter().flat_map(|task| &task.awaited_by));
+        }
+    }
+    seen
+}
+
 /// What frames refer to.
 struct Census<'c> {
     things: &'c FxHashSet<Address>,
@@ -41,7 +61,11 @@ struct Census<'c> {
 impl Reasons<'_> {
     /// The locks, semaphores and queues that only tasks can come to, of those where this may
     /// tell that nobody will.
-    pub(in super::super) fn enclosed(&self, all: &[Option<Box<Waiting>>]) -> Vec<Enclosed> {
+    pub(in super::super) fn enclosed(
+        &self,
+        all: &[Option<Box<Waiting>>],
+        tasks: &[Task],
+    ) -> Vec<Enclosed> {
         let may_be_lost = |waiting: &&Waiting| match (waiting.kind, waiting.operation) {
             (WaitKind::Lock | WaitKind::Semaphore, _) => waiting.holders.is_empty(),
             (WaitKind::Queue, Some(Operation::Join)) => waiting.value.is_some_and(|left| left > 0),
@@ -50,8 +74,15 @@ impl Reasons<'_> {
         };
         let lost = all.iter().flatten().map(|waiting| &**waiting).filter(may_be_lost);
         let things: FxHashSet<Address> = lost.filter_map(|waiting| waiting.object).collect();
-        let frames: usize = self.chains.iter().map(|chain| chain.len()).sum();
-        if things.is_empty() || frames > MAX_FRAMES {
+        if things.is_empty() {
+            return Vec::new();
+        }
+        // Any other task that refers to a thing may do something about it: its references are
+        // better missing in the count than looked for in every frame of a large program.
+        let waiting = hanging(all, tasks, &things);
+        let chains = self.reading.tasks.iter().zip(self.chains);
+        let chains: Vec<_> = chains.filter(|(task, _)| waiting.contains(&task.at)).collect();
+        if chains.iter().map(|(_, chain)| chain.len()).sum::<usize>() > MAX_FRAMES {
             return Vec::new();
         }
         let mut census = Census {
@@ -59,7 +90,7 @@ impl Reasons<'_> {
             known: things.iter().map(|&at| (at, Known::default())).collect(),
             others: FxHashSet::default(),
         };
-        for (task, chain) in self.reading.tasks.iter().zip(self.chains) {
+        for (task, chain) in chains {
             for frame in *chain {
                 for value in self.references_of(frame) {
                     if !self.is_known(&mut census, value, MAX_STEPS) {
