@@ -22,7 +22,7 @@ use crate::asyncio::{LoopFacts, TaskFacts};
 use crate::diagnose::diagnose;
 use crate::error::{Error, Result};
 use crate::frame::Stack;
-use crate::memory::{Address, Image, LiveMemory, ReadMemory, ReadStats, Recorder};
+use crate::memory::{Address, Image, LiveMemory, Part, ReadMemory, ReadStats, Recorder};
 use crate::object::{Caches, Memory, Reader};
 use crate::runtime::{Located, locate};
 use crate::snapshot::{Process, Shutdown, Snapshot};
@@ -32,7 +32,7 @@ use crate::timeline::Looks;
 /// How often everything is read again when what all depends on was not believable.
 const MAX_TRIES: usize = 5;
 /// The time between two looks: twice what asyncio itself calls a slow callback.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// What a snapshot is to contain.
 #[derive(Debug, Clone)]
@@ -42,8 +42,11 @@ pub struct Options {
     pub locals: bool,
     /// Keep tasks that have ended but are still registered.
     pub finished: bool,
-    /// Say of each task what it waits for, and read what findings rest on.
+    /// Say of each task what it waits for.
     pub reasons: bool,
+    /// Besides the reasons, read what only findings rest on: who refers to what, what nobody awaits
+    /// or looked at. Without it the snapshot is no look to draw conclusions from.
+    pub evidence: bool,
     /// How long an iteration may run callbacks before its loop counts as blocked.
     pub blocked_after: Duration,
 }
@@ -55,6 +58,7 @@ impl Default for Options {
             locals: false,
             finished: false,
             reasons: true,
+            evidence: true,
             blocked_after: Duration::from_millis(100),
         }
     }
@@ -231,7 +235,7 @@ impl Inspector {
         let mut tries = 0;
         let read = loop {
             tries += 1;
-            self.memory.clear();
+            self.memory.renew(Part::First);
             self.caches.begin_snapshot();
             let read = self.read(options);
             // Of a process that has ended meanwhile nobody knows what is missing.
@@ -268,6 +272,7 @@ impl Inspector {
             shutdown: read.shutdown,
             findings: None,
             looks: None,
+            has_evidence: options.reasons && options.evidence,
             problems: read.problems,
             unretrieved: read.leftovers.unretrieved,
             never_awaited: read.leftovers.never_awaited,

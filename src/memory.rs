@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use serde::{Serialize, Serializer};
 
-pub use cached::PageCache;
+pub use cached::{PageCache, Part};
 pub use image::{Image, Recorder};
 pub use live::LiveMemory;
 

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::diagnose::{Diagnosis, Observed, diagnose, over_time};
+use crate::inspector::BETWEEN_LOOKS;
 use crate::memory::Address;
 use crate::sampler::Sample;
 use crate::snapshot::{Code, Finding, Glance, Severity, Snapshot, TaskState};
@@ -20,8 +21,8 @@ use crate::timeline::{
     Callbacks, Growth, Iterations, Looks, LoopTiming, Places, Steady, Stretch, time_between,
 };
 
-/// The least time between two snapshots that are compared: as between two looks.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// The least time between two snapshots that are asked where tasks stay and how many there are.
+const BETWEEN_COUNTS: Duration = Duration::from_millis(50);
 /// In so many comparisons in a row a finding must be missing to be closed. One snapshot in which it
 /// is not seen spoils two of them.
 const MISSING: u32 = 3;
@@ -145,6 +146,7 @@ pub struct Monitor {
     places: Places,
     steady: Steady,
     growth: Growth,
+    counted_at: Option<Timestamp>,
     /// The last snapshot that was compared with another, and what it says alone.
     before: Option<(Arc<Snapshot>, Diagnosis)>,
     last: Option<Arc<Snapshot>>,
@@ -171,6 +173,7 @@ impl Monitor {
             iterations: Iterations::default(),
             places: Places::default(),
             steady: Steady::default(),
+            counted_at: None,
             before: None,
             last: None,
             last_glance: None,
@@ -288,13 +291,21 @@ impl Monitor {
         mut snapshot: Snapshot,
         tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        self.steady.take(&snapshot);
-        self.growth.take(&snapshot);
-        if let Some((before, _)) = &self.before
-            && time_between(before.taken_at, snapshot.taken_at) < BETWEEN_LOOKS
+        let since_count = self.counted_at.map(|at| time_between(at, snapshot.taken_at));
+        if since_count.is_none_or(|since| since >= BETWEEN_COUNTS) {
+            self.counted_at = Some(snapshot.taken_at);
+            self.steady.take(&snapshot);
+            self.growth.take(&snapshot);
+        }
+        let is_soon = |before: &Snapshot| {
+            time_between(before.taken_at, snapshot.taken_at) < BETWEEN_LOOKS
+        };
+        if !snapshot.has_evidence || self.before.as_ref().is_some_and(|(before, _)| is_soon(before))
         {
             // What was found a moment ago still holds, for all that is known.
-            (snapshot.findings, snapshot.looks) = (before.findings.clone(), before.looks);
+            if let Some((before, _)) = &self.before {
+                (snapshot.findings, snapshot.looks) = (before.findings.clone(), before.looks);
+            }
             self.last = Some(Arc::new(snapshot));
             return ControlFlow::Continue(());
         }

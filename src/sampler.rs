@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::inspector::{Inspector, Options};
+use crate::inspector::{BETWEEN_LOOKS, Inspector, Options};
 use crate::snapshot::{Glance, Process, Snapshot};
 
 /// How often a target that cannot be read just now is tried again: it starts or ends.
@@ -29,6 +29,8 @@ pub struct Plan {
     pub whole_every: Duration,
     /// What a whole snapshot contains.
     pub options: Options,
+    /// The time from one whole snapshot with what findings rest on to the next.
+    pub evidence_every: Duration,
     /// Whether one whose Python is not there yet is waited for.
     pub waits_for_python: bool,
 }
@@ -37,7 +39,13 @@ impl Plan {
     /// So many glances a second, and a whole snapshot every `whole_every`.
     pub fn new(rate: f64, whole_every: Duration) -> Self {
         let every = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::from_secs(1));
-        Self { every, whole_every, options: Options::default(), waits_for_python: false }
+        Self {
+            every,
+            whole_every,
+            options: Options::default(),
+            evidence_every: BETWEEN_LOOKS,
+            waits_for_python: false,
+        }
     }
 }
 
@@ -154,6 +162,7 @@ impl Sampler<'_> {
         let mut number: u32 = 0;
         let mut start = Instant::now();
         let mut next_whole = start;
+        let mut next_evidence = start;
         loop {
             let moment = start + every * number;
             if !self.sleep_until(moment) {
@@ -161,10 +170,15 @@ impl Sampler<'_> {
             }
             let is_whole = Instant::now() >= next_whole;
             let sample = if is_whole {
-                inspector.snapshot(&self.plan.options).map(|it| Sample::Whole(Box::new(it)))
+                let mut options = self.plan.options.clone();
+                options.evidence &= Instant::now() >= next_evidence;
+                inspector.snapshot(&options).map(|it| Sample::Whole(Box::new(it)))
             } else {
                 inspector.glance().map(Sample::Glance)
             };
+            if matches!(&sample, Ok(Sample::Whole(snapshot)) if snapshot.has_evidence) {
+                next_evidence = Instant::now() + self.plan.evidence_every;
+            }
             let flow = match sample {
                 Ok(sample) => self.give(sample),
                 Err(Error::TargetGone { .. } | Error::NoSuchProcess { .. }) => {

@@ -69,6 +69,9 @@ pub struct Snapshot {
     pub looks: Option<u8>,
     /// What could not be read, or was not believable.
     pub problems: Vec<Problem>,
+    /// Whether it has what findings rest on besides the reasons.
+    #[serde(skip)]
+    pub has_evidence: bool,
     /// Exceptions that nobody has looked at.
     #[serde(skip)]
     pub unretrieved: Vec<Unretrieved>,
@@ -103,6 +106,7 @@ impl Snapshot {
             findings: None,
             looks: None,
             problems: Vec::new(),
+            has_evidence: true,
             unretrieved: Vec::new(),
             never_awaited: Vec::new(),
             open_generators: Vec::new(),

@@ -51,11 +51,19 @@ impl Inspector {
     pub(super) fn read(&self, options: &Options) -> Result<Parts> {
         let reader = self.reader();
         let mut reading = self.take_reading(options)?;
-        let mut parts = self.assemble(&reader, &reading, options);
-        parts.consistency = self.consistency(&reading);
-        if parts.consistency == Consistency::BestEffort {
+        // What a busy target does meanwhile is seen now, mostly: then this costs less than making
+        // plain data twice.
+        let is_moving = self.consistency(&reading) == Consistency::BestEffort;
+        if is_moving {
             reading.settle(&reader, options);
-            parts = self.assemble(&reader, &reading, options);
+        }
+        let mut parts = self.assemble(&reader, &reading, options);
+        if !is_moving {
+            parts.consistency = self.consistency(&reading);
+            if parts.consistency == Consistency::BestEffort {
+                reading.settle(&reader, options);
+                parts = self.assemble(&reader, &reading, options);
+            }
         }
         for event_loop in &mut parts.loops {
             // Of a loop that went on meanwhile the timers and the wait are not of one moment.
@@ -111,7 +119,8 @@ impl Inspector {
             let chains: Vec<&[RawFrame]> =
                 chains.map(|(task, live)| live.unwrap_or(&task.chain)).collect();
             let limits;
-            (enclosed, limits) = self.explain(reader, reading, &chains, &pools, &mut tasks);
+            (enclosed, limits) =
+                self.explain(reader, reading, &chains, &pools, &mut tasks, options.evidence);
             stage = shutdown(reader, reading);
             self.find_swallowers(reader, &chains, stage.as_ref(), &mut tasks);
             executors = pools.executors(reader, reading, &limits);
@@ -124,7 +133,9 @@ impl Inspector {
                 let waiting = read.and_then(|r| pools.wait_of_thread(reader, reading, &r.stack));
                 thread.waiting_on = waiting.map(|waiting| Box::new(waiting.in_words()));
             }
-            leftovers = read_leftovers(reader, reading);
+            if options.evidence {
+                leftovers = read_leftovers(reader, reading);
+            }
             self.explain_blocked(&mut loops, &threads, &tasks, &calls, reading, &chains);
         }
         Parts {
@@ -194,14 +205,15 @@ impl Inspector {
         chains: &[&[RawFrame]],
         pools: &Pools,
         tasks: &mut [Task],
+        evidence: bool,
     ) -> (Vec<Enclosed>, Vec<Limit>) {
         let is_running =
             |i: usize| tasks.get(i).is_some_and(|t| t.state == Some(TaskState::Running));
-        let reasons = Reasons::new(reader, reading, chains, pools);
+        let reasons = Reasons::new(reader, reading, chains, pools, evidence);
         let mut waits = reasons.explain_all(&is_running);
         complete(&mut waits, &*self.system);
         let suspects = reasons.suspects(&waits);
-        let enclosed = reasons.enclosed(&waits, tasks);
+        let enclosed = if evidence { reasons.enclosed(&waits, tasks) } else { Vec::new() };
         // Whom each task awaits: who awaits whom, turned around.
         let mut awaited: FxHashMap<Address, Vec<Address>> = FxHashMap::default();
         for task in &*tasks {
@@ -514,7 +526,7 @@ fn tasks(
             fut_waiter: facts.fut_waiter,
             awaited_by: if facts.has_awaiters { graph.awaiters(facts.at) } else { Vec::new() },
             cancellation: cancellation(facts, handling),
-            references: references(reader, facts),
+            references: options.evidence.then(|| references(reader, facts)).flatten(),
             has_callbacks: facts.has_awaiters,
             is_torn: !facts.is_coherent(),
             ..Task::default()

@@ -5,13 +5,15 @@
 //! before and after, no other task of it moved. Else every task is compared with what its memory
 //! says now, and those that changed are read again.
 
+use std::ops::Range;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Inspector, Options};
 use crate::asyncio::{AsyncioModules, FutureState, LoopFacts, RunOnce, TaskFacts, is_alive};
 use crate::error::{Error, Result};
 use crate::frame::Stack;
-use crate::memory::{Address, ReadMemory};
+use crate::memory::{Address, Part, ReadMemory};
 use crate::object::{Kind, Reader};
 use crate::runtime::{Interpreter, ThreadState};
 use crate::snapshot::{Consistency, Problem};
@@ -19,6 +21,9 @@ use crate::target::Activity;
 
 /// How often tasks that changed while they were read are read again.
 const MAX_ROUNDS: usize = 6;
+
+/// Tasks that are so many bytes apart at most are read in one piece.
+const NEAR: u64 = 1024;
 
 /// What was read, before it becomes a snapshot.
 #[derive(Debug)]
@@ -289,14 +294,15 @@ fn registered(
     }
 }
 
-/// Compares each task with its memory now, and reads again what changed.
+/// Compares each task with its memory now, and reads again what changed, then only that.
 fn settle(reader: &Reader<'_>, tasks: &mut Vec<TaskFacts>, finished: bool) {
+    let mut unsettled: Vec<usize> = (0..tasks.len()).collect();
     for _ in 0..MAX_ROUNDS {
-        let moved = moved(reader, tasks);
+        let moved = moved(reader, tasks, &unsettled);
         if moved.is_empty() {
             return;
         }
-        reader.memory.clear();
+        reader.memory.renew(Part::Again);
         let addresses: Vec<Address> =
             tasks.iter().map(|task| task.at).filter(|at| moved.contains(at)).collect();
         let again = reader.read_tasks(&addresses, finished);
@@ -315,24 +321,47 @@ fn settle(reader: &Reader<'_>, tasks: &mut Vec<TaskFacts>, finished: bool) {
                 None => false,
             }
         });
+        let is_again = |(i, task): (usize, &TaskFacts)| moved.contains(&task.at).then_some(i);
+        unsettled = tasks.iter().enumerate().filter_map(is_again).collect();
     }
 }
 
-/// The tasks that are not any more what was read of them, or whose parts do not fit together.
-fn moved(reader: &Reader<'_>, tasks: &[TaskFacts]) -> FxHashSet<Address> {
+/// Which of some tasks are not any more what was read of them, or have parts that do not fit
+/// together.
+fn moved(reader: &Reader<'_>, tasks: &[TaskFacts], some: &[usize]) -> FxHashSet<Address> {
     let fields = &reader.layout.task;
-    let len = usize::try_from(fields.size).unwrap_or(0);
-    let ranges: Vec<_> = tasks.iter().map(|task| task.at.0..task.at.0 + fields.size).collect();
-    let mut bytes = vec![0; len * ranges.len()];
+    let mut some: Vec<&TaskFacts> = some.iter().filter_map(|&i| tasks.get(i)).collect();
+    some.sort_unstable_by_key(|task| task.at);
+    // Tasks lie side by side in the pages that Python has for objects of their size: one vector of
+    // many costs the kernel much less than many.
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    let mut places = Vec::with_capacity(some.len());
+    let mut offset = 0;
+    for task in &some {
+        let (start, end) = (task.at.0, task.at.0.saturating_add(fields.size));
+        match runs.last_mut() {
+            Some(run) if start <= run.end.saturating_add(NEAR) => {
+                run.end = run.end.max(end);
+            }
+            last => {
+                offset += last.map_or(0, |run| run.end - run.start);
+                runs.push(start..end);
+            }
+        }
+        let begun = runs.last().map_or(start, |run| run.start);
+        places.push((runs.len() - 1, offset + (start - begun)));
+    }
+    let total = offset + runs.last().map_or(0, |run| run.end - run.start);
+    let mut bytes = vec![0; usize::try_from(total).unwrap_or(0)];
     let mut failed = FxHashSet::default();
-    reader.memory.source().read_many(&ranges, &mut bytes, &mut |i| {
-        failed.insert(i);
+    reader.memory.source().read_many(&runs, &mut bytes, &mut |run| {
+        failed.insert(run);
     });
     let mut moved = FxHashSet::default();
-    for (i, (task, now)) in tasks.iter().zip(bytes.chunks_exact(len.max(1))).enumerate() {
+    for (task, (run, place)) in some.into_iter().zip(places) {
         let word = |offset: u64| {
-            let start = usize::try_from(offset).ok()?;
-            Some(u64::from_le_bytes(now.get(start..start + 8)?.try_into().ok()?))
+            let start = usize::try_from(place + offset).ok()?;
+            Some(u64::from_le_bytes(bytes.get(start..start + 8)?.try_into().ok()?))
         };
         // Of a pure-Python task this tells only that it is still there.
         let is_c = task.class.kind == Kind::Task;
@@ -344,7 +373,7 @@ fn moved(reader: &Reader<'_>, tasks: &[TaskFacts]) -> FxHashSet<Address> {
                     && word(reader.layout.future.running_loop)
                         == Some(task.loop_at.unwrap_or_default().0));
         let is_running = task.state == FutureState::Pending && !task.is_coherent();
-        if failed.contains(&i) || !is_same || is_running {
+        if failed.contains(&run) || !is_same || is_running {
             moved.insert(task.at);
         }
     }

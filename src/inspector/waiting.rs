@@ -57,6 +57,10 @@ pub(super) struct Reasons<'a> {
     endpoints: RefCell<FxHashMap<Address, Rc<FxHashMap<Address, Endpoint>>>>,
     holders: OnceCell<Holders>,
     pools: &'a Pools,
+    /// Whether what only findings rest on is asked for.
+    evidence: bool,
+    /// The loops that things belong to, with their classes' names.
+    things: RefCell<FxHashMap<Address, Thing>>,
     /// The limits of anyio that were met, `None` for those with tokens that are not for calls in
     /// threads.
     limits: RefCell<FxHashMap<Address, Option<Limit>>>,
@@ -83,6 +87,13 @@ struct Function {
     has_contexts: bool,
 }
 
+/// A thing that tasks wait for.
+#[derive(Debug, Clone)]
+struct Thing {
+    class: Option<Arc<str>>,
+    loop_at: Option<Address>,
+}
+
 /// A frame of a chain with what its function does.
 #[derive(Debug, Clone, Copy)]
 struct Step<'t> {
@@ -98,6 +109,7 @@ impl<'a> Reasons<'a> {
         reading: &'a Reading,
         chains: &'a [&'a [RawFrame]],
         pools: &'a Pools,
+        evidence: bool,
     ) -> Self {
         let mut queue = FxHashMap::default();
         for facts in &reading.loops {
@@ -119,7 +131,9 @@ impl<'a> Reasons<'a> {
             endpoints: RefCell::default(),
             holders: OnceCell::new(),
             pools,
+            evidence,
             limits: RefCell::default(),
+            things: RefCell::default(),
         }
     }
 
@@ -254,23 +268,34 @@ impl<'a> Reasons<'a> {
         {
             waiting.name = self.name_outside(steps.iter().map(|step| step.frame), object);
         }
-        if let Some(object) = waiting.object {
-            waiting.class =
-                self.reader.class_of(object).ok().map(|class| self.reader.class_name(&class));
-        }
-        waiting.foreign_loop = self.foreign_loop(task, waiting.object);
+        let thing = waiting.object.map(|object| self.thing(object));
+        waiting.foreign_loop = self.foreign_loop(task, thing.as_ref());
+        waiting.class = thing.and_then(|thing| thing.class);
         self.add_deadlines(&all, &mut waiting);
         waiting
     }
 
     /// The loop of the thing a task waits for, when that is not the task's own.
-    fn foreign_loop(&self, task: &TaskFacts, object: Option<Address>) -> Option<Address> {
+    fn foreign_loop(&self, task: &TaskFacts, thing: Option<&Thing>) -> Option<Address> {
         let reader = &self.reader;
         let own = task.loop_at?;
         let future = task.fut_waiter.and_then(|future| reader.future_loop(future));
-        let of_object = || reader.attribute(object?, "_loop").ok()?;
         let is_other = |at: &Address| *at != own && !reader.is_kind(*at, Kind::None);
-        future.filter(is_other).or_else(|| of_object().filter(is_other))
+        future.filter(is_other).or_else(|| thing?.loop_at.filter(is_other))
+    }
+
+    /// What is known of a thing that tasks wait for, read once for all of them.
+    fn thing(&self, at: Address) -> Thing {
+        if let Some(thing) = self.things.borrow().get(&at) {
+            return thing.clone();
+        }
+        let reader = &self.reader;
+        let thing = Thing {
+            class: reader.class_of(at).ok().map(|class| reader.class_name(&class)),
+            loop_at: reader.attribute(at, "_loop").ok().flatten(),
+        };
+        self.things.borrow_mut().insert(at, thing.clone());
+        thing
     }
 
     /// From the innermost frames, when they are asyncio's own.
@@ -478,7 +503,8 @@ impl<'a> Reasons<'a> {
             kind: WaitKind::Future,
             object: Some(future),
             callbacks: self.callback_names(task, future),
-            is_served: self.is_only_waited_for(task, future, kind).then_some(false),
+            is_served: (self.evidence && self.is_only_waited_for(task, future, kind))
+                .then_some(false),
             ..Waiting::default()
         })
     }
