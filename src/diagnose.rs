@@ -61,8 +61,8 @@ use self::draft::Drafts;
 use self::graph::Graph;
 use crate::memory::Address;
 use crate::snapshot::{
-    Cancellation, Executor, Finding, Location, Operation, Severity, Snapshot, Stage, Task,
-    TaskState, Thread, WaitKind, Waiting,
+    Executor, Finding, Location, Operation, Severity, Snapshot, Stage, Task, TaskState, Thread,
+    WaitKind, Waiting,
 };
 use crate::timeline::{Looks, Pairs, Stillness};
 
@@ -220,7 +220,7 @@ impl<'s> Context<'s> {
         if waiting.foreign_loop.is_some() || waiting.holders.iter().any(is_foreign) {
             self.foreign.push(task);
         }
-        if !is_parked(task) {
+        if !task.is_parked() {
             return;
         }
         let is_alone = task.awaited_by.is_empty() && !task.has_callbacks;
@@ -282,8 +282,8 @@ impl<'s> Context<'s> {
         let known = self.now.loops.iter().find(|known| Some(known.id) == task.loop_id);
         let idle = known.and_then(|known| known.idle_for);
         let gap = self.gap.filter(|_| self.stillness(task) != Stillness::Moved);
-        let steady = self.looks.steady.and_then(|steady| steady.stood_for(task));
-        since.max(idle).max(gap).max(steady).unwrap_or_default()
+        let stood = self.looks.lives.and_then(|lives| lives.stood_for(task));
+        since.max(idle).max(gap).max(stood).unwrap_or_default()
     }
 
     /// Whether the task does the graceful stop of a server.
@@ -339,21 +339,7 @@ impl<'s> Context<'s> {
     /// How a call is moved to a thread in the target's Python.
     fn off_thread(&self) -> &'static str {
         // `asyncio.to_thread` came with 3.9.
-        if self.is_python("3.8") { "loop.run_in_executor" } else { "asyncio.to_thread" }
-    }
-
-    /// Whether a task group whose child fails while the group is waited for cancels the waiting
-    /// task and never takes that back.
-    fn groups_leave_requests(&self) -> bool {
-        // Lib/asyncio/taskgroups.py of 3.11 and 3.12: `__aexit__` calls `uncancel` before it
-        // waits and not after; 3.13 after (gh-116720). Test: healthy::failed_group.
-        self.is_python("3.11") || self.is_python("3.12")
-    }
-
-    /// Whether the target's Python is of a minor version, `3.8`.
-    fn is_python(&self, minor: &str) -> bool {
-        let rest = self.now.process.python.as_deref().and_then(|it| it.strip_prefix(minor));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        if self.now.process.is_python("3.8") { "loop.run_in_executor" } else { "asyncio.to_thread" }
     }
 }
 
@@ -366,18 +352,10 @@ fn merge(known: &mut Vec<Address>, more: &[Address]) {
     }
 }
 
-/// Whether the task waits, with nothing on its way that would let it go on.
-fn is_parked(task: &Task) -> bool {
-    let is_told = |told: &Cancellation| told.in_flight || told.must_cancel;
-    task.state == Some(TaskState::Pending)
-        && !task.is_torn
-        && !task.cancellation.as_ref().is_some_and(is_told)
-}
-
 /// Whether the task goes on by itself some day.
 fn is_limited(task: &Task) -> bool {
     let is_limited = |waiting: &Waiting| waiting.due_in.is_some() || !waiting.deadlines.is_empty();
-    !is_parked(task) || task.waiting_on.as_deref().is_none_or(is_limited)
+    !task.is_parked() || task.waiting_on.as_deref().is_none_or(is_limited)
 }
 
 /// From here on who waits for the world outside, as programs do all the time, counts as stuck.
@@ -391,7 +369,7 @@ fn is_active(task: &Task) -> bool {
     if task.state.is_some_and(TaskState::is_finished) {
         return false;
     }
-    let Some(waiting) = task.waiting_on.as_deref().filter(|_| is_parked(task)) else {
+    let Some(waiting) = task.waiting_on.as_deref().filter(|_| task.is_parked()) else {
         return true;
     };
     let is_soon = |due: SignedDuration| due < LONG;

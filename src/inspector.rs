@@ -83,6 +83,7 @@ pub struct Inspector {
     /// Tasks on their way out by a cancellation at the last snapshot.
     cancelled_before: FxHashSet<Address>,
     glances: Glances,
+    turns: turns::Watch,
 }
 
 /// A target as it was at one moment, as far as one snapshot looked at it: enough to take that
@@ -128,14 +129,7 @@ impl Inspector {
         let (recorder, image) = Recorder::new(open_memory(&target)?);
         let memory = Memory::new(Box::new(recorder));
         let located = locate(&target, &memory)?;
-        let mut inspector = Self {
-            system: Box::new(target),
-            memory,
-            located: located.clone(),
-            caches: Caches::default(),
-            cancelled_before: FxHashSet::default(),
-            glances: Glances::default(),
-        };
+        let mut inspector = Self::new(Box::new(target), memory, located.clone());
         let snapshot = inspector.snapshot(options)?;
         let read = |at, into: &mut [u8]| inspector.memory.source().read(at, into).is_ok();
         let system = SavedSystem::of(&*inspector.system, &snapshot, &read)?;
@@ -145,13 +139,18 @@ impl Inspector {
 
     /// Attaches to what was saved of a target.
     pub fn open(saved: SavedTarget) -> Self {
+        Self::new(Box::new(saved.system), Memory::new(Box::new(saved.image)), saved.located)
+    }
+
+    fn new(system: Box<dyn System>, memory: Memory, located: Located) -> Self {
         Self {
-            system: Box::new(saved.system),
-            memory: Memory::new(Box::new(saved.image)),
-            located: saved.located,
+            system,
+            memory,
+            located,
             caches: Caches::default(),
             cancelled_before: FxHashSet::default(),
             glances: Glances::default(),
+            turns: turns::Watch::default(),
         }
     }
 
@@ -195,14 +194,7 @@ impl Inspector {
         note(step, format!("_PyRuntime at {} in {}", located.runtime, located.found_in));
         note("version", format!("CPython {}", located.version));
         note("layout", located.layout_source.clone());
-        Ok(Self {
-            system: Box::new(target),
-            memory,
-            located,
-            caches: Caches::default(),
-            cancelled_before: FxHashSet::default(),
-            glances: Glances::default(),
-        })
+        Ok(Self::new(Box::new(target), memory, located))
     }
 
     fn examine_asyncio(
@@ -232,6 +224,7 @@ impl Inspector {
         let started = Instant::now();
         let before = self.memory.stats();
         self.system.check_alive()?;
+        self.note_turns();
         let mut tries = 0;
         let read = loop {
             tries += 1;
@@ -259,7 +252,7 @@ impl Inspector {
         });
         self.cancelled_before = cancelled.map(|task| task.id).collect();
         let after = self.memory.stats();
-        Ok(Snapshot {
+        let mut snapshot = Snapshot {
             taken_at,
             elapsed: started.elapsed(),
             paused: Duration::ZERO,
@@ -282,7 +275,11 @@ impl Inspector {
                 calls: after.calls - before.calls,
                 bytes: after.bytes - before.bytes,
             },
-        })
+        };
+        if snapshot.has_evidence {
+            self.turn_watch(&mut snapshot);
+        }
+        Ok(snapshot)
     }
 
     /// Takes a snapshot and draws conclusions from it, with a second look where the first one saw
@@ -301,7 +298,7 @@ impl Inspector {
             for event_loop in &mut second.loops {
                 event_loop.turns = turns.remove(&event_loop.id);
             }
-            let both = Looks { first: Some(&snapshot), last: &second, steady: None };
+            let both = Looks { first: Some(&snapshot), last: &second, lives: None };
             diagnosis = diagnose(both).confirmed_by(&raw, both);
             snapshot = second;
             taken = 2;

@@ -18,7 +18,8 @@ use crate::memory::Address;
 use crate::sampler::Sample;
 use crate::snapshot::{Code, Finding, Glance, Severity, Snapshot, TaskState};
 use crate::timeline::{
-    Callbacks, Growth, Iterations, Looks, LoopTiming, Places, Steady, Stretch, time_between,
+    Callbacks, Cancellations, Fate, Growth, History, Iterations, Lives, Looks, LoopTiming,
+    PlaceTotals, Places, Standing, Stretch, time_between,
 };
 
 /// The least time between two snapshots that are asked where tasks stay and how many there are.
@@ -28,6 +29,8 @@ const BETWEEN_COUNTS: Duration = Duration::from_millis(50);
 const MISSING: u32 = 3;
 /// Findings that are followed; those beyond are told as opened and forgotten.
 const MAX_OPEN: usize = 1000;
+/// Turns of cancellations that are told of one sample; those beyond are counted.
+const MAX_TURNS: usize = 20;
 
 /// What a monitor is to tell.
 #[derive(Debug, Clone)]
@@ -39,6 +42,8 @@ pub struct Settings {
     pub interval: Duration,
     /// Tasks of one shape that grow in number for so long are a leak.
     pub growth_over: Duration,
+    /// Who has been at one await for so long is stuck, unless idle by nature.
+    pub stuck_after: Duration,
 }
 
 impl Default for Settings {
@@ -47,6 +52,7 @@ impl Default for Settings {
             threshold: Duration::from_millis(100),
             interval: Duration::from_secs(10),
             growth_over: Duration::from_secs(60),
+            stuck_after: Duration::from_secs(10),
         }
     }
 }
@@ -64,6 +70,8 @@ pub enum Event {
     Closed(Tracked),
     /// A callback has blocked its loop.
     Blocked(Stretch),
+    /// The cancellation of a task is further than it was: its last turn is new.
+    Cancelled(History),
     /// How the target did for a while.
     Statistics(Statistics),
     /// It cannot be read just now, and why.
@@ -99,6 +107,9 @@ pub struct Statistics {
     pub samples: u64,
     /// How many had no time.
     pub missed: u64,
+    /// How many cancellations came so far meanwhile, also those that were not told one by one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub cancellations: BTreeMap<Fate, u64>,
 }
 
 /// How a loop did.
@@ -112,7 +123,7 @@ pub struct LoopStatistics {
 }
 
 /// How many tasks there are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct TaskCounts {
     /// All that have not ended.
     pub pending: usize,
@@ -120,6 +131,9 @@ pub struct TaskCounts {
     pub ready: usize,
     /// Those with a cancellation that was asked for.
     pub cancelled: usize,
+    /// Those that do not go on.
+    #[serde(flatten)]
+    pub standing: Standing,
 }
 
 /// All that a session came to.
@@ -134,7 +148,7 @@ pub struct Summary {
     /// How many findings came, by severity.
     pub findings: BTreeMap<Severity, u64>,
     /// Where callbacks blocked, the worst place first.
-    pub blocking: Vec<crate::timeline::PlaceTotals>,
+    pub blocking: Vec<PlaceTotals>,
 }
 
 /// Takes in samples and says what happened.
@@ -144,7 +158,9 @@ pub struct Monitor {
     callbacks: Callbacks,
     iterations: Iterations,
     places: Places,
-    steady: Steady,
+    lives: Lives,
+    cancellations: Cancellations,
+    turns: BTreeMap<Fate, u64>,
     growth: Growth,
     counted_at: Option<Timestamp>,
     /// The last snapshot that was compared with another, and what it says alone.
@@ -172,7 +188,9 @@ impl Monitor {
             callbacks: Callbacks::default(),
             iterations: Iterations::default(),
             places: Places::default(),
-            steady: Steady::default(),
+            lives: Lives::default(),
+            cancellations: Cancellations::default(),
+            turns: BTreeMap::new(),
             counted_at: None,
             before: None,
             last: None,
@@ -244,6 +262,26 @@ impl Monitor {
             .unwrap_or_default()
     }
 
+    /// The lives of the tasks that are there.
+    pub fn lives(&self) -> &Lives {
+        &self.lives
+    }
+
+    /// What became of the cancellations.
+    pub fn cancellations(&self) -> &Cancellations {
+        &self.cancellations
+    }
+
+    /// The tasks that do not go on at the last whole snapshot.
+    pub fn standing(&self) -> Option<Standing> {
+        Some(Standing::of(self.last()?, &self.lives, self.settings.stuck_after))
+    }
+
+    /// Where callbacks blocked so far, the worst place first.
+    pub fn places(&self) -> Vec<PlaceTotals> {
+        self.places.totals()
+    }
+
     /// The worst finding that there was.
     pub fn worst(&self) -> Option<Severity> {
         self.worst
@@ -280,7 +318,8 @@ impl Monitor {
     fn forget_target(&mut self) {
         self.callbacks = Callbacks::default();
         self.iterations = Iterations::default();
-        self.steady = Steady::default();
+        self.lives = Lives::default();
+        self.cancellations = Cancellations::default();
         self.growth = Growth::over(self.settings.growth_over);
         self.before = None;
         self.last_glance = None;
@@ -291,15 +330,27 @@ impl Monitor {
         mut snapshot: Snapshot,
         tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
+        for event_loop in &snapshot.loops {
+            if let Some(lag) = event_loop.lag {
+                self.iterations.note_lag(event_loop.id, lag);
+            }
+        }
+        for (told, history) in self.cancellations.take(&snapshot).into_iter().enumerate() {
+            if let Some(fate) = history.fate() {
+                *self.turns.entry(fate).or_default() += 1;
+            }
+            if told < MAX_TURNS {
+                tell(Event::Cancelled(history))?;
+            }
+        }
         let since_count = self.counted_at.map(|at| time_between(at, snapshot.taken_at));
         if since_count.is_none_or(|since| since >= BETWEEN_COUNTS) {
             self.counted_at = Some(snapshot.taken_at);
-            self.steady.take(&snapshot);
+            self.lives.take(&snapshot);
             self.growth.take(&snapshot);
         }
-        let is_soon = |before: &Snapshot| {
-            time_between(before.taken_at, snapshot.taken_at) < BETWEEN_LOOKS
-        };
+        let is_soon =
+            |before: &Snapshot| time_between(before.taken_at, snapshot.taken_at) < BETWEEN_LOOKS;
         if !snapshot.has_evidence || self.before.as_ref().is_some_and(|(before, _)| is_soon(before))
         {
             // What was found a moment ago still holds, for all that is known.
@@ -312,8 +363,7 @@ impl Monitor {
         let raw = diagnose(Looks::one(&snapshot));
         let mut findings = match &self.before {
             Some((first, first_raw)) => {
-                let looks =
-                    Looks { first: Some(first), last: &snapshot, steady: Some(&self.steady) };
+                let looks = Looks { first: Some(first), last: &snapshot, lives: Some(&self.lives) };
                 diagnose(looks).confirmed_by(first_raw, looks).findings
             }
             // What may be told at one look is told with the second one, if it lasts.
@@ -404,14 +454,24 @@ impl Monitor {
         let loops = self.iterations.drain().into_iter();
         let loops = loops.map(|(id, timing)| LoopStatistics { id, timing }).collect();
         let (samples, missed) = std::mem::take(&mut self.samples);
-        let tasks = self.last.as_deref().map(TaskCounts::of);
-        tell(Event::Statistics(Statistics { at: now, loops, tasks, samples, missed }))
+        let standing = self.standing();
+        let tasks = self.last.as_deref().zip(standing);
+        let tasks = tasks.map(|(last, standing)| TaskCounts::of(last, standing));
+        let cancellations = std::mem::take(&mut self.turns);
+        tell(Event::Statistics(Statistics {
+            at: now,
+            loops,
+            tasks,
+            samples,
+            missed,
+            cancellations,
+        }))
     }
 }
 
 impl TaskCounts {
-    fn of(snapshot: &Snapshot) -> Self {
-        let mut counts = Self::default();
+    fn of(snapshot: &Snapshot, standing: Standing) -> Self {
+        let mut counts = Self { standing, ..Self::default() };
         for task in &snapshot.tasks {
             match task.state {
                 Some(state) if state.is_finished() => continue,

@@ -6,10 +6,12 @@
 //! `aiospy.dump/1` (see `schema.json`): absent facts are left out, addresses are hex strings,
 //! times carry their unit in the name (`_ms`).
 
+mod cancelling;
 mod describe;
 mod facts;
 mod finding;
 mod glance;
+mod place;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -28,6 +30,8 @@ pub use facts::{
 };
 pub use finding::{Code, Finding, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
+pub(crate) use place::is_library;
+pub use place::own_frame;
 pub use waiting::{Children, Deadline, Executor, Job, Limiter, Operation, WaitKind, Waiting};
 
 /// The name and version of the JSON shape.
@@ -172,6 +176,22 @@ pub struct Process {
     /// When the process started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+}
+
+impl Process {
+    /// Whether its Python is of a minor version, `3.8`.
+    pub fn is_python(&self, minor: &str) -> bool {
+        let rest = self.python.as_deref().and_then(|it| it.strip_prefix(minor));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    /// Whether a task group whose child fails while the group is waited for cancels the waiting
+    /// task and never takes that back.
+    pub fn groups_leave_requests(&self) -> bool {
+        // Lib/asyncio/taskgroups.py of 3.11 and 3.12: `__aexit__` calls `uncancel` before it
+        // waits and not after; 3.13 after (gh-116720). Test: healthy::failed_group.
+        self.is_python("3.11") || self.is_python("3.12")
+    }
 }
 
 /// One thread of the process that runs Python.

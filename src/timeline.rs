@@ -6,10 +6,12 @@
 //! *seems* not to have ([`Stillness::Seemingly`]), and it cannot have ([`Stillness::Surely`]).
 
 mod callbacks;
+mod cancellations;
 mod growth;
 mod iterations;
+mod lives;
 mod places;
-mod steady;
+mod standing;
 mod story;
 
 use std::time::Duration;
@@ -21,10 +23,12 @@ use crate::memory::Address;
 use crate::snapshot::{Frame, Loop, LoopState, Phase, Snapshot, Task, Thread, ThreadState};
 
 pub use callbacks::{Callbacks, Stretch};
+pub use cancellations::{Cancellations, Fate, History, Turn};
 pub use growth::Growth;
 pub use iterations::{Iterations, LoopTiming, Spread, histogram, note};
+pub use lives::{Life, Lives, States};
 pub use places::{PlaceTotals, Places};
-pub use steady::Steady;
+pub use standing::{Idle, Standing, Stuck};
 pub use story::{Cancelled, StageTold, Step, Story};
 
 /// How far the times of two looks may differ and still be of one timer. Each is told from the time
@@ -39,13 +43,13 @@ pub struct Looks<'s> {
     /// The latest.
     pub last: &'s Snapshot,
     /// What all samples so far tell of where tasks stay, where there are more than two.
-    pub steady: Option<&'s Steady>,
+    pub lives: Option<&'s Lives>,
 }
 
 impl<'s> Looks<'s> {
     /// One snapshot alone.
     pub fn one(last: &'s Snapshot) -> Self {
-        Self { first: None, last, steady: None }
+        Self { first: None, last, lives: None }
     }
 
     /// How many there are.
@@ -186,9 +190,8 @@ impl<'s> Pairs<'s> {
             }
             is_sure = !due.is_empty() || now.since.is_some_and(|since| since >= gap);
         }
-        let has_stood = |steady: &Steady| steady.stood_for(task).is_some_and(|for_| for_ >= gap);
-        if is_sure || self.looks.was_idle(task.loop_id) || self.looks.steady.is_some_and(has_stood)
-        {
+        let has_stood = |lives: &Lives| lives.stood_for(task).is_some_and(|for_| for_ >= gap);
+        if is_sure || self.looks.was_idle(task.loop_id) || self.looks.lives.is_some_and(has_stood) {
             Stillness::Surely
         } else {
             Stillness::Seemingly

@@ -115,6 +115,8 @@ pub struct Watching {
     pub interval: Duration,
     /// Tasks of one shape that grow in number for so long are a leak.
     pub growth_over: Duration,
+    /// Who has been at one await for so long is stuck, unless idle by nature.
+    pub stuck_after: Duration,
     /// For how long; until the target ends, if `None`.
     pub duration: Option<Duration>,
     /// The least severity that makes it fail; never, if `None`.
@@ -411,6 +413,9 @@ struct RawWatching {
     /// For how long tasks of one shape have to grow in number to be a leak
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
     growth_over: Duration,
+    /// How long a task has to be at one await to be stuck, unless that is its nature
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    stuck_after: Duration,
     /// For how long [default: until the target ends]
     #[arg(short, long, value_name = "TIME", value_parser = time)]
     duration: Option<Duration>,
@@ -436,6 +441,7 @@ impl RawWatching {
             threshold: self.threshold,
             interval: self.interval,
             growth_over: self.growth_over,
+            stuck_after: self.stuck_after,
             duration: self.duration,
             fail_on: self.fail_on.severity(),
             on_finding: self.on_finding,

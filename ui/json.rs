@@ -113,6 +113,14 @@ pub fn write(document: &impl Serialize, to: &mut Destination) -> anyhow::Result<
     write_to(to.writer(), is_terminal, document)
 }
 
+/// Writes a document in one line.
+///
+/// # Errors
+/// Those of the destination.
+pub fn line(document: &impl Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
+    write_to(out, false, document)
+}
+
 fn write_to(
     out: &mut dyn Write,
     is_terminal: bool,

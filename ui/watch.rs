@@ -1,31 +1,25 @@
 //! `aiospy watch PID`: what happens, as it happens, one line of JSON each (`aiospy.watch/1`), or
 //! text.
 
+mod lines;
+mod words;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use aiospy::monitor::{Event, Monitor, Settings, Statistics, Summary, Tracked};
+use aiospy::monitor::{Event, Monitor, Settings};
 use aiospy::sampler::{Ended, Plan, Sample, sample};
-use aiospy::snapshot::{BlockingKind, Finding, Process, Severity};
-use aiospy::timeline::Stretch;
+use aiospy::snapshot::{Process, Severity};
 use anyhow::Context as _;
-use jiff::Timestamp;
-use serde::Serialize;
 
+use self::lines::Line;
 use crate::args::{Watch, Watching};
 use crate::hook::Hook;
 use crate::output::Destination;
-use crate::text::page::{Page, Style};
-use crate::text::words;
+use crate::text::page::Page;
 use crate::{Outcome, dump, json};
-
-/// The name and version of the JSON shape.
-pub const SCHEMA: &str = "aiospy.watch/1";
-
-/// Letters of a command line that are shown.
-const MAX_COMMAND: usize = 200;
 
 /// Runs the command; `Findings` when one was as severe as asked about.
 ///
@@ -69,6 +63,7 @@ pub fn watch(pid: i32, options: &Watching, stop: &AtomicBool) -> anyhow::Result<
     settings.threshold = options.threshold;
     settings.interval = options.interval;
     settings.growth_over = options.growth_over;
+    settings.stuck_after = options.stuck_after;
     let mut monitor = Monitor::new(settings);
     let mut plan = Plan::new(options.rate, options.whole_every);
     plan.options.blocked_after = options.threshold;
@@ -103,147 +98,12 @@ struct Teller<'a> {
     failed: Option<anyhow::Error>,
 }
 
-/// An event as JSON.
-#[derive(Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-enum Line<'a> {
-    Start {
-        schema: &'static str,
-        tool: json::Tool,
-        at: Timestamp,
-        process: &'a Process,
-        rate: f64,
-        threshold_ms: u64,
-    },
-    Reattached {
-        at: Timestamp,
-    },
-    FindingOpened(FindingLine<'a>),
-    FindingUpdated(FindingLine<'a>),
-    FindingClosed(FindingLine<'a>),
-    Blocking(BlockingLine<'a>),
-    Statistics(&'a Statistics),
-    Unreadable {
-        at: Timestamp,
-        cause: &'a str,
-    },
-    End {
-        at: Timestamp,
-        reason: &'static str,
-        open: Vec<FindingLine<'a>>,
-        #[serde(flatten)]
-        summary: &'a Summary,
-    },
-}
-
-#[derive(Serialize)]
-struct FindingLine<'a> {
-    at: Timestamp,
-    number: u64,
-    opened_at: Timestamp,
-    finding: &'a Finding,
-}
-
-impl<'a> FindingLine<'a> {
-    fn of(tracked: &'a Tracked) -> Self {
-        Self {
-            at: tracked.seen_at,
-            number: tracked.number,
-            opened_at: tracked.opened_at,
-            finding: &tracked.finding,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct BlockingLine<'a> {
-    at: Timestamp,
-    length_ms: f64,
-    uncertainty_ms: f64,
-    #[serde(rename = "loop")]
-    loop_id: aiospy::memory::Address,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thread: Option<i32>,
-    kind: BlockingKind,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    handle: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<aiospy::memory::Address>,
-    samples: u32,
-    stacks: Vec<StackLine<'a>>,
-}
-
-#[derive(Serialize)]
-struct StackLine<'a> {
-    samples: u32,
-    kind: BlockingKind,
-    frames: Vec<FrameLine<'a>>,
-}
-
-#[derive(Serialize)]
-struct FrameLine<'a> {
-    function: &'a str,
-    file: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u32>,
-}
-
-impl<'a> BlockingLine<'a> {
-    fn of(stretch: &'a Stretch) -> Self {
-        let work = stretch.work.as_deref();
-        let frames = |work: &'a aiospy::snapshot::Work| {
-            let frames = work.stack.iter().map(|at| FrameLine {
-                function: &at.function,
-                file: &at.file,
-                line: at.line,
-            });
-            frames.collect()
-        };
-        let stacks = stretch.stacks.iter().map(|(work, samples)| StackLine {
-            samples: *samples,
-            kind: work.kind,
-            frames: frames(work),
-        });
-        Self {
-            at: stretch.began_at,
-            length_ms: json::ms(stretch.length),
-            uncertainty_ms: json::ms(stretch.uncertainty),
-            loop_id: stretch.loop_id,
-            thread: stretch.thread,
-            kind: stretch.kind(),
-            description: work.map(|work| work.description.as_str()),
-            peer: work.and_then(|work| work.peer.as_deref()),
-            handle: work.and_then(|work| work.handle.as_deref()),
-            task: work.and_then(|work| work.task),
-            samples: stretch.samples,
-            stacks: stacks.collect(),
-        }
-    }
-}
-
 impl Teller<'_> {
     fn start(&mut self, process: &Process, options: &Watching) -> ControlFlow<()> {
         let written = if self.is_text {
-            let version = process.python.as_deref().unwrap_or("?");
-            let command: String = process.cmdline.join(" ").chars().take(MAX_COMMAND).collect();
-            self.text(
-                Style::Plain,
-                "watching",
-                &format!("{} · CPython {version} · {command}", process.pid),
-            )
+            self.text(&[words::start(process)])
         } else {
-            self.json(&Line::Start {
-                schema: SCHEMA,
-                tool: json::Tool::this(),
-                at: Timestamp::now(),
-                process,
-                rate: options.rate,
-                threshold_ms: u64::try_from(options.threshold.as_millis()).unwrap_or(u64::MAX),
-            })
+            self.json(&Line::start(process, options.rate, options.threshold))
         };
         self.flow(written)
     }
@@ -254,7 +114,11 @@ impl Teller<'_> {
         {
             hook.tell(&tracked.finding);
         }
-        let written = if self.is_text { self.in_words(event) } else { self.in_json(event) };
+        let written = if self.is_text {
+            self.text(&words::event(event))
+        } else {
+            self.json(&Line::of(event))
+        };
         self.flow(written)
     }
 
@@ -268,91 +132,20 @@ impl Teller<'_> {
         }
     }
 
-    fn in_json(&mut self, event: &Event) -> anyhow::Result<()> {
-        let at = Timestamp::now();
-        self.json(&match event {
-            Event::Reattached => Line::Reattached { at },
-            Event::Opened(tracked) => Line::FindingOpened(FindingLine::of(tracked)),
-            Event::Updated(tracked) => Line::FindingUpdated(FindingLine::of(tracked)),
-            Event::Closed(tracked) => Line::FindingClosed(FindingLine::of(tracked)),
-            Event::Blocked(stretch) => Line::Blocking(BlockingLine::of(stretch)),
-            Event::Statistics(statistics) => Line::Statistics(statistics),
-            Event::Unreadable(cause) => Line::Unreadable { at, cause },
-        })
-    }
-
     fn json(&mut self, line: &Line<'_>) -> anyhow::Result<()> {
-        let writer = self.to.writer();
-        serde_json::to_writer(&mut *writer, line)?;
-        writer.write_all(b"\n")?;
+        json::line(line, self.to.writer())?;
         // Whoever reads it wants to know now.
-        writer.flush()?;
+        self.to.writer().flush()?;
         Ok(())
     }
 
-    fn in_words(&mut self, event: &Event) -> anyhow::Result<()> {
-        let severity = |tracked: &Tracked| match tracked.finding.severity {
-            Severity::Critical => Style::Alarm,
-            Severity::Warning => Style::Notice,
-            Severity::Info => Style::Dim,
-        };
-        match event {
-            Event::Reattached => {
-                self.text(Style::Notice, "attached", "again: the program was replaced")
-            }
-            Event::Opened(tracked) => self.text(severity(tracked), "opened", &in_words(tracked)),
-            Event::Updated(tracked) => self.text(severity(tracked), "changed", &in_words(tracked)),
-            Event::Closed(tracked) => {
-                let stood = tracked.seen_at.duration_since(tracked.opened_at);
-                let stood = words::duration(Duration::try_from(stood).unwrap_or_default());
-                let text = format!("after {stood}: {}", in_words(tracked));
-                self.text(Style::Dim, "closed", &text)
-            }
-            Event::Blocked(stretch) => self.text(Style::Notice, "blocked", &blocked(stretch)),
-            Event::Statistics(statistics) => {
-                for known in &statistics.loops {
-                    let timing = &known.timing;
-                    let ready = timing.ready.map(|ready| {
-                        format!(
-                            ", iterations p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
-                            ready.p50_ms, ready.p99_ms, ready.max_ms
-                        )
-                    });
-                    let text = format!(
-                        "{:.1} % busy{} · {} samples",
-                        timing.busy * 100.0,
-                        ready.unwrap_or_default(),
-                        timing.glances
-                    );
-                    self.text(Style::Plain, "loop", &text)?;
-                }
-                if let Some(tasks) = statistics.tasks {
-                    let text = format!(
-                        "{} pending, {} ready, {} with a cancellation",
-                        tasks.pending, tasks.ready, tasks.cancelled
-                    );
-                    self.text(Style::Plain, "tasks", &text)?;
-                }
-                if statistics.missed > 0 {
-                    let text = format!(
-                        "{} of {}",
-                        statistics.missed,
-                        statistics.missed + statistics.samples
-                    );
-                    self.text(Style::Dim, "missed", &text)?;
-                }
-                Ok(())
-            }
-            Event::Unreadable(cause) => self.text(Style::Notice, "unreadable", cause),
-        }
-    }
-
-    fn text(&mut self, style: Style, what: &str, text: &str) -> anyhow::Result<()> {
+    fn text(&mut self, lines: &[words::Line]) -> anyhow::Result<()> {
         let color = self.to.color;
         let now = jiff::Zoned::now().strftime("%H:%M:%S%.3f").to_string();
-        {
+        for (style, what, text) in lines {
             let mut page = Page::new(self.to.writer(), None, color);
-            page.items(&format!("{now}  "), style, " ", &[format!("{what:<10}"), text.to_owned()])?;
+            let items = [format!("{what:<10}"), text.clone()];
+            page.items(&format!("{now}  "), *style, " ", &items)?;
         }
         self.to.writer().flush()?;
         Ok(())
@@ -361,69 +154,12 @@ impl Teller<'_> {
     fn end(&mut self, monitor: &mut Monitor, ended: Ended) -> anyhow::Result<()> {
         let still = monitor.blocking();
         let summary = monitor.summary();
-        if !self.is_text {
-            for stretch in &still {
-                self.json(&Line::Blocking(BlockingLine::of(stretch)))?;
-            }
-            let open = monitor.open().iter().map(FindingLine::of).collect();
-            let reason = match ended {
-                Ended::Gone => "target-ended",
-                Ended::Asked => "stopped",
-            };
-            return self.json(&Line::End { at: Timestamp::now(), reason, open, summary: &summary });
+        if self.is_text {
+            return self.text(&words::end(monitor, &still, &summary, ended));
         }
         for stretch in &still {
-            self.text(Style::Alarm, "blocked", &format!("{} (goes on)", blocked(stretch)))?;
+            self.json(&Line::blocking(stretch))?;
         }
-        let why = match ended {
-            Ended::Gone => "the process has ended",
-            Ended::Asked => "stopped watching",
-        };
-        let watched = words::duration(Duration::from_millis(summary.duration_ms));
-        let missed = match summary.missed {
-            0 => String::new(),
-            missed => format!(", {missed} missed"),
-        };
-        self.text(
-            Style::Plain,
-            "end",
-            &format!("{why} after {watched}: {} samples{missed}", summary.samples),
-        )?;
-        for place in summary.blocking.iter().take(10) {
-            let at = place.file.as_deref().map(|file| {
-                let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-                format!("{file}{line}")
-            });
-            let text = format!(
-                "{} × {} at {}: {:.0} ms in all, longest {:.0} ms",
-                place.count,
-                place.description,
-                at.as_deref().unwrap_or("an unknown place"),
-                place.total_ms,
-                place.length.map_or(0.0, |length| length.max_ms)
-            );
-            self.text(Style::Plain, "", &text)?;
-        }
-        for tracked in monitor.open() {
-            self.text(Style::Notice, "open", &in_words(tracked))?;
-        }
-        Ok(())
+        self.json(&Line::end(monitor, &summary, ended))
     }
-}
-
-/// A finding in one line.
-fn in_words(tracked: &Tracked) -> String {
-    format!("[{}] {}", tracked.finding.code, tracked.finding.title)
-}
-
-/// A blocking callback in one line.
-fn blocked(stretch: &Stretch) -> String {
-    let work = stretch.work.as_deref();
-    let handle = work.and_then(|work| work.handle.as_deref()).unwrap_or("a callback");
-    let what = work.map_or("", |work| work.description.as_str());
-    let at = stretch.place().map(|at| {
-        let line = at.line.map(|line| format!(":{line}")).unwrap_or_default();
-        format!(" at {}{line} in {}", at.file, at.function)
-    });
-    format!("{} by {handle}: {what}{}", words::duration(stretch.length), at.unwrap_or_default())
 }

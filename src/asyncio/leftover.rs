@@ -19,7 +19,7 @@ use crate::frame::{RawFrame, Stack};
 use crate::layout::Frame;
 use crate::memory::Address;
 use crate::object::{Kind, Reader};
-use crate::snapshot::{NeverAwaited, OpenGenerator, Unretrieved};
+use crate::snapshot::{NeverAwaited, OpenGenerator, Unretrieved, is_library};
 
 /// Facts of one kind that are kept: more of them say no more.
 const MAX_FOUND: usize = 1000;
@@ -267,12 +267,4 @@ fn is_wrapper(kind: Kind) -> bool {
 /// Whether tasks may be found in a value of this kind.
 fn is_searched(kind: Kind) -> bool {
     matches!(kind, Kind::List | Kind::Tuple | Kind::Set | Kind::Dict | Kind::Other)
-}
-
-/// Whether a file belongs to the standard library or was installed.
-fn is_library(file: &str) -> bool {
-    file.starts_with('<')
-        || ["/site-packages/", "/dist-packages/", "/lib/python3", "/lib64/python3"]
-            .iter()
-            .any(|part| file.contains(part))
 }

@@ -11,8 +11,8 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
-use super::{Context, grouped, is_parked, words};
-use crate::snapshot::{Cancellation, Code, Severity, Sureness, Swallower, Task, WaitKind};
+use super::{Context, grouped, words};
+use crate::snapshot::{Code, Severity, Sureness, Swallower, Task};
 
 /// How it is known that a task swallowed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,12 +28,12 @@ enum How {
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in &context.cancelled {
-        if !goes_on(task) || owed(task) || is_passed_on(context, task) {
+        if !task.goes_on() || task.is_owed_by_time() || is_passed_on(context, task) {
             // What is on its way, and where nothing is counted, only a second look can tell.
-            if context.gap.is_none() && requested(task).is_none() && is_on_its_way(task) {
+            if context.gap.is_none() && task.requests().is_none() && task.is_on_its_way_out() {
                 out.want_second_look();
             }
-        } else if requested(task).is_some_and(|count| count > 0)
+        } else if task.requests().is_some_and(|count| count > 0)
             // A server's main task was told to stop, and that is what it does.
             && !context.does_stop(task)
             && (context.gap.is_none() || did_so_before(context, task))
@@ -44,10 +44,10 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut ending: Vec<_> = context.ending.iter().filter_map(|id| context.task(*id)).collect();
     ending.sort_unstable_by_key(|task| task.id);
     for task in ending {
-        let is_open = goes_on(task) && requested(task).is_none() && !passes_on(task);
+        let is_open = task.goes_on() && task.requests().is_none() && !task.passes_cancellation_on();
         let is_open_before = || {
             let before = context.pairs.before(task);
-            before.is_some_and(|before| goes_on(before) && was_ending(context, before))
+            before.is_some_and(|before| before.goes_on() && was_ending(context, before))
         };
         if is_open && (context.gap.is_none() || is_open_before()) {
             found.push((task, How::Ending));
@@ -66,51 +66,9 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     }
 }
 
-fn requested(task: &Task) -> Option<u64> {
-    task.cancellation.as_ref()?.requested
-}
-
-fn is_on_its_way(task: &Task) -> bool {
-    let told = |told: &Cancellation| told.in_flight || told.must_cancel || told.handling.is_some();
-    task.cancellation.as_ref().is_some_and(told)
-}
-
-/// Whether the task waits as one does that was never cancelled: nothing on its way, nothing being
-/// handled, and not where a block is being left.
-fn goes_on(task: &Task) -> bool {
-    let leaves = |function: &str| {
-        matches!(function.rsplit('.').next(), Some("__aexit__" | "_aexit" | "_cancel_and_wait"))
-    };
-    is_parked(task)
-        && !is_on_its_way(task)
-        && task.waiting_on.as_deref().is_some_and(|waiting| waiting.kind != WaitKind::TaskGroup)
-        && !task.frames.iter().any(|frame| leaves(&frame.location.function))
-}
-
-/// Whether time limits that have run out account for all the requests.
-fn owed(task: &Task) -> bool {
-    let waiting = task.waiting_on.as_deref();
-    let over = waiting.map_or(0, |waiting| {
-        waiting.deadlines.iter().filter(|deadline| !deadline.due_in.is_positive()).count()
-    });
-    requested(task).is_some_and(|count| count <= over as u64)
-}
-
-/// Whether a cancellation of the task goes to what it awaits, and it is not told before that
-/// has ended.
-fn passes_on(task: &Task) -> bool {
-    task.waiting_on.as_deref().is_some_and(|waiting| match waiting.kind {
-        WaitKind::Gather => true,
-        // `wait_for` with a future of its own, up to 3.11, is told at once; what it then does for
-        // its task to end is in `_cancel_and_wait`.
-        WaitKind::Task => waiting.operation.is_none(),
-        _ => false,
-    })
-}
-
 /// Whether the request has gone on to a task that has not ended.
 fn is_passed_on(context: &Context<'_>, task: &Task) -> bool {
-    let Some(waiting) = task.waiting_on.as_deref().filter(|_| passes_on(task)) else {
+    let Some(waiting) = task.waiting_on.as_deref().filter(|_| task.passes_cancellation_on()) else {
         return false;
     };
     let has_it = |task: Option<&Task>| task.is_none_or(|task| task.cancellation.is_some());
@@ -119,7 +77,9 @@ fn is_passed_on(context: &Context<'_>, task: &Task) -> bool {
 
 fn did_so_before(context: &Context<'_>, task: &Task) -> bool {
     context.pairs.before(task).is_some_and(|before| {
-        goes_on(before) && !owed(before) && requested(before).is_some_and(|count| count > 0)
+        before.goes_on()
+            && !before.is_owed_by_time()
+            && before.requests().is_some_and(|count| count > 0)
     })
 }
 
@@ -132,13 +92,17 @@ fn was_ending(context: &Context<'_>, task: &Task) -> bool {
 fn seen<'c>(context: &'c Context<'_>) -> impl Iterator<Item = &'c Task> {
     let before = context.looks.first.into_iter().flat_map(|first| &first.tasks);
     before
-        .filter(|before| requested(before).is_none() && is_on_its_way(before) && !passes_on(before))
+        .filter(|before| {
+            before.requests().is_none()
+                && before.is_on_its_way_out()
+                && !before.passes_cancellation_on()
+        })
         .filter_map(|before| {
             let task = context.task(before.id)?;
             let is_same = task.name == before.name && task.coroutine == before.coroutine;
             let is_elsewhere = task.fut_waiter != before.fut_waiter;
             let is_known = context.ending.contains(&task.id);
-            (is_same && is_elsewhere && !is_known && goes_on(task)).then_some(task)
+            (is_same && is_elsewhere && !is_known && task.goes_on()).then_some(task)
         })
 }
 
@@ -148,7 +112,7 @@ fn report(context: &Context<'_>, group: &[(&Task, How)]) -> Option<Draft> {
     let is_ending = context.ending.contains(&task.id);
     let swallower = task.swallower.as_ref();
     let may_be_left_over =
-        how == How::Counted && swallower.is_none() && context.groups_leave_requests();
+        how == How::Counted && swallower.is_none() && context.now.process.groups_leave_requests();
     let severity = match how {
         _ if is_ending => Severity::Critical,
         // A library may turn the one exception into another, and all is well.
@@ -161,7 +125,7 @@ fn report(context: &Context<'_>, group: &[(&Task, How)]) -> Option<Draft> {
         How::Counted if may_be_left_over => Sureness::Guessed,
         How::Counted | How::Ending => Sureness::Derived,
     };
-    let was = match requested(task) {
+    let was = match task.requests() {
         Some(count) if count > 1 => format!("was cancelled {count} times"),
         _ => "was cancelled".to_owned(),
     };
@@ -233,6 +197,7 @@ mod tests {
     use super::*;
     use crate::diagnose::tests::{Builder, LOOP, Scene, ids, library_frame, location, task};
     use crate::memory::Address;
+    use crate::snapshot::{Cancellation, WaitKind};
     use crate::snapshot::{Operation, Shutdown, Stage};
 
     fn consumer(number: u64) -> Builder {

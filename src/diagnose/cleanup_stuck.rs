@@ -3,7 +3,7 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
-use super::{Context, grouped, is_parked, words};
+use super::{Context, grouped, words};
 use crate::snapshot::{Code, Location, Severity, Sureness, Task};
 use crate::timeline::Stillness;
 
@@ -11,7 +11,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in &context.cancelled {
         // A server that stops in its `finally` is in no other trouble than `shutdown-stuck` tells.
-        if handler(task).is_none() || !is_parked(task) || context.does_stop(task) {
+        if handler(task).is_none() || !task.is_parked() || context.does_stop(task) {
             continue;
         }
         let is_ending = context.ending.contains(&task.id);

@@ -244,12 +244,6 @@ fn mode_of(waiting: &Waiting) -> Mode {
     }
 }
 
-/// Whether the task stays where it is until what it waits for lets it go on.
-fn is_parked(task: &Task) -> bool {
-    let is_told = task.cancellation.as_ref().is_some_and(|told| told.in_flight || told.must_cancel);
-    task.state == Some(TaskState::Pending) && !task.is_torn && !is_told
-}
-
 impl<'s> Graph<'s> {
     /// The graph of all that `snapshot` says.
     pub fn new(snapshot: &'s Snapshot) -> Self {
@@ -264,7 +258,7 @@ impl<'s> Graph<'s> {
             held: FxHashSet::default(),
         };
         for (at, task) in (0u32..).zip(&snapshot.tasks) {
-            if let Some(waiting) = task.waiting_on.as_deref().filter(|_| is_parked(task)) {
+            if let Some(waiting) = task.waiting_on.as_deref().filter(|_| task.is_parked()) {
                 builder.waiting(at, waiting);
             }
         }

@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
-use super::{Context, Line, STUCK_AFTER, grouped, is_parked, kind, severity_of, words};
+use super::{Context, Line, STUCK_AFTER, grouped, kind, severity_of, words};
 use crate::snapshot::{Code, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
@@ -24,7 +24,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for line in &context.lines {
         let holders = holders(context, line);
-        let is_held = !holders.is_empty() && holders.iter().all(|holder| is_parked(holder));
+        let is_held = !holders.is_empty() && holders.iter().all(|holder| holder.is_parked());
         // Those who wait in a deadlock have a finding of their own.
         let has_others = line.waiters.iter().any(|task| !stuck.contains(&Node::Task(task.id)));
         if !is_held || !has_others {

@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
-use super::{Context, Line, grouped, is_parked, words};
+use super::{Context, Line, grouped, words};
 use crate::memory::Address;
 use crate::snapshot::{Code, Location, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
@@ -30,7 +30,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         let is_free = line.waiting.value.is_some_and(|value| value > 0)
             && line.waiting.kind == WaitKind::Semaphore;
         let Some(head) = line.waiters.first() else { continue };
-        if has_holder || is_free || !is_parked(head) {
+        if has_holder || is_free || !head.is_parked() {
             continue;
         }
         if context.gap.is_none() {

@@ -139,14 +139,14 @@ fn runs_own_code(context: &Context<'_>, shutdown: &Shutdown, stopping: Address) 
     let frames = context.task(stopping).map(|task| &task.frames[..]).unwrap_or_default();
     let server = shutdown.frame.as_ref().map(|frame| &frame.location);
     let mut inner = frames.iter().rev().take_while(|frame| Some(&frame.location) != server);
-    server.is_some() && inner.any(|frame| !words::is_library(&frame.location.file))
+    server.is_some() && inner.any(|frame| !frame.location.is_library())
 }
 
 /// Whether a task is in code of the program, waits for no other task and leaves no block.
 fn is_in_own_body(context: &Context<'_>, task: &Task) -> bool {
     let leaves =
         |function: &str| matches!(function.rsplit('.').next(), Some("__aexit__" | "_aexit"));
-    task.frames.iter().any(|frame| !words::is_library(&frame.location.file))
+    task.frames.iter().any(|frame| !frame.location.is_library())
         && !task.frames.iter().any(|frame| leaves(&frame.location.function))
         && context.graph.ends(&[task.id], &[]).iter().any(|end| end.id == task.id)
 }

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::snapshot::{
-    Blocking, BlockingKind, Children, Code, Consistency, Deadline, Frame, Iteration, Job, Loop,
-    LoopState, Phase, Process, Sureness, ThreadState,
+    Blocking, BlockingKind, Cancellation, Children, Code, Consistency, Deadline, Frame, Iteration,
+    Job, Loop, LoopState, Phase, Process, Sureness, ThreadState,
 };
 
 /// The loop of all tasks that are not put elsewhere, and its thread.
@@ -118,7 +118,7 @@ impl Scene {
 
     pub fn after(&self, first: &Scene) -> Diagnosis {
         let diagnosis =
-            diagnose(Looks { first: Some(&first.snapshot), last: &self.snapshot, steady: None });
+            diagnose(Looks { first: Some(&first.snapshot), last: &self.snapshot, lives: None });
         assert!(!diagnosis.wants_second_look, "there is no third");
         diagnosis
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::snapshot::{Frame, Location, Task, Thread, WaitKind, Waiting};
 
+pub use crate::snapshot::own_frame;
+
 /// How many tasks a finding names; the rest is counted.
 pub const MAX_NAMED: usize = 20;
 /// How much of a name is shown: names come from the target and can be of any length.
@@ -57,23 +59,9 @@ pub fn long(location: &Location) -> String {
     out
 }
 
-/// Whether a file belongs to Python or to a package that was installed, not to the program.
-pub fn is_library(file: &str) -> bool {
-    file.starts_with('<')
-        || ["/lib/python", "/lib64/python", "/site-packages/", "/dist-packages/"]
-            .iter()
-            .any(|part| file.contains(part))
-}
-
-/// The innermost frame of the program's own code; else the innermost.
-pub fn own_frame(frames: &[Frame]) -> Option<&Frame> {
-    let own = frames.iter().rfind(|frame| !is_library(&frame.location.file));
-    own.or_else(|| frames.last())
-}
-
 /// Where a task is, in the program's own code.
 pub fn place(task: &Task) -> Option<&Location> {
-    own_frame(&task.frames).map(|frame| &*frame.location)
+    task.place().map(|location| &**location)
 }
 
 /// Where a task is, in full.
@@ -260,13 +248,5 @@ mod tests {
     fn a_name_cannot_leave_its_line_or_its_quotes() {
         assert_eq!(quoted("a\"b\n\u{1b}[31m"), r#""a\"b\n\u{1b}[31m""#);
         assert_eq!(quoted(&"x".repeat(1000)).chars().count(), 83);
-    }
-
-    #[test]
-    fn the_program_is_told_from_its_libraries() {
-        for file in ["<frozen runpy>", "/usr/lib/python3.11/asyncio/locks.py"] {
-            assert!(is_library(file));
-        }
-        assert!(!is_library("/srv/app/db.py"));
     }
 }

@@ -15,6 +15,7 @@ use crate::layout::Frame;
 use crate::layout::opcodes::Op;
 use crate::memory::Address;
 use crate::object::{Code, Kind, Read, Reader};
+use crate::snapshot::is_library;
 
 /// Instructions that an expression behind `except` or `with` may have.
 const MAX_EXPRESSION: usize = 64;
@@ -824,14 +825,6 @@ fn clause_line(source: &str, kind: HandlerKind, line: u32) -> (HandlerKind, u32)
         }
     }
     (kind, line)
-}
-
-/// Whether a file belongs to the standard library or an installed package.
-fn is_library(file: &str) -> bool {
-    file.starts_with("<frozen ")
-        || ["/site-packages/", "/dist-packages/", "/lib/python3", "/lib64/python3"]
-            .iter()
-            .any(|folder| file.contains(folder))
 }
 
 /// Whether this is what the compiler puts around the body of `except … as name` up to 3.10.

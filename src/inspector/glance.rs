@@ -60,6 +60,7 @@ impl Inspector {
     /// Python is ending.
     pub fn glance(&mut self) -> Result<Glance> {
         self.system.check_alive()?;
+        self.note_turns();
         let taken_at = Timestamp::now();
         let at = self.system.monotonic_now()?;
         let is_fresh = self.glances.read_at.is_some_and(|read_at| read_at.elapsed() < FRESH);

@@ -19,7 +19,39 @@ use crate::snapshot::{Snapshot, Turns};
 
 /// The time between two glances.
 const BETWEEN_GLANCES: Duration = Duration::from_millis(2);
+/// The same when they come with samples that are taken anyway, for seconds.
+const BETWEEN_SAMPLES: Duration = Duration::from_millis(5);
+
+/// Loops that are watched from one look of a series to the next.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    loops: FxHashMap<Address, Turns>,
+    seen_at: Option<Instant>,
+}
+
 impl Inspector {
+    /// Glances at the loops that may never wait, if there are any and the last glance is some time
+    /// ago.
+    pub(super) fn note_turns(&mut self) {
+        let is_soon = |at: Instant| at.elapsed() < BETWEEN_SAMPLES;
+        if self.turns.loops.is_empty() || self.turns.seen_at.is_some_and(is_soon) {
+            return;
+        }
+        let mut watch = std::mem::take(&mut self.turns);
+        self.glance_at_turns(&mut watch.loops);
+        watch.seen_at = Some(Instant::now());
+        self.turns = watch;
+    }
+
+    /// Gives a new look what was seen of the loops' turns since the one before, and watches on.
+    pub(super) fn turn_watch(&mut self, snapshot: &mut Snapshot) {
+        let mut seen = std::mem::take(&mut self.turns);
+        for event_loop in &mut snapshot.loops {
+            event_loop.turns = seen.loops.remove(&event_loop.id);
+        }
+        self.turns.loops = restless(snapshot);
+    }
+
     /// Waits for `during`, and watches those loops meanwhile that may never wait.
     pub(super) fn watch_turns(
         &mut self,
@@ -27,9 +59,7 @@ impl Inspector {
         during: Duration,
     ) -> FxHashMap<Address, Turns> {
         let until = Instant::now() + during;
-        let restless = before.loops.iter().filter(|it| before.is_restless(it));
-        let mut watched: FxHashMap<Address, Turns> =
-            restless.map(|it| (it.id, Turns::default())).collect();
+        let mut watched = restless(before);
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if watched.is_empty() || left < BETWEEN_GLANCES {
@@ -62,6 +92,12 @@ impl Inspector {
             }
         }
     }
+}
+
+/// The loops that may never wait.
+fn restless(snapshot: &Snapshot) -> FxHashMap<Address, Turns> {
+    let restless = snapshot.loops.iter().filter(|it| snapshot.is_restless(it));
+    restless.map(|it| (it.id, Turns::default())).collect()
 }
 
 impl Turns {

@@ -37,6 +37,16 @@ pub struct LoopTiming {
     /// How long their ready phases were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<Spread>,
+    /// How long the loop waited each time it was seen to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll: Option<Spread>,
+    /// How long what becomes ready at any moment waits for its turn, in the mean, in milliseconds:
+    /// as long as the ready phase lasts that it comes in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_mean_ms: Option<f64>,
+    /// The most by which a timer was seen to be late, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_max_ms: Option<f64>,
 }
 
 /// How long something was, in milliseconds.
@@ -91,6 +101,14 @@ struct Counts {
     callbacks: u64,
     callbacks_max: Option<u64>,
     ready: Option<Histogram<u32>>,
+    poll: Option<Histogram<u32>>,
+    /// When the wait that goes on was first seen.
+    polls_since: Option<Duration>,
+    /// The squares of the lengths of ready phases, in s².
+    squares: f64,
+    /// The time that was looked at, in seconds.
+    looked_at: f64,
+    latest_timer: Option<Duration>,
 }
 
 impl Iterations {
@@ -104,12 +122,28 @@ impl Iterations {
         });
     }
 
+    /// Notes by how much the first timer of a loop is late, as a whole snapshot tells it.
+    pub fn note_lag(&mut self, id: Address, lag: Duration) {
+        if let Some(counts) = self.loops.get_mut(&id) {
+            counts.latest_timer = counts.latest_timer.max(Some(lag));
+        }
+    }
+
     /// What was seen since the last time it was asked for.
     pub fn drain(&mut self) -> Vec<(Address, LoopTiming)> {
         let mut all: Vec<_> =
             self.loops.iter_mut().map(|(id, counts)| (*id, counts.drain())).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all
+    }
+}
+
+fn add(to: &mut Option<Histogram<u32>>, length: Duration) {
+    if to.is_none() {
+        *to = histogram();
+    }
+    if let Some(to) = to {
+        note(to, length);
     }
 }
 
@@ -124,23 +158,34 @@ impl Counts {
             self.callbacks += now.total.unwrap_or(0);
             self.callbacks_max = self.callbacks_max.max(now.total);
         }
-        let before = self.last.replace(now.clone());
-        if let Some(before) = before
-            && let Some(began) = before.began
+        let Some(before) = self.last.replace(now.clone()) else { return };
+        self.looked_at += now.at.saturating_sub(before.at).as_secs_f64();
+        if let Some(began) = before.began
             && before.began != now.began
         {
             // It ended somewhere between the two glances.
             let gap = now.began.unwrap_or(now.at).min(now.at).saturating_sub(before.at);
-            self.ready = self.ready.take().or_else(histogram);
-            if let Some(ready) = &mut self.ready {
-                note(ready, before.at.saturating_sub(began) + gap / 2);
+            let length = before.at.saturating_sub(began) + gap / 2;
+            self.squares += length.as_secs_f64().powi(2);
+            add(&mut self.ready, length);
+        }
+        match (before.phase, now.phase) {
+            (Phase::Ready, Phase::Select) => {
+                self.polls_since = Some(before.at + now.at.saturating_sub(before.at) / 2);
             }
+            (Phase::Select, Phase::Ready) => {
+                if let (Some(since), Some(began)) = (self.polls_since.take(), now.began) {
+                    add(&mut self.poll, began.saturating_sub(since));
+                }
+            }
+            _ => {}
         }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts of at most some billions")]
     fn drain(&mut self) -> LoopTiming {
-        let ready = self.ready.take();
+        let [ready, poll] = [&self.ready, &self.poll].map(|it| it.as_ref().and_then(Spread::of));
+        let ms = |seconds: f64| (seconds * 1e6).round() / 1000.0;
         let timing = LoopTiming {
             glances: self.glances,
             busy: if self.glances == 0 { 0.0 } else { self.busy as f64 / self.glances as f64 },
@@ -148,9 +193,56 @@ impl Counts {
             callbacks_mean: (self.iterations > 0 && self.callbacks_max.is_some())
                 .then(|| self.callbacks as f64 / self.iterations as f64),
             callbacks_max: self.callbacks_max,
-            ready: ready.as_ref().and_then(Spread::of),
+            ready,
+            poll,
+            // In a phase of length l one comes with probability l / t and waits for l / 2.
+            lag_mean_ms: (self.looked_at > 0.0).then(|| ms(self.squares / 2.0 / self.looked_at)),
+            lag_max_ms: self.latest_timer.map(|lag| ms(lag.as_secs_f64())),
         };
-        *self = Self { last: self.last.take(), ..Self::default() };
+        *self = Self { last: self.last.take(), polls_since: self.polls_since, ..Self::default() };
         timing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_loop_that_works_a_tenth_of_the_time() {
+        let mut iterations = Iterations::default();
+        // Ready for 10 ms from 0, 100, 200 … on, glanced at each 2 ms.
+        for at in (0..=1000).step_by(2) {
+            let is_ready = at % 100 < 10;
+            let at_time = Duration::from_millis(at);
+            iterations.take(&Glance {
+                taken_at: Timestamp::UNIX_EPOCH + at_time,
+                at: at_time,
+                loops: vec![LoopGlance {
+                    id: Address(1),
+                    thread: None,
+                    at: at_time,
+                    read_by: at_time,
+                    phase: if is_ready { Phase::Ready } else { Phase::Select },
+                    began: is_ready.then(|| Duration::from_millis(at - at % 100)),
+                    callback: None,
+                    total: is_ready.then_some(3),
+                    work: None,
+                }],
+            });
+        }
+        iterations.note_lag(Address(1), Duration::from_millis(7));
+        let [(_, timing)] = &iterations.drain()[..] else { panic!() };
+        assert!((timing.busy - 0.1).abs() < 0.01, "{timing:?}");
+        assert_eq!((timing.iterations, timing.callbacks_mean), (11, Some(3.0)));
+        let (ready, poll) = (timing.ready.unwrap(), timing.poll.unwrap());
+        assert!((ready.p50_ms - 9.0).abs() < 0.2 && (poll.p50_ms - 91.0).abs() < 1.0, "{timing:?}");
+        // A tenth of all comes in a phase and waits for half of it.
+        assert!((timing.lag_mean_ms.unwrap() - 0.405).abs() < 0.01, "{timing:?}");
+        assert_eq!(timing.lag_max_ms, Some(7.0));
+        let [(_, next)] = &iterations.drain()[..] else { panic!() };
+        assert_eq!((next.glances, next.ready), (0, None));
     }
 }

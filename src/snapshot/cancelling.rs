@@ -1,0 +1,59 @@
+//! How far the cancellation of a task is, as one snapshot tells it.
+
+use super::{Cancellation, Task, TaskState, WaitKind};
+
+impl Task {
+    /// How many requests are not taken back; `None` where Python does not count them (up to 3.10),
+    /// and where nothing at all is known of a cancellation.
+    pub fn requests(&self) -> Option<u64> {
+        self.cancellation.as_ref()?.requested
+    }
+
+    /// Whether a `CancelledError` is to be delivered to it, or is being handled.
+    pub fn is_on_its_way_out(&self) -> bool {
+        let told =
+            |told: &Cancellation| told.in_flight || told.must_cancel || told.handling.is_some();
+        self.cancellation.as_ref().is_some_and(told)
+    }
+
+    /// Whether it waits, with nothing on its way that would let it go on.
+    pub fn is_parked(&self) -> bool {
+        let is_told = |told: &Cancellation| told.in_flight || told.must_cancel;
+        self.state == Some(TaskState::Pending)
+            && !self.is_torn
+            && !self.cancellation.as_ref().is_some_and(is_told)
+    }
+
+    /// Whether it waits as one does that was never cancelled: nothing on its way, nothing being
+    /// handled, and not where a block is being left.
+    pub fn goes_on(&self) -> bool {
+        let leaves = |function: &str| {
+            matches!(function.rsplit('.').next(), Some("__aexit__" | "_aexit" | "_cancel_and_wait"))
+        };
+        self.is_parked()
+            && !self.is_on_its_way_out()
+            && self.waiting_on.as_deref().is_some_and(|waiting| waiting.kind != WaitKind::TaskGroup)
+            && !self.frames.iter().any(|frame| leaves(&frame.location.function))
+    }
+
+    /// Whether time limits that have run out account for all the requests.
+    pub fn is_owed_by_time(&self) -> bool {
+        let waiting = self.waiting_on.as_deref();
+        let over = waiting.map_or(0, |waiting| {
+            waiting.deadlines.iter().filter(|deadline| !deadline.due_in.is_positive()).count()
+        });
+        self.requests().is_some_and(|count| count <= over as u64)
+    }
+
+    /// Whether a cancellation of it goes to what it awaits, and it is not told before that has
+    /// ended.
+    pub fn passes_cancellation_on(&self) -> bool {
+        self.waiting_on.as_deref().is_some_and(|waiting| match waiting.kind {
+            WaitKind::Gather => true,
+            // `wait_for` with a future of its own, up to 3.11, is told at once; what it then does
+            // for its task to end is in `_cancel_and_wait`.
+            WaitKind::Task => waiting.operation.is_none(),
+            _ => false,
+        })
+    }
+}

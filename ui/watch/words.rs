@@ -1,0 +1,206 @@
+//! The events of `watch` in words, one line each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aiospy::monitor::{Event, LoopStatistics, Monitor, Statistics, Summary, TaskCounts, Tracked};
+use aiospy::sampler::Ended;
+use aiospy::snapshot::{Location, Process, Severity};
+use aiospy::timeline::{Fate, History, Idle, PlaceTotals, Stretch, Stuck};
+
+use crate::text::page::Style;
+use crate::text::words;
+
+/// Letters of a command line that are shown.
+const MAX_COMMAND: usize = 200;
+/// Places and groups of tasks that are listed.
+const MAX_LISTED: usize = 10;
+
+/// One line: what it is about, and what is to be said.
+pub type Line = (Style, &'static str, String);
+
+/// The first line.
+pub fn start(process: &Process) -> Line {
+    let version = process.python.as_deref().unwrap_or("?");
+    let command: String = process.cmdline.join(" ").chars().take(MAX_COMMAND).collect();
+    (Style::Plain, "watching", format!("{} · CPython {version} · {command}", process.pid))
+}
+
+/// An event.
+pub fn event(event: &Event) -> Vec<Line> {
+    vec![match event {
+        Event::Reattached => {
+            (Style::Notice, "attached", "again: the program was replaced".to_owned())
+        }
+        Event::Opened(tracked) => (severity(tracked), "opened", finding(tracked)),
+        Event::Updated(tracked) => (severity(tracked), "changed", finding(tracked)),
+        Event::Closed(tracked) => {
+            let stood = tracked.seen_at.duration_since(tracked.opened_at);
+            let stood = words::duration(Duration::try_from(stood).unwrap_or_default());
+            (Style::Dim, "closed", format!("after {stood}: {}", finding(tracked)))
+        }
+        Event::Blocked(stretch) => (Style::Notice, "blocked", blocked(stretch)),
+        Event::Cancelled(history) => cancelled(history),
+        Event::Statistics(statistics) => return self::statistics(statistics),
+        Event::Unreadable(cause) => (Style::Notice, "unreadable", cause.clone()),
+    }]
+}
+
+fn severity(tracked: &Tracked) -> Style {
+    match tracked.finding.severity {
+        Severity::Critical => Style::Alarm,
+        Severity::Warning => Style::Notice,
+        Severity::Info => Style::Dim,
+    }
+}
+
+fn finding(tracked: &Tracked) -> String {
+    format!("[{}] {}", tracked.finding.code, tracked.finding.title)
+}
+
+fn blocked(stretch: &Stretch) -> String {
+    let work = stretch.work.as_deref();
+    let handle = work.and_then(|work| work.handle.as_deref()).unwrap_or("a callback");
+    let what = work.map_or("", |work| work.description.as_str());
+    let at = at(stretch.place());
+    format!("{} by {handle}: {what}{at}", words::duration(stretch.length))
+}
+
+fn at(place: Option<&Arc<Location>>) -> String {
+    let Some(at) = place else { return String::new() };
+    format!(" at {} in {}", file_line(&at.file, at.line), at.function)
+}
+
+fn file_line(file: &str, line: Option<u32>) -> String {
+    line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
+}
+
+fn cancelled(history: &History) -> Line {
+    let name = match (&history.name, &history.coroutine) {
+        (Some(name), Some(coroutine)) => format!("task {name} ({coroutine})"),
+        (Some(name), None) => format!("task {name}"),
+        _ => format!("task {}", history.task),
+    };
+    let began = history.turns.first().map(|turn| turn.at);
+    let Some(turn) = history.turns.last() else {
+        return (Style::Dim, "cancelled", name);
+    };
+    let after = began.filter(|began| *began < turn.at).map(|began| {
+        let after = Duration::try_from(turn.at.duration_since(began)).unwrap_or_default();
+        format!(", {} after the request", words::duration(after))
+    });
+    let after = after.unwrap_or_default();
+    let at = at(turn.place.as_ref());
+    let (style, text) = match turn.fate {
+        Fate::Requested => (Style::Plain, format!("{name} was asked to end{at}")),
+        Fate::CleaningUp => (Style::Plain, format!("{name} cleans up{at}{after}")),
+        Fate::Handled => (Style::Plain, format!("{name} took it back and goes on{at}{after}")),
+        Fate::Swallowed => (Style::Notice, format!("{name} swallowed it{at}{after}")),
+        Fate::Finished => (Style::Dim, format!("{name} has ended{after}")),
+    };
+    (style, "cancelled", text)
+}
+
+fn statistics(statistics: &Statistics) -> Vec<Line> {
+    let mut lines: Vec<Line> = statistics.loops.iter().map(event_loop).collect();
+    if let Some(tasks) = &statistics.tasks {
+        lines.push((Style::Plain, "tasks", self::tasks(tasks)));
+        lines.extend(tasks.standing.stuck.iter().take(MAX_LISTED).map(stuck));
+    }
+    if statistics.missed > 0 {
+        let all = statistics.missed + statistics.samples;
+        lines.push((Style::Dim, "missed", format!("{} of {all} samples", statistics.missed)));
+    }
+    lines
+}
+
+fn event_loop(known: &LoopStatistics) -> Line {
+    let timing = &known.timing;
+    let mut text = format!("{:.1} % busy", timing.busy * 100.0);
+    if let Some(ready) = timing.ready {
+        text += &format!(
+            ", iterations p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+            ready.p50_ms, ready.p99_ms, ready.max_ms
+        );
+    }
+    if let Some(lag) = timing.lag_mean_ms {
+        text += &format!(", lag {lag:.1} ms");
+    }
+    (Style::Plain, "loop", format!("{text} · {} samples", timing.glances))
+}
+
+fn tasks(tasks: &TaskCounts) -> String {
+    let mut parts = vec![format!("{} pending", tasks.pending)];
+    let counts = [(tasks.ready, "ready"), (tasks.cancelled, "with a cancellation")];
+    parts.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+    let standing = &tasks.standing;
+    if standing.idle_count() > 0 {
+        let idle = standing.idle.iter().map(|(idle, n)| format!("{n} {}", idle_word(*idle)));
+        let idle: Vec<String> = idle.collect();
+        parts.push(format!("{} idle ({})", standing.idle_count(), idle.join(", ")));
+    }
+    if standing.stuck_count() > 0 {
+        parts.push(format!("{} stuck", standing.stuck_count()));
+    }
+    if standing.behind > 0 {
+        parts.push(format!("{} wait for these", standing.behind));
+    }
+    parts.join(", ")
+}
+
+fn idle_word(idle: Idle) -> &'static str {
+    match idle {
+        Idle::Sleeping => "asleep",
+        Idle::Accepting => "in accept",
+        Idle::Consuming => "at an empty queue",
+        Idle::Listening => "listening to a client",
+        Idle::Main => "main",
+        Idle::Awaiting => "waiting for such",
+    }
+}
+
+fn stuck(group: &Stuck) -> Line {
+    let coroutine = group.coroutine.as_deref().unwrap_or("a task");
+    let many = if group.count == 1 { String::new() } else { format!("{} × ", group.count) };
+    let place = group.file.as_deref().map(|file| format!(" at {}", file_line(file, group.line)));
+    let text = format!(
+        "{many}{coroutine}{}: waits for {}, for {}",
+        place.unwrap_or_default(),
+        group.waiting_for,
+        words::duration(group.longest)
+    );
+    (Style::Notice, "stuck", text)
+}
+
+/// The last lines.
+pub fn end(monitor: &Monitor, still: &[Stretch], summary: &Summary, ended: Ended) -> Vec<Line> {
+    let goes_on = |stretch| (Style::Alarm, "blocked", format!("{} (goes on)", blocked(stretch)));
+    let mut lines: Vec<Line> = still.iter().map(goes_on).collect();
+    let why = match ended {
+        Ended::Gone => "the process has ended",
+        Ended::Asked => "stopped watching",
+    };
+    let watched = words::duration(Duration::from_millis(summary.duration_ms));
+    let missed = match summary.missed {
+        0 => String::new(),
+        missed => format!(", {missed} missed"),
+    };
+    let text = format!("{why} after {watched}: {} samples{missed}", summary.samples);
+    lines.push((Style::Plain, "end", text));
+    lines.extend(summary.blocking.iter().take(MAX_LISTED).map(place));
+    lines.extend(monitor.open().iter().map(|it| (Style::Notice, "open", finding(it))));
+    lines
+}
+
+fn place(place: &PlaceTotals) -> Line {
+    let at = place.file.as_deref().map(|file| file_line(file, place.line));
+    let text = format!(
+        "{} × {} at {}: {:.0} ms in all, longest {:.0} ms",
+        place.count,
+        place.description,
+        at.as_deref().unwrap_or("an unknown place"),
+        place.total_ms,
+        place.length.map_or(0.0, |length| length.max_ms)
+    );
+    (Style::Plain, "", text)
+}
