@@ -185,6 +185,11 @@ impl Process {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
+    /// Whether its tasks count how often they were asked to end (`Task.cancelling()`).
+    pub fn counts_cancellations(&self) -> bool {
+        !["3.8", "3.9", "3.10"].iter().any(|old| self.is_python(old))
+    }
+
     /// Whether a task group whose child fails while the group is waited for cancels the waiting
     /// task and never takes that back.
     pub fn groups_leave_requests(&self) -> bool {

@@ -79,8 +79,8 @@ impl History {
 pub struct Cancellations {
     open: FxHashMap<Address, History>,
     over: VecDeque<History>,
-    /// The tasks that awaited another one at the last sample: where nothing is counted, the
-    /// `CancelledError` that such a one handles may be the other's.
+    /// The tasks that awaited another one, or handle since what came of that: where nothing is
+    /// counted, the `CancelledError` that such a one handles may be the other's.
     awaiting: FxHashSet<Address>,
 }
 
@@ -94,6 +94,7 @@ impl Cancellations {
             }
             _ => FxHashSet::default(),
         };
+        let is_counted = now.process.counts_cancellations();
         let leaves_requests = now.process.groups_leave_requests();
         let mut told = Vec::new();
         let mut there = FxHashSet::default();
@@ -111,11 +112,15 @@ impl Cancellations {
                 continue;
             }
             let of_other = self.awaiting.contains(&task.id);
-            let seen = see(task, known, of_other, ending.contains(&task.id));
+            let all_end = ending.contains(&task.id);
+            let seen = see(task, known, is_counted, of_other, all_end);
             let seen = match seen {
                 Seen::Swallowed if leaves_requests && task.swallower.is_none() => Seen::Nothing,
                 seen => seen,
             };
+            if of_other && known.is_none() && task.is_on_its_way_out() {
+                awaiting.insert(task.id);
+            }
             let is_told = self.note(task, seen, now);
             if let Some(history) = self.open.get(&task.id).filter(|it| it.name == task.name) {
                 there.insert(task.id);
@@ -260,7 +265,13 @@ enum Seen {
     Swallowed,
 }
 
-fn see(task: &Task, known: Option<&History>, of_other: bool, is_ending: bool) -> Seen {
+fn see(
+    task: &Task,
+    known: Option<&History>,
+    is_counted: bool,
+    of_other: bool,
+    is_ending: bool,
+) -> Seen {
     let requests = task.requests();
     let Some(told) = &task.cancellation else {
         return match known {
@@ -268,9 +279,12 @@ fn see(task: &Task, known: Option<&History>, of_other: bool, is_ending: bool) ->
             Some(_) if task.goes_on() && is_ending && !task.passes_cancellation_on() => {
                 Seen::Swallowed
             }
+            Some(known) if !is_counted && known.fate() == Some(Fate::Swallowed) => Seen::Nothing,
             // Whoever counts says so by a count of none; else a clause is found or not.
-            Some(_) if task.goes_on() && !is_ending && task.swallower.is_some() => Seen::Swallowed,
-            Some(_) if task.goes_on() && !is_ending => Seen::Handled,
+            Some(_) if task.goes_on() && !is_ending => match &task.swallower {
+                Some(_) if !is_counted => Seen::Swallowed,
+                _ => Seen::Handled,
+            },
             _ => Seen::Nothing,
         };
     };
@@ -392,6 +406,9 @@ mod tests {
             Some(task(1).waits(WaitKind::Task, |_| ())),
             Some(old(|told| told.in_flight = true)),
             Some(old(|told| told.handling = Some(0))),
+            Some(task(1).sleeps(100).cancelled(|told| told.handling = Some(0))),
+            Some(task(1).sleeps(100).cancelled(|told| told.handling = Some(0))),
+            Some(task(1).reads_socket()),
         ];
         assert_eq!(told(all), []);
     }
@@ -409,11 +426,15 @@ mod tests {
             })
         };
         let goes_on = || Some(task(1).reads_socket());
-        let swallowed = vec![Some(old()), Some(eaten()), goes_on(), None];
-        let expected = [(0, Fate::Requested), (2, Fate::Swallowed), (3, Fate::Finished)];
-        assert_eq!(told(swallowed), expected);
+        let in_old = |samples: Vec<Option<Builder>>| {
+            let python = |it: &mut Snapshot| it.process.python = Some("3.9.1".to_owned());
+            told_of(samples.into_iter().map(|it| Scene::new().with(it).and(python)).collect())
+        };
+        let swallowed = vec![Some(old()), Some(eaten()), goes_on(), goes_on(), goes_on(), None];
+        let expected = [(0, Fate::Requested), (2, Fate::Swallowed), (5, Fate::Finished)];
+        assert_eq!(in_old(swallowed), expected);
         let converted = vec![Some(old()), goes_on(), goes_on(), None];
-        assert_eq!(told(converted), [(0, Fate::Requested), (2, Fate::Handled)]);
+        assert_eq!(in_old(converted), [(0, Fate::Requested), (2, Fate::Handled)]);
     }
 
     #[test]

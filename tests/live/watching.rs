@@ -50,6 +50,8 @@ pub fn add(trials: &mut Vec<Trial>) {
             },
         );
     }
+    per_version(trials, "watch::cancellations", |_| true, cancellations);
+    per_version(trials, "watch::spin", |_| true, |python| spin(&python.path));
     once(trials, "watch::interrupted", &[], || interrupted(&python("3.12").unwrap().path));
     once(trials, "watch::exec", &[], || exec(&python("3.12").unwrap().path));
     once(trials, "watch::on_finding", &[], || on_finding(&python("3.12").unwrap().path));
@@ -165,6 +167,72 @@ fn over_time(python: &Path, kind: &str, code: &str) {
             assert_eq!(alarms.len(), 1, "{stdout}");
             assert_eq!(alarms[0]["code"], code);
         }
+    }
+}
+
+/// What becomes of each cancellation is told, with the moments.
+fn cancellations(python: &Python) {
+    let mut program = Program::start::<&str>(&python.path, "cancelling.py", &[]);
+    let mut tool = launch(&["watch", &program.pid().to_string(), "--whole-every", "50ms"]);
+    let mut lines = BufReader::new(tool.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert_eq!(parse(&first)["event"], "start");
+    program.say("go");
+    let log = parse(&program.line());
+    let offset = offset();
+    let ids = program.truth.clone();
+    program.end();
+    let events = events(&lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
+    assert!(tool.wait().unwrap().success());
+    let fates = |name: &str| -> Vec<(&str, f64)> {
+        let told = of(&events, "cancellation").into_iter().filter(|it| it["task"] == ids[name]);
+        told.map(|it| (it["fate"].as_str().unwrap(), seconds(&it["at"]) - offset)).collect()
+    };
+    // The samples are 50 ms apart, what became of it is told by the second one, and a machine that
+    // is busy may come late.
+    let check = |name: &str, wanted: &[(&str, f64)]| {
+        let told: Vec<_> = fates(name);
+        // Between request and delivery there is less than a millisecond: it may not be seen.
+        let told = told.iter().filter(|(fate, _)| *fate != "requested").collect::<Vec<_>>();
+        let names = |it: &[(&str, f64)]| it.iter().map(|(fate, _)| (*fate).to_owned()).collect();
+        let seen: Vec<String> = told.iter().map(|(fate, _)| (*fate).to_owned()).collect();
+        let expected: Vec<String> = names(wanted);
+        assert_eq!(seen, expected, "{name}: {told:?}");
+        for ((fate, at), (_, truth)) in told.into_iter().zip(wanted) {
+            assert!((-0.02..0.4).contains(&(at - truth)), "{name}: {fate} at {at}, was at {truth}");
+        }
+    };
+    let at = |name: &str, what: &str| log[name][what].as_f64().unwrap();
+    let (asked, ended) = (at("cleaner", "asked"), at("cleaner", "ended"));
+    check("cleaner", &[("cleaning-up", asked), ("finished", ended)]);
+    let (asked, went_on) = (at("eater", "asked"), at("eater", "went_on"));
+    check("eater", &[("cleaning-up", asked), ("swallowed", went_on)]);
+    let line = std::fs::read_to_string(root().join("tests/programs/cancelling.py")).unwrap();
+    let line = line.lines().position(|line| line.ends_with("# eaten")).unwrap() + 1;
+    let eaten = of(&events, "cancellation").into_iter().find(|it| it["fate"] == "swallowed");
+    assert_eq!(eaten.unwrap()["place"]["line"], line);
+    if python.minor() >= 11 {
+        let (asked, went_on) = (at("taker", "asked"), at("taker", "went_on"));
+        check("taker", &[("cleaning-up", asked), ("handled", went_on)]);
+    }
+    assert_eq!(fates("awaiter"), []);
+}
+
+/// A loop that turns without doing anything is told from the glances between two looks, a busy one
+/// is not.
+fn spin(python: &Path) {
+    for twin in [None, Some("--healthy")] {
+        let mut command = Command::new(python);
+        command.arg("-B").arg(root().join("tests/programs/scenarios/busy_spin.py")).args(twin);
+        let program = Program::spawn(command);
+        let pid = program.pid().to_string();
+        let output = aiospy(&["watch", &pid, "--duration", "4s", "--rate", "200"]);
+        let (stdout, stderr) = texts(&output);
+        assert!(output.status.success(), "{stderr}");
+        let events = events(&stdout);
+        let opened = of(&events, "finding-opened");
+        let codes: Vec<_> = opened.iter().map(|it| it["finding"]["code"].as_str().unwrap()).collect();
+        assert_eq!(codes, if twin.is_some() { vec![] } else { vec!["busy-spin"] }, "{stdout}");
     }
 }
 
