@@ -36,6 +36,7 @@ pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// What a snapshot is to contain.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[non_exhaustive]
 pub struct Options {
     /// Read the local variables of every frame.

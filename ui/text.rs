@@ -18,7 +18,7 @@ mod loops;
 mod merge;
 mod names;
 pub mod page;
-mod path;
+pub mod path;
 #[cfg(test)]
 pub mod sample;
 mod source;

@@ -1,11 +1,19 @@
 //! `cleanup-stuck`: a cancelled task is still in its `except CancelledError`, `finally` or
 //! `__aexit__`, and waits there.
+//!
+//! Two looks cannot tell a slow good-bye from one without an end. Whoever watches for longer waits
+//! until it is told from most good-byes.
+
+use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
-use super::{Context, grouped, words};
-use crate::snapshot::{Code, Location, Severity, Sureness, Task};
+use super::{Context, STUCK_AFTER, grouped, words};
+use crate::snapshot::{Code, Location, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
+
+/// What is over by then needs nobody.
+const SOON: Duration = Duration::from_secs(1);
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
@@ -15,16 +23,24 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
             continue;
         }
         let is_ending = context.ending.contains(&task.id);
+        // The error is that of a task it awaited: nobody asked this one to end.
+        let is_others = task.requests() == Some(0);
+        if !is_ending && (is_others || ends_soon(task)) {
+            continue;
+        }
         if context.gap.is_none() {
             out.want_second_look();
             if is_ending {
                 found.push((task, Severity::Critical));
             }
         } else if let Some(is_sure) = has_stayed(context, task) {
-            let severity = match (is_ending, is_sure) {
+            let stood = context.looks.lives.map(|_| context.stood_for(task));
+            let severity = match (is_ending, stood) {
                 (true, _) => Severity::Critical,
-                (false, true) => Severity::Warning,
-                (false, false) => Severity::Info,
+                (false, Some(stood)) if stood < SOON => continue,
+                (false, Some(stood)) if stood < STUCK_AFTER => Severity::Info,
+                (false, _) if is_sure => Severity::Warning,
+                (false, _) => Severity::Info,
             };
             found.push((task, severity));
         }
@@ -35,6 +51,13 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     for group in groups {
         out.extend(report(context, &group));
     }
+}
+
+/// Whether it is over by itself before anybody could do something about it.
+fn ends_soon(task: &Task) -> bool {
+    let waiting = task.waiting_on.as_deref().filter(|waiting| waiting.kind == WaitKind::Timer);
+    let due = waiting.and_then(|waiting| waiting.due_in);
+    due.is_some_and(|due| due.is_positive() && due.unsigned_abs() < SOON)
 }
 
 /// Where the exception is being handled.
@@ -75,11 +98,11 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         many => format!(" (and {} more likewise)", many - 1),
     };
     let title = format!(
-        "{} was cancelled and is still in its clean-up{}: it waits for {}{}{others}",
+        "{} was cancelled and is still in its clean-up{}{}: it waits for {}{others}",
         words::name(task),
         words::at_short(handler(task)),
-        words::reason(task),
         context.for_at_least(),
+        words::reason(task),
     );
     let mut lines = Vec::new();
     let handling = words::at_long(handler(task));
@@ -130,6 +153,15 @@ mod tests {
         // Nothing that tells them apart: worth a note.
         let scene = Scene::new().with([task(1).reads_socket().handling()]);
         scene.clone().turned().after(&scene.before()).assert_no_warning();
+    }
+
+    #[test]
+    fn one_that_is_over_soon_or_handles_the_error_of_another_is_healthy() {
+        Scene::new().with([task(1).sleeps(700).handling()]).twice().assert_silent();
+        let of_other = task(1).reads_socket().handling().requested(0);
+        Scene::new().with([of_other]).twice().assert_silent();
+        let long = Scene::new().with([task(1).sleeps(30_000).handling()]).twice();
+        assert_eq!(long.codes(), [Code::CleanupStuck]);
     }
 
     #[test]

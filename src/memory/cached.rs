@@ -392,7 +392,9 @@ impl<M: ReadMemory> PageCache<M> {
         // Several pages at once, where there are several.
         if at.0 % PAGE + len > PAGE {
             let missed = self.fetch(std::iter::once((at, len)));
-            missed.into_iter().for_each(|page| self.habits.borrow_mut().note(page));
+            for page in missed {
+                self.habits.borrow_mut().note(page);
+            }
         }
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
         self.copy(at, &mut bytes)?;

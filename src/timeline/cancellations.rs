@@ -238,7 +238,8 @@ impl History {
         let is_same = self.turns.last().is_some_and(|last| {
             // Another clean-up behind the first is a new turn, a step within one is none.
             last.fate == fate
-                && (fate != Fate::CleaningUp || function(&last.place) == function(&place))
+                && (fate != Fate::CleaningUp
+                    || function(last.place.as_ref()) == function(place.as_ref()))
         });
         if is_same {
             return false;
@@ -252,8 +253,8 @@ impl History {
     }
 }
 
-fn function(place: &Option<Arc<Location>>) -> Option<(&str, &str)> {
-    place.as_ref().map(|at| (&*at.file, &*at.function))
+fn function(place: Option<&Arc<Location>>) -> Option<(&str, &str)> {
+    place.map(|at| (&*at.file, &*at.function))
 }
 
 /// What one sample tells.

@@ -245,15 +245,15 @@ mod tests {
         Standing::of(&scene.snapshot, &lives, AFTER)
     }
 
-    fn socket(local: &str, remote: Option<&str>, state: &'static str) -> Option<Box<Socket>> {
-        Some(Box::new(Socket {
+    fn socket(local: &str, remote: Option<&str>, state: &'static str) -> Socket {
+        Socket {
             protocol: "tcp",
             local: Some(local.to_owned()),
             remote: remote.map(str::to_owned),
             state: Some(state),
             receive_queue: None,
             send_queue: None,
-        }))
+        }
     }
 
     #[test]
@@ -269,11 +269,12 @@ mod tests {
             upstream(2),
             task(3).sleeps(60_000),
             task(4).waits(WaitKind::Socket, |waiting| {
-                waiting.socket = socket("0.0.0.0:80", None, "listening");
+                waiting.socket = Some(Box::new(socket("0.0.0.0:80", None, "listening")));
             }),
             task(5).waits(WaitKind::Socket, |waiting| {
                 waiting.operation = Some(Operation::Read);
-                waiting.socket = socket("10.0.0.1:80", Some("10.0.0.9:40123"), "established");
+                waiting.socket =
+                    Some(Box::new(socket("10.0.0.1:80", Some("10.0.0.9:40123"), "established")));
             }),
             task(6).waits(WaitKind::Queue, |waiting| {
                 waiting.operation = Some(Operation::Get);

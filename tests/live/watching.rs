@@ -15,7 +15,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::support::{Program, Python, aiospy, parse, python, root, texts};
+use super::support::{
+    Program, Python, aiospy, check_stop_schema, check_watch_schema, parse, python, root, texts,
+};
 use super::{once, per_version, with_uvloop};
 
 /// Time that the scheduled program runs: each kind with each length once.
@@ -66,7 +68,9 @@ fn launch(arguments: &[&str]) -> Child {
 }
 
 fn events(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    events.iter().for_each(check_watch_schema);
+    events
 }
 
 fn of<'e>(events: &'e [Value], name: &str) -> Vec<&'e Value> {
@@ -231,7 +235,8 @@ fn spin(python: &Path) {
         assert!(output.status.success(), "{stderr}");
         let events = events(&stdout);
         let opened = of(&events, "finding-opened");
-        let codes: Vec<_> = opened.iter().map(|it| it["finding"]["code"].as_str().unwrap()).collect();
+        let codes: Vec<_> =
+            opened.iter().map(|it| it["finding"]["code"].as_str().unwrap()).collect();
         assert_eq!(codes, if twin.is_some() { vec![] } else { vec!["busy-spin"] }, "{stdout}");
     }
 }
@@ -251,6 +256,7 @@ fn stop(python: &Python, kind: &str) {
     let (stdout, stderr) = texts(&output);
     let told: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"));
     assert_eq!(told["schema"], "aiospy.stop/1");
+    check_stop_schema(&told);
     assert_eq!(output.status.code(), Some(if ends { 0 } else { 3 }), "{stderr}{told:#}");
     assert_eq!(told["outcome"], if ends { "ended" } else { "grace-over" });
     let sent = seconds(&told["sent_at"]);

@@ -227,13 +227,37 @@ pub fn dump_by(mut tool: Command, pid: i32, options: &[&str]) -> Value {
     dump
 }
 
+/// What `schema.json` says of documents of one kind: a dump, or one of its `$defs`.
+fn validator(kind: Option<&str>) -> jsonschema::Validator {
+    let text = std::fs::read_to_string(root().join("schema.json")).unwrap();
+    let mut schema: Value = serde_json::from_str(&text).unwrap();
+    if let Some(kind) = kind {
+        let uses = serde_json::json!({"$ref": format!("#/$defs/{kind}"), "$defs": schema["$defs"]});
+        schema = uses;
+    }
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+fn check(validator: &jsonschema::Validator, document: &Value) {
+    let errors = validator.iter_errors(document).take(5);
+    let errors: Vec<String> = errors.map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(errors.is_empty(), "not valid against schema.json: {errors:#?} {document}");
+}
+
 /// Fails unless `dump` is valid against `schema.json`.
 pub fn check_schema(dump: &Value) {
-    static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
-        let text = std::fs::read_to_string(root().join("schema.json")).unwrap();
-        jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
-    });
-    let errors: Vec<String> =
-        SCHEMA.iter_errors(dump).take(5).map(|e| format!("{}: {e}", e.instance_path())).collect();
-    assert!(errors.is_empty(), "not valid against schema.json: {errors:#?}");
+    static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| validator(None));
+    check(&SCHEMA, dump);
+}
+
+/// Fails unless a line of `watch` is valid.
+pub fn check_watch_schema(line: &Value) {
+    static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| validator(Some("watch")));
+    check(&SCHEMA, line);
+}
+
+/// Fails unless the document of `stop` is valid.
+pub fn check_stop_schema(document: &Value) {
+    static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| validator(Some("stop")));
+    check(&SCHEMA, document);
 }

@@ -1,4 +1,4 @@
-//! The events of `watch` as lines of JSON, `aiospy.watch/1` (see `watch.schema.json`).
+//! The events of `watch` as lines of JSON, `aiospy.watch/1` (see `schema.json`).
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use aiospy::snapshot::{Location, Process, Severity};
 use aiospy::timeline::{Fate, History, Idle, PlaceTotals, Stretch, Stuck};
 
 use crate::text::page::Style;
-use crate::text::words;
+use crate::text::{path, words};
 
 /// Letters of a command line that are shown.
 const MAX_COMMAND: usize = 200;
@@ -36,8 +36,11 @@ pub fn event(event: &Event) -> Vec<Line> {
         Event::Updated(tracked) => (severity(tracked), "changed", finding(tracked)),
         Event::Closed(tracked) => {
             let stood = tracked.seen_at.duration_since(tracked.opened_at);
-            let stood = words::duration(Duration::try_from(stood).unwrap_or_default());
-            (Style::Dim, "closed", format!("after {stood}: {}", finding(tracked)))
+            let stood = match Duration::try_from(stood) {
+                Ok(stood) if !stood.is_zero() => format!("seen for {}", words::duration(stood)),
+                _ => "seen once".to_owned(),
+            };
+            (Style::Dim, "closed", format!("{}, {stood}", finding(tracked)))
         }
         Event::Blocked(stretch) => (Style::Notice, "blocked", blocked(stretch)),
         Event::Cancelled(history) => cancelled(history),
@@ -72,6 +75,7 @@ fn at(place: Option<&Arc<Location>>) -> String {
 }
 
 fn file_line(file: &str, line: Option<u32>) -> String {
+    let file = path::short(file);
     line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
 }
 
@@ -116,16 +120,19 @@ fn statistics(statistics: &Statistics) -> Vec<Line> {
 
 fn event_loop(known: &LoopStatistics) -> Line {
     let timing = &known.timing;
-    let mut text = format!("{:.1} % busy", timing.busy * 100.0);
-    if let Some(ready) = timing.ready {
-        text += &format!(
+    let ready = timing.ready.map(|ready| {
+        format!(
             ", iterations p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
             ready.p50_ms, ready.p99_ms, ready.max_ms
-        );
-    }
-    if let Some(lag) = timing.lag_mean_ms {
-        text += &format!(", lag {lag:.1} ms");
-    }
+        )
+    });
+    let lag = timing.lag_mean_ms.map(|lag| format!(", lag {lag:.1} ms"));
+    let text = format!(
+        "{:.1} % busy{}{}",
+        timing.busy * 100.0,
+        ready.unwrap_or_default(),
+        lag.unwrap_or_default()
+    );
     (Style::Plain, "loop", format!("{text} · {} samples", timing.glances))
 }
 
