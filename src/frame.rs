@@ -8,6 +8,7 @@
 mod context;
 mod flow;
 mod handler;
+mod looping;
 mod stack;
 
 use crate::layout::{Awaiting, Frame, GeneratorFrame, GeneratorRunning, StackDepth, StackPointer};
@@ -18,6 +19,8 @@ pub(crate) use context::Contexts;
 pub use context::Entered;
 pub(crate) use flow::Flow;
 pub use handler::{Eater, Ending, Handler, HandlerKind};
+pub(crate) use looping::Loops;
+pub use looping::{ForLoop, Turns};
 pub use stack::Stack;
 
 /// A frame before names and lines are looked up.
@@ -241,6 +244,17 @@ impl Reader<'_> {
             return None;
         }
         Address(word & !mask).non_null()
+    }
+
+    /// The small number that is in a slot of the stack in the place of an object.
+    pub(crate) fn small_number(&self, word: u64) -> Option<u64> {
+        /// `Py_TAGGED_SHIFT` (`Include/internal/pycore_stackref.h`).
+        const SHIFT: u32 = 2;
+        let mask = match self.layout.frame {
+            Frame::Interpreter(fields) => fields.tag_mask,
+            Frame::Object(_) => 0,
+        };
+        (mask != 0 && word & mask == mask).then_some(word >> SHIFT)
     }
 
     /// The objects that a suspended frame has a counted reference to, in its variables and on its

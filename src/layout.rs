@@ -66,6 +66,8 @@ pub struct Layout {
     pub attributes: Attributes,
     /// `PySetObject`.
     pub set: Set,
+    /// What a `for` loop goes by.
+    pub iterators: Iterators,
     /// Small objects of one or two fields.
     pub small: Small,
     /// `dequeobject`.
@@ -493,6 +495,42 @@ pub struct Set {
     pub used: Offset,
     pub mask: Offset,
     pub table: Offset,
+}
+
+/// What a `for` loop goes by: iterators of built-in collections, and where a frame has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Iterators {
+    /// How many items a `list_iterator` or `tuple_iterator` has given.
+    pub index: Offset,
+    /// Its list or tuple; null when it has come to the end.
+    pub items: Offset,
+    /// `range_iterator`.
+    pub range: RangeIterator,
+    /// How many items a dictionary had when an iterator over it began.
+    pub dict_used: Offset,
+    /// How many of them such an iterator has yet to give.
+    pub dict_left: Offset,
+    /// The same of a set.
+    pub set_used: Offset,
+    /// The same of a set.
+    pub set_left: Offset,
+    /// The iterator inside an `enumerate`.
+    pub enumerated: Offset,
+    /// The tuple of iterators inside a `zip`.
+    pub zipped: Offset,
+    /// Slots on the value stack of each `for` loop: 2 where a list or a tuple itself may be there,
+    /// with the number of items that it has given.
+    pub slots: u64,
+}
+
+/// How an iterator over a `range` counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are CPython's")]
+pub enum RangeIterator {
+    /// How many it has given, and how many there are.
+    Index { index: Offset, len: Offset },
+    /// How many it has yet to give.
+    Left { len: Offset },
 }
 
 /// Small objects of one or two fields.

@@ -171,6 +171,44 @@ fn eaters(python: &Python, arguments: &[&str]) {
     assert!(is_hidden || marked >= 15, "{marked}");
 }
 
+/// The loops that tasks are in, with their turns, are what the program says of itself.
+fn loops(python: &Python, arguments: &[&str]) {
+    let program = Program::start(&python.path, "loops.py", arguments);
+    let is_hidden = python.minor() >= 12 && arguments.contains(&"traced");
+    let subject = Subject::new(&program);
+    let reader = subject.reader();
+    let file = program.truth["file"].as_str().unwrap();
+    let tasks = program.truth["tasks"].as_object().unwrap();
+    let addresses: Vec<Address> = tasks.keys().map(|at| parse(at)).collect();
+    let read_tasks = reader.read_tasks(&addresses, false);
+    assert_eq!(read_tasks.len(), tasks.len());
+    let mut differences = Vec::new();
+    for task in &read_tasks {
+        assert_eq!(task.problem, None);
+        let truth = &tasks[&task.at.to_string()];
+        let mut found = Vec::new();
+        for frame in task.chain.iter().rev() {
+            if &*reader.code(frame.code).unwrap().file != file {
+                continue;
+            }
+            let Ok(loops) = reader.for_loops(frame) else {
+                assert!(is_hidden, "{}", truth["name"]);
+                continue;
+            };
+            let turns = reader.turns(frame, loops.len()).unwrap();
+            for (i, one) in loops.iter().enumerate() {
+                let turn = turns.get(i).copied().unwrap_or_default();
+                found.push(json!([one.line, turn.done, turn.left]));
+            }
+        }
+        if !is_hidden && truth["loops"] != json!(found) {
+            let name = &truth["name"];
+            differences.push(format!("{name}: {} read: {}", truth["loops"], json!(found)));
+        }
+    }
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
 /// A handler as `eaters.py` marks it.
 fn as_marked(handler: Handler) -> Value {
     let ending = match handler.ending {
@@ -217,6 +255,8 @@ fn main() {
     per_version("contexts::traced", &|python| contexts(python, &["traced"]));
     per_version("eaters", &|python| eaters(python, &[]));
     per_version("eaters::traced", &|python| eaters(python, &["traced"]));
+    per_version("loops", &|python| loops(python, &[]));
+    per_version("loops::traced", &|python| loops(python, &["traced"]));
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(2);
     libtest_mimic::run(&arguments, trials).exit();

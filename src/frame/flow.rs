@@ -14,6 +14,9 @@ use crate::object::{Code, Protected, Read, Reader, Unreadable};
 const MAX_STATES: usize = 20_000;
 /// Handlers of `finally` inside one handler that are followed, in 3.8.
 const MAX_NESTED: usize = 20;
+/// Ways from one instruction to the next in functions whose loops are looked for, those of exceptions
+/// included; the longest functions seen have some hundred thousand instructions.
+const MAX_EDGES: usize = 2_000_000;
 
 /// An instruction with its prefixes and caches.
 #[derive(Debug, Clone, Copy)]
@@ -164,6 +167,7 @@ impl Flow {
                 let target = match instruction.op? {
                     Op::JumpForward
                     | Op::BranchForward
+                    | Op::ForIter
                     | Op::Send
                     | Op::Protect
                     | Op::ProtectWith
@@ -291,6 +295,65 @@ impl Flow {
             }
         }
         (seen, returns)
+    }
+
+    /// The instructions with this meaning.
+    pub fn all_with(&self, op: Op) -> Vec<usize> {
+        let is_it = |index: &usize| self.op(*index) == Some(op);
+        (0..self.instructions.len()).filter(is_it).collect()
+    }
+
+    /// From where each instruction is come to, exceptions included; nothing where that would be too
+    /// much.
+    pub fn predecessors(&self) -> Vec<Vec<usize>> {
+        let covered = self.protected.iter().map(|(start, end, _)| end.saturating_sub(*start));
+        if self.instructions.len() + covered.sum::<usize>() > MAX_EDGES {
+            return Vec::new();
+        }
+        let mut predecessors = vec![Vec::new(); self.instructions.len()];
+        let mut add = |from: usize, to: usize| {
+            if let Some(known) = predecessors.get_mut(to) {
+                known.push(from);
+            }
+        };
+        for index in 0..self.instructions.len() {
+            for next in self.successors(index).into_iter().flatten() {
+                add(index, next);
+            }
+        }
+        for &(start, target) in &self.loop_ends {
+            add(start, target);
+        }
+        for &(start, end, target) in &self.protected {
+            for index in start..end {
+                add(index, target);
+            }
+        }
+        predecessors
+    }
+
+    /// The instructions of a loop, as ranges in order: all from which a jump back to its `head` is
+    /// come to without the head itself.
+    pub fn loop_body(&self, head: usize, predecessors: &[Vec<usize>]) -> Vec<Range<usize>> {
+        let mut is_in = vec![false; self.instructions.len()];
+        // What comes in from above is not of the loop.
+        let before = predecessors.get(head).into_iter().flatten().copied();
+        let mut open: Vec<usize> = before.filter(|&from| from > head).collect();
+        while let Some(index) = open.pop() {
+            match is_in.get_mut(index) {
+                Some(seen) if !*seen && index != head => *seen = true,
+                _ => continue,
+            }
+            open.extend(predecessors.get(index).into_iter().flatten());
+        }
+        let mut body: Vec<Range<usize>> = Vec::new();
+        for (index, _) in is_in.iter().enumerate().filter(|(_, is_in)| **is_in) {
+            match body.last_mut().filter(|last| last.end == index) {
+                Some(last) => last.end += 1,
+                None => body.push(index..index + 1),
+            }
+        }
+        body
     }
 
     /// The instructions that follow one when it is done, without an exception; for one that is

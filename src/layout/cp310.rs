@@ -7,9 +7,9 @@
 use super::{
     Attributes, Awaitable, Awaiting, Bytecode, Class, Code, CurrentFrame, Deque, Dict, DictKeys,
     Flag, Frame, Function, Future, Generator, GeneratorFrame, GeneratorRunning, Handler, Int,
-    IntSize, Interpreter, Layout, LineTable, LoadLocal, LocalNames, Object, ObjectFrame,
-    RunningLoop, Runtime, Set, SimpleQueue, Small, StackDepth, Task, TaskRegistry, Thread,
-    Traceback, Unicode,
+    IntSize, Interpreter, Iterators, Layout, LineTable, LoadLocal, LocalNames, Object, ObjectFrame,
+    RangeIterator, RunningLoop, Runtime, Set, SimpleQueue, Small, StackDepth, Task, TaskRegistry,
+    Thread, Traceback, Unicode,
 };
 
 /// Where everything lies in CPython 3.10.
@@ -132,6 +132,20 @@ pub const LAYOUT: Layout = Layout {
         used: 24,  // PySetObject.used: DWARF
         mask: 32,  // PySetObject.mask: DWARF, live
         table: 40, // PySetObject.table: DWARF, live
+    },
+    // Objects/listobject.c, rangeobject.c, dictobject.c, setobject.c, enumobject.c and bltinmodule.c
+    iterators: Iterators {
+        index: 16, // listiterobject.it_index, as in that of a tuple: DWARF, live
+        items: 24, // listiterobject.it_seq: DWARF, live
+        // rangeiterobject.index, len: DWARF, live
+        range: RangeIterator::Index { index: 16, len: 40 },
+        dict_used: 24,  // dictiterobject.di_used: DWARF, live
+        dict_left: 48,  // dictiterobject.len: DWARF, live
+        set_used: 24,   // setiterobject.si_used: DWARF, live
+        set_left: 40,   // setiterobject.len: DWARF, live
+        enumerated: 24, // enumobject.en_sit: DWARF, live
+        zipped: 24,     // zipobject.ittuple: DWARF, live
+        slots: 1,       // GET_ITER in Python/ceval.c; live
     },
     // each in its own header; the field is named behind the row
     small: Small {

@@ -7,8 +7,9 @@
 use super::{
     Attributes, Awaitable, Awaiting, Bytecode, Class, Code, CurrentFrame, Deque, Dict, DictKeys,
     Flag, Frame, FrameStates, Function, Future, Generator, GeneratorFrame, Handler, Int, IntSize,
-    Interpreter, InterpreterFrame, Layout, LineTable, LoadLocal, LocalNames, Object, RunningLoop,
-    Runtime, Set, SimpleQueue, Small, StackPointer, Task, TaskRegistry, Thread, Traceback, Unicode,
+    Interpreter, InterpreterFrame, Iterators, Layout, LineTable, LoadLocal, LocalNames, Object,
+    RangeIterator, RunningLoop, Runtime, Set, SimpleQueue, Small, StackPointer, Task, TaskRegistry,
+    Thread, Traceback, Unicode,
 };
 
 /// Where everything lies in CPython 3.12.
@@ -140,6 +141,20 @@ pub const LAYOUT: Layout = Layout {
         used: 24,  // PySetObject.used: DWARF
         mask: 32,  // PySetObject.mask: DWARF, live
         table: 40, // PySetObject.table: DWARF, live
+    },
+    // Objects/listobject.c, rangeobject.c, dictobject.c, setobject.c, enumobject.c and bltinmodule.c
+    iterators: Iterators {
+        index: 16, // _PyListIterObject.it_index, as in that of a tuple: DWARF, live
+        items: 24, // _PyListIterObject.it_seq: DWARF, live
+        // _PyRangeIterObject.len: DWARF, live
+        range: RangeIterator::Left { len: 32 },
+        dict_used: 24,  // dictiterobject.di_used: DWARF, live
+        dict_left: 48,  // dictiterobject.len: DWARF, live
+        set_used: 24,   // setiterobject.si_used: DWARF, live
+        set_left: 40,   // setiterobject.len: DWARF, live
+        enumerated: 24, // enumobject.en_sit: DWARF, live
+        zipped: 24,     // zipobject.ittuple: DWARF, live
+        slots: 1,       // GET_ITER in Python/bytecodes.c; live
     },
     // each in its own header; the field is named behind the row
     small: Small {

@@ -7,9 +7,9 @@
 use super::{
     Attributes, Awaitable, AwaitedBy, Awaiting, Bytecode, Class, Code, CurrentFrame, Deque, Dict,
     DictKeys, Flag, Frame, FrameStates, Function, Future, Generator, GeneratorFrame, Handler, Int,
-    IntSize, Interpreter, InterpreterFrame, Layout, LineTable, LoadLocal, LocalNames, Object,
-    RunningLoop, Runtime, Set, SimpleQueue, Small, StackPointer, Task, TaskRegistry, Thread,
-    Traceback, Unicode,
+    IntSize, Interpreter, InterpreterFrame, Iterators, Layout, LineTable, LoadLocal, LocalNames,
+    Object, RangeIterator, RunningLoop, Runtime, Set, SimpleQueue, Small, StackPointer, Task,
+    TaskRegistry, Thread, Traceback, Unicode,
 };
 
 /// Where everything lies in CPython 3.15.
@@ -135,6 +135,21 @@ pub const LAYOUT: Layout = Layout {
         used: 24,  // PySetObject.used: DWARF
         mask: 32,  // PySetObject.mask: DWARF, live
         table: 40, // PySetObject.table: DWARF, live
+    },
+    // Objects/listobject.c, rangeobject.c, dictobject.c, setobject.c, enumobject.c and bltinmodule.c
+    iterators: Iterators {
+        index: 16, // _PyListIterObject.it_index, as in that of a tuple: DWARF, live
+        items: 24, // _PyListIterObject.it_seq: DWARF, live
+        // _PyRangeIterObject.len: DWARF, live
+        range: RangeIterator::Left { len: 32 },
+        dict_used: 24,  // dictiterobject.di_used: DWARF, live
+        dict_left: 48,  // dictiterobject.len: DWARF, live
+        set_used: 24,   // setiterobject.si_used: DWARF, live
+        set_left: 40,   // setiterobject.len: DWARF, live
+        enumerated: 24, // enumobject.en_sit: DWARF, live
+        zipped: 24,     // zipobject.ittuple: DWARF, live
+        // GET_ITER in Python/bytecodes.c: the iterator, or the collection and an index; live
+        slots: 2,
     },
     // each in its own header; the field is named behind the row
     small: Small {

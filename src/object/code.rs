@@ -39,6 +39,8 @@ pub struct Code {
     pub(crate) contexts: OnceLock<crate::frame::Contexts>,
     /// How its instructions follow each other.
     pub(crate) flow: OnceLock<crate::frame::Flow>,
+    /// Its `for` loops.
+    pub(crate) loops: OnceLock<crate::frame::Loops>,
 }
 
 /// A row of the exception table (3.11 and later): where an exception raised in a piece of code
@@ -109,6 +111,7 @@ impl Reader<'_> {
             protected: OnceLock::new(),
             contexts: OnceLock::new(),
             flow: OnceLock::new(),
+            loops: OnceLock::new(),
         });
         // Another code object at an address that was used before: its sites are void.
         let is_reused = self.caches.codes.borrow().contains_key(&at);
