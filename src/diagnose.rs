@@ -43,6 +43,7 @@ mod over_time;
 mod permit_leaked;
 mod queue_stalled;
 mod ready_backlog;
+mod sequential_awaits;
 mod shutdown_stuck;
 mod task_orphaned;
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::sampler::Sample;
 use crate::snapshot::{Code, Finding, Glance, Severity, Snapshot, TaskState};
 use crate::timeline::{
     Callbacks, Cancellations, Fate, Growth, History, Iterations, Lives, Looks, LoopTiming,
-    PlaceTotals, Places, Standing, Stretch, time_between,
+    PlaceTotals, Places, Sequences, Standing, Stretch, time_between,
 };
 
 /// The least time between two snapshots that are asked where tasks stay and how many there are.
@@ -162,6 +162,7 @@ pub struct Monitor {
     cancellations: Cancellations,
     turns: BTreeMap<Fate, u64>,
     growth: Growth,
+    sequences: Sequences,
     counted_at: Option<Timestamp>,
     /// The last snapshot that was compared with another, and what it says alone.
     before: Option<(Arc<Snapshot>, Diagnosis)>,
@@ -191,6 +192,7 @@ impl Monitor {
             lives: Lives::default(),
             cancellations: Cancellations::default(),
             turns: BTreeMap::new(),
+            sequences: Sequences::default(),
             counted_at: None,
             before: None,
             last: None,
@@ -321,6 +323,7 @@ impl Monitor {
         self.lives = Lives::default();
         self.cancellations = Cancellations::default();
         self.growth = Growth::over(self.settings.growth_over);
+        self.sequences = Sequences::default();
         self.before = None;
         self.last_glance = None;
     }
@@ -348,6 +351,7 @@ impl Monitor {
             self.counted_at = Some(snapshot.taken_at);
             self.lives.take(&snapshot);
             self.growth.take(&snapshot);
+            self.sequences.take(&snapshot);
         }
         let is_soon =
             |before: &Snapshot| time_between(before.taken_at, snapshot.taken_at) < BETWEEN_LOOKS;
@@ -376,6 +380,7 @@ impl Monitor {
                 now: &snapshot,
                 places: &self.places.totals(),
                 growth: &self.growth,
+                sequences: &self.sequences,
             }));
         }
         snapshot.findings = Some(findings.clone());

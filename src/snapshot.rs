@@ -25,8 +25,8 @@ use serde::{Serialize, Serializer};
 use crate::memory::{Address, ReadStats};
 
 pub use facts::{
-    Blocking, BlockingKind, Enclosed, NeverAwaited, OpenGenerator, Shutdown, Stage, Swallower,
-    Unretrieved,
+    Blocking, BlockingKind, Enclosed, Looping, NeverAwaited, OpenGenerator, Shutdown, Stage,
+    Swallower, Unretrieved,
 };
 pub use finding::{Code, Finding, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
@@ -444,6 +444,10 @@ pub struct Task {
     /// it: each may have taken it by a bare `acquire`.
     #[serde(skip)]
     pub suspects: Arc<[Address]>,
+    /// The `for` loop of the program in which it waits for something outside, as far as evidence
+    /// was asked for.
+    #[serde(skip)]
+    pub looping: Option<Looping>,
     /// How many references to it there are, but for that of the future it waits for.
     #[serde(skip)]
     pub references: Option<u64>,

@@ -11,6 +11,7 @@ mod growth;
 mod iterations;
 mod lives;
 mod places;
+mod sequences;
 mod standing;
 mod story;
 
@@ -28,6 +29,7 @@ pub use growth::Growth;
 pub use iterations::{Iterations, LoopTiming, Spread, histogram, note};
 pub use lives::{Life, Lives, States};
 pub use places::{PlaceTotals, Places};
+pub use sequences::{Sequence, Sequences};
 pub use standing::{Idle, Standing, Stuck};
 pub use story::{Cancelled, StageTold, Step, Story};
 

@@ -43,6 +43,7 @@ texts! {
     "task-orphaned",
     "asyncgen-open",
     "slow-callbacks",
+    "sequential-awaits",
     "task-leak",
     "nested-run",
 }

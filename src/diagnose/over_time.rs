@@ -1,11 +1,12 @@
-//! What only an observation over time can tell: `slow-callbacks`, `task-leak`.
+//! What only an observation over time can tell: `slow-callbacks`, `sequential-awaits`,
+//! `task-leak`.
 
 use std::time::Duration;
 
 use super::draft::Draft;
-use super::{grouped, words};
+use super::{grouped, sequential_awaits, words};
 use crate::snapshot::{Code, Finding, Severity, Snapshot, Sureness, Task};
-use crate::timeline::{Growth, PlaceTotals, time_between};
+use crate::timeline::{Growth, PlaceTotals, Sequences, time_between};
 
 /// So many callbacks that block at one place are no accident.
 const AGAIN_AND_AGAIN: u64 = 3;
@@ -26,6 +27,8 @@ pub struct Observed<'o> {
     pub places: &'o [PlaceTotals],
     /// How the numbers of tasks grew.
     pub growth: &'o Growth,
+    /// Which tasks make one call after the other.
+    pub sequences: &'o Sequences,
 }
 
 /// Draws conclusions from an observation.
@@ -37,7 +40,8 @@ pub fn over_time(observed: Observed<'_>) -> Vec<Finding> {
     let slow = observed.places.iter().filter(is_again).map(|place| slow(place, observed.time));
     let grown = observed.growth.growing().into_iter();
     let leaks = grown.filter_map(|(shape, counts)| leak(&shape, &counts, observed));
-    slow.chain(leaks).collect()
+    let sequential = sequential_awaits::find(observed.sequences, observed.now);
+    slow.chain(leaks).chain(sequential).collect()
 }
 
 fn span_of_ms(ms: f64) -> String {
@@ -136,7 +140,8 @@ mod tests {
     }
 
     fn found(places: &[PlaceTotals], growth: &Growth, now: &Snapshot) -> Vec<Finding> {
-        over_time(Observed { time: Duration::from_secs(60), now, places, growth })
+        let sequences = &Sequences::default();
+        over_time(Observed { time: Duration::from_secs(60), now, places, growth, sequences })
     }
 
     #[test]

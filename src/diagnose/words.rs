@@ -97,6 +97,13 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
+/// `1 call`, `40 calls`, `at least 40 calls`.
+pub fn calls(number: u64, is_exact: bool) -> String {
+    let least = if is_exact { "" } else { "at least " };
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{least}{number} call{plural}")
+}
+
 /// `s` of a verb with one: `1 task waits`, `2 tasks wait`.
 pub fn one_does(number: usize) -> &'static str {
     if number == 1 { "s" } else { "" }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::executors::{Limit, Pools};
+use super::looping::find_loops;
 use super::reading::{Reading, ThreadReading};
 use super::shutdown::shutdown;
 use super::system::Syscalls;
@@ -134,6 +135,7 @@ impl Inspector {
                 thread.waiting_on = waiting.map(|waiting| Box::new(waiting.in_words()));
             }
             if options.evidence {
+                find_loops(reader, &chains, &mut tasks);
                 leftovers = read_leftovers(reader, reading);
             }
             self.explain_blocked(&mut loops, &threads, &tasks, &calls, reading, &chains);

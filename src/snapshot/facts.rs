@@ -191,3 +191,22 @@ pub struct Swallower {
     /// Whether it surrounds the place where the task waits now.
     pub is_sure: bool,
 }
+
+/// A `for` loop that a task is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looping {
+    /// The frame (index into the task's `frames`) that has the loop.
+    pub frame: usize,
+    /// The line of its `for`.
+    pub line: Option<u32>,
+    /// Which loop it is: its code object, and the place in its instructions.
+    pub site: (Address, u64),
+    /// How many turns are done, where its iterator tells.
+    pub done: Option<u64>,
+    /// How many come after the present one, where its iterator tells.
+    pub left: Option<u64>,
+    /// What the variables around it have, as a number: another one is of another turn.
+    pub turn: u64,
+    /// Whether another task was in it at the same time.
+    pub is_shared: bool,
+}

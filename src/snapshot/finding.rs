@@ -119,6 +119,8 @@ codes! {
     AsyncgenOpen = "asyncgen-open",
     /// Callbacks blocked a loop again and again at the same place.
     SlowCallbacks = "slow-callbacks",
+    /// One task awaited many calls one after the other.
+    SequentialAwaits = "sequential-awaits",
     /// Tasks of one shape keep growing in number.
     TaskLeak = "task-leak",
     /// Two event loops run one inside the other on the same thread.
