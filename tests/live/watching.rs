@@ -54,6 +54,17 @@ pub fn add(trials: &mut Vec<Trial>) {
     }
     per_version(trials, "watch::cancellations", |_| true, cancellations);
     per_version(trials, "watch::spin", |_| true, |python| spin(&python.path));
+    per_version(trials, "watch::sequential", |_| true, |python| sequential(&python.path));
+    per_version(
+        trials,
+        "watch::sequential+healthy",
+        |_| true,
+        |python| {
+            let program = Program::start(&python.path, "overtime.py", &["sequential", "--healthy"]);
+            let opened = sequences(&program);
+            assert!(opened.is_empty(), "{opened:#?}");
+        },
+    );
     once(trials, "watch::interrupted", &[], || interrupted(&python("3.12").unwrap().path));
     once(trials, "watch::exec", &[], || exec(&python("3.12").unwrap().path));
     once(trials, "watch::on_finding", &[], || on_finding(&python("3.12").unwrap().path));
@@ -239,6 +250,63 @@ fn spin(python: &Path) {
             opened.iter().map(|it| it["finding"]["code"].as_str().unwrap()).collect();
         assert_eq!(codes, if twin.is_some() { vec![] } else { vec!["busy-spin"] }, "{stdout}");
     }
+}
+
+/// The findings of calls that are made one after the other, as they were told first.
+fn sequences(program: &Program) -> Vec<Value> {
+    let pid = program.pid().to_string();
+    let output = aiospy(&["watch", &pid, "--duration", "9s", "--whole-every", "250ms"]);
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    let events = events(&stdout);
+    assert_eq!(of(&events, "end")[0]["reason"], "stopped", "one of the tasks has ended");
+    let opened = of(&events, "finding-opened").into_iter();
+    opened.filter(|it| it["finding"]["code"] == "sequential-awaits").cloned().collect()
+}
+
+/// Each task that makes its calls one after the other is told, with the line, what it calls, and
+/// how many calls it has made by then.
+fn sequential(python: &Path) {
+    let mut program = Program::start(python, "overtime.py", &["sequential"]);
+    let opened = sequences(&program);
+    program.say("when");
+    let began = parse(&program.line());
+    let offset = offset();
+    let lines = program.truth["lines"].as_object().unwrap();
+    for (task, truth) in lines {
+        let mut found = opened.iter().filter(|event| {
+            let title = event["finding"]["title"].as_str().unwrap();
+            title.starts_with(&format!("\"{task}\" awaits calls of "))
+        });
+        let (Some(event), None) = (found.next(), found.next()) else {
+            panic!("{task}: {opened:#?}");
+        };
+        let finding = &event["finding"];
+        let title = finding["title"].as_str().unwrap();
+        let place = format!("overtime.py:{}: ", truth["line"]);
+        let callee = truth["callee"].as_str().unwrap();
+        assert!(title.contains(&format!(" calls of {callee} one after")), "{title}");
+        assert!(title.contains(&place), "{title} is not at {place}");
+        assert_eq!(
+            (&finding["severity"], &finding["sureness"]),
+            (&"info".into(), &"guessed".into())
+        );
+        let at = seconds(&event["at"]) - offset;
+        let calls = began[task].as_array().unwrap();
+        let made = calls.iter().filter(|began| began.as_f64().unwrap() < at).count();
+        let numbers = title.rsplit_once(&place).unwrap().1;
+        let told: usize = numbers
+            .split(|it: char| !it.is_ascii_digit())
+            .find_map(|number| number.parse().ok())
+            .unwrap();
+        if numbers.contains(" done") {
+            // One may have begun while it was read, and what is told may be of the sample before.
+            assert!((made.saturating_sub(4)..=made + 1).contains(&(told + 1)), "{title}: {made}");
+        } else {
+            assert!((10..=made + 1).contains(&told), "{title}: {made}");
+        }
+    }
+    assert_eq!(opened.len(), lines.len(), "{opened:#?}");
 }
 
 /// What the program logged, by name.
