@@ -35,20 +35,28 @@ const MAX_TRIES: usize = 5;
 /// The time between two looks: twice what asyncio itself calls a slow callback.
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
+/// How much a snapshot reads of what is behind the tasks; each level has what is in those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Their frames and states.
+    Tasks,
+    /// What each waits for, the pools of threads, and how far a shutdown is.
+    Reasons,
+    /// What only findings rest on: who refers to what, what nobody awaits or looked at, which
+    /// loops are in progress. What has less is no look to draw conclusions from.
+    Evidence,
+}
+
 /// What a snapshot is to contain.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[non_exhaustive]
 pub struct Options {
     /// Read the local variables of every frame.
     pub locals: bool,
     /// Keep tasks that have ended but are still registered.
     pub finished: bool,
-    /// Say of each task what it waits for.
-    pub reasons: bool,
-    /// Besides the reasons, read what only findings rest on: who refers to what, what nobody awaits
-    /// or looked at. Without it the snapshot is no look to draw conclusions from.
-    pub evidence: bool,
+    /// How much is read of what is behind the tasks.
+    pub depth: Depth,
     /// How long an iteration may run callbacks before its loop counts as blocked.
     pub blocked_after: Duration,
 }
@@ -59,8 +67,7 @@ impl Default for Options {
         Self {
             locals: false,
             finished: false,
-            reasons: true,
-            evidence: true,
+            depth: Depth::Evidence,
             blocked_after: Duration::from_millis(100),
         }
     }
@@ -267,7 +274,7 @@ impl Inspector {
             shutdown: read.shutdown,
             findings: None,
             looks: None,
-            has_evidence: options.reasons && options.evidence,
+            has_evidence: options.depth >= Depth::Evidence,
             problems: read.problems,
             unretrieved: read.leftovers.unretrieved,
             never_awaited: read.leftovers.never_awaited,

@@ -351,8 +351,8 @@ impl Monitor {
             self.counted_at = Some(snapshot.taken_at);
             self.lives.take(&snapshot);
             self.growth.take(&snapshot);
-            self.sequences.take(&snapshot);
         }
+        self.sequences.take(&snapshot);
         let is_soon =
             |before: &Snapshot| time_between(before.taken_at, snapshot.taken_at) < BETWEEN_LOOKS;
         if !snapshot.has_evidence || self.before.as_ref().is_some_and(|(before, _)| is_soon(before))

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::inspector::{BETWEEN_LOOKS, Inspector, Options};
+use crate::inspector::{BETWEEN_LOOKS, Depth, Inspector, Options};
 use crate::snapshot::{Glance, Process, Snapshot};
 
 /// How often a target that cannot be read just now is tried again: it starts or ends.
@@ -171,7 +171,9 @@ impl Sampler<'_> {
             let is_whole = Instant::now() >= next_whole;
             let sample = if is_whole {
                 let mut options = self.plan.options.clone();
-                options.evidence &= Instant::now() >= next_evidence;
+                if Instant::now() < next_evidence {
+                    options.depth = options.depth.min(Depth::Reasons);
+                }
                 inspector.snapshot(&options).map(|it| Sample::Whole(Box::new(it)))
             } else {
                 inspector.glance().map(Sample::Glance)

@@ -12,7 +12,7 @@ use super::reading::{Reading, ThreadReading};
 use super::shutdown::shutdown;
 use super::system::Syscalls;
 use super::waiting::{Reasons, complete};
-use super::{Inspector, Options};
+use super::{Depth, Inspector, Options};
 use crate::asyncio::{
     AwaitGraph, ChainEnd, FutureState, Leftovers, LoopFacts, Remains, RunOnce, TaskFacts,
 };
@@ -114,14 +114,15 @@ impl Inspector {
         let mut leftovers = Leftovers::default();
         let mut enclosed = Vec::new();
         let mut stage = None;
-        if options.reasons {
+        if options.depth >= Depth::Reasons {
+            let is_evidence = options.depth >= Depth::Evidence;
             let pools = Pools::read(reader, reading);
             let chains = reading.tasks.iter().zip(&live);
             let chains: Vec<&[RawFrame]> =
                 chains.map(|(task, live)| live.unwrap_or(&task.chain)).collect();
             let limits;
             (enclosed, limits) =
-                self.explain(reader, reading, &chains, &pools, &mut tasks, options.evidence);
+                self.explain(reader, reading, &chains, &pools, &mut tasks, is_evidence);
             stage = shutdown(reader, reading);
             self.find_swallowers(reader, &chains, stage.as_ref(), &mut tasks);
             executors = pools.executors(reader, reading, &limits);
@@ -134,7 +135,7 @@ impl Inspector {
                 let waiting = read.and_then(|r| pools.wait_of_thread(reader, reading, &r.stack));
                 thread.waiting_on = waiting.map(|waiting| Box::new(waiting.in_words()));
             }
-            if options.evidence {
+            if is_evidence {
                 find_loops(reader, &chains, &mut tasks);
                 leftovers = read_leftovers(reader, reading);
             }
@@ -528,7 +529,10 @@ fn tasks(
             fut_waiter: facts.fut_waiter,
             awaited_by: if facts.has_awaiters { graph.awaiters(facts.at) } else { Vec::new() },
             cancellation: cancellation(facts, handling),
-            references: options.evidence.then(|| references(reader, facts)).flatten(),
+            references: match options.depth {
+                Depth::Evidence => references(reader, facts),
+                _ => None,
+            },
             has_callbacks: facts.has_awaiters,
             is_torn: !facts.is_coherent(),
             ..Task::default()

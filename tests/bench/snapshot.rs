@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use aiospy::diagnose::diagnose;
 use aiospy::timeline::Looks;
-use aiospy::{Inspector, Options};
+use aiospy::{Depth, Inspector, Options};
 use serde_json::{Value, json};
 use support::Program;
 
@@ -62,7 +62,7 @@ fn back_to_back(pid: i32, runs: usize) -> Value {
     let mut inspector = Inspector::attach(pid).unwrap();
     let attach = start.elapsed();
     let mut plain = Options::default();
-    plain.reasons = false;
+    plain.depth = Depth::Tasks;
     let start = Instant::now();
     let mut last = inspector.snapshot(&plain).unwrap();
     let first = start.elapsed();
