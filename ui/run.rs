@@ -24,16 +24,17 @@ pub fn run(options: &Run) -> anyhow::Result<Outcome> {
     let Some((program, arguments)) = options.command.split_first() else {
         anyhow::bail!("no command to run");
     };
+    // From the terminal the program gets Ctrl-C itself; what is sent to us alone is for it. There
+    // is no moment in which a signal would end us and leave the program behind.
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let term = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&term))?;
     let mut child = Command::new(program)
         .args(arguments)
         .spawn()
         .with_context(|| format!("could not start {}", program.display()))?;
     let pid = i32::try_from(child.id()).context("the program has an odd process id")?;
-    // From the terminal the program gets Ctrl-C itself; what is sent to us alone is for it.
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let term = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
-    signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&term))?;
     let stop = Arc::new(AtomicBool::new(false));
     let forwards = {
         let stop = Arc::clone(&stop);
