@@ -148,8 +148,10 @@ fn stop(pid: i32, options: &Stop) -> anyhow::Result<Outcome> {
 
 /// Tells how it ended.
 fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> anyhow::Result<()> {
-    let mut told =
-        teller.told.take().context("the process ended before it could be asked to end")?;
+    let mut told = teller.told.take().with_context(|| match outcome {
+        "interrupted" => "interrupted before the process was asked to end",
+        _ => "the process ended before it could be asked to end",
+    })?;
     let now = Timestamp::now();
     let elapsed = told.story.after(now);
     let mut findings = Vec::new();
@@ -300,7 +302,10 @@ fn conclude(
         let text = format!("cancelled and still there: {}", names(left.iter().copied()));
         line(to, Style::Notice, elapsed, &text)?;
     }
-    let Some(last) = last else { return Ok(()) };
+    // That nothing looks wrong would be no news of one that does not end.
+    let has_findings =
+        |last: &&Snapshot| last.findings.as_ref().is_some_and(|findings| !findings.is_empty());
+    let Some(last) = last.filter(has_findings) else { return Ok(()) };
     let (color, width) = (to.color, to.width);
     let mut page = Page::new(to.writer(), width, color);
     page.blank()?;
