@@ -22,6 +22,8 @@ mod blocking;
 mod churn;
 #[path = "live/demo.rs"]
 mod demo;
+#[path = "live/enduring.rs"]
+mod enduring;
 #[path = "live/errors.rs"]
 mod errors;
 #[path = "live/executors.rs"]
@@ -134,6 +136,7 @@ fn main() {
     findings::add(&mut trials);
     report::add(&mut trials);
     watching::add(&mut trials);
+    enduring::add(&mut trials);
     let mut arguments = Arguments::from_args();
     // Two cores: more programs at once only wait for each other.
     arguments.test_threads.get_or_insert(2);

@@ -72,30 +72,30 @@ pub fn add(trials: &mut Vec<Trial>) {
 }
 
 /// The tool, with its output to be read as it comes.
-fn launch(arguments: &[&str]) -> Child {
+pub fn launch(arguments: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aiospy"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
     command.spawn().unwrap()
 }
 
-fn events(text: &str) -> Vec<Value> {
+pub fn events(text: &str) -> Vec<Value> {
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     events.iter().for_each(check_watch_schema);
     events
 }
 
-fn of<'e>(events: &'e [Value], name: &str) -> Vec<&'e Value> {
+pub fn of<'e>(events: &'e [Value], name: &str) -> Vec<&'e Value> {
     events.iter().filter(|event| event["event"] == name).collect()
 }
 
 /// Seconds since the epoch.
-fn seconds(time: &Value) -> f64 {
+pub fn seconds(time: &Value) -> f64 {
     let time: Timestamp = time.as_str().unwrap().parse().unwrap();
     time.as_duration().as_secs_f64()
 }
 
 /// The difference between the clock that instants are told by and `CLOCK_MONOTONIC`.
-fn offset() -> f64 {
+pub fn offset() -> f64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
     Timestamp::now().as_duration().as_secs_f64() - Duration::from(now).as_secs_f64()
 }

@@ -1,0 +1,342 @@
+//! What a session has to endure: signals, targets that fork, are replaced, stopped and killed, a
+//! server that does not end, a service that never rests.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use libtest_mimic::Trial;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+use serde_json::Value;
+
+use super::per_version;
+use super::situation::AIOSPY;
+use super::support::{Program, Python, aiospy, check_stop_schema, parse, root, texts};
+use super::watching::{events, launch, of, offset, seconds};
+
+/// Adds the trials.
+pub fn add(trials: &mut Vec<Trial>) {
+    let mut add = |name: &str, run: fn(&Python)| {
+        per_version(trials, &format!("enduring::{name}"), |_| true, run);
+    };
+    add("service", service);
+    add("uvicorn_stuck", |python| uvicorn(python, false));
+    add("uvicorn_closed", |python| uvicorn(python, true));
+    add("stop_interrupted", stop_interrupted);
+    add("run_terminated", |python| run(python, Signal::SIGTERM));
+    add("run_interrupted", |python| run(python, Signal::SIGINT));
+    add("loops", |python| on_and_on(python, "loops"));
+    add("fork", |python| on_and_on(python, "fork"));
+    add("forked", forked);
+    add("multiprocessing", |python| on_and_on(python, "multiprocessing"));
+    add("atexit", |python| last_state(python, "atexit"));
+    add("teardown", |python| last_state(python, "teardown"));
+    add("thread", |python| last_state(python, "thread"));
+    add("killed", killed);
+    add("stopped", stopped);
+}
+
+/// `aiospy watch`, whose events are read as they come.
+struct Watch {
+    tool: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    events: Vec<Value>,
+}
+
+impl Watch {
+    /// Watches a process; it is attached to.
+    fn start(pid: i32, options: &[&str]) -> Self {
+        let mut tool = launch(&[&["watch", &pid.to_string()], options].concat());
+        let lines = BufReader::new(tool.stdout.take().unwrap()).lines();
+        let mut watch = Self { tool, lines, events: Vec::new() };
+        watch.until("start");
+        watch
+    }
+
+    /// Reads on until such an event.
+    fn until(&mut self, name: &str) {
+        loop {
+            let line = self.lines.next().unwrap_or_else(|| panic!("no {name}: {:?}", self.events));
+            self.events.extend(events(&line.unwrap()));
+            if self.events.last().unwrap()["event"] == name {
+                return;
+            }
+        }
+    }
+
+    /// All events, when it has ended as the target did.
+    fn end(mut self) -> Vec<Value> {
+        self.until("end");
+        assert_eq!(self.events.last().unwrap()["reason"], "target-ended");
+        assert!(self.lines.next().is_none());
+        assert!(self.tool.wait().unwrap().success());
+        self.events
+    }
+}
+
+/// Starts `enduring.py` of a kind, and watches the process that it is about from before it goes.
+fn watched(python: &Path, kind: &str, options: &[&str]) -> (Program, Watch) {
+    let mut program = Program::start(python, "enduring.py", &[kind]);
+    let pid = program.truth["pid"].as_i64().map(|pid| i32::try_from(pid).unwrap());
+    let watch = Watch::start(pid.unwrap_or_else(|| program.pid()), options);
+    program.say("go");
+    (program, watch)
+}
+
+/// The findings that were alarms.
+fn alarms(events: &[Value]) -> Vec<&Value> {
+    let opened = of(events, "finding-opened").into_iter().map(|it| &it["finding"]);
+    opened.filter(|it| it["severity"] != "info").collect()
+}
+
+/// The function of the program's own that an event was in, if it is told.
+fn innermost(event: &Value) -> &str {
+    let frames = event["stacks"][0]["frames"].as_array().and_then(|frames| frames.last());
+    frames.map_or("", |frame| frame["function"].as_str().unwrap())
+}
+
+/// A service that does all that services do gives no alarm.
+fn service(python: &Python) {
+    let mut program = Program::start::<&str>(&python.path, "service.py", &[]);
+    let pid = program.pid().to_string();
+    let options = ["--duration", "5s", "--growth-over", "3s", "--stuck-after", "2s"];
+    let whole = ["--whole-every", "250ms"];
+    let output = aiospy(&[&["watch", &pid][..], &options, &whole].concat());
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    let events = events(&stdout);
+    assert!(alarms(&events).is_empty(), "{:#?}", alarms(&events));
+    assert!(of(&events, "unreadable").is_empty(), "{stdout}");
+    let count = |counts: &Value, kind: &str| counts[kind].as_u64().unwrap();
+    program.say("stats");
+    let done = parse(&program.line());
+    for kind in program.truth.as_object().unwrap().keys() {
+        let more = count(&done, kind) - count(&program.truth, kind);
+        assert!(more > 0, "{kind} was done {more} times: {done}");
+    }
+    assert!(program.end().success());
+}
+
+/// A stop of uvicorn is told as it was: a stream holds it, until its client leaves.
+fn uvicorn(python: &Python, is_closed: bool) {
+    let mut program = Program::start::<&str>(python.venv.as_deref().unwrap(), "streaming.py", &[]);
+    let grace = if is_closed { "60s" } else { "1s" };
+    let tool = launch(&["stop", "--json", "--grace", grace, &program.pid().to_string()]);
+    let began = parse(&program.line())["shutdown"].as_f64().unwrap();
+    let closed = is_closed.then(|| {
+        program.say("close");
+        parse(&program.line())["closed"].as_f64().unwrap()
+    });
+    let output = tool.wait_with_output().unwrap();
+    let (stdout, _) = texts(&output);
+    let told = parse(&stdout);
+    check_stop_schema(&told);
+    assert_eq!(output.status.code(), Some(if is_closed { 0 } else { 3 }), "{told:#}");
+    assert_eq!(told["outcome"], if is_closed { "ended" } else { "grace-over" });
+    let sent = seconds(&told["sent_at"]);
+    // The samples are 20 ms apart, and a machine that is busy may come late.
+    let is_near = |told_ms: &Value, logged: f64| {
+        let (told, truth) = (told_ms.as_f64().unwrap(), (logged - sent) * 1000.0);
+        assert!((told - truth).abs() <= 100.0, "told at {told} ms, was at {truth} ms");
+    };
+    let stages = told["stages"].as_array().unwrap();
+    let (first, last) = (stages.first().unwrap(), stages.last().unwrap());
+    let named = |it: &Value| (it["stage"].clone(), it["by"].clone());
+    assert_eq!(named(first), ("graceful".into(), "uvicorn".into()));
+    is_near(&first["began_ms"], began);
+    let stream = &program.truth["stream"];
+    let findings = told["findings"].as_array().unwrap();
+    if let Some(closed) = closed {
+        let ended = stages.iter().rfind(|it| named(it) == named(first)).unwrap();
+        is_near(&ended["ended_ms"], closed);
+        assert!(findings.is_empty(), "{told:#}");
+        return;
+    }
+    assert!(stages.iter().all(|it| named(it) == named(first)), "{told:#}");
+    assert!(last.get("ended_ms").is_none(), "{told:#}");
+    assert_eq!(last["tasks"], serde_json::json!(["stream"]));
+    let stuck = findings.iter().find(|it| it["code"] == "shutdown-stuck");
+    let stuck = stuck.unwrap_or_else(|| panic!("{told:#}"));
+    assert_eq!(stuck["severity"], "critical");
+    assert!(stuck["tasks"].as_array().unwrap().contains(stream), "{stuck:#} without {stream}");
+}
+
+/// A signal ends `stop` before its grace is over, with its summary; the target is left alone.
+fn stop_interrupted(python: &Python) {
+    for (signal, is_json) in [
+        (Signal::SIGINT, true),
+        (Signal::SIGTERM, true),
+        (Signal::SIGINT, false),
+        (Signal::SIGTERM, false),
+    ] {
+        let mut program = Program::start(&python.path, "stopping.py", &["deaf"]);
+        let pid = program.pid().to_string();
+        let form: &[&str] = if is_json { &["--json"] } else { &[] };
+        let tool = launch(&[&["stop", "--grace", "60s", "--kill", &pid], form].concat());
+        // It has got the signal.
+        program.line();
+        kill(id_of(&tool), signal).unwrap();
+        let output = tool.wait_with_output().unwrap();
+        let (stdout, _) = texts(&output);
+        assert_eq!(output.status.code(), Some(3), "{stdout}");
+        if is_json {
+            let told = parse(&stdout);
+            check_stop_schema(&told);
+            assert_eq!(told["outcome"], "interrupted");
+        } else {
+            let last = stdout.lines().last().unwrap();
+            assert!(
+                last.ends_with("interrupted, the process does not seem to stop at all"),
+                "{stdout}"
+            );
+        }
+        // It hears as before, and ends by its standard input.
+        kill(Pid::from_raw(program.pid()), Signal::SIGTERM).unwrap();
+        program.line();
+        assert!(program.end().success());
+    }
+}
+
+fn id_of(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).unwrap())
+}
+
+/// A signal to `aiospy run` is one to its program: the tool ends as that does, with its summary,
+/// on standard error or in the file that was asked for.
+fn run(python: &Python, signal: Signal) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events");
+    let is_beside = signal == Signal::SIGTERM;
+    let mut command = Command::new(AIOSPY);
+    command.arg("run");
+    if !is_beside {
+        // Of a pipe it can be told when the first line is there.
+        mkfifo(&file, Mode::S_IRWXU).unwrap();
+        command.arg("--output").arg(&file);
+    }
+    command.arg("--").arg(&python.path).arg(root().join("tests/programs/enduring.py"));
+    command.arg("signals").stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stderr(if is_beside { Stdio::piped() } else { Stdio::inherit() });
+    // As a shell does it, so that Ctrl-C is for both.
+    command.process_group(0);
+    let mut tool = command.spawn().unwrap();
+    let mut out = BufReader::new(tool.stdout.take().unwrap()).lines();
+    let told: Box<dyn Read> = match tool.stderr.take() {
+        Some(stderr) => Box::new(stderr),
+        None => Box::new(File::open(&file).unwrap()),
+    };
+    let mut told = BufReader::new(told).lines();
+    assert_eq!(out.next().unwrap().unwrap(), "READY");
+    let first = told.next().unwrap().unwrap();
+    assert!(
+        first.contains(if is_beside { "  watching " } else { r#""event":"start""# }),
+        "{first}"
+    );
+    if is_beside { kill(id_of(&tool), signal) } else { killpg(id_of(&tool), signal) }.unwrap();
+    let rest: Vec<String> = told.map_while(Result::ok).collect();
+    assert_eq!(tool.wait().unwrap().code(), Some(if is_beside { 5 } else { 6 }));
+    assert!(out.next().is_none());
+    let last = rest.last().unwrap();
+    if is_beside {
+        assert!(last.contains("  end        the process has ended after "), "{rest:#?}");
+    } else {
+        let end = events(last).remove(0);
+        assert_eq!((&end["event"], &end["reason"]), (&"end".into(), &"target-ended".into()));
+    }
+}
+
+/// What else happens to the target, or beside it, its own blocks are told, and nothing of others.
+fn on_and_on(python: &Python, kind: &str) {
+    let (mut program, watch) = watched(&python.path, kind, &["--threshold", "40ms"]);
+    let blocks = parse(&program.line());
+    let offset = offset();
+    let events = watch.end();
+    for name in ["reattached", "unreadable"] {
+        assert!(of(&events, name).is_empty(), "{events:#?}");
+    }
+    let told = of(&events, "blocking");
+    for block in blocks.as_array().unwrap() {
+        let (began, ended) = (block["began"].as_f64().unwrap(), block["ended"].as_f64().unwrap());
+        let is_told = told.iter().any(|event| {
+            let at = seconds(&event["at"]) - offset;
+            let end = at + event["length_ms"].as_f64().unwrap() / 1000.0;
+            innermost(event) == "block" && at < ended && end > began
+        });
+        assert!(is_told, "{block} is not told: {told:#?}");
+    }
+    // A machine that is busy may block any callback; only what sleeps does so by itself.
+    let sleeps = told.iter().filter(|event| event["kind"] == "sleep");
+    let others: Vec<_> = sleeps.filter(|event| innermost(event) != "block").collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+/// A fork that runs on is a target like any other.
+fn forked(python: &Python) {
+    let (_program, watch) = watched(&python.path, "forked", &[]);
+    let events = watch.end();
+    let told = of(&events, "blocking");
+    assert!(told.iter().any(|event| innermost(event) == "block"), "{events:#?}");
+}
+
+/// What was seen of a target stays known while its interpreter ends.
+fn last_state(python: &Python, kind: &str) {
+    let (_program, watch) = watched(&python.path, kind, &["--whole-every", "250ms"]);
+    let events = watch.end();
+    let end = events.last().unwrap();
+    let mut places = end["blocking"].as_array().unwrap().iter();
+    let place = places.find(|place| place["function"] == "block");
+    assert!(place.is_some_and(|place| place["count"] == 1), "{end:#}");
+    // Only of a thread it is known who is waited for.
+    let open = end["open"].as_array().unwrap().iter().map(|it| &it["finding"]["code"]);
+    let wanted = if kind == "thread" { vec!["shutdown-stuck"] } else { vec![] };
+    assert_eq!(open.collect::<Vec<_>>(), wanted, "{end:#}");
+    assert!(of(&events, "unreadable").is_empty(), "{events:#?}");
+    // Up to the end, which comes 0.8 s after the loop's.
+    assert!(end["duration_ms"].as_u64().unwrap() >= 800, "{end:#}");
+}
+
+/// A target that is killed leaves what stood open.
+fn killed(python: &Python) {
+    let (mut program, mut watch) = watched(&python.path, "blocked", &["--whole-every", "250ms"]);
+    watch.until("finding-opened");
+    kill(Pid::from_raw(program.pid()), Signal::SIGKILL).unwrap();
+    let events = watch.end();
+    program.wait();
+    let end = events.last().unwrap();
+    let open = end["open"].as_array().unwrap();
+    assert!(open.iter().any(|it| it["finding"]["code"] == "loop-blocked"), "{end:#}");
+    let place = &end["blocking"][0];
+    assert_eq!((&place["kind"], &place["count"]), (&"sleep".into(), &1.into()), "{end:#}");
+    let told = of(&events, "blocking");
+    assert_eq!((told.len(), &told[0]["kind"]), (1, &"sleep".into()), "{told:#?}");
+}
+
+/// A target that is stopped and goes on is watched on, and not said to have done anything.
+fn stopped(python: &Python) {
+    let (mut program, mut watch) = watched(&python.path, "busy", &["--interval", "250ms"]);
+    let pid = Pid::from_raw(program.pid());
+    watch.until("statistics");
+    kill(pid, Signal::SIGSTOP).unwrap();
+    for _ in 0..3 {
+        watch.until("statistics");
+    }
+    kill(pid, Signal::SIGCONT).unwrap();
+    for _ in 0..3 {
+        watch.until("statistics");
+    }
+    assert!(program.end().success());
+    let events = watch.end();
+    assert!(of(&events, "unreadable").is_empty(), "{events:#?}");
+    // It was so for two intervals at least; a machine that is busy may hold it up, too.
+    let long =
+        of(&events, "blocking").into_iter().filter(|it| it["length_ms"].as_f64() > Some(450.0));
+    let wrong: Vec<_> = long.filter(|it| it["kind"] != "unknown").collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let says = |it: &Value| it["title"].as_str().unwrap().ends_with("stopped from outside");
+    let mut blocked = alarms(&events).into_iter().filter(|it| it["code"] == "loop-blocked");
+    assert!(blocked.all(says), "{:#?}", alarms(&events));
+}
