@@ -138,7 +138,9 @@ impl Sampler<'_> {
                 Ok(inspector) => return Ok(Some(inspector)),
                 Err(error) => error,
             };
-            let is_starting = matches!(error, Error::NotInitialized { .. });
+            // One that replaces its program meanwhile is gone as what it was.
+            let is_starting =
+                matches!(error, Error::NotInitialized { .. } | Error::TargetGone { .. });
             // Between `fork` and `exec` it is no Python, and for a moment one without a runtime.
             let may_come = matches!(
                 error,

@@ -27,6 +27,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     add("uvicorn_stuck", |python| uvicorn(python, false));
     add("uvicorn_closed", |python| uvicorn(python, true));
     add("stop_interrupted", stop_interrupted);
+    add("run_replaced", run_replaced);
     add("run_terminated", |python| run(python, Signal::SIGTERM));
     add("run_interrupted", |python| run(python, Signal::SIGINT));
     add("loops", |python| on_and_on(python, "loops"));
@@ -247,6 +248,23 @@ fn run(python: &Python, signal: Signal) {
         let end = events(last).remove(0);
         assert_eq!((&end["event"], &end["reason"]), (&"end".into(), &"target-ended".into()));
     }
+}
+
+/// A program that is started by way of others, which come and go quickly, is watched all the same.
+fn run_replaced(python: &Python) {
+    let script =
+        "n=$1; shift; [ $n -gt 0 ] || exec \"$@\"; exec sh -c \"$AGAIN\" sh $((n - 1)) \"$@\"";
+    let code = "import asyncio; asyncio.run(asyncio.sleep(0.5))";
+    let mut command = Command::new(AIOSPY);
+    command.args(["run", "--output", "/dev/stdout", "--", "sh", "-c", script, "sh", "50"]);
+    command.arg(&python.path).args(["-c", code]).env("AGAIN", script).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(stderr, "");
+    let events = events(&stdout);
+    assert_eq!(of(&events, "start").len(), 1, "{stdout}");
+    assert!(of(&events, "unreadable").is_empty(), "{stdout}");
 }
 
 /// What else happens to the target, or beside it, its own blocks are told, and nothing of others.
