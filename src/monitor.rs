@@ -251,6 +251,11 @@ impl Monitor {
         self.last.as_deref()
     }
 
+    /// The same, to be kept.
+    pub fn shared(&self) -> Option<Arc<Snapshot>> {
+        self.last.clone()
+    }
+
     /// The findings that are there.
     pub fn open(&self) -> &[Tracked] {
         &self.open
