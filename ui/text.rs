@@ -12,20 +12,21 @@ use rustc_hash::FxHashMap;
 use page::{Line, Page, Style};
 use waiting::Names;
 
-mod findings;
-mod forest;
-mod loops;
+pub mod findings;
+pub mod forest;
+pub mod loops;
 mod merge;
-mod names;
+pub mod names;
+pub mod outline;
 pub mod page;
 pub mod path;
 #[cfg(test)]
 pub mod sample;
-mod source;
+pub mod source;
 #[cfg(test)]
 mod tests;
-mod tree;
-mod waiting;
+pub mod tree;
+pub mod waiting;
 pub mod words;
 
 pub use findings::brief;

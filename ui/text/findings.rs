@@ -109,7 +109,8 @@ pub fn word(severity: Severity) -> (Style, &'static str) {
     }
 }
 
-fn sign(severity: Severity) -> &'static str {
+/// A severity's sign.
+pub fn sign(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "!! ",
         Severity::Warning => "!  ",
@@ -146,6 +147,24 @@ impl First {
 
 /// The findings with their followers; the worst first, else in their order.
 fn causes(findings: &[Finding]) -> Vec<Cause<'_>> {
+    let by_place = by_cause(findings).into_iter();
+    let causes = by_place.filter_map(|(at, followers)| {
+        let followers = followers.into_iter().filter_map(|at| findings.get(at)).collect();
+        Some(Cause { finding: findings.get(at)?, followers })
+    });
+    causes.collect()
+}
+
+/// The places of findings in the order to be shown, and whether each follows from one before.
+pub fn order(findings: &[Finding]) -> Vec<(usize, bool)> {
+    let with_followers = |(at, followers): (usize, Vec<usize>)| {
+        std::iter::once((at, false)).chain(followers.into_iter().map(|at| (at, true)))
+    };
+    by_cause(findings).into_iter().flat_map(with_followers).collect()
+}
+
+/// The places of causes, each with those of the findings that follow from it.
+fn by_cause(findings: &[Finding]) -> Vec<(usize, Vec<usize>)> {
     // The findings of a code, about a task or a loop or anything; the first one and the next.
     let mut by_task: FxHashMap<(Code, Address), First> = FxHashMap::default();
     let mut by_loop: FxHashMap<(Code, Option<Address>), First> = FxHashMap::default();
@@ -177,23 +196,18 @@ fn causes(findings: &[Finding]) -> Vec<Cause<'_>> {
         }
         start
     };
-    let mut followers: Vec<Vec<&Finding>> = findings.iter().map(|_| Vec::new()).collect();
+    let mut followers: Vec<Vec<usize>> = findings.iter().map(|_| Vec::new()).collect();
     let mut roots = Vec::new();
-    for (at, finding) in findings.iter().enumerate() {
+    for at in 0..findings.len() {
         match root_of(at) {
             root if root == at => roots.push(at),
-            root => followers.get_mut(root).into_iter().for_each(|list| list.push(finding)),
+            root => followers.get_mut(root).into_iter().for_each(|list| list.push(at)),
         }
     }
-    let mut causes: Vec<Cause<'_>> = roots
-        .into_iter()
-        .filter_map(|at| {
-            let followers = std::mem::take(followers.get_mut(at)?);
-            Some(Cause { finding: findings.get(at)?, followers })
-        })
-        .collect();
-    causes.sort_by_key(|cause| std::cmp::Reverse(cause.finding.severity));
-    causes
+    roots.sort_by_key(|at| std::cmp::Reverse(findings.get(*at).map(|it| it.severity)));
+    let with_followers =
+        |at: usize| (at, followers.get_mut(at).map(std::mem::take).unwrap_or_default());
+    roots.into_iter().map(with_followers).collect()
 }
 
 /// `!! critical [deadlock] `
@@ -206,7 +220,7 @@ fn head(finding: &Finding, indent: &str) -> Line {
 }
 
 /// What it says, without the code if it begins with that, with how sure it is.
-fn said(finding: &Finding) -> String {
+pub fn said(finding: &Finding) -> String {
     let prefix = finding.title.strip_prefix(finding.code.as_str());
     let title = prefix.and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&finding.title);
     format!("{title}{}", sureness(finding.sureness))

@@ -3,8 +3,7 @@
 use std::io;
 
 use aiospy::snapshot::{
-    Blocking, BlockingKind, Code, Executor, Frame, Location, Loop, LoopState, Snapshot, Stage,
-    Syscall,
+    Blocking, Code, Executor, Frame, Location, Loop, LoopState, Snapshot, Stage, Syscall,
 };
 use unicode_width::UnicodeWidthStr;
 
@@ -50,7 +49,11 @@ pub fn section(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> i
     page.blank()
 }
 
-fn event_loop(
+/// Writes what a loop does.
+///
+/// # Errors
+/// Those of the page.
+pub fn event_loop(
     number: usize,
     of: &Loop,
     snapshot: &Snapshot,
@@ -153,17 +156,7 @@ fn is_told_above(of: &Loop, stack: &[Frame], snapshot: &Snapshot) -> bool {
 
 /// `socket: recv from tcp 10.0.0.5:5432`
 fn blocked_by(blocking: &Blocking, margin: &str, page: &mut Page<'_>) -> io::Result<()> {
-    let kind = match blocking.kind {
-        BlockingKind::Sleep => "sleep",
-        BlockingKind::Socket => "socket",
-        BlockingKind::Lock => "lock",
-        BlockingKind::File => "file",
-        BlockingKind::Dns => "dns",
-        BlockingKind::Subprocess => "subprocess",
-        BlockingKind::Cpu => "cpu",
-        BlockingKind::FutureResult => "future result",
-        BlockingKind::Unknown => "unknown",
-    };
+    let kind = words::blocking_kind(blocking.kind);
     let mut line = Line::new().with(Style::Plain, margin).with(Style::Dim, "kept by ");
     line.add(Style::Notice, kind);
     if !blocking.description.is_empty() && blocking.description != kind {
@@ -207,7 +200,7 @@ fn live_stack(
 }
 
 /// Adds what is known of a pool: `4/4 workers busy, 12 queued: fetch ×4`.
-fn executor(mut line: Line, pool: &Executor) -> Line {
+pub fn executor(mut line: Line, pool: &Executor) -> Line {
     let limit = pool.max_workers.map(|limit| format!("/{limit}")).unwrap_or_default();
     let busy = match (pool.workers, pool.idle) {
         (Some(workers), Some(idle)) => Some(workers.saturating_sub(idle)),
@@ -247,17 +240,21 @@ fn executor(mut line: Line, pool: &Executor) -> Line {
     line
 }
 
-fn shutdown(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::Result<()> {
-    let Some(shutdown) = &snapshot.shutdown else { return Ok(()) };
-    let stage = match shutdown.stage {
+/// What a process in a stage of its shutdown does.
+pub fn stage(stage: Stage) -> &'static str {
+    match stage {
         Stage::Graceful => "waits for connections and requests to end",
         Stage::CancelAll => "has cancelled all tasks and waits for them to end",
         Stage::Asyncgens => "closes asynchronous generators",
         Stage::DefaultExecutor => "waits for the threads of the default executor",
         Stage::InterpreterThreads => "waits for threads to end",
-    };
+    }
+}
+
+fn shutdown(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::Result<()> {
+    let Some(shutdown) = &snapshot.shutdown else { return Ok(()) };
     let mut line = Line::new().with(Style::Notice, "shutting down");
-    line.add(Style::Plain, &format!(": {} {stage}", shutdown.by));
+    line.add(Style::Plain, &format!(": {} {}", shutdown.by, stage(shutdown.stage)));
     let mut waited = Vec::new();
     if !shutdown.tasks.is_empty() {
         let names = Names::of(snapshot).folded(shutdown.tasks.iter().copied());

@@ -46,7 +46,7 @@ impl Style {
 }
 
 /// One line being put together.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Line {
     text: String,
     /// Where in `text` a style begins; it lasts to the next.
@@ -91,19 +91,62 @@ impl Line {
     pub fn width(&self) -> usize {
         self.width
     }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its text in pieces, each with its look.
+    pub fn pieces(&self) -> impl Iterator<Item = (Style, &str)> {
+        let ends = self.styles.iter().skip(1).map(|next| next.0).chain([usize::MAX]);
+        let first = self.styles.first().map_or(self.text.len(), |first| first.0);
+        let blanks = (Style::Plain, self.text.get(..first).unwrap_or_default());
+        let pieces = self.styles.iter().zip(ends).map(|(&(start, style), end)| {
+            (style, self.text.get(start..end.min(self.text.len())).unwrap_or_default())
+        });
+        std::iter::once(blanks).chain(pieces).filter(|(_, piece)| !piece.is_empty())
+    }
+
+    /// The line in at most `width` columns, with `…` for what is left out at its end.
+    #[must_use]
+    pub fn fitted(&self, width: usize) -> Self {
+        if self.width <= width {
+            return self.clone();
+        }
+        let mut line = Self::new();
+        let room = width.saturating_sub(1);
+        for (style, piece) in self.pieces() {
+            let piece = cut(piece, room - line.width.min(room));
+            line.add(style, piece);
+        }
+        line.add(Style::Dim, "…");
+        line
+    }
 }
 
 /// Where lines go, and in which shape.
 pub struct Page<'a> {
-    out: &'a mut dyn Write,
+    out: Out<'a>,
     width: Option<usize>,
     color: bool,
+}
+
+/// Where lines go.
+enum Out<'a> {
+    Writer(&'a mut dyn Write),
+    Lines(&'a mut Vec<Line>),
 }
 
 impl<'a> Page<'a> {
     /// A page on `out`; lines are cut to `width` columns if one is given.
     pub fn new(out: &'a mut dyn Write, width: Option<usize>, color: bool) -> Self {
-        Self { out, width, color }
+        Self { out: Out::Writer(out), width, color }
+    }
+
+    /// A page that keeps its lines, cut to `width` columns.
+    pub fn kept(lines: &'a mut Vec<Line>, width: usize) -> Self {
+        Self { out: Out::Lines(lines), width: Some(width), color: false }
     }
 
     /// How many columns a line may take; `None` when it may take as many as it likes.
@@ -121,20 +164,28 @@ impl<'a> Page<'a> {
     /// # Errors
     /// Those of the writer.
     pub fn line(&mut self, line: &Line) -> io::Result<()> {
+        let (width, color) = (self.width, self.color);
+        let out = match &mut self.out {
+            Out::Writer(out) => out,
+            Out::Lines(lines) => {
+                lines.push(line.fitted(width.unwrap_or(usize::MAX)));
+                return Ok(());
+            }
+        };
         let text = line.text.trim_end();
-        let (keep, is_cut) = match self.width {
+        let (keep, is_cut) = match width {
             Some(width) if text.width() > width => (cut(text, width.saturating_sub(1)), true),
             _ => (text, false),
         };
-        if self.color {
-            self.styled(line, keep)?;
+        if color {
+            Self::styled(*out, line, keep)?;
         } else {
-            self.out.write_all(keep.as_bytes())?;
+            out.write_all(keep.as_bytes())?;
         }
-        self.out.write_all(if is_cut { "…\n" } else { "\n" }.as_bytes())
+        out.write_all(if is_cut { "…\n" } else { "\n" }.as_bytes())
     }
 
-    fn styled(&mut self, line: &Line, text: &str) -> io::Result<()> {
+    fn styled(out: &mut dyn Write, line: &Line, text: &str) -> io::Result<()> {
         let ends = line.styles.iter().skip(1).map(|next| next.0).chain([usize::MAX]);
         for (&(start, style), end) in line.styles.iter().zip(ends) {
             let Some(piece) =
@@ -143,8 +194,8 @@ impl<'a> Page<'a> {
                 break;
             };
             match style.code() {
-                "" => self.out.write_all(piece.as_bytes())?,
-                code => write!(self.out, "\x1b[{code}m{piece}\x1b[0m")?,
+                "" => out.write_all(piece.as_bytes())?,
+                code => write!(out, "\x1b[{code}m{piece}\x1b[0m")?,
             }
         }
         Ok(())
@@ -242,7 +293,7 @@ impl<'a> Page<'a> {
     /// # Errors
     /// Those of the writer.
     pub fn blank(&mut self) -> io::Result<()> {
-        self.out.write_all(b"\n")
+        self.line(&Line::new())
     }
 }
 
@@ -361,6 +412,22 @@ mod tests {
         );
         assert_eq!(wrapped(Some(80), 80, "  nested"), "!!   nested\n");
         assert_eq!(wrapped(Some(80), 80, ""), "!!\n");
+    }
+
+    #[test]
+    fn a_page_may_keep_its_lines() {
+        let mut lines = Vec::new();
+        let mut page = Page::kept(&mut lines, 6);
+        let mut line = Line::new();
+        line.pad_to(2);
+        page.line(&line.with(Style::Dim, "ab").with(Style::Strong, "cdef")).unwrap();
+        page.text("short").unwrap();
+        let pieces: Vec<_> = lines[0].pieces().collect();
+        assert_eq!(
+            pieces,
+            [(Style::Plain, "  "), (Style::Dim, "ab"), (Style::Strong, "c"), (Style::Dim, "…")]
+        );
+        assert_eq!((lines[0].width(), lines[1].text()), (6, "short"));
     }
 
     #[test]

@@ -49,10 +49,14 @@ impl Index {
     }
 
     fn line(&self, number: u32) -> Option<&str> {
+        Some(self.whole_line(number)?.trim()).filter(|line| !line.is_empty())
+    }
+
+    fn whole_line(&self, number: u32) -> Option<&str> {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
         let start = *self.starts.get(at)?;
         let end = self.starts.get(at + 1).copied().unwrap_or(self.text.len());
-        Some(self.text.get(start..end)?.trim()).filter(|line| !line.is_empty())
+        Some(self.text.get(start..end)?.trim_end())
     }
 }
 
@@ -64,6 +68,37 @@ impl<'f> Lines<'f> {
 
     /// A line, without the blanks around it.
     pub fn line(&self, file: &str, number: u32) -> Option<String> {
+        // What is aligned in the file needs no room here.
+        self.with(file, |index| Some(index.line(number)?.replace('\t', " ")))
+    }
+
+    /// A line with some before and after it, each with its number, without the indentation that
+    /// all of them have; none, if it cannot be had or is empty.
+    pub fn around(&self, file: &str, number: u32, by: u32) -> Vec<(u32, String)> {
+        let lines = self.with(file, |index| {
+            index.line(number)?;
+            let numbers = number.saturating_sub(by)..=number.saturating_add(by);
+            let line = |number| Some((number, index.whole_line(number)?.replace('\t', "    ")));
+            Some(numbers.filter_map(line).collect::<Vec<_>>())
+        });
+        let mut lines = lines.unwrap_or_default();
+        // Blank lines at the ends say nothing.
+        while lines.last().is_some_and(|(_, line)| line.is_empty()) {
+            lines.pop();
+        }
+        let first = lines.iter().position(|(_, line)| !line.is_empty()).unwrap_or(0);
+        lines.drain(..first);
+        let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+        let least = lines.iter().filter(|(_, line)| !line.is_empty());
+        let least = least.map(|(_, line)| indent(line)).min().unwrap_or(0);
+        for (_, line) in &mut lines {
+            line.drain(..least.min(indent(line)));
+        }
+        lines
+    }
+
+    /// What `look` finds in a file.
+    fn with<T>(&self, file: &str, look: impl FnOnce(&Index) -> Option<T>) -> Option<T> {
         let files = self.files?;
         let mut indexes = self.indexes.borrow_mut();
         if !indexes.contains_key(file) {
@@ -77,9 +112,7 @@ impl<'f> Lines<'f> {
             };
             indexes.insert(file.to_owned(), index);
         }
-        let line = indexes.get(file)?.as_ref()?.line(number)?;
-        // What is aligned in the file needs no room here.
-        Some(line.replace('\t', " "))
+        look(indexes.get(file)?.as_ref()?)
     }
 
     /// Writes the line that a place is at, below it: `83 │ await self._pool.acquire()`.
@@ -257,6 +290,14 @@ mod tests {
             assert_eq!(lines.line("a.py", number).as_deref(), expected, "{number}");
         }
         assert_eq!(lines.line("b.py", 1), None);
+        let around = |number, by| {
+            let lines = lines.around("a.py", number, by).into_iter();
+            lines.map(|(at, line)| format!("{at} {line}")).collect::<Vec<_>>()
+        };
+        assert_eq!(around(3, 1), ["3   two    2", "4 three"]);
+        assert_eq!(around(3, 0), ["3 two    2"]);
+        assert_eq!(around(2, 1), [""; 0], "an empty line is at nothing");
+        assert_eq!(around(4, 5), ["1 one", "2 ", "3   two    2", "4 three"]);
         assert_eq!(Lines::of(None).line("a.py", 1), None);
     }
 

@@ -19,12 +19,12 @@
 
 use std::io;
 
-use aiospy::memory::Address;
 use aiospy::snapshot::{Frame, Snapshot, Task};
 use rustc_hash::FxHashMap;
 use unicode_width::UnicodeWidthStr;
 
 use super::forest::{Forest, Node};
+use super::outline::{INDENT, Kind, Outline, Row};
 use super::page::{self, Line, Page, Style};
 use super::source::{Lines, innermost_own};
 use super::waiting::{self, Names};
@@ -34,44 +34,17 @@ use super::{findings, names, path, words};
 const MAX_FUNCTION: usize = 36;
 /// Depth of the drawing where lines are not cut.
 const MAX_LEVELS: usize = 40;
-/// Columns of one level.
-const INDENT: usize = 4;
 
 /// What is said of a task that waits for itself through others.
-const CYCLE: &str = "cycle: this wait leads back to where it began";
-
-/// What is still to be drawn.
-enum Step {
-    /// Tasks of one look, perhaps shown elsewhere by then.
-    Show(Group),
-    /// Tasks that are not shown yet.
-    Draw(Group),
-    /// Tasks that are shown elsewhere.
-    Refer(Group),
-    /// Tasks that are shown above on the way to here.
-    Cycle(Group),
-    /// Everything below these tasks has been drawn.
-    Leave(Vec<usize>),
-}
-
-/// Tasks of one look below the same tasks.
-struct Group {
-    members: Vec<usize>,
-    /// The lines of the tree left of it.
-    prefix: String,
-    level: usize,
-    is_last: bool,
-}
+pub const CYCLE: &str = "cycle: this wait leads back to where it began";
+/// What is said of a task that is drawn elsewhere.
+pub const ABOVE: &str = "↑ see above";
 
 struct Drawing<'a, 'p, 'w> {
-    forest: Forest<'a>,
+    forest: &'p Forest<'a>,
     names: Names<'a>,
     lines: &'p Lines<'p>,
     page: &'p mut Page<'w>,
-    is_shown: Vec<bool>,
-    /// Whether a start for drawing it has been found below which it lies.
-    is_covered: Vec<bool>,
-    is_on_path: Vec<bool>,
     max_levels: usize,
 }
 
@@ -81,147 +54,34 @@ struct Drawing<'a, 'p, 'w> {
 /// Those of the page.
 pub fn draw(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::Result<()> {
     let forest = Forest::new(&snapshot.tasks, snapshot.findings.as_deref().unwrap_or_default());
-    let sections = sections(snapshot, &forest);
     let max_levels = page.width().map_or(MAX_LEVELS, |width| (width / 2 / INDENT).max(2));
-    let count = forest.nodes.len();
-    let mut drawing = Drawing {
-        forest,
-        names: Names::of(snapshot),
-        lines,
-        page,
-        is_shown: vec![false; count],
-        is_covered: vec![false; count],
-        is_on_path: vec![false; count],
-        max_levels,
-    };
-    for (at, section) in sections.iter().enumerate() {
-        if at > 0 {
-            drawing.page.blank()?;
+    let rows = Outline::of(&forest, max_levels).rows(snapshot);
+    let mut drawing =
+        Drawing { forest: &forest, names: Names::of(snapshot), lines, page, max_levels };
+    for (at, row) in rows.iter().enumerate() {
+        match &row.kind {
+            Kind::Section(title) => {
+                if at > 0 {
+                    drawing.page.blank()?;
+                }
+                drawing.page.line(&Line::new().with(Style::Strong, title))?;
+            }
+            Kind::Tasks => drawing.group(row)?,
+            Kind::Above => drawing.reference(row, Style::Dim, ABOVE)?,
+            Kind::Cycle => drawing.reference(row, Style::Alarm, CYCLE)?,
         }
-        if sections.len() > 1 {
-            drawing.page.line(&Line::new().with(Style::Strong, &section.title))?;
-        }
-        let is_root =
-            |at: &usize| drawing.forest.nodes.get(*at).is_some_and(|node| node.awaiters.is_empty());
-        let roots: Vec<usize> = section.members.iter().copied().filter(is_root).collect();
-        drawing.trees(roots)?;
-        // What is left hangs below a cycle of waits, which has no root.
-        let rootless = drawing.rootless(&section.members);
-        drawing.trees(rootless)?;
     }
     Ok(())
 }
 
-/// The tasks of one loop.
-struct Section {
-    title: String,
-    members: Vec<usize>,
-}
-
-/// The loops that have tasks, in the order of the header; then those that are not listed there.
-fn sections(snapshot: &Snapshot, forest: &Forest<'_>) -> Vec<Section> {
-    let mut sections: Vec<Section> = Vec::new();
-    let mut index: FxHashMap<Option<Address>, usize> = FxHashMap::default();
-    for (at, of) in snapshot.loops.iter().enumerate() {
-        index.insert(Some(of.id), sections.len());
-        sections.push(Section { title: format!("tasks of loop {}", at + 1), members: Vec::new() });
-    }
-    for (member, node) in forest.nodes.iter().enumerate() {
-        let at = *index.entry(node.task.loop_id).or_insert_with(|| {
-            let title = match node.task.loop_id {
-                Some(id) => format!("tasks of loop {id}, which no thread runs"),
-                None => "tasks whose loop is not known".to_owned(),
-            };
-            sections.push(Section { title, members: Vec::new() });
-            sections.len() - 1
-        });
-        if let Some(section) = sections.get_mut(at) {
-            section.members.push(member);
-        }
-    }
-    sections.retain(|section| !section.members.is_empty());
-    sections
-}
-
 impl Drawing<'_, '_, '_> {
-    fn is_shown(&self, at: usize) -> bool {
-        is_set(&self.is_shown, at)
-    }
-
-    /// For each cycle among `members` that nobody waits for, and that is not shown yet, one task
-    /// on it.
-    fn rootless(&mut self, members: &[usize]) -> Vec<usize> {
-        let mut starts = Vec::new();
-        for &member in members {
-            if self.is_shown(member) || is_set(&self.is_covered, member) {
-                continue;
-            }
-            let start = self.forest.cycle_above(member);
-            starts.push(start);
-            let mut reached = vec![start];
-            while let Some(at) = reached.pop() {
-                let Some(is_covered) = self.is_covered.get_mut(at) else { continue };
-                if !std::mem::replace(is_covered, true) {
-                    reached.extend(self.forest.nodes.get(at).into_iter().flat_map(|n| &n.awaited));
-                }
-            }
-        }
-        starts
-    }
-
-    /// Draws the trees of `roots`, like ones together.
-    fn trees(&mut self, roots: Vec<usize>) -> io::Result<()> {
-        let show =
-            |members| Step::Show(Group { members, prefix: String::new(), level: 0, is_last: true });
-        let mut steps: Vec<Step> = self.forest.groups(roots).into_iter().rev().map(show).collect();
-        while let Some(step) = steps.pop() {
-            match step {
-                Step::Show(group) => self.split(group, &mut steps),
-                Step::Draw(group) => self.group(group, &mut steps)?,
-                Step::Refer(group) => self.reference(&group, Style::Dim, "↑ see above")?,
-                Step::Cycle(group) => self.reference(&group, Style::Alarm, CYCLE)?,
-                Step::Leave(members) => self.mark_path(&members, false),
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells those that are new from those that are shown elsewhere by now: each part of them
-    /// gets a line of its own.
-    fn split(&self, group: Group, steps: &mut Vec<Step>) {
-        let Group { members, prefix, level, is_last } = group;
-        let (old, new): (Vec<usize>, Vec<usize>) =
-            members.into_iter().partition(|&at| self.is_shown(at));
-        let (cycle, shown): (Vec<usize>, Vec<usize>) =
-            old.into_iter().partition(|&at| is_set(&self.is_on_path, at));
-        let mut is_last = is_last;
-        // The last one first: it is a stack.
-        for (members, step) in
-            [(cycle, Step::Cycle as fn(Group) -> Step), (shown, Step::Refer), (new, Step::Draw)]
-        {
-            if !members.is_empty() {
-                steps.push(step(Group { members, prefix: prefix.clone(), level, is_last }));
-                is_last = false;
-            }
-        }
-    }
-
-    /// Draws tasks of one look, and puts what they wait for on the list.
-    fn group(&mut self, group: Group, steps: &mut Vec<Step>) -> io::Result<()> {
-        for &at in &group.members {
-            if let Some(is_shown) = self.is_shown.get_mut(at) {
-                *is_shown = true;
-            }
-        }
-        let members = group.members.iter().filter_map(|&at| self.forest.nodes.get(at));
-        let awaited = members.flat_map(|node| node.awaited.iter().copied());
-        let below = self.forest.groups(awaited);
-
-        let Some(first) = group.members.first().and_then(|&at| self.forest.nodes.get(at)) else {
+    /// Draws tasks of one look.
+    fn group(&mut self, row: &Row) -> io::Result<()> {
+        let Some(first) = row.members.first().and_then(|&at| self.forest.nodes.get(at)) else {
             return Ok(());
         };
         let task = first.task;
-        let mut line = self.title(&group);
+        let mut line = self.title(row);
         let (style, state) = words::task_state(task.state);
         line.add(style, &format!("  {state}"));
         for (severity, code) in &first.marks {
@@ -232,20 +92,17 @@ impl Drawing<'_, '_, '_> {
             (0 | 1, _) => {}
             (awaiters, _) => line.add(Style::Dim, &format!("  awaited by {awaiters} tasks")),
         }
-        if group.members.len() > 1 && task.frames.iter().any(|frame| frame.locals.is_some()) {
+        if row.members.len() > 1 && task.frames.iter().any(|frame| frame.locals.is_some()) {
             line.add(Style::Dim, &format!("  locals of {}", name(first)));
         }
         if task.is_torn {
             line.add(Style::Notice, "  changed while it was read");
         }
 
-        let mut prefix = group.prefix;
-        if group.level > 0 && group.level <= self.max_levels {
-            prefix.push_str(if group.is_last { "    " } else { "│   " });
-        }
-        let margin = format!("{prefix}{}", if below.is_empty() { "    " } else { "│   " });
+        let prefix = row.inner_prefix(self.max_levels);
+        let margin = format!("{prefix}{}", if row.has_below { "│   " } else { "    " });
         self.page.line_with(line, &margin, Style::Notice, &words::cancellation(task))?;
-        let members: Vec<&Task> = group
+        let members: Vec<&Task> = row
             .members
             .iter()
             .filter_map(|&at| self.forest.nodes.get(at).map(|node| node.task))
@@ -256,25 +113,17 @@ impl Drawing<'_, '_, '_> {
             let margin = format!("{margin}  ");
             self.page.wrapped(line, &margin, usize::MAX, Style::Reason, &reason)?;
         }
-
-        self.mark_path(&group.members, true);
-        steps.push(Step::Leave(group.members));
-        let last = below.len().saturating_sub(1);
-        let level = group.level + 1;
-        steps.extend(below.into_iter().enumerate().rev().map(|(at, members)| {
-            Step::Show(Group { members, prefix: prefix.clone(), level, is_last: at == last })
-        }));
         Ok(())
     }
 
     /// Draws one line for tasks that are shown elsewhere.
-    fn reference(&mut self, group: &Group, style: Style, where_to: &str) -> io::Result<()> {
+    fn reference(&mut self, group: &Row, style: Style, where_to: &str) -> io::Result<()> {
         let line = self.title(group);
         self.page.line(&line.with(Style::Dim, "  ").with(style, where_to))
     }
 
     /// `├── (T) worker-{0..39}  ×40`
-    fn title(&self, group: &Group) -> Line {
+    fn title(&self, group: &Row) -> Line {
         let mut line = Line::new().with(Style::Dim, &group.prefix);
         if group.level > 0 {
             line.add(Style::Dim, if group.is_last { "└── " } else { "├── " });
@@ -299,18 +148,6 @@ impl Drawing<'_, '_, '_> {
         line.add(Style::Plain, &count);
         line
     }
-
-    fn mark_path(&mut self, members: &[usize], is_on: bool) {
-        for &at in members {
-            if let Some(is_on_path) = self.is_on_path.get_mut(at) {
-                *is_on_path = is_on;
-            }
-        }
-    }
-}
-
-fn is_set(flags: &[bool], at: usize) -> bool {
-    flags.get(at).copied().unwrap_or(false)
 }
 
 /// The name of a task, or its address where it has none.

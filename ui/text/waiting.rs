@@ -124,7 +124,8 @@ fn is_shared(kind: WaitKind) -> bool {
     )
 }
 
-fn described(waiting: &Waiting) -> &str {
+/// The reason in words, or at least its kind.
+pub fn described(waiting: &Waiting) -> &str {
     if !waiting.description.is_empty() {
         return &waiting.description;
     }

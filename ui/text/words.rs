@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aiospy::snapshot::{
-    Cancellation, Consistency, Frame, Iteration, Loop, LoopState, Phase, Syscall, Task, TaskState,
-    ThreadState,
+    BlockingKind, Cancellation, Consistency, Frame, Iteration, Loop, LoopState, Phase, Syscall,
+    Task, TaskState, ThreadState,
 };
 
 use super::page::Style;
@@ -142,6 +142,21 @@ pub fn loop_state(of: &Loop) -> (Style, String) {
     match elapsed.filter(|_| is_run) {
         Some(elapsed) => (style, format!("{word} for {}", duration(elapsed))),
         None => (style, word.to_owned()),
+    }
+}
+
+/// What kind of call keeps a loop's thread, in a word.
+pub fn blocking_kind(kind: BlockingKind) -> &'static str {
+    match kind {
+        BlockingKind::Sleep => "sleep",
+        BlockingKind::Socket => "socket",
+        BlockingKind::Lock => "lock",
+        BlockingKind::File => "file",
+        BlockingKind::Dns => "dns",
+        BlockingKind::Subprocess => "subprocess",
+        BlockingKind::Cpu => "cpu",
+        BlockingKind::FutureResult => "future result",
+        BlockingKind::Unknown => "unknown",
     }
 }
 
