@@ -37,6 +37,8 @@ pub enum Command {
     Stop(Stop),
     /// A program that is started and watched.
     Run(Run),
+    /// The terminal UI.
+    Top(Top),
 }
 
 /// Options of `dump`.
@@ -98,6 +100,32 @@ pub struct Run {
     pub command: Vec<OsString>,
     /// How it is watched.
     pub watching: Watching,
+}
+
+/// Options of `top`.
+#[derive(Debug)]
+pub struct Top {
+    /// What is watched.
+    pub target: Watched,
+    /// Whole snapshots a second.
+    pub rate: f64,
+    /// Whether the mouse may be used.
+    pub has_mouse: bool,
+    /// Whether only ASCII is drawn.
+    pub is_ascii: bool,
+    /// When to use colours.
+    pub color: Color,
+}
+
+/// What `top` watches.
+#[derive(Debug)]
+pub enum Watched {
+    /// A process.
+    Process(i32),
+    /// A program that it starts.
+    Command(Vec<OsString>),
+    /// A process that is chosen from a list.
+    Chosen,
 }
 
 /// How a target is watched, and what is told of it.
@@ -281,6 +309,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::
             watching.waits_for_python = true;
             Command::Run(Run { command: run.command, watching })
         }
+        RawCommand::Top(top) => Command::Top(Top {
+            target: match top.pid.or(top.pid_flag) {
+                Some(pid) => Watched::Process(pid),
+                None if top.command.is_empty() => Watched::Chosen,
+                None => Watched::Command(top.command),
+            },
+            rate: top.rate,
+            has_mouse: !top.no_mouse,
+            is_ascii: top.ascii,
+            color: top.color,
+        }),
     };
     Ok(Options { command, is_verbose: raw.verbose })
 }
@@ -324,6 +363,8 @@ enum RawCommand {
     Stop(RawStop),
     /// Start a program and watch it; its output and exit code are its own
     Run(RawRun),
+    /// Look at it live: what is stuck, what blocks the loop, what each task waits for
+    Top(RawTop),
 }
 
 // Said by several commands.
@@ -390,6 +431,30 @@ struct RawRun {
     watching: RawWatching,
     /// The program with its arguments, behind --
     #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+struct RawTop {
+    /// Process id, decimal or 0x…; without it one chooses from a list
+    #[arg(value_name = "PID", value_parser = pid, conflicts_with = "command")]
+    pid: Option<i32>,
+    /// The same as an option
+    #[arg(short, long = "pid", id = "pid_flag", value_name = "PID", value_parser = pid, conflicts_with_all = ["pid", "command"])]
+    pid_flag: Option<i32>,
+    /// Whole snapshots a second
+    #[arg(short, long, value_name = "HZ", default_value_t = 10.0, value_parser = top_rate)]
+    rate: f64,
+    /// Leave the mouse to the terminal
+    #[arg(long)]
+    no_mouse: bool,
+    /// Draw with ASCII only
+    #[arg(long)]
+    ascii: bool,
+    #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+    /// A program to start and watch, with its arguments, behind --
+    #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
@@ -602,6 +667,14 @@ fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 10_000.0 => Ok(rate),
         _ => Err("not a rate: a number above 0 and up to 10000 is wanted".to_owned()),
+    }
+}
+
+/// How often everything is read in a second: above zero, at most a hundred times.
+fn top_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.1..=100.0).contains(&rate) => Ok(rate),
+        _ => Err("not a rate: a number from 0.1 to 100 is wanted".to_owned()),
     }
 }
 

@@ -15,6 +15,7 @@ mod remedy;
 mod run;
 mod stop;
 mod text;
+mod top;
 mod watch;
 
 use args::Command;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Watch(options) => watch::run(options),
         Command::Stop(options) => stop::run(options),
         Command::Run(options) => run::run(options),
+        Command::Top(options) => top::run(options),
     };
     match done {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -92,6 +92,11 @@ fn use_color(option: Color, is_terminal: bool, variable: impl Fn(&str) -> Option
     }
 }
 
+/// Whether to use colours on a terminal.
+pub fn use_color_on_terminal(option: Color) -> bool {
+    use_color(option, true, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
 /// Writes a line to standard error; a closed standard error is nobody's concern.
 pub fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "{}", page::clean(&line.to_string()));

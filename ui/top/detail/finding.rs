@@ -1,0 +1,103 @@
+//! A finding: what it says, whom it concerns, what it rests on and what to do.
+
+use std::io;
+
+use aiospy::snapshot::Code;
+
+use super::{AROUND, Writer};
+use crate::text::page::{Line, Style};
+use crate::text::source::{Known, shortened};
+use crate::text::waiting::Names;
+use crate::text::{findings, path, words};
+use crate::top::subject::Subject;
+use crate::top::words::age;
+
+/// How many of its tasks stand above the evidence; the others follow below.
+const FIRST_TASKS: usize = 3;
+/// How many lines of evidence are shown.
+const MAX_EVIDENCE: usize = 40;
+
+impl Writer<'_> {
+    pub(super) fn finding(&mut self, number: u64) -> io::Result<()> {
+        let feed = self.feed();
+        let Some(known) = feed.findings.iter().find(|known| known.number == number) else {
+            self.line(&Line::new().with(Style::Strong, &format!("finding {number}")));
+            self.line(&Line::new().with(Style::Notice, "is over"));
+            return Ok(());
+        };
+        let finding = &known.finding;
+        let (style, word) = findings::word(finding.severity);
+        let head = Line::new().with(style, word).with(Style::Dim, &format!(" [{}]", finding.code));
+        let since = format!("  for {}", age(known.since, self.now));
+        self.line(&head.with(Style::Dim, &since));
+        let places = Known::of(self.snapshot());
+        let short = |text: &str| shortened(text, &places.places(text));
+        let title = short(&findings::said(finding));
+        self.page(|page| page.wrapped(Line::new(), "", usize::MAX, Style::Strong, &title))?;
+        self.blank();
+
+        let (first, rest) = finding.tasks.split_at(finding.tasks.len().min(FIRST_TASKS));
+        self.task_links(if finding.tasks.len() == 1 { "task" } else { "tasks" }, first);
+        if let (Some(id), true) = (finding.loop_id, is_about_loop(finding.code)) {
+            self.link("loop", Subject::Loop(id), Style::Strong, "how it spends its time");
+        }
+        if let Some(cause) = finding.because_of {
+            let cause = feed.findings.iter().find(|it| it.finding.code == cause);
+            if let Some(cause) = cause {
+                let words = format!("[{}]", cause.finding.code);
+                self.link("follows from", Subject::Finding(cause.number), Style::Plain, &words);
+            }
+        }
+        self.blank();
+
+        let mut last = None;
+        for fact in finding.evidence.iter().take(MAX_EVIDENCE) {
+            let found = places.places(fact);
+            let inner = fact.len() - fact.trim_start_matches(' ').len();
+            let margin = " ".repeat(inner);
+            let words = shortened(fact, &found);
+            let head = Line::new().with(Style::Dim, &format!("{margin}· "));
+            let words = words.trim_start();
+            let next = format!("{margin}  ");
+            self.page(|page| page.wrapped(head, &next, usize::MAX, Style::Plain, words))?;
+            let own = found.iter().rev().find(|place| path::is_own(place.file));
+            if let Some(place) = own.filter(|place| last != Some((place.file, place.line))) {
+                self.source(place.file, Some(place.line), AROUND / 2);
+                last = Some((place.file, place.line));
+            }
+        }
+        if let Some(more) = finding.evidence.len().checked_sub(MAX_EVIDENCE + 1) {
+            let words = format!("… {} more lines", words::count(more + 1));
+            self.line(&Line::new().with(Style::Dim, &words));
+        }
+        if !finding.advice.is_empty() {
+            self.blank();
+            let advice = short(&finding.advice);
+            let head = Line::new().with(Style::Active, "advice: ");
+            self.page(|page| page.wrapped(head, "", usize::MAX, Style::Plain, &advice))?;
+        }
+        if !rest.is_empty() {
+            self.blank();
+            let names = Names::of(self.snapshot()).folded(rest.iter().copied());
+            let words = format!("{} more: {names}", words::count(rest.len()));
+            self.page(|page| page.wrapped(Line::new(), "", usize::MAX, Style::Dim, &words))?;
+            self.task_links("tasks", rest);
+        }
+        self.blank();
+        let words = format!("aiospy explain {} tells what it means", finding.code);
+        self.page(|page| page.wrapped(Line::new(), "", usize::MAX, Style::Dim, &words))
+    }
+}
+
+/// Whether it is about how a loop does, rather than about its tasks.
+fn is_about_loop(code: Code) -> bool {
+    matches!(
+        code,
+        Code::LoopBlocked
+            | Code::LoopSelfDeadlock
+            | Code::BusySpin
+            | Code::ReadyBacklog
+            | Code::SlowCallbacks
+            | Code::NestedRun
+    )
+}

@@ -1,0 +1,169 @@
+//! Loops, callbacks that block them, threads and pools.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aiospy::memory::Address;
+use aiospy::snapshot::{Frame, Location};
+use aiospy::timeline::Stretch;
+use jiff::Timestamp;
+
+use super::Writer;
+use crate::text::page::{Line, Style};
+use crate::text::{loops, waiting, words};
+use crate::top::rows;
+use crate::top::subject::Subject;
+use crate::top::words::{clock, place};
+
+/// How many different stacks of one blocking callback are shown.
+const MAX_STACKS: usize = 4;
+
+impl Writer<'_> {
+    pub(super) fn event_loop(&mut self, id: Address) -> io::Result<()> {
+        let snapshot = self.snapshot();
+        let Some(at) = snapshot.loops.iter().position(|of| of.id == id) else {
+            self.line(&Line::new().with(Style::Notice, "this loop is gone"));
+            return Ok(());
+        };
+        let Some(of) = snapshot.loops.get(at) else { return Ok(()) };
+        let lines = self.lines;
+        self.page(|page| loops::event_loop(at + 1, of, snapshot, lines, page))?;
+        self.blank();
+        if let Some(tid) = of.thread {
+            self.link("thread", Subject::Thread(tid), Style::Strong, &tid.to_string());
+        }
+        let running = snapshot.tasks.iter().find(|task| {
+            task.loop_id == Some(id) && task.state == Some(aiospy::snapshot::TaskState::Running)
+        });
+        if let Some(task) = running {
+            self.task_links("runs", &[task.id]);
+        }
+        Ok(())
+    }
+
+    pub(super) fn stretch(&mut self, id: Address, began: Timestamp) -> io::Result<()> {
+        let feed = self.feed();
+        let mut all = feed.ongoing.iter().chain(feed.blocked.iter());
+        let is_it = |it: &&Arc<Stretch>| it.loop_id == id && it.began_at == began;
+        let Some(stretch) = all.find(is_it) else {
+            self.line(&Line::new().with(Style::Notice, "not kept any more"));
+            return Ok(());
+        };
+        let goes_on = if stretch.is_over { "" } else { ", goes on" };
+        let words = format!("blocked for {}{goes_on}", words::duration(stretch.length));
+        let style = if stretch.is_over { Style::Strong } else { Style::Alarm };
+        self.line(&Line::new().with(style, &words));
+        let uncertain = match stretch.uncertainty {
+            it if it < Duration::from_millis(1) => String::new(),
+            it => format!(", ± {}", words::duration(it)),
+        };
+        let seen = words::counted(usize::try_from(stretch.samples).unwrap_or(0), "sample");
+        self.fact("began", Style::Plain, &format!("{}{uncertain}, {seen}", clock(began)))?;
+        if let Some(work) = &stretch.work {
+            self.fact("kept by", Style::Reason, &work.description)?;
+            if let Some(handle) = &work.handle {
+                self.fact("ran", Style::Plain, handle)?;
+            }
+            if let Some(task) = work.task.filter(|task| self.watched.task(*task).is_some()) {
+                self.task_links("task", &[task]);
+            }
+            if let Some(at) = &work.place {
+                self.fact("at", Style::Plain, &place(at, self.width.saturating_sub(super::LABEL)))?;
+            }
+        }
+        if let Some(tid) = stretch.thread {
+            self.link("thread", Subject::Thread(tid), Style::Plain, &tid.to_string());
+        }
+        let all: u32 = stretch.stacks.iter().map(|(_, count)| count).sum();
+        for (work, count) in stretch.stacks.iter().take(MAX_STACKS) {
+            self.blank();
+            if stretch.stacks.len() > 1 {
+                let words = format!("{count} of {all} samples: {}", work.description);
+                self.line(&Line::new().with(Style::Dim, &words));
+            }
+            let frames: Vec<Frame> = work.stack.iter().map(frame).collect();
+            self.stack(&frames, &|_| None);
+        }
+        Ok(())
+    }
+
+    pub(super) fn thread(&mut self, tid: i32) -> io::Result<()> {
+        let snapshot = self.snapshot();
+        let thread = snapshot.threads.iter().find(|thread| thread.tid == Some(tid));
+        let Some(thread) = thread else {
+            self.line(&Line::new().with(Style::Strong, &format!("thread {tid}")));
+            self.line(&Line::new().with(Style::Notice, "has ended"));
+            return Ok(());
+        };
+        let name = thread.name.as_deref().unwrap_or("unnamed");
+        let line = Line::new().with(Style::Strong, name);
+        self.line(&line.with(Style::Dim, &format!("  thread {tid}")));
+        if let Some(held) = words::held(thread.state) {
+            self.line(&Line::new().with(Style::Alarm, held));
+        }
+        self.blank();
+        if let Some(doing) = words::thread(thread.state, thread.syscall.as_ref()) {
+            self.fact("is", Style::Plain, &doing)?;
+        }
+        if let Some(waiting) = thread.waiting_on.as_deref() {
+            self.fact("waits for", Style::Reason, waiting::described(waiting))?;
+            self.task_links("held by", &waiting.holders);
+            self.task_links("awaits", &waiting.tasks);
+            if let Some(tid) = waiting.thread {
+                self.link("thread", Subject::Thread(tid), Style::Strong, &tid.to_string());
+            }
+        }
+        if let Some(time) = thread.cpu_time {
+            self.fact("processor", Style::Plain, &words::duration(time))?;
+        }
+        for (at, of) in snapshot.loops.iter().enumerate() {
+            if of.thread == Some(tid) {
+                let words = format!("loop {}, {}", at + 1, words::loop_state(of).1);
+                self.link("runs", Subject::Loop(of.id), Style::Plain, &words);
+            }
+        }
+        let jobs = rows::pools(snapshot).into_iter().flat_map(|pool| &pool.jobs);
+        for job in jobs.filter(|job| job.thread == Some(tid)) {
+            self.fact("job", Style::Plain, job.function.as_deref().unwrap_or("?"))?;
+            self.task_links("for", job.task.as_slice());
+        }
+        self.blank();
+        if thread.frames.is_empty() {
+            self.line(&Line::new().with(Style::Dim, "no Python frame was read"));
+        }
+        self.stack(&thread.frames, &|_| None);
+        Ok(())
+    }
+
+    pub(super) fn pool(&mut self, at: usize) -> io::Result<()> {
+        let snapshot = self.snapshot();
+        let Some(pool) = rows::pools(snapshot).get(at).copied() else {
+            self.line(&Line::new().with(Style::Notice, "this pool is gone"));
+            return Ok(());
+        };
+        let name = pool.name.as_deref().filter(|name| !name.is_empty()).unwrap_or("unnamed");
+        self.line(&Line::new().with(Style::Strong, name).with(Style::Dim, "  thread pool"));
+        self.blank();
+        self.line(&loops::executor(Line::new(), pool));
+        for job in &pool.jobs {
+            self.blank();
+            let time = job.elapsed.map(|time| format!(" for {}", words::duration(time)));
+            let words = format!(
+                "{}{}",
+                job.function.as_deref().unwrap_or("a call that was not read"),
+                time.unwrap_or_default()
+            );
+            self.fact("job", Style::Reason, &words)?;
+            if let Some(tid) = job.thread {
+                self.link("in thread", Subject::Thread(tid), Style::Plain, &tid.to_string());
+            }
+            self.task_links("for", job.task.as_slice());
+        }
+        Ok(())
+    }
+}
+
+fn frame(location: &Arc<Location>) -> Frame {
+    Frame { location: Arc::clone(location), locals: None }
+}

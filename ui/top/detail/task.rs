@@ -1,0 +1,172 @@
+//! A task: what it waits for and who holds that, where it is, its place among the others.
+
+use std::io;
+
+use aiospy::memory::Address;
+use aiospy::snapshot::{Task, Waiting};
+
+use super::{MAX_LINKS, Writer};
+use crate::text::page::{Line, Style};
+use crate::text::waiting::{self, Names};
+use crate::text::{findings, words};
+use crate::top::subject::Subject;
+use crate::top::words::age;
+
+/// How many tasks of the way up to the one that all wait under are named.
+const MAX_ABOVE: usize = 6;
+
+impl Writer<'_> {
+    pub(super) fn task(&mut self, id: Address) -> io::Result<()> {
+        let Some(task) = self.watched.task(id) else {
+            self.line(&Line::new().with(Style::Strong, &format!("task {id}")));
+            let words = if self.feed().is_ended { "is not among the last" } else { "has ended" };
+            self.line(&Line::new().with(Style::Notice, words));
+            return Ok(());
+        };
+        let name = task.name.as_deref().map_or_else(|| id.to_string(), str::to_owned);
+        let (style, state) = words::task_state(task.state);
+        let line = Line::new().with(Style::Strong, &name).with(style, &format!("  {state}"));
+        self.line(&line.with(Style::Dim, &format!("  {id}")));
+        self.blank();
+        self.waits(task)?;
+        self.graph(task);
+        self.trouble(task)?;
+        self.facts(task)?;
+        self.blank();
+        self.frames(task);
+        Ok(())
+    }
+
+    /// What it waits for, and what that leads to.
+    fn waits(&mut self, task: &Task) -> io::Result<()> {
+        let names = Names::of(self.snapshot());
+        let mut label = "waits for";
+        for reason in waiting::reasons([task], &names) {
+            self.fact(label, Style::Reason, &reason)?;
+            label = "";
+        }
+        let Some(waiting) = task.waiting_on.as_deref() else { return Ok(()) };
+        self.task_links("held by", &waiting.holders);
+        self.task_links("awaits", &waiting.tasks);
+        if let Some(tid) = waiting.thread {
+            let thread = self.snapshot().threads.iter().find(|it| it.tid == Some(tid));
+            let name = thread.and_then(|it| it.name.as_deref()).unwrap_or("thread");
+            let words = format!("{name} {tid}");
+            self.link("in thread", Subject::Thread(tid), Style::Strong, &words);
+        }
+        self.peer(waiting)?;
+        if let Some(foreign) = waiting.foreign_loop {
+            self.fact("of loop", Style::Notice, &format!("{foreign}, which is not its own"))?;
+        }
+        if !waiting.callbacks.is_empty() {
+            self.fact("then runs", Style::Dim, &waiting.callbacks.join(", "))?;
+        }
+        Ok(())
+    }
+
+    /// What is known of the socket beyond its ends.
+    fn peer(&mut self, waiting: &Waiting) -> io::Result<()> {
+        let Some(socket) = &waiting.socket else { return Ok(()) };
+        let mut facts: Vec<String> = socket.state.map(str::to_owned).into_iter().collect();
+        if let Some(bytes) = socket.receive_queue {
+            facts.push(format!("{bytes} bytes to be read"));
+        }
+        if let Some(bytes) = socket.send_queue {
+            facts.push(format!("{bytes} bytes not confirmed"));
+        }
+        if facts.is_empty() {
+            return Ok(());
+        }
+        self.fact("socket", Style::Plain, &format!("{} {}", socket.protocol, facts.join(", ")))
+    }
+
+    /// Who waits for it, and the way up from there.
+    fn graph(&mut self, task: &Task) {
+        self.task_links("awaited by", &task.awaited_by);
+        let names = Names::of(self.snapshot());
+        let mut above = Vec::new();
+        let mut at = task;
+        while let Some(next) = at.awaited_by.first().and_then(|id| self.watched.task(*id)) {
+            let is_seen = next.id == task.id || above.contains(&next.id);
+            if is_seen || above.len() > MAX_ABOVE {
+                break;
+            }
+            above.push(next.id);
+            at = next;
+        }
+        if above.len() > 1 {
+            let mut words: Vec<String> =
+                above.iter().take(MAX_ABOVE).rev().map(|id| names.of_task(*id)).collect();
+            if above.len() > MAX_ABOVE {
+                words.insert(0, "…".to_owned());
+            }
+            let path = format!("{} › this", words.join(" › "));
+            // One line: it is where it is, not what is to be read.
+            let mut line = Line::new().with(Style::Dim, "below");
+            line.pad_to(super::LABEL);
+            self.line(&line.with(Style::Plain, &path));
+        }
+    }
+
+    /// Findings about it, and its cancellation.
+    fn trouble(&mut self, task: &Task) -> io::Result<()> {
+        let feed = self.feed();
+        let about = feed.findings.iter().filter(|known| known.finding.tasks.contains(&task.id));
+        let mut label = "finding";
+        for known in about.take(MAX_LINKS) {
+            let finding = &known.finding;
+            let (style, _) = findings::word(finding.severity);
+            let words = format!("[{}] {}", finding.code, findings::said(finding));
+            self.link(label, Subject::Finding(known.number), style, &words);
+            label = "";
+        }
+        let cancellation = words::cancellation(task);
+        if !cancellation.is_empty() {
+            self.fact("cancellation", Style::Notice, &cancellation.join(", "))?;
+        }
+        if let Some(swallower) = &task.swallower {
+            let at = &swallower.location;
+            let sure = if swallower.is_sure { "" } else { ", most likely" };
+            let words = format!("by the {} in {}{sure}", swallower.clause, at.function);
+            self.fact("eaten", Style::Notice, &words)?;
+            self.source(&at.file, at.line, 1);
+        }
+        if task.is_torn {
+            self.fact("doubtful", Style::Notice, "changed while it was read")?;
+        }
+        Ok(())
+    }
+
+    fn facts(&mut self, task: &Task) -> io::Result<()> {
+        if let Some(coroutine) = &task.coroutine {
+            self.fact("coroutine", Style::Plain, coroutine)?;
+        }
+        let loops = &self.snapshot().loops;
+        let at = loops.iter().position(|of| Some(of.id) == task.loop_id);
+        if let Some(at) = at.filter(|_| loops.len() > 1) {
+            self.fact("loop", Style::Plain, &(at + 1).to_string())?;
+        }
+        Ok(())
+    }
+
+    fn frames(&mut self, task: &Task) {
+        let limits = waiting::limits_by_frame([task]);
+        let limits = |at: usize| limits.get(&at).cloned();
+        let read = self.locals.filter(|locals| locals.task == task.id);
+        match read.map(|locals| (&locals.frames, locals.at)) {
+            Some((Ok(frames), at)) => {
+                let words = format!("with its variables of {} ago", age(at, self.now));
+                self.line(&Line::new().with(Style::Dim, &words));
+                self.stack(frames, &limits);
+            }
+            Some((Err(cause), _)) => {
+                self.line(&Line::new().with(Style::Notice, &format!("no variables: {cause}")));
+                self.stack(&task.frames, &limits);
+            }
+            None if task.frames.is_empty() => {
+                self.line(&Line::new().with(Style::Dim, "no frame was read"));
+            }
+            None => self.stack(&task.frames, &limits),
+        }
+    }
+}

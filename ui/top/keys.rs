@@ -1,0 +1,343 @@
+//! The keys: one table from which the bindings, the help, the footer and the README come.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::app::{App, Focus, Tab};
+
+/// What a key does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Top,
+    Bottom,
+    Open,
+    Back,
+    Fold,
+    Unfold,
+    NextView,
+    PreviousView,
+    View(Tab),
+    Findings,
+    Filter,
+    NextMatch,
+    PreviousMatch,
+    Sort,
+    Reverse,
+    Alike,
+    Pause,
+    Faster,
+    Slower,
+    Pin,
+    Locals,
+    Export,
+    Copy,
+    Help,
+    Quit,
+}
+
+/// Where a key is of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Live {
+    /// Everywhere.
+    Always,
+    /// Where a target is shown.
+    Target,
+    /// Where rows may have others below them.
+    Folds,
+    /// In the table of tasks.
+    Table,
+    /// Where a task is meant.
+    Task,
+    /// Where there is a filter that finds something.
+    Filtered,
+    /// Where there is something to go back from.
+    Away,
+}
+
+/// Keys with what they do.
+pub struct Binding {
+    keys: &'static [KeyCode],
+    /// The keys in words, as in the help.
+    pub label: &'static str,
+    action: Action,
+    /// What they do, in a line.
+    pub help: &'static str,
+    /// The same in a word for the footer, if it is shown there.
+    footer: Option<(&'static str, &'static str)>,
+    live: Live,
+}
+
+use KeyCode::{
+    BackTab, Backspace, Char, Down, End, Enter, Esc, Home, Left, PageDown, PageUp, Right,
+    Tab as TabKey, Up,
+};
+
+/// All of them, in the order of the help; with the most wanted ones of the footer first.
+pub const BINDINGS: &[Binding] = &[
+    bind(
+        &[Up, Char('k')],
+        "↑ k",
+        Action::Up,
+        "one line up; from the first row into the findings",
+        None,
+        Live::Always,
+    ),
+    bind(
+        &[Down, Char('j')],
+        "↓ j",
+        Action::Down,
+        "one line down; from the last finding into the view",
+        None,
+        Live::Always,
+    ),
+    bind(&[PageUp], "PgUp", Action::PageUp, "one page up", None, Live::Always),
+    bind(&[PageDown], "PgDn", Action::PageDown, "one page down", None, Live::Always),
+    bind(&[Char('g'), Home], "g Home", Action::Top, "to the first row", None, Live::Always),
+    bind(&[Char('G'), End], "G End", Action::Bottom, "to the last row", None, Live::Always),
+    bind(
+        &[Enter],
+        "Enter",
+        Action::Open,
+        "open it: evidence, a task, where a link leads",
+        Some(("Enter", "open")),
+        Live::Always,
+    ),
+    bind(
+        &[Esc, Backspace],
+        "Esc",
+        Action::Back,
+        "back to where one came from; take the filter away",
+        Some(("Esc", "back")),
+        Live::Away,
+    ),
+    bind(
+        &[Left, Char('h')],
+        "← h",
+        Action::Fold,
+        "fold what is below it",
+        Some(("←→", "fold")),
+        Live::Folds,
+    ),
+    bind(
+        &[Right, Char('l')],
+        "→ l",
+        Action::Unfold,
+        "unfold it, or the tasks alike",
+        None,
+        Live::Folds,
+    ),
+    bind(&[TabKey], "Tab", Action::NextView, "the next view", Some(("1-6", "view")), Live::Target),
+    bind(&[BackTab], "Shift-Tab", Action::PreviousView, "the view before", None, Live::Target),
+    bind(
+        &[Char('1')],
+        "1",
+        Action::View(Tab::Tasks),
+        "tasks, with what each waits for",
+        None,
+        Live::Target,
+    ),
+    bind(
+        &[Char('2')],
+        "2",
+        Action::View(Tab::Tree),
+        "who waits for whom, as a tree",
+        None,
+        Live::Target,
+    ),
+    bind(
+        &[Char('3')],
+        "3",
+        Action::View(Tab::Loop),
+        "how the event loop spends its time",
+        None,
+        Live::Target,
+    ),
+    bind(
+        &[Char('4')],
+        "4",
+        Action::View(Tab::Blocking),
+        "callbacks that blocked a loop",
+        None,
+        Live::Target,
+    ),
+    bind(
+        &[Char('5')],
+        "5",
+        Action::View(Tab::Cancel),
+        "cancellations and the shutdown",
+        None,
+        Live::Target,
+    ),
+    bind(
+        &[Char('6')],
+        "6",
+        Action::View(Tab::Threads),
+        "threads and thread pools",
+        None,
+        Live::Target,
+    ),
+    bind(&[Char('0'), Char('!')], "0 !", Action::Findings, "to the findings", None, Live::Target),
+    bind(
+        &[Char('/')],
+        "/",
+        Action::Filter,
+        "filter as one types; in the tree: search",
+        Some(("/", "filter")),
+        Live::Always,
+    ),
+    bind(
+        &[Char('n')],
+        "n",
+        Action::NextMatch,
+        "the next match",
+        Some(("n N", "match")),
+        Live::Filtered,
+    ),
+    bind(&[Char('N')], "N", Action::PreviousMatch, "the match before", None, Live::Filtered),
+    bind(
+        &[Char('s')],
+        "s",
+        Action::Sort,
+        "sort by the next column",
+        Some(("s", "sort")),
+        Live::Table,
+    ),
+    bind(&[Char('S')], "S", Action::Reverse, "sort the other way round", None, Live::Table),
+    bind(
+        &[Char('a')],
+        "a",
+        Action::Alike,
+        "tasks that look alike as one row (so from 50 tasks on), or each by itself",
+        Some(("a", "alike")),
+        Live::Table,
+    ),
+    bind(
+        &[Char(' '), Char('p')],
+        "Space p",
+        Action::Pause,
+        "the screen stands still; sampling goes on, so that no blocking callback is missed",
+        Some(("Space", "pause")),
+        Live::Target,
+    ),
+    bind(&[Char('+'), Char('=')], "+", Action::Faster, "more samples a second", None, Live::Target),
+    bind(&[Char('-')], "-", Action::Slower, "fewer samples a second", None, Live::Target),
+    bind(
+        &[Char('f')],
+        "f",
+        Action::Pin,
+        "freeze one task to watch it: it stays on top and beside; again: let it go",
+        Some(("f", "freeze")),
+        Live::Task,
+    ),
+    bind(
+        &[Char('v')],
+        "v",
+        Action::Locals,
+        "read the local variables of the task, once",
+        Some(("v", "variables")),
+        Live::Task,
+    ),
+    bind(
+        &[Char('e')],
+        "e",
+        Action::Export,
+        "write the snapshot that is shown to a file, as JSON",
+        Some(("e", "export")),
+        Live::Target,
+    ),
+    bind(
+        &[Char('y')],
+        "y",
+        Action::Copy,
+        "copy what is told of it to the clipboard (by the terminal: OSC 52)",
+        None,
+        Live::Target,
+    ),
+    bind(&[Char('?')], "?", Action::Help, "this help", Some(("?", "help")), Live::Always),
+    bind(&[Char('q')], "q Ctrl-C", Action::Quit, "quit", Some(("q", "quit")), Live::Always),
+];
+
+const fn bind(
+    keys: &'static [KeyCode],
+    label: &'static str,
+    action: Action,
+    help: &'static str,
+    footer: Option<(&'static str, &'static str)>,
+    live: Live,
+) -> Binding {
+    Binding { keys, label, action, help, footer, live }
+}
+
+/// What a key does here.
+pub fn action(key: &KeyEvent, app: &App) -> Option<Action> {
+    if key.modifiers.contains(KeyModifiers::CONTROL) {
+        return match key.code {
+            Char('c') => Some(Action::Quit),
+            Char('d' | 'f') => Some(Action::PageDown),
+            Char('u' | 'b') => Some(Action::PageUp),
+            _ => None,
+        };
+    }
+    let binding = BINDINGS.iter().find(|binding| binding.keys.contains(&key.code))?;
+    // One that is of no use here may do no harm either.
+    (binding.live.is_here(app) || binding.live != Live::Target).then_some(binding.action)
+}
+
+/// The keys of the footer that are of use here, with their words.
+pub fn footer(app: &App) -> Vec<(&'static str, &'static str)> {
+    let live = BINDINGS.iter().filter(|binding| binding.live.is_here(app));
+    live.filter_map(|binding| binding.footer).collect()
+}
+
+/// The table of the README.
+#[cfg(test)]
+pub fn table() -> String {
+    let row = |binding: &Binding| {
+        let keys: Vec<String> = binding.label.split(' ').map(|key| format!("`{key}`")).collect();
+        format!("| {} | {} |\n", keys.join(" "), binding.help)
+    };
+    let rows: String = BINDINGS.iter().map(row).collect();
+    format!("| key | does |\n| --- | --- |\n{rows}")
+}
+
+impl Live {
+    fn is_here(self, app: &App) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Target => app.target().is_some(),
+            Self::Folds => {
+                app.target().is_some()
+                    && app.focus == Focus::View
+                    && (app.tab == Tab::Tree || app.tab == Tab::Tasks && app.is_merged())
+            }
+            Self::Table => {
+                app.target().is_some() && app.focus == Focus::View && app.tab == Tab::Tasks
+            }
+            Self::Task => app.task_meant().is_some(),
+            Self::Filtered => !app.filter.text.is_empty() && app.focus == Focus::View,
+            Self::Away => app.focus == Focus::Detail || !app.filter.text.is_empty(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_is_bound_twice() {
+        let keys: Vec<_> = BINDINGS.iter().flat_map(|binding| binding.keys).collect();
+        for (at, key) in keys.iter().enumerate() {
+            assert!(!keys[..at].contains(key), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn readme_has_this_table() {
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&table()), "to go into the README:\n{}", table());
+    }
+}

@@ -1,0 +1,376 @@
+//! The rows of each view: sorted, filtered, like ones together; made once for each new feed or
+//! key, so that drawing only formats those that are shown.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use aiospy::memory::Address;
+use aiospy::snapshot::{Code, Executor, Severity, Snapshot, Task, TaskState, Waiting};
+use aiospy::timeline::Stretch;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::app::Tab;
+use super::feed::Feed;
+use super::subject::Subject;
+use crate::text::forest::{Forest, Node};
+use crate::text::outline::{Outline, Row};
+use crate::text::{waiting as reasons, words};
+
+/// From here on rows of the tree are not indented any further.
+pub const MAX_LEVELS: usize = 12;
+
+/// How tasks are sorted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// What is wrong, runs or is ready comes first; else by name.
+    #[default]
+    Attention,
+    State,
+    Name,
+    Coroutine,
+    Reason,
+    /// Those that wait longest first.
+    Since,
+    Cancel,
+}
+
+impl Sort {
+    /// All of them, in the order in which a key goes through them.
+    const ALL: [Self; 7] = [
+        Self::Attention,
+        Self::State,
+        Self::Name,
+        Self::Coroutine,
+        Self::Reason,
+        Self::Since,
+        Self::Cancel,
+    ];
+
+    /// The next one.
+    pub fn next(self) -> Self {
+        let at = Self::ALL.iter().position(|sort| *sort == self).unwrap_or(0);
+        Self::ALL.get(at + 1).copied().unwrap_or_default()
+    }
+
+    /// What comes first by it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Attention => "trouble first",
+            Self::State => "by state",
+            Self::Name => "by name",
+            Self::Coroutine => "by coroutine",
+            Self::Reason => "by what it waits for",
+            Self::Since => "longest wait first",
+            Self::Cancel => "cancellations first",
+        }
+    }
+}
+
+/// How rows are made.
+pub struct Wanted<'a> {
+    pub tab: Tab,
+    pub sort: Sort,
+    pub is_reversed: bool,
+    /// Whether tasks that look alike share a row.
+    pub merges: bool,
+    /// First tasks of rows whose tasks are listed below it.
+    pub unfolded: &'a FxHashSet<Address>,
+    /// First tasks of rows of the tree that show nothing below them.
+    pub folded: &'a FxHashSet<Address>,
+    /// In lower case; empty for no filter.
+    pub filter: &'a str,
+    /// The task that stays on top.
+    pub pinned: Option<Address>,
+}
+
+/// A row of the table of tasks.
+#[derive(Debug, Clone)]
+pub struct TaskRow {
+    /// The tasks, by their place in the snapshot.
+    pub members: Vec<usize>,
+    /// Whether it is one of the tasks of the row above.
+    pub is_inner: bool,
+    /// Whether its tasks are listed below it.
+    pub is_unfolded: bool,
+    /// The findings that blame it.
+    pub marks: Vec<(Severity, Code)>,
+}
+
+/// A row of the tree, its members by their place in the snapshot.
+#[derive(Debug, Clone)]
+pub struct TreeRow {
+    pub row: Row,
+    pub marks: Vec<(Severity, Code)>,
+    /// Whether the search finds it.
+    pub is_match: bool,
+}
+
+/// A row of the threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThreadRow {
+    /// A thread, by its place in the snapshot.
+    Thread(usize),
+    /// A pool, by its place in [`pools`].
+    Pool(usize),
+}
+
+/// The rows of the view that is shown.
+#[derive(Debug, Clone)]
+pub enum Rows {
+    Tasks(Vec<TaskRow>),
+    Tree(Vec<TreeRow>),
+    /// The loops, by their place in the snapshot.
+    Loop(usize),
+    Blocking(Vec<Arc<Stretch>>),
+    /// Tasks with a cancellation, by their place in the snapshot.
+    Cancel(Vec<usize>),
+    Threads(Vec<ThreadRow>),
+}
+
+impl Rows {
+    /// The rows of a feed.
+    pub fn of(feed: &Feed, wanted: &Wanted<'_>) -> Self {
+        match wanted.tab {
+            Tab::Tasks => Self::Tasks(task_rows(feed, wanted)),
+            Tab::Tree => Self::Tree(tree_rows(feed, wanted)),
+            Tab::Loop => Self::Loop(feed.snapshot.loops.len()),
+            Tab::Blocking => Self::Blocking(stretches(feed, wanted.filter)),
+            Tab::Cancel => Self::Cancel(cancelled(&feed.snapshot, wanted.filter)),
+            Tab::Threads => Self::Threads(threads(&feed.snapshot, wanted.filter)),
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Tasks(rows) => rows.len(),
+            Self::Tree(rows) => rows.len(),
+            Self::Loop(count) => *count,
+            Self::Blocking(rows) => rows.len(),
+            Self::Cancel(rows) => rows.len(),
+            Self::Threads(rows) => rows.len(),
+        }
+    }
+
+    /// What a row is about.
+    pub fn subject(&self, at: usize, snapshot: &Snapshot) -> Option<Subject> {
+        let task = |at: usize| snapshot.tasks.get(at).map(|task| Subject::Task(task.id));
+        match self {
+            Self::Tasks(rows) => task(*rows.get(at)?.members.first()?),
+            Self::Tree(rows) => task(*rows.get(at)?.row.members.first()?),
+            Self::Loop(_) => snapshot.loops.get(at).map(|of| Subject::Loop(of.id)),
+            Self::Blocking(rows) => {
+                rows.get(at).map(|it| Subject::Stretch(it.loop_id, it.began_at))
+            }
+            Self::Cancel(rows) => task(*rows.get(at)?),
+            Self::Threads(rows) => match *rows.get(at)? {
+                ThreadRow::Thread(at) => snapshot.threads.get(at)?.tid.map(Subject::Thread),
+                ThreadRow::Pool(at) => Some(Subject::Pool(at)),
+            },
+        }
+    }
+
+    /// The row that is about a subject.
+    pub fn find(&self, subject: Subject, snapshot: &Snapshot) -> Option<usize> {
+        let is_in = |members: &[usize]| match subject {
+            Subject::Task(id) => {
+                members.iter().any(|&at| snapshot.tasks.get(at).is_some_and(|task| task.id == id))
+            }
+            _ => false,
+        };
+        match self {
+            // Its own row, rather than that of all tasks alike.
+            Self::Tasks(rows) => rows
+                .iter()
+                .rposition(|row| is_in(&row.members))
+                .filter(|at| rows.get(*at).is_some_and(|row| row.is_inner))
+                .or_else(|| rows.iter().position(|row| is_in(&row.members))),
+            Self::Tree(rows) => rows.iter().position(|row| is_in(&row.row.members)),
+            _ => (0..self.count()).find(|at| self.subject(*at, snapshot) == Some(subject)),
+        }
+    }
+
+    /// Whether a row is what is searched for: all rows are, but for the tree, which shows others
+    /// around them.
+    pub fn is_match(&self, at: usize) -> bool {
+        match self {
+            Self::Tree(rows) => rows.get(at).is_some_and(|row| row.is_match),
+            _ => true,
+        }
+    }
+}
+
+/// The pools of a process, each once: those of its loops, and others.
+pub fn pools(snapshot: &Snapshot) -> Vec<&Executor> {
+    let own = snapshot.loops.iter().filter_map(|of| of.executor.as_ref());
+    let mut seen = FxHashSet::default();
+    own.chain(&snapshot.executors).filter(|pool| pool.id.is_none_or(|id| seen.insert(id))).collect()
+}
+
+/// Whether a filter in lower case finds something of a task.
+pub fn is_found(task: &Task, marks: &[(Severity, Code)], filter: &str) -> bool {
+    let has = |text: &str| text.to_lowercase().contains(filter);
+    filter.is_empty()
+        || task.name.as_deref().is_some_and(has)
+        || task.coroutine.as_deref().is_some_and(has)
+        || has(words::task_state(task.state).1)
+        || task.waiting_on.as_ref().is_some_and(|waiting| has(&waiting.description))
+        || marks.iter().any(|(_, code)| has(code.as_str()))
+        || task.cancellation.is_some() && "cancelled".contains(filter)
+}
+
+/// The places in the snapshot of a forest's tasks.
+fn places(snapshot: &Snapshot) -> FxHashMap<Address, usize> {
+    snapshot.tasks.iter().enumerate().map(|(at, task)| (task.id, at)).collect()
+}
+
+fn forest(snapshot: &Snapshot) -> Forest<'_> {
+    Forest::new(&snapshot.tasks, snapshot.findings.as_deref().unwrap_or_default())
+}
+
+fn task_rows(feed: &Feed, wanted: &Wanted<'_>) -> Vec<TaskRow> {
+    let snapshot = &*feed.snapshot;
+    let forest = forest(snapshot);
+    let places = places(snapshot);
+    let found: Vec<usize> = forest
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| is_found(node.task, &node.marks, wanted.filter))
+        .map(|(at, _)| at)
+        .collect();
+    let mut groups: Vec<Vec<usize>> = if wanted.merges {
+        forest.alike(found)
+    } else {
+        found.into_iter().map(|at| vec![at]).collect()
+    };
+    let first = |group: &[usize]| group.first().and_then(|&at| forest.nodes.get(at));
+    let is_pinned = |node: &Node<'_>| Some(node.task.id) == wanted.pinned;
+    // Stable: the forest is in the order of the names.
+    groups.sort_by(|a, b| {
+        let (Some(a), Some(b)) = (first(a), first(b)) else { return std::cmp::Ordering::Equal };
+        let order = compare(a, b, wanted.sort);
+        if wanted.is_reversed { order.reverse() } else { order }
+    });
+    let pinned = forest.nodes.iter().position(is_pinned).map(|at| vec![at]);
+    let mut rows = Vec::with_capacity(groups.len() + 1);
+    for group in pinned.into_iter().chain(groups) {
+        let members = group.iter().filter_map(|&at| forest.nodes.get(at));
+        let members: Vec<usize> =
+            members.filter_map(|node| places.get(&node.task.id).copied()).collect();
+        let marks = first(&group).map(|node| node.marks.clone()).unwrap_or_default();
+        let id = first(&group).map(|node| node.task.id);
+        let is_unfolded = members.len() > 1 && id.is_some_and(|id| wanted.unfolded.contains(&id));
+        let inner: Vec<usize> = if is_unfolded { members.clone() } else { Vec::new() };
+        rows.push(TaskRow { members, is_inner: false, is_unfolded, marks: marks.clone() });
+        rows.extend(inner.into_iter().map(|at| TaskRow {
+            members: vec![at],
+            is_inner: true,
+            is_unfolded: false,
+            marks: marks.clone(),
+        }));
+    }
+    rows
+}
+
+fn compare(a: &Node<'_>, b: &Node<'_>, sort: Sort) -> std::cmp::Ordering {
+    let worst = |node: &Node<'_>| Reverse(node.marks.iter().map(|mark| mark.0).max());
+    let state = |node: &Node<'_>| match node.task.state {
+        Some(TaskState::Running) => 0,
+        Some(TaskState::Ready) => 1,
+        Some(TaskState::Pending) => 2,
+        None => 3,
+        Some(_) => 4,
+    };
+    let rank = |node: &Node<'_>| (state(node), node.task.cancellation.is_none());
+    match sort {
+        Sort::Attention => worst(a).cmp(&worst(b)).then_with(|| rank(a).cmp(&rank(b))),
+        Sort::State => state(a).cmp(&state(b)),
+        // They are in this order already.
+        Sort::Name => std::cmp::Ordering::Equal,
+        Sort::Coroutine => a.task.coroutine.cmp(&b.task.coroutine),
+        Sort::Reason => {
+            let reason = |waiting: &Waiting| {
+                (waiting.kind, waiting.name.clone(), waiting.description.clone())
+            };
+            let (a, b) = (waiting(a), waiting(b));
+            a.map(reason).cmp(&b.map(reason))
+        }
+        Sort::Since => {
+            let since = |node| Reverse(waiting(node).and_then(|waiting| waiting.since));
+            since(a).cmp(&since(b))
+        }
+        Sort::Cancel => a.task.cancellation.is_none().cmp(&b.task.cancellation.is_none()),
+    }
+}
+
+fn waiting<'a>(node: &Node<'a>) -> Option<&'a Waiting> {
+    node.task.waiting_on.as_deref()
+}
+
+fn tree_rows(feed: &Feed, wanted: &Wanted<'_>) -> Vec<TreeRow> {
+    let snapshot = &*feed.snapshot;
+    let forest = forest(snapshot);
+    let places = places(snapshot);
+    let is_folded = |node: &Node<'_>| wanted.folded.contains(&node.task.id);
+    let outline = Outline::of(&forest, MAX_LEVELS).with(wanted.merges, &is_folded);
+    let place = |mut row: Row| {
+        let nodes: Vec<&Node<'_>> =
+            row.members.iter().filter_map(|&at| forest.nodes.get(at)).collect();
+        let is_match = !wanted.filter.is_empty()
+            && nodes.iter().any(|node| is_found(node.task, &node.marks, wanted.filter));
+        let marks = nodes.first().map(|node| node.marks.clone()).unwrap_or_default();
+        row.members = nodes.iter().filter_map(|node| places.get(&node.task.id).copied()).collect();
+        TreeRow { row, marks, is_match }
+    };
+    outline.rows(snapshot).into_iter().map(place).collect()
+}
+
+fn stretches(feed: &Feed, filter: &str) -> Vec<Arc<Stretch>> {
+    let is_found = |stretch: &&Arc<Stretch>| {
+        let Some(work) = stretch.work.as_deref() else { return filter.is_empty() };
+        let has = |text: &str| text.to_lowercase().contains(filter);
+        filter.is_empty()
+            || has(&work.description)
+            || work.handle.as_deref().is_some_and(has)
+            || work.place.as_ref().is_some_and(|place| has(&place.file) || has(&place.function))
+    };
+    feed.ongoing.iter().chain(feed.blocked.iter()).filter(is_found).cloned().collect()
+}
+
+fn cancelled(snapshot: &Snapshot, filter: &str) -> Vec<usize> {
+    let all = snapshot.tasks.iter().enumerate();
+    let mut rows: Vec<(usize, &Task)> = all
+        .filter(|(_, task)| task.cancellation.is_some() && is_found(task, &[], filter))
+        .collect();
+    let rank = |task: &Task| match &task.cancellation {
+        _ if task.state.is_some_and(TaskState::is_finished) => 3,
+        Some(cancellation) if words::is_unheeded(cancellation) => 0,
+        Some(cancellation) if cancellation.handling.is_some() => 1,
+        _ => 2,
+    };
+    rows.sort_by_cached_key(|(_, task)| {
+        let name = task.name.as_deref().unwrap_or_default();
+        let (before, number) = name.split_at(name.trim_end_matches(char::is_numeric).len());
+        (rank(task), before.to_owned(), number.parse::<u64>().ok())
+    });
+    rows.into_iter().map(|(at, _)| at).collect()
+}
+
+fn threads(snapshot: &Snapshot, filter: &str) -> Vec<ThreadRow> {
+    let has = |text: &str| text.to_lowercase().contains(filter);
+    let is_found = |at: &usize| {
+        let Some(thread) = snapshot.threads.get(*at) else { return false };
+        filter.is_empty()
+            || thread.name.as_deref().is_some_and(has)
+            || thread.tid.is_some_and(|tid| has(&tid.to_string()))
+            || words::thread(thread.state, thread.syscall.as_ref()).is_some_and(|it| has(&it))
+            || thread.waiting_on.as_deref().is_some_and(|it| has(reasons::described(it)))
+            || thread.frames.iter().any(|frame| has(&frame.location.function))
+    };
+    let threads = (0..snapshot.threads.len()).filter(is_found).map(ThreadRow::Thread);
+    let is_pool = |pool: &Executor| filter.is_empty() || pool.name.as_deref().is_some_and(has);
+    let pools = pools(snapshot).into_iter().enumerate();
+    let pools = pools.filter(|(_, pool)| is_pool(pool)).map(|(at, _)| ThreadRow::Pool(at));
+    threads.chain(pools).collect()
+}

@@ -1,0 +1,302 @@
+//! The thread that reads the target, and how it hands over what it has: the latest wins.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use aiospy::monitor::{Event as Told, Monitor, Settings};
+use aiospy::sampler::{Ended, Plan, Sample, sample};
+use aiospy::snapshot::{Process, Snapshot};
+use aiospy::target::Source;
+use aiospy::timeline::Places;
+use jiff::Timestamp;
+
+use super::feed::{Blocked, Feed, Histories, Known, SharedFiles};
+use crate::remedy;
+
+/// Light samples a second: enough to see what blocks a loop for longer than 100 ms, to 5 ms.
+const GLANCES: f64 = 200.0;
+/// How often it is told how the loops do.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// What the thread tells beside feeds.
+pub enum Message {
+    /// A feed is there.
+    Feed,
+    /// The target cannot be read yet.
+    Waiting(String),
+    /// It cannot be attached to.
+    Failed(String),
+}
+
+/// Where the latest feed lies until it is fetched.
+#[derive(Default)]
+pub struct Slot(Mutex<Option<Arc<Feed>>>);
+
+impl Slot {
+    /// Takes the latest feed out.
+    pub fn take(&self) -> Option<Arc<Feed>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Puts one in; whether the one before had been fetched.
+    fn put(&self, feed: Arc<Feed>) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(feed).is_none()
+    }
+}
+
+/// A target that is sampled.
+pub struct Sampling {
+    /// The latest feed.
+    pub slot: Arc<Slot>,
+    control: Arc<Control>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is asked to do.
+#[derive(Default)]
+struct Control {
+    is_over: AtomicBool,
+    /// Whole snapshots in a thousand seconds.
+    rate: AtomicU64,
+}
+
+impl Sampling {
+    /// Samples process `pid` with `rate` whole snapshots a second; `tell` is woken when there is
+    /// something new.
+    pub fn start<M: Send + 'static>(
+        pid: i32,
+        rate: f64,
+        waits_for_python: bool,
+        tell: Sender<M>,
+        wrap: impl Fn(Message) -> M + Send + 'static,
+    ) -> Self {
+        let (slot, control) = (Arc::<Slot>::default(), Arc::<Control>::default());
+        control.set_rate(rate);
+        let shared = (Arc::clone(&slot), Arc::clone(&control));
+        let thread = std::thread::Builder::new().name("sampler".to_owned());
+        let thread = thread.spawn(move || {
+            let (slot, control) = shared;
+            // Nobody listens any more: it is over.
+            let tell = |message| tell.send(wrap(message)).is_ok();
+            run(pid, waits_for_python, &slot, &control, &tell);
+        });
+        Self { slot, control, thread: thread.ok() }
+    }
+
+    /// From now on so many whole snapshots a second.
+    pub fn set_rate(&self, rate: f64) {
+        self.control.set_rate(rate);
+    }
+}
+
+impl Drop for Sampling {
+    fn drop(&mut self) {
+        self.control.is_over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Control {
+    fn set_rate(&self, rate: f64) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 10^7")]
+        let rate = (rate * 1000.0) as u64;
+        self.rate.store(rate, Ordering::Relaxed);
+    }
+
+    fn rate(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "at most 10^7")]
+        let rate = self.rate.load(Ordering::Relaxed) as f64;
+        rate / 1000.0
+    }
+}
+
+fn run(
+    pid: i32,
+    waits_for_python: bool,
+    slot: &Slot,
+    control: &Control,
+    tell: &dyn Fn(Message) -> bool,
+) {
+    let mut builder = Builder::new();
+    loop {
+        let rate = control.rate();
+        builder.rate = rate;
+        let mut plan = Plan::new(
+            GLANCES.max(rate),
+            Duration::try_from_secs_f64(1.0 / rate).unwrap_or_default(),
+        );
+        plan.waits_for_python = waits_for_python;
+        // A plan holds for one session: for another rate a new one is begun.
+        let is_asked =
+            || control.is_over.load(Ordering::Relaxed) || (control.rate() - rate).abs() > 1e-9;
+        let ended = sample(pid, &plan, &is_asked, &mut |sample| {
+            let is_told = match builder.take(sample) {
+                Some(Made::Feed(feed)) => !slot.put(feed) || tell(Message::Feed),
+                Some(Made::Waiting(cause)) => tell(Message::Waiting(cause)),
+                None => true,
+            };
+            if is_told { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        match ended {
+            Ok(Ended::Asked) if control.is_over.load(Ordering::Relaxed) => return,
+            Ok(Ended::Asked) => {}
+            Ok(Ended::Gone) => {
+                match builder.end() {
+                    Some(feed) => {
+                        slot.put(feed);
+                        tell(Message::Feed);
+                    }
+                    None => {
+                        let words = format!("process {pid} ended before it could be read");
+                        tell(Message::Failed(words));
+                    }
+                }
+                return;
+            }
+            Err(error) => {
+                tell(Message::Failed(remedy::of(&error).cause));
+                return;
+            }
+        }
+    }
+}
+
+/// What comes of a sample.
+pub enum Made {
+    /// A feed.
+    Feed(Arc<Feed>),
+    /// That nothing could be read so far, and why.
+    Waiting(String),
+}
+
+/// Makes feeds of samples.
+pub struct Builder {
+    monitor: Monitor,
+    histories: Histories,
+    blocked: Blocked,
+    places: Places,
+    process: Option<Process>,
+    files: Option<SharedFiles>,
+    last: Option<Arc<Snapshot>>,
+    unreadable: Option<Arc<str>>,
+    /// Whole snapshots a second.
+    pub rate: f64,
+    samples: u64,
+    missed: u64,
+}
+
+impl Builder {
+    /// One that has seen nothing yet.
+    pub fn new() -> Self {
+        let mut settings = Settings::default();
+        settings.interval = INTERVAL;
+        Self {
+            monitor: Monitor::new(settings),
+            histories: Histories::default(),
+            blocked: Blocked::default(),
+            places: Places::default(),
+            process: None,
+            files: None,
+            last: None,
+            unreadable: None,
+            rate: 0.0,
+            samples: 0,
+            missed: 0,
+        }
+    }
+
+    /// Takes a sample in; makes a feed of a whole one.
+    pub fn take(&mut self, sample: Sample) -> Option<Made> {
+        let mut is_whole = false;
+        match &sample {
+            Sample::Attached(process) => {
+                // For another rate it was attached to anew, and is the same as before.
+                let is_same = self.process.as_ref().is_some_and(|before| {
+                    before.started_at == process.started_at && before.cmdline == process.cmdline
+                });
+                self.process = Some((**process).clone());
+                if is_same {
+                    return None;
+                }
+                let files = Source::of(process).map(|source| Arc::new(source) as SharedFiles);
+                self.files = files.or(self.files.take());
+            }
+            Sample::Missed(count) => self.missed += count,
+            Sample::Unreadable(error) => {
+                self.unreadable = Some(remedy::of(error).cause.into());
+                is_whole = true;
+            }
+            Sample::Glance(glance) => {
+                self.samples += 1;
+                self.histories.glance(glance);
+            }
+            Sample::Whole(snapshot) => {
+                self.samples += 1;
+                self.unreadable = None;
+                self.histories.whole(snapshot);
+                is_whole = true;
+            }
+        }
+        let Self { monitor, histories, blocked, places, .. } = self;
+        let _ = monitor.take(sample, &mut |event| {
+            match event {
+                Told::Blocked(stretch) => {
+                    places.note(&stretch);
+                    blocked.note(Arc::new(stretch));
+                }
+                Told::Statistics(statistics) => {
+                    for known in statistics.loops {
+                        histories.timing(known.id, known.timing);
+                    }
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        });
+        if !is_whole {
+            return None;
+        }
+        self.last = self.monitor.shared().or(self.last.take());
+        match (self.feed(false), &self.unreadable) {
+            (Some(feed), _) => Some(Made::Feed(feed)),
+            (None, Some(cause)) => Some(Made::Waiting(cause.to_string())),
+            (None, None) => None,
+        }
+    }
+
+    /// The last feed of a target that is gone.
+    pub fn end(&mut self) -> Option<Arc<Feed>> {
+        self.feed(true)
+    }
+
+    fn feed(&mut self, is_ended: bool) -> Option<Arc<Feed>> {
+        let snapshot = Arc::clone(self.last.as_ref()?);
+        let open = self.monitor.open().iter();
+        let open = open.map(|it| (it.number, it.opened_at, it.finding.clone())).collect();
+        Some(Arc::new(Feed {
+            at: Timestamp::now(),
+            findings: Known::ordered(open),
+            blocked: self.blocked.shared(),
+            ongoing: if is_ended {
+                Arc::default()
+            } else {
+                self.monitor.blocking().into_iter().map(Arc::new).collect()
+            },
+            places: self.places.totals().into(),
+            loops: self.histories.of(&snapshot),
+            files: self.files.clone(),
+            rate: self.rate,
+            samples: self.samples,
+            missed: self.missed,
+            unreadable: self.unreadable.clone(),
+            is_ended,
+            snapshot,
+        }))
+    }
+}

@@ -1,0 +1,341 @@
+//! The screen with all that is around it: keys, the sampler, files, the end.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use aiospy::memory::Address;
+use aiospy::{Inspector, Options};
+use anyhow::Context as _;
+use crossterm::clipboard::CopyToClipboard;
+use crossterm::event::{
+    self, DisableMouseCapture, EnableMouseCapture, Event as Input, KeyEventKind,
+};
+use crossterm::execute;
+use jiff::Timestamp;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use ratatui::DefaultTerminal;
+use tempfile::NamedTempFile;
+
+use super::app::{App, Effect, Event};
+use super::feed::Feed;
+use super::picker::{Candidate, Scanning};
+use super::sampling::{Message, Sampling};
+use super::view;
+use super::view::theme::Theme;
+use crate::args::{Color, Output};
+use crate::output::{Destination, say};
+use crate::{Outcome, json, watch};
+
+/// How often it is looked whether a signal has come.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often what is shown gets older by itself.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a program that was started may take to end when it is asked to.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What is watched.
+pub enum Target {
+    /// A process.
+    Process(i32),
+    /// A program that is started.
+    Command(Vec<OsString>),
+    /// One that is yet to be chosen.
+    Chosen,
+}
+
+/// What comes from the other threads.
+enum Coming {
+    Input(Input),
+    Sampled(Message),
+    Found(Vec<Candidate>),
+    Event(Box<Event>),
+}
+
+/// A screen that is shown until it is over.
+pub struct Session {
+    theme: Theme,
+    rate: f64,
+    has_mouse: bool,
+    sender: Sender<Coming>,
+    receiver: Receiver<Coming>,
+    sampling: Option<Sampling>,
+    scanning: Option<Scanning>,
+    last: Option<Arc<Feed>>,
+    pid: i32,
+}
+
+impl Session {
+    /// One that looks so and reads a target so often.
+    pub fn new(theme: Theme, rate: f64, has_mouse: bool) -> Self {
+        let (sender, receiver) = channel();
+        Self {
+            theme,
+            rate,
+            has_mouse,
+            sender,
+            receiver,
+            sampling: None,
+            scanning: None,
+            last: None,
+            pid: 0,
+        }
+    }
+
+    /// Shows the screen until one quits.
+    ///
+    /// # Errors
+    /// When a program cannot be started, or the terminal not be used.
+    pub fn run(mut self, target: Target) -> anyhow::Result<Outcome> {
+        let stop = watch::on_signals()?;
+        let mut program = match &target {
+            Target::Command(command) => Some(Program::start(command)?),
+            _ => None,
+        };
+        let picks = matches!(target, Target::Chosen);
+        match (&target, &program) {
+            (Target::Process(pid), _) => self.sample(*pid, false),
+            (_, Some(program)) => self.sample(program.pid, true),
+            _ => {
+                let sender = self.sender.clone();
+                self.scanning = Some(Scanning::start(sender, Coming::Found));
+            }
+        }
+        // Restores the terminal by itself when something panics.
+        let mut terminal = ratatui::try_init().context("could not use the terminal")?;
+        if self.has_mouse {
+            let _ = execute!(io::stdout(), EnableMouseCapture);
+        }
+        self.read_keys();
+        let shown = self.show(&mut terminal, picks, &stop);
+        if self.has_mouse {
+            let _ = execute!(io::stdout(), DisableMouseCapture);
+        }
+        ratatui::restore();
+        if let Some(program) = &mut program {
+            program.end();
+        }
+        shown?;
+        Ok(Outcome::Done)
+    }
+
+    fn sample(&mut self, pid: i32, waits_for_python: bool) {
+        self.pid = pid;
+        let sender = self.sender.clone();
+        self.sampling =
+            Some(Sampling::start(pid, self.rate, waits_for_python, sender, Coming::Sampled));
+    }
+
+    fn read_keys(&self) {
+        let sender = self.sender.clone();
+        // It ends with the process: there is no way to wake it.
+        std::thread::spawn(move || {
+            while let Ok(input) = event::read() {
+                if sender.send(Coming::Input(input)).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+
+    fn show(
+        &mut self,
+        terminal: &mut DefaultTerminal,
+        picks: bool,
+        stop: &std::sync::atomic::AtomicBool,
+    ) -> anyhow::Result<()> {
+        let size = terminal.size()?;
+        let mut app = App::new((size.width, size.height), Timestamp::now(), self.rate, picks);
+        terminal.draw(|frame| view::draw(&app, &self.theme, frame))?;
+        let mut next_tick = Instant::now() + TICK;
+        while !stop.load(Ordering::Relaxed) {
+            let wait = LOOK.min(next_tick.saturating_duration_since(Instant::now()));
+            let mut effects = Vec::new();
+            match self.receiver.recv_timeout(wait) {
+                Ok(coming) => {
+                    effects.push(self.take(coming, &mut app));
+                    // All that is there already is drawn at once.
+                    while let Ok(coming) = self.receiver.try_recv() {
+                        effects.push(self.take(coming, &mut app));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if Instant::now() >= next_tick {
+                next_tick = Instant::now() + TICK;
+                effects.push(app.update(Event::Tick(Timestamp::now())));
+            }
+            let mut is_changed = false;
+            for effect in effects {
+                is_changed |= effect != Effect::Nothing;
+                if effect == Effect::Quit {
+                    return Ok(());
+                }
+                self.carry_out(effect, &mut app);
+            }
+            if is_changed {
+                terminal.draw(|frame| view::draw(&app, &self.theme, frame))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, coming: Coming, app: &mut App) -> Effect {
+        let event = match coming {
+            Coming::Input(Input::Key(key)) if key.kind != KeyEventKind::Release => Event::Key(key),
+            Coming::Input(Input::Mouse(mouse)) => Event::Mouse(mouse),
+            Coming::Input(Input::Resize(width, height)) => Event::Resize(width, height),
+            Coming::Input(_) => return Effect::Nothing,
+            Coming::Sampled(Message::Feed) => {
+                let feed = self.sampling.as_ref().and_then(|sampling| sampling.slot.take());
+                let Some(feed) = feed else { return Effect::Nothing };
+                self.last = Some(Arc::clone(&feed));
+                Event::Feed(feed)
+            }
+            Coming::Sampled(Message::Waiting(cause)) => Event::Waiting(cause),
+            Coming::Sampled(Message::Failed(cause)) => Event::Failed(cause),
+            Coming::Found(candidates) => Event::Candidates(candidates),
+            Coming::Event(event) => *event,
+        };
+        app.update(event)
+    }
+
+    fn carry_out(&mut self, effect: Effect, app: &mut App) {
+        match effect {
+            Effect::Nothing | Effect::Draw | Effect::Quit => {}
+            Effect::Rate(rate) => {
+                self.rate = rate;
+                if let Some(sampling) = &self.sampling {
+                    sampling.set_rate(rate);
+                }
+            }
+            Effect::Attach(pid) => match Inspector::attach(pid) {
+                Ok(_) => {
+                    self.scanning = None;
+                    self.sample(pid, false);
+                    app.attached();
+                }
+                Err(error) => {
+                    app.update(Event::Notice(crate::remedy::of(&error).cause));
+                }
+            },
+            Effect::Export => {
+                let words = app.target().map(|watched| export(&watched.feed));
+                if let Some(words) = words {
+                    app.update(Event::Notice(words));
+                }
+            }
+            Effect::Copy(text) => {
+                let done = execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text));
+                app.update(Event::Notice(match done {
+                    Ok(()) => "copied, if the terminal allows that".to_owned(),
+                    Err(error) => format!("not copied: {error}"),
+                }));
+            }
+            Effect::Locals(task) => self.read_locals(task),
+        }
+    }
+
+    /// Reads the local variables of a task beside the sampler: it takes a look of its own.
+    fn read_locals(&self, id: Address) {
+        let (sender, pid) = (self.sender.clone(), self.pid);
+        std::thread::spawn(move || {
+            let mut options = Options::default();
+            options.locals = true;
+            options.reasons = false;
+            let frames = Inspector::attach(pid)
+                .and_then(|mut inspector| inspector.snapshot(&options))
+                .map_err(|error| crate::remedy::of(&error).cause)
+                .and_then(|snapshot| {
+                    let task = snapshot.tasks.into_iter().find(|task| task.id == id);
+                    task.map(|task| task.frames).ok_or_else(|| "the task has ended".to_owned())
+                });
+            // Nobody waits for it any more if it is over.
+            let _ = sender.send(Coming::Event(Box::new(Event::Locals(id, frames))));
+        });
+    }
+}
+
+/// Writes the snapshot that is shown to a file; says which, or why not.
+fn export(feed: &Feed) -> String {
+    let snapshot = &feed.snapshot;
+    let time = snapshot.taken_at.strftime("%Y%m%dT%H%M%SZ");
+    let name = format!("aiospy-{}-{time}.json", snapshot.process.pid);
+    let output = Output { file: Some(name.clone().into()), color: Color::Never, width: None };
+    let written = Destination::open(&output).and_then(|mut to| {
+        json::dump(snapshot, &mut to)?;
+        Ok(to.finish()?)
+    });
+    match written {
+        Ok(()) => format!("written to {name}"),
+        Err(error) => format!("not written: {error:#}"),
+    }
+}
+
+/// A program that was started to be watched. The screen is ours: what it writes goes to a file.
+struct Program {
+    child: Child,
+    pid: i32,
+    log: Option<NamedTempFile>,
+}
+
+impl Program {
+    fn start(command: &[OsString]) -> anyhow::Result<Self> {
+        let Some((program, arguments)) = command.split_first() else {
+            anyhow::bail!("no command to run");
+        };
+        let log = tempfile::Builder::new().prefix("aiospy-top-").suffix(".log").tempfile();
+        let log = log.context("could not make a file for the program's output")?;
+        let file = || -> io::Result<File> { log.as_file().try_clone() };
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(file()?)
+            .stderr(file()?)
+            // Keys are for the screen, not for it.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("could not start {}", program.display()))?;
+        let pid = i32::try_from(child.id()).context("the program has an odd process id")?;
+        Ok(Self { child, pid, log: Some(log) })
+    }
+
+    /// Asks it to end, and ends it when it does not; says where its output is.
+    fn end(&mut self) {
+        let is_over = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
+        if !is_over(&mut self.child) {
+            let _ = kill(Pid::from_raw(self.pid), Signal::SIGTERM);
+        }
+        let until = Instant::now() + GRACE;
+        while !is_over(&mut self.child) && Instant::now() < until {
+            std::thread::sleep(LOOK / 10);
+        }
+        if !is_over(&mut self.child) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        let Some(log) = self.log.take() else { return };
+        let is_empty = log.as_file().metadata().map_or(true, |facts| facts.len() == 0);
+        if !is_empty && let Ok((_, path)) = log.keep() {
+            say(format_args!("note: what the program wrote: {}", path.display()));
+            let _ = io::stderr().flush();
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What is told at length, beside the list or in its place.
+
+use aiospy::snapshot::Snapshot;
+use ratatui::layout::Rect;
+
+use super::canvas::Canvas;
+use crate::text::page::{Line, Style};
+use crate::top::app::{App, Focus};
+use crate::top::layout::{Regions, narrow};
+use crate::top::subject::Subject;
+
+pub fn draw(app: &App, regions: &Regions, canvas: &mut Canvas<'_>) {
+    let region = regions.detail;
+    if regions.is_split() {
+        canvas.upright(region.x - 1, Rect { ..region });
+    }
+    let inner = Rect { x: region.x + 1, width: region.width.saturating_sub(2), ..region };
+    let lines = &app.document.lines;
+    if lines.is_empty() {
+        let words = app.target().map_or("", |watched| nothing(watched.snapshot()));
+        canvas.line(inner, 0, &Line::new().with(Style::Dim, words));
+        return;
+    }
+    let shown = app.in_document.shown(lines.len(), usize::from(region.height));
+    for (y, line) in lines.iter().skip(shown.start).take(shown.len()).enumerate() {
+        canvas.line(inner, narrow(y), line);
+    }
+    if app.focus == Focus::Detail
+        && let Some(y) = app.in_document.selected.checked_sub(app.in_document.offset)
+    {
+        canvas.select(Rect { x: region.x, ..region }, y, true);
+    }
+    let is_pinned = app.pinned.is_some() && app.subject() == app.pinned.map(Subject::Task);
+    let mut mark = Line::new();
+    if is_pinned {
+        mark.add(Style::Notice, " frozen ");
+    }
+    if shown.end < lines.len() {
+        mark.add(Style::Dim, &format!(" {} more ↓ ", lines.len() - shown.end));
+    }
+    if mark.width() > 0 {
+        let y = if shown.end < lines.len() { region.height.saturating_sub(1) } else { 0 };
+        let width = narrow(mark.width());
+        let x = region.right().saturating_sub(width + 1);
+        canvas.line(Rect { x, width, ..region }, y, &mark);
+    }
+}
+
+fn nothing(snapshot: &Snapshot) -> &'static str {
+    if snapshot.tasks.is_empty() { "nothing is selected" } else { "select something to see more" }
+}

@@ -1,0 +1,220 @@
+//! The table of tasks.
+
+use aiospy::memory::Address;
+use aiospy::snapshot::{Code, Severity, Task, TaskState};
+use unicode_width::UnicodeWidthStr;
+
+use super::canvas::{Canvas, Column, SIGNS, row};
+use super::select;
+use crate::text::page::{self, Line, Style};
+use crate::text::waiting::{self, Names};
+use crate::text::{findings, names, words};
+use crate::top::app::{App, Watched};
+use crate::top::layout::{Regions, narrow};
+use crate::top::rows::{Rows, Sort, TaskRow};
+
+/// Of more tasks than these in one row, the first ones say what they wait for.
+const MAX_MERGED: usize = 200;
+
+/// What a column shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    State,
+    Name,
+    Coroutine,
+    Reason,
+    Holder,
+    Awaiter,
+    Cancel,
+}
+
+impl What {
+    fn sort(self) -> Option<Sort> {
+        match self {
+            Self::State => Some(Sort::State),
+            Self::Name => Some(Sort::Name),
+            Self::Coroutine => Some(Sort::Coroutine),
+            Self::Reason => Some(Sort::Reason),
+            Self::Cancel => Some(Sort::Cancel),
+            Self::Holder | Self::Awaiter => None,
+        }
+    }
+
+    fn head(self) -> &'static str {
+        match self {
+            Self::State => "STATE",
+            Self::Name => "NAME",
+            Self::Coroutine => "COROUTINE",
+            Self::Reason => "WAITS FOR",
+            Self::Holder => "HELD BY, AWAITS",
+            Self::Awaiter => "AWAITED BY",
+            Self::Cancel => "CANCEL",
+        }
+    }
+}
+
+pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
+    let Rows::Tasks(rows) = &watched.rows else { return };
+    let (what, columns) = columns(app, regions.list.width);
+    canvas.heads(regions.head, &columns);
+    if rows.is_empty() {
+        let words = empty(app, watched);
+        canvas.line(
+            regions.list,
+            1,
+            &Line::new().with(Style::Plain, "   ").with(Style::Dim, words),
+        );
+        return;
+    }
+    let names = Names::of(watched.snapshot());
+    let shown = app.list().shown(rows.len(), usize::from(regions.list.height));
+    for (y, row_of) in rows.iter().skip(shown.start).take(shown.len()).enumerate() {
+        let is_pinned = app.pinned.is_some() && shown.start + y == 0;
+        let line = line(row_of, watched, &names, (&what, &columns), is_pinned);
+        canvas.line(regions.list, narrow(y), &line);
+    }
+    select(app, regions.list, canvas);
+}
+
+fn empty(app: &App, watched: &Watched) -> &'static str {
+    match () {
+        () if !app.filter.text.is_empty() => "no task matches; Esc takes the filter away",
+        () if watched.snapshot().problems.is_empty() => "no tasks",
+        () => "no task could be read, which need not mean that there is none",
+    }
+}
+
+/// The columns that there is room for; the wider the screen, the more.
+fn columns(app: &App, width: u16) -> (Vec<What>, Vec<Column>) {
+    let width = usize::from(width);
+    let mut what = vec![What::State, What::Name];
+    if width >= 90 {
+        what.push(What::Coroutine);
+    }
+    what.push(What::Reason);
+    if width >= 118 {
+        what.push(What::Holder);
+    }
+    if width >= 140 {
+        what.push(What::Awaiter);
+    }
+    if width >= 76 {
+        what.push(What::Cancel);
+    }
+    let name = (width / 4).clamp(16, 34);
+    let fixed = |what: What| match what {
+        What::State => 7,
+        What::Name => name,
+        What::Coroutine => (width / 6).clamp(14, 32),
+        What::Holder | What::Awaiter => (width / 8).clamp(14, 24),
+        What::Cancel => 11,
+        What::Reason => 0,
+    };
+    let taken: usize = what.iter().map(|what| fixed(*what) + 1).sum();
+    let rest = width.saturating_sub(SIGNS + taken + 1);
+    let column = |what: &What| {
+        let arrow = match what.sort() {
+            Some(sort) if sort == app.sort && app.is_reversed => " ▲",
+            Some(sort) if sort == app.sort => " ▼",
+            _ => "",
+        };
+        let head = format!("{}{arrow}", what.head());
+        Column::new(head, if *what == What::Reason { rest } else { fixed(*what) })
+    };
+    let columns = what.iter().map(column).collect();
+    (what, columns)
+}
+
+fn line(
+    of: &TaskRow,
+    watched: &Watched,
+    names: &Names<'_>,
+    (what, columns): (&[What], &[Column]),
+    is_pinned: bool,
+) -> Line {
+    let tasks = &watched.snapshot().tasks;
+    let members: Vec<&Task> = of.members.iter().filter_map(|&at| tasks.get(at)).collect();
+    let Some(first) = members.first().copied() else { return Line::new() };
+    let has_cancel = what.contains(&What::Cancel);
+    let cells = what.iter().zip(columns).map(|(what, column)| match what {
+        What::State => {
+            let (style, state) = words::task_state(first.state);
+            (style, if first.state.is_none() { "?" } else { state }.to_owned())
+        }
+        What::Name => (Style::Strong, name(of, &members, column.width)),
+        What::Coroutine => {
+            (Style::Plain, first.coroutine.as_deref().unwrap_or_default().to_owned())
+        }
+        What::Reason => reason(&members, names, has_cancel),
+        What::Holder => {
+            let waits = members.iter().filter_map(|task| task.waiting_on.as_deref());
+            let ids = waits.flat_map(|waiting| waiting.holders.iter().chain(&waiting.tasks));
+            (Style::Plain, folded(ids.copied(), names))
+        }
+        What::Awaiter => {
+            let ids = members.iter().flat_map(|task| &task.awaited_by);
+            (Style::Plain, folded(ids.copied(), names))
+        }
+        What::Cancel => (Style::Notice, cancel_word(first).unwrap_or_default().to_owned()),
+    });
+    let cells: Vec<(Style, String)> = cells.collect();
+    row(sign(&of.marks, is_pinned), columns, &cells)
+}
+
+/// The sign of what is worst about it.
+pub fn sign(marks: &[(Severity, Code)], is_pinned: bool) -> (Style, &'static str) {
+    match marks.iter().map(|mark| mark.0).max() {
+        Some(severity) => (findings::word(severity).0, findings::sign(severity)),
+        None if is_pinned => (Style::Notice, "●"),
+        None => (Style::Plain, ""),
+    }
+}
+
+/// `worker-{0..39}  ×40`, with the number in any case.
+fn name(of: &TaskRow, members: &[&Task], width: usize) -> String {
+    let indent = if of.is_inner { "  " } else { "" };
+    if let [task] = members {
+        let name = task.name.as_deref();
+        return format!("{indent}{}", name.map_or_else(|| task.id.to_string(), str::to_owned));
+    }
+    let mark = if of.is_unfolded { "▾ " } else { "▸ " };
+    let folded = names::fold(members.iter().filter_map(|task| task.name.as_deref()));
+    let folded = if folded.is_empty() { "unnamed tasks".to_owned() } else { folded };
+    let count = format!(" ×{}", words::count(members.len()));
+    let room = width.saturating_sub(count.width() + mark.width());
+    format!("{mark}{}{count}", page::fit(&page::clean(&folded), room))
+}
+
+/// What they wait for, in a line; how far a cancellation is before it, if that has no column.
+pub fn reason(members: &[&Task], names: &Names<'_>, has_cancel: bool) -> (Style, String) {
+    let some = members.iter().copied().take(MAX_MERGED);
+    let mut words = waiting::reasons(some, names).join("; ");
+    if members.len() > MAX_MERGED && !words.is_empty() {
+        words.push_str(", …");
+    }
+    let cancel = members.first().and_then(|task| cancel_word(task)).filter(|_| !has_cancel);
+    match cancel {
+        Some(cancel) => (Style::Notice, format!("[{cancel}] {words}")),
+        None => (Style::Reason, words),
+    }
+}
+
+fn folded(ids: impl Iterator<Item = Address>, names: &Names<'_>) -> String {
+    let mut ids: Vec<Address> = ids.take(MAX_MERGED).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    names.folded(ids)
+}
+
+/// How far a task's cancellation is, in a word or two.
+pub fn cancel_word(task: &Task) -> Option<&'static str> {
+    let cancellation = task.cancellation.as_ref()?;
+    Some(match () {
+        () if task.state.is_some_and(TaskState::is_finished) => "ended",
+        () if cancellation.must_cancel => "to be told",
+        () if cancellation.in_flight => "on its way",
+        () if cancellation.handling.is_some() => "cleaning up",
+        () if words::is_unheeded(cancellation) => "goes on",
+        () => "asked",
+    })
+}

@@ -1,0 +1,29 @@
+//! Times and places in words.
+
+use std::time::Duration;
+
+use aiospy::snapshot::Location;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::text::{path, words};
+
+/// How long ago something was; whole seconds, for it is told anew only once a second.
+pub fn age(at: Timestamp, now: Timestamp) -> String {
+    let age = Duration::try_from(now.duration_since(at)).unwrap_or_default();
+    match age.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        _ => words::duration(age),
+    }
+}
+
+/// A time of day: `14:03:59`.
+pub fn clock(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
+/// `function  file:line`, as far as there is room.
+pub fn place(at: &Location, room: usize) -> String {
+    let file = path::place(&at.file, at.line, room.saturating_sub(at.function.len() + 2));
+    format!("{}  {file}", at.function)
+}
