@@ -281,7 +281,7 @@ mod tests {
     use std::time::Duration;
 
     use aiospy::memory::Address;
-    use aiospy::snapshot::{Job, Shutdown, Thread};
+    use aiospy::snapshot::{BlockingKind, Job, Shutdown, Thread};
 
     use super::super::sample;
     use super::*;

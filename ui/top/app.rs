@@ -7,7 +7,8 @@ use std::time::Duration;
 use aiospy::memory::Address;
 use aiospy::snapshot::{Frame, Snapshot, Task};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use ratatui::layout::Rect;
 use rustc_hash::FxHashSet;
 
@@ -195,6 +196,8 @@ pub struct App {
     pub notice: Option<(String, Timestamp)>,
     pub waiting: Option<String>,
     pub now: Timestamp,
+    /// Where times of day are told for.
+    pub zone: TimeZone,
     pub size: (u16, u16),
     pub rate: f64,
     /// Whether a key was pressed: until then the first finding that comes is selected.
@@ -203,7 +206,7 @@ pub struct App {
 
 impl App {
     /// The screen of this size at this time, with the picker or while a target is waited for.
-    pub fn new(size: (u16, u16), now: Timestamp, rate: f64, picks: bool) -> Self {
+    pub fn new(size: (u16, u16), now: &Zoned, rate: f64, picks: bool) -> Self {
         Self {
             picker: picks.then(Picker::default),
             watched: None,
@@ -230,7 +233,8 @@ impl App {
             help: None,
             notice: None,
             waiting: None,
-            now,
+            now: now.timestamp(),
+            zone: now.time_zone().clone(),
             size,
             rate,
             is_touched: false,
@@ -460,7 +464,7 @@ impl App {
             return;
         };
         let Some(watched) = &self.watched else { return };
-        self.document = detail::document(subject, watched, self.locals.as_ref(), self.now, width);
+        self.document = detail::document(subject, self, watched, width);
         let height = usize::from(region.height);
         let list = if self.focus == Focus::Detail { self.in_document } else { List::default() };
         self.in_document = list;

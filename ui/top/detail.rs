@@ -8,9 +8,8 @@ use std::io;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{Frame, Snapshot};
-use jiff::Timestamp;
 
-use super::app::{Locals, Watched};
+use super::app::{App, Watched};
 use super::feed::Feed;
 use super::subject::Subject;
 use crate::text::page::{Line, Page, Style};
@@ -43,17 +42,11 @@ impl Document {
 }
 
 /// Tells of something at length, in lines of `width` columns.
-pub fn document(
-    subject: Subject,
-    watched: &Watched,
-    locals: Option<&Locals>,
-    now: Timestamp,
-    width: usize,
-) -> Document {
+pub fn document(subject: Subject, app: &App, watched: &Watched, width: usize) -> Document {
     let files = watched.feed.files.as_deref();
     let lines = Lines::of(files.map(|files| files as &dyn crate::text::Files));
     let mut document = Document::default();
-    let mut writer = Writer { watched, locals, now, width, lines: &lines, to: &mut document };
+    let mut writer = Writer { app, watched, width, lines: &lines, to: &mut document };
     // Lines that are kept in memory are always written.
     let _ = match subject {
         Subject::Finding(number) => writer.finding(number),
@@ -68,9 +61,8 @@ pub fn document(
 
 /// Writes a document.
 struct Writer<'a> {
+    app: &'a App,
     watched: &'a Watched,
-    locals: Option<&'a Locals>,
-    now: Timestamp,
     width: usize,
     lines: &'a Lines<'a>,
     to: &'a mut Document,

@@ -90,8 +90,6 @@ impl Known {
 /// How a loop did over the last minutes.
 #[derive(Debug, Clone, Default)]
 pub struct LoopHistory {
-    /// The loop.
-    pub id: Address,
     /// How it spent the last seconds.
     pub timing: Option<LoopTiming>,
     /// Its past, the latest point last.
@@ -208,13 +206,12 @@ impl Histories {
     pub fn of(&self, snapshot: &Snapshot) -> Vec<LoopHistory> {
         let history = |id: Address| match self.loops.get(&id) {
             Some(track) => LoopHistory {
-                id,
                 timing: track.timing.clone(),
                 past: Arc::clone(&track.shared),
                 now: track.now,
                 lengths: track.lengths,
             },
-            None => LoopHistory { id, ..LoopHistory::default() },
+            None => LoopHistory::default(),
         };
         snapshot.loops.iter().map(|of| history(of.id)).collect()
     }

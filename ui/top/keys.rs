@@ -49,6 +49,8 @@ enum Live {
     Folds,
     /// In the table of tasks.
     Table,
+    /// Where tasks that look alike may share a row.
+    Alike,
     /// Where a task is meant.
     Task,
     /// Where there is a filter that finds something.
@@ -212,7 +214,7 @@ pub const BINDINGS: &[Binding] = &[
         Action::Alike,
         "tasks that look alike as one row (so from 50 tasks on), or each by itself",
         Some(("a", "alike")),
-        Live::Table,
+        Live::Alike,
     ),
     bind(
         &[Char(' '), Char('p')],
@@ -282,8 +284,9 @@ pub fn action(key: &KeyEvent, app: &App) -> Option<Action> {
         };
     }
     let binding = BINDINGS.iter().find(|binding| binding.keys.contains(&key.code))?;
-    // One that is of no use here may do no harm either.
-    (binding.live.is_here(app) || binding.live != Live::Target).then_some(binding.action)
+    // Going back and to the next match are harmless anywhere.
+    let is_narrower = !matches!(binding.live, Live::Always | Live::Away | Live::Filtered);
+    (binding.live.is_here(app) || !is_narrower).then_some(binding.action)
 }
 
 /// The keys of the footer that are of use here, with their words.
@@ -315,6 +318,11 @@ impl Live {
             }
             Self::Table => {
                 app.target().is_some() && app.focus == Focus::View && app.tab == Tab::Tasks
+            }
+            Self::Alike => {
+                app.target().is_some()
+                    && app.focus == Focus::View
+                    && matches!(app.tab, Tab::Tasks | Tab::Tree)
             }
             Self::Task => app.task_meant().is_some(),
             Self::Filtered => !app.filter.text.is_empty() && app.focus == Focus::View,

@@ -18,7 +18,7 @@ use crossterm::event::{
     self, DisableMouseCapture, EnableMouseCapture, Event as Input, KeyEventKind,
 };
 use crossterm::execute;
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ratatui::DefaultTerminal;
@@ -152,7 +152,7 @@ impl Session {
         stop: &std::sync::atomic::AtomicBool,
     ) -> anyhow::Result<()> {
         let size = terminal.size()?;
-        let mut app = App::new((size.width, size.height), Timestamp::now(), self.rate, picks);
+        let mut app = App::new((size.width, size.height), &Zoned::now(), self.rate, picks);
         terminal.draw(|frame| view::draw(&app, &self.theme, frame))?;
         let mut next_tick = Instant::now() + TICK;
         while !stop.load(Ordering::Relaxed) {

@@ -18,8 +18,15 @@ pub fn age(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// A time of day: `14:03:59`.
-pub fn clock(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
+pub fn clock(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
+}
+
+/// `file.py:12`, without folders.
+pub fn short_place(at: &Location) -> String {
+    let file = at.file.rsplit('/').next().unwrap_or(&at.file);
+    let line = at.line.map(|line| format!(":{line}")).unwrap_or_default();
+    format!("{file}{line}")
 }
 
 /// `function  file:line`, as far as there is room.

@@ -285,7 +285,7 @@ impl App {
     fn selected_in_words(&self) -> Option<String> {
         let watched = self.watched.as_ref()?;
         let subject = self.selected(self.focus, watched)?;
-        let told = super::detail::document(subject, watched, self.locals.as_ref(), self.now, 100);
+        let told = super::detail::document(subject, self, watched, 100);
         let lines: Vec<&str> = told.lines.iter().map(|line| line.text().trim_end()).collect();
         Some(lines.join("\n"))
     }

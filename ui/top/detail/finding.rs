@@ -28,7 +28,7 @@ impl Writer<'_> {
         let finding = &known.finding;
         let (style, word) = findings::word(finding.severity);
         let head = Line::new().with(style, word).with(Style::Dim, &format!(" [{}]", finding.code));
-        let since = format!("  for {}", age(known.since, self.now));
+        let since = format!("  for {}", age(known.since, self.app.now));
         self.line(&head.with(Style::Dim, &since));
         let places = Known::of(self.snapshot());
         let short = |text: &str| shortened(text, &places.places(text));

@@ -59,7 +59,11 @@ impl Writer<'_> {
             it => format!(", ± {}", words::duration(it)),
         };
         let seen = words::counted(usize::try_from(stretch.samples).unwrap_or(0), "sample");
-        self.fact("began", Style::Plain, &format!("{}{uncertain}, {seen}", clock(began)))?;
+        self.fact(
+            "began",
+            Style::Plain,
+            &format!("{}{uncertain}, {seen}", clock(began, &self.app.zone)),
+        )?;
         if let Some(work) = &stretch.work {
             self.fact("kept by", Style::Reason, &work.description)?;
             if let Some(handle) = &work.handle {

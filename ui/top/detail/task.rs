@@ -152,10 +152,10 @@ impl Writer<'_> {
     fn frames(&mut self, task: &Task) {
         let limits = waiting::limits_by_frame([task]);
         let limits = |at: usize| limits.get(&at).cloned();
-        let read = self.locals.filter(|locals| locals.task == task.id);
+        let read = self.app.locals.as_ref().filter(|locals| locals.task == task.id);
         match read.map(|locals| (&locals.frames, locals.at)) {
             Some((Ok(frames), at)) => {
-                let words = format!("with its variables of {} ago", age(at, self.now));
+                let words = format!("with its variables of {} ago", age(at, self.app.now));
                 self.line(&Line::new().with(Style::Dim, &words));
                 self.stack(frames, &limits);
             }

@@ -1,6 +1,7 @@
 //! Callbacks that blocked a loop, the newest first.
 
 use aiospy::timeline::Stretch;
+use jiff::tz::TimeZone;
 
 use super::canvas::{Canvas, Column, SIGNS, row};
 use super::select;
@@ -10,6 +11,10 @@ use crate::top::app::{App, Watched};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::Rows;
 use crate::top::words::{clock, place};
+
+/// From these widths on there is room for the kind and the place.
+const WITH_KIND: usize = 76;
+const WITH_PLACE: usize = 100;
 
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let Rows::Blocking(rows) = &watched.rows else { return };
@@ -30,7 +35,7 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
     }
     let shown = app.list().shown(rows.len(), usize::from(regions.list.height));
     for (y, stretch) in rows.iter().skip(shown.start).take(shown.len()).enumerate() {
-        let cells = cells(stretch, &columns);
+        let cells = cells(stretch, &columns, &app.zone);
         let sign = if stretch.is_over { (Style::Plain, "") } else { (Style::Alarm, "!!") };
         canvas.line(regions.list, narrow(y), &row(sign, &columns, &cells));
     }
@@ -38,36 +43,35 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
 }
 
 fn columns(width: usize) -> Vec<Column> {
-    let rest = width.saturating_sub(SIGNS + 9 + 9 + 11 + 1);
-    let by = (rest / 3).min(26);
-    let at = if width >= 100 { rest / 3 } else { 0 };
-    let mut columns = vec![
+    let kind = if width >= WITH_KIND { 10 } else { 0 };
+    let rest = width.saturating_sub(SIGNS + 9 + 9 + kind + usize::from(kind > 0) + 1);
+    let at = if width >= WITH_PLACE { rest / 3 } else { 0 };
+    let by = (rest / 3).clamp(8, 26);
+    let kept = rest.saturating_sub(by + 1 + at + usize::from(at > 0));
+    vec![
         Column::new("BEGAN", 8),
         Column::new("LENGTH", 8),
-        Column::new("KIND", 10),
+        Column::new("KIND", kind),
         Column::new("RAN", by),
-        Column::new("KEPT BY", rest.saturating_sub(by + 1 + at + usize::from(at > 0))),
-    ];
-    if at > 0 {
-        columns.push(Column::new("AT", at));
-    }
-    columns
+        Column::new("KEPT BY", kept),
+        Column::new("AT", at),
+    ]
 }
 
-fn cells(stretch: &Stretch, columns: &[Column]) -> Vec<(Style, String)> {
+fn cells(stretch: &Stretch, columns: &[Column], zone: &TimeZone) -> Vec<(Style, String)> {
     let work = stretch.work.as_deref();
-    let long = stretch.length.as_secs() >= 1;
-    let style = match () {
-        () if !stretch.is_over || long => Style::Alarm,
-        () => Style::Notice,
-    };
-    let began = if stretch.is_over { clock(stretch.began_at) } else { "now".to_owned() };
-    let room = columns.get(5).map_or(0, |column| column.width);
+    let is_long = stretch.length.as_secs() >= 1;
+    let style = if !stretch.is_over || is_long { Style::Alarm } else { Style::Notice };
+    let began = if stretch.is_over { clock(stretch.began_at, zone) } else { "now".to_owned() };
+    let room = columns.last().map_or(0, |column| column.width);
+    // That it is a task is so most of the time.
+    let handle = work.and_then(|work| work.handle.as_deref()).unwrap_or_default();
+    let handle = handle.strip_prefix("task ").unwrap_or(handle);
     vec![
         (if stretch.is_over { Style::Plain } else { Style::Alarm }, began),
         (style, words::duration(stretch.length)),
         (Style::Plain, words::blocking_kind(stretch.kind()).to_owned()),
-        (Style::Strong, work.and_then(|work| work.handle.clone()).unwrap_or_default()),
+        (Style::Strong, handle.to_owned()),
         (Style::Reason, work.map(|work| work.description.clone()).unwrap_or_default()),
         (Style::Dim, stretch.place().map(|at| place(at, room)).unwrap_or_default()),
     ]

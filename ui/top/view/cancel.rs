@@ -8,10 +8,11 @@ use super::select;
 use super::tasks::{cancel_word, reason};
 use crate::text::page::{Line, Style};
 use crate::text::waiting::Names;
-use crate::text::{loops, path, words};
+use crate::text::{loops, words};
 use crate::top::app::{App, Watched};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::Rows;
+use crate::top::words::short_place;
 
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let Rows::Cancel(rows) = &watched.rows else { return };
@@ -51,12 +52,12 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
 
 fn columns(width: usize) -> Vec<Column> {
     let name = (width / 4).clamp(16, 30);
-    let eaten = (width / 4).clamp(16, 34);
+    let eaten = (width / 4).clamp(20, 34);
     let rest = width.saturating_sub(SIGNS + 12 + name + 1 + eaten + 1 + 1);
     vec![
         Column::new("IS", 11),
         Column::new("NAME", name),
-        Column::new("EATEN OR HANDLED AT", eaten),
+        Column::new("EATEN, HANDLED AT", eaten),
         Column::new("WAITS FOR", rest),
     ]
 }
@@ -69,9 +70,9 @@ fn cells(task: &Task, names: &Names<'_>) -> Vec<(Style, String)> {
         (Some(swallower), _) => {
             let at = &swallower.location;
             let doubt = if swallower.is_sure { "" } else { "?" };
-            format!("{}{doubt} {}", swallower.clause, path::place(&at.file, at.line, 22))
+            format!("{}{doubt} {}", swallower.clause, short_place(at))
         }
-        (None, Some(frame)) => path::place(&frame.location.file, frame.location.line, 30),
+        (None, Some(frame)) => short_place(&frame.location),
         (None, None) => String::new(),
     };
     let name = task.name.as_deref();

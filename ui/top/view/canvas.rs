@@ -26,7 +26,7 @@ impl Column {
 }
 
 /// The columns behind the first two, which are for signs, are one blank apart.
-pub const SIGNS: usize = 3;
+pub const SIGNS: usize = 4;
 
 impl<'a> Canvas<'a> {
     pub fn new(buffer: &'a mut Buffer, theme: &Theme) -> Self {
@@ -47,16 +47,14 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    /// Puts one line to the left and one to the right of a row; the left one gives way, down to
-    /// half of the width.
+    /// Puts one line to the left and one to the right of a row. The right one has half of the row,
+    /// and what the left one leaves; the left one gives way to it.
     pub fn both(&mut self, region: Rect, y: u16, left: &Line, right: &Line) {
         let width = usize::from(region.width);
-        let taken = right.width().min(width / 2);
-        self.line(
-            Rect { width: narrow(width - taken), ..region },
-            y,
-            &left.fitted(width.saturating_sub(taken + usize::from(taken > 0))),
-        );
+        let room = (width / 2).max(width.saturating_sub(left.width() + 1));
+        let taken = right.width().min(room);
+        let rest = width.saturating_sub(taken + usize::from(taken > 0));
+        self.line(Rect { width: narrow(rest), ..region }, y, left);
         let x = region.x + narrow(width - taken);
         self.line(Rect { x, width: narrow(taken), ..region }, y, right);
     }
@@ -128,6 +126,10 @@ pub fn row(sign: (Style, &str), columns: &[Column], cells: &[(Style, String)]) -
     let mut at = SIGNS;
     line.pad_to(at);
     for (column, (style, text)) in columns.iter().zip(cells) {
+        // One that there is no room for.
+        if column.width == 0 {
+            continue;
+        }
         line.pad_to(at);
         let clean = page::clean(text);
         line.add(*style, &page::fit(&clean, column.width));

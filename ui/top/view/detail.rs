@@ -1,6 +1,5 @@
 //! What is told at length, beside the list or in its place.
 
-use aiospy::snapshot::Snapshot;
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
@@ -16,11 +15,6 @@ pub fn draw(app: &App, regions: &Regions, canvas: &mut Canvas<'_>) {
     }
     let inner = Rect { x: region.x + 1, width: region.width.saturating_sub(2), ..region };
     let lines = &app.document.lines;
-    if lines.is_empty() {
-        let words = app.target().map_or("", |watched| nothing(watched.snapshot()));
-        canvas.line(inner, 0, &Line::new().with(Style::Dim, words));
-        return;
-    }
     let shown = app.in_document.shown(lines.len(), usize::from(region.height));
     for (y, line) in lines.iter().skip(shown.start).take(shown.len()).enumerate() {
         canvas.line(inner, narrow(y), line);
@@ -44,8 +38,4 @@ pub fn draw(app: &App, regions: &Regions, canvas: &mut Canvas<'_>) {
         let x = region.right().saturating_sub(width + 1);
         canvas.line(Rect { x, width, ..region }, y, &mark);
     }
-}
-
-fn nothing(snapshot: &Snapshot) -> &'static str {
-    if snapshot.tasks.is_empty() { "nothing is selected" } else { "select something to see more" }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aiospy::snapshot::{LoopState, Process, Snapshot, TaskState};
+use aiospy::snapshot::{Loop, LoopState, Process, Snapshot, TaskState};
 use ratatui::layout::Rect;
 
 use super::canvas::{BARS, Canvas};
@@ -20,7 +20,7 @@ const MAX_LAG: usize = 60;
 
 pub fn draw(app: &App, watched: &Watched, region: Rect, canvas: &mut Canvas<'_>) {
     let snapshot = watched.snapshot();
-    canvas.both(region, 0, &command(&snapshot.process), &about(snapshot));
+    canvas.both(region, 0, &command(&snapshot.process), &about(snapshot, region.width < 80));
     let is_low = region.height < 3;
     if is_low {
         let mut line = loop_line(app, watched, 0);
@@ -33,7 +33,8 @@ pub fn draw(app: &App, watched: &Watched, region: Rect, canvas: &mut Canvas<'_>)
     for y in 0..rows {
         let line = loop_line(app, watched, usize::from(y));
         canvas.line(region, 1 + y, &line);
-        if let Some(history) = watched.feed.loops.get(usize::from(y)) {
+        let of = snapshot.loops.get(usize::from(y)).filter(|of| is_run(of) && !app.is_ended());
+        if let Some(history) = watched.feed.loops.get(usize::from(y)).filter(|_| of.is_some()) {
             lag(history, line.width(), Rect { y: region.y + 1 + y, height: 1, ..region }, canvas);
         }
     }
@@ -67,17 +68,14 @@ fn command(process: &Process) -> Line {
     line.with(Style::Plain, "  ").with(Style::Plain, &words)
 }
 
-fn about(snapshot: &Snapshot) -> Line {
+fn about(snapshot: &Snapshot, is_short: bool) -> Line {
     let process = &snapshot.process;
     let mut words = Vec::new();
     if let Some(version) = &process.python {
         words.push(format!("CPython {version}"));
     }
-    let started = process.started_at;
-    let uptime =
-        started.and_then(|at| Duration::try_from(snapshot.taken_at.duration_since(at)).ok());
-    if let Some(uptime) = uptime {
-        words.push(format!("up {}", words::duration(Duration::from_secs(uptime.as_secs()))));
+    if let Some(started) = process.started_at.filter(|_| !is_short) {
+        words.push(format!("up {}", age(started, snapshot.taken_at)));
     }
     Line::new().with(Style::Dim, &words.join(" · ")).with(Style::Plain, " ")
 }
@@ -104,8 +102,7 @@ fn loop_line(app: &App, watched: &Watched, at: usize) -> Line {
     line.add(style, "● ");
     line.add(Style::Plain, &number);
     line.add(style, &state);
-    let is_alive = !matches!(of.state, Some(LoopState::Stopped | LoopState::Closed));
-    if let Some(handle) = of.iteration.as_ref().and_then(words::handle).filter(|_| is_alive) {
+    if let Some(handle) = of.iteration.as_ref().and_then(words::handle).filter(|_| is_run(of)) {
         line.add(Style::Plain, &format!(" in {handle}"));
     }
     let thread = snapshot.threads.iter().find(|it| it.tid.is_some() && it.tid == of.thread);
@@ -113,6 +110,10 @@ fn loop_line(app: &App, watched: &Watched, at: usize) -> Line {
         line.add(Style::Alarm, &format!("  {held}"));
     }
     line
+}
+
+fn is_run(of: &Loop) -> bool {
+    !matches!(of.state, Some(LoopState::Stopped | LoopState::Closed))
 }
 
 /// How late the loop was over the last seconds, as a row of bars.
@@ -164,6 +165,7 @@ fn tasks(snapshot: &Snapshot) -> Line {
     let mut line = Line::new();
     line.add(Style::Strong, &words::counted(snapshot.tasks.len(), "task"));
     line.add(Style::Dim, ":");
+    let mut separator = " ";
     let states = [
         Some(TaskState::Running),
         Some(TaskState::Ready),
@@ -178,7 +180,9 @@ fn tasks(snapshot: &Snapshot) -> Line {
         if number > 0 {
             let (style, word) = words::task_state(state);
             let style = if style == Style::Dim { Style::Plain } else { style };
-            line.add(style, &format!(" {} {word}", words::count(number)));
+            line.add(Style::Plain, separator);
+            line.add(style, &format!("{} {word}", words::count(number)));
+            separator = ", ";
         }
     }
     let asked = snapshot.tasks.iter().filter(|task| task.cancellation.is_some()).count();
@@ -212,9 +216,10 @@ fn reading(app: &App, watched: &Watched, is_short: bool) -> Line {
         if !app.is_ended() {
             add(Style::Dim, &format!("{} Hz", feed.rate));
         }
-        let missed = usize::try_from(feed.missed).unwrap_or(usize::MAX);
-        let style = if missed > 0 { Style::Plain } else { Style::Dim };
-        add(style, &format!("{} missed", words::count(missed)));
+        let number = |number: u64| words::count(usize::try_from(number).unwrap_or(usize::MAX));
+        let all = feed.samples + feed.missed;
+        let style = if feed.missed > all / 20 { Style::Notice } else { Style::Dim };
+        add(style, &format!("missed {} of {}", number(feed.missed), number(all)));
     }
     let seconds = app.now.duration_since(feed.snapshot.taken_at).as_secs();
     let style = if seconds >= 2 { Style::Notice } else { Style::Dim };

@@ -26,7 +26,7 @@ pub fn draw(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
     }
     let height = narrow(lines.len() + 4).min(area.height.saturating_sub(2));
     let region = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
-    canvas.clear(Rect { x: region.x - 1, width: region.width + 2, ..region });
+    canvas.clear(Rect { x: area.x, width: area.width, ..region });
     canvas.rule(region, 0);
     canvas.rule(region, height - 1);
     let title = Line::new().with(Style::Plain, " ").with(Style::Strong, "Keys");

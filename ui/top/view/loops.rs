@@ -1,5 +1,7 @@
 //! How an event loop spends its time.
 
+use std::time::Duration;
+
 use aiospy::timeline::{LoopTiming, PlaceTotals};
 use ratatui::layout::Rect;
 
@@ -12,9 +14,11 @@ use crate::top::feed::{LENGTHS_MS, LoopHistory, Point};
 use crate::top::layout::{Regions, narrow};
 
 /// Rows of the tall picture of lag, where there is room.
-const LAG_ROWS: u16 = 5;
+const LAG_ROWS: u16 = 4;
 /// Columns of labels.
 const LABEL: usize = 13;
+/// Places that are listed above the histogram, where there is no room beside.
+const MAX_PLACES: u16 = 4;
 /// The widest bar of the histogram.
 const MAX_BAR: usize = 40;
 
@@ -53,13 +57,17 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
         let right = Rect { x: rest.x + half, width: rest.width - half, ..rest };
         iterations(history, left, canvas);
         places(&watched.feed.places, right, canvas);
-    } else {
-        let taken = iterations(history, rest, canvas) + 1;
-        if taken < rest.height {
-            let below = Rect { y: rest.y + taken, height: rest.height - taken, ..rest };
-            places(&watched.feed.places, below, canvas);
-        }
+        return;
     }
+    // The places say more than the lengths.
+    let all = &watched.feed.places;
+    let taken = narrow(all.len()).min(MAX_PLACES) + 2;
+    let (above, below) =
+        if all.is_empty() { (0, rest.height) } else { (taken, rest.height.saturating_sub(taken)) };
+    if above > 0 {
+        places(all, Rect { height: above.min(rest.height).saturating_sub(1), ..rest }, canvas);
+    }
+    iterations(history, Rect { y: rest.y + above.min(rest.height), height: below, ..rest }, canvas);
 }
 
 /// Lag, ready handles and timers over the last minutes; returns the first row below.
@@ -78,19 +86,15 @@ fn over_time(history: &LoopHistory, region: Rect, y: u16, canvas: &mut Canvas<'_
     } else {
         for row in 0..rows {
             let mut line = label(match row {
-                0 => "lag   3 s",
-                2 => "    100 ms",
-                4 => "      3 ms",
-                _ => "",
+                0 => "lag    1 s",
+                1 => "    100 ms",
+                2 => "     10 ms",
+                _ => "         0",
             });
             line.pad_to(LABEL + room.saturating_sub(points.len()));
             for point in &points {
                 let (style, height) = bar(point.lag);
-                // Eight heights over five rows of eight parts each.
-                let parts = height * usize::from(rows);
-                let below = usize::from(rows - 1 - row) * 8;
-                let parts = parts.saturating_sub(below).min(8);
-                line.add(style, BARS.get(parts).copied().unwrap_or(" "));
+                line.add(style, part(height, rows - 1 - row));
             }
             let line = if row == 0 { most(line, room, worst.map(words::duration)) } else { line };
             canvas.line(region, y + row, &line);
@@ -110,12 +114,22 @@ fn over_time(history: &LoopHistory, region: Rect, y: u16, canvas: &mut Canvas<'_
         canvas.line(region, y, &most(line, room, words));
         y += 1;
     }
-    let span = std::time::Duration::from_millis(500) * u32::try_from(room).unwrap_or(0);
+    let span = Duration::from_millis(500) * u32::try_from(room).unwrap_or(0);
     let mut line = label("");
     line.add(Style::Dim, &format!("{} ago", words::duration(span)));
     line.pad_to(LABEL + room.saturating_sub(3));
     canvas.line(region, y, &line.with(Style::Dim, "now"));
     y + 1
+}
+
+/// What a bar of eight heights shows in one of four rows, the lowest one first.
+fn part(height: usize, row: u16) -> &'static str {
+    match height.saturating_sub(2 * usize::from(row)) {
+        0 => " ",
+        1 if row == 0 => "▁",
+        1 => "▄",
+        _ => "█",
+    }
 }
 
 fn label(words: &str) -> Line {
@@ -141,8 +155,8 @@ fn level(value: Option<u64>, most: Option<u64>) -> &'static str {
     BARS.get(height + 1).copied().unwrap_or("█")
 }
 
-/// How long iterations run their callbacks; returns how many rows it took.
-fn iterations(history: &LoopHistory, region: Rect, canvas: &mut Canvas<'_>) -> u16 {
+/// How long iterations run their callbacks.
+fn iterations(history: &LoopHistory, region: Rect, canvas: &mut Canvas<'_>) {
     let mut title = Line::new().with(Style::Strong, "iterations by length");
     title.add(Style::Dim, "  as seen at 200 looks a second");
     canvas.line(region, 0, &title);
@@ -151,7 +165,7 @@ fn iterations(history: &LoopHistory, region: Rect, canvas: &mut Canvas<'_>) -> u
     if all == 0 {
         let words = "no iteration has ended yet since this began";
         canvas.line(region, 2, &Line::new().with(Style::Dim, words));
-        return 3;
+        return;
     }
     let most = history.lengths.iter().max().copied().unwrap_or(1).max(1);
     let room = usize::from(region.width).saturating_sub(LABEL + 10).min(MAX_BAR);
@@ -173,7 +187,6 @@ fn iterations(history: &LoopHistory, region: Rect, canvas: &mut Canvas<'_>) -> u
         canvas.line(region, y, &line.with(style, &format!(" {}", words::count(count))));
         y += 1;
     }
-    y
 }
 
 fn timing(timing: Option<&LoopTiming>) -> Line {
@@ -183,18 +196,17 @@ fn timing(timing: Option<&LoopTiming>) -> Line {
     let mut line = Line::new();
     line.add(Style::Plain, &format!("busy {:.1} % of the time", timing.busy * 100.0));
     if let Some(ready) = timing.ready {
-        line.add(
-            Style::Plain,
-            &format!(
-                " · p50 {:.1} ms  p99 {:.1} ms  max {:.1} ms",
-                ready.p50_ms, ready.p99_ms, ready.max_ms
-            ),
-        );
+        let [p50, p99, max] = [ready.p50_ms, ready.p99_ms, ready.max_ms].map(ms);
+        line.add(Style::Plain, &format!(" · p50 {p50}  p99 {p99}  max {max}"));
     }
     if let Some(mean) = timing.callbacks_mean {
         line.add(Style::Dim, &format!(" · {mean:.1} callbacks each"));
     }
     line
+}
+
+fn ms(time: f64) -> String {
+    words::duration(Duration::try_from_secs_f64(time / 1000.0).unwrap_or_default())
 }
 
 /// Where callbacks blocked the loop.
@@ -210,8 +222,7 @@ fn places(places: &[PlaceTotals], region: Rect, canvas: &mut Canvas<'_>) {
         let mut line = Line::new();
         line.add(Style::Notice, &format!("{:>4} × ", place.count));
         let longest = place.length.map_or(place.total_ms, |length| length.max_ms);
-        let longest = std::time::Duration::try_from_secs_f64(longest / 1000.0).unwrap_or_default();
-        line.add(Style::Plain, &format!("{:>8}  ", words::duration(longest)));
+        line.add(Style::Plain, &format!("{:>8}  ", ms(longest)));
         line.add(Style::Reason, &place.description);
         line.add(Style::Dim, "  ");
         let file = place.file.as_deref().unwrap_or("?");

@@ -42,21 +42,24 @@ pub fn draw(app: &App, watched: &Watched, region: Rect, canvas: &mut Canvas<'_>)
         canvas.text(region.x + x, region.y, &label, look);
         end = region.x + x + crate::top::layout::narrow(label.width());
     }
-    let mut right = Line::new().with(Style::Plain, " ");
+    let room = usize::from(region.right().saturating_sub(end + 2));
     let filter = &app.filter;
-    if filter.is_typed || !filter.text.is_empty() {
-        right.add(Style::Notice, &format!("/{}", filter.text));
-        right.add(Style::Dim, &format!("  {} found ", words::count(found(app, watched))));
+    let (style, words) = if filter.is_typed || !filter.text.is_empty() {
+        let number = words::count(found(app, watched));
+        let long = format!(" /{}  {number} found ", filter.text);
+        let is_long = long.width() <= room;
+        (Style::Notice, if is_long { long } else { format!(" /{} ", filter.text) })
     } else {
-        right.add(Style::Dim, &about(app, watched));
-        right.add(Style::Plain, " ");
+        (Style::Dim, format!(" {} ", about(app, watched)))
+    };
+    // What is filtered by must be seen; how the list was made only where there is room.
+    if words.trim().is_empty() || words.width() > room && style == Style::Dim {
+        return;
     }
-    let room = region.right().saturating_sub(end + 1);
-    let width = crate::top::layout::narrow(right.width());
-    if width < room {
-        let x = region.right() - width - 1;
-        canvas.line(Rect { x, width, ..region }, 0, &right);
-    }
+    let line = Line::new().with(style, &words).fitted(room);
+    let width = crate::top::layout::narrow(line.width());
+    let x = region.right() - width - 1;
+    canvas.line(Rect { x, width, ..region }, 0, &line);
 }
 
 fn found(app: &App, watched: &Watched) -> usize {

@@ -12,6 +12,7 @@ use crate::text::{findings, names, words};
 use crate::top::app::{App, Watched};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::{Rows, Sort, TaskRow};
+use crate::top::words::short_place;
 
 /// Of more tasks than these in one row, the first ones say what they wait for.
 const MAX_MERGED: usize = 200;
@@ -187,6 +188,9 @@ fn name(of: &TaskRow, members: &[&Task], width: usize) -> String {
 
 /// What they wait for, in a line; how far a cancellation is before it, if that has no column.
 pub fn reason(members: &[&Task], names: &Names<'_>, has_cancel: bool) -> (Style, String) {
+    if let Some(place) = members.first().filter(|_| members.len() == 1).and_then(|it| running(it)) {
+        return (Style::Active, place);
+    }
     let some = members.iter().copied().take(MAX_MERGED);
     let mut words = waiting::reasons(some, names).join("; ");
     if members.len() > MAX_MERGED && !words.is_empty() {
@@ -197,6 +201,12 @@ pub fn reason(members: &[&Task], names: &Names<'_>, has_cancel: bool) -> (Style,
         Some(cancel) => (Style::Notice, format!("[{cancel}] {words}")),
         None => (Style::Reason, words),
     }
+}
+
+/// Where a task is that runs.
+fn running(task: &Task) -> Option<String> {
+    let at = &task.frames.last().filter(|_| task.state == Some(TaskState::Running))?.location;
+    Some(format!("runs {}  {}", at.function, short_place(at)))
 }
 
 fn folded(ids: impl Iterator<Item = Address>, names: &Names<'_>) -> String {

@@ -10,6 +10,9 @@ use crate::top::app::{App, Watched};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::{Rows, ThreadRow, pools};
 
+/// From this width on the system call has a column of its own.
+const WITH_CALL: usize = 90;
+
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let Rows::Threads(rows) = &watched.rows else { return };
     let snapshot = watched.snapshot();
@@ -34,7 +37,8 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
                     .loops
                     .iter()
                     .position(|of| of.thread.is_some() && of.thread == thread.tid);
-                row((Style::Plain, ""), &columns, &cells(thread, of))
+                let has_call = columns.get(3).is_some_and(|column| column.width > 0);
+                row((Style::Plain, ""), &columns, &cells(thread, of, has_call))
             }),
             ThreadRow::Pool(at) => pools.get(*at).map(|pool| self::pool(pool)),
         };
@@ -48,7 +52,7 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
 fn columns(width: usize) -> Vec<Column> {
     let name = (width / 4).clamp(14, 30);
     let state = 12;
-    let call = (width / 6).clamp(12, 20);
+    let call = if width >= WITH_CALL { 20 } else { 0 };
     let rest = width.saturating_sub(SIGNS + 8 + name + 1 + state + 1 + call + 1 + 1);
     vec![
         Column::new("THREAD", 7),
@@ -59,7 +63,7 @@ fn columns(width: usize) -> Vec<Column> {
     ]
 }
 
-fn cells(thread: &Thread, runs_loop: Option<usize>) -> Vec<(Style, String)> {
+fn cells(thread: &Thread, runs_loop: Option<usize>, has_call: bool) -> Vec<(Style, String)> {
     let (style, state) = match thread.state {
         Some(ThreadState::Running) => (Style::Active, "on processor"),
         Some(ThreadState::Sleeping) => (Style::Dim, "sleeping"),
@@ -78,6 +82,9 @@ fn cells(thread: &Thread, runs_loop: Option<usize>) -> Vec<(Style, String)> {
     let mut about = Vec::new();
     if let Some(at) = runs_loop {
         about.push(format!("runs loop {}", at + 1));
+    }
+    if !has_call && !call_words.is_empty() {
+        about.push(call_words.clone());
     }
     about.extend(call.and_then(|call| call.peer.clone()));
     about.extend(thread.waiting_on.as_deref().map(|it| waiting::described(it).to_owned()));

@@ -1,0 +1,310 @@
+//! Every view at the sizes that people have, and what is out of the ordinary.
+
+use std::sync::Arc;
+
+use insta::assert_snapshot;
+use jiff::SignedDuration;
+
+use super::{Screen, scenes};
+use crate::top::app::{App, Effect, Event, Focus, Tab};
+use crate::top::feed::Feed;
+use crate::top::picker::{Candidate, Seen};
+use crate::top::view::theme::{Depth, Theme};
+
+fn shown(feed: Feed, size: (u16, u16), keys: &str) -> String {
+    let mut screen = Screen::of(feed, size.0, size.1);
+    screen.press(keys);
+    screen.text()
+}
+
+const SMALLEST: (u16, u16) = (60, 15);
+const SMALL: (u16, u16) = (80, 24);
+const USUAL: (u16, u16) = (120, 40);
+const WIDE: (u16, u16) = (200, 60);
+
+#[test]
+fn start_screen() {
+    assert_snapshot!("start_60x15", shown(scenes::standstill(), SMALLEST, ""));
+    assert_snapshot!("start_80x24", shown(scenes::standstill(), SMALL, ""));
+    assert_snapshot!("start_120x40", shown(scenes::standstill(), USUAL, ""));
+    assert_snapshot!("start_200x60", shown(scenes::standstill(), WIDE, ""));
+}
+
+#[test]
+fn blocked_loop() {
+    assert_snapshot!("blocked_60x15", shown(scenes::held(), SMALLEST, ""));
+    assert_snapshot!("blocked_120x40", shown(scenes::held(), USUAL, ""));
+    assert_snapshot!("blocking_80x24", shown(scenes::held(), SMALL, "4"));
+    assert_snapshot!("blocking_120x40", shown(scenes::held(), USUAL, "4 Down"));
+    assert_snapshot!("loop_80x24", shown(scenes::held(), SMALL, "3"));
+    assert_snapshot!("loop_120x40", shown(scenes::held(), USUAL, "3"));
+    assert_snapshot!("loop_200x60", shown(scenes::held(), WIDE, "3"));
+}
+
+#[test]
+fn tree_view() {
+    assert_snapshot!("tree_80x24", shown(scenes::standstill(), SMALL, "2 a Down"));
+    assert_snapshot!("tree_120x40", shown(scenes::shutdown(), USUAL, "2"));
+    assert_snapshot!("tree_two_loops_120x40", shown(scenes::two_loops(), USUAL, "2"));
+}
+
+#[test]
+fn cancel_view() {
+    assert_snapshot!("cancel_60x15", shown(scenes::shutdown(), SMALLEST, "5"));
+    assert_snapshot!("cancel_80x24", shown(scenes::shutdown(), SMALL, "5"));
+    assert_snapshot!("cancel_120x40", shown(scenes::shutdown(), USUAL, "5"));
+    assert_snapshot!("cancel_200x60", shown(scenes::shutdown(), WIDE, "5"));
+}
+
+#[test]
+fn threads_view() {
+    assert_snapshot!("threads_80x24", shown(scenes::threads(), SMALL, "6"));
+    assert_snapshot!("threads_120x40", shown(scenes::threads(), USUAL, "6 Down"));
+    assert_snapshot!("pool_120x40", shown(scenes::threads(), USUAL, "6 G Enter"));
+}
+
+#[test]
+fn opened_things() {
+    assert_snapshot!("finding_80x24", shown(scenes::standstill(), SMALL, "Enter"));
+    assert_snapshot!("task_80x24", shown(scenes::standstill(), SMALL, "Enter Enter"));
+    assert_snapshot!("task_120x40", shown(scenes::shutdown(), USUAL, "Enter Enter"));
+    assert_snapshot!("stretch_80x24", shown(scenes::held(), SMALL, "4 Enter"));
+}
+
+#[test]
+fn help_is_the_table_of_keys() {
+    assert_snapshot!("help_60x15", shown(scenes::healthy(), SMALLEST, "?"));
+    assert_snapshot!("help_80x24", shown(scenes::healthy(), SMALL, "? PgDn"));
+    assert_snapshot!("help_120x40", shown(scenes::healthy(), USUAL, "?"));
+}
+
+#[test]
+fn ten_thousand_tasks() {
+    assert_snapshot!("crowd_80x24", shown(scenes::crowd(), SMALL, ""));
+    assert_snapshot!("crowd_apart_120x40", shown(scenes::crowd(), USUAL, "a G"));
+    assert_snapshot!("crowd_tree_120x40", shown(scenes::crowd(), USUAL, "2"));
+}
+
+#[test]
+fn odd_names_do_no_harm() {
+    let text = shown(scenes::odd_names(), SMALL, "1");
+    assert!(text.chars().all(|letter| letter == '\n' || !crate::text::page::is_unsafe(letter)));
+    assert_snapshot!("odd_names_80x24", text);
+    assert_snapshot!("odd_names_120x40", shown(scenes::odd_names(), USUAL, "1 Down Down"));
+}
+
+#[test]
+fn empty_states() {
+    for (name, keys) in [
+        ("tasks", "1"),
+        ("tree", "2"),
+        ("loop", "3"),
+        ("blocking", "4"),
+        ("cancel", "5"),
+        ("threads", "6"),
+    ] {
+        let text = shown(scenes::empty(), SMALL, keys);
+        let body: String =
+            text.lines().skip(4).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+        assert_snapshot!(format!("empty_{name}"), body);
+    }
+    let mut screen = Screen::blank(80, 24);
+    screen.app.update(Event::Waiting(
+        "process 7 is starting: its interpreter is not set up yet".to_owned(),
+    ));
+    assert_snapshot!("waiting_80x24", screen.text());
+    assert_snapshot!("healthy_80x24", shown(scenes::healthy(), SMALL, ""));
+}
+
+#[test]
+fn a_dead_target_stays_to_be_looked_at() {
+    let mut screen = Screen::of(scenes::standstill(), 80, 24);
+    screen.app.update(Event::Feed(Arc::new(Feed { is_ended: true, ..scenes::standstill() })));
+    let later = scenes::now() + SignedDuration::from_secs(75);
+    screen.app.update(Event::Tick(later));
+    screen.press("Enter Enter");
+    assert_snapshot!("dead_80x24", screen.text());
+}
+
+#[test]
+fn what_cannot_be_read_is_said() {
+    let unreadable = Some("no permission any more".into());
+    let mut screen = Screen::of(Feed { unreadable, ..scenes::threads() }, 120, 15);
+    assert!(screen.text().contains("not read: no permission any more"));
+    assert!(screen.text().contains("1 problem"));
+}
+
+#[test]
+fn picker() {
+    let now = scenes::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let mut screen = Screen::blank(80, 24);
+    screen.app = App::new((80, 24), &now, 10.0, true);
+    assert_snapshot!("picker_looking", screen.text());
+    let asyncio = |state: &str, is_blocked, tasks| {
+        let python = "3.13.0".to_owned();
+        Some(Seen::Asyncio { python, state: state.to_owned(), is_blocked, tasks })
+    };
+    let candidate = |pid, command: &str, seen| Candidate { pid, command: command.to_owned(), seen };
+    screen.app.update(Event::Candidates(vec![
+        candidate(4711, "python3 -m orders --port 8080", asyncio("BLOCKED for 2.31 s", true, 1234)),
+        candidate(4720, "uvicorn shop:app", asyncio("polling for 12 ms", false, 17)),
+        candidate(
+            52,
+            "python3 /usr/bin/networkd-dispatcher --run-startup-triggers",
+            Some(Seen::Other("not permitted".to_owned())),
+        ),
+        candidate(99, "gunicorn", None),
+    ]));
+    screen.press("Down");
+    assert_snapshot!("picker_80x24", screen.text());
+    assert_eq!(screen.press("Enter"), Effect::Attach(4720));
+    screen.press("/");
+    screen.types("ORD");
+    assert_snapshot!("picker_filter", screen.text());
+    assert_eq!(screen.press("Enter Enter"), Effect::Attach(4711));
+    screen.app.update(Event::Candidates(Vec::new()));
+    screen.press("Esc");
+    assert_snapshot!("picker_empty", screen.text());
+}
+
+#[test]
+fn too_small_a_screen_says_so_in_one_line() {
+    let text = shown(scenes::standstill(), (59, 15), "");
+    assert_eq!(text.trim_end(), "too small: 60 × 15 columns and lines are needed");
+    assert_eq!(shown(scenes::standstill(), (60, 3), "").trim_end().lines().count(), 1);
+    for size in [(1, 1), (3, 60), (300, 1), (60, 15), (300, 100)] {
+        for keys in ["?", "1", "2", "3", "4", "5", "6", "Enter Enter"] {
+            shown(scenes::standstill(), size, keys);
+            shown(scenes::empty(), size, keys);
+        }
+    }
+}
+
+#[test]
+fn ascii_is_nothing_but_ascii() {
+    for keys in ["", "2", "3", "4", "5", "6", "?", "Enter", "Enter Enter"] {
+        for feed in [scenes::standstill(), scenes::held(), scenes::shutdown(), scenes::odd_names()]
+        {
+            let mut screen = Screen::of(feed, 120, 40);
+            screen.theme = Theme { depth: Depth::Sixteen, is_ascii: true };
+            screen.press(keys);
+            let text = screen.text();
+            assert!(text.is_ascii(), "{text}");
+        }
+    }
+    let mut screen = Screen::of(scenes::held(), 80, 24);
+    screen.theme = Theme { depth: Depth::None, is_ascii: true };
+    screen.press("3");
+    assert_snapshot!("ascii_80x24", screen.text());
+}
+
+#[test]
+fn a_pause_holds_the_picture_and_not_the_time() {
+    let mut screen = Screen::of(scenes::standstill(), 80, 24);
+    assert_eq!(screen.press("Space"), Effect::Draw);
+    assert_eq!(screen.app.update(Event::Feed(Arc::new(scenes::healthy()))), Effect::Nothing);
+    screen.app.update(Event::Tick(scenes::now() + SignedDuration::from_secs(7)));
+    let text = screen.text();
+    assert!(
+        text.contains("PAUSED") && text.contains("7 s old") && text.contains("deadlock"),
+        "{text}"
+    );
+    screen.press("p");
+    let text = screen.text();
+    assert!(!text.contains("PAUSED") && !text.contains("deadlock"), "{text}");
+}
+
+#[test]
+fn what_is_selected_stays_selected_when_rows_move() {
+    let mut screen = Screen::of(scenes::standstill(), 120, 40);
+    screen.press("1 /");
+    screen.types("window-7");
+    screen.press("Enter Esc");
+    let before = screen.app.subject();
+    assert!(before.is_some());
+    let mut feed = scenes::standstill();
+    let mut snapshot = (*feed.snapshot).clone();
+    snapshot.tasks.retain(|task| task.name.as_deref().is_none_or(|name| !name.ends_with('3')));
+    feed.snapshot = Arc::new(snapshot);
+    screen.app.update(Event::Feed(Arc::new(feed)));
+    assert_eq!(screen.app.subject(), before);
+    assert!(screen.text().contains("▌   pending window-7"), "{}", screen.text());
+}
+
+#[test]
+fn a_frozen_task_stays_on_top_and_beside() {
+    let mut screen = Screen::of(scenes::standstill(), 120, 40);
+    screen.press("1 G f g Down Down");
+    let text = screen.text();
+
+    assert!(text.contains(" ●  pending window-19") && text.contains("  frozen\n"), "{text}");
+    screen.press("g f");
+    assert!(!screen.text().contains("  frozen\n"));
+}
+
+#[test]
+fn rates_go_in_steps_and_are_asked_for() {
+    let mut screen = Screen::of(scenes::healthy(), 80, 24);
+    assert_eq!(screen.press("+"), Effect::Rate(20.0));
+    assert_eq!(screen.press("- -"), Effect::Rate(5.0));
+    assert_eq!(screen.press("- - - - - - -"), Effect::Nothing, "no slower");
+}
+
+#[test]
+fn the_filter_finds_as_one_types() {
+    let mut screen = Screen::of(scenes::crowd(), 80, 24);
+    screen.press("/");
+    screen.types("READER-99");
+    assert!(screen.text().contains("/reader-99"));
+    screen.press("Enter");
+    assert!(screen.text().contains("reader-99"));
+    screen.press("Esc");
+    assert!(!screen.text().contains("/reader"));
+    // In the tree it searches, and n goes from one to the next.
+    let mut screen = Screen::of(scenes::shutdown(), 80, 24);
+    screen.press("2 /");
+    screen.types("worker");
+    screen.press("Enter");
+    let first = screen.app.subject();
+    screen.press("n");
+    assert_ne!(screen.app.subject(), first);
+    screen.press("n");
+    assert_eq!(screen.app.subject(), first, "round and round");
+    assert!(screen.text().contains("audit-log"), "the others are there, too");
+}
+
+#[test]
+fn the_mouse_selects_opens_and_scrolls() {
+    let mut screen = Screen::of(scenes::standstill(), 120, 40);
+    screen.text();
+    let regions = screen.app.regions();
+    screen.click(4, regions.findings.y + 1);
+    assert_eq!((screen.app.focus, screen.app.findings.selected), (Focus::Findings, 1));
+    screen.click(4, regions.findings.y + 1);
+    assert_eq!(screen.app.focus, Focus::Detail);
+    screen.press("Esc");
+    let text = screen.text();
+    let tabs = text.lines().nth(usize::from(regions.tabs.y)).unwrap();
+    let column = u16::try_from(tabs.chars().position(|letter| letter == '5').unwrap()).unwrap();
+    screen.click(column + 3, regions.tabs.y);
+    assert_eq!(screen.app.tab, Tab::Cancel);
+}
+
+#[test]
+fn copying_gives_what_is_told() {
+    let mut screen = Screen::of(scenes::standstill(), 80, 24);
+    let Effect::Copy(text) = screen.press("Enter Enter y") else { panic!() };
+    assert!(text.starts_with("ada-to-bob  pending"), "{text}");
+    let Effect::Copy(text) = Screen::of(scenes::standstill(), 80, 24).press("y") else { panic!() };
+    assert!(text.starts_with("critical [deadlock]"), "{text}");
+}
+
+#[test]
+fn variables_are_read_when_asked_for() {
+    let mut screen = Screen::of(scenes::standstill(), 120, 40);
+    let Effect::Locals(task) = screen.press("Enter Enter v") else { panic!() };
+    let mut frames = crate::text::sample::frames(&["transfer /srv/bank/transfer.py:41"]);
+    frames[0].locals = Some(vec![("amount".into(), "100".to_owned())]);
+    screen.app.update(Event::Locals(task, Ok(frames)));
+    assert!(screen.text().contains("amount = 100"));
+}
