@@ -44,12 +44,16 @@ mod shutting;
 mod situation;
 #[path = "live/states.rs"]
 mod states;
+#[path = "live/top.rs"]
+mod top;
 #[path = "live/truth.rs"]
 mod truth;
 #[path = "live/watching.rs"]
 mod watching;
 
 mod support;
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use situation::Need;
@@ -137,6 +141,7 @@ fn main() {
     report::add(&mut trials);
     watching::add(&mut trials);
     enduring::add(&mut trials);
+    top::add(&mut trials);
     let mut arguments = Arguments::from_args();
     // Two cores: more programs at once only wait for each other.
     arguments.test_threads.get_or_insert(2);

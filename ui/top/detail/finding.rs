@@ -49,6 +49,12 @@ impl Writer<'_> {
             }
         }
         self.blank();
+        if !finding.advice.is_empty() {
+            let advice = short(&finding.advice);
+            let head = Line::new().with(Style::Active, "advice: ");
+            self.page(|page| page.wrapped(head, "", usize::MAX, Style::Plain, &advice))?;
+            self.blank();
+        }
 
         let mut last = None;
         for fact in finding.evidence.iter().take(MAX_EVIDENCE) {
@@ -69,12 +75,6 @@ impl Writer<'_> {
         if let Some(more) = finding.evidence.len().checked_sub(MAX_EVIDENCE + 1) {
             let words = format!("… {} more lines", words::count(more + 1));
             self.line(&Line::new().with(Style::Dim, &words));
-        }
-        if !finding.advice.is_empty() {
-            self.blank();
-            let advice = short(&finding.advice);
-            let head = Line::new().with(Style::Active, "advice: ");
-            self.page(|page| page.wrapped(head, "", usize::MAX, Style::Plain, &advice))?;
         }
         if !rest.is_empty() {
             self.blank();

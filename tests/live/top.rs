@@ -1,0 +1,247 @@
+//! The terminal UI in a real terminal, on real programs.
+
+use std::path::Path;
+use std::process::Command;
+
+use libtest_mimic::Trial;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::support::{Program, aiospy, check_schema, python, root, texts};
+use super::terminal::Terminal;
+use super::{once, per_version};
+
+const ENTER: &str = "\r";
+const ESCAPE: &str = "\x1b";
+/// Leads back like Escape, and can be told from the beginning of another key.
+const BACK: &str = "\x7f";
+
+/// The version whose programs are shown.
+const SHOWN: &str = "3.13";
+/// Lines and columns.
+const USUAL: (u16, u16) = (40, 120);
+const SMALL: (u16, u16) = (24, 80);
+
+/// Adds the trials.
+pub fn add(trials: &mut Vec<Trial>) {
+    per_version(trials, "top::session", |minor| minor >= 11, |python| session(&python.path));
+    for way in WAYS {
+        let name = way.program.replace(' ', "_");
+        once(trials, &format!("top::way::{name}"), &[], move || follow(way));
+    }
+    once(trials, "top::signals", &[], signals);
+    once(trials, "top::dead_target", &[], dead_target);
+    once(trials, "top::picker", &[], picker);
+    once(trials, "top::command", &[], command);
+    once(trials, "top::no_terminal", &[], no_terminal);
+}
+
+/// A program of the findings in its state.
+fn scenario(python: &Path, program: &str) -> Program {
+    let mut words = program.split(' ');
+    let file = format!("tests/programs/scenarios/{}.py", words.next().unwrap());
+    let mut command = Command::new(python);
+    command.arg("-B").arg(root().join(file)).args(words);
+    Program::spawn(command)
+}
+
+fn top(program: &Program, size: (u16, u16), folder: &Path) -> Terminal {
+    Terminal::start(&["top", &program.pid().to_string()], size, folder)
+}
+
+/// From the start screen to the culprit.
+struct Way {
+    program: &'static str,
+    /// At most three.
+    keys: &'static [&'static str],
+    /// What is then to be seen.
+    shows: &'static [&'static str],
+}
+
+/// What a person presses who sees it for the first time. A scenario marks its lines with comments.
+const WAYS: &[Way] = &[
+    // The finding, then the task that holds the lock, at the line where it waits.
+    Way {
+        program: "lock_convoy",
+        keys: &[ENTER, ENTER],
+        shows: &["refresh  pending", "# culprit"],
+    },
+    Way { program: "held_lock", keys: &[ENTER, ENTER], shows: &["taker  running", "# takes"] },
+    // The finding, its first task, and from there to the one that holds what that waits for.
+    Way { program: "deadlock", keys: &[ENTER, ENTER, ENTER], shows: &["held by", "# culprit"] },
+    Way { program: "deadlock_three", keys: &[ENTER, ENTER], shows: &["held by", "# culprit"] },
+    // Who ate the cancellation, and where.
+    Way { program: "swallowed", keys: &[ENTER, ENTER], shows: &["worker  pending", "# eaten"] },
+    Way { program: "cleanup_stuck", keys: &["5", ENTER], shows: &["# culprit"] },
+    // What blocks the loop: the line is there with the finding, the task one key further.
+    Way { program: "loop_blocked --kind socket", keys: &[ENTER], shows: &["# socket"] },
+    Way { program: "loop_blocked --kind sleep", keys: &["4", ENTER], shows: &["# sleep"] },
+    Way { program: "executor_saturated", keys: &[ENTER], shows: &["# culprit"] },
+    Way { program: "queue_no_producer", keys: &[ENTER, ENTER], shows: &["# culprit"] },
+    Way { program: "orphan_wait", keys: &[ENTER, ENTER], shows: &["# culprit"] },
+    Way {
+        program: "overdue",
+        keys: &[ENTER, ENTER],
+        shows: &["handler  pending", "eaten", "overdue.py:11"],
+    },
+    Way { program: "permit_lost", keys: &[ENTER], shows: &["permit-leaked"] },
+    Way { program: "swallowed_shutdown", keys: &["5", ENTER], shows: &["# eaten"] },
+];
+
+fn follow(way: &Way) {
+    assert!(way.keys.len() <= 3);
+    let folder = tempfile::tempdir().unwrap();
+    let program = scenario(&python(SHOWN).unwrap().path, way.program);
+    let mut terminal = top(&program, USUAL, folder.path());
+    terminal.wait_until("a finding", |text| {
+        text.contains("─ 1 finding") || text.contains(" findings ─")
+    });
+    for key in way.keys {
+        terminal.types(key);
+    }
+    terminal.wait_for(way.shows);
+    terminal.types("q");
+    assert!(terminal.end().0.success());
+}
+
+/// A whole session: the finding, its task, the one that holds the lock, and all the rest.
+fn session(python: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = scenario(python, "lock_convoy");
+    let mut terminal = top(&program, SMALL, folder.path());
+    terminal.wait_for(&["lock-convoy", "42 tasks", "polling"]);
+    // The finding, the holder, back, one that waits, and from it to the holder again.
+    terminal.types(ENTER);
+    terminal.wait_for(&["advice:"]);
+    terminal.types(ENTER);
+    terminal.wait_for(&["refresh  pending", "# culprit"]);
+    terminal.types(ESCAPE);
+    terminal.wait_for(&["advice:"]);
+    terminal.types(ESCAPE);
+    terminal.wait_for(&["WAITS FOR"]);
+    terminal.types("1a/get-17");
+    terminal.wait_for(&["/get-17", "1 found"]);
+    terminal.types(&format!("{ENTER}{ENTER}"));
+    terminal.wait_for(&["get-17  pending", "held by", "# waiting"]);
+    terminal.types(ENTER);
+    terminal.wait_for(&["refresh  pending", "# culprit"]);
+    terminal.types(&format!("{BACK}{BACK}{BACK}"));
+    terminal.wait_until("no filter", |text| text.contains("WAITS FOR") && !text.contains("/get"));
+    // The views.
+    for (key, shown) in [
+        ("2", "who waits, above what it waits for"),
+        ("3", "iterations by length"),
+        ("4", "nothing has blocked a loop"),
+        ("5", "no task was asked to end"),
+        ("6", "MainThread"),
+    ] {
+        terminal.types(key);
+        terminal.wait_for(&[shown]);
+    }
+    terminal.types("?");
+    terminal.wait_for(&["any other key closes"]);
+    terminal.types("x ");
+    terminal.wait_for(&["PAUSED"]);
+    terminal.types("p");
+    terminal.wait_until("it goes on", |text| !text.contains("PAUSED"));
+    terminal.types("+");
+    terminal.wait_for(&["20 Hz"]);
+    terminal.resize(40, 120);
+    terminal.wait_for(&["│", "CPython"]);
+    terminal.types("1e");
+    terminal.wait_for(&["written to aiospy-"]);
+    let exported = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let dump: Value = serde_json::from_slice(&std::fs::read(exported).unwrap()).unwrap();
+    check_schema(&dump);
+    assert_eq!(dump["findings"][0]["code"], "lock-convoy");
+    assert_eq!(dump["process"]["pid"], program.pid());
+    terminal.types("q");
+    let (status, text) = terminal.end();
+    assert!(status.success(), "{text}");
+    assert_eq!(text.trim(), "", "nothing is left on the screen");
+}
+
+/// A signal, or Ctrl-C as a key, ends it like `q`.
+fn signals() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = scenario(&python(SHOWN).unwrap().path, "deadlock");
+    for signal in [Some(Signal::SIGTERM), Some(Signal::SIGINT), None] {
+        let mut terminal = top(&program, SMALL, folder.path());
+        terminal.wait_for(&["deadlock"]);
+        match signal {
+            Some(signal) => terminal.signal(signal),
+            None => terminal.types("\x03"),
+        }
+        let (status, text) = terminal.end();
+        assert!(status.success(), "{text}");
+    }
+}
+
+/// What was last seen of a process that was killed stays to be looked at.
+fn dead_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = scenario(&python(SHOWN).unwrap().path, "deadlock");
+    let mut terminal = top(&program, SMALL, folder.path());
+    terminal.wait_for(&["deadlock"]);
+    kill(Pid::from_raw(program.pid()), Signal::SIGKILL).unwrap();
+    program.wait();
+    terminal.wait_for(&["the process has ended"]);
+    terminal.types(&format!("{ENTER}{ENTER}"));
+    terminal.wait_for(&["held by", "Lock.acquire"]);
+    terminal.types("q");
+    assert!(terminal.end().0.success());
+}
+
+/// Without a process one chooses one.
+fn picker() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = scenario(&python(SHOWN).unwrap().path, "deadlock");
+    let mut terminal = Terminal::start(&["top", "--no-mouse"], USUAL, folder.path());
+    let pid = program.pid().to_string();
+    terminal.wait_for(&["which process?", "Python process"]);
+    terminal.types(&format!("/{pid}{ENTER}"));
+    terminal.wait_for(&[&pid, "polling", "scenarios/deadlock.py"]);
+    terminal.types(ENTER);
+    terminal.wait_for(&["WAITS FOR", "second", "deadlock"]);
+    terminal.types("q");
+    assert!(terminal.end().0.success());
+}
+
+/// A program can be started with it, and ends with it.
+fn command() {
+    let folder = tempfile::tempdir().unwrap();
+    let python = python(SHOWN).unwrap().path;
+    let code = "import asyncio, os, sys\n\
+        print('its output is not on our screen', os.getpid(), flush=True)\n\
+        async def napping(): await asyncio.sleep(1000)\n\
+        asyncio.run(napping())";
+    let arguments = ["top", "--ascii", "--", python.to_str().unwrap(), "-c", code];
+    let mut terminal = Terminal::start(&arguments, SMALL, folder.path());
+    let text = terminal.wait_for(&["WAITS FOR", "sleep, "]);
+    assert!(text.is_ascii() && !text.contains("its output"), "{text}");
+    let pid: i32 = text.split_whitespace().next().unwrap().parse().unwrap();
+    terminal.types("q");
+    let (status, text) = terminal.end();
+    assert!(status.success(), "{text}");
+    let log = text.split_once("what the program wrote: ").unwrap().1.trim();
+    let log = log.replace('\n', "");
+    let written = std::fs::read_to_string(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    assert!(written.contains(&format!("not on our screen {pid}")), "{written}");
+    assert!(kill(Pid::from_raw(pid), None).is_err(), "it goes on");
+}
+
+/// Without a terminal one line names what to use instead.
+fn no_terminal() {
+    for arguments in [&["top", "4711"][..], &["top"]] {
+        let output = aiospy(arguments);
+        let (stdout, stderr) = texts(&output);
+        assert_eq!((output.status.code(), stdout.as_str()), (Some(2), ""));
+        let pid = arguments.get(1).unwrap_or(&"PID");
+        assert_eq!(
+            stderr,
+            format!("aiospy: top needs a terminal; aiospy dump {pid} prints a report\n")
+        );
+    }
+}
