@@ -44,6 +44,9 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         &["doctor"],
         &["demo", "nonsense"],
         &["demo", "--list", "--keep"],
+        &["top", "0"],
+        &["top", "1", "--", "python"],
+        &["top", "1", "--rate", "0"],
         &["frobnicate"],
     ] {
         let (code, stdout, stderr) = run(arguments);

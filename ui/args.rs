@@ -357,14 +357,14 @@ enum RawCommand {
     Doctor(RawDoctor),
     /// Start a sample program that hangs in a chosen way, and dump it
     Demo(RawDemo),
+    /// Look at it live: what is stuck, what blocks the loop, what each task waits for
+    Top(RawTop),
     /// Tell what happens as it happens: findings, blocking callbacks, how the loops do
     Watch(RawWatch),
     /// Ask a process to end, and tell what holds it until it does; exits with 3 if it does not
     Stop(RawStop),
     /// Start a program and watch it; its output and exit code are its own
     Run(RawRun),
-    /// Look at it live: what is stuck, what blocks the loop, what each task waits for
-    Top(RawTop),
 }
 
 // Said by several commands.
@@ -760,6 +760,25 @@ mod tests {
         let error = explained("deadlok").unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("similar value exists: 'deadlock'"), "{error}");
+    }
+
+    #[test]
+    fn top_takes_a_process_a_command_or_neither() {
+        let top = |line: &str| match parsed(line).unwrap().command {
+            Command::Top(top) => top,
+            other => panic!("{other:?}"),
+        };
+        assert!(matches!(top("aiospy top").target, Watched::Chosen));
+        assert!(matches!(top("aiospy top 4711").target, Watched::Process(4711)));
+        assert!(matches!(top("aiospy top -p 4711").target, Watched::Process(4711)));
+        let started = top("aiospy top --no-mouse --ascii -- python app.py --port 1");
+        assert!(matches!(&started.target, Watched::Command(words) if words.len() == 4));
+        assert!(!started.has_mouse && started.is_ascii);
+        assert!((top("aiospy top 1 -r 2.5").rate - 2.5).abs() < 1e-9);
+        for bad in ["top 1 -- python", "top -p 1 -- python", "top 1 -p 1", "top 1 -r 0", "top -r x"]
+        {
+            assert_eq!(parsed(&format!("aiospy {bad}")).unwrap_err().exit_code(), 2, "{bad}");
+        }
     }
 
     #[test]

@@ -55,5 +55,5 @@ pub fn run(options: &Top) -> anyhow::Result<Outcome> {
     };
     let variable = |name: &str| std::env::var(name).ok();
     let theme = Theme::of(use_color_on_terminal(options.color), options.is_ascii, variable);
-    Session::new(theme, options.rate, options.has_mouse).run(target)
+    Session::new(theme, options.rate, options.has_mouse).run(&target)
 }

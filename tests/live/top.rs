@@ -35,6 +35,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     once(trials, "top::picker", &[], picker);
     once(trials, "top::command", &[], command);
     once(trials, "top::no_terminal", &[], no_terminal);
+    once(trials, "top::readme", &[], readme);
 }
 
 /// A program of the findings in its state.
@@ -244,4 +245,41 @@ fn no_terminal() {
             format!("aiospy: top needs a terminal; aiospy dump {pid} prints a report\n")
         );
     }
+}
+
+/// The screen that the README shows is one of today. `AIOSPY_README=write` puts it there.
+fn readme() {
+    let python = python(SHOWN).unwrap().path;
+    let output = aiospy(&["demo", "service", "--keep", "--python", python.to_str().unwrap()]);
+    let (_, stderr) = texts(&output);
+    let pid = stderr.split_once("to end it: kill ").unwrap().1.lines().next().unwrap().to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::start(&["top", &pid], (32, 116), folder.path());
+    let screen = terminal.wait_for(&["2 findings", "[lock-convoy]  for 3 s", "Enter open"]);
+    terminal.types("q");
+    assert!(terminal.end().0.success());
+    kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGTERM).unwrap();
+    let source = stderr.split_once("its source: ").unwrap().1.lines().next().unwrap();
+    let _ = std::fs::remove_dir_all(Path::new(source).parent().unwrap());
+
+    let path = root().join("README.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let head = "$ aiospy top ";
+    let (before, rest) = text.split_once(head).expect("no screen in the README");
+    let (shown, after) = rest.split_once("```").unwrap();
+    let lines: Vec<&str> = screen.lines().map(str::trim_end).collect();
+    let now = format!("{pid}\n{}\n", lines.join("\n"));
+    if std::env::var("AIOSPY_README").is_ok_and(|it| it == "write") {
+        std::fs::write(&path, format!("{before}{head}{now}```{after}")).unwrap();
+        return;
+    }
+    assert_eq!(outline(shown), outline(&now), "AIOSPY_README=write puts this there:\n{now}");
+}
+
+/// What is the same on every run: the views, the findings, the tasks by name.
+fn outline(screen: &str) -> Vec<String> {
+    let rows = screen.lines().skip(4).map(|line| line.split('│').next().unwrap());
+    let rows = rows.filter(|line| !line.trim().is_empty() && !line.starts_with(" Enter"));
+    let words = |line: &str| line.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+    rows.map(|line| words(line.trim_start_matches(['▌', '▏', ' ', '!']))).collect()
 }

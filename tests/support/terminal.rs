@@ -52,7 +52,7 @@ impl Terminal {
         let (tell, news) = channel();
         let (mut reader, shared) = (master.try_clone().unwrap(), Arc::clone(&screen));
         std::thread::spawn(move || {
-            let mut bytes = [0; 1 << 16];
+            let mut bytes = [0; 1 << 12];
             while let Ok(count) = reader.read(&mut bytes) {
                 if count == 0 {
                     break;
@@ -106,9 +106,8 @@ impl Terminal {
                 return text;
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.news.recv_timeout(left).is_err() {
-                panic!("the screen does not come to show {what}:\n{}", self.text());
-            }
+            let is_news = !left.is_zero() && self.news.recv_timeout(left).is_ok();
+            assert!(is_news, "the screen does not come to show {what}:\n{}", self.text());
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{Frame, Snapshot, Task};
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::KeyEvent;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use ratatui::layout::Rect;
@@ -14,13 +14,13 @@ use rustc_hash::FxHashSet;
 
 use super::detail::{self, Document};
 use super::feed::Feed;
-use super::keys::{self, Action};
 use super::layout::{Regions, Wanted};
 use super::list::List;
 use super::picker::{Candidate, Picker};
 use super::rows::{self, Rows, Sort};
 use super::subject::Subject;
 
+mod input;
 mod mouse;
 mod moves;
 
@@ -260,7 +260,7 @@ impl App {
     pub fn update(&mut self, event: Event) -> Effect {
         let effect = match event {
             Event::Key(key) => self.key(&key),
-            Event::Mouse(mouse) => self.mouse(&mouse),
+            Event::Mouse(mouse) => self.mouse(mouse),
             Event::Resize(width, height) => {
                 self.size = (width, height);
                 Effect::Draw
@@ -374,7 +374,7 @@ impl App {
         let kept = self.kept.get(tab).copied().flatten();
         let Some(watched) = &self.watched else { return };
         if let Some(kept) = kept
-            && let Some(at) = watched.rows.find(kept, watched.snapshot())
+            && let Some(at) = watched.rows.find(kept, &watched.feed)
             && let Some(list) = self.lists.get_mut(tab)
         {
             list.selected = at;
@@ -415,7 +415,7 @@ impl App {
             findings,
             usize::from(regions.findings.height),
         );
-        let selected = watched.rows.subject(self.list().selected, watched.snapshot());
+        let selected = watched.rows.subject(self.list().selected, &watched.feed);
         if let Some(kept) = self.kept.get_mut(tab) {
             *kept = selected.or(*kept);
         }
@@ -440,7 +440,7 @@ impl App {
                 let known = watched.feed.findings.get(self.findings.selected);
                 known.map(|known| Subject::Finding(known.number))
             }
-            _ => watched.rows.subject(self.list().selected, watched.snapshot()),
+            _ => watched.rows.subject(self.list().selected, &watched.feed),
         }
     }
 
@@ -469,115 +469,5 @@ impl App {
         let list = if self.focus == Focus::Detail { self.in_document } else { List::default() };
         self.in_document = list;
         self.in_document.select(list.selected, self.document.lines.len(), height);
-    }
-
-    fn key(&mut self, key: &KeyEvent) -> Effect {
-        let is_ctrl_c =
-            key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
-        if is_ctrl_c {
-            return Effect::Quit;
-        }
-        self.is_touched = true;
-        if self.picker.as_ref().map_or(self.filter.is_typed, |picker| picker.filter.is_typed) {
-            return self.type_filter(key);
-        }
-        let Some(action) = keys::action(key, self) else {
-            // Any key takes the help away.
-            return if self.help.take().is_some() { Effect::Draw } else { Effect::Nothing };
-        };
-        if self.help.is_some() {
-            return self.in_help(action);
-        }
-        if self.picker.is_some() {
-            return self.in_picker(action);
-        }
-        self.act(action)
-    }
-
-    fn in_help(&mut self, action: Action) -> Effect {
-        let by = match action {
-            Action::Down => 1,
-            Action::Up => -1,
-            Action::PageDown => 10,
-            Action::PageUp => -10,
-            Action::Quit => return Effect::Quit,
-            _ => {
-                self.help = None;
-                return Effect::Draw;
-            }
-        };
-        if let Some(list) = &mut self.help {
-            let last = keys::BINDINGS.len().saturating_sub(1);
-            list.offset = list.offset.saturating_add_signed(by).min(last);
-        }
-        Effect::Draw
-    }
-
-    fn in_picker(&mut self, action: Action) -> Effect {
-        let height = usize::from(self.size.1.saturating_sub(5));
-        let Some(picker) = &mut self.picker else { return Effect::Nothing };
-        let page = isize::try_from(height).unwrap_or(1);
-        match action {
-            Action::Up => picker.go(-1, height),
-            Action::Down => picker.go(1, height),
-            Action::PageUp => picker.go(-page, height),
-            Action::PageDown => picker.go(page, height),
-            Action::Top => picker.go(isize::MIN, height),
-            Action::Bottom => picker.go(isize::MAX, height),
-            Action::Filter => picker.filter.is_typed = true,
-            Action::Back => picker.filter = Filter::default(),
-            Action::Help => self.help = Some(List::default()),
-            Action::Quit => return Effect::Quit,
-            Action::Open => {
-                let Some(pid) = picker.chosen() else { return Effect::Nothing };
-                return Effect::Attach(pid);
-            }
-            _ => return Effect::Nothing,
-        }
-        Effect::Draw
-    }
-
-    /// The process that was chosen is attached to.
-    pub fn attached(&mut self) {
-        self.picker = None;
-        self.is_touched = false;
-        self.notice = None;
-        self.settle();
-    }
-
-    fn type_filter(&mut self, key: &KeyEvent) -> Effect {
-        let filter = match &mut self.picker {
-            Some(picker) => &mut picker.filter,
-            None => &mut self.filter,
-        };
-        match key.code {
-            KeyCode::Esc => *filter = Filter::default(),
-            KeyCode::Enter | KeyCode::Down | KeyCode::Up => filter.is_typed = false,
-            KeyCode::Backspace if filter.text.is_empty() => *filter = Filter::default(),
-            KeyCode::Backspace => {
-                filter.text.pop();
-            }
-            KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => {
-                filter.text.clear();
-            }
-            KeyCode::Char(char) if filter.text.len() < MAX_FILTER => {
-                filter.text.extend(char.to_lowercase());
-            }
-            _ => return Effect::Nothing,
-        }
-        if self.picker.is_none() {
-            self.rebuild();
-            self.to_first_match();
-        }
-        Effect::Draw
-    }
-
-    /// In the tree, which shows all rows, goes to the next one that is found.
-    fn to_first_match(&mut self) {
-        let Some(watched) = &self.watched else { return };
-        let at = self.list().selected;
-        if self.tab == Tab::Tree && !self.filter.text.is_empty() && !watched.rows.is_match(at) {
-            self.to_match(1);
-        }
     }
 }

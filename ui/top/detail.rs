@@ -51,6 +51,7 @@ pub fn document(subject: Subject, app: &App, watched: &Watched, width: usize) ->
     let _ = match subject {
         Subject::Finding(number) => writer.finding(number),
         Subject::Task(id) => writer.task(id),
+        Subject::Cancelled(id) => writer.cancelled(id),
         Subject::Loop(id) => writer.event_loop(id),
         Subject::Stretch(id, began) => writer.stretch(id, began),
         Subject::Thread(tid) => writer.thread(tid),

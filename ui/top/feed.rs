@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{Finding, Glance, LoopGlance, LoopState, Phase, Snapshot};
-use aiospy::timeline::{LoopTiming, PlaceTotals, Stretch};
+use aiospy::timeline::{
+    Cancellations, History, Life, LoopTiming, PlaceTotals, Standing, Stretch, Turn,
+};
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
@@ -41,6 +43,12 @@ pub struct Feed {
     pub blocked: Arc<[Arc<Stretch>]>,
     /// Callbacks that block a loop now.
     pub ongoing: Arc<[Arc<Stretch>]>,
+    /// What became of cancellations: those that are not over, then the others, the newest first.
+    pub cancelled: Arc<[Cancelled]>,
+    /// What is known of the lives of the snapshot's tasks, in their order.
+    pub lives: Arc<[Option<Life>]>,
+    /// Which tasks do not go on, as of the last seconds.
+    pub standing: Option<Arc<Standing>>,
     /// Where callbacks blocked, the worst place first.
     pub places: Arc<[PlaceTotals]>,
     /// How the loops do, in the order of the snapshot.
@@ -84,6 +92,34 @@ impl Known {
             Some(Self { number, since, finding, is_follower })
         });
         known.collect()
+    }
+}
+
+/// What became of the cancellation of a task.
+#[derive(Debug, Clone)]
+pub struct Cancelled {
+    /// The task.
+    pub task: Address,
+    /// Its name.
+    pub name: Option<Arc<str>>,
+    /// What was seen, in its order; never nothing.
+    pub turns: Vec<Turn>,
+    /// Whether it is over.
+    pub is_over: bool,
+}
+
+impl Cancelled {
+    /// All of them.
+    pub fn all(of: &Cancellations) -> Arc<[Self]> {
+        let told = |history: &History, is_over| Self {
+            task: history.task,
+            name: history.name.clone(),
+            turns: history.turns.clone(),
+            is_over,
+        };
+        let open = of.open().into_iter().map(|history| told(history, false));
+        let over = of.over().rev().map(|history| told(history, true));
+        open.chain(over).filter(|it| !it.turns.is_empty()).collect()
     }
 }
 

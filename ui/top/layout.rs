@@ -58,7 +58,7 @@ impl Regions {
         let tabs = top(&mut rest, 1);
         let mut detail = Rect::default();
         if wanted.has_detail && width >= SPLIT_FROM {
-            let wide = (width * 9 / 20).clamp(50, 110);
+            let wide = (width * 2 / 5).clamp(46, 110);
             detail = Rect { x: width - wide, width: wide, ..rest };
             // One column for the line between them.
             rest.width = width - wide - 1;

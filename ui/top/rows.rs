@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{Code, Executor, Severity, Snapshot, Task, TaskState, Waiting};
@@ -14,7 +15,7 @@ use super::feed::Feed;
 use super::subject::Subject;
 use crate::text::forest::{Forest, Node};
 use crate::text::outline::{Outline, Row};
-use crate::text::{waiting as reasons, words};
+use crate::text::{names, waiting as reasons, words};
 
 /// From here on rows of the tree are not indented any further.
 pub const MAX_LEVELS: usize = 12;
@@ -114,6 +115,15 @@ pub enum ThreadRow {
     Pool(usize),
 }
 
+/// A row of the cancellations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CancelRow {
+    /// The task, by its place in the snapshot, if it is there.
+    pub task: Option<usize>,
+    /// What became of its cancellation, by the place in the feed, if that was seen.
+    pub history: Option<usize>,
+}
+
 /// The rows of the view that is shown.
 #[derive(Debug, Clone)]
 pub enum Rows {
@@ -122,8 +132,7 @@ pub enum Rows {
     /// The loops, by their place in the snapshot.
     Loop(usize),
     Blocking(Vec<Arc<Stretch>>),
-    /// Tasks with a cancellation, by their place in the snapshot.
-    Cancel(Vec<usize>),
+    Cancel(Vec<CancelRow>),
     Threads(Vec<ThreadRow>),
 }
 
@@ -135,7 +144,7 @@ impl Rows {
             Tab::Tree => Self::Tree(tree_rows(feed, wanted)),
             Tab::Loop => Self::Loop(feed.snapshot.loops.len()),
             Tab::Blocking => Self::Blocking(stretches(feed, wanted.filter)),
-            Tab::Cancel => Self::Cancel(cancelled(&feed.snapshot, wanted.filter)),
+            Tab::Cancel => Self::Cancel(cancelled(feed, wanted.filter)),
             Tab::Threads => Self::Threads(threads(&feed.snapshot, wanted.filter)),
         }
     }
@@ -153,7 +162,8 @@ impl Rows {
     }
 
     /// What a row is about.
-    pub fn subject(&self, at: usize, snapshot: &Snapshot) -> Option<Subject> {
+    pub fn subject(&self, at: usize, feed: &Feed) -> Option<Subject> {
+        let snapshot = &feed.snapshot;
         let task = |at: usize| snapshot.tasks.get(at).map(|task| Subject::Task(task.id));
         match self {
             Self::Tasks(rows) => task(*rows.get(at)?.members.first()?),
@@ -162,7 +172,12 @@ impl Rows {
             Self::Blocking(rows) => {
                 rows.get(at).map(|it| Subject::Stretch(it.loop_id, it.began_at))
             }
-            Self::Cancel(rows) => task(*rows.get(at)?),
+            Self::Cancel(rows) => match *rows.get(at)? {
+                CancelRow { task: Some(at), .. } => task(at),
+                CancelRow { history, .. } => {
+                    feed.cancelled.get(history?).map(|it| Subject::Cancelled(it.task))
+                }
+            },
             Self::Threads(rows) => match *rows.get(at)? {
                 ThreadRow::Thread(at) => snapshot.threads.get(at)?.tid.map(Subject::Thread),
                 ThreadRow::Pool(at) => Some(Subject::Pool(at)),
@@ -171,7 +186,8 @@ impl Rows {
     }
 
     /// The row that is about a subject.
-    pub fn find(&self, subject: Subject, snapshot: &Snapshot) -> Option<usize> {
+    pub fn find(&self, subject: Subject, feed: &Feed) -> Option<usize> {
+        let snapshot = &feed.snapshot;
         let is_in = |members: &[usize]| match subject {
             Subject::Task(id) => {
                 members.iter().any(|&at| snapshot.tasks.get(at).is_some_and(|task| task.id == id))
@@ -186,7 +202,7 @@ impl Rows {
                 .filter(|at| rows.get(*at).is_some_and(|row| row.is_inner))
                 .or_else(|| rows.iter().position(|row| is_in(&row.members))),
             Self::Tree(rows) => rows.iter().position(|row| is_in(&row.row.members)),
-            _ => (0..self.count()).find(|at| self.subject(*at, snapshot) == Some(subject)),
+            _ => (0..self.count()).find(|at| self.subject(*at, feed) == Some(subject)),
         }
     }
 
@@ -198,6 +214,12 @@ impl Rows {
             _ => true,
         }
     }
+}
+
+/// For how long a task has been at its present await, as far as that is known.
+pub fn stood_for(feed: &Feed, at: usize) -> Option<Duration> {
+    let since = feed.snapshot.tasks.get(at)?.waiting_on.as_deref().and_then(|it| it.since);
+    since.max(feed.lives.get(at).copied().flatten().and_then(|life| life.at_await))
 }
 
 /// The pools of a process, each once: those of its loops, and others.
@@ -246,10 +268,11 @@ fn task_rows(feed: &Feed, wanted: &Wanted<'_>) -> Vec<TaskRow> {
     };
     let first = |group: &[usize]| group.first().and_then(|&at| forest.nodes.get(at));
     let is_pinned = |node: &Node<'_>| Some(node.task.id) == wanted.pinned;
+    let stood = |task: &Task| stood_for(feed, *places.get(&task.id)?);
     // Stable: the forest is in the order of the names.
     groups.sort_by(|a, b| {
         let (Some(a), Some(b)) = (first(a), first(b)) else { return std::cmp::Ordering::Equal };
-        let order = compare(a, b, wanted.sort);
+        let order = compare(a, b, wanted.sort, &stood);
         if wanted.is_reversed { order.reverse() } else { order }
     });
     let pinned = forest.nodes.iter().position(is_pinned).map(|at| vec![at]);
@@ -273,7 +296,12 @@ fn task_rows(feed: &Feed, wanted: &Wanted<'_>) -> Vec<TaskRow> {
     rows
 }
 
-fn compare(a: &Node<'_>, b: &Node<'_>, sort: Sort) -> std::cmp::Ordering {
+fn compare(
+    a: &Node<'_>,
+    b: &Node<'_>,
+    sort: Sort,
+    stood: &dyn Fn(&Task) -> Option<Duration>,
+) -> std::cmp::Ordering {
     let worst = |node: &Node<'_>| Reverse(node.marks.iter().map(|mark| mark.0).max());
     let state = |node: &Node<'_>| match node.task.state {
         Some(TaskState::Running) => 0,
@@ -297,7 +325,7 @@ fn compare(a: &Node<'_>, b: &Node<'_>, sort: Sort) -> std::cmp::Ordering {
             a.map(reason).cmp(&b.map(reason))
         }
         Sort::Since => {
-            let since = |node| Reverse(waiting(node).and_then(|waiting| waiting.since));
+            let since = |node: &Node<'_>| Reverse(stood(node.task));
             since(a).cmp(&since(b))
         }
         Sort::Cancel => a.task.cancellation.is_none().cmp(&b.task.cancellation.is_none()),
@@ -338,23 +366,45 @@ fn stretches(feed: &Feed, filter: &str) -> Vec<Arc<Stretch>> {
     feed.ongoing.iter().chain(feed.blocked.iter()).filter(is_found).cloned().collect()
 }
 
-fn cancelled(snapshot: &Snapshot, filter: &str) -> Vec<usize> {
-    let all = snapshot.tasks.iter().enumerate();
-    let mut rows: Vec<(usize, &Task)> = all
-        .filter(|(_, task)| task.cancellation.is_some() && is_found(task, &[], filter))
+fn cancelled(feed: &Feed, filter: &str) -> Vec<CancelRow> {
+    let snapshot = &*feed.snapshot;
+    let histories: FxHashMap<Address, usize> = feed
+        .cancelled
+        .iter()
+        .enumerate()
+        .filter(|(_, it)| !it.is_over)
+        .map(|(at, it)| (it.task, at))
+        .collect();
+    let is_asked = |task: &Task| task.cancellation.is_some() || histories.contains_key(&task.id);
+    let mut there: Vec<(usize, &Task)> = snapshot
+        .tasks
+        .iter()
+        .enumerate()
+        .filter(|(_, task)| is_asked(task) && is_found(task, &[], filter))
         .collect();
     let rank = |task: &Task| match &task.cancellation {
         _ if task.state.is_some_and(TaskState::is_finished) => 3,
+        None => 0,
         Some(cancellation) if words::is_unheeded(cancellation) => 0,
         Some(cancellation) if cancellation.handling.is_some() => 1,
         _ => 2,
     };
-    rows.sort_by_cached_key(|(_, task)| {
-        let name = task.name.as_deref().unwrap_or_default();
-        let (before, number) = name.split_at(name.trim_end_matches(char::is_numeric).len());
-        (rank(task), before.to_owned(), number.parse::<u64>().ok())
+    there.sort_by(|(_, a), (_, b)| {
+        let name = |task: &Task| task.name.clone().unwrap_or_default();
+        let (left, right) = (name(a), name(b));
+        let by_name = || names::sort_key(&left).cmp(&names::sort_key(&right));
+        rank(a).cmp(&rank(b)).then_with(by_name)
     });
-    rows.into_iter().map(|(at, _)| at).collect()
+    let now = there
+        .into_iter()
+        .map(|(at, task)| CancelRow { task: Some(at), history: histories.get(&task.id).copied() });
+    let is_found = |name: &Option<Arc<str>>| {
+        filter.is_empty() || name.as_deref().is_some_and(|it| it.to_lowercase().contains(filter))
+    };
+    let over = feed.cancelled.iter().enumerate();
+    let over = over.filter(|(_, it)| it.is_over && is_found(&it.name));
+    let over = over.map(|(at, _)| CancelRow { task: None, history: Some(at) });
+    now.chain(over).collect()
 }
 
 fn threads(snapshot: &Snapshot, filter: &str) -> Vec<ThreadRow> {

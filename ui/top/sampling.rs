@@ -11,10 +11,10 @@ use aiospy::monitor::{Event as Told, Monitor, Settings};
 use aiospy::sampler::{Ended, Plan, Sample, sample};
 use aiospy::snapshot::{Process, Snapshot};
 use aiospy::target::Source;
-use aiospy::timeline::Places;
+use aiospy::timeline::Standing;
 use jiff::Timestamp;
 
-use super::feed::{Blocked, Feed, Histories, Known, SharedFiles};
+use super::feed::{Blocked, Cancelled, Feed, Histories, Known, SharedFiles};
 use crate::remedy;
 
 /// Light samples a second: enough to see what blocks a loop for longer than 100 ms, to 5 ms.
@@ -147,15 +147,12 @@ fn run(
             Ok(Ended::Asked) if control.is_over.load(Ordering::Relaxed) => return,
             Ok(Ended::Asked) => {}
             Ok(Ended::Gone) => {
-                match builder.end() {
-                    Some(feed) => {
-                        slot.put(feed);
-                        tell(Message::Feed);
-                    }
-                    None => {
-                        let words = format!("process {pid} ended before it could be read");
-                        tell(Message::Failed(words));
-                    }
+                if let Some(feed) = builder.end() {
+                    slot.put(feed);
+                    tell(Message::Feed);
+                } else {
+                    let words = format!("process {pid} ended before it could be read");
+                    tell(Message::Failed(words));
                 }
                 return;
             }
@@ -180,7 +177,8 @@ pub struct Builder {
     monitor: Monitor,
     histories: Histories,
     blocked: Blocked,
-    places: Places,
+    cancelled: Option<Arc<[Cancelled]>>,
+    standing: Option<Arc<Standing>>,
     process: Option<Process>,
     files: Option<SharedFiles>,
     last: Option<Arc<Snapshot>>,
@@ -200,7 +198,8 @@ impl Builder {
             monitor: Monitor::new(settings),
             histories: Histories::default(),
             blocked: Blocked::default(),
-            places: Places::default(),
+            cancelled: None,
+            standing: None,
             process: None,
             files: None,
             last: None,
@@ -243,17 +242,16 @@ impl Builder {
                 is_whole = true;
             }
         }
-        let Self { monitor, histories, blocked, places, .. } = self;
+        let Self { monitor, histories, blocked, cancelled, standing, .. } = self;
         let _ = monitor.take(sample, &mut |event| {
             match event {
-                Told::Blocked(stretch) => {
-                    places.note(&stretch);
-                    blocked.note(Arc::new(stretch));
-                }
+                Told::Blocked(stretch) => blocked.note(Arc::new(stretch)),
+                Told::Cancelled(_) => *cancelled = None,
                 Told::Statistics(statistics) => {
                     for known in statistics.loops {
                         histories.timing(known.id, known.timing);
                     }
+                    *standing = statistics.tasks.map(|tasks| Arc::new(tasks.standing));
                 }
                 _ => {}
             }
@@ -279,6 +277,9 @@ impl Builder {
         let snapshot = Arc::clone(self.last.as_ref()?);
         let open = self.monitor.open().iter();
         let open = open.map(|it| (it.number, it.opened_at, it.finding.clone())).collect();
+        let of = self.monitor.cancellations();
+        let cancelled = self.cancelled.get_or_insert_with(|| Cancelled::all(of));
+        let lives = self.monitor.lives();
         Some(Arc::new(Feed {
             at: Timestamp::now(),
             findings: Known::ordered(open),
@@ -288,7 +289,10 @@ impl Builder {
             } else {
                 self.monitor.blocking().into_iter().map(Arc::new).collect()
             },
-            places: self.places.totals().into(),
+            places: self.monitor.places().into(),
+            cancelled: Arc::clone(cancelled),
+            lives: snapshot.tasks.iter().map(|task| lives.of(task)).collect(),
+            standing: self.standing.clone(),
             loops: self.histories.of(&snapshot),
             files: self.files.clone(),
             rate: self.rate,

@@ -93,14 +93,14 @@ impl Session {
     ///
     /// # Errors
     /// When a program cannot be started, or the terminal not be used.
-    pub fn run(mut self, target: Target) -> anyhow::Result<Outcome> {
+    pub fn run(mut self, target: &Target) -> anyhow::Result<Outcome> {
         let stop = watch::on_signals()?;
-        let mut program = match &target {
+        let mut program = match target {
             Target::Command(command) => Some(Program::start(command)?),
             _ => None,
         };
         let picks = matches!(target, Target::Chosen);
-        match (&target, &program) {
+        match (target, &program) {
             (Target::Process(pid), _) => self.sample(*pid, false),
             (_, Some(program)) => self.sample(program.pid, true),
             _ => {
@@ -153,7 +153,7 @@ impl Session {
     ) -> anyhow::Result<()> {
         let size = terminal.size()?;
         let mut app = App::new((size.width, size.height), &Zoned::now(), self.rate, picks);
-        terminal.draw(|frame| view::draw(&app, &self.theme, frame))?;
+        terminal.draw(|frame| view::draw(&app, self.theme, frame))?;
         let mut next_tick = Instant::now() + TICK;
         while !stop.load(Ordering::Relaxed) {
             let wait = LOOK.min(next_tick.saturating_duration_since(Instant::now()));
@@ -182,7 +182,7 @@ impl Session {
                 self.carry_out(effect, &mut app);
             }
             if is_changed {
-                terminal.draw(|frame| view::draw(&app, &self.theme, frame))?;
+                terminal.draw(|frame| view::draw(&app, self.theme, frame))?;
             }
         }
         Ok(())

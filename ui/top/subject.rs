@@ -10,6 +10,8 @@ pub enum Subject {
     Finding(u64),
     /// A task.
     Task(Address),
+    /// A cancellation of a task that is not there any more, or not cancelled any more.
+    Cancelled(Address),
     /// A loop.
     Loop(Address),
     /// A callback that blocked a loop, by its beginning.

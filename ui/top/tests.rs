@@ -82,7 +82,7 @@ impl Screen {
 
     /// What is shown, line by line.
     pub fn text(&mut self) -> String {
-        let (app, theme) = (&self.app, &self.theme);
+        let (app, theme) = (&self.app, self.theme);
         self.terminal.draw(|frame| view::draw(app, theme, frame)).unwrap();
         let buffer = self.terminal.backend().buffer();
         let mut text = String::new();

@@ -27,7 +27,7 @@ use canvas::Canvas;
 use theme::Theme;
 
 /// Draws the whole screen.
-pub fn draw(app: &App, theme: &Theme, frame: &mut Frame<'_>) {
+pub fn draw(app: &App, theme: Theme, frame: &mut Frame<'_>) {
     let area = frame.area();
     let mut canvas = Canvas::new(frame.buffer_mut(), theme);
     if area.width < LEAST.0 || area.height < LEAST.1 {

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use aiospy::snapshot::Location;
+use aiospy::timeline::Fate;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::text::page::Style;
 use crate::text::{path, words};
 
 /// How long ago something was; whole seconds, for it is told anew only once a second.
@@ -14,6 +16,28 @@ pub fn age(at: Timestamp, now: Timestamp) -> String {
     match age.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
         _ => words::duration(age),
+    }
+}
+
+/// How far a cancellation is, in a word or two.
+pub fn fate_word(fate: Fate) -> (Style, &'static str) {
+    match fate {
+        Fate::Requested => (Style::Notice, "asked"),
+        Fate::CleaningUp => (Style::Notice, "cleaning up"),
+        Fate::Handled => (Style::Plain, "taken back"),
+        Fate::Swallowed => (Style::Alarm, "swallowed"),
+        Fate::Finished => (Style::Dim, "ended"),
+    }
+}
+
+/// A span of time in as few digits as tell how long it is: `4.2 s`, `59 s`, `12 min`, `5 h`.
+pub fn short(time: Duration) -> String {
+    match time.as_secs() {
+        0..10 => format!("{:.1} s", time.as_secs_f64()),
+        seconds @ 10..100 => format!("{seconds} s"),
+        seconds @ 100..6000 => format!("{} min", seconds / 60),
+        seconds @ 6000..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
     }
 }
 

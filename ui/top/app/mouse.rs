@@ -10,7 +10,7 @@ use crate::top::view::tabs;
 const WHEEL: isize = 3;
 
 impl App {
-    pub(super) fn mouse(&mut self, mouse: &MouseEvent) -> Effect {
+    pub(super) fn mouse(&mut self, mouse: MouseEvent) -> Effect {
         let at = Position::new(mouse.column, mouse.row);
         match mouse.kind {
             MouseEventKind::ScrollDown => self.wheel(at, WHEEL),
@@ -69,7 +69,7 @@ impl App {
         let (count, findings) = (watched.rows.count(), watched.feed.findings.len());
         if regions.tabs.contains(at) {
             let Some(tab) = tabs::at(self, at.x) else { return Effect::Nothing };
-            self.to_view(tab);
+            self.go_to_view(tab);
         } else if let Some(row) = row(regions.findings, at, self.findings.offset, findings) {
             let is_again = self.focus == Focus::Findings && self.findings.selected == row;
             self.focus = Focus::Findings;

@@ -22,17 +22,17 @@ impl App {
             Action::Back => self.back(),
             Action::Fold => self.fold(true),
             Action::Unfold => self.fold(false),
-            Action::NextView => self.to_view(self.tab.next(1)),
-            Action::PreviousView => self.to_view(self.tab.next(Tab::ALL.len() - 1)),
-            Action::View(tab) => self.to_view(tab),
-            Action::Findings => self.to_findings(),
+            Action::NextView => self.go_to_view(self.tab.next(1)),
+            Action::PreviousView => self.go_to_view(self.tab.next(Tab::ALL.len() - 1)),
+            Action::View(tab) => self.go_to_view(tab),
+            Action::Findings => self.go_to_findings(),
             Action::Filter => {
                 self.leave_detail();
                 self.focus = Focus::View;
                 self.filter.is_typed = true;
             }
-            Action::NextMatch => self.to_match(1),
-            Action::PreviousMatch => self.to_match(-1),
+            Action::NextMatch => self.go_to_match(1),
+            Action::PreviousMatch => self.go_to_match(-1),
             Action::Sort => {
                 self.sort = self.sort.next();
                 self.rebuild();
@@ -84,7 +84,7 @@ impl App {
                 self.focus = Focus::View;
             }
             Focus::Findings => self.findings.go(by, findings, height),
-            Focus::View if by == -1 && at == 0 && findings > 0 => self.to_findings_end(),
+            Focus::View if by == -1 && at == 0 && findings > 0 => self.go_to_last_finding(),
             Focus::View => {
                 if let Some(list) = self.lists.get_mut(self.tab.index()) {
                     list.go(by, count, height);
@@ -93,13 +93,13 @@ impl App {
         }
     }
 
-    fn to_findings_end(&mut self) {
+    fn go_to_last_finding(&mut self) {
         let count = self.watched.as_ref().map_or(0, |watched| watched.feed.findings.len());
         self.focus = Focus::Findings;
         self.findings.selected = count.saturating_sub(1);
     }
 
-    fn to_findings(&mut self) {
+    fn go_to_findings(&mut self) {
         let count = self.watched.as_ref().map_or(0, |watched| watched.feed.findings.len());
         self.leave_detail();
         if count > 0 {
@@ -110,7 +110,7 @@ impl App {
         }
     }
 
-    pub(super) fn to_view(&mut self, tab: Tab) {
+    pub(super) fn go_to_view(&mut self, tab: Tab) {
         self.leave_detail();
         self.focus = Focus::View;
         if tab != self.tab {
@@ -218,7 +218,7 @@ impl App {
     pub(super) fn select(&mut self, at: usize) {
         let (tab, height) = (self.tab.index(), usize::from(self.regions().list.height));
         let Some(watched) = &self.watched else { return };
-        let (count, subject) = (watched.rows.count(), watched.rows.subject(at, watched.snapshot()));
+        let (count, subject) = (watched.rows.count(), watched.rows.subject(at, &watched.feed));
         if let Some(list) = self.lists.get_mut(tab) {
             list.select(at, count, height);
         }
@@ -228,7 +228,7 @@ impl App {
     }
 
     /// Goes to the next row that is found, or the one before, round and round.
-    pub(super) fn to_match(&mut self, by: isize) {
+    pub(super) fn go_to_match(&mut self, by: isize) {
         let Some(Watched { rows, .. }) = &self.watched else { return };
         let (count, at) = (rows.count(), self.list().selected);
         let step = if by > 0 { 1 } else { count.saturating_sub(1) };

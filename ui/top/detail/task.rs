@@ -1,5 +1,6 @@
 //! A task: what it waits for and who holds that, where it is, its place among the others.
 
+use std::fmt::Write as _;
 use std::io;
 
 use aiospy::memory::Address;
@@ -10,8 +11,10 @@ use crate::text::page::{Line, Style};
 use crate::text::waiting::{self, Names};
 use crate::text::{findings, words};
 use crate::top::subject::Subject;
-use crate::top::words::age;
+use crate::top::words::{age, fate_word, short_place};
 
+/// How many cancellations of one task are told.
+const MAX_HISTORIES: usize = 4;
 /// How many tasks of the way up to the one that all wait under are named.
 const MAX_ABOVE: usize = 6;
 
@@ -31,6 +34,8 @@ impl Writer<'_> {
         self.waits(task)?;
         self.graph(task);
         self.trouble(task)?;
+        self.fates(task.id)?;
+        self.life(task)?;
         self.facts(task)?;
         self.blank();
         self.frames(task);
@@ -135,6 +140,66 @@ impl Writer<'_> {
             self.fact("doubtful", Style::Notice, "changed while it was read")?;
         }
         Ok(())
+    }
+
+    /// A cancellation of a task that is gone, or that took it back.
+    pub(super) fn cancelled(&mut self, id: Address) -> io::Result<()> {
+        let name = self.feed().cancelled.iter().find(|it| it.task == id);
+        let name = name.and_then(|it| it.name.as_deref()).unwrap_or("a task without a name");
+        self.line(&Line::new().with(Style::Strong, name).with(Style::Dim, &format!("  {id}")));
+        if self.watched.task(id).is_none() {
+            self.line(&Line::new().with(Style::Dim, "is not there any more"));
+        }
+        self.blank();
+        self.fates(id)?;
+        self.blank();
+        if self.watched.task(id).is_some() {
+            self.task_links("task", &[id]);
+        }
+        Ok(())
+    }
+
+    /// What became of its cancellations, step by step.
+    fn fates(&mut self, id: Address) -> io::Result<()> {
+        let feed = self.feed();
+        let mut label = "history";
+        for history in feed.cancelled.iter().filter(|it| it.task == id).take(MAX_HISTORIES) {
+            for turn in &history.turns {
+                let (style, word) = fate_word(turn.fate);
+                let at = turn.place.as_ref().map(|at| format!(" at {}", short_place(at)));
+                let ago = age(turn.at, self.app.now);
+                let words = format!("{word}{}, {ago} ago", at.unwrap_or_default());
+                self.fact(label, style, &words)?;
+                label = "";
+            }
+        }
+        Ok(())
+    }
+
+    /// For how long it has been there, and how much it did.
+    fn life(&mut self, task: &Task) -> io::Result<()> {
+        let feed = self.feed();
+        let at = feed.snapshot.tasks.iter().position(|it| it.id == task.id);
+        let Some(life) = at.and_then(|at| feed.lives.get(at).copied().flatten()) else {
+            return Ok(());
+        };
+        let least = if life.is_born { "" } else { "at least " };
+        let steps = usize::try_from(life.steps).unwrap_or(usize::MAX);
+        let mut words = format!("there for {least}{}", words::duration(life.age));
+        let _ = write!(
+            words,
+            ", seen to move {}",
+            match steps {
+                0 => "never".to_owned(),
+                1 => "once".to_owned(),
+                2 => "twice".to_owned(),
+                _ => format!("{} times", words::count(steps)),
+            }
+        );
+        if let Some(time) = life.at_await {
+            let _ = write!(words, ", at this await for {}", words::duration(time));
+        }
+        self.fact("life", Style::Plain, &words)
     }
 
     fn facts(&mut self, task: &Task) -> io::Result<()> {

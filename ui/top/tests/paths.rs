@@ -5,7 +5,7 @@ use super::{Screen, scenes};
 use crate::top::feed::Feed;
 
 /// The keys, and what one then has before oneself in the first line that tells of it.
-fn path(feed: Feed, keys: &str, culprit: &str) {
+fn path(feed: &Feed, keys: &str, culprit: &str) {
     assert!(keys.split(' ').count() <= 3);
     for size in [(80, 24), (120, 40)] {
         let mut screen = Screen::of(feed.clone(), size.0, size.1);
@@ -18,16 +18,16 @@ fn path(feed: Feed, keys: &str, culprit: &str) {
 #[test]
 fn to_the_culprit() {
     // Two that wait for each other: the finding, then the first of its tasks.
-    path(scenes::standstill(), "Enter Enter", "ada-to-bob  pending");
+    path(&scenes::standstill(), "Enter Enter", "ada-to-bob  pending");
     // And from there to whom it waits for.
-    path(scenes::standstill(), "Enter Enter Enter", "bob-to-ada  pending");
+    path(&scenes::standstill(), "Enter Enter Enter", "bob-to-ada  pending");
     // What blocks the loop: the finding, then the task that runs.
-    path(scenes::held(), "Enter Enter", "update-rates  running");
+    path(&scenes::held(), "Enter Enter", "update-rates  running");
     // Or the view for it, where the present one is the first.
-    path(scenes::held(), "4 Enter", "blocked for 2.31 s, goes on");
+    path(&scenes::held(), "4 Enter", "blocked for 2.31 s, goes on");
     // Who ate a cancellation, with the line that did.
-    path(scenes::shutdown(), "Enter Enter", "except BaseException:");
-    path(scenes::shutdown(), "5 Enter", "except BaseException:");
+    path(&scenes::shutdown(), "Enter Enter", "except BaseException:");
+    path(&scenes::shutdown(), "5 Enter", "except BaseException:");
 }
 
 #[test]

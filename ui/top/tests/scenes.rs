@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    BlockingKind, Cancellation, Code, Executor, Job, LoopState, Problem, Severity, Shutdown,
-    Snapshot, Stage, Swallower, Syscall, Task, TaskState, Thread, ThreadState, WaitKind, Work,
+    BlockingKind, Cancellation, Code, Executor, Job, Location, LoopState, Problem, Severity,
+    Shutdown, Snapshot, Stage, Swallower, Syscall, Task, TaskState, Thread, ThreadState, WaitKind,
+    Work,
 };
-use aiospy::timeline::{LoopTiming, Places, Spread, Stretch};
+use aiospy::timeline::{Fate, Life, LoopTiming, Places, Spread, States, Stretch, Turn};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::text::sample::{
     Sources, bank, bank_source, blocked, finding, frames, id, snapshot, task, unheeded, waits,
 };
-use crate::top::feed::{Feed, Known, LoopHistory, Point, SharedFiles};
+use crate::top::feed::{Cancelled, Feed, Known, LoopHistory, Point, SharedFiles};
 
 /// When all of them are taken.
 pub fn now() -> Timestamp {
@@ -32,6 +33,9 @@ pub fn feed(snapshot: Snapshot) -> Feed {
         blocked: Arc::default(),
         ongoing: Arc::default(),
         places: Arc::default(),
+        cancelled: Arc::default(),
+        lives: snapshot.tasks.iter().map(|task| Some(lived(task))).collect(),
+        standing: None,
         loops: snapshot.loops.iter().map(|_| history(60)).collect(),
         files: None,
         rate: 10.0,
@@ -40,6 +44,18 @@ pub fn feed(snapshot: Snapshot) -> Feed {
         unreadable: None,
         is_ended: false,
         snapshot: Arc::new(snapshot),
+    }
+}
+
+/// Some seconds of standing still, if it is parked.
+fn lived(task: &Task) -> Life {
+    let is_parked = task.state == Some(TaskState::Pending);
+    Life {
+        age: Duration::from_secs(45),
+        is_born: false,
+        steps: 2,
+        at_await: is_parked.then(|| Duration::from_millis(12_400)),
+        seen: States::default(),
     }
 }
 
@@ -60,6 +76,9 @@ fn history(points: u64) -> LoopHistory {
             iterations: 87,
             callbacks_mean: Some(2.4),
             callbacks_max: Some(12),
+            lag_mean_ms: Some(0.9),
+            lag_max_ms: Some(12.0),
+            poll: None,
             ready: Some(Spread { p50_ms: 0.4, p90_ms: 3.1, p99_ms: 140.2, max_ms: 1400.0 }),
         }),
         past: (0..points).map(point).collect(),
@@ -186,7 +205,9 @@ pub fn held() -> Feed {
         ),
     ];
     let mut places = Places::default();
-    past.iter().for_each(|it| places.note(it));
+    for it in &past {
+        places.note(it);
+    }
     let rates = "\n".repeat(28)
         + "        while not self.answer:\n            chunk = self.socket.recv(65536)\n            self.answer += chunk\n";
     Feed {
@@ -209,7 +230,7 @@ fn sleeping(number: u64, name: &str, cancellation: Cancellation) -> Task {
 pub fn shutdown() -> Feed {
     let mut eater = sleeping(2, "audit-log", unheeded(1));
     eater.swallower = Some(Swallower {
-        location: Arc::clone(&frames(&["AuditLog.ship /srv/orders/audit.py:22"])[0].location),
+        location: Arc::clone(&frames(&["AuditLog.ship /srv/orders/audit.py:21"])[0].location),
         clause: "except",
         is_sure: true,
     });
@@ -259,15 +280,36 @@ pub fn shutdown() -> Feed {
         &[2],
     );
     found.evidence =
-        vec!["the `except` at /srv/orders/audit.py:22 in AuditLog.ship caught it".to_owned()];
+        vec!["the `except` at /srv/orders/audit.py:21 in AuditLog.ship caught it".to_owned()];
     found.advice = "let CancelledError pass: end the clause with `raise`".to_owned();
     snapshot.findings = Some(vec![found]);
     let source = "\n".repeat(19)
         + "            await self.flush()\n        except BaseException:\n            self.retry = True\n";
     Feed {
         files: Some(Arc::new(Sources::of(&[("/srv/orders/audit.py", &source)]))),
+        cancelled: histories(),
         ..feed(snapshot)
     }
+}
+
+/// What became of one that is still there, and of one that has ended.
+fn histories() -> Arc<[Cancelled]> {
+    let place = Arc::clone(&frames(&["AuditLog.ship /srv/orders/audit.py:21"])[0].location);
+    let turn = |fate, ago, place: Option<&Arc<Location>>| Turn {
+        fate,
+        at: now() - SignedDuration::from_secs(ago),
+        place: place.cloned(),
+    };
+    let swallowed = vec![turn(Fate::Requested, 31, None), turn(Fate::Swallowed, 30, Some(&place))];
+    let ended = vec![
+        turn(Fate::Requested, 31, None),
+        turn(Fate::CleaningUp, 31, Some(&place)),
+        turn(Fate::Finished, 12, None),
+    ];
+    Arc::new([
+        Cancelled { task: id(2), name: Some("audit-log".into()), turns: swallowed, is_over: false },
+        Cancelled { task: id(77), name: Some("consumer".into()), turns: ended, is_over: true },
+    ])
 }
 
 /// Threads in many states, a pool that is full, and what could not be read.

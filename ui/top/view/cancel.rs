@@ -1,6 +1,9 @@
 //! Cancellations, how far each is, what eats them, and the stage of a shutdown.
 
+use std::time::Duration;
+
 use aiospy::snapshot::{Shutdown, Stage, Task};
+use jiff::Timestamp;
 use ratatui::layout::Rect;
 
 use super::canvas::{Canvas, Column, SIGNS, row};
@@ -10,9 +13,10 @@ use crate::text::page::{Line, Style};
 use crate::text::waiting::Names;
 use crate::text::{loops, words};
 use crate::top::app::{App, Watched};
+use crate::top::feed::Cancelled;
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::Rows;
-use crate::top::words::short_place;
+use crate::top::words::{fate_word, short, short_place};
 
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let Rows::Cancel(rows) = &watched.rows else { return };
@@ -34,10 +38,13 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
     }
     let shown = app.list().shown(rows.len(), usize::from(regions.list.height));
     for (y, at) in rows.iter().skip(shown.start).take(shown.len()).enumerate() {
-        if let Some(task) = snapshot.tasks.get(*at) {
-            let line = row((Style::Plain, ""), &columns, &cells(task, &names));
-            canvas.line(regions.list, narrow(y), &line);
-        }
+        let history = at.history.and_then(|at| watched.feed.cancelled.get(at));
+        let cells = match (at.task.and_then(|at| snapshot.tasks.get(at)), history) {
+            (Some(task), history) => cells(task, history, app.now, &names),
+            (None, Some(history)) => past(history, app.now),
+            (None, None) => continue,
+        };
+        canvas.line(regions.list, narrow(y), &row((Style::Plain, ""), &columns, &cells));
     }
     if !rows.is_empty() {
         select(app, regions.list, canvas);
@@ -53,18 +60,29 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
 fn columns(width: usize) -> Vec<Column> {
     let name = (width / 4).clamp(16, 30);
     let eaten = (width / 4).clamp(20, 34);
-    let rest = width.saturating_sub(SIGNS + 12 + name + 1 + eaten + 1 + 1);
+    let rest = width.saturating_sub(SIGNS + 12 + 7 + name + 1 + eaten + 1 + 1);
     vec![
         Column::new("IS", 11),
+        Column::new(" ASKED", 6),
         Column::new("NAME", name),
         Column::new("EATEN, HANDLED AT", eaten),
         Column::new("WAITS FOR", rest),
     ]
 }
 
-fn cells(task: &Task, names: &Names<'_>) -> Vec<(Style, String)> {
+fn cells(
+    task: &Task,
+    history: Option<&Cancelled>,
+    now: Timestamp,
+    names: &Names<'_>,
+) -> Vec<(Style, String)> {
     let is_unheeded = task.cancellation.as_ref().is_some_and(words::is_unheeded);
-    let style = if is_unheeded { Style::Alarm } else { Style::Notice };
+    let fate = history.and_then(|history| history.turns.last()).map(|turn| turn.fate);
+    let (style, word) = match cancel_word(task) {
+        Some(word) if is_unheeded => (Style::Alarm, word),
+        Some(word) => (Style::Notice, word),
+        None => fate.map_or((Style::Dim, ""), fate_word),
+    };
     let handling = task.cancellation.as_ref().and_then(|it| it.handling);
     let place = match (&task.swallower, handling.and_then(|at| task.frames.get(at))) {
         (Some(swallower), _) => {
@@ -77,11 +95,35 @@ fn cells(task: &Task, names: &Names<'_>) -> Vec<(Style, String)> {
     };
     let name = task.name.as_deref();
     vec![
-        (style, cancel_word(task).unwrap_or_default().to_owned()),
+        (style, word.to_owned()),
+        (Style::Plain, asked(history, now)),
         (Style::Strong, name.map_or_else(|| task.id.to_string(), str::to_owned)),
         (Style::Plain, place),
         reason(&[task], names, true),
     ]
+}
+
+/// One that is over.
+fn past(history: &Cancelled, now: Timestamp) -> Vec<(Style, String)> {
+    let last = history.turns.last();
+    let (_, word) = last.map_or((Style::Dim, ""), |turn| fate_word(turn.fate));
+    let place = history.turns.iter().rev().find_map(|turn| turn.place.as_ref());
+    vec![
+        (Style::Dim, word.to_owned()),
+        (Style::Dim, asked(Some(history), now)),
+        (Style::Plain, history.name.as_deref().unwrap_or("?").to_owned()),
+        (Style::Dim, place.map(|at| short_place(at)).unwrap_or_default()),
+        (Style::Dim, String::new()),
+    ]
+}
+
+/// How long ago it was asked for.
+fn asked(history: Option<&Cancelled>, now: Timestamp) -> String {
+    let Some(first) = history.and_then(|history| history.turns.first()) else {
+        return String::new();
+    };
+    let ago = Duration::try_from(now.duration_since(first.at)).unwrap_or_default();
+    format!("{:>6}", short(ago))
 }
 
 /// The stages of a shutdown, with the one that it is at.

@@ -29,8 +29,8 @@ impl Column {
 pub const SIGNS: usize = 4;
 
 impl<'a> Canvas<'a> {
-    pub fn new(buffer: &'a mut Buffer, theme: &Theme) -> Self {
-        Self { buffer, theme: *theme }
+    pub fn new(buffer: &'a mut Buffer, theme: Theme) -> Self {
+        Self { buffer, theme }
     }
 
     /// Puts a line into row `y` of a region, cut to its width.
@@ -66,7 +66,7 @@ impl<'a> Canvas<'a> {
             return;
         }
         let row = Rect { y: region.y + y, height: 1, ..region };
-        let look = if is_focused { self.theme.selected() } else { self.theme.marked() };
+        let look = if is_focused { self.theme.selected() } else { Theme::marked() };
         if is_focused {
             // One look for the whole row: on it, other colours are hard to read.
             for position in row.positions() {

@@ -25,7 +25,7 @@ pub fn draw(app: &App, watched: &Watched, region: Rect, canvas: &mut Canvas<'_>)
     if is_low {
         let mut line = loop_line(app, watched, 0);
         line.add(Style::Dim, "  ");
-        let counts = tasks(snapshot);
+        let counts = tasks(watched);
         canvas.both(region, 1, &joined(line, &counts), &reading(app, watched, true));
         return;
     }
@@ -39,7 +39,7 @@ pub fn draw(app: &App, watched: &Watched, region: Rect, canvas: &mut Canvas<'_>)
         }
     }
     let mut left = Line::new().with(Style::Plain, " ");
-    left = joined(left, &tasks(snapshot));
+    left = joined(left, &tasks(watched));
     let hidden = snapshot.loops.len().saturating_sub(usize::from(rows));
     if hidden > 0 {
         left.add(Style::Dim, &format!("  {} more", words::counted(hidden, "loop")));
@@ -156,7 +156,8 @@ pub fn bar(lag: Option<Duration>) -> (Style, usize) {
 }
 
 /// `17 tasks: 1 running, 16 pending`
-fn tasks(snapshot: &Snapshot) -> Line {
+fn tasks(watched: &Watched) -> Line {
+    let snapshot = watched.snapshot();
     if snapshot.tasks.is_empty() {
         // "0 tasks" would be a claim, if something could not be read.
         let words = if snapshot.problems.is_empty() { "no tasks" } else { "no task was read" };
@@ -184,6 +185,10 @@ fn tasks(snapshot: &Snapshot) -> Line {
             line.add(style, &format!("{} {word}", words::count(number)));
             separator = ", ";
         }
+    }
+    let stuck = watched.feed.standing.as_ref().map_or(0, |standing| standing.stuck_count());
+    if stuck > 0 {
+        line.add(Style::Notice, &format!(" · {} stuck", words::count(stuck)));
     }
     let asked = snapshot.tasks.iter().filter(|task| task.cancellation.is_some()).count();
     if asked > 0 {

@@ -101,24 +101,33 @@ fn over_time(history: &LoopHistory, region: Rect, y: u16, canvas: &mut Canvas<'_
         }
     }
     y += rows;
-    let series: [(&str, fn(&Point) -> Option<u64>); 2] =
-        [("ready", |point| point.ready), ("timers", |point| point.scheduled)];
-    for (name, value) in series {
-        let most_of = points.iter().filter_map(|point| value(point)).max();
-        let mut line = label(name);
-        line.pad_to(LABEL + room.saturating_sub(points.len()));
-        for point in &points {
-            line.add(Style::Code, level(value(point), most_of));
-        }
-        let words = most_of.map(|most| words::count(usize::try_from(most).unwrap_or(usize::MAX)));
-        canvas.line(region, y, &most(line, room, words));
-        y += 1;
-    }
+    y = series("ready", &points, |point| point.ready, room, (region, y), canvas);
+    y = series("timers", &points, |point| point.scheduled, room, (region, y), canvas);
     let span = Duration::from_millis(500) * u32::try_from(room).unwrap_or(0);
     let mut line = label("");
     line.add(Style::Dim, &format!("{} ago", words::duration(span)));
     line.pad_to(LABEL + room.saturating_sub(3));
     canvas.line(region, y, &line.with(Style::Dim, "now"));
+    y + 1
+}
+
+/// A row of bars for one number of each point; returns the next row.
+fn series(
+    name: &str,
+    points: &[&Point],
+    value: impl Fn(&Point) -> Option<u64>,
+    room: usize,
+    (region, y): (Rect, u16),
+    canvas: &mut Canvas<'_>,
+) -> u16 {
+    let most_of = points.iter().filter_map(|point| value(point)).max();
+    let mut line = label(name);
+    line.pad_to(LABEL + room.saturating_sub(points.len()));
+    for point in points {
+        line.add(Style::Code, level(value(point), most_of));
+    }
+    let words = most_of.map(|most| words::count(usize::try_from(most).unwrap_or(usize::MAX)));
+    canvas.line(region, y, &most(line, room, words));
     y + 1
 }
 
@@ -157,6 +166,10 @@ fn level(value: Option<u64>, most: Option<u64>) -> &'static str {
 
 /// How long iterations run their callbacks.
 fn iterations(history: &LoopHistory, region: Rect, canvas: &mut Canvas<'_>) {
+    // A title alone says nothing.
+    if region.height < 3 {
+        return;
+    }
     let mut title = Line::new().with(Style::Strong, "iterations by length");
     title.add(Style::Dim, "  as seen at 200 looks a second");
     canvas.line(region, 0, &title);
@@ -169,8 +182,7 @@ fn iterations(history: &LoopHistory, region: Rect, canvas: &mut Canvas<'_>) {
     }
     let most = history.lengths.iter().max().copied().unwrap_or(1).max(1);
     let room = usize::from(region.width).saturating_sub(LABEL + 10).min(MAX_BAR);
-    let mut y = 2;
-    for (at, count) in history.lengths.iter().enumerate() {
+    for (y, (at, count)) in (2..).zip(history.lengths.iter().enumerate()) {
         let (name, style) = match LENGTHS_MS.get(at) {
             Some(ms @ ..1000) => {
                 (format!("≤ {ms} ms"), if *ms > 100 { Style::Notice } else { Style::Active })
@@ -185,7 +197,6 @@ fn iterations(history: &LoopHistory, region: Rect, canvas: &mut Canvas<'_>) {
         let count = usize::try_from(*count).unwrap_or(usize::MAX);
         let style = if count == 0 { Style::Dim } else { Style::Plain };
         canvas.line(region, y, &line.with(style, &format!(" {}", words::count(count))));
-        y += 1;
     }
 }
 

@@ -4,6 +4,7 @@ use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
 
 use super::canvas::Canvas;
+use super::theme::Theme;
 use crate::text::page::{Line, Style};
 use crate::text::words;
 use crate::top::app::{App, Focus, Tab, Watched};
@@ -35,7 +36,7 @@ pub fn draw(app: &App, watched: &Watched, region: Rect, canvas: &mut Canvas<'_>)
     let mut end = region.x;
     for (tab, x, label) in labels(app) {
         let look = match () {
-            () if tab == app.tab => canvas.theme.tab(),
+            () if tab == app.tab => Theme::tab(),
             () if has_trouble(tab, watched) => canvas.theme.text(Style::Notice),
             () => canvas.theme.text(Style::Plain),
         };

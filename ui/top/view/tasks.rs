@@ -11,8 +11,8 @@ use crate::text::waiting::{self, Names};
 use crate::text::{findings, names, words};
 use crate::top::app::{App, Watched};
 use crate::top::layout::{Regions, narrow};
-use crate::top::rows::{Rows, Sort, TaskRow};
-use crate::top::words::short_place;
+use crate::top::rows::{Rows, Sort, TaskRow, stood_for};
+use crate::top::words::{short, short_place};
 
 /// Of more tasks than these in one row, the first ones say what they wait for.
 const MAX_MERGED: usize = 200;
@@ -23,6 +23,7 @@ enum What {
     State,
     Name,
     Coroutine,
+    For,
     Reason,
     Holder,
     Awaiter,
@@ -35,6 +36,7 @@ impl What {
             Self::State => Some(Sort::State),
             Self::Name => Some(Sort::Name),
             Self::Coroutine => Some(Sort::Coroutine),
+            Self::For => Some(Sort::Since),
             Self::Reason => Some(Sort::Reason),
             Self::Cancel => Some(Sort::Cancel),
             Self::Holder | Self::Awaiter => None,
@@ -46,6 +48,7 @@ impl What {
             Self::State => "STATE",
             Self::Name => "NAME",
             Self::Coroutine => "COROUTINE",
+            Self::For => "   FOR",
             Self::Reason => "WAITS FOR",
             Self::Holder => "HELD BY, AWAITS",
             Self::Awaiter => "AWAITED BY",
@@ -92,7 +95,7 @@ fn columns(app: &App, width: u16) -> (Vec<What>, Vec<Column>) {
     if width >= 90 {
         what.push(What::Coroutine);
     }
-    what.push(What::Reason);
+    what.extend([What::For, What::Reason]);
     if width >= 118 {
         what.push(What::Holder);
     }
@@ -109,14 +112,15 @@ fn columns(app: &App, width: u16) -> (Vec<What>, Vec<Column>) {
         What::Coroutine => (width / 6).clamp(14, 32),
         What::Holder | What::Awaiter => (width / 8).clamp(14, 24),
         What::Cancel => 11,
+        What::For => 6,
         What::Reason => 0,
     };
     let taken: usize = what.iter().map(|what| fixed(*what) + 1).sum();
     let rest = width.saturating_sub(SIGNS + taken + 1);
     let column = |what: &What| {
         let arrow = match what.sort() {
-            Some(sort) if sort == app.sort && app.is_reversed => " ▲",
-            Some(sort) if sort == app.sort => " ▼",
+            Some(sort) if sort == app.sort && app.is_reversed => "▲",
+            Some(sort) if sort == app.sort => "▼",
             _ => "",
         };
         let head = format!("{}{arrow}", what.head());
@@ -146,6 +150,7 @@ fn line(
         What::Coroutine => {
             (Style::Plain, first.coroutine.as_deref().unwrap_or_default().to_owned())
         }
+        What::For => (Style::Plain, stood(of, watched)),
         What::Reason => reason(&members, names, has_cancel),
         What::Holder => {
             let waits = members.iter().filter_map(|task| task.waiting_on.as_deref());
@@ -160,6 +165,12 @@ fn line(
     });
     let cells: Vec<(Style, String)> = cells.collect();
     row(sign(&of.marks, is_pinned), columns, &cells)
+}
+
+/// For how long they have been at their present await: the longest of them.
+fn stood(of: &TaskRow, watched: &Watched) -> String {
+    let times = of.members.iter().filter_map(|at| stood_for(&watched.feed, *at));
+    times.max().map(|time| format!("{:>6}", short(time))).unwrap_or_default()
 }
 
 /// The sign of what is worst about it.

@@ -82,12 +82,12 @@ impl Theme {
     }
 
     /// The look of the selected row of another part.
-    pub fn marked(self) -> Look {
+    pub fn marked() -> Look {
         Look::new().add_modifier(Modifier::BOLD)
     }
 
     /// The look of the name of the view that is shown.
-    pub fn tab(self) -> Look {
+    pub fn tab() -> Look {
         Look::new().add_modifier(Modifier::BOLD | Modifier::REVERSED)
     }
 }
