@@ -31,6 +31,9 @@ pub fn add(trials: &mut Vec<Trial>) {
         once(trials, &format!("top::way::{name}"), &[], move || follow(way));
     }
     once(trials, "top::signals", &[], signals);
+    if cfg!(debug_assertions) {
+        once(trials, "top::panic", &[], panics);
+    }
     once(trials, "top::dead_target", &[], dead_target);
     once(trials, "top::picker", &[], picker);
     once(trials, "top::command", &[], command);
@@ -177,6 +180,17 @@ fn signals() {
         let (status, text) = terminal.end();
         assert!(status.success(), "{text}");
     }
+}
+
+/// A panic leaves the terminal as it was, and is told on it.
+fn panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = scenario(&python(SHOWN).unwrap().path, "deadlock");
+    let pid = program.pid().to_string();
+    let variables = [("AIOSPY_PANIC", "1"), ("RUST_BACKTRACE", "0")];
+    let terminal = Terminal::start_with(&["top", &pid], SMALL, folder.path(), &variables);
+    let (status, text) = terminal.end();
+    assert!(!status.success() && text.contains("asked to panic"), "{text}");
 }
 
 /// What was last seen of a process that was killed stays to be looked at.

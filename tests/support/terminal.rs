@@ -31,7 +31,17 @@ pub struct Terminal {
 
 impl Terminal {
     /// Starts the tool on a screen of this size, in a folder.
-    pub fn start(arguments: &[&str], (rows, columns): (u16, u16), folder: &Path) -> Self {
+    pub fn start(arguments: &[&str], size: (u16, u16), folder: &Path) -> Self {
+        Self::start_with(arguments, size, folder, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(
+        arguments: &[&str],
+        (rows, columns): (u16, u16),
+        folder: &Path,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -45,6 +55,7 @@ impl Terminal {
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(env!("CARGO_BIN_EXE_aiospy")).args(arguments);
         command.env("TERM", "xterm-256color").env_remove("NO_COLOR").env_remove("COLORTERM");
+        command.envs(variables.iter().copied());
         command.current_dir(folder).stdin(end()).stdout(end()).stderr(end());
         let child = command.spawn().unwrap();
         let master = File::from(master);

@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::app::Tab;
 use super::feed::Feed;
-use super::subject::Subject;
+use super::subject::{Subject, is_stretch};
 use crate::text::forest::{Forest, Node};
 use crate::text::outline::{Outline, Row};
 use crate::text::{names, waiting as reasons, words};
@@ -202,6 +202,10 @@ impl Rows {
                 .filter(|at| rows.get(*at).is_some_and(|row| row.is_inner))
                 .or_else(|| rows.iter().position(|row| is_in(&row.members))),
             Self::Tree(rows) => rows.iter().position(|row| is_in(&row.row.members)),
+            Self::Blocking(rows) => match subject {
+                Subject::Stretch(id, began) => rows.iter().position(|it| is_stretch(it, id, began)),
+                _ => None,
+            },
             _ => (0..self.count()).find(|at| self.subject(*at, feed) == Some(subject)),
         }
     }

@@ -1,6 +1,7 @@
 //! The thread that reads the target, and how it hands over what it has: the latest wins.
 
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use aiospy::monitor::{Event as Told, Monitor, Settings};
 use aiospy::sampler::{Ended, Plan, Sample, sample};
-use aiospy::snapshot::{Process, Snapshot};
+use aiospy::snapshot::Snapshot;
 use aiospy::target::Source;
 use aiospy::timeline::Standing;
 use jiff::Timestamp;
@@ -82,7 +83,10 @@ impl Sampling {
             let (slot, control) = shared;
             // Nobody listens any more: it is over.
             let tell = |message| tell.send(wrap(message)).is_ok();
-            run(pid, waits_for_python, &slot, &control, &tell);
+            let work = || run(pid, waits_for_python, &slot, &control, &tell);
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                tell(Message::Failed("a mistake of aiospy has ended the reading".to_owned()));
+            }
         });
         Self { slot, control, thread: thread.ok() }
     }
@@ -145,7 +149,7 @@ fn run(
         });
         match ended {
             Ok(Ended::Asked) if control.is_over.load(Ordering::Relaxed) => return,
-            Ok(Ended::Asked) => {}
+            Ok(Ended::Asked) => builder.is_resumed = true,
             Ok(Ended::Gone) => {
                 if let Some(feed) = builder.end() {
                     slot.put(feed);
@@ -179,7 +183,9 @@ pub struct Builder {
     blocked: Blocked,
     cancelled: Option<Arc<[Cancelled]>>,
     standing: Option<Arc<Standing>>,
-    process: Option<Process>,
+    is_attached: bool,
+    /// Whether the next session goes on with the same target.
+    is_resumed: bool,
     files: Option<SharedFiles>,
     last: Option<Arc<Snapshot>>,
     unreadable: Option<Arc<str>>,
@@ -200,7 +206,8 @@ impl Builder {
             blocked: Blocked::default(),
             cancelled: None,
             standing: None,
-            process: None,
+            is_attached: false,
+            is_resumed: false,
             files: None,
             last: None,
             unreadable: None,
@@ -215,12 +222,9 @@ impl Builder {
         let mut is_whole = false;
         match &sample {
             Sample::Attached(process) => {
-                // For another rate it was attached to anew, and is the same as before.
-                let is_same = self.process.as_ref().is_some_and(|before| {
-                    before.started_at == process.started_at && before.cmdline == process.cmdline
-                });
-                self.process = Some((**process).clone());
-                if is_same {
+                // For another rate it is attached to anew, and is the same as before.
+                let is_known = std::mem::replace(&mut self.is_attached, true);
+                if std::mem::take(&mut self.is_resumed) && is_known {
                     return None;
                 }
                 let files = Source::of(process).map(|source| Arc::new(source) as SharedFiles);

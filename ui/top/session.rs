@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,6 @@ pub struct Session {
     receiver: Receiver<Coming>,
     sampling: Option<Sampling>,
     scanning: Option<Scanning>,
-    last: Option<Arc<Feed>>,
     pid: i32,
 }
 
@@ -76,17 +75,7 @@ impl Session {
     /// One that looks so and reads a target so often.
     pub fn new(theme: Theme, rate: f64, has_mouse: bool) -> Self {
         let (sender, receiver) = channel();
-        Self {
-            theme,
-            rate,
-            has_mouse,
-            sender,
-            receiver,
-            sampling: None,
-            scanning: None,
-            last: None,
-            pid: 0,
-        }
+        Self { theme, rate, has_mouse, sender, receiver, sampling: None, scanning: None, pid: 0 }
     }
 
     /// Shows the screen until one quits.
@@ -108,8 +97,10 @@ impl Session {
                 self.scanning = Some(Scanning::start(sender, Coming::Found));
             }
         }
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&stop))?;
         // Restores the terminal by itself when something panics.
         let mut terminal = ratatui::try_init().context("could not use the terminal")?;
+        restore_on_panic();
         if self.has_mouse {
             let _ = execute!(io::stdout(), EnableMouseCapture);
         }
@@ -149,11 +140,13 @@ impl Session {
         &mut self,
         terminal: &mut DefaultTerminal,
         picks: bool,
-        stop: &std::sync::atomic::AtomicBool,
+        stop: &AtomicBool,
     ) -> anyhow::Result<()> {
         let size = terminal.size()?;
         let mut app = App::new((size.width, size.height), &Zoned::now(), self.rate, picks);
         terminal.draw(|frame| view::draw(&app, self.theme, frame))?;
+        #[cfg(debug_assertions)]
+        panic_if_asked();
         let mut next_tick = Instant::now() + TICK;
         while !stop.load(Ordering::Relaxed) {
             let wait = LOOK.min(next_tick.saturating_duration_since(Instant::now()));
@@ -197,7 +190,6 @@ impl Session {
             Coming::Sampled(Message::Feed) => {
                 let feed = self.sampling.as_ref().and_then(|sampling| sampling.slot.take());
                 let Some(feed) = feed else { return Effect::Nothing };
-                self.last = Some(Arc::clone(&feed));
                 Event::Feed(feed)
             }
             Coming::Sampled(Message::Waiting(cause)) => Event::Waiting(cause),
@@ -262,6 +254,24 @@ impl Session {
             let _ = sender.send(Coming::Event(Box::new(Event::Locals(id, frames))));
         });
     }
+}
+
+/// Also gives the mouse back when this thread panics. Other threads tell what happened to them:
+/// while this one goes on, the screen is its own.
+fn restore_on_panic() {
+    let restore = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() == Some("main") {
+            let _ = execute!(io::stdout(), DisableMouseCapture);
+            restore(panic);
+        }
+    }));
+}
+
+/// For the test that the terminal is restored then.
+#[cfg(debug_assertions)]
+fn panic_if_asked() {
+    assert!(std::env::var_os("AIOSPY_PANIC").is_none(), "asked to panic");
 }
 
 /// Writes the snapshot that is shown to a file; says which, or why not.

@@ -1,7 +1,14 @@
 //! What can be looked at by itself, known by what stays the same from one feed to the next.
 
+use std::time::Duration;
+
 use aiospy::memory::Address;
+use aiospy::timeline::Stretch;
 use jiff::Timestamp;
+
+/// How far two readings of one beginning may be apart: each is told from the time of a sample.
+/// Those of two stretches of one loop are farther apart than the shortest that is told.
+const SAME_BEGINNING: Duration = Duration::from_millis(40);
 
 /// Something that can be selected, told of and led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,10 +21,16 @@ pub enum Subject {
     Cancelled(Address),
     /// A loop.
     Loop(Address),
-    /// A callback that blocked a loop, by its beginning.
+    /// A callback that blocked a loop, by about when it began.
     Stretch(Address, Timestamp),
     /// A thread.
     Thread(i32),
     /// A pool, by its place.
     Pool(usize),
+}
+
+/// Whether a stretch is the one of a loop that began at about this time.
+pub fn is_stretch(stretch: &Stretch, loop_id: Address, began: Timestamp) -> bool {
+    let apart = stretch.began_at.duration_since(began).unsigned_abs();
+    stretch.loop_id == loop_id && apart <= SAME_BEGINNING
 }

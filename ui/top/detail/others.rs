@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{Frame, Location};
-use aiospy::timeline::Stretch;
 use jiff::Timestamp;
 
 use super::Writer;
 use crate::text::page::{Line, Style};
 use crate::text::{loops, waiting, words};
 use crate::top::rows;
-use crate::top::subject::Subject;
+use crate::top::subject::{Subject, is_stretch};
 use crate::top::words::{clock, place};
 
 /// How many different stacks of one blocking callback are shown.
@@ -45,8 +44,7 @@ impl Writer<'_> {
     pub(super) fn stretch(&mut self, id: Address, began: Timestamp) -> io::Result<()> {
         let feed = self.feed();
         let mut all = feed.ongoing.iter().chain(feed.blocked.iter());
-        let is_it = |it: &&Arc<Stretch>| it.loop_id == id && it.began_at == began;
-        let Some(stretch) = all.find(is_it) else {
+        let Some(stretch) = all.find(|it| is_stretch(it, id, began)) else {
             self.line(&Line::new().with(Style::Notice, "not kept any more"));
             return Ok(());
         };

@@ -2,6 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style as Look;
 
 use super::theme::Theme;
 use crate::text::page::{self, Line, Style};
@@ -42,7 +43,8 @@ impl<'a> Canvas<'a> {
         let (mut x, end) = (region.x, region.right());
         for (style, piece) in fitted.pieces() {
             let room = usize::from(end.saturating_sub(x));
-            let look = self.theme.text(style);
+            // What was drawn there before shows through nowhere.
+            let look = Look::reset().patch(self.theme.text(style));
             (x, _) = self.buffer.set_stringn(x, region.y + y, piece, room, look);
         }
     }
@@ -71,7 +73,7 @@ impl<'a> Canvas<'a> {
             // One look for the whole row: on it, other colours are hard to read.
             for position in row.positions() {
                 if let Some(cell) = self.buffer.cell_mut(position) {
-                    cell.set_style(ratatui::style::Style::reset()).set_style(look);
+                    cell.set_style(Look::reset().patch(look));
                 }
             }
         } else {
@@ -99,8 +101,8 @@ impl<'a> Canvas<'a> {
     }
 
     /// A text with a look of its own.
-    pub fn text(&mut self, x: u16, y: u16, text: &str, look: ratatui::style::Style) {
-        self.buffer.set_string(x, y, text, look);
+    pub fn text(&mut self, x: u16, y: u16, text: &str, look: Look) {
+        self.buffer.set_string(x, y, text, Look::reset().patch(look));
     }
 
     /// Makes a region empty.
