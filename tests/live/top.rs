@@ -21,6 +21,7 @@ const BACK: &str = "\x7f";
 const SHOWN: &str = "3.13";
 /// Lines and columns.
 const USUAL: (u16, u16) = (40, 120);
+const WIDE: (u16, u16) = (40, 160);
 const SMALL: (u16, u16) = (24, 80);
 
 /// Adds the trials.
@@ -97,7 +98,7 @@ fn follow(way: &Way) {
     assert!(way.keys.len() <= 3);
     let folder = tempfile::tempdir().unwrap();
     let program = scenario(&python(SHOWN).unwrap().path, way.program);
-    let mut terminal = top(&program, USUAL, folder.path());
+    let mut terminal = top(&program, WIDE, folder.path());
     terminal.wait_until("a finding", |text| {
         text.contains("─ 1 finding") || text.contains(" findings ─")
     });
@@ -134,7 +135,7 @@ fn session(python: &Path) {
     terminal.wait_until("no filter", |text| text.contains("WAITS FOR") && !text.contains("/get"));
     // The views.
     for (key, shown) in [
-        ("2", "who waits, above what it waits for"),
+        ("2", "▾ Task-1"),
         ("3", "iterations by length"),
         ("4", "nothing has blocked a loop"),
         ("5", "no task was asked to end"),
@@ -294,6 +295,6 @@ fn readme() {
 fn outline(screen: &str) -> Vec<String> {
     let rows = screen.lines().skip(4).map(|line| line.split('│').next().unwrap());
     let rows = rows.filter(|line| !line.trim().is_empty() && !line.starts_with(" Enter"));
-    let words = |line: &str| line.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+    let words = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     rows.map(|line| words(line.trim_start_matches(['▌', '▏', ' ', '!']))).collect()
 }
