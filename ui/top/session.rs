@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use aiospy::memory::Address;
-use aiospy::{Inspector, Options};
+use aiospy::{Depth, Inspector, Options};
 use anyhow::Context as _;
 use crossterm::clipboard::CopyToClipboard;
 use crossterm::event::{
@@ -242,7 +242,7 @@ impl Session {
         std::thread::spawn(move || {
             let mut options = Options::default();
             options.locals = true;
-            options.reasons = false;
+            options.depth = Depth::Tasks;
             let frames = Inspector::attach(pid)
                 .and_then(|mut inspector| inspector.snapshot(&options))
                 .map_err(|error| crate::remedy::of(&error).cause)

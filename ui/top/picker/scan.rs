@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use aiospy::snapshot::{LoopState, Snapshot};
-use aiospy::{Error, Inspector, Options};
+use aiospy::{Depth, Error, Inspector, Options};
 use rustc_hash::FxHashMap;
 
 use super::{Candidate, Seen};
@@ -122,7 +122,7 @@ fn look(pid: i32, known: &mut FxHashMap<i32, Option<Inspector>>) -> Seen {
     }
     let Some(attached) = inspector else { return Seen::Other(String::new()) };
     let mut options = Options::default();
-    options.reasons = false;
+    options.depth = Depth::Tasks;
     match attached.snapshot(&options) {
         Ok(snapshot) => seen(&snapshot),
         Err(error) => {
