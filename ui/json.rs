@@ -390,6 +390,9 @@ mod tests {
             if let Some(items) = schema.get("items") {
                 walk(&format!("{at}[]"), items);
             }
+            for kind in schema.get("oneOf").and_then(Value::as_array).into_iter().flatten() {
+                walk(&format!("{at} {}", kind["properties"]["event"]["const"]), kind);
+            }
         }
         let schema = schema();
         walk("", &schema);
