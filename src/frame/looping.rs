@@ -138,8 +138,12 @@ impl Reader<'_> {
             let done = used.zip(left).and_then(|(used, left)| used.checked_sub(left + 1));
             Turns { done, left, item: None }
         };
-        Some(match self.kind_of(at).ok()? {
-            Kind::ListIterator | Kind::TupleIterator => {
+        let class = self.class_of(at).ok()?;
+        if class.is_python() {
+            return None;
+        }
+        Some(match &*class.name {
+            "list_iterator" | "tuple_iterator" => {
                 let given = number(fields.index);
                 let items = self.pointer(at.offset(fields.items)).ok().flatten();
                 match given.zip(items) {
@@ -147,7 +151,7 @@ impl Reader<'_> {
                     None => Turns::default(),
                 }
             }
-            Kind::RangeIterator => match fields.range {
+            "range_iterator" => match fields.range {
                 RangeIterator::Index { index, len } => {
                     let (given, len) = (number(index), number(len));
                     let left = given.zip(len).and_then(|(given, len)| len.checked_sub(given));
@@ -155,16 +159,21 @@ impl Reader<'_> {
                 }
                 RangeIterator::Left { len } => Turns { done: None, left: number(len), item: None },
             },
-            Kind::DictIterator => of(number(fields.dict_used), number(fields.dict_left)),
-            Kind::SetIterator => of(number(fields.set_used), number(fields.set_left)),
-            Kind::Enumerate => self.turns_inside(at.offset(fields.enumerated), depth),
-            Kind::Zip => {
+            "dict_keyiterator" | "dict_valueiterator" | "dict_itemiterator" => {
+                of(number(fields.dict_used), number(fields.dict_left))
+            }
+            "set_iterator" => of(number(fields.set_used), number(fields.set_left)),
+            "enumerate" => self.turns_inside(at.offset(fields.enumerated), depth),
+            "zip" => {
                 let all = self.pointer(at.offset(fields.zipped)).ok().flatten();
                 let items = self.layout.small.tuple_items;
                 // The first is as far as any: it is asked first, and ends the loop.
                 all.map(|all| self.turns_inside(all.offset(items), depth)).unwrap_or_default()
             }
-            Kind::OtherIterator | Kind::Generator => Turns::default(),
+            "generator" | "map" | "filter" | "reversed" => Turns::default(),
+            name if name.ends_with("iterator") || name.starts_with("itertools.") => {
+                Turns::default()
+            }
             _ => return None,
         })
     }

@@ -72,16 +72,6 @@ pub enum Kind {
     AsyncGeneratorAsend,
     AsyncGeneratorAthrow,
     AnextAwaitable,
-    ListIterator,
-    TupleIterator,
-    RangeIterator,
-    /// Over the keys, values or items of a `dict`.
-    DictIterator,
-    SetIterator,
-    Enumerate,
-    Zip,
-    /// Another iterator written in C.
-    OtherIterator,
     /// A task or a class made from `_asyncio.Task`.
     Task,
     /// A future or a class made from `_asyncio.Future`, but no task.
@@ -152,14 +142,6 @@ impl Kind {
             "async_generator_asend" => Self::AsyncGeneratorAsend,
             "async_generator_athrow" => Self::AsyncGeneratorAthrow,
             "anext_awaitable" => Self::AnextAwaitable,
-            "list_iterator" => Self::ListIterator,
-            "tuple_iterator" => Self::TupleIterator,
-            "range_iterator" => Self::RangeIterator,
-            "dict_keyiterator" | "dict_valueiterator" | "dict_itemiterator" => Self::DictIterator,
-            "set_iterator" => Self::SetIterator,
-            "enumerate" => Self::Enumerate,
-            "zip" => Self::Zip,
-            "map" | "filter" | "reversed" => Self::OtherIterator,
             "_asyncio.Task" => Self::Task,
             "_asyncio.Future" => Self::Future,
             "_asyncio.FutureIter" => Self::FutureIter,
@@ -170,9 +152,6 @@ impl Kind {
             "uvloop.loop.Loop" => Self::UvLoop,
             "uvloop.loop.Handle" => Self::UvHandle,
             "uvloop.loop.TimerHandle" => Self::UvTimerHandle,
-            _ if name.ends_with("iterator") || name.starts_with("itertools.") => {
-                Self::OtherIterator
-            }
             _ => return None,
         })
     }
