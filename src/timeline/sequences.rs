@@ -105,8 +105,18 @@ struct Run {
     /// Whether others do the same at the same time.
     is_shared: bool,
     kinds: BTreeMap<WaitKind, u32>,
-    /// The places where it awaits, with what is called there and how often it was seen.
-    places: Vec<(Arc<Location>, Option<String>, u32)>,
+    /// The places where it awaits.
+    places: Vec<Place>,
+}
+
+/// A place where a task awaits calls.
+#[derive(Debug)]
+struct Place {
+    location: Arc<Location>,
+    /// What is called there, once that was seen.
+    callee: Option<String>,
+    /// How often it was seen.
+    count: u32,
 }
 
 /// Where a task is.
@@ -220,12 +230,13 @@ impl Run {
         if let Some(waiting) = &task.waiting_on {
             *self.kinds.entry(waiting.kind).or_default() += 1;
         }
-        let known = self.places.iter_mut().find(|(known, ..)| *known == frame.location);
-        if let Some((_, _, count)) = known {
-            *count += 1;
+        let known = self.places.iter_mut().find(|known| known.location == frame.location);
+        if let Some(known) = known {
+            known.count += 1;
+            known.callee = known.callee.take().or_else(|| callee(looping, task, crowd));
         } else if self.places.len() < MAX_PLACES {
             let callee = callee(looping, task, crowd);
-            self.places.push((Arc::clone(&frame.location), callee, 1));
+            self.places.push(Place { location: Arc::clone(&frame.location), callee, count: 1 });
         }
     }
 
@@ -241,7 +252,7 @@ impl Run {
         {
             return None;
         }
-        let (location, callee, _) = self.places.iter().max_by_key(|(.., count)| *count)?;
+        let Place { location, callee, .. } = self.places.iter().max_by_key(|it| it.count)?;
         Some(Sequence {
             task,
             location: Arc::clone(location),
@@ -352,9 +363,12 @@ fn callee(looping: &Looping, task: &Task, crowd: &Crowd<'_>) -> Option<String> {
         (Some(frame), _) => Some(&*frame.location.function),
         (None, WaitKind::Executor) => waiting.function.as_deref(),
         (None, WaitKind::Task) => crowd.awaited(waiting).and_then(|it| it.coroutine.as_deref()),
-        _ => None,
-    };
-    let function = function.or_else(|| Some(&inner.first()?.location.function))?;
+        // Its task may just have begun or ended: another look tells.
+        (None, _) => {
+            let first = inner.first().map(|frame| &*frame.location.function);
+            first.filter(|function| *function != "wait_for")
+        }
+    }?;
     // `fetch` of `main.<locals>.fetch`.
     Some(function.rsplit("<locals>.").next().unwrap_or(function).to_owned())
 }
