@@ -24,6 +24,8 @@ pub struct Node<'a> {
     pub awaited: Vec<usize>,
     /// The tasks that wait for it.
     pub awaiters: Vec<usize>,
+    /// A number for what it looks like by itself.
+    own: u64,
     /// A number for what its whole subtree looks like: the same for the same looks.
     pub shape: u64,
     /// How early it is to be shown: its own rank, or a better one of its subtree.
@@ -58,7 +60,7 @@ impl<'a> Forest<'a> {
                 awaiters.dedup();
                 let rank = own_rank(task);
                 let marks = marks.remove(&task.id).unwrap_or_default();
-                Node { task, awaited: Vec::new(), awaiters, shape: 0, rank, marks }
+                Node { task, awaited: Vec::new(), awaiters, own: 0, shape: 0, rank, marks }
             })
             .collect();
         let edges: Vec<(usize, usize)> = nodes
@@ -104,11 +106,10 @@ impl<'a> Forest<'a> {
     /// Bundles `members` that look the same by themselves, whatever is below or above them; in the
     /// order of their first name.
     pub fn alike(&self, members: impl IntoIterator<Item = usize>) -> Vec<Vec<usize>> {
-        let own = own_shapes(&self.nodes);
         let mut groups: Vec<Vec<usize>> = Vec::new();
         let mut index: FxHashMap<u64, usize> = FxHashMap::default();
         for member in members {
-            let at = *index.entry(own[member]).or_insert(groups.len());
+            let at = *index.entry(self.nodes[member].own).or_insert(groups.len());
             match groups.get_mut(at) {
                 Some(group) => group.push(member),
                 None => groups.push(vec![member]),
@@ -137,6 +138,9 @@ impl<'a> Forest<'a> {
     fn find_shapes(&mut self) {
         let nodes = &mut self.nodes;
         let own = own_shapes(nodes);
+        for (node, own) in nodes.iter_mut().zip(&own) {
+            node.own = *own;
+        }
         let mut marks = vec![Mark::New; nodes.len()];
         let (roots, others): (Vec<usize>, Vec<usize>) =
             (0..nodes.len()).partition(|&at| nodes[at].awaiters.is_empty());

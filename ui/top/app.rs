@@ -338,7 +338,9 @@ impl App {
         let rows = Rows::of(&feed, &self.wanted());
         self.watched = Some(Watched { feed, rows });
         if has_findings && !self.is_touched {
-            self.focus = Focus::Findings;
+            // The worst one, whichever that is by now.
+            (self.focus, self.findings, self.kept_finding) =
+                (Focus::Findings, List::default(), None);
         }
         if !has_findings && self.focus == Focus::Findings {
             self.focus = Focus::View;

@@ -46,7 +46,8 @@ pub fn document(subject: Subject, app: &App, watched: &Watched, width: usize) ->
     let files = watched.feed.files.as_deref();
     let lines = Lines::of(files.map(|files| files as &dyn crate::text::Files));
     let mut document = Document::default();
-    let mut writer = Writer { app, watched, width, lines: &lines, to: &mut document };
+    let names = Names::of(watched.snapshot());
+    let mut writer = Writer { app, watched, names, width, lines: &lines, to: &mut document };
     // Lines that are kept in memory are always written.
     let _ = match subject {
         Subject::Finding(number) => writer.finding(number),
@@ -64,6 +65,7 @@ pub fn document(subject: Subject, app: &App, watched: &Watched, width: usize) ->
 struct Writer<'a> {
     app: &'a App,
     watched: &'a Watched,
+    names: Names<'a>,
     width: usize,
     lines: &'a Lines<'a>,
     to: &'a mut Document,
@@ -112,10 +114,9 @@ impl<'a> Writer<'a> {
 
     /// Links to tasks, with what each waits for.
     fn task_links(&mut self, label: &str, ids: &[Address]) {
-        let names = Names::of(self.snapshot());
         let mut label = label;
         for id in ids.iter().take(MAX_LINKS) {
-            self.task_link(label, *id, &names);
+            self.task_link(label, *id);
             label = "";
         }
         if let Some(more) = ids.len().checked_sub(MAX_LINKS + 1) {
@@ -125,7 +126,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn task_link(&mut self, label: &str, id: Address, names: &Names<'_>) {
+    fn task_link(&mut self, label: &str, id: Address) {
         let mut line = Line::new().with(Style::Dim, label);
         line.pad_to(LABEL);
         let Some(task) = self.watched.task(id) else {
@@ -134,8 +135,8 @@ impl<'a> Writer<'a> {
             return;
         };
         line.add(Style::Active, "› ");
-        line.add(Style::Strong, &names.of_task(id));
-        let reasons = crate::text::waiting::reasons([task], names);
+        line.add(Style::Strong, &self.names.of_task(id));
+        let reasons = crate::text::waiting::reasons([task], &self.names);
         if let Some(reason) = reasons.first() {
             line.add(Style::Dim, "  ");
             line.add(Style::Reason, reason);

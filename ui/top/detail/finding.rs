@@ -7,7 +7,6 @@ use aiospy::snapshot::Code;
 use super::{AROUND, Writer};
 use crate::text::page::{Line, Style};
 use crate::text::source::{Known, shortened};
-use crate::text::waiting::Names;
 use crate::text::{findings, path, words};
 use crate::top::subject::Subject;
 use crate::top::words::age;
@@ -78,7 +77,7 @@ impl Writer<'_> {
         }
         if !rest.is_empty() {
             self.blank();
-            let names = Names::of(self.snapshot()).folded(rest.iter().copied());
+            let names = self.names.folded(rest.iter().copied());
             let words = format!("{} more: {names}", words::count(rest.len()));
             self.page(|page| page.wrapped(Line::new(), "", usize::MAX, Style::Dim, &words))?;
             self.task_links("tasks", rest);

@@ -8,8 +8,7 @@ use aiospy::snapshot::{Task, Waiting};
 
 use super::{MAX_LINKS, Writer};
 use crate::text::page::{Line, Style};
-use crate::text::waiting::{self, Names};
-use crate::text::{findings, words};
+use crate::text::{findings, waiting, words};
 use crate::top::subject::Subject;
 use crate::top::words::{age, fate_word, short_place};
 
@@ -44,9 +43,8 @@ impl Writer<'_> {
 
     /// What it waits for, and what that leads to.
     fn waits(&mut self, task: &Task) -> io::Result<()> {
-        let names = Names::of(self.snapshot());
         let mut label = "waits for";
-        for reason in waiting::reasons([task], &names) {
+        for reason in waiting::reasons([task], &self.names) {
             self.fact(label, Style::Reason, &reason)?;
             label = "";
         }
@@ -88,7 +86,6 @@ impl Writer<'_> {
     /// Who waits for it, and the way up from there.
     fn graph(&mut self, task: &Task) {
         self.task_links("awaited by", &task.awaited_by);
-        let names = Names::of(self.snapshot());
         let mut above = Vec::new();
         let mut at = task;
         while let Some(next) = at.awaited_by.first().and_then(|id| self.watched.task(*id)) {
@@ -101,7 +98,7 @@ impl Writer<'_> {
         }
         if above.len() > 1 {
             let mut words: Vec<String> =
-                above.iter().take(MAX_ABOVE).rev().map(|id| names.of_task(*id)).collect();
+                above.iter().take(MAX_ABOVE).rev().map(|id| self.names.of_task(*id)).collect();
             if above.len() > MAX_ABOVE {
                 words.insert(0, "…".to_owned());
             }

@@ -308,3 +308,35 @@ fn variables_are_read_when_asked_for() {
     screen.app.update(Event::Locals(task, Ok(frames)));
     assert!(screen.text().contains("amount = 100"));
 }
+
+#[test]
+fn rows_are_folded_and_unfolded() {
+    let mut screen = Screen::of(scenes::shutdown(), 80, 24);
+    screen.press("2 Left");
+    assert!(screen.text().contains("▸ main") && !screen.text().contains("──   audit-log"));
+    screen.press("Right");
+    assert!(screen.text().contains("▾ main") && screen.text().contains("──   audit-log"));
+    // What has nothing below it leads to what is above it.
+    let above = screen.app.subject();
+    screen.press("Down Down Left");
+    assert_eq!(screen.app.subject(), above);
+    // Tasks alike: into the row of all, and back.
+    let mut screen = Screen::of(scenes::crowd(), 80, 24);
+    screen.press("Down Down Right Down Down");
+    assert!(screen.text().contains("▾ pinger-") && screen.text().contains("  pinger-4"));
+    screen.press("Left");
+    assert!(screen.text().contains("▸ pinger-") && !screen.text().contains("  pinger-4"));
+}
+
+#[test]
+fn until_a_key_is_pressed_the_worst_finding_is_selected() {
+    let mut screen = Screen::of(scenes::healthy(), 120, 40);
+    assert_eq!(screen.app.focus, Focus::View);
+    screen.app.update(Event::Feed(Arc::new(scenes::shutdown())));
+    assert_eq!(screen.app.focus, Focus::Findings);
+    screen.app.update(Event::Feed(Arc::new(scenes::standstill())));
+    assert!(screen.text().contains("▌!! deadlock"), "{}", screen.text());
+    screen.press("Down");
+    screen.app.update(Event::Feed(Arc::new(scenes::standstill())));
+    assert!(screen.text().contains("▌!  └ lock-convoy"), "{}", screen.text());
+}
