@@ -32,6 +32,7 @@ pub enum Action {
     Slower,
     Pin,
     Locals,
+    Problems,
     Export,
     Copy,
     Help,
@@ -55,6 +56,8 @@ enum Live {
     Task,
     /// Where there is a filter that finds something.
     Filtered,
+    /// Where something could not be read.
+    Problems,
     /// Where there is something to go back from.
     Away,
 }
@@ -243,6 +246,14 @@ pub const BINDINGS: &[Binding] = &[
         Live::Task,
     ),
     bind(
+        &[Char('P')],
+        "P",
+        Action::Problems,
+        "what could not be read, and why",
+        Some(("P", "problems")),
+        Live::Problems,
+    ),
+    bind(
         &[Char('e')],
         "e",
         Action::Export,
@@ -325,6 +336,9 @@ impl Live {
                     && matches!(app.tab, Tab::Tasks | Tab::Tree)
             }
             Self::Task => app.task_meant().is_some(),
+            Self::Problems => {
+                app.target().is_some_and(|watched| !watched.snapshot().problems.is_empty())
+            }
             Self::Filtered => !app.filter.text.is_empty() && app.focus == Focus::View,
             Self::Away => app.focus == Focus::Detail || !app.filter.text.is_empty(),
         }

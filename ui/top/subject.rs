@@ -27,6 +27,8 @@ pub enum Subject {
     Thread(i32),
     /// A pool, by its place.
     Pool(usize),
+    /// What could not be read.
+    Problems,
 }
 
 /// Whether a stretch is the one of a loop that began at about this time.

@@ -51,6 +51,7 @@ impl App {
             Action::Slower => return self.set_rate(-1),
             Action::Pin => self.pin(),
             Action::Locals => return self.task_meant().map_or(Effect::Nothing, Effect::Locals),
+            Action::Problems => self.lead_to(Subject::Problems),
             Action::Export => return Effect::Export,
             Action::Copy => return self.copy(),
         }

@@ -17,6 +17,8 @@ use crate::top::words::{clock, place};
 
 /// How many different stacks of one blocking callback are shown.
 const MAX_STACKS: usize = 4;
+/// How many problems are listed.
+const MAX_PROBLEMS: usize = 200;
 
 impl Writer<'_> {
     pub(super) fn event_loop(&mut self, id: Address) -> io::Result<()> {
@@ -135,6 +137,24 @@ impl Writer<'_> {
             self.line(&Line::new().with(Style::Dim, "no Python frame was read"));
         }
         self.stack(&thread.frames, &|_| None);
+        Ok(())
+    }
+
+    pub(super) fn problems(&mut self) -> io::Result<()> {
+        let problems = &self.snapshot().problems;
+        let title = format!("{} while reading", words::counted(problems.len(), "problem"));
+        self.line(&Line::new().with(Style::Notice, &title));
+        self.line(&Line::new().with(Style::Dim, words::consistency(self.snapshot().consistency)));
+        self.blank();
+        for problem in problems.iter().take(MAX_PROBLEMS) {
+            let head = Line::new().with(Style::Strong, &problem.place).with(Style::Plain, ": ");
+            let words = format!("{}: {}", problem.wanted, problem.cause);
+            self.page(|page| page.wrapped(head, "    ", usize::MAX, Style::Plain, &words))?;
+        }
+        if let Some(more) = problems.len().checked_sub(MAX_PROBLEMS + 1) {
+            let words = format!("… {} more", words::count(more + 1));
+            self.line(&Line::new().with(Style::Dim, &words));
+        }
         Ok(())
     }
 

@@ -132,6 +132,8 @@ fn what_cannot_be_read_is_said() {
     let mut screen = Screen::of(Feed { unreadable, ..scenes::threads() }, 120, 15);
     assert!(screen.text().contains("not read: no permission any more"));
     assert!(screen.text().contains("1 problem"));
+    screen.press("P");
+    assert!(screen.text().contains("thread 4715: its stack: changed while it was"));
 }
 
 #[test]
