@@ -24,7 +24,7 @@ pub fn draw(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
         // Lines that are kept in memory are always written.
         let _ = page.wrapped(head, &" ".repeat(KEYS + 2), usize::MAX, Style::Plain, binding.help);
     }
-    let height = narrow(lines.len() + 4).min(area.height.saturating_sub(2));
+    let height = narrow(lines.len() + 4).min(area.height);
     let region = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     canvas.clear(Rect { x: area.x, width: area.width, ..region });
     canvas.rule(region, 0);
