@@ -8,7 +8,7 @@ mod detail;
 mod findings;
 mod footer;
 mod header;
-mod help;
+pub mod help;
 mod loops;
 mod picker;
 pub mod tabs;

@@ -5,6 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::{App, Effect, Filter, MAX_FILTER, Tab};
 use crate::top::keys::{self, Action};
 use crate::top::list::List;
+use crate::top::view::help;
 
 impl App {
     pub(super) fn key(&mut self, key: &KeyEvent) -> Effect {
@@ -36,14 +37,14 @@ impl App {
             Action::Up => -1,
             Action::PageDown => 10,
             Action::PageUp => -10,
-            Action::Quit => return Effect::Quit,
+            // `q` too: one that is read is put away by it.
             _ => {
                 self.help = None;
                 return Effect::Draw;
             }
         };
         if let Some(list) = &mut self.help {
-            let last = keys::BINDINGS.len().saturating_sub(1);
+            let last = help::last_offset(self.size);
             list.offset = list.offset.saturating_add_signed(by).min(last);
         }
         Effect::Draw

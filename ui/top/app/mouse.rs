@@ -4,7 +4,7 @@ use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
 use super::{App, Effect, Focus, Tab};
-use crate::top::view::tabs;
+use crate::top::view::{help, tabs};
 
 /// How many rows the wheel goes.
 const WHEEL: isize = 3;
@@ -23,7 +23,7 @@ impl App {
     fn wheel(&mut self, at: Position, by: isize) -> Effect {
         self.is_touched = true;
         if let Some(list) = &mut self.help {
-            list.offset = list.offset.saturating_add_signed(by);
+            list.offset = list.offset.saturating_add_signed(by).min(help::last_offset(self.size));
             return Effect::Draw;
         }
         if let Some(picker) = &mut self.picker {

@@ -76,6 +76,14 @@ fn help_is_the_table_of_keys() {
     assert_snapshot!("help_60x15", shown(scenes::healthy(), SMALLEST, "?"));
     assert_snapshot!("help_80x24", shown(scenes::healthy(), SMALL, "? PgDn"));
     assert_snapshot!("help_120x40", shown(scenes::healthy(), USUAL, "?"));
+    // To its end and no further; and q puts it away.
+    let mut screen = Screen::of(scenes::healthy(), 60, 15);
+    screen.press("? PgDn PgDn PgDn PgDn PgDn PgDn PgDn");
+    assert!(screen.text().contains("q Ctrl-C    quit"), "{}", screen.text());
+    screen.press("Up");
+    assert!(!screen.text().contains("q Ctrl-C    quit"));
+    assert_eq!(screen.press("q"), Effect::Draw);
+    assert_eq!(screen.press("q"), Effect::Quit);
 }
 
 #[test]

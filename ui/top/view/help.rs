@@ -3,35 +3,49 @@
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
-use crate::text::page::{Line, Style};
+use crate::text::page::{Line, Page, Style};
 use crate::top::app::App;
 use crate::top::keys::BINDINGS;
 use crate::top::layout::narrow;
 
 /// Columns that the keys take.
 const KEYS: usize = 12;
+/// Rows that are no lines of it: rules, and blanks next to them.
+const FRAME: u16 = 4;
 /// The widest it becomes.
 const WIDEST: u16 = 100;
 
-pub fn draw(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
-    let width = (area.width - 4).min(WIDEST);
+/// Its lines, and how many of them a screen of this size shows.
+fn lines((width, height): (u16, u16)) -> (Vec<Line>, usize) {
+    let width = width.saturating_sub(4).min(WIDEST);
     let mut lines = Vec::new();
     for binding in BINDINGS {
         let mut head = Line::new().with(Style::Plain, "  ").with(Style::Strong, binding.label);
         head.pad_to(KEYS + 2);
-        let mut page =
-            crate::text::page::Page::kept(&mut lines, usize::from(width).saturating_sub(2));
+        let mut page = Page::kept(&mut lines, usize::from(width).saturating_sub(2));
         // Lines that are kept in memory are always written.
         let _ = page.wrapped(head, &" ".repeat(KEYS + 2), usize::MAX, Style::Plain, binding.help);
     }
-    let height = narrow(lines.len() + 4).min(area.height);
+    let rows = lines.len().min(usize::from(height.saturating_sub(FRAME)));
+    (lines, rows)
+}
+
+/// The last line that may be the first one shown.
+pub fn last_offset(size: (u16, u16)) -> usize {
+    let (lines, rows) = lines(size);
+    lines.len() - rows
+}
+
+pub fn draw(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
+    let (lines, rows) = lines((area.width, area.height));
+    let width = (area.width - 4).min(WIDEST);
+    let height = narrow(rows) + FRAME;
     let region = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     canvas.clear(Rect { x: area.x, width: area.width, ..region });
     canvas.rule(region, 0);
     canvas.rule(region, height - 1);
     let title = Line::new().with(Style::Plain, " ").with(Style::Strong, "Keys");
     canvas.line(Rect { x: region.x + 1, width: 6, ..region }, 0, &title.with(Style::Plain, " "));
-    let rows = usize::from(height.saturating_sub(4));
     let offset = app.help.map_or(0, |list| list.offset).min(lines.len().saturating_sub(rows));
     for (y, line) in lines.iter().skip(offset).take(rows).enumerate() {
         canvas.line(region, narrow(y + 2), line);
