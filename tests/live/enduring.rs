@@ -269,7 +269,7 @@ fn run_replaced(python: &Python) {
 
 /// What else happens to the target, or beside it, its own blocks are told, and nothing of others.
 fn on_and_on(python: &Python, kind: &str) {
-    let (mut program, watch) = watched(&python.path, kind, &["--threshold", "40ms"]);
+    let (mut program, watch) = watched(&python.path, kind, &["--threshold", "20ms"]);
     let blocks = parse(&program.line());
     let offset = offset();
     let events = watch.end();
@@ -308,10 +308,10 @@ fn last_state(python: &Python, kind: &str) {
     let mut places = end["blocking"].as_array().unwrap().iter();
     let place = places.find(|place| place["function"] == "block");
     assert!(place.is_some_and(|place| place["count"] == 1), "{end:#}");
-    // Only of a thread it is known who is waited for.
-    let open = end["open"].as_array().unwrap().iter().map(|it| &it["finding"]["code"]);
-    let wanted = if kind == "thread" { vec!["shutdown-stuck"] } else { vec![] };
-    assert_eq!(open.collect::<Vec<_>>(), wanted, "{end:#}");
+    // Only of a thread it is known who is waited for; the block may be open, too.
+    let mut open = end["open"].as_array().unwrap().iter();
+    let is_stuck = open.any(|it| it["finding"]["code"] == "shutdown-stuck");
+    assert_eq!(is_stuck, kind == "thread", "{end:#}");
     assert!(of(&events, "unreadable").is_empty(), "{events:#?}");
     // Up to the end, which comes 0.8 s after the loop's.
     assert!(end["duration_ms"].as_u64().unwrap() >= 800, "{end:#}");

@@ -29,7 +29,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import common
 
-LOOPS = 10
+LOOPS = 6
 started = threading.Event()
 blocks = []
 ended = []
@@ -60,7 +60,7 @@ async def until_started():
 async def one_of_many():
     others = [asyncio.ensure_future(rest()) for _ in range(5)]
     await rest(0.02)
-    block(0.06)
+    block(0.2)
     await rest(0.02)
     await asyncio.gather(*others)
 
@@ -80,7 +80,7 @@ async def fork():
             time.sleep(lives)
             os._exit(0)
         await asyncio.sleep(0.15)
-    block(0.06)
+    block(0.2)
     await asyncio.sleep(0.1)
     common.emit(blocks)
 
@@ -112,7 +112,7 @@ async def parent():
     while thread.is_alive():
         await rest()
     assert ended == [0, 0, 0], ended
-    block(0.06)
+    block(0.2)
     await asyncio.sleep(0.1)
     common.emit(blocks)
 
@@ -120,13 +120,13 @@ async def parent():
 async def forked():
     common.emit_ready({"pid": os.getpid()})
     await until_started()
-    block(0.15)
+    block(0.4)
     await asyncio.sleep(0.3)
 
 
 async def last():
     await until_started()
-    block(0.15)
+    block(0.4)
     await asyncio.sleep(0.2)
 
 
