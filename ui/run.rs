@@ -24,7 +24,7 @@ pub fn run(options: &Run) -> anyhow::Result<Outcome> {
     let Some((program, arguments)) = options.command.split_first() else {
         anyhow::bail!("no command to run");
     };
-    // From the terminal the program gets Ctrl-C itself; what is sent to us alone is for it. There
+    // From the terminal the program gets Ctrl-C itself, so it is not sent on; SIGTERM is. There
     // is no moment in which a signal would end us and leave the program behind.
     let interrupted = Arc::new(AtomicBool::new(false));
     let term = Arc::new(AtomicBool::new(false));

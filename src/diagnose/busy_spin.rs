@@ -15,6 +15,8 @@ use crate::snapshot::{Code, Loop, Severity, Sureness, Task, Turns};
 const MAX_CALLBACKS: usize = 8;
 /// At how many glances it has to be seen not at work.
 const MIN_IDLE: u32 = 4;
+/// The least share of a processor: who has less was stopped, or others had it.
+const LEAST_SHARE: f64 = 0.15;
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
@@ -42,7 +44,8 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 /// processor it stands still anywhere. Tasks that hand each other work make progress.
 fn does_nothing(turns: &Turns, share: f64) -> bool {
     let [samples, idle] = [turns.samples, turns.idle].map(f64::from);
-    turns.idle >= MIN_IDLE
+    share >= LEAST_SHARE
+        && turns.idle >= MIN_IDLE
         && turns.woken * 10 <= turns.samples
         && turns.without_waiting * 10 >= turns.samples * 6
         && idle >= 0.3 * share.min(1.0) * samples

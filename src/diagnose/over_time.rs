@@ -34,7 +34,9 @@ pub struct Observed<'o> {
 /// Draws conclusions from an observation.
 pub fn over_time(observed: Observed<'_>) -> Vec<Finding> {
     let is_again = |place: &&PlaceTotals| {
-        place.count >= AGAIN_AND_AGAIN
+        // What is nowhere in particular is many things, or a machine that gave no processor.
+        place.file.is_some()
+            && place.count >= AGAIN_AND_AGAIN
             && time_between(place.last_at, observed.now.taken_at) <= RECENT
     };
     let slow = observed.places.iter().filter(is_again).map(|place| slow(place, observed.time));
@@ -156,6 +158,8 @@ mod tests {
         );
         assert!(finding.evidence.contains(&"2.0 % of the time of the observation".to_owned()));
         assert!(found(&[place(2, 0)], &growth, &now).is_empty());
+        let nowhere = PlaceTotals { file: None, line: None, function: None, ..place(9, 0) };
+        assert!(found(&[nowhere], &growth, &now).is_empty());
     }
 
     #[test]

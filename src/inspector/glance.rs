@@ -48,8 +48,17 @@ struct Watched {
     last: Option<(ThreadActivity, LoopGlance)>,
     /// A time that an iteration cannot have begun at, unless it is read again.
     doubted: Option<Duration>,
-    /// The system call of the thread's last sleep, which is looked up once.
-    wait: Option<(u64, Option<Wait>)>,
+    /// The thread's last sleep, which is looked up once.
+    sleep: Option<Sleep>,
+}
+
+/// What a thread sleeps in.
+#[derive(Debug)]
+struct Sleep {
+    id: u64,
+    wait: Option<Wait>,
+    /// It may be stopped by a signal.
+    state: Option<ThreadState>,
 }
 
 impl Inspector {
@@ -118,7 +127,7 @@ impl Inspector {
                         backend_fd: facts.and_then(|facts| Some(facts.uv?.backend_fd)),
                         last: None,
                         doubted: None,
-                        wait: None,
+                        sleep: None,
                     }
                 })
             })
@@ -182,16 +191,24 @@ impl Inspector {
             .filter_map(|frame| reader.site(frame.code, frame.lasti, frame.qualname).ok())
             .map(|site| Frame { location: site.location, locals: None })
             .collect();
-        let sleep = activity.and_then(ThreadActivity::sleep_id);
-        if watched.wait.as_ref().map(|(id, _)| *id) != sleep {
-            watched.wait =
-                sleep.zip(watched.tid).map(|(id, tid)| (id, self.syscalls(&[tid]).remove(&tid)));
+        let id = activity.and_then(ThreadActivity::sleep_id);
+        if watched.sleep.as_ref().map(|sleep| sleep.id) != id {
+            watched.sleep = id.zip(watched.tid).map(|(id, tid)| {
+                let all = self.system.threads();
+                let state = all.iter().find(|facts| facts.tid == tid).map(|facts| facts.state);
+                Sleep { id, wait: self.syscalls(&[tid]).remove(&tid), state }
+            });
         }
-        let wait = watched.wait.as_ref().and_then(|(_, wait)| wait.as_ref());
+        let sleep = watched.sleep.as_ref();
+        let wait = sleep.and_then(|sleep| sleep.wait.as_ref());
         let waits_for_gil = self.waits_for_gil(wait);
+        let halted = sleep
+            .and_then(|sleep| sleep.state)
+            .filter(|state| matches!(state, ThreadState::Stopped | ThreadState::Traced));
+        let asleep = if id.is_some() { ThreadState::Sleeping } else { ThreadState::Running };
         let thread = Thread {
             tid: watched.tid,
-            state: Some(if sleep.is_some() { ThreadState::Sleeping } else { ThreadState::Running }),
+            state: Some(halted.unwrap_or(asleep)),
             syscall: wait.map(|wait| wait.syscall.clone()),
             frames,
             ..Thread::default()
@@ -210,7 +227,8 @@ impl Inspector {
                 .or_else(coroutine),
             task: handle.and_then(|handle| reader.handle_task(handle)),
             stack: below_loop(&thread.frames),
-            place: told.frame.map(|frame| frame.location),
+            // No line of the program is to blame for a signal from outside.
+            place: told.frame.filter(|_| halted.is_none()).map(|frame| frame.location),
             kind: told.kind,
             description: told.description,
             peer: told.peer,

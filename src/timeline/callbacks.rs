@@ -66,6 +66,8 @@ pub struct Callbacks {
 struct Track {
     last: LoopGlance,
     current: Option<Current>,
+    /// When it was first found missing, if it was at the last glance.
+    missing_since: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -86,9 +88,11 @@ impl Callbacks {
         for now in &glance.loops {
             let Some(track) = self.loops.get_mut(&now.id) else {
                 let current = Current::begin(now, None);
-                self.loops.insert(now.id, Track { last: now.clone(), current });
+                let track = Track { last: now.clone(), current, missing_since: None };
+                self.loops.insert(now.id, track);
                 continue;
             };
+            track.missing_since = None;
             let ended = track.take(now);
             over.extend(ended.map(|(current, end)| {
                 let (end, uncertain) = end;
@@ -97,12 +101,17 @@ impl Callbacks {
         }
         // A loop that is not run any more has ended what it ran; one that was not to be read for a
         // moment is still there.
-        self.loops.retain(|_, track| {
+        self.loops.retain(|id, track| {
+            if glance.loops.iter().any(|now| now.id == *id) {
+                return true;
+            }
+            let missing_since = *track.missing_since.get_or_insert(glance.at);
             if glance.at.saturating_sub(track.last.at) < UNSEEN {
                 return true;
             }
             if let Some(current) = track.current.take() {
-                let (end, uncertain) = between(track.last.at, glance.at);
+                // It was over by the time at which the loop was not there any more.
+                let (end, uncertain) = between(track.last.at, missing_since);
                 over.push(current.stretch(&track.last, glance, end, uncertain, true));
             }
             false
@@ -325,8 +334,16 @@ mod tests {
 
     #[test]
     fn a_loop_that_is_gone_has_ended_its_callback() {
-        let gone = Glance { loops: Vec::new(), ..glance(900, None, 0) };
-        let glances = [glance(100, Some(50), 0), glance(200, Some(50), 0), gone];
-        assert_eq!(all(&glances), [(500, 350, 2)]);
+        let gone = |at| Glance { loops: Vec::new(), ..glance(at, None, 0) };
+        // It was there at 200 and not at 210; that it is gone for good is known by 710.
+        let glances = [glance(100, Some(50), 0), glance(200, Some(50), 0), gone(210), gone(710)];
+        assert_eq!(all(&glances), [(155, 5, 2)]);
+        // A short one that was the loop's last is no long one for that.
+        let glances = [glance(200, Some(199), 0), gone(202), gone(400), gone(800)];
+        assert_eq!(all(&glances), []);
+        // One that could not be read for a moment goes on.
+        let glances =
+            [glance(100, Some(50), 0), gone(150), glance(200, Some(50), 0), glance(300, None, 0)];
+        assert_eq!(all(&glances), [(200, 50, 2)]);
     }
 }

@@ -63,6 +63,15 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// The same with the longest as it was: a histogram rounds up.
+    #[must_use]
+    pub fn up_to(self, longest: Duration) -> Self {
+        let max_ms = longest.as_secs_f64() * 1000.0;
+        let Self { p50_ms, p90_ms, p99_ms, .. } = self;
+        let [p50_ms, p90_ms, p99_ms] = [p50_ms, p90_ms, p99_ms].map(|it| it.min(max_ms));
+        Self { p50_ms, p90_ms, p99_ms, max_ms }
+    }
+
     /// Of a histogram of microseconds; `None` for an empty one.
     pub fn of(histogram: &Histogram<u32>) -> Option<Self> {
         #[expect(clippy::cast_precision_loss, reason = "at most a day in microseconds")]

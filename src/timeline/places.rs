@@ -54,6 +54,7 @@ struct Place {
     description: String,
     count: u64,
     total: Duration,
+    longest: Duration,
     last_at: Timestamp,
     lengths: Option<Histogram<u32>>,
 }
@@ -72,6 +73,7 @@ impl Places {
             description: String::new(),
             count: 0,
             total: Duration::ZERO,
+            longest: Duration::ZERO,
             last_at: stretch.began_at,
             lengths: histogram(),
         });
@@ -81,6 +83,7 @@ impl Places {
         known.count += 1;
         known.last_at = stretch.began_at;
         known.total += stretch.length;
+        known.longest = known.longest.max(stretch.length);
         if let Some(lengths) = &mut known.lengths {
             note(lengths, stretch.length);
         }
@@ -99,7 +102,7 @@ impl Places {
             count: place.count,
             total_ms: place.total.as_secs_f64() * 1000.0,
             last_at: place.last_at,
-            length: place.lengths.as_ref().and_then(Spread::of),
+            length: place.lengths.as_ref().and_then(Spread::of).map(|it| it.up_to(place.longest)),
         });
         totals.collect()
     }

@@ -13,6 +13,9 @@ use crate::snapshot::{Snapshot, Stage, Task, TaskState};
 
 /// Tasks that are followed one by one; of those beyond only the number is told.
 const MAX_FOLLOWED: usize = 10_000;
+/// In so many snapshots in a row a stage must not be seen to be over: where the task that shuts
+/// down runs, its stack may not be read.
+const MISSES: u32 = 3;
 
 /// One stage of a shutdown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -83,6 +86,8 @@ pub struct Story {
     /// Tasks with an old request, from before the beginning.
     old: FxHashSet<Address>,
     is_begun: bool,
+    /// Since when the stage that goes on is not seen, and in how many snapshots.
+    unseen: Option<(Duration, u32)>,
 }
 
 impl Story {
@@ -96,6 +101,7 @@ impl Story {
             known: FxHashMap::default(),
             old: cancelled.map(|task| task.id).collect(),
             is_begun: false,
+            unseen: None,
         }
     }
 
@@ -168,9 +174,16 @@ impl Story {
         let shutdown = now.shutdown.as_ref();
         if let Some(last) = self.stages.last_mut().filter(|last| last.ended.is_none()) {
             let is_same = shutdown.is_some_and(|it| it.stage == last.stage && it.by == last.by);
-            if !is_same {
-                last.ended = Some(at);
-                steps.push(Step::Ended(last.clone()));
+            if is_same {
+                self.unseen = None;
+            } else {
+                let (since, misses) = self.unseen.unwrap_or((at, 0));
+                self.unseen = Some((since, misses + 1));
+                if shutdown.is_some() || misses + 1 >= MISSES {
+                    last.ended = Some(since);
+                    self.unseen = None;
+                    steps.push(Step::Ended(last.clone()));
+                }
             }
         }
         let Some(shutdown) = shutdown else { return steps };
@@ -205,9 +218,10 @@ impl Story {
         for cancelled in self.cancelled.iter_mut().filter(|it| it.ended.is_none()) {
             cancelled.ended = Some(at);
         }
+        let unseen = self.unseen.take().map(|(since, _)| since);
         let last = self.stages.last_mut().filter(|last| last.ended.is_none());
         last.map(|last| {
-            last.ended = Some(at);
+            last.ended = Some(unseen.unwrap_or(at));
             Step::Ended(last.clone())
         })
         .into_iter()
@@ -286,6 +300,21 @@ mod tests {
         let steps = story.end(Timestamp::UNIX_EPOCH + Duration::from_millis(900));
         assert!(matches!(&steps[..], [Step::Ended(last)] if last.ended.map(ms) == Some(900)));
         assert!(story.cancelled().iter().all(|it| it.ended.is_some()));
+    }
+
+    #[test]
+    fn a_stage_that_is_not_seen_for_a_moment_goes_on() {
+        let before = at(0, None, &[]);
+        let mut story = Story::new(before.taken_at, Some(&before));
+        let graceful = Some((Stage::Graceful, &[][..]));
+        for (moment, stage) in [(20, graceful), (40, None), (60, graceful), (80, None), (100, None)]
+        {
+            story.take(&at(moment, stage, &[]));
+        }
+        assert_eq!((story.stages().len(), story.stages()[0].ended), (1, None));
+        let steps = story.take(&at(120, None, &[]));
+        // It was over when it was first not seen any more.
+        assert!(matches!(&steps[..], [Step::Ended(it)] if it.ended.map(ms) == Some(80)));
     }
 
     #[test]
