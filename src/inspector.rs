@@ -263,6 +263,7 @@ impl Inspector {
         let after = self.memory.stats();
         let mut snapshot = Snapshot {
             taken_at,
+            told_from: read.told_from,
             elapsed: started.elapsed(),
             paused: Duration::ZERO,
             consistency: read.consistency,

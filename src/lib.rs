@@ -31,6 +31,7 @@ pub mod layout;
 pub mod memory;
 pub mod monitor;
 pub mod object;
+pub mod recording;
 pub mod runtime;
 pub mod sampler;
 pub mod snapshot;

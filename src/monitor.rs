@@ -58,7 +58,7 @@ impl Default for Settings {
 }
 
 /// Something that happened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Event {
     /// The target was attached to again: it has replaced its program.
     Reattached,
@@ -89,8 +89,8 @@ pub struct Tracked {
     pub seen_at: Timestamp,
     /// As it was then.
     pub finding: Finding,
-    told_at: Timestamp,
-    missing: u32,
+    pub(crate) told_at: Timestamp,
+    pub(crate) missing: u32,
 }
 
 /// How a target did for a while.

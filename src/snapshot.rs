@@ -43,6 +43,9 @@ pub const SCHEMA: &str = "aiospy.dump/1";
 pub struct Snapshot {
     /// When the reading began, by our clock.
     pub taken_at: Timestamp,
+    /// The moment that times in it are told from, by the target's `CLOCK_MONOTONIC`.
+    #[serde(skip)]
+    pub told_from: Option<Duration>,
     /// How long the reading took.
     #[serde(rename = "elapsed_ms", serialize_with = "as_ms")]
     pub elapsed: Duration,
@@ -98,6 +101,7 @@ impl Snapshot {
     pub fn new(process: Process, taken_at: Timestamp) -> Self {
         Self {
             taken_at,
+            told_from: None,
             elapsed: Duration::ZERO,
             paused: Duration::ZERO,
             consistency: Consistency::BestEffort,

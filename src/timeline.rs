@@ -27,6 +27,7 @@ pub use callbacks::{Callbacks, Stretch};
 pub use cancellations::{Cancellations, Fate, History, Turn};
 pub use growth::Growth;
 pub use iterations::{Iterations, LoopTiming, Spread, histogram, note};
+pub(crate) use lives::Marks;
 pub use lives::{Life, Lives, States};
 pub use places::{PlaceTotals, Places};
 pub use sequences::{Sequence, Sequences};

@@ -27,6 +27,7 @@ use crate::snapshot::{
 
 /// The parts of a snapshot that come from the target.
 pub(super) struct Parts {
+    pub told_from: Option<Duration>,
     pub consistency: Consistency,
     pub threads: Vec<Thread>,
     pub loops: Vec<Loop>,
@@ -142,6 +143,7 @@ impl Inspector {
             self.explain_blocked(&mut loops, &threads, &tasks, &calls, reading, &chains);
         }
         Parts {
+            told_from: reading.now.and_then(|now| Duration::try_from_secs_f64(now).ok()),
             consistency: Consistency::BestEffort,
             threads,
             loops,

@@ -64,7 +64,7 @@ pub struct History {
     /// What was seen, in its order.
     pub turns: Vec<Turn>,
     /// What the last sample told for the first time; another has to say so, too.
-    suspected: Option<(Fate, Option<Arc<Location>>)>,
+    pub(crate) suspected: Option<(Fate, Option<Arc<Location>>)>,
 }
 
 impl History {

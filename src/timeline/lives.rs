@@ -48,6 +48,15 @@ impl States {
         self.0 |= state.map_or(0, |state| 1 << state as u8);
     }
 
+    /// As a number, for recordings.
+    pub(crate) fn bits(self) -> u8 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     /// Whether it was seen in a state.
     pub fn has(self, state: TaskState) -> bool {
         self.0 & 1 << state as u8 != 0
@@ -110,17 +119,44 @@ impl Lives {
 
     /// The life of a task, as far as it was seen.
     pub fn of(&self, task: &Task) -> Option<Life> {
-        let (kept, now) = (self.tasks.get(&task.id)?, self.now?);
-        let told = task.waiting_on.as_deref().and_then(|waiting| waiting.since);
-        let at_await =
-            kept.stay.map(|stay| time_between(stay.since, now).max(told.unwrap_or_default()));
-        Some(Life {
-            age: time_between(kept.first_seen, now).max(told.unwrap_or_default()),
+        Some(self.marks(task.id)?.life(task, self.now?))
+    }
+
+    /// What the life of a task is told from.
+    pub(crate) fn marks(&self, id: Address) -> Option<Marks> {
+        let kept = self.tasks.get(&id)?;
+        Some(Marks {
+            first_seen: kept.first_seen,
             is_born: kept.is_born,
             steps: kept.steps,
-            at_await,
             seen: kept.seen,
+            stays_since: kept.stay.map(|stay| stay.since),
         })
+    }
+}
+
+/// What a life is told from: the same as long as the task does not move.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Marks {
+    pub first_seen: Timestamp,
+    pub is_born: bool,
+    pub steps: u32,
+    pub seen: States,
+    pub stays_since: Option<Timestamp>,
+}
+
+impl Marks {
+    /// The life of the task that they are of.
+    pub fn life(&self, task: &Task, now: Timestamp) -> Life {
+        let told = task.waiting_on.as_deref().and_then(|waiting| waiting.since);
+        let told = told.unwrap_or_default();
+        Life {
+            age: time_between(self.first_seen, now).max(told),
+            is_born: self.is_born,
+            steps: self.steps,
+            at_await: self.stays_since.map(|since| time_between(since, now).max(told)),
+            seen: self.seen,
+        }
     }
 }
 

@@ -1,0 +1,267 @@
+//! The records of all things a snapshot is made of.
+//!
+//! Numbers of names and the order of fields belong to the format: they are only ever added to, at
+//! the end. What only findings rest on is left out: findings are recorded themselves.
+
+use super::wire::{Bad, Get, Put, Read, Wire, names, record, several};
+use crate::memory::ReadStats;
+use crate::monitor::{LoopStatistics, Statistics, TaskCounts, Tracked};
+use crate::snapshot::{
+    Blocking, BlockingKind, Cancellation, Children, Code, Consistency, Deadline, Executor, Finding,
+    Iteration, Job, Limiter, Loop, LoopState, Operation, Phase, Problem, Process, Severity,
+    Shutdown, Socket, Stage, Sureness, Swallower, Syscall, Task, TaskState, Thread, ThreadState,
+    WaitKind, Waiting, Work,
+};
+use crate::timeline::{
+    Fate, History, Idle, LoopTiming, Marks, Spread, Standing, States, Stretch, Stuck, Turn,
+};
+
+names!(Consistency { Exact = 0, SameStep = 1, BestEffort = 2 });
+names!(ThreadState {
+    Running = 0,
+    Sleeping = 1,
+    Uninterruptible = 2,
+    Stopped = 3,
+    Traced = 4,
+    Ended = 5,
+    Other = 6,
+});
+names!(LoopState { Polling = 0, Running = 1, Blocked = 2, Stopped = 3, Closed = 4 });
+names!(Phase { Select = 0, Ready = 1 });
+names!(TaskState { Running = 0, Ready = 1, Pending = 2, Done = 3, Cancelled = 4, Failed = 5 });
+names!(WaitKind {
+    Timer = 0,
+    Socket = 1,
+    Task = 2,
+    Gather = 3,
+    TaskGroup = 4,
+    Future = 5,
+    Lock = 6,
+    Semaphore = 7,
+    Condition = 8,
+    Event = 9,
+    Queue = 10,
+    Barrier = 11,
+    Executor = 12,
+    Subprocess = 13,
+    Thread = 14,
+    Asyncgen = 15,
+    Ready = 16,
+    Running = 17,
+    Unknown = 18,
+});
+names!(Operation {
+    Acquire = 0,
+    Wait = 1,
+    WaitFor = 2,
+    AsCompleted = 3,
+    Shield = 4,
+    Get = 5,
+    Put = 6,
+    Join = 7,
+    Read = 8,
+    Write = 9,
+    Accept = 10,
+    Connect = 11,
+    Close = 12,
+});
+names!(Limiter { Default = 0, Own = 1 });
+names!(BlockingKind {
+    Sleep = 0,
+    Socket = 1,
+    Lock = 2,
+    File = 3,
+    Dns = 4,
+    Subprocess = 5,
+    Cpu = 6,
+    FutureResult = 7,
+    Unknown = 8,
+});
+names!(Stage {
+    Graceful = 0,
+    CancelAll = 1,
+    Asyncgens = 2,
+    DefaultExecutor = 3,
+    InterpreterThreads = 4,
+});
+names!(Severity { Info = 0, Warning = 1, Critical = 2 });
+names!(Sureness { Guessed = 0, Derived = 1, Read = 2 });
+names!(Fate { Requested = 0, CleaningUp = 1, Handled = 2, Swallowed = 3, Finished = 4 });
+names!(Idle {
+    Sleeping = 0,
+    Accepting = 1,
+    Consuming = 2,
+    Listening = 3,
+    Main = 4,
+    Awaiting = 5,
+});
+
+/// By its name: those are never reused.
+impl Wire for Code {
+    fn put(&self, to: &mut Put<'_>) {
+        to.text(self.as_str());
+    }
+    fn get(from: &mut Get<'_>) -> Read<Self> {
+        let name = String::get(from)?;
+        let code = Self::ALL.iter().find(|code| code.as_str() == name);
+        code.copied().ok_or(Bad("an unknown finding"))
+    }
+}
+
+/// Texts of ours that are known by heart, in the order of the format.
+const WORDS: [&str; 17] = [
+    "tcp",
+    "udp",
+    "unix",
+    "listening",
+    "connecting",
+    "accepting",
+    "established",
+    "connected",
+    "closing",
+    "closing (closed here)",
+    "closed",
+    "closed, waiting",
+    "closed by peer",
+    "except",
+    "finally",
+    "suppress",
+    "of another kind",
+];
+
+impl Wire for &'static str {
+    fn put(&self, to: &mut Put<'_>) {
+        let number = WORDS.iter().position(|word| word == self).unwrap_or(WORDS.len() - 1);
+        to.number(number as u64);
+    }
+    fn get(from: &mut Get<'_>) -> Read<Self> {
+        let number = usize::try_from(from.number()?).unwrap_or(usize::MAX);
+        WORDS.get(number).copied().ok_or(Bad("an unknown word"))
+    }
+}
+
+impl Wire for States {
+    fn put(&self, to: &mut Put<'_>) {
+        to.byte(self.bits());
+    }
+    fn get(from: &mut Get<'_>) -> Read<Self> {
+        from.byte().map(Self::from_bits)
+    }
+}
+
+record!(Process {
+    pid,
+    namespace_pid,
+    cmdline,
+    exe,
+    python,
+    implementation,
+    free_threaded,
+    debug_build,
+    started_at,
+});
+record!(Thread { tid, name, state, syscall, waiting_on, cpu_time, frames });
+record!(Syscall { name, fd, peer });
+record!(Socket { protocol, local, remote, state, receive_queue, send_queue });
+record!(Loop {
+    id,
+    class,
+    thread,
+    state,
+    iteration,
+    lag as Since,
+    ready,
+    scheduled,
+    debug,
+    blocking,
+    executor,
+    nested_in,
+    polls_without_waiting,
+    iteration_id,
+    idle_for as Since,
+    ready_handles
+    | turns = None
+});
+record!(Iteration { phase, elapsed as Since, callbacks_run, callbacks_total, handle });
+record!(Blocking { kind, description, fd, peer, frame, task, thread, loop_id });
+record!(Task {
+    id,
+    name,
+    loop_id,
+    state,
+    class,
+    coroutine,
+    frames,
+    waiting_on,
+    fut_waiter,
+    awaited_by,
+    cancellation,
+    swallower,
+    has_callbacks,
+    is_torn
+    | suspects = [].into(), looping = None, references = None
+});
+record!(Cancellation { requested, must_cancel, in_flight, handling, message });
+record!(Swallower { location, clause, is_sure });
+record!(Children { pending, done, failed, cancelled, return_exceptions, aborting });
+record!(Deadline { frame, due_in as Due });
+record!(Executor { id, name, workers, max_workers, idle, queued, is_shut_down, limiter, jobs });
+record!(Job { function, thread, task, elapsed as Since, id });
+record!(Shutdown { stage, by, loop_id, frame, task, tasks, threads, children });
+record!(Problem { place, wanted, cause });
+record!(ReadStats { calls, bytes });
+record!(Finding { code, severity, sureness, title, loop_id, tasks, evidence, advice, because_of });
+record!(Tracked { number, opened_at, seen_at, finding, told_at, missing });
+record!(Work { handle, task, stack, place, kind, description, peer });
+record!(Stretch { loop_id, thread, began_at, length, uncertainty, is_over, samples, work, stacks });
+record!(Marks { first_seen, is_born, steps, seen, stays_since });
+record!(Turn { fate, at, place });
+record!(History { task, name, coroutine, requests, turns | suspected = None });
+record!(Statistics { at, loops, tasks, samples, missed, cancellations });
+record!(LoopStatistics { id, timing });
+record!(LoopTiming {
+    glances,
+    busy,
+    iterations,
+    callbacks_mean,
+    callbacks_max,
+    ready,
+    poll,
+    lag_mean_ms,
+    lag_max_ms,
+});
+record!(Spread { p50_ms, p90_ms, p99_ms, max_ms });
+record!(TaskCounts { pending, ready, cancelled, standing });
+record!(Standing { idle, stuck, behind });
+record!(Stuck { coroutine, function, file, line, kind, waiting_for, count, longest, tasks });
+
+several!(Deadline, Job, Turn, LoopStatistics, Stuck);
+
+// The words for it follow from the rest.
+record!(Waiting {
+    kind,
+    object,
+    class,
+    name,
+    operation,
+    since as Since,
+    due_in as Due,
+    fd,
+    peer,
+    socket,
+    holders,
+    tasks,
+    thread,
+    value,
+    limit,
+    waiters,
+    position,
+    children,
+    function,
+    pid,
+    deadlines,
+    callbacks,
+    foreign_loop,
+    is_served
+    | description = String::new() => in_words
+});

@@ -1,0 +1,290 @@
+//! Snapshots made by hand: one with every fact that there is, and those of a program whose tasks
+//! come, go and move by chance.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::memory::{Address, ReadStats};
+use crate::snapshot::*;
+
+/// Numbers by chance, the same in each run.
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+pub fn location(function: &str, line: u32) -> Arc<Location> {
+    let (function, file) = (function.into(), "/srv/app.py".into());
+    Arc::new(Location { function, file, line: Some(line), column: (line > 50).then_some(4) })
+}
+
+pub fn frames(of: &[(&str, u32)]) -> Vec<Frame> {
+    let frame = |&(function, line)| Frame { location: location(function, line), locals: None };
+    of.iter().map(frame).collect()
+}
+
+/// A reason with every fact that there is.
+pub fn reason(ms: i64) -> Waiting {
+    Waiting {
+        kind: WaitKind::Socket,
+        object: Some(Address(0x7f00_0000_1000)),
+        class: Some("asyncio.locks.Lock".into()),
+        name: Some("self.lock".to_owned()),
+        operation: Some(Operation::Connect),
+        since: Some(Duration::from_millis(5)),
+        due_in: Some(SignedDuration::from_millis(ms)),
+        fd: Some(-1),
+        peer: Some("tcp 10.0.0.5:5432".to_owned()),
+        socket: Some(Box::new(Socket {
+            protocol: "tcp",
+            local: Some("127.0.0.1:1".to_owned()),
+            remote: None,
+            state: Some("closing (closed here)"),
+            receive_queue: Some(0),
+            send_queue: Some(7),
+        })),
+        holders: vec![Address(1), Address(2)],
+        tasks: vec![Address(3)],
+        thread: Some(4711),
+        value: Some(-3),
+        limit: Some(9),
+        waiters: Some(5),
+        position: Some(2),
+        children: Some(Children {
+            pending: 1,
+            return_exceptions: Some(false),
+            ..Children::default()
+        }),
+        function: Some("work".to_owned()),
+        pid: Some(12),
+        deadlines: vec![Deadline { frame: Some(0), due_in: SignedDuration::from_millis(-70) }],
+        callbacks: vec!["f".to_owned()],
+        foreign_loop: Some(Address(8)),
+        is_served: Some(false),
+        ..Waiting::default()
+    }
+    .in_words()
+}
+
+pub fn process(at: Timestamp) -> Process {
+    Process {
+        pid: 4711,
+        namespace_pid: Some(1),
+        cmdline: vec!["python".to_owned(), "ä".to_owned()],
+        exe: Some("/usr/bin/python".to_owned()),
+        python: Some("3.13.0".to_owned()),
+        implementation: Some("cpython".to_owned()),
+        free_threaded: Some(false),
+        debug_build: Some(true),
+        started_at: Some(at),
+    }
+}
+
+pub fn pool() -> Executor {
+    Executor {
+        id: Some(Address(0x99)),
+        name: Some("pool".to_owned()),
+        workers: Some(2),
+        max_workers: Some(4),
+        idle: Some(0),
+        queued: Some(3),
+        is_shut_down: Some(true),
+        limiter: Some(Limiter::Own),
+        jobs: vec![Job {
+            function: Some("job".to_owned()),
+            thread: Some(4712),
+            task: Some(Address(0x10)),
+            elapsed: Some(Duration::from_millis(40)),
+            id: Address(0x77),
+        }],
+    }
+}
+
+pub fn event_loop() -> Loop {
+    let blocking = Blocking {
+        kind: BlockingKind::FutureResult,
+        description: "result()".to_owned(),
+        fd: Some(3),
+        peer: Some("/tmp/x".to_owned()),
+        frame: frames(&[("f", 3)]).pop(),
+        task: Some(Address(1)),
+        thread: Some(2),
+        loop_id: Some(Address(3)),
+    };
+    Loop {
+        id: Address(0x5000),
+        class: "uvloop.Loop".to_owned(),
+        thread: Some(4711),
+        state: Some(LoopState::Blocked),
+        iteration: Some(Iteration {
+            phase: Phase::Ready,
+            elapsed: Some(Duration::from_millis(300)),
+            callbacks_run: Some(1),
+            callbacks_total: Some(2),
+            handle: Some("task a".to_owned()),
+        }),
+        lag: Some(Duration::from_millis(1)),
+        ready: Some(3),
+        scheduled: Some(4),
+        debug: Some(true),
+        blocking: Some(blocking),
+        executor: Some(pool()),
+        nested_in: Some(Address(0x4000)),
+        polls_without_waiting: Some(true),
+        iteration_id: Some(77),
+        idle_for: Some(Duration::from_millis(2)),
+        ready_handles: vec!["h".to_owned()],
+        turns: None,
+    }
+}
+
+pub fn task_with_all() -> Task {
+    let mut locals = frames(&[("f", 1)]);
+    locals[0].locals = Some(vec![("x".into(), "1".to_owned())]);
+    Task {
+        id: Address(0x10),
+        name: Some("a".into()),
+        loop_id: Some(Address(0x5000)),
+        state: Some(TaskState::Failed),
+        class: Some("_asyncio.Task".into()),
+        coroutine: Some("main".into()),
+        frames: locals,
+        waiting_on: Some(Box::new(reason(-4))),
+        fut_waiter: Some(Address(0x20)),
+        awaited_by: vec![Address(0x30)],
+        cancellation: Some(Cancellation {
+            requested: Some(2),
+            must_cancel: true,
+            in_flight: true,
+            handling: Some(0),
+            message: Some("m".to_owned()),
+        }),
+        swallower: Some(Swallower {
+            location: location("f", 60),
+            clause: "suppress",
+            is_sure: true,
+        }),
+        has_callbacks: true,
+        is_torn: true,
+        ..Task::default()
+    }
+}
+
+/// A snapshot in which nothing is left out, at a moment.
+pub fn full(at: Timestamp) -> Snapshot {
+    let mut snapshot = Snapshot::new(process(at), at);
+    snapshot.told_from = Some(Duration::from_secs(100));
+    snapshot.elapsed = Duration::from_nanos(1_234_567);
+    snapshot.consistency = Consistency::SameStep;
+    snapshot.has_evidence = false;
+    snapshot.looks = Some(2);
+    snapshot.reads = ReadStats { calls: 9, bytes: 1 << 20 };
+    snapshot.threads = vec![Thread {
+        tid: Some(4711),
+        name: Some("MainThread".to_owned()),
+        state: Some(ThreadState::Uninterruptible),
+        syscall: Some(Syscall { name: "read".to_owned(), fd: Some(5), peer: Some("p".to_owned()) }),
+        waiting_on: Some(Box::new(reason(10))),
+        cpu_time: Some(Duration::from_millis(70)),
+        frames: frames(&[("<module>", 1), ("main", 99)]),
+    }];
+    snapshot.loops = vec![event_loop()];
+    snapshot.executors = vec![pool()];
+    snapshot.shutdown = Some(Shutdown {
+        stage: Stage::DefaultExecutor,
+        by: "uvicorn".to_owned(),
+        loop_id: Some(Address(0x5000)),
+        frame: frames(&[("run", 7)]).pop(),
+        task: Some(Address(0x10)),
+        children: vec![(Address(1), Address(2))],
+        tasks: vec![Address(0x10)],
+        threads: vec![4711],
+    });
+    snapshot.findings = Some(vec![Finding {
+        code: Code::LoopSelfDeadlock,
+        severity: Severity::Critical,
+        sureness: Sureness::Guessed,
+        title: "it hangs".to_owned(),
+        loop_id: Some(Address(0x5000)),
+        tasks: vec![Address(0x10)],
+        evidence: vec!["so".to_owned(), String::new()],
+        advice: "Do not.".to_owned(),
+        because_of: Some(Code::LockConvoy),
+    }]);
+    snapshot.problems = vec![Problem {
+        place: "task".to_owned(),
+        wanted: "name".to_owned(),
+        cause: "torn".to_owned(),
+    }];
+    snapshot.tasks = vec![task_with_all()];
+    snapshot
+}
+
+/// A program in which some tasks move by chance, some come and some go: so many samples of it.
+pub fn series(samples: u64) -> Vec<Snapshot> {
+    let mut chance = Chance(7);
+    let mut tasks: Vec<Task> = Vec::new();
+    let mut next = 0x1000;
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let mut all = Vec::new();
+    for number in 0..samples {
+        let at = start + Duration::from_millis(10) * u32::try_from(number).unwrap();
+        let mut snapshot = if number % 40 == 39 {
+            full(at)
+        } else {
+            Snapshot::new(Process { pid: 4711, ..Process::default() }, at)
+        };
+        let clock = Duration::from_millis(5_000 + 10 * number);
+        snapshot.told_from = Some(clock);
+        snapshot.has_evidence = false;
+        if tasks.len() < 30 || chance.below(3) == 0 {
+            next += 0x10;
+            let line = u32::try_from(chance.below(90)).unwrap();
+            let at = usize::try_from(chance.below(tasks.len() as u64 + 1)).unwrap();
+            tasks.insert(
+                at,
+                Task {
+                    id: Address(next),
+                    name: Some(format!("task-{next}").into()),
+                    state: Some(TaskState::Pending),
+                    frames: frames(&[("main", 1), ("work", line)]),
+                    ..Task::default()
+                },
+            );
+        } else {
+            tasks.remove(usize::try_from(chance.below(tasks.len() as u64)).unwrap());
+        }
+        // A set that was rebuilt has another order.
+        if chance.below(20) == 0 {
+            tasks.reverse();
+        }
+        let moving = usize::try_from(chance.below(tasks.len() as u64)).unwrap();
+        tasks[moving].state = Some(TaskState::Running);
+        tasks[moving].frames = frames(&[("main", 1), ("work", 3), ("inner", 80)]);
+        snapshot.tasks.extend(tasks.iter().cloned().map(|mut task| {
+            // Each is due at a moment of its own, whatever the time is.
+            let due = SignedDuration::from_millis(i64::try_from(task.id.0).unwrap());
+            let now = SignedDuration::try_from(clock).unwrap();
+            task.waiting_on = Some(Box::new(
+                Waiting {
+                    kind: WaitKind::Timer,
+                    due_in: Some(due - now),
+                    since: Some(clock.checked_sub(Duration::from_secs(4)).unwrap()),
+                    ..Waiting::default()
+                }
+                .in_words(),
+            ));
+            task
+        }));
+        all.push(snapshot);
+    }
+    all
+}
