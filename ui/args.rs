@@ -1,5 +1,7 @@
 //! The command line: what was typed, checked, as options that the commands understand.
 
+pub mod recording;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,8 @@ use aiospy::snapshot::{Code, Severity};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use nix::sys::signal::Signal;
+
+use self::recording::{Diff, Export, RawDiff, RawExport, RawRecord, Record};
 
 /// What to do.
 #[derive(Debug)]
@@ -39,6 +43,12 @@ pub enum Command {
     Run(Run),
     /// The terminal UI.
     Top(Top),
+    /// All samples of a while, or what they come to.
+    Record(Record),
+    /// The same from a recording.
+    Export(Export),
+    /// What is other than it was.
+    Diff(Diff),
 }
 
 /// Options of `dump`.
@@ -320,6 +330,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::
             is_ascii: top.ascii,
             color: top.color,
         }),
+        RawCommand::Record(record) => Command::Record(record.checked()?),
+        RawCommand::Export(export) => Command::Export(export.checked()?),
+        RawCommand::Diff(diff) => Command::Diff(diff.checked()),
     };
     Ok(Options { command, is_verbose: raw.verbose })
 }
@@ -365,6 +378,12 @@ enum RawCommand {
     Stop(RawStop),
     /// Start a program and watch it; its output and exit code are its own
     Run(RawRun),
+    /// Record where tasks are and what they wait for, to a file or as a flame graph
+    Record(RawRecord),
+    /// Make a flame graph, a page or a trace of a recording
+    Export(RawExport),
+    /// Tell what is other in a second dump or recording than in the first
+    Diff(RawDiff),
 }
 
 // Said by several commands.

@@ -5,12 +5,16 @@ use std::process::ExitCode;
 mod args;
 mod check;
 mod demo;
+mod diff;
 mod doctor;
 mod dump;
 mod explain;
+mod export;
+mod flame;
 mod hook;
 mod json;
 mod output;
+mod record;
 mod remedy;
 mod run;
 mod stop;
@@ -47,6 +51,9 @@ fn main() -> ExitCode {
         Command::Stop(options) => stop::run(options),
         Command::Run(options) => run::run(options),
         Command::Top(options) => top::run(options),
+        Command::Record(options) => record::run(options),
+        Command::Export(options) => export::run(options),
+        Command::Diff(options) => diff::run(options),
     };
     match done {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! `aiospy run -- COMMAND`: starts a program and watches it; its output and exit code are its own.
 
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
@@ -21,7 +22,34 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// # Errors
 /// When the program cannot be started.
 pub fn run(options: &Run) -> anyhow::Result<Outcome> {
-    let Some((program, arguments)) = options.command.split_first() else {
+    let stop = AtomicBool::new(false);
+    let (watched, status) =
+        started(&options.command, |pid| watch::watch(pid, &options.watching, &stop))?;
+    match watched {
+        // What it says about its end is the program's own affair.
+        Err(error) if status.success() => dump::note(format_args!("not watched: {error:#}")),
+        Err(_) => {}
+        Ok(worst) => {
+            if let Some(least) = options.watching.fail_on
+                && worst >= Some(least)
+                && status.success()
+            {
+                return Ok(Outcome::Findings);
+            }
+        }
+    }
+    Ok(Outcome::Exit(code_of(status)))
+}
+
+/// Starts a program, looks at it and waits for its end; gives what was seen and how it ended.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn started<T>(
+    command: &[OsString],
+    look: impl FnOnce(i32) -> T,
+) -> anyhow::Result<(T, ExitStatus)> {
+    let Some((program, arguments)) = command.split_first() else {
         anyhow::bail!("no command to run");
     };
     // From the terminal the program gets Ctrl-C itself, so it is not sent on; SIGTERM is. There
@@ -40,25 +68,11 @@ pub fn run(options: &Run) -> anyhow::Result<Outcome> {
         let stop = Arc::clone(&stop);
         std::thread::spawn(move || forward(pid, &term, &stop))
     };
-    let watched = watch::watch(pid, &options.watching, &AtomicBool::new(false));
+    let seen = look(pid);
     let status = wait(&mut child);
     stop.store(true, Ordering::Relaxed);
     let _ = forwards.join();
-    let status = status?;
-    match watched {
-        // What it says about its end is the program's own affair.
-        Err(error) if status.success() => dump::note(format_args!("not watched: {error:#}")),
-        Err(_) => {}
-        Ok(worst) => {
-            if let Some(least) = options.watching.fail_on
-                && worst >= Some(least)
-                && status.success()
-            {
-                return Ok(Outcome::Findings);
-            }
-        }
-    }
-    Ok(Outcome::Exit(code_of(status)))
+    Ok((seen, status?))
 }
 
 /// Passes `SIGTERM` on to the program, each time it comes.
@@ -77,7 +91,7 @@ fn wait(child: &mut Child) -> anyhow::Result<ExitStatus> {
 }
 
 /// As a shell says it: the program's own code, or 128 and the signal.
-fn code_of(status: ExitStatus) -> u8 {
+pub fn code_of(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }

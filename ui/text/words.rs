@@ -37,6 +37,23 @@ pub fn count(number: usize) -> String {
     grouped
 }
 
+/// A number of bytes with as many digits as matter: `812 B`, `4.2 kB`, `31 MB`.
+pub fn bytes(number: u64) -> String {
+    let mut unit = 1_u64;
+    for name in ["B", "kB", "MB", "GB"] {
+        if number < unit * 1000 || name == "GB" {
+            return match number * 10 / unit {
+                tenths if tenths < 100 && unit > 1 => {
+                    format!("{}.{} {name}", tenths / 10, tenths % 10)
+                }
+                tenths => format!("{} {name}", tenths / 10),
+            };
+        }
+        unit *= 1000;
+    }
+    String::new()
+}
+
 /// `1 task`, `2 tasks`.
 pub fn counted(number: usize, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
@@ -236,6 +253,10 @@ mod tests {
             assert_eq!(count(number), expected);
         }
         assert_eq!(counted(1, "task"), "1 task");
+        assert_eq!(
+            [812, 4217, 31_000_000, u64::MAX / 10].map(bytes),
+            ["812 B", "4.2 kB", "31 MB", "1844674407 GB"]
+        );
     }
 
     #[test]

@@ -1,0 +1,251 @@
+//! From a snapshot to the stacks of one view.
+//!
+//! A task's stack begins at the outermost task that awaits it: that one's frames, `<task NAME>`,
+//! its own frames, and what it waits for. A task that several others await is shown below the
+//! first of them only, so that the time of each task counts once.
+
+use aiospy::memory::Address;
+use aiospy::snapshot::{Snapshot, Task};
+use rustc_hash::FxHashMap;
+
+use super::tree::{Kind, ROOT, Tree};
+use super::{Folding, Sample, View, micros, state};
+use crate::text::words;
+
+/// Tasks in one chain of awaiters; none are known to be a tenth of it.
+const MAX_CHAIN: usize = 1000;
+
+/// Adds samples to the stacks of a view.
+#[derive(Debug)]
+pub struct Fold {
+    folding: Folding,
+    tree: Tree,
+    /// Where the frames of a task end, below what it was put under: for the present sample.
+    ends: FxHashMap<(u32, Address), u32>,
+}
+
+impl Fold {
+    /// No stacks yet.
+    pub fn new(folding: Folding) -> Self {
+        Self { folding, tree: Tree::new(), ends: FxHashMap::default() }
+    }
+
+    /// How it folds.
+    pub fn folding(&self) -> Folding {
+        self.folding
+    }
+
+    /// The stacks so far.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Takes in a sample.
+    pub fn sample(&mut self, sample: Sample<'_>) {
+        let weight = micros(sample.weight);
+        match self.folding.view {
+            View::Await | View::State => self.tasks(sample.snapshot, weight),
+            View::Loop => self.loops(sample.snapshot, weight),
+            View::Cpu => self.threads(sample.snapshot, weight),
+        }
+    }
+
+    fn tasks(&mut self, snapshot: &Snapshot, weight: u64) {
+        let index: FxHashMap<Address, &Task> =
+            snapshot.tasks.iter().map(|task| (task.id, task)).collect();
+        self.ends.clear();
+        for task in &snapshot.tasks {
+            let Some(state) = state::of(task, snapshot) else { continue };
+            let is_cancelled = state::is_cancelled(task);
+            let end = if self.folding.view == View::State {
+                let mut root = ROOT;
+                if is_cancelled {
+                    root = self.step(root, "cancelled, still there", Kind::Cancelled);
+                }
+                root = self.step(root, state.word, state.kind);
+                if let Some(detail) = &state.detail {
+                    root = self.step(root, detail, state.kind);
+                }
+                self.end_of(root, task, &index)
+            } else {
+                let end = self.end_of(ROOT, task, &index);
+                self.step(end, &format!("[{}]", state.text()), state.kind)
+            };
+            self.tree.add(end, weight);
+        }
+    }
+
+    /// Where the frames of a task end.
+    fn end_of(&mut self, root: u32, task: &Task, index: &FxHashMap<Address, &Task>) -> u32 {
+        let mut chain = vec![task];
+        let mut node = root;
+        let mut last = task;
+        loop {
+            if let Some(known) = self.ends.get(&(root, last.id)) {
+                node = *known;
+                chain.pop();
+                break;
+            }
+            let awaiter = last.awaited_by.first().and_then(|id| index.get(id)).copied();
+            // In a deadlock the chain is a circle.
+            let is_new = |task: &&Task| !chain.iter().any(|known| known.id == task.id);
+            match awaiter.filter(is_new) {
+                Some(awaiter) if chain.len() < MAX_CHAIN => chain.push(awaiter),
+                _ => break,
+            }
+            last = awaiter.unwrap_or(last);
+        }
+        for task in chain.into_iter().rev() {
+            let name = task.name.as_deref().or(task.coroutine.as_deref()).unwrap_or("?");
+            let name = if self.folding.is_per_task { name.to_owned() } else { folded(name) };
+            node = self.step(node, &format!("<task {name}>"), Kind::Task);
+            for frame in &task.frames {
+                let label = self.tree.label_of(&frame.location);
+                node = self.tree.step(node, label);
+            }
+            self.ends.insert((root, task.id), node);
+        }
+        node
+    }
+
+    fn loops(&mut self, snapshot: &Snapshot, weight: u64) {
+        for event_loop in &snapshot.loops {
+            // One that nobody runs has no time.
+            let Some(thread) = state::thread(event_loop, snapshot) else { continue };
+            let name = thread.name.as_deref().unwrap_or("?");
+            let name = if self.folding.is_per_task { name.to_owned() } else { folded(name) };
+            let class = words::loop_class(&event_loop.class);
+            let mut node = self.step(ROOT, &format!("{class} in {name}"), Kind::Thread);
+            if state::is_polling(event_loop) {
+                node = self.step(node, "[polling]", Kind::Polling);
+            } else {
+                let state = state::of_running(Some(event_loop), Some(thread));
+                node = self.step(node, &format!("[{}]", state.text()), state.kind);
+                for frame in words::below_the_loop(&thread.frames) {
+                    let label = self.tree.label_of(&frame.location);
+                    node = self.tree.step(node, label);
+                }
+            }
+            self.tree.add(node, weight);
+        }
+    }
+
+    fn threads(&mut self, snapshot: &Snapshot, weight: u64) {
+        for thread in &snapshot.threads {
+            if thread.state != Some(aiospy::snapshot::ThreadState::Running) {
+                continue;
+            }
+            let name = thread.name.as_deref().unwrap_or("?");
+            let name = if self.folding.is_per_task { name.to_owned() } else { folded(name) };
+            let mut node = self.step(ROOT, &format!("thread {name}"), Kind::Thread);
+            for frame in &thread.frames {
+                let label = self.tree.label_of(&frame.location);
+                node = self.tree.step(node, label);
+            }
+            self.tree.add(node, weight);
+        }
+    }
+
+    fn step(&mut self, node: u32, text: &str, kind: Kind) -> u32 {
+        let label = self.tree.label(text, kind);
+        self.tree.step(node, label)
+    }
+}
+
+/// A name without its numbers: `Task-17` → `Task-*`, `worker3` → `worker*`; a number within a
+/// word stays, `http2-client`.
+pub fn folded(name: &str) -> String {
+    let mut folded = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(from.len());
+        let (number, after) = from.split_at(end);
+        folded.push_str(before);
+        let is_joined = folded.chars().next_back().is_some_and(char::is_alphabetic);
+        let is_word = match after.chars().next() {
+            Some(next) => !next.is_alphanumeric() && !is_joined,
+            None => true,
+        };
+        folded.push_str(if is_word { "*" } else { number });
+        rest = after;
+    }
+    folded.push_str(rest);
+    folded
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aiospy::snapshot::{Cancellation, TaskState, WaitKind, Waiting};
+
+    use super::*;
+    use crate::text::sample;
+
+    #[test]
+    fn numbers_of_names_are_folded() {
+        for (name, expected) in [
+            ("Task-17", "Task-*"),
+            ("worker-3", "worker-*"),
+            ("worker3", "worker*"),
+            ("http2-client", "http2-client"),
+            ("job-2024-11-x", "job-*-*-x"),
+            ("7", "*"),
+            ("", ""),
+            ("größe-12", "größe-*"),
+        ] {
+            assert_eq!(folded(name), expected);
+        }
+    }
+
+    /// The stacks of a sample of 10 ms.
+    fn stacks(snapshot: &Snapshot, view: View, is_per_task: bool) -> Vec<(String, u64)> {
+        let mut fold = Fold::new(Folding { view, is_per_task });
+        fold.sample(Sample { snapshot, weight: Duration::from_millis(10) });
+        fold.tree().lines()
+    }
+
+    fn snapshot() -> Snapshot {
+        let waits = |mut task: Task, kind| {
+            task.waiting_on = Some(Box::new(Waiting { kind, ..Waiting::default() }));
+            task
+        };
+        let main = waits(sample::task(1, "main", &["main app.py:1"], &[]), WaitKind::Gather);
+        let first = waits(sample::task(2, "w-1", &["work app.py:7"], &[1]), WaitKind::Timer);
+        let mut second = waits(sample::task(3, "w-2", &["work app.py:7"], &[1]), WaitKind::Timer);
+        second.cancellation = Some(Cancellation { requested: Some(1), ..Cancellation::default() });
+        let mut done = sample::task(4, "done", &["end app.py:9"], &[]);
+        done.state = Some(TaskState::Done);
+        let mut all = sample::bank();
+        all.tasks = vec![main, first, second, done];
+        all
+    }
+
+    #[test]
+    fn a_task_stands_below_who_awaits_it() {
+        let mut all = snapshot();
+        let lines = stacks(&all, View::Await, false);
+        assert_eq!(
+            lines,
+            [
+                (
+                    "<task main>;main (app.py:1);<task w-*>;work (app.py:7);[timer]".to_owned(),
+                    20_000
+                ),
+                ("<task main>;main (app.py:1);[gather]".to_owned(), 10_000),
+            ]
+        );
+        assert_eq!(stacks(&all, View::Await, true).len(), 3);
+        let lines = stacks(&all, View::State, false);
+        assert_eq!(
+            lines[0].0,
+            "cancelled, still there;timer;<task main>;main (app.py:1);<task w-*>;work (app.py:7)"
+        );
+        assert_eq!(lines[1].0, "gather;<task main>;main (app.py:1)");
+        // In a circle each is below the other, and there is an end to it.
+        all.tasks[0].awaited_by = vec![all.tasks[1].id];
+        let lines = stacks(&all, View::Await, false);
+        assert_eq!(lines.iter().map(|(_, time)| time).sum::<u64>(), 30_000);
+    }
+}

@@ -1,0 +1,133 @@
+//! What a task does or waits for, in a word and a few: the same for all tasks that are alike.
+
+use aiospy::diagnose::blocking::{Evidence, blocking};
+use aiospy::snapshot::{
+    BlockingKind, Loop, LoopState, Operation, Phase, Snapshot, Task, TaskState, Thread,
+    ThreadState, WaitKind, Waiting,
+};
+
+use super::tree::Kind;
+
+/// What a task does or waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// What kind of thing that is.
+    pub kind: Kind,
+    /// In a word.
+    pub word: &'static str,
+    /// Which one: the other end of a socket, the name of a lock.
+    pub detail: Option<String>,
+}
+
+impl State {
+    fn new(kind: Kind, word: &'static str, detail: Option<String>) -> Self {
+        Self { kind, word, detail }
+    }
+
+    /// Both: `socket 10.0.0.5:5432`.
+    pub fn text(&self) -> String {
+        match &self.detail {
+            Some(detail) => format!("{} {detail}", self.word),
+            None => self.word.to_owned(),
+        }
+    }
+}
+
+/// Of a task; `None` for one that has ended.
+pub fn of(task: &Task, snapshot: &Snapshot) -> Option<State> {
+    match task.state {
+        Some(state) if state.is_finished() => None,
+        Some(TaskState::Running) => {
+            let event_loop = snapshot.loops.iter().find(|known| Some(known.id) == task.loop_id);
+            Some(of_running(event_loop, event_loop.and_then(|known| thread(known, snapshot))))
+        }
+        Some(TaskState::Ready) => Some(State::new(Kind::Ready, "ready", None)),
+        _ => Some(match task.waiting_on.as_deref() {
+            Some(waiting) => of_waiting(waiting),
+            None => State::new(Kind::Other, "unknown", None),
+        }),
+    }
+}
+
+/// Whether a task was cancelled and is still there.
+pub fn is_cancelled(task: &Task) -> bool {
+    task.cancellation.as_ref().is_some_and(|it| {
+        it.requested.is_some_and(|requested| requested > 0)
+            || it.must_cancel
+            || it.in_flight
+            || it.handling.is_some()
+    })
+}
+
+/// The thread of a loop.
+pub fn thread<'s>(event_loop: &Loop, snapshot: &'s Snapshot) -> Option<&'s Thread> {
+    let tid = event_loop.thread?;
+    snapshot.threads.iter().find(|thread| thread.tid == Some(tid))
+}
+
+/// Whether a loop waits, as its state or its iteration says.
+pub fn is_polling(event_loop: &Loop) -> bool {
+    match event_loop.state {
+        Some(state) => state == LoopState::Polling,
+        None => event_loop.iteration.as_ref().is_some_and(|turn| turn.phase == Phase::Select),
+    }
+}
+
+/// Of what runs on a loop: whether it is on a processor, or which call holds its thread.
+pub fn of_running(event_loop: Option<&Loop>, thread: Option<&Thread>) -> State {
+    let running = || State::new(Kind::Running, "running", None);
+    let is_on_processor =
+        |thread: &Thread| matches!(thread.state, None | Some(ThreadState::Running));
+    let Some(thread) = thread.filter(|thread| !is_on_processor(thread)) else { return running() };
+    let told = match event_loop.and_then(|known| known.blocking.as_ref()) {
+        Some(blocking) => (blocking.kind, blocking.description.clone()),
+        None => {
+            let told = blocking(thread, Evidence::default());
+            (told.kind, told.description)
+        }
+    };
+    match told {
+        // A lock or the GIL: nothing that can be told from being kept from the processor.
+        (BlockingKind::Cpu | BlockingKind::Unknown, _) => running(),
+        (_, description) => State::new(Kind::Blocking, "blocking", Some(description)),
+    }
+}
+
+fn of_waiting(waiting: &Waiting) -> State {
+    let name = waiting.name.clone();
+    let (kind, word, detail) = match waiting.kind {
+        WaitKind::Timer => (Kind::Timer, "timer", None),
+        WaitKind::Socket => (Kind::Socket, "socket", other_end(waiting)),
+        WaitKind::Task => (Kind::Awaiting, "task", None),
+        WaitKind::Gather => (Kind::Awaiting, "gather", None),
+        WaitKind::TaskGroup => (Kind::Awaiting, "task group", None),
+        WaitKind::Future => (Kind::Other, "future", name),
+        WaitKind::Lock => (Kind::Lock, "lock", name),
+        WaitKind::Semaphore => (Kind::Lock, "semaphore", name),
+        WaitKind::Condition => (Kind::Lock, "condition", name),
+        WaitKind::Event => (Kind::Other, "event", name),
+        WaitKind::Queue => (Kind::Queue, "queue", name),
+        WaitKind::Barrier => (Kind::Lock, "barrier", name),
+        WaitKind::Executor => (Kind::Executor, "executor", waiting.function.clone()),
+        WaitKind::Subprocess => (Kind::Executor, "subprocess", None),
+        WaitKind::Thread => (Kind::Executor, "thread", None),
+        WaitKind::Asyncgen => (Kind::Other, "closing of generators", None),
+        WaitKind::Ready => (Kind::Ready, "ready", None),
+        WaitKind::Running => (Kind::Running, "running", None),
+        WaitKind::Unknown => (Kind::Other, "unknown", None),
+    };
+    State::new(kind, word, detail)
+}
+
+/// The other end of a socket, without the port of this one: that is another for each connection.
+fn other_end(waiting: &Waiting) -> Option<String> {
+    let Some(socket) = &waiting.socket else { return waiting.peer.clone() };
+    match (&socket.remote, &socket.local) {
+        (Some(remote), _) => Some(remote.clone()),
+        (None, Some(local)) if waiting.operation == Some(Operation::Accept) => {
+            Some(format!("accept on {local}"))
+        }
+        (None, Some(local)) => Some(format!("{} {local}", socket.protocol)),
+        (None, None) => Some(socket.protocol.to_owned()),
+    }
+}

@@ -1,0 +1,300 @@
+//! `aiospy record PID`: all samples of a while, to a recording or, as they come, to a flame graph,
+//! a page or a trace.
+
+mod glance;
+mod progress;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use aiospy::inspector::Depth;
+use aiospy::monitor::{Event, Monitor, Settings};
+use aiospy::recording::{Taken, Writer, Written};
+use aiospy::sampler::{Ended, Plan, Sample, sample};
+use aiospy::snapshot::{Process, Snapshot};
+use anyhow::Context as _;
+use jiff::{Timestamp, Zoned};
+
+use self::progress::Progress;
+use crate::args::recording::{Record, Target, ending};
+use crate::flame::{self, Exporter, Totals};
+use crate::text::words;
+use crate::{Outcome, dump, output, run, watch};
+
+/// The time between two looks at what only findings rest on: it costs more than the rest.
+const BETWEEN_EVIDENCE: Duration = Duration::from_secs(1);
+/// A recording tells so often how the loops do.
+const BETWEEN_STATISTICS: Duration = Duration::from_secs(1);
+
+/// Runs the command.
+///
+/// # Errors
+/// When the target cannot be attached to, or the file not be written.
+pub fn run(options: &Record) -> anyhow::Result<Outcome> {
+    match &options.target {
+        Target::Pid(pid) => {
+            let stop = watch::on_signals()?;
+            let (_, done) = dump::by_any_id(*pid, |pid| record(pid, options, &stop));
+            done?;
+            Ok(Outcome::Done)
+        }
+        Target::Command(command) => {
+            let stop = AtomicBool::new(false);
+            let (done, status) = run::started(command, |pid| record(pid, options, &stop))?;
+            match done {
+                Err(error) if status.success() => return Err(error),
+                // What it says about its end is the program's own affair.
+                _ => Ok(Outcome::Exit(run::code_of(status))),
+            }
+        }
+    }
+}
+
+fn record(pid: i32, options: &Record, stop: &AtomicBool) -> anyhow::Result<()> {
+    let mut plan = Plan::new(options.rate, Duration::ZERO);
+    plan.evidence_every = BETWEEN_EVIDENCE;
+    plan.waits_for_python = matches!(options.target, Target::Command(_));
+    let wants_events = options.making.format.is_none_or(flame::has_events);
+    if !wants_events {
+        plan.options.depth = Depth::Reasons;
+    }
+    let mut recorder = Recorder::new(pid, options, wants_events);
+    let start = Instant::now();
+    let is_over = || options.duration.is_some_and(|duration| start.elapsed() >= duration);
+    let is_asked = || stop.load(Ordering::Relaxed) || is_over();
+    let ended = sample(pid, &plan, &is_asked, &mut |sample| {
+        let done = recorder.take(sample);
+        recorder.progress.show(&recorder.totals, recorder.tasks, recorder.size());
+        match done {
+            Ok(flow) => flow,
+            Err(error) => {
+                recorder.failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    });
+    recorder.progress.clear();
+    if let Some(error) = recorder.failed.take() {
+        return Err(error);
+    }
+    recorder.finish(ended?)
+}
+
+/// Where samples go.
+enum Sink {
+    Recording(Writer),
+    Export(Box<dyn Exporter>),
+}
+
+struct Recorder<'o> {
+    options: &'o Record,
+    file: PathBuf,
+    monitor: Option<Monitor>,
+    sink: Option<Sink>,
+    totals: Totals,
+    /// When the last sample was taken, if nothing came between.
+    last: Option<Timestamp>,
+    missed: u64,
+    tasks: usize,
+    is_full: bool,
+    progress: Progress,
+    failed: Option<anyhow::Error>,
+}
+
+impl<'o> Recorder<'o> {
+    fn new(pid: i32, options: &'o Record, wants_events: bool) -> Self {
+        let file = options.file.clone().unwrap_or_else(|| {
+            let now = Zoned::now().strftime("%Y%m%d-%H%M%S");
+            PathBuf::from(format!("aiospy-{pid}-{now}.{}", ending(options.making.format)))
+        });
+        let mut settings = Settings::default();
+        settings.interval = BETWEEN_STATISTICS;
+        Self {
+            options,
+            progress: Progress::new(pid, options.duration),
+            file,
+            monitor: wants_events.then(|| Monitor::new(settings)),
+            sink: None,
+            totals: Totals::default(),
+            last: None,
+            missed: 0,
+            tasks: 0,
+            is_full: false,
+            failed: None,
+        }
+    }
+
+    /// The bytes written so far, where that is told.
+    fn size(&self) -> Option<u64> {
+        match &self.sink {
+            Some(Sink::Recording(writer)) => Some(writer.size()),
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, sample: Sample) -> anyhow::Result<ControlFlow<()>> {
+        match &sample {
+            Sample::Attached(process) => {
+                if self.sink.is_none() {
+                    self.open(process)?;
+                }
+                self.last = None;
+            }
+            Sample::Missed(missed) => self.missed += missed,
+            Sample::Unreadable(_) => self.last = None,
+            Sample::Glance(_) | Sample::Whole(_) => {}
+        }
+        let Some(mut monitor) = self.monitor.take() else {
+            if let Sample::Whole(snapshot) = sample {
+                self.note(&snapshot, None)?;
+            }
+            return Ok(self.flow());
+        };
+        let is_whole = matches!(sample, Sample::Whole(_));
+        let mut events = Vec::new();
+        let mut tell = |event: Event| {
+            events.push(event);
+            ControlFlow::Continue(())
+        };
+        // Each whole sample tells, too, where the loops were: that gives the callbacks that block.
+        if let Sample::Whole(snapshot) = &sample {
+            let _ = monitor.take(Sample::Glance(glance::of(snapshot)), &mut tell);
+        }
+        let _ = monitor.take(sample, &mut tell);
+        let done = self.tell(&monitor, is_whole, events);
+        self.monitor = Some(monitor);
+        done?;
+        Ok(self.flow())
+    }
+
+    /// Ends when there is no more room.
+    fn flow(&self) -> ControlFlow<()> {
+        if self.is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn tell(
+        &mut self,
+        monitor: &Monitor,
+        is_whole: bool,
+        events: Vec<Event>,
+    ) -> anyhow::Result<()> {
+        let now = monitor.last().map_or_else(Timestamp::now, |last| last.taken_at);
+        if let Some(last) = monitor.last().filter(|_| is_whole) {
+            self.note(last, Some(monitor))?;
+        }
+        for event in events {
+            match &mut self.sink {
+                Some(Sink::Recording(writer)) => {
+                    self.is_full |= writer.event(now, event)? == Written::Full;
+                }
+                Some(Sink::Export(exporter)) => exporter.event(now, &event)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, snapshot: &Snapshot, monitor: Option<&Monitor>) -> anyhow::Result<()> {
+        let missed = std::mem::take(&mut self.missed);
+        self.tasks = snapshot.tasks.len();
+        self.totals.note(snapshot, missed);
+        let period = Duration::try_from_secs_f64(1.0 / self.options.rate).unwrap_or_default();
+        let weight = weight(self.last, snapshot.taken_at, period);
+        self.last = Some(snapshot.taken_at);
+        match &mut self.sink {
+            Some(Sink::Recording(writer)) => {
+                let blocking = monitor.map(Monitor::blocking).unwrap_or_default();
+                let taken = Taken {
+                    snapshot,
+                    lives: monitor.map(Monitor::lives),
+                    open: monitor.map(Monitor::open).unwrap_or_default(),
+                    blocking: &blocking,
+                    missed,
+                };
+                self.is_full |= writer.sample(&taken)? == Written::Full;
+            }
+            Some(Sink::Export(exporter)) => exporter.sample(flame::Sample { snapshot, weight })?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Makes the file: only now, when there is something to write, and before the work is done.
+    fn open(&mut self, process: &Process) -> anyhow::Result<()> {
+        let making = self.options.making;
+        self.sink = Some(match making.format {
+            None => {
+                let writer = Writer::create(&self.file, self.options.limits);
+                Sink::Recording(writer.with_context(|| cannot_write(&self.file))?)
+            }
+            Some(format) => {
+                let to = writer(&self.file)?;
+                Sink::Export(flame::exporter(format, making.folding, to))
+            }
+        });
+        self.progress.start(process, &self.file);
+        Ok(())
+    }
+
+    fn finish(self, ended: Ended) -> anyhow::Result<()> {
+        let size = match self.sink {
+            Some(Sink::Recording(writer)) => {
+                let size = writer.finish().with_context(|| cannot_write(&self.file))?;
+                Some(size)
+            }
+            Some(Sink::Export(mut exporter)) => {
+                // What still goes on is told as far as it has come.
+                if let (Some(monitor), Some(now)) = (&self.monitor, self.totals.ended) {
+                    for stretch in monitor.blocking() {
+                        exporter.event(now, &Event::Blocked(stretch))?;
+                    }
+                }
+                exporter.finish(&self.totals)?;
+                std::fs::metadata(&self.file).ok().map(|facts| facts.len())
+            }
+            None => None,
+        };
+        if self.file.as_os_str() == "-" {
+            return Ok(());
+        }
+        let why = match ended {
+            Ended::Gone => "the process has ended: ",
+            Ended::Asked if self.is_full => "the recording is as large as it may be: ",
+            Ended::Asked => "",
+        };
+        let size = size.map(|size| format!(" ({})", words::bytes(size))).unwrap_or_default();
+        output::say(format_args!("{why}{} → {}{size}", self.totals.words(), self.file.display()));
+        if self.options.making.format.is_none() {
+            let file = self.file.display();
+            output::say(format_args!("see it with: aiospy export {file} -f html"));
+        }
+        Ok(())
+    }
+}
+
+/// The time that a sample stands for: that since the one before it.
+pub fn weight(before: Option<Timestamp>, now: Timestamp, period: Duration) -> Duration {
+    let since = before.and_then(|before| Duration::try_from(now.duration_since(before)).ok());
+    since.unwrap_or(period)
+}
+
+/// A file to be written, or standard output.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn writer(file: &Path) -> anyhow::Result<Box<dyn Write>> {
+    if file.as_os_str() == "-" {
+        return Ok(Box::new(BufWriter::new(io::stdout())));
+    }
+    let made = File::create(file).with_context(|| cannot_write(file))?;
+    Ok(Box::new(BufWriter::with_capacity(1 << 16, made)))
+}
+
+/// What is said of a file that cannot be written.
+pub fn cannot_write(file: &Path) -> String {
+    format!("could not write {}", file.display())
+}

@@ -1,0 +1,64 @@
+//! Where the loops were, as a whole snapshot tells it: what a glance would have seen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aiospy::diagnose::blocking::{Evidence, blocking};
+use aiospy::snapshot::{Frame, Glance, Loop, LoopGlance, Phase, Snapshot, TaskState, Thread, Work};
+
+use crate::flame::state;
+use crate::text::words;
+
+/// From here on a callback is looked at.
+const WORTH_A_LOOK: Duration = Duration::from_millis(5);
+
+/// The glance.
+pub fn of(snapshot: &Snapshot) -> Glance {
+    let at = snapshot.told_from.unwrap_or_default();
+    let loops = snapshot.loops.iter().filter_map(|event_loop| {
+        let thread = state::thread(event_loop, snapshot)?;
+        let turn = event_loop.iteration.as_ref()?;
+        let is_busy = turn.phase == Phase::Ready;
+        let is_long = turn.elapsed.is_none_or(|elapsed| elapsed >= WORTH_A_LOOK);
+        Some(LoopGlance {
+            id: event_loop.id,
+            thread: event_loop.thread,
+            at,
+            read_by: at,
+            phase: turn.phase,
+            began: if is_busy { began(event_loop) } else { None },
+            callback: turn.callbacks_run.and_then(|run| run.checked_sub(1)),
+            total: turn.callbacks_total,
+            work: (is_busy && is_long).then(|| Arc::new(work(snapshot, event_loop, thread))),
+        })
+    });
+    Glance { taken_at: snapshot.taken_at, at, loops: loops.collect() }
+}
+
+/// When the iteration of a loop that runs callbacks began: what tells it from another is just that.
+fn began(event_loop: &Loop) -> Option<Duration> {
+    let id = event_loop.iteration_id?;
+    if event_loop.class.starts_with("uvloop.") {
+        return Some(Duration::from_millis(id));
+    }
+    Duration::try_from_secs_f64(f64::from_bits(id)).ok()
+}
+
+fn work(snapshot: &Snapshot, event_loop: &Loop, thread: &Thread) -> Work {
+    let told = event_loop.blocking.clone();
+    let told = told.unwrap_or_else(|| blocking(thread, Evidence::default()));
+    let task = snapshot
+        .tasks
+        .iter()
+        .find(|task| task.state == Some(TaskState::Running) && task.loop_id == Some(event_loop.id));
+    let place = |frame: &Frame| Arc::clone(&frame.location);
+    Work {
+        handle: event_loop.iteration.as_ref().and_then(|turn| turn.handle.clone()),
+        task: task.map(|task| task.id),
+        stack: words::below_the_loop(&thread.frames).iter().map(place).collect(),
+        place: told.frame.as_ref().map(place),
+        kind: told.kind,
+        description: told.description,
+        peer: told.peer,
+    }
+}
