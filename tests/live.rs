@@ -36,6 +36,8 @@ mod hostile;
 mod leftovers;
 #[path = "live/pstree.rs"]
 mod pstree;
+#[path = "live/recording.rs"]
+mod recording;
 #[path = "live/report.rs"]
 mod report;
 #[path = "live/shutting.rs"]
@@ -142,6 +144,7 @@ fn main() {
     watching::add(&mut trials);
     enduring::add(&mut trials);
     top::add(&mut trials);
+    recording::add(&mut trials);
     let mut arguments = Arguments::from_args();
     // Two cores: more programs at once only wait for each other.
     arguments.test_threads.get_or_insert(2);

@@ -1,6 +1,5 @@
 //! `aiospy export RECORDING`: a flame graph, a page or a trace of a recording.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use aiospy::monitor::Event;
@@ -23,10 +22,8 @@ pub fn run(options: &Export) -> anyhow::Result<Outcome> {
     let path = &options.recording;
     let mut recording =
         Recording::open(path).with_context(|| format!("could not read {}", path.display()))?;
-    let file = options
-        .file
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(path.with_extension(ending(Some(options.format)))));
+    let file =
+        options.file.clone().unwrap_or_else(|| path.with_extension(ending(Some(options.format))));
     let to = record::writer(&file)?;
     let mut exporter = flame::exporter(options.format, options.folding, to);
     let mut totals = Totals::default();

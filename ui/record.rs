@@ -46,7 +46,7 @@ pub fn run(options: &Record) -> anyhow::Result<Outcome> {
             let stop = AtomicBool::new(false);
             let (done, status) = run::started(command, |pid| record(pid, options, &stop))?;
             match done {
-                Err(error) if status.success() => return Err(error),
+                Err(error) if status.success() => Err(error),
                 // What it says about its end is the program's own affair.
                 _ => Ok(Outcome::Exit(run::code_of(status))),
             }
@@ -86,7 +86,7 @@ fn record(pid: i32, options: &Record, stop: &AtomicBool) -> anyhow::Result<()> {
 
 /// Where samples go.
 enum Sink {
-    Recording(Writer),
+    Recording(Box<Writer>),
     Export(Box<dyn Exporter>),
 }
 
@@ -229,7 +229,7 @@ impl<'o> Recorder<'o> {
         self.sink = Some(match making.format {
             None => {
                 let writer = Writer::create(&self.file, self.options.limits);
-                Sink::Recording(writer.with_context(|| cannot_write(&self.file))?)
+                Sink::Recording(Box::new(writer.with_context(|| cannot_write(&self.file))?))
             }
             Some(format) => {
                 let to = writer(&self.file)?;

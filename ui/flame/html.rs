@@ -143,8 +143,8 @@ impl Html {
 
     fn over_time(&mut self, sample: Sample<'_>) {
         let snapshot = sample.snapshot;
-        let weight = micros(sample.weight);
-        let (bin, halved) = self.scale.bin(self.since(snapshot.taken_at));
+        let now = self.since(snapshot.taken_at);
+        let (bin, halved) = self.scale.bin(now);
         for _ in 0..halved {
             self.rows.halve();
             halve(&mut self.tasks, u64::max);
@@ -155,6 +155,10 @@ impl Html {
                 halve(&mut chart.ready, u64::max);
             }
         }
+        // It stands for all the time since the one before it. The bin of that is its own.
+        let first = self.scale.bin(now.saturating_sub(sample.weight)).0.saturating_add(1).min(bin);
+        let bins = first..=bin;
+        let weight = micros(sample.weight) / (bin - first + 1) as u64;
         self.lanes.leave(snapshot);
         let mut pending = 0;
         for task in &snapshot.tasks {
@@ -162,10 +166,12 @@ impl Html {
             pending += 1;
             let Some(lane) = self.lanes.of(task) else { continue };
             let kind = if state::is_cancelled(task) { Kind::Cancelled } else { state.kind };
-            self.rows.note(lane, bin, kind, weight);
+            self.rows.note(lane, bins.clone(), kind, weight);
         }
-        note(&mut self.tasks, bin, |most| pending.max(most));
-        self.loops_over_time(snapshot, bin, weight);
+        for bin in bins {
+            note(&mut self.tasks, bin, |most| pending.max(most));
+            self.loops_over_time(snapshot, bin, weight);
+        }
     }
 
     fn loops_over_time(&mut self, snapshot: &Snapshot, bin: usize, weight: u64) {

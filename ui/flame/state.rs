@@ -79,14 +79,9 @@ pub fn of_running(event_loop: Option<&Loop>, thread: Option<&Thread>) -> State {
     let is_on_processor =
         |thread: &Thread| matches!(thread.state, None | Some(ThreadState::Running));
     let Some(thread) = thread.filter(|thread| !is_on_processor(thread)) else { return running() };
-    let told = match event_loop.and_then(|known| known.blocking.as_ref()) {
-        Some(blocking) => (blocking.kind, blocking.description.clone()),
-        None => {
-            let told = blocking(thread, Evidence::default());
-            (told.kind, told.description)
-        }
-    };
-    match told {
+    let told = event_loop.and_then(|known| known.blocking.clone());
+    let told = told.unwrap_or_else(|| blocking(thread, Evidence::default()));
+    match (told.kind, told.description) {
         // A lock or the GIL: nothing that can be told from being kept from the processor.
         (BlockingKind::Cpu | BlockingKind::Unknown, _) => running(),
         (_, description) => State::new(Kind::Blocking, "blocking", Some(description)),

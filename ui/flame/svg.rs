@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use anyhow::Context as _;
-use inferno::flamegraph::color::{Color, PaletteMap};
-use inferno::flamegraph::{self, Options};
+use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
+use inferno::flamegraph::{self, Options, TextTruncateDirection};
 
 use super::fold::Fold;
 use super::{Exporter, Folding, Sample, Totals};
@@ -35,7 +35,10 @@ impl Exporter for Svg {
             let (r, g, b) = label.kind.color();
             colors.insert(&label.text, Color { r, g, b });
         }
+        colors.insert("all", Color { r: 225, g: 225, b: 220 });
         let mut options = Options::default();
+        options.bgcolors = Some(BackgroundColor::Flat(Color { r: 251, g: 250, b: 248 }));
+        options.text_truncate_direction = TextTruncateDirection::Right;
         options.palette_map = Some(&mut colors);
         options.title = format!("aiospy: {}", self.fold.folding().view.about());
         options.subtitle = Some(format!("{} · {}", totals.target(), totals.words()));

@@ -1,5 +1,6 @@
 //! Tasks on lanes, and what each did at which time.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub struct Lanes {
     /// got its address.
     on: FxHashMap<Address, (usize, Option<Arc<str>>)>,
     free: FxHashMap<String, Vec<usize>>,
-    lanes: Vec<Lane>,
+    all: Vec<Lane>,
     without: u64,
 }
 
@@ -44,14 +45,14 @@ impl Lanes {
             is_per_task,
             on: FxHashMap::default(),
             free: FxHashMap::default(),
-            lanes: Vec::new(),
+            all: Vec::new(),
             without: 0,
         }
     }
 
     /// All lanes.
     pub fn all(&self) -> &[Lane] {
-        &self.lanes
+        &self.all
     }
 
     /// How many tasks had none.
@@ -99,15 +100,15 @@ impl Lanes {
         let shape = folded(task.name.as_deref().unwrap_or("?"));
         let lane = if let Some(lane) = self.free.get_mut(&shape).and_then(Vec::pop) {
             lane
-        } else if self.lanes.len() < self.limit {
+        } else if self.all.len() < self.limit {
             let coroutine = task.coroutine.as_deref().unwrap_or_default().to_owned();
-            self.lanes.push(Lane { name: name.to_owned(), coroutine, tasks: 0 });
-            self.lanes.len() - 1
+            self.all.push(Lane { name: name.to_owned(), coroutine, tasks: 0 });
+            self.all.len() - 1
         } else {
             self.without += 1;
             return None;
         };
-        if let Some(known) = self.lanes.get_mut(lane) {
+        if let Some(known) = self.all.get_mut(lane) {
             known.tasks += 1;
             if known.tasks > 1 {
                 known.name = shape;
@@ -189,16 +190,16 @@ impl Rows {
         }
     }
 
-    /// Notes what the task on a lane did.
-    pub fn note(&mut self, lane: usize, bin: usize, kind: Kind, weight: u64) {
+    /// Notes what the task on a lane did in one bin after the other.
+    pub fn note(&mut self, lane: usize, bins: RangeInclusive<usize>, kind: Kind, weight: u64) {
         if self.rows.len() <= lane {
             self.rows.resize_with(lane + 1, Vec::new);
         }
         let Some(row) = self.rows.get_mut(lane) else { return };
-        if row.len() <= bin {
-            row.resize(bin + 1, Most::default());
+        if row.len() <= *bins.end() {
+            row.resize(bins.end() + 1, Most::default());
         }
-        if let Some(most) = row.get_mut(bin) {
+        for most in row.get_mut(bins).into_iter().flatten() {
             most.note(u8::try_from(kind.number() + 1).unwrap_or_default(), weight);
         }
     }
@@ -254,7 +255,7 @@ mod tests {
             let (bin, halved) = scale.bin(Duration::from_secs(second));
             (0..halved).for_each(|_| rows.halve());
             let kind = if second < 5000 { Kind::Timer } else { Kind::Socket };
-            rows.note(0, bin, kind, 1_000_000);
+            rows.note(0, bin..=bin, kind, 1_000_000);
         }
         let stretches = rows.stretches();
         assert!(scale.step >= 10_000_000_000 / BINS as u64, "{scale:?}");

@@ -145,14 +145,11 @@ impl Tree {
         let short = path::short(&place.file);
         let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
         let text = format!("{} ({short}{line})", place.function);
-        let number = match self.known.get(&text) {
-            Some(known) => *known,
-            None => {
-                let is_own = path::is_own(&place.file);
-                let kind = if is_own { Kind::Own } else { Kind::Library };
-                self.add_label(text, kind, Some(Arc::clone(place)))
-            }
-        };
+        let known = self.known.get(&text).copied();
+        let number = known.unwrap_or_else(|| {
+            let kind = if path::is_own(&place.file) { Kind::Own } else { Kind::Library };
+            self.add_label(text, kind, Some(Arc::clone(place)))
+        });
         // A recording that is read has new ones in each block.
         if self.places.len() >= MAX_PLACES {
             self.places.clear();
