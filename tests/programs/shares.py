@@ -125,6 +125,7 @@ async def main():
 parser = argparse.ArgumentParser()
 parser.add_argument("--uvloop", action="store_true")
 parser.add_argument("--seconds", type=float, default=10)
+parser.add_argument("rest", nargs="*", help="of no meaning: to be seen on the command line")
 options = parser.parse_args()
 turns = int(options.seconds / TURN)
 common.watchdog()
