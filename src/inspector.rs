@@ -6,6 +6,7 @@ mod executors;
 mod glance;
 mod looping;
 mod reading;
+mod repeat;
 mod shutdown;
 mod system;
 mod turns;
@@ -48,7 +49,7 @@ pub enum Depth {
 }
 
 /// What a snapshot is to contain.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
     /// Read the local variables of every frame.
@@ -59,6 +60,10 @@ pub struct Options {
     pub depth: Depth,
     /// How long an iteration may run callbacks before its loop counts as blocked.
     pub blocked_after: Duration,
+    /// Take the last snapshot again, its times moved on, where certainly no thread of the target ran
+    /// since, unless evidence is asked for. What is outside of it, such as what arrived at a socket
+    /// that nobody waits for, is then as it was.
+    pub repeats: bool,
 }
 
 impl Default for Options {
@@ -69,6 +74,7 @@ impl Default for Options {
             finished: false,
             depth: Depth::Evidence,
             blocked_after: Duration::from_millis(100),
+            repeats: false,
         }
     }
 }
@@ -93,6 +99,8 @@ pub struct Inspector {
     cancelled_before: FxHashSet<Address>,
     glances: Glances,
     turns: turns::Watch,
+    /// The last snapshot, to be repeated.
+    last: Option<repeat::Last>,
 }
 
 /// A target as it was at one moment, as far as one snapshot looked at it: enough to take that
@@ -160,6 +168,7 @@ impl Inspector {
             cancelled_before: FxHashSet::default(),
             glances: Glances::default(),
             turns: turns::Watch::default(),
+            last: None,
         }
     }
 
@@ -234,6 +243,10 @@ impl Inspector {
         let before = self.memory.stats();
         self.system.check_alive()?;
         self.note_turns();
+        if let Some(mut snapshot) = self.repeated(options, taken_at) {
+            snapshot.elapsed = started.elapsed();
+            return Ok(snapshot);
+        }
         let mut tries = 0;
         let read = loop {
             tries += 1;
@@ -289,6 +302,7 @@ impl Inspector {
         if snapshot.has_evidence {
             self.turn_watch(&mut snapshot);
         }
+        self.keep(options, read.activity, &snapshot);
         Ok(snapshot)
     }
 

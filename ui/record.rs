@@ -57,6 +57,7 @@ pub fn run(options: &Record) -> anyhow::Result<Outcome> {
 fn record(pid: i32, options: &Record, stop: &AtomicBool) -> anyhow::Result<()> {
     let mut plan = Plan::new(options.rate, Duration::ZERO);
     plan.evidence_every = BETWEEN_EVIDENCE;
+    plan.options.repeats = true;
     plan.waits_for_python = matches!(options.target, Target::Command(_));
     let wants_events = options.making.format.is_none_or(flame::has_events);
     if !wants_events {

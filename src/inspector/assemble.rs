@@ -24,10 +24,13 @@ use crate::snapshot::{
     Cancellation, Consistency, Enclosed, Executor, Frame, Iteration, Location, Loop, LoopState,
     Phase, Problem, Shutdown, Stage, Swallower, Task, TaskState, Thread, WaitKind,
 };
+use crate::target::Activity;
 
 /// The parts of a snapshot that come from the target.
 pub(super) struct Parts {
     pub told_from: Option<Duration>,
+    /// What the threads did when the reading began.
+    pub activity: Option<Activity>,
     pub consistency: Consistency,
     pub threads: Vec<Thread>,
     pub loops: Vec<Loop>,
@@ -67,6 +70,7 @@ impl Inspector {
                 parts = self.assemble(&reader, &reading, options);
             }
         }
+        parts.activity = Some(reading.activity);
         for event_loop in &mut parts.loops {
             // Of a loop that went on meanwhile the timers and the wait are not of one moment.
             if parts.consistency != Consistency::Exact {
@@ -144,6 +148,7 @@ impl Inspector {
         }
         Parts {
             told_from: reading.now.and_then(|now| Duration::try_from_secs_f64(now).ok()),
+            activity: None,
             consistency: Consistency::BestEffort,
             threads,
             loops,
@@ -335,7 +340,8 @@ fn event_loop(
     };
     let read_at = thread.and_then(|thread| thread.read_at);
     let lag = match (facts.earliest_timer, read_at) {
-        (Some(due), Some(now)) if now - due >= LEAST_LAG => Some(seconds(now - due)),
+        // A timer that was freed while it was looked at may be due at any time, mostly at 0.
+        (Some(due), Some(now)) if due > 0.0 && now - due >= LEAST_LAG => Some(seconds(now - due)),
         _ => None,
     };
     let mut runs = thread.iter().flat_map(|thread| &thread.clock.iterations);

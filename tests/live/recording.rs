@@ -28,6 +28,7 @@ pub fn add(trials: &mut Vec<Trial>) {
         |python| shares(with_uvloop(python), &["--uvloop"]),
     );
     per_version(trials, "record::same_as_live", |_| true, |python| same_as_live(&python.path));
+    per_version(trials, "record::repeated", |_| true, |python| repeated(&python.path));
     once(trials, "record::killed", &[], || killed(&python("3.12").unwrap().path));
     once(trials, "record::ended", &[], || ended(&python("3.12").unwrap().path));
     once(trials, "record::command", &[], || command(&python("3.12").unwrap().path));
@@ -348,7 +349,8 @@ fn same_as_live(python: &Path) {
     let file = folder.path().join("a.aiospy");
     let mut writer = Writer::create(&file, Limits::default()).unwrap();
     let mut monitor = Monitor::new(Settings::default());
-    let plan = Plan::new(50.0, Duration::ZERO);
+    let mut plan = Plan::new(50.0, Duration::ZERO);
+    plan.options.repeats = true;
     let mut live = Vec::new();
     let start = Instant::now();
     let is_over = || start.elapsed() > Duration::from_secs(3);
@@ -385,19 +387,53 @@ fn same_as_live(python: &Path) {
     }
 }
 
+/// Of a program in which nothing runs, a snapshot that repeats the one before is the same as one
+/// that reads everything, but for the time that has passed.
+fn repeated(python: &Path) {
+    let program = Program::start(python, "many.py", &["30", "3"]);
+    let mut options = aiospy::Options::default();
+    options.depth = aiospy::Depth::Reasons;
+    let mut inspector = aiospy::Inspector::attach(program.pid()).unwrap();
+    let read = inspector.snapshot(&options).unwrap();
+    options.repeats = true;
+    let mut take = || inspector.snapshot(&options).unwrap();
+    take();
+    std::thread::sleep(Duration::from_millis(300));
+    let repeated = take();
+    assert_eq!(repeated.reads.calls, 0, "{:?}", repeated.consistency);
+    let since = |snapshot: &aiospy::snapshot::Snapshot| {
+        let task = snapshot.tasks.iter().find(|task| task.name.as_deref() == Some("task-7"));
+        task.unwrap().waiting_on.as_ref().unwrap().since.unwrap()
+    };
+    let passed = repeated.taken_at.duration_since(read.taken_at).as_secs_f64();
+    let older = (since(&repeated).saturating_sub(since(&read))).as_secs_f64();
+    assert!((older - passed).abs() < 0.05, "{older} s older after {passed} s");
+    let mut values = [read, repeated].map(|snapshot| serde_json::to_value(&snapshot).unwrap());
+    for value in &mut values {
+        for name in ["taken_at", "elapsed_ms"] {
+            value.as_object_mut().unwrap().remove(name);
+        }
+    }
+    assert_same_within(&values[0], &values[1], "", 10_000.0);
+}
+
 /// The same but for the last microsecond of times.
 fn assert_same(live: &Value, read: &Value, place: &str) {
+    assert_same_within(live, read, place, 0.002);
+}
+
+fn assert_same_within(live: &Value, read: &Value, place: &str, ms: f64) {
     match (live, read) {
         (Value::Object(live), Value::Object(read)) => {
             assert_eq!(live.keys().collect::<Vec<_>>(), read.keys().collect::<Vec<_>>(), "{place}");
             for (name, value) in live {
-                assert_same(value, &read[name], &format!("{place}.{name}"));
+                assert_same_within(value, &read[name], &format!("{place}.{name}"), ms);
             }
         }
         (Value::Array(live), Value::Array(read)) => {
             assert_eq!(live.len(), read.len(), "{place}");
             for (at, (live, read)) in live.iter().zip(read).enumerate() {
-                assert_same(live, read, &format!("{place}[{at}]"));
+                assert_same_within(live, read, &format!("{place}[{at}]"), ms);
             }
         }
         (Value::Number(live), Value::Number(read)) if place.ends_with("_ms") => {
@@ -406,7 +442,7 @@ fn assert_same(live: &Value, read: &Value, place: &str) {
             if live.abs() > 1e12 {
                 return;
             }
-            assert!((live - read).abs() < 0.002, "{place}: {live} and {read}");
+            assert!((live - read).abs() < ms, "{place}: {live} and {read}");
         }
         // The words have two or three digits of a time, of which the last may be rounded.
         (Value::String(live), Value::String(read)) if place.ends_with(".description") => {
