@@ -243,3 +243,29 @@ fn broken_pipe_is_quiet() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     assert_eq!(output.status.code(), Some(0));
 }
+
+#[test]
+fn what_is_no_recording_is_said_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.json");
+    std::fs::write(&file, "{\"loops\": []}").unwrap();
+    let file = file.to_str().unwrap();
+    let missing = folder.path().join("missing");
+    for (arguments, cause, remedy) in [
+        (&["export", file, "-f", "svg", "-o", "-"][..], "it is no recording of aiospy", "record"),
+        (
+            &["export", missing.to_str().unwrap(), "-f", "svg", "-o", "-"],
+            "could not access",
+            "ls, which",
+        ),
+        (&["diff", file], "is no recording with a beginning", "aiospy diff A B"),
+        (&["diff", file, file], "neither a recording nor a dump", "aiospy dump --json"),
+    ] {
+        let output = aiospy(arguments).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let lines: Vec<&str> = stderr.lines().collect();
+        assert_eq!((output.status.code(), lines.len()), (Some(1), 2), "{stderr}");
+        assert!(lines[0].starts_with("aiospy: ") && lines[0].contains(cause), "{stderr}");
+        assert!(lines[1].starts_with("  try: ") && lines[1].contains(remedy), "{stderr}");
+    }
+}

@@ -17,6 +17,7 @@ use serde::Serialize;
 use self::side::{Entry, Fact, Side};
 use crate::args::recording::Diff;
 use crate::output::Destination;
+use crate::remedy::Trouble;
 use crate::text::page::{Line, Page, Style};
 use crate::text::words;
 use crate::{Outcome, json};
@@ -40,10 +41,11 @@ pub fn run(options: &Diff) -> anyhow::Result<Outcome> {
         None if is_recording(before).unwrap_or(false) => {
             (read(before, End::First)?, read(before, End::Last)?)
         }
-        None => anyhow::bail!(
-            "{} is no recording: name the dump that it is to be compared with",
-            before.display()
-        ),
+        None => {
+            let cause = format!("{} is no recording with a beginning and an end", before.display());
+            let remedy = "aiospy diff A B, with the dump that it is to be compared with";
+            return Err(Trouble::new(cause, remedy).into());
+        }
     };
     let difference = Difference::of(&first, &second);
     let mut to = Destination::open(&options.output)?;
@@ -69,22 +71,39 @@ fn read(file: &Path, end: End) -> anyhow::Result<Side> {
     let name = file.display().to_string();
     if is_recording(file).with_context(cannot)? {
         let mut recording = Recording::open(file).with_context(cannot)?;
-        let number = match end {
-            End::First => 0,
-            End::Last => recording.len().saturating_sub(1),
-        };
-        let snapshot: Snapshot = recording.sample(number).with_context(cannot)?.snapshot;
+        let snapshot: Snapshot = match end {
+            End::First => first(&mut recording),
+            End::Last => {
+                recording.sample(recording.len().saturating_sub(1)).map(|moment| moment.snapshot)
+            }
+        }
+        .with_context(cannot)?;
         return Ok(Side::of(name, &serde_json::to_value(&snapshot)?));
     }
     let text = std::fs::read(file).with_context(cannot)?;
-    let document: serde_json::Value = serde_json::from_slice(&text)
-        .context("neither a recording nor what `aiospy dump --json` writes")
-        .with_context(cannot)?;
+    let document = serde_json::from_slice(&text).unwrap_or(serde_json::Value::Null);
     if document.get("tasks").is_none() {
-        anyhow::bail!("{} is JSON, but there are no tasks in it", file.display());
+        let cause = format!("{name} is neither a recording nor a dump as JSON");
+        let remedy = "a file that `aiospy record` or `aiospy dump --json` has written";
+        return Err(Trouble::new(cause, remedy).into());
     }
     Ok(Side::of(name, &document))
 }
+
+/// The first sample that tells what is wrong, for which there had to be one before it; else the
+/// very first.
+fn first(recording: &mut Recording) -> Result<Snapshot, aiospy::recording::Error> {
+    for number in 0..recording.len().min(MAX_WITHOUT_FINDINGS) {
+        let moment = recording.sample(number)?;
+        if moment.snapshot.looks >= Some(2) {
+            return Ok(moment.snapshot);
+        }
+    }
+    recording.sample(0).map(|moment| moment.snapshot)
+}
+
+/// Samples at the beginning of a recording that may yet say nothing of what is wrong.
+const MAX_WITHOUT_FINDINGS: usize = 1000;
 
 /// What is other.
 #[derive(Serialize)]

@@ -5,8 +5,8 @@
 use std::io;
 use std::process::ExitCode;
 
-use aiospy::Error;
 use aiospy::error::Access;
+use aiospy::{Error, recording};
 
 use crate::output::say;
 
@@ -83,7 +83,14 @@ fn of_any(error: &anyhow::Error) -> Advice {
     if let Some(trouble) = error.downcast_ref::<Trouble>() {
         return Advice { cause: trouble.cause.clone(), remedy: trouble.remedy.clone() };
     }
+    let recording = error.chain().find_map(|cause| cause.downcast_ref::<recording::Error>());
+    if let Some(remedy) = recording.and_then(of_recording) {
+        return Advice { cause: format!("{error:#}"), remedy: remedy.to_owned() };
+    }
     let remedy = match error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) {
+        Some(io) if io.kind() == io::ErrorKind::NotFound && is_reading(error) => {
+            "ls, which lists the files that are there"
+        }
         Some(io) if io.kind() == io::ErrorKind::PermissionDenied => {
             "another file with -o, or - for standard output"
         }
@@ -91,6 +98,25 @@ fn of_any(error: &anyhow::Error) -> Advice {
         None => "again with -v, which tells more",
     };
     Advice { cause: format!("{error:#}"), remedy: remedy.to_owned() }
+}
+
+/// Whether it is about a file that was to be read.
+fn is_reading(error: &anyhow::Error) -> bool {
+    error.to_string().starts_with("could not read ")
+}
+
+fn of_recording(error: &recording::Error) -> Option<&'static str> {
+    match error {
+        recording::Error::NoRecording => {
+            Some("a file that `aiospy record -o FILE.aiospy` has written")
+        }
+        recording::Error::Version { .. } => Some("the aiospy that has written it, or a newer one"),
+        recording::Error::Empty => {
+            Some("another one: this was ended before its first second was over")
+        }
+        recording::Error::Damaged { .. } => Some("aiospy export, which leaves out what is damaged"),
+        _ => None,
+    }
 }
 
 /// The words for an error of the library.
