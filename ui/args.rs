@@ -11,7 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use nix::sys::signal::Signal;
 
-use self::recording::{Diff, Export, RawDiff, RawExport, RawRecord, Record};
+use self::recording::{Diff, Export, RawDiff, RawExport, RawRecord, RawReplay, Record, Replay};
 
 /// What to do.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub enum Command {
     Top(Top),
     /// All samples of a while, or what they come to.
     Record(Record),
+    /// The terminal UI on a recording.
+    Replay(Replay),
     /// The same from a recording.
     Export(Export),
     /// What is other than it was.
@@ -331,6 +333,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::
             color: top.color,
         }),
         RawCommand::Record(record) => Command::Record(record.checked()?),
+        RawCommand::Replay(replay) => Command::Replay(replay.checked()),
         RawCommand::Export(export) => Command::Export(export.checked()?),
         RawCommand::Diff(diff) => Command::Diff(diff.checked()),
     };
@@ -380,6 +383,8 @@ enum RawCommand {
     Run(RawRun),
     /// Record where tasks are and what they wait for, to a file or as a flame graph
     Record(RawRecord),
+    /// Walk through a recording on the screen, as top shows what is live
+    Replay(RawReplay),
     /// Make a flame graph, a page or a trace of a recording
     Export(RawExport),
     /// Tell what is other in a second dump or recording than in the first

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(options),
         Command::Top(options) => top::run(options),
         Command::Record(options) => record::run(options),
+        Command::Replay(options) => top::replay(options),
         Command::Export(options) => export::run(options),
         Command::Diff(options) => diff::run(options),
     };

@@ -11,6 +11,7 @@ mod keys;
 mod layout;
 mod list;
 mod picker;
+mod replay;
 mod rows;
 mod sampling;
 mod session;
@@ -24,6 +25,7 @@ use std::io::{self, IsTerminal};
 
 use aiospy::Inspector;
 
+use crate::args::recording::Replay;
 use crate::args::{Top, Watched};
 use crate::output::{say, use_color_on_terminal};
 use crate::{Outcome, dump};
@@ -35,7 +37,7 @@ use view::theme::Theme;
 /// # Errors
 /// When the target cannot be read, the program not be started, or the terminal not be used.
 pub fn run(options: &Top) -> anyhow::Result<Outcome> {
-    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+    if !is_terminal() {
         let pid = match &options.target {
             Watched::Process(pid) => pid.to_string(),
             Watched::Command(_) | Watched::Chosen => "PID".to_owned(),
@@ -56,4 +58,25 @@ pub fn run(options: &Top) -> anyhow::Result<Outcome> {
     let variable = |name: &str| std::env::var(name).ok();
     let theme = Theme::of(use_color_on_terminal(options.color), options.is_ascii, variable);
     Session::new(theme, options.rate, options.has_mouse).run(&target)
+}
+
+fn is_terminal() -> bool {
+    io::stdout().is_terminal() && io::stdin().is_terminal()
+}
+
+/// Shows a recording.
+///
+/// # Errors
+/// When it cannot be read, or the terminal not be used.
+pub fn replay(options: &Replay) -> anyhow::Result<Outcome> {
+    let path = options.recording.display();
+    if !is_terminal() {
+        say(format_args!(
+            "aiospy: replay needs a terminal; aiospy export {path} makes a page of it"
+        ));
+        return Ok(Outcome::Exit(2));
+    }
+    let variable = |name: &str| std::env::var(name).ok();
+    let theme = Theme::of(use_color_on_terminal(options.color), options.is_ascii, variable);
+    Session::new(theme, 0.0, options.has_mouse).run(&Target::Recording(options.recording.clone()))
 }

@@ -38,6 +38,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     once(trials, "top::dead_target", &[], dead_target);
     once(trials, "top::picker", &[], picker);
     once(trials, "top::command", &[], command);
+    once(trials, "top::replay", &[], replay);
     once(trials, "top::no_terminal", &[], no_terminal);
     once(trials, "top::readme", &[], readme);
 }
@@ -53,6 +54,42 @@ fn scenario(python: &Path, program: &str) -> Program {
 
 fn top(program: &Program, size: (u16, u16), folder: &Path) -> Terminal {
     Terminal::start(&["top", &program.pid().to_string()], size, folder)
+}
+
+/// A recording is walked through as what is live.
+fn replay() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = scenario(&python(SHOWN).unwrap().path, "deadlock");
+    let file = folder.path().join("it.aiospy");
+    let file = file.to_str().unwrap();
+    let pid = program.pid().to_string();
+    let recorded = aiospy(&["record", &pid, "-d", "3s", "-r", "20", "-o", file]);
+    assert!(recorded.status.success(), "{}", texts(&recorded).1);
+    drop(program);
+    let mut terminal = Terminal::start(&["replay", file], USUAL, folder.path());
+    terminal.wait_for(&["RECORDING", "sample 1 of"]);
+    terminal.types("}");
+    // Its name is in the path of the program as well.
+    terminal.wait_for(&["1 finding "]);
+    terminal.types("0");
+    terminal.types(ENTER);
+    terminal.wait_for(&["advice"]);
+    terminal.types("[");
+    terminal.types(" ");
+    // It plays to its end and stands there.
+    terminal.wait_until("the last sample", |text| {
+        let place = text.split("sample ").nth(1).unwrap_or_default();
+        let mut words = place.split_whitespace();
+        let (at, count) = (words.next(), words.nth(1));
+        at.is_some() && at == count
+    });
+    terminal.wait_until("it to stand", |text| text.contains("RECORDING"));
+    terminal.types("q");
+    let (status, _) = terminal.end();
+    assert!(status.success());
+    let output = aiospy(&["replay", file]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(texts(&output).1.contains("aiospy export"), "{}", texts(&output).1);
 }
 
 /// From the start screen to the culprit.
@@ -173,7 +210,8 @@ fn signals() {
     let program = scenario(&python(SHOWN).unwrap().path, "deadlock");
     for signal in [Some(Signal::SIGTERM), Some(Signal::SIGINT), None] {
         let mut terminal = top(&program, SMALL, folder.path());
-        terminal.wait_for(&["deadlock"]);
+        // Its name is in the path of the program as well.
+        terminal.wait_for(&["1 finding "]);
         match signal {
             Some(signal) => terminal.signal(signal),
             None => terminal.types("\x03"),
@@ -199,7 +237,8 @@ fn dead_target() {
     let folder = tempfile::tempdir().unwrap();
     let mut program = scenario(&python(SHOWN).unwrap().path, "deadlock");
     let mut terminal = top(&program, SMALL, folder.path());
-    terminal.wait_for(&["deadlock"]);
+    // Its name is in the path of the program as well.
+    terminal.wait_for(&["1 finding "]);
     kill(Pid::from_raw(program.pid()), Signal::SIGKILL).unwrap();
     program.wait();
     terminal.wait_for(&["the process has ended"]);

@@ -8,7 +8,7 @@ use aiospy::recording::Limits;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, ValueEnum};
 
-use super::{Output, Raw, RawOutput, pid, rate, time};
+use super::{Color, Output, Raw, RawOutput, pid, rate, time};
 use crate::flame::{Folding, Format, View};
 
 /// Options of `record`.
@@ -57,6 +57,19 @@ pub struct Export {
     pub format: Format,
     /// For stacks.
     pub folding: Folding,
+}
+
+/// Options of `replay`.
+#[derive(Debug)]
+pub struct Replay {
+    /// The recording.
+    pub recording: PathBuf,
+    /// Whether the mouse is taken.
+    pub has_mouse: bool,
+    /// Whether only ASCII is drawn.
+    pub is_ascii: bool,
+    /// When to use colours.
+    pub color: Color,
 }
 
 /// Options of `diff`.
@@ -122,6 +135,32 @@ pub(super) struct RawExport {
     recording: PathBuf,
     #[command(flatten)]
     making: RawMaking,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RawReplay {
+    /// A file that `aiospy record` has written
+    #[arg(value_name = "RECORDING")]
+    recording: PathBuf,
+    /// Leave the mouse to the terminal
+    #[arg(long)]
+    no_mouse: bool,
+    /// Draw with ASCII only
+    #[arg(long)]
+    ascii: bool,
+    #[arg(help = super::COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+}
+
+impl RawReplay {
+    pub(super) fn checked(self) -> Replay {
+        Replay {
+            recording: self.recording,
+            has_mouse: !self.no_mouse,
+            is_ascii: self.ascii,
+            color: self.color,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

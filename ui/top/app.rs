@@ -17,6 +17,7 @@ use super::feed::Feed;
 use super::layout::{Regions, Wanted};
 use super::list::List;
 use super::picker::{Candidate, Picker};
+use super::replay::Place;
 use super::rows::{self, Rows, Sort};
 use super::subject::Subject;
 
@@ -51,6 +52,8 @@ pub enum Event {
     Failed(String),
     /// The processes that can be chosen from.
     Candidates(Vec<Candidate>),
+    /// The recording is at its end.
+    Ended,
     /// The local variables of a task, or why they could not be read.
     Locals(Address, Result<Vec<Frame>, String>),
     /// Something that was asked for is done, or was not.
@@ -78,6 +81,19 @@ pub enum Effect {
     Locals(Address),
     /// A process was chosen.
     Attach(i32),
+    /// To be shown is another moment of the recording.
+    Move(Move),
+    /// The recording is to play, or to stand.
+    Play(bool),
+}
+
+/// To which moment of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// So many samples on, or back.
+    Step(isize),
+    /// To the next finding or blocking callback, or the one before.
+    Jump { is_back: bool },
 }
 
 /// The views.
@@ -196,6 +212,10 @@ pub struct App {
     pub notice: Option<(String, Timestamp)>,
     pub waiting: Option<String>,
     pub now: Timestamp,
+    /// The time of day; in a recording it is another one.
+    clock: Timestamp,
+    /// Whether a recording plays.
+    pub is_playing: bool,
     /// Where times of day are told for.
     pub zone: TimeZone,
     pub size: (u16, u16),
@@ -234,6 +254,8 @@ impl App {
             notice: None,
             waiting: None,
             now: now.timestamp(),
+            clock: now.timestamp(),
+            is_playing: false,
             zone: now.time_zone().clone(),
             size,
             rate,
@@ -244,6 +266,11 @@ impl App {
     /// The target, if one is shown.
     pub fn target(&self) -> Option<&Watched> {
         self.watched.as_ref().filter(|_| self.picker.is_none())
+    }
+
+    /// Where in a recording one is.
+    pub fn place(&self) -> Option<&Place> {
+        self.target()?.feed.place.as_ref()
     }
 
     /// Whether tasks that look alike share a row.
@@ -281,6 +308,10 @@ impl App {
                 }
                 Effect::Draw
             }
+            Event::Ended => {
+                self.is_playing = false;
+                Effect::Draw
+            }
             Event::Locals(task, frames) => {
                 self.locals = Some(Locals { task, at: self.now, frames });
                 Effect::Draw
@@ -298,20 +329,23 @@ impl App {
     }
 
     fn tick(&mut self, now: Timestamp) -> Effect {
-        self.now = self.now.max(now);
-        if self.notice.as_ref().is_some_and(|(_, until)| self.now >= *until) {
+        self.clock = self.clock.max(now);
+        if self.place().is_none() {
+            self.now = self.now.max(now);
+        }
+        if self.notice.as_ref().is_some_and(|(_, until)| self.clock >= *until) {
             self.notice = None;
         }
         Effect::Draw
     }
 
     fn say(&mut self, words: String) {
-        let until = self.now.checked_add(NOTICE).unwrap_or(self.now);
+        let until = self.clock.checked_add(NOTICE).unwrap_or(self.clock);
         self.notice = Some((words, until));
     }
 
     fn take(&mut self, feed: Arc<Feed>) -> Effect {
-        self.now = self.now.max(feed.at);
+        self.now = if feed.place.is_some() { feed.at } else { self.now.max(feed.at) };
         self.waiting = None;
         let is_first = self.watched.is_none();
         if self.is_paused && !is_first {
@@ -396,6 +430,7 @@ impl App {
             has_head: !matches!(self.tab, Tab::Loop | Tab::Tree),
             has_detail: self.tab != Tab::Loop || self.focus == Focus::Detail,
             is_open: self.focus == Focus::Detail,
+            has_time: self.place().is_some(),
         };
         Regions::of(self.size.0, self.size.1, wanted)
     }

@@ -15,15 +15,16 @@ use aiospy::timeline::{
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
+use super::replay::Place;
 use crate::text::{Files, findings};
 
 /// Source files that any thread may ask for.
 pub type SharedFiles = Arc<dyn Files + Send + Sync>;
 
 /// How many blocking callbacks are kept.
-const MAX_BLOCKED: usize = 1000;
+pub const MAX_BLOCKED: usize = 1000;
 /// The time that one point of a loop's history stands for.
-const POINT: Duration = Duration::from_millis(500);
+pub const POINT: Duration = Duration::from_millis(500);
 /// How many points are kept: ten minutes.
 const MAX_POINTS: usize = 1200;
 /// Longest lengths of iterations that are counted together, in milliseconds; longer ones are the
@@ -65,6 +66,8 @@ pub struct Feed {
     pub unreadable: Option<Arc<str>>,
     /// Whether the process is gone: this is how it was last.
     pub is_ended: bool,
+    /// Where this is in a recording; nowhere for what is live.
+    pub place: Option<Place>,
 }
 
 /// A finding that is open.
@@ -111,15 +114,19 @@ pub struct Cancelled {
 impl Cancelled {
     /// All of them.
     pub fn all(of: &Cancellations) -> Arc<[Self]> {
-        let told = |history: &History, is_over| Self {
+        let open = of.open().into_iter().map(|history| Self::of(history, false));
+        let over = of.over().rev().map(|history| Self::of(history, true));
+        open.chain(over).filter(|it| !it.turns.is_empty()).collect()
+    }
+
+    /// One of them.
+    pub fn of(history: &History, is_over: bool) -> Self {
+        Self {
             task: history.task,
             name: history.name.clone(),
             turns: history.turns.clone(),
             is_over,
-        };
-        let open = of.open().into_iter().map(|history| told(history, false));
-        let over = of.over().rev().map(|history| told(history, true));
-        open.chain(over).filter(|it| !it.turns.is_empty()).collect()
+        }
     }
 }
 
@@ -132,8 +139,8 @@ pub struct LoopHistory {
     pub past: Arc<[Point]>,
     /// The point that is not over yet.
     pub now: Point,
-    /// How many iterations had each length, as seen; by [`LENGTHS_MS`].
-    pub lengths: [u64; LENGTHS_MS.len() + 1],
+    /// How many iterations had each length, as seen; by [`LENGTHS_MS`]. A recording does not tell.
+    pub lengths: Option<[u64; LENGTHS_MS.len() + 1]>,
 }
 
 impl LoopHistory {
@@ -245,7 +252,7 @@ impl Histories {
                 timing: track.timing.clone(),
                 past: Arc::clone(&track.shared),
                 now: track.now,
-                lengths: track.lengths,
+                lengths: Some(track.lengths),
             },
             None => LoopHistory::default(),
         };

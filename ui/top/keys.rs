@@ -28,6 +28,12 @@ pub enum Action {
     Reverse,
     Alike,
     Pause,
+    StepBack,
+    StepOn,
+    JumpBack,
+    JumpOn,
+    SkipBack,
+    SkipOn,
     Faster,
     Slower,
     Pin,
@@ -58,6 +64,12 @@ enum Live {
     Filtered,
     /// Where something could not be read.
     Problems,
+    /// Where a target is read: not in a recording.
+    Read,
+    /// In a recording.
+    Replay,
+    /// Where a task is meant whose variables can be read.
+    Variables,
     /// Where there is something to go back from.
     Away,
 }
@@ -223,12 +235,40 @@ pub const BINDINGS: &[Binding] = &[
         &[Char(' '), Char('p')],
         "Space p",
         Action::Pause,
-        "the screen stands still; sampling goes on, so that no blocking callback is missed",
+        "the screen stands still; sampling goes on, so that no blocking callback is missed. A \
+         recording plays, or stands",
         Some(("Space", "pause")),
         Live::Target,
     ),
-    bind(&[Char('+'), Char('=')], "+", Action::Faster, "more samples a second", None, Live::Target),
-    bind(&[Char('-')], "-", Action::Slower, "fewer samples a second", None, Live::Target),
+    bind(
+        &[Char('[')],
+        "[",
+        Action::StepBack,
+        "in a recording: the sample before",
+        Some(("[ ]", "step")),
+        Live::Replay,
+    ),
+    bind(&[Char(']')], "]", Action::StepOn, "the next sample", None, Live::Replay),
+    bind(
+        &[Char('{')],
+        "{",
+        Action::JumpBack,
+        "to the finding or blocking callback before",
+        Some(("{ }", "event")),
+        Live::Replay,
+    ),
+    bind(
+        &[Char('}')],
+        "}",
+        Action::JumpOn,
+        "to the next finding or blocking callback",
+        None,
+        Live::Replay,
+    ),
+    bind(&[Char('(')], "(", Action::SkipBack, "a tenth of the recording back", None, Live::Replay),
+    bind(&[Char(')')], ")", Action::SkipOn, "a tenth of the recording on", None, Live::Replay),
+    bind(&[Char('+'), Char('=')], "+", Action::Faster, "more samples a second", None, Live::Read),
+    bind(&[Char('-')], "-", Action::Slower, "fewer samples a second", None, Live::Read),
     bind(
         &[Char('f')],
         "f",
@@ -243,7 +283,7 @@ pub const BINDINGS: &[Binding] = &[
         Action::Locals,
         "read the local variables of the task, once",
         Some(("v", "variables")),
-        Live::Task,
+        Live::Variables,
     ),
     bind(
         &[Char('P')],
@@ -336,6 +376,9 @@ impl Live {
                     && matches!(app.tab, Tab::Tasks | Tab::Tree)
             }
             Self::Task => app.task_meant().is_some(),
+            Self::Variables => app.task_meant().is_some() && app.place().is_none(),
+            Self::Read => app.target().is_some() && app.place().is_none(),
+            Self::Replay => app.place().is_some(),
             Self::Problems => {
                 app.target().is_some_and(|watched| !watched.snapshot().problems.is_empty())
             }

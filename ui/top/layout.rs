@@ -24,11 +24,14 @@ pub struct Regions {
     pub list: Rect,
     /// What is told of the selected row; empty when there is no room beside the list.
     pub detail: Rect,
+    /// The time of a recording; empty for what is live.
+    pub time: Rect,
     /// The keys.
     pub footer: Rect,
 }
 
 /// What the parts depend on, beside the size.
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted {
     /// How many findings there are.
@@ -39,6 +42,8 @@ pub struct Wanted {
     pub has_head: bool,
     /// Whether the view tells something of the selected row.
     pub has_detail: bool,
+    /// Whether a recording is shown.
+    pub has_time: bool,
     /// Whether that is opened, so that it takes the view's place where there is no room beside.
     pub is_open: bool,
 }
@@ -48,6 +53,7 @@ impl Regions {
     pub fn of(width: u16, height: u16, wanted: Wanted) -> Self {
         let mut rest = Rect::new(0, 0, width, height);
         let footer = bottom(&mut rest, 1);
+        let time = bottom(&mut rest, u16::from(wanted.has_time));
         let is_low = height < 20;
         let loops = narrow(wanted.loops.clamp(1, if height >= 36 { 4 } else { 2 }));
         let header = top(&mut rest, if is_low { 2 } else { 2 + loops });
@@ -67,7 +73,7 @@ impl Regions {
         }
         let has_head = wanted.has_head && rest.height > 0;
         let head = top(&mut rest, u16::from(has_head));
-        Self { header, findings_title, findings, tabs, head, list: rest, detail, footer }
+        Self { header, findings_title, findings, tabs, head, list: rest, detail, time, footer }
     }
 
     /// Whether list and detail are side by side.
@@ -111,12 +117,14 @@ mod tests {
                             has_head: true,
                             has_detail,
                             is_open: number == 1,
+                            has_time: has_detail,
                         };
                         let of = Regions::of(width, height, wanted);
                         let rows = of.header.height
                             + of.findings_title.height
                             + of.findings.height
                             + of.tabs.height
+                            + of.time.height
                             + of.footer.height
                             + (of.head.height + of.list.height).max(of.detail.height);
                         assert_eq!(rows, height, "{width}×{height} {wanted:?}");

@@ -304,6 +304,7 @@ impl Builder {
             missed: self.missed,
             unreadable: self.unreadable.clone(),
             is_ended,
+            place: None,
             snapshot,
         }))
     }

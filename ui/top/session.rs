@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,9 +25,10 @@ use nix::unistd::Pid;
 use ratatui::DefaultTerminal;
 use tempfile::NamedTempFile;
 
-use super::app::{App, Effect, Event};
+use super::app::{App, Effect, Event, Move};
 use super::feed::Feed;
 use super::picker::{Candidate, Scanning};
+use super::replay::Replay;
 use super::sampling::{Message, Sampling};
 use super::view;
 use super::view::theme::Theme;
@@ -49,6 +51,8 @@ pub enum Target {
     Command(Vec<OsString>),
     /// One that is yet to be chosen.
     Chosen,
+    /// What was recorded of one.
+    Recording(PathBuf),
 }
 
 /// What comes from the other threads.
@@ -68,6 +72,9 @@ pub struct Session {
     receiver: Receiver<Coming>,
     sampling: Option<Sampling>,
     scanning: Option<Scanning>,
+    replay: Option<Replay>,
+    /// The time of day and that of the recording when it began to play.
+    playing: Option<(Instant, Timestamp)>,
     pid: i32,
 }
 
@@ -75,7 +82,18 @@ impl Session {
     /// One that looks so and reads a target so often.
     pub fn new(theme: Theme, rate: f64, has_mouse: bool) -> Self {
         let (sender, receiver) = channel();
-        Self { theme, rate, has_mouse, sender, receiver, sampling: None, scanning: None, pid: 0 }
+        Self {
+            theme,
+            rate,
+            has_mouse,
+            sender,
+            receiver,
+            sampling: None,
+            scanning: None,
+            replay: None,
+            playing: None,
+            pid: 0,
+        }
     }
 
     /// Shows the screen until one quits.
@@ -91,6 +109,7 @@ impl Session {
         let picks = matches!(target, Target::Chosen);
         match (target, &program) {
             (Target::Process(pid), _) => self.sample(*pid, false),
+            (Target::Recording(path), _) => self.replay = Some(Replay::open(path)?),
             (_, Some(program)) => self.sample(program.pid, true),
             _ => {
                 let sender = self.sender.clone();
@@ -144,6 +163,10 @@ impl Session {
     ) -> anyhow::Result<()> {
         let size = terminal.size()?;
         let mut app = App::new((size.width, size.height), &Zoned::now(), self.rate, picks);
+        if let Some(replay) = &mut self.replay {
+            let first = replay.feed().map_err(anyhow::Error::msg)?;
+            app.update(Event::Feed(first));
+        }
         terminal.draw(|frame| view::draw(&app, self.theme, frame))?;
         #[cfg(debug_assertions)]
         panic_if_asked();
@@ -166,6 +189,7 @@ impl Session {
                 next_tick = Instant::now() + TICK;
                 effects.push(app.update(Event::Tick(Timestamp::now())));
             }
+            effects.extend(self.play(&mut app));
             let mut is_changed = false;
             for effect in effects {
                 is_changed |= effect != Effect::Nothing;
@@ -233,7 +257,33 @@ impl Session {
                 }));
             }
             Effect::Locals(task) => self.read_locals(task),
+            Effect::Move(to) => {
+                self.playing = None;
+                let Some(replay) = &mut self.replay else { return };
+                let event = match to {
+                    Move::Step(by) => replay.step(by),
+                    Move::Jump { is_back } => replay.jump(is_back),
+                };
+                app.update(event.map_or_else(Event::Notice, Event::Feed));
+            }
+            Effect::Play(is_on) => {
+                let now = self.replay.as_ref().filter(|_| is_on).map(Replay::now);
+                self.playing = now.map(|now| (Instant::now(), now));
+            }
         }
+    }
+
+    /// What a recording that plays shows now.
+    fn play(&mut self, app: &mut App) -> Option<Effect> {
+        let ((since, from), replay) = self.playing.zip(self.replay.as_mut())?;
+        let moment = from.checked_add(since.elapsed()).ok()?;
+        let event = replay.seek(moment).map_or_else(Event::Notice, Event::Feed);
+        let effect = app.update(event);
+        if replay.is_at_end() {
+            self.playing = None;
+            app.update(Event::Ended);
+        }
+        Some(effect)
     }
 
     /// Reads the local variables of a task beside the sampler: it takes a look of its own.

@@ -1,6 +1,7 @@
 //! Screens driven by keys over feeds, and what is drawn then.
 
 mod paths;
+mod replayed;
 pub mod scenes;
 mod screens;
 mod speed;

@@ -15,6 +15,7 @@ pub mod tabs;
 mod tasks;
 pub mod theme;
 mod threads;
+mod time;
 mod tree;
 
 use ratatui::Frame;
@@ -58,6 +59,9 @@ fn target(app: &App, watched: &Watched, canvas: &mut Canvas<'_>) {
     }
     if regions.detail.width > 0 {
         detail::draw(app, &regions, canvas);
+    }
+    if let Some(place) = &watched.feed.place {
+        time::draw(app, place, regions.time, canvas);
     }
     footer::draw(app, regions.footer, canvas);
 }

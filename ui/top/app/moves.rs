@@ -1,6 +1,6 @@
 //! What keys do where a target is shown.
 
-use super::{App, Effect, Filter, Focus, MAX_TRAIL, RATES, Tab, Watched};
+use super::{App, Effect, Filter, Focus, MAX_TRAIL, Move, RATES, Tab, Watched};
 use crate::top::keys::Action;
 use crate::top::list::List;
 use crate::top::rows::Rows;
@@ -46,7 +46,17 @@ impl App {
                 self.merges = Some(self.is_merged);
                 self.rebuild();
             }
+            Action::Pause if self.place().is_some() => {
+                self.is_playing = !self.is_playing;
+                return Effect::Play(self.is_playing);
+            }
             Action::Pause => self.pause(),
+            Action::StepBack => return self.move_to(Move::Step(-1)),
+            Action::StepOn => return self.move_to(Move::Step(1)),
+            Action::JumpBack => return self.move_to(Move::Jump { is_back: true }),
+            Action::JumpOn => return self.move_to(Move::Jump { is_back: false }),
+            Action::SkipBack => return self.move_to(Move::Step(-self.tenth())),
+            Action::SkipOn => return self.move_to(Move::Step(self.tenth())),
             Action::Faster => return self.set_rate(1),
             Action::Slower => return self.set_rate(-1),
             Action::Pin => self.pin(),
@@ -246,6 +256,18 @@ impl App {
         {
             self.show(newest);
         }
+    }
+
+    /// To another moment of a recording, which then stands.
+    fn move_to(&mut self, to: Move) -> Effect {
+        self.is_playing = false;
+        Effect::Move(to)
+    }
+
+    /// The samples of a tenth of a recording.
+    fn tenth(&self) -> isize {
+        let count = self.place().map_or(1, |place| (place.count / 10).max(1));
+        isize::try_from(count).unwrap_or(isize::MAX)
     }
 
     fn set_rate(&mut self, by: isize) -> Effect {

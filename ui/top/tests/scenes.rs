@@ -43,6 +43,7 @@ pub fn feed(snapshot: Snapshot) -> Feed {
         missed: 3,
         unreadable: None,
         is_ended: false,
+        place: None,
         snapshot: Arc::new(snapshot),
     }
 }
@@ -83,7 +84,7 @@ fn history(points: u64) -> LoopHistory {
         }),
         past: (0..points).map(point).collect(),
         now: point(points),
-        lengths: [612, 180, 44, 12, 5, 3, 0, 1, 0],
+        lengths: Some([612, 180, 44, 12, 5, 3, 0, 1, 0]),
     }
 }
 

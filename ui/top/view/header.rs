@@ -210,6 +210,14 @@ fn reading(app: &App, watched: &Watched, is_short: bool) -> Line {
     if app.is_paused {
         add(Style::Notice, "PAUSED");
     }
+    if let Some(place) = &feed.place {
+        add(Style::Notice, if app.is_playing { "PLAYING" } else { "RECORDING" });
+        let at = feed.at.to_zoned(app.zone.clone()).strftime("%H:%M:%S%.3f").to_string();
+        add(Style::Plain, &at);
+        let [number, count] = [place.number + 1, place.count].map(words::count);
+        add(Style::Dim, &format!("sample {number} of {count}"));
+        return line.with(Style::Plain, " ");
+    }
     if let Some(cause) = &feed.unreadable {
         add(Style::Alarm, &format!("not read: {cause}"));
     }

@@ -171,18 +171,22 @@ fn iterations(history: &LoopHistory, region: Rect, canvas: &mut Canvas<'_>) {
         return;
     }
     let mut title = Line::new().with(Style::Strong, "iterations by length");
-    title.add(Style::Dim, "  as seen at 200 looks a second");
+    if history.lengths.is_some() {
+        title.add(Style::Dim, "  as seen at 200 looks a second");
+    }
     canvas.line(region, 0, &title);
     canvas.line(region, 1, &timing(history.timing.as_ref()));
-    let all: u64 = history.lengths.iter().sum();
-    if all == 0 {
-        let words = "no iteration has ended yet since this began";
+    let Some(lengths) = history.lengths.filter(|lengths| lengths.iter().sum::<u64>() > 0) else {
+        let words = match history.lengths {
+            Some(_) => "no iteration has ended yet since this began",
+            None => "a recording does not tell how many had each length",
+        };
         canvas.line(region, 2, &Line::new().with(Style::Dim, words));
         return;
-    }
-    let most = history.lengths.iter().max().copied().unwrap_or(1).max(1);
+    };
+    let most = lengths.iter().max().copied().unwrap_or(1).max(1);
     let room = usize::from(region.width).saturating_sub(LABEL + 10).min(MAX_BAR);
-    for (y, (at, count)) in (2..).zip(history.lengths.iter().enumerate()) {
+    for (y, (at, count)) in (2..).zip(lengths.iter().enumerate()) {
         let (name, style) = match LENGTHS_MS.get(at) {
             Some(ms @ ..1000) => {
                 (format!("≤ {ms} ms"), if *ms > 100 { Style::Notice } else { Style::Active })
