@@ -11,6 +11,7 @@ mod keys;
 mod layout;
 mod list;
 mod picker;
+mod recording;
 mod replay;
 mod rows;
 mod sampling;

@@ -39,6 +39,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     once(trials, "top::picker", &[], picker);
     once(trials, "top::command", &[], command);
     once(trials, "top::replay", &[], replay);
+    once(trials, "top::record", &[], record);
     once(trials, "top::no_terminal", &[], no_terminal);
     once(trials, "top::readme", &[], readme);
 }
@@ -90,6 +91,42 @@ fn replay() {
     let output = aiospy(&["replay", file]);
     assert_eq!(output.status.code(), Some(2));
     assert!(texts(&output).1.contains("aiospy export"), "{}", texts(&output).1);
+}
+
+/// What is read is recorded from one press of a key to the next, and to the end of it all.
+fn record() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = scenario(&python(SHOWN).unwrap().path, "deadlock");
+    let mut terminal = top(&program, USUAL, folder.path());
+    terminal.wait_for(&["1 finding "]);
+    terminal.types("r");
+    terminal.wait_for(&["recording to aiospy-", "REC"]);
+    // A sample at least: the age of the target goes on.
+    let before = terminal.wait_for(&["missed"]);
+    let number = |text: &str| -> Option<u64> {
+        let place = text.split("missed ").nth(1)?;
+        place.split_whitespace().nth(2)?.replace(',', "").parse().ok()
+    };
+    let seen = number(&before);
+    terminal.wait_until("more samples", |text| number(text) > seen.map(|seen| seen + 100));
+    terminal.types("r");
+    terminal.wait_for(&["recorded to aiospy-"]);
+    let text = terminal.wait_until("no mark", |text| !text.contains("REC"));
+    assert!(text.contains("kB)") || text.contains("bytes)") || text.contains(" B)"), "{text}");
+    // One that goes on when it is all over is whole, too.
+    terminal.types("q");
+    let (status, _) = terminal.end();
+    assert!(status.success());
+    let files: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "aiospy"))
+        .collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    let output = aiospy(&["export", file.to_str().unwrap(), "-f", "collapsed", "-o", "-"]);
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stdout.contains("<task first>"), "{stdout}");
 }
 
 /// From the start screen to the culprit.

@@ -58,6 +58,8 @@ pub enum Event {
     Locals(Address, Result<Vec<Frame>, String>),
     /// Something that was asked for is done, or was not.
     Notice(String),
+    /// A recording goes on or does not any more, and what is to be said of that.
+    Recorded(bool, String),
     /// It is this late.
     Tick(Timestamp),
 }
@@ -75,6 +77,8 @@ pub enum Effect {
     Rate(f64),
     /// The snapshot that is shown is to be written to a file.
     Export,
+    /// A recording is to begin, or the one that goes on is to end.
+    Record(bool),
     /// A text is to be copied.
     Copy(String),
     /// The local variables of a task are to be read.
@@ -216,6 +220,8 @@ pub struct App {
     clock: Timestamp,
     /// Whether a recording plays.
     pub is_playing: bool,
+    /// Whether what is read is recorded.
+    pub is_recording: bool,
     /// Where times of day are told for.
     pub zone: TimeZone,
     pub size: (u16, u16),
@@ -256,6 +262,7 @@ impl App {
             now: now.timestamp(),
             clock: now.timestamp(),
             is_playing: false,
+            is_recording: false,
             zone: now.time_zone().clone(),
             size,
             rate,
@@ -314,6 +321,11 @@ impl App {
             }
             Event::Locals(task, frames) => {
                 self.locals = Some(Locals { task, at: self.now, frames });
+                Effect::Draw
+            }
+            Event::Recorded(is_on, words) => {
+                self.is_recording = is_on;
+                self.say(words);
                 Effect::Draw
             }
             Event::Notice(words) => {

@@ -40,6 +40,7 @@ pub enum Action {
     Locals,
     Problems,
     Export,
+    Record,
     Copy,
     Help,
     Quit,
@@ -300,6 +301,14 @@ pub const BINDINGS: &[Binding] = &[
         "write the snapshot that is shown to a file, as JSON",
         Some(("e", "export")),
         Live::Target,
+    ),
+    bind(
+        &[Char('r')],
+        "r",
+        Action::Record,
+        "record what is read to a file, for replay and export; again: end it",
+        Some(("r", "record")),
+        Live::Read,
     ),
     bind(
         &[Char('y')],

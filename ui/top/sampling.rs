@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use aiospy::timeline::Standing;
 use jiff::Timestamp;
 
 use super::feed::{Blocked, Cancelled, Feed, Histories, Known, SharedFiles};
+use super::recording::Recorder;
 use crate::remedy;
 
 /// Light samples a second: enough to see what blocks a loop for longer than 100 ms, to 5 ms.
@@ -31,6 +33,8 @@ pub enum Message {
     Waiting(String),
     /// It cannot be attached to.
     Failed(String),
+    /// A recording is over, or went wrong, and what is to be said of that.
+    Recorded(String),
 }
 
 /// Where the latest feed lies until it is fetched.
@@ -63,6 +67,8 @@ struct Control {
     is_over: AtomicBool,
     /// Whole snapshots in a thousand seconds.
     rate: AtomicU64,
+    /// The file that is to be recorded to.
+    recording: Mutex<Option<PathBuf>>,
 }
 
 impl Sampling {
@@ -95,6 +101,11 @@ impl Sampling {
     pub fn set_rate(&self, rate: f64) {
         self.control.set_rate(rate);
     }
+
+    /// From now on what is read is recorded to a file, or not.
+    pub fn record(&self, to: Option<PathBuf>) {
+        *self.control.recording.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
 }
 
 impl Drop for Sampling {
@@ -113,6 +124,10 @@ impl Control {
         self.rate.store(rate, Ordering::Relaxed);
     }
 
+    fn recording(&self) -> Option<PathBuf> {
+        self.recording.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn rate(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "at most 10^7")]
         let rate = self.rate.load(Ordering::Relaxed) as f64;
@@ -128,6 +143,20 @@ fn run(
     tell: &dyn Fn(Message) -> bool,
 ) {
     let mut builder = Builder::new();
+    sample_on(pid, waits_for_python, slot, control, tell, &mut builder);
+    if let Some(message) = builder.record(None) {
+        tell(message);
+    }
+}
+
+fn sample_on(
+    pid: i32,
+    waits_for_python: bool,
+    slot: &Slot,
+    control: &Control,
+    tell: &dyn Fn(Message) -> bool,
+    builder: &mut Builder,
+) {
     loop {
         let rate = control.rate();
         builder.rate = rate;
@@ -140,6 +169,9 @@ fn run(
         let is_asked =
             || control.is_over.load(Ordering::Relaxed) || (control.rate() - rate).abs() > 1e-9;
         let ended = sample(pid, &plan, &is_asked, &mut |sample| {
+            if let Some(message) = builder.record(control.recording()) {
+                tell(message);
+            }
             let is_told = match builder.take(sample) {
                 Some(Made::Feed(feed)) => !slot.put(feed) || tell(Message::Feed),
                 Some(Made::Waiting(cause)) => tell(Message::Waiting(cause)),
@@ -189,6 +221,11 @@ pub struct Builder {
     files: Option<SharedFiles>,
     last: Option<Arc<Snapshot>>,
     unreadable: Option<Arc<str>>,
+    recorder: Option<Recorder>,
+    /// What went wrong with a recording, to be told.
+    broken: Option<String>,
+    /// The file of a recording that went wrong, which is not begun again.
+    given_up: Option<PathBuf>,
     /// Whole snapshots a second.
     pub rate: f64,
     samples: u64,
@@ -211,9 +248,40 @@ impl Builder {
             files: None,
             last: None,
             unreadable: None,
+            recorder: None,
+            broken: None,
+            given_up: None,
             rate: 0.0,
             samples: 0,
             missed: 0,
+        }
+    }
+
+    /// Begins a recording, or ends the one that goes on; gives what is to be said of that.
+    fn record(&mut self, to: Option<PathBuf>) -> Option<Message> {
+        if let Some(words) = self.broken.take() {
+            return Some(Message::Recorded(words));
+        }
+        let present = self.recorder.as_ref().map(Recorder::path);
+        match (present, to) {
+            (None, Some(path)) if self.given_up.as_ref() != Some(&path) => {
+                let words = match Recorder::start(&path) {
+                    Ok(recorder) => {
+                        self.recorder = Some(recorder);
+                        return None;
+                    }
+                    Err(words) => words,
+                };
+                self.given_up = Some(path);
+                Some(Message::Recorded(words))
+            }
+            (Some(_), None) => {
+                let words = match self.recorder.take()?.finish() {
+                    Ok(words) | Err(words) => words,
+                };
+                Some(Message::Recorded(words))
+            }
+            _ => None,
         }
     }
 
@@ -246,8 +314,16 @@ impl Builder {
                 is_whole = true;
             }
         }
-        let Self { monitor, histories, blocked, cancelled, standing, .. } = self;
+        if let (Some(recorder), Sample::Missed(count)) = (&mut self.recorder, &sample) {
+            recorder.miss(*count);
+        }
+        let is_snapshot = matches!(sample, Sample::Whole(_));
+        let mut events = Vec::new();
+        let Self { monitor, histories, blocked, cancelled, standing, recorder, .. } = self;
         let _ = monitor.take(sample, &mut |event| {
+            if recorder.is_some() {
+                events.push(event.clone());
+            }
             match event {
                 Told::Blocked(stretch) => blocked.note(Arc::new(stretch)),
                 Told::Cancelled(_) => *cancelled = None,
@@ -261,6 +337,11 @@ impl Builder {
             }
             ControlFlow::Continue(())
         });
+        let noted = recorder.as_mut().map(|recorder| recorder.note(monitor, is_snapshot, events));
+        if let Some(Err(words)) = noted {
+            self.given_up = self.recorder.take().map(|recorder| recorder.path().to_owned());
+            self.broken = Some(words);
+        }
         if !is_whole {
             return None;
         }

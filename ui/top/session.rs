@@ -218,6 +218,7 @@ impl Session {
             }
             Coming::Sampled(Message::Waiting(cause)) => Event::Waiting(cause),
             Coming::Sampled(Message::Failed(cause)) => Event::Failed(cause),
+            Coming::Sampled(Message::Recorded(words)) => Event::Recorded(false, words),
             Coming::Found(candidates) => Event::Candidates(candidates),
             Coming::Event(event) => *event,
         };
@@ -248,6 +249,18 @@ impl Session {
                 if let Some(words) = words {
                     app.update(Event::Notice(words));
                 }
+            }
+            Effect::Record(is_on) => {
+                let Some(sampling) = &self.sampling else { return };
+                let file = is_on.then(|| {
+                    let now = Zoned::now().strftime("%Y%m%d-%H%M%S");
+                    PathBuf::from(format!("aiospy-{}-{now}.aiospy", self.pid))
+                });
+                if let Some(file) = &file {
+                    let words = format!("recording to {}; r ends it", file.display());
+                    app.update(Event::Recorded(true, words));
+                }
+                sampling.record(file);
             }
             Effect::Copy(text) => {
                 let done = execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text));

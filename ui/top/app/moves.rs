@@ -63,6 +63,10 @@ impl App {
             Action::Locals => return self.task_meant().map_or(Effect::Nothing, Effect::Locals),
             Action::Problems => self.lead_to(Subject::Problems),
             Action::Export => return Effect::Export,
+            Action::Record => {
+                self.is_recording = !self.is_recording;
+                return Effect::Record(self.is_recording);
+            }
             Action::Copy => return self.copy(),
         }
         Effect::Draw

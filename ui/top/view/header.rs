@@ -210,6 +210,9 @@ fn reading(app: &App, watched: &Watched, is_short: bool) -> Line {
     if app.is_paused {
         add(Style::Notice, "PAUSED");
     }
+    if app.is_recording {
+        add(Style::Alarm, "● REC");
+    }
     if let Some(place) = &feed.place {
         add(Style::Notice, if app.is_playing { "PLAYING" } else { "RECORDING" });
         let at = feed.at.to_zoned(app.zone.clone()).strftime("%H:%M:%S%.3f").to_string();

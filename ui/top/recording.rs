@@ -1,0 +1,71 @@
+//! What is read is recorded, from one press of a key to the next.
+
+use std::path::{Path, PathBuf};
+
+use aiospy::monitor::{Event, Monitor};
+use aiospy::recording::{Error, Limits, Taken, Writer};
+use jiff::Timestamp;
+
+/// A recording that is being written.
+pub struct Recorder {
+    path: PathBuf,
+    writer: Writer,
+    missed: u64,
+}
+
+impl Recorder {
+    /// Begins one.
+    pub fn start(path: &Path) -> Result<Self, String> {
+        let writer = Writer::create(path, Limits::default()).map_err(|error| why(path, error))?;
+        Ok(Self { path: path.to_owned(), writer, missed: 0 })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// So many samples had no time.
+    pub fn miss(&mut self, count: u64) {
+        self.missed += count;
+    }
+
+    /// Takes in what a sample brought: the whole snapshot that a monitor has now, if it was one, and
+    /// what happened.
+    pub fn note(
+        &mut self,
+        monitor: &Monitor,
+        is_whole: bool,
+        events: Vec<Event>,
+    ) -> Result<(), String> {
+        let now = monitor.last().map_or_else(Timestamp::now, |last| last.taken_at);
+        let failed = |error| why(&self.path, error);
+        if let Some(snapshot) = monitor.last().filter(|_| is_whole) {
+            let blocking = monitor.blocking();
+            let taken = Taken {
+                snapshot,
+                lives: Some(monitor.lives()),
+                open: monitor.open(),
+                blocking: &blocking,
+                missed: std::mem::take(&mut self.missed),
+            };
+            self.writer.sample(&taken).map_err(failed)?;
+        }
+        for event in events {
+            self.writer.event(now, event).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Ends it; says where it is.
+    pub fn finish(self) -> Result<String, String> {
+        let Self { path, writer, .. } = self;
+        let size = writer.finish().map_err(|error| why(&path, error))?;
+        let size = crate::text::words::bytes(size);
+        Ok(format!("recorded to {} ({size})", path.display()))
+    }
+}
+
+fn why(path: &Path, error: impl Into<Error>) -> String {
+    format!("could not write {}: {:#}", path.display(), anyhow::Error::from(error.into()))
+}
