@@ -65,6 +65,8 @@ pub struct Caches {
     sites: RefCell<FxHashMap<(Address, i64, Address), Site>>,
     texts: RefCell<FxHashMap<Address, Kept<str>>>,
     snapshot: u32,
+    /// The snapshot at which what nobody uses any more was dropped last.
+    pruned: u32,
 }
 
 #[derive(Debug)]
@@ -79,10 +81,17 @@ impl Caches {
     /// Things kept per cache; a program that makes code objects or classes without end must not
     /// fill our memory.
     const MAX_ENTRIES: usize = 200_000;
+    /// So often what was not used meanwhile is dropped: names of tasks that are gone. Some seconds
+    /// of light samples, in which a whole one falls that uses what is still there.
+    const BETWEEN_PRUNES: u32 = 20_000;
 
     /// Begins a new snapshot: everything kept is compared again before its next use.
     pub fn begin_snapshot(&mut self) {
         self.snapshot = self.snapshot.wrapping_add(1);
+        let since = self.snapshot.wrapping_sub(self.pruned);
+        if since >= Self::BETWEEN_PRUNES {
+            self.prune(since);
+        }
         if self.classes.borrow().len() > Self::MAX_ENTRIES {
             self.classes.borrow_mut().clear();
         }
@@ -95,6 +104,18 @@ impl Caches {
         if self.texts.borrow().len() > Self::MAX_ENTRIES {
             self.texts.borrow_mut().clear();
         }
+    }
+
+    /// Drops what was not used in the last `since` snapshots.
+    fn prune(&mut self, since: u32) {
+        let now = self.snapshot;
+        let is_used = |checked: u32| now.wrapping_sub(checked) <= since;
+        self.classes.get_mut().retain(|_, kept| is_used(kept.checked));
+        self.codes.get_mut().retain(|_, kept| is_used(kept.checked));
+        self.texts.get_mut().retain(|_, kept| is_used(kept.checked));
+        let codes = self.codes.get_mut();
+        self.sites.get_mut().retain(|(code, ..), _| codes.contains_key(code));
+        self.pruned = now;
     }
 
     /// The kept value for `at`, if it was checked in this snapshot.
@@ -171,5 +192,26 @@ impl Reader<'_> {
     pub fn size(&self, at: Address, max: u64, what: &'static str) -> Read<u64> {
         let size = self.memory.u64(at.offset(self.layout.object.ob_size))?;
         if size > max { Err(Unreadable::bad(at, what)) } else { Ok(size) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_used_any_more_is_dropped() {
+        let mut caches = Caches::default();
+        let [used, gone] = [Address(1), Address(2)];
+        let value: Arc<str> = Arc::from("name");
+        for at in [used, gone] {
+            caches.keep(&caches.texts, at, [7; 4], &value);
+        }
+        for _ in 0..3 * Caches::BETWEEN_PRUNES {
+            caches.begin_snapshot();
+            assert!(caches.same(&caches.texts, used, [7; 4]).is_some());
+        }
+        assert!(caches.same(&caches.texts, gone, [7; 4]).is_none());
+        assert_eq!(caches.texts.borrow().len(), 1);
     }
 }
