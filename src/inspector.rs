@@ -12,6 +12,7 @@ mod system;
 mod turns;
 mod waiting;
 
+use std::cell::RefCell;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -99,6 +100,7 @@ pub struct Inspector {
     cancelled_before: FxHashSet<Address>,
     glances: Glances,
     turns: turns::Watch,
+    descriptors: RefCell<waiting::Descriptors>,
     /// The last snapshot, to be repeated.
     last: Option<repeat::Last>,
 }
@@ -168,6 +170,7 @@ impl Inspector {
             cancelled_before: FxHashSet::default(),
             glances: Glances::default(),
             turns: turns::Watch::default(),
+            descriptors: RefCell::default(),
             last: None,
         }
     }

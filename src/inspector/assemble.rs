@@ -221,7 +221,8 @@ impl Inspector {
             |i: usize| tasks.get(i).is_some_and(|t| t.state == Some(TaskState::Running));
         let reasons = Reasons::new(reader, reading, chains, pools, evidence);
         let mut waits = reasons.explain_all(&is_running);
-        complete(&mut waits, &*self.system);
+        let ids: Vec<Address> = tasks.iter().map(|task| task.id).collect();
+        complete(&mut waits, &ids, &*self.system, &mut self.descriptors.borrow_mut());
         let suspects = reasons.suspects(&waits);
         let enclosed = if evidence { reasons.enclosed(&waits, tasks) } else { Vec::new() };
         // Whom each task awaits: who awaits whom, turned around.

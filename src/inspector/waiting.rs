@@ -10,17 +10,20 @@ mod holders;
 mod role;
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::SignedDuration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::holders::Holders;
 use self::role::Role;
+use super::BETWEEN_LOOKS;
 use super::executors::{Limit, Pools};
 use super::reading::Reading;
-use super::system::System;
+use super::system::{Described, System};
 use crate::asyncio::{Direction, Endpoint, FutureState, LimiterFacts, TaskFacts};
 use crate::frame::RawFrame;
 use crate::memory::Address;
@@ -761,18 +764,66 @@ impl<'a> Reasons<'a> {
     }
 }
 
+/// What the system said lately of descriptors: with a thousand sockets that takes longer than all
+/// else, and a task that waits at the same one as a moment ago waits for the same.
+#[derive(Debug, Default)]
+pub(super) struct Descriptors {
+    read_at: Option<Instant>,
+    all: FxHashMap<i32, (Address, Described)>,
+}
+
+impl Descriptors {
+    /// Everything is read anew for each look.
+    fn forget_old(&mut self) {
+        if self.read_at.is_none_or(|read_at| read_at.elapsed() >= BETWEEN_LOOKS) {
+            self.all.clear();
+            self.read_at = Some(Instant::now());
+        }
+    }
+
+    fn has(&self, task: Address, fd: i32) -> bool {
+        self.all.get(&fd).is_some_and(|(known, _)| *known == task)
+    }
+
+    fn add(&mut self, tasks: &FxHashMap<i32, Address>, read: BTreeMap<i32, Described>) {
+        for (fd, described) in read {
+            if let Some(&task) = tasks.get(&fd) {
+                self.all.insert(fd, (task, described));
+            }
+        }
+    }
+
+    fn get(&self, fd: i32) -> Option<&Described> {
+        self.all.get(&fd).map(|(_, described)| described)
+    }
+}
+
 /// Adds what the system knows of descriptors and processes, and says each reason in words.
-pub(super) fn complete(all: &mut [Option<Box<Waiting>>], system: &dyn System) {
-    let mut fds: Vec<i32> = all.iter().flatten().filter_map(|waiting| waiting.fd).collect();
+pub(super) fn complete(
+    all: &mut [Option<Box<Waiting>>],
+    tasks: &[Address],
+    system: &dyn System,
+    known: &mut Descriptors,
+) {
+    known.forget_old();
+    let waits = || tasks.iter().zip(&*all);
+    let fd = |(&task, waiting): (&Address, &Option<Box<Waiting>>)| {
+        let fd = waiting.as_ref()?.fd?;
+        (!known.has(task, fd)).then_some((fd, task))
+    };
+    let missing: FxHashMap<i32, Address> = waits().filter_map(fd).collect();
+    let mut fds: Vec<i32> = missing.keys().copied().collect();
     let mut pids: Vec<i32> = all.iter().flatten().filter_map(|waiting| waiting.pid).collect();
     for numbers in [&mut fds, &mut pids] {
         numbers.sort_unstable();
         numbers.dedup();
     }
-    let descriptors = system.descriptors(&fds);
+    if !fds.is_empty() {
+        known.add(&missing, system.descriptors(&fds));
+    }
     let children = system.children(&pids);
     for waiting in all.iter_mut().flatten() {
-        if let Some((peer, socket)) = waiting.fd.and_then(|fd| descriptors.get(&fd)) {
+        if let Some((peer, socket)) = waiting.fd.and_then(|fd| known.get(fd)) {
             waiting.peer = Some(peer.clone());
             waiting.socket = socket.clone().map(Box::new);
         }
