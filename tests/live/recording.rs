@@ -394,19 +394,22 @@ fn repeated(python: &Path) {
     let mut options = aiospy::Options::default();
     options.depth = aiospy::Depth::Reasons;
     let mut inspector = aiospy::Inspector::attach(program.pid()).unwrap();
-    let read = inspector.snapshot(&options).unwrap();
+    inspector.snapshot(&options).unwrap();
     options.repeats = true;
-    let mut take = || inspector.snapshot(&options).unwrap();
-    take();
+    inspector.snapshot(&options).unwrap();
     std::thread::sleep(Duration::from_millis(300));
-    let repeated = take();
+    let repeated = inspector.snapshot(&options).unwrap();
     assert_eq!(repeated.reads.calls, 0, "{:?}", repeated.consistency);
+    // Only now is the program certainly at rest.
+    options.repeats = false;
+    let read = inspector.snapshot(&options).unwrap();
+    assert!(read.reads.calls > 0);
     let since = |snapshot: &aiospy::snapshot::Snapshot| {
         let task = snapshot.tasks.iter().find(|task| task.name.as_deref() == Some("task-7"));
         task.unwrap().waiting_on.as_ref().unwrap().since.unwrap()
     };
-    let passed = repeated.taken_at.duration_since(read.taken_at).as_secs_f64();
-    let older = (since(&repeated).saturating_sub(since(&read))).as_secs_f64();
+    let passed = read.taken_at.duration_since(repeated.taken_at).as_secs_f64();
+    let older = since(&read).as_secs_f64() - since(&repeated).as_secs_f64();
     assert!((older - passed).abs() < 0.05, "{older} s older after {passed} s");
     let mut values = [read, repeated].map(|snapshot| serde_json::to_value(&snapshot).unwrap());
     for value in &mut values {
