@@ -62,7 +62,7 @@ use self::draft::Drafts;
 use self::graph::Graph;
 use crate::memory::Address;
 use crate::snapshot::{
-    Executor, Finding, Location, Operation, Severity, Snapshot, Stage, Task, TaskState, Thread,
+    Executor, Finding, Location, Operation, Severity, Shutdown, Snapshot, Task, TaskState, Thread,
     WaitKind, Waiting,
 };
 use crate::timeline::{Looks, Pairs, Stillness};
@@ -162,8 +162,7 @@ struct Line<'s> {
 impl<'s> Context<'s> {
     fn new(looks: Looks<'s>) -> Self {
         let now = looks.last;
-        let stage = now.shutdown.as_ref().filter(|shutdown| shutdown.stage == Stage::CancelAll);
-        let ending = stage.map(|shutdown| shutdown.tasks.iter().copied().collect());
+        let ending = now.shutdown.as_ref().map(Shutdown::all_cancelled);
         let ids = now.loops.iter().map(|known| known.id);
         let mut context = Self {
             looks,
@@ -195,7 +194,7 @@ impl<'s> Context<'s> {
 
     /// Notes what of a task may concern a finding.
     fn sort_in(&mut self, task: &'s Task, lines: &mut FxHashMap<Address, usize>) {
-        if task.state.is_some_and(TaskState::is_finished) {
+        if task.is_over() {
             return;
         }
         if let Some(id) = task.loop_id {
@@ -367,7 +366,7 @@ const LONG: SignedDuration = SignedDuration::from_secs(60);
 
 /// Whether the task may go on before long, with no other task's help.
 fn is_active(task: &Task) -> bool {
-    if task.state.is_some_and(TaskState::is_finished) {
+    if task.is_over() {
         return false;
     }
     let Some(waiting) = task.waiting_on.as_deref().filter(|_| task.is_parked()) else {

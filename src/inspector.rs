@@ -268,13 +268,8 @@ impl Inspector {
                 Err(error) => return Err(error),
             }
         };
-        let cancelled = read.tasks.iter().filter(|task| {
-            task.cancellation.as_ref().is_some_and(|cancellation| {
-                cancellation.must_cancel
-                    || cancellation.in_flight
-                    || cancellation.handling.is_some()
-            })
-        });
+        self.memory.end_part();
+        let cancelled = read.tasks.iter().filter(|task| task.is_on_its_way_out());
         self.cancelled_before = cancelled.map(|task| task.id).collect();
         let after = self.memory.stats();
         let mut snapshot = Snapshot {

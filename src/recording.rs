@@ -38,7 +38,7 @@ use std::io;
 use rustc_hash::FxHashMap;
 
 use crate::memory::Address;
-use crate::monitor::Tracked;
+use crate::monitor::{Monitor, Tracked};
 use crate::snapshot::Snapshot;
 use crate::timeline::{Life, Lives, Stretch};
 
@@ -94,6 +94,20 @@ pub struct Taken<'a> {
     pub blocking: &'a [Stretch],
     /// How many samples before it had no time.
     pub missed: u64,
+}
+
+impl<'a> Taken<'a> {
+    /// What a monitor has now, with the callbacks that it says block their loops; `None` before
+    /// its first whole snapshot.
+    pub fn of(monitor: &'a Monitor, blocking: &'a [Stretch], missed: u64) -> Option<Self> {
+        Some(Self {
+            snapshot: monitor.last()?,
+            lives: Some(monitor.lives()),
+            open: monitor.open(),
+            blocking,
+            missed,
+        })
+    }
 }
 
 /// A sample as it was recorded.

@@ -26,7 +26,7 @@ use crate::snapshot::{Frame, Loop, LoopState, Phase, Snapshot, Task, Thread, Thr
 pub use callbacks::{Callbacks, Stretch};
 pub use cancellations::{Cancellations, Fate, History, Turn};
 pub use growth::Growth;
-pub use iterations::{Iterations, LoopTiming, Spread, histogram, note};
+pub use iterations::{Iterations, LoopTiming, Spread, histogram, note, ready_between};
 pub(crate) use lives::Marks;
 pub use lives::{Life, Lives, States};
 pub use places::{PlaceTotals, Places};

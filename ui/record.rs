@@ -209,14 +209,9 @@ impl<'o> Recorder<'o> {
         match &mut self.sink {
             Some(Sink::Recording(writer)) => {
                 let blocking = monitor.map(Monitor::blocking).unwrap_or_default();
-                let taken = Taken {
-                    snapshot,
-                    lives: monitor.map(Monitor::lives),
-                    open: monitor.map(Monitor::open).unwrap_or_default(),
-                    blocking: &blocking,
-                    missed,
-                };
-                self.is_full |= writer.sample(&taken)? == Written::Full;
+                if let Some(taken) = monitor.and_then(|it| Taken::of(it, &blocking, missed)) {
+                    self.is_full |= writer.sample(&taken)? == Written::Full;
+                }
             }
             Some(Sink::Export(exporter)) => exporter.sample(flame::Sample { snapshot, weight })?,
             None => {}

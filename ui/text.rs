@@ -6,7 +6,7 @@
 use std::io;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Snapshot, Task, TaskState, Thread};
+use aiospy::snapshot::{Snapshot, Task, Thread};
 use rustc_hash::FxHashMap;
 
 use page::{Line, Page, Style};
@@ -150,25 +150,11 @@ fn counts(snapshot: &Snapshot, page: &mut Page<'_>) -> io::Result<()> {
     }
     let mut line = Line::new().with(Style::Strong, &words::counted(tasks.len(), "task"));
     line.add(Style::Plain, ": ");
-    let states = [
-        Some(TaskState::Running),
-        Some(TaskState::Ready),
-        Some(TaskState::Pending),
-        Some(TaskState::Failed),
-        Some(TaskState::Cancelled),
-        Some(TaskState::Done),
-        None,
-    ];
     let mut separator = "";
-    for state in states {
-        let number = tasks.iter().filter(|task| task.state == state).count();
-        if number > 0 {
-            line.add(Style::Plain, separator);
-            let (style, word) = words::task_state(state);
-            let style = if style == Style::Dim { Style::Plain } else { style };
-            line.add(style, &format!("{} {word}", words::count(number)));
-            separator = ", ";
-        }
+    for (style, words) in words::by_state(tasks) {
+        line.add(Style::Plain, separator);
+        line.add(style, &words);
+        separator = ", ";
     }
     page.line(&line)?;
     cancellations(tasks, page)
@@ -179,7 +165,7 @@ fn cancellations(tasks: &[Task], page: &mut Page<'_>) -> io::Result<()> {
     let (mut to_be_told, mut handling, mut unheeded) = (0, 0, 0);
     for task in tasks {
         let Some(cancellation) = &task.cancellation else { continue };
-        if task.state.is_some_and(TaskState::is_finished) {
+        if task.is_over() {
             continue;
         }
         if cancellation.must_cancel || cancellation.in_flight {

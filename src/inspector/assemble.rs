@@ -22,7 +22,7 @@ use crate::memory::{Address, ReadMemory};
 use crate::object::Reader;
 use crate::snapshot::{
     Cancellation, Consistency, Enclosed, Executor, Frame, Iteration, Location, Loop, LoopState,
-    Phase, Problem, Shutdown, Stage, Swallower, Task, TaskState, Thread, WaitKind,
+    Phase, Problem, Shutdown, Swallower, Task, TaskState, Thread, WaitKind,
 };
 use crate::target::Activity;
 
@@ -221,8 +221,7 @@ impl Inspector {
             |i: usize| tasks.get(i).is_some_and(|t| t.state == Some(TaskState::Running));
         let reasons = Reasons::new(reader, reading, chains, pools, evidence);
         let mut waits = reasons.explain_all(&is_running);
-        let ids: Vec<Address> = tasks.iter().map(|task| task.id).collect();
-        complete(&mut waits, &ids, &*self.system, &mut self.descriptors.borrow_mut());
+        complete(&mut waits, tasks, &*self.system, &mut self.descriptors.borrow_mut());
         let suspects = reasons.suspects(&waits);
         let enclosed = if evidence { reasons.enclosed(&waits, tasks) } else { Vec::new() };
         // Whom each task awaits: who awaits whom, turned around.
@@ -262,23 +261,15 @@ impl Inspector {
         shutdown: Option<&Shutdown>,
         tasks: &mut [Task],
     ) {
-        // There every task was cancelled, and no older Python counts that.
-        let all = shutdown.filter(|shutdown| shutdown.stage == Stage::CancelAll);
-        let all: FxHashSet<Address> =
-            all.iter().flat_map(|shutdown| &shutdown.tasks).copied().collect();
+        let all = shutdown.map(Shutdown::all_cancelled).unwrap_or_default();
         let files: RefCell<FxHashMap<String, Option<Arc<str>>>> = RefCell::default();
         let source = |path: &str| {
             let read = || self.system.source(path);
             files.borrow_mut().entry(path.to_owned()).or_insert_with(read).clone()
         };
         for (task, chain) in tasks.iter_mut().zip(chains) {
-            let is_cancelled = |cancellation: &Cancellation| {
-                let is_on_its_way = cancellation.must_cancel
-                    || cancellation.in_flight
-                    || cancellation.handling.is_some();
-                cancellation.requested.is_some_and(|count| count > 0) && !is_on_its_way
-            };
-            let is_suspected = task.cancellation.as_ref().is_some_and(is_cancelled)
+            let is_asked = task.requests().is_some_and(|count| count > 0);
+            let is_suspected = is_asked && !task.is_on_its_way_out()
                 || task.cancellation.is_none()
                     && (self.cancelled_before.contains(&task.id) || all.contains(&task.id));
             if !is_suspected {
@@ -538,10 +529,9 @@ fn tasks(
             fut_waiter: facts.fut_waiter,
             awaited_by: if facts.has_awaiters { graph.awaiters(facts.at) } else { Vec::new() },
             cancellation: cancellation(facts, handling),
-            references: match options.depth {
-                Depth::Evidence => references(reader, facts),
-                _ => None,
-            },
+            references: (options.depth >= Depth::Evidence)
+                .then(|| references(reader, facts))
+                .flatten(),
             has_callbacks: facts.has_awaiters,
             is_torn: !facts.is_coherent(),
             ..Task::default()

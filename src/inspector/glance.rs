@@ -194,8 +194,7 @@ impl Inspector {
         let id = activity.and_then(ThreadActivity::sleep_id);
         if watched.sleep.as_ref().map(|sleep| sleep.id) != id {
             watched.sleep = id.zip(watched.tid).map(|(id, tid)| {
-                let all = self.system.threads();
-                let state = all.iter().find(|facts| facts.tid == tid).map(|facts| facts.state);
+                let state = self.system.thread(tid).map(|facts| facts.state);
                 Sleep { id, wait: self.syscalls(&[tid]).remove(&tid), state }
             });
         }

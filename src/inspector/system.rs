@@ -25,6 +25,8 @@ pub(super) trait System: Debug + Send {
     fn check_alive(&self) -> Result<()>;
     fn process(&self) -> Process;
     fn threads(&self) -> Vec<ThreadFacts>;
+    /// One of them.
+    fn thread(&self, tid: i32) -> Option<ThreadFacts>;
     fn activity(&self) -> Activity;
     /// What one thread does.
     fn thread_activity(&self, tid: i32) -> Option<ThreadActivity>;
@@ -58,6 +60,10 @@ impl System for Target {
 
     fn threads(&self) -> Vec<ThreadFacts> {
         self.threads()
+    }
+
+    fn thread(&self, tid: i32) -> Option<ThreadFacts> {
+        self.thread_facts(tid)
     }
 
     fn activity(&self) -> Activity {
@@ -151,6 +157,10 @@ impl System for SavedSystem {
 
     fn threads(&self) -> Vec<ThreadFacts> {
         self.threads.clone()
+    }
+
+    fn thread(&self, tid: i32) -> Option<ThreadFacts> {
+        self.threads.iter().find(|facts| facts.tid == tid).cloned()
     }
 
     fn activity(&self) -> Activity {

@@ -28,7 +28,7 @@ use crate::asyncio::{Direction, Endpoint, FutureState, LimiterFacts, TaskFacts};
 use crate::frame::RawFrame;
 use crate::memory::Address;
 use crate::object::{Kind, Reader};
-use crate::snapshot::{Children, Deadline, Operation, ThreadState, WaitKind, Waiting};
+use crate::snapshot::{Children, Deadline, Operation, Task, ThreadState, WaitKind, Waiting};
 
 /// Tasks whose variables are fetched together.
 const GROUP: usize = 512;
@@ -801,17 +801,16 @@ impl Descriptors {
 /// Adds what the system knows of descriptors and processes, and says each reason in words.
 pub(super) fn complete(
     all: &mut [Option<Box<Waiting>>],
-    tasks: &[Address],
+    tasks: &[Task],
     system: &dyn System,
     known: &mut Descriptors,
 ) {
     known.forget_old();
-    let waits = || tasks.iter().zip(&*all);
-    let fd = |(&task, waiting): (&Address, &Option<Box<Waiting>>)| {
+    let missing = tasks.iter().zip(&*all).filter_map(|(task, waiting)| {
         let fd = waiting.as_ref()?.fd?;
-        (!known.has(task, fd)).then_some((fd, task))
-    };
-    let missing: FxHashMap<i32, Address> = waits().filter_map(fd).collect();
+        (!known.has(task.id, fd)).then_some((fd, task.id))
+    });
+    let missing: FxHashMap<i32, Address> = missing.collect();
     let mut fds: Vec<i32> = missing.keys().copied().collect();
     let mut pids: Vec<i32> = all.iter().flatten().filter_map(|waiting| waiting.pid).collect();
     for numbers in [&mut fds, &mut pids] {

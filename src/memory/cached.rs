@@ -76,11 +76,16 @@ impl Habits {
         }
     }
 
-    /// Another part begins: what it has needed before.
-    fn begin(&mut self, part: Part) -> Vec<u64> {
+    /// The part is over.
+    fn end(&mut self) {
         if let Some((ended, noted)) = self.now.take() {
             *self.of(ended) = noted;
         }
+    }
+
+    /// Another part begins: what it has needed before.
+    fn begin(&mut self, part: Part) -> Vec<u64> {
+        self.end();
         self.now = Some((part, Vec::new()));
         let mut pages = std::mem::take(self.of(part));
         pages.sort_unstable();
@@ -190,6 +195,11 @@ impl<M: ReadMemory> PageCache<M> {
         self.load(&habit, |pages| &mut pages.ahead);
         // One that cannot be read now may be there when it is needed.
         self.pages.borrow_mut().ahead.retain(|_, slot| *slot != UNREADABLE);
+    }
+
+    /// What is missed from now on, until the next part begins, is no habit of any.
+    pub fn end_part(&self) {
+        self.habits.borrow_mut().end();
     }
 
     /// Whether so much is kept that long work should [`clear`](Self::clear) between its parts.

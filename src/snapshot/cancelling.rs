@@ -1,8 +1,13 @@
-//! How far the cancellation of a task is, as one snapshot tells it.
+//! How far a task and its cancellation are, as one snapshot tells it.
 
 use super::{Cancellation, Task, TaskState, WaitKind};
 
 impl Task {
+    /// Whether it is known to have ended.
+    pub fn is_over(&self) -> bool {
+        self.state.is_some_and(TaskState::is_finished)
+    }
+
     /// How many requests are not taken back; `None` where Python does not count them (up to 3.10),
     /// and where nothing at all is known of a cancellation.
     pub fn requests(&self) -> Option<u64> {

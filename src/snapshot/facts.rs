@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
 use serde::Serialize;
 
 use super::{Frame, Location};
@@ -85,6 +86,17 @@ pub struct Shutdown {
     /// `[ (task, child) ]`; looked for while a server waits for its connections.
     #[serde(skip)]
     pub children: Vec<(Address, Address)>,
+}
+
+impl Shutdown {
+    /// The tasks that are all cancelled, whether their Python counts that or not, while that is
+    /// the stage.
+    pub fn all_cancelled(&self) -> FxHashSet<Address> {
+        match self.stage {
+            Stage::CancelAll => self.tasks.iter().copied().collect(),
+            _ => FxHashSet::default(),
+        }
+    }
 }
 
 /// The stages of a shutdown.

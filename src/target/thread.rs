@@ -164,23 +164,25 @@ impl Target {
     /// Threads that end meanwhile are left out.
     pub fn threads(&self) -> Vec<ThreadFacts> {
         let tids = self.thread_ids();
-        let facts = tids.iter().filter_map(|&tid| {
-            let stat = Stat::parse(&self.dir.read(&format!("task/{tid}/stat"), 4096).ok()?)?;
-            let namespace_tid = self
-                .namespace_pid
-                .and_then(|_| self.dir.read(&format!("task/{tid}/status"), MAX_STATUS).ok())
-                .and_then(|status| Status::from(status).namespace_pid());
-            Some(ThreadFacts {
-                tid,
-                namespace_tid,
-                name: stat.comm,
-                state: stat.state,
-                cpu_time: from_ticks(stat.processor_time),
-            })
-        });
-        let mut facts: Vec<_> = facts.collect();
+        let mut facts: Vec<_> = tids.iter().filter_map(|&tid| self.thread_facts(tid)).collect();
         facts.sort_by_key(|thread| (thread.tid != self.pid, thread.tid));
         facts
+    }
+
+    /// One thread; `None` when it has ended.
+    pub fn thread_facts(&self, tid: i32) -> Option<ThreadFacts> {
+        let stat = Stat::parse(&self.dir.read(&format!("task/{tid}/stat"), 4096).ok()?)?;
+        let namespace_tid = self
+            .namespace_pid
+            .and_then(|_| self.dir.read(&format!("task/{tid}/status"), MAX_STATUS).ok())
+            .and_then(|status| Status::from(status).namespace_pid());
+        Some(ThreadFacts {
+            tid,
+            namespace_tid,
+            name: stat.comm,
+            state: stat.state,
+            cpu_time: from_ticks(stat.processor_time),
+        })
     }
 
     /// By ascending id; empty when the target is gone.

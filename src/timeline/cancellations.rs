@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 
 use crate::memory::Address;
-use crate::snapshot::{Location, Snapshot, Stage, Task, TaskState};
+use crate::snapshot::{Location, Shutdown, Snapshot, Task};
 
 /// Histories of tasks that are over and are kept.
 const MAX_OVER: usize = 256;
@@ -87,20 +87,14 @@ pub struct Cancellations {
 impl Cancellations {
     /// Takes in a whole sample; gives the histories that have a new turn.
     pub fn take(&mut self, now: &Snapshot) -> Vec<History> {
-        let ending: FxHashSet<Address> = match &now.shutdown {
-            // There every task was cancelled, whether its Python counts that or not.
-            Some(shutdown) if shutdown.stage == Stage::CancelAll => {
-                shutdown.tasks.iter().copied().collect()
-            }
-            _ => FxHashSet::default(),
-        };
+        let ending = now.shutdown.as_ref().map(Shutdown::all_cancelled).unwrap_or_default();
         let is_counted = now.process.counts_cancellations();
         let leaves_requests = now.process.groups_leave_requests();
         let mut told = Vec::new();
         let mut there = FxHashSet::default();
         let mut awaiting = FxHashSet::default();
         for task in &now.tasks {
-            if task.state.is_some_and(TaskState::is_finished) {
+            if task.is_over() {
                 continue;
             }
             let known = self.open.get(&task.id).filter(|known| known.name == task.name);
@@ -328,7 +322,7 @@ mod tests {
 
     use super::*;
     use crate::diagnose::tests::{Builder, Scene, task};
-    use crate::snapshot::{Shutdown, Swallower, WaitKind};
+    use crate::snapshot::{Stage, Swallower, WaitKind};
 
     /// What is told of these samples of one task (or none), a second apart, by the second.
     fn told(samples: Vec<Option<Builder>>) -> Vec<(i64, Fate)> {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
 use super::time_between;
-use crate::snapshot::{Snapshot, TaskState};
+use crate::snapshot::Snapshot;
 
 /// Stretches of time that are compared.
 const STRETCHES: usize = 6;
@@ -53,8 +53,7 @@ impl Growth {
             self.began = Some(snapshot.taken_at);
         }
         let mut counts: FxHashMap<Shape, usize> = FxHashMap::default();
-        let is_over = |state: Option<TaskState>| state.is_some_and(TaskState::is_finished);
-        for task in snapshot.tasks.iter().filter(|task| !is_over(task.state)) {
+        for task in snapshot.tasks.iter().filter(|task| !task.is_over()) {
             let Some(shape) = &task.coroutine else { continue };
             if let Some(count) = counts.get_mut(shape) {
                 *count += 1;
@@ -109,7 +108,7 @@ impl Growth {
 mod tests {
     use super::*;
     use crate::memory::Address;
-    use crate::snapshot::{Process, Task};
+    use crate::snapshot::{Process, Task, TaskState};
 
     /// One sample a second of so many tasks.
     fn growing(counts: &[u64]) -> Vec<Vec<usize>> {

@@ -147,6 +147,14 @@ impl Iterations {
     }
 }
 
+/// How long the ready phase lasted that is over between two glances at a loop, if there is one.
+pub fn ready_between(before: &LoopGlance, now: &LoopGlance) -> Option<Duration> {
+    let began = before.began.filter(|_| before.began != now.began)?;
+    // It ended somewhere between the two.
+    let gap = now.began.unwrap_or(now.at).min(now.at).saturating_sub(before.at);
+    Some(before.at.saturating_sub(began) + gap / 2)
+}
+
 fn add(to: &mut Option<Histogram<u32>>, length: Duration) {
     if to.is_none() {
         *to = histogram();
@@ -169,12 +177,7 @@ impl Counts {
         }
         let Some(before) = self.last.replace(now.clone()) else { return };
         self.looked_at += now.at.saturating_sub(before.at).as_secs_f64();
-        if let Some(began) = before.began
-            && before.began != now.began
-        {
-            // It ended somewhere between the two glances.
-            let gap = now.began.unwrap_or(now.at).min(now.at).saturating_sub(before.at);
-            let length = before.at.saturating_sub(began) + gap / 2;
+        if let Some(length) = ready_between(&before, now) {
             self.squares += length.as_secs_f64().powi(2);
             add(&mut self.ready, length);
         }

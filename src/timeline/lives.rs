@@ -88,7 +88,7 @@ impl Lives {
         let mut tasks = FxHashMap::default();
         tasks.reserve(snapshot.tasks.len());
         for task in &snapshot.tasks {
-            let who = hash_of(&(&task.name, &task.coroutine));
+            let who = who(task);
             let mut kept = match self.tasks.get(&task.id) {
                 Some(known) if known.who == who => *known,
                 _ => Kept {
@@ -193,9 +193,10 @@ fn place_of(task: &Task) -> Option<u64> {
     Some(hasher.finish())
 }
 
-fn hash_of(thing: &impl Hash) -> u64 {
+/// Tells a task from another that got its address.
+pub(super) fn who(task: &Task) -> u64 {
     let mut hasher = FxHasher::default();
-    thing.hash(&mut hasher);
+    (&task.name, &task.coroutine).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -6,13 +6,13 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHashMap;
 
+use super::lives::who;
 use super::time_between;
 use crate::memory::Address;
 use crate::snapshot::{Frame, Location, Looping, Snapshot, Task, TaskState, WaitKind, Waiting};
@@ -295,8 +295,7 @@ impl Crowd<'_> {
         };
         let counts = self.counts.get_or_init(|| {
             let mut counts = FxHashMap::default();
-            let is_over = |state: Option<TaskState>| state.is_some_and(TaskState::is_finished);
-            for task in self.snapshot.tasks.iter().filter(|task| !is_over(task.state)) {
+            for task in self.snapshot.tasks.iter().filter(|task| !task.is_over()) {
                 if let Some(coroutine) = task.coroutine.as_deref() {
                     *counts.entry(coroutine).or_default() += 1;
                 }
@@ -311,12 +310,6 @@ impl Crowd<'_> {
         let id = waiting.tasks.first().copied().or(waiting.object)?;
         self.snapshot.tasks.iter().find(|task| task.id == id)
     }
-}
-
-fn who(task: &Task) -> u64 {
-    let mut hasher = FxHasher::default();
-    (&task.name, &task.coroutine).hash(&mut hasher);
-    hasher.finish()
 }
 
 fn where_is(task: &Task) -> Where<'_> {

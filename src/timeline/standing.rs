@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::Lives;
 use crate::memory::Address;
-use crate::snapshot::{Location, Operation, Snapshot, Socket, Task, TaskState, WaitKind, Waiting};
+use crate::snapshot::{Location, Operation, Snapshot, Socket, Task, WaitKind, Waiting};
 
 /// Tasks of one kind that are named.
 const MAX_NAMED: usize = 32;
@@ -95,7 +95,7 @@ impl Standing {
         // Those that go on, and those that are to be told by whom they wait for.
         let (mut moving, mut awaiting) = (Vec::new(), Vec::new());
         for task in &snapshot.tasks {
-            if task.state.is_some_and(TaskState::is_finished) {
+            if task.is_over() {
                 continue;
             }
             let Some(waiting) = task.waiting_on.as_deref().filter(|_| task.is_parked()) else {
@@ -115,8 +115,9 @@ impl Standing {
                 }
             }
         }
-        let held = above(snapshot, stuck.iter().map(|(_, task, _)| task.id));
-        let busy = above(snapshot, moving.into_iter());
+        let by_id = snapshot.tasks.iter().map(|task| (task.id, task)).collect();
+        let held = above(&by_id, stuck.iter().map(|(_, task, _)| task.id).collect());
+        let busy = above(&by_id, moving);
         standing.behind = awaiting.iter().filter(|task| held.contains(&task.id)).count();
         let is_idle = |task: &&Task| !held.contains(&task.id) && !busy.contains(&task.id);
         let resting = awaiting.into_iter().filter(is_idle).count();
@@ -180,11 +181,9 @@ fn is_of_client(socket: &Socket) -> bool {
 }
 
 /// All tasks that wait for some of these in the end.
-fn above(snapshot: &Snapshot, these: impl Iterator<Item = Address>) -> FxHashSet<Address> {
-    let by_id: FxHashMap<Address, &Task> =
-        snapshot.tasks.iter().map(|task| (task.id, task)).collect();
+fn above(by_id: &FxHashMap<Address, &Task>, these: Vec<Address>) -> FxHashSet<Address> {
     let mut found = FxHashSet::default();
-    let mut next: Vec<Address> = these.collect();
+    let mut next = these;
     while let Some(id) = next.pop() {
         let awaiters = by_id.get(&id).into_iter().flat_map(|task| &task.awaited_by);
         next.extend(awaiters.copied().filter(|&awaiter| found.insert(awaiter)));
@@ -232,6 +231,7 @@ mod tests {
 
     use super::*;
     use crate::diagnose::tests::{Builder, Scene, task};
+    use crate::snapshot::TaskState;
 
     const AFTER: Duration = Duration::from_secs(10);
 

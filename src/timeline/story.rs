@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::time_between;
 use crate::memory::Address;
-use crate::snapshot::{Snapshot, Stage, Task, TaskState};
+use crate::snapshot::{Shutdown, Snapshot, Stage, Task};
 
 /// Tasks that are followed one by one; of those beyond only the number is told.
 const MAX_FOLLOWED: usize = 10_000;
@@ -130,16 +130,10 @@ impl Story {
         let at = self.after(now.taken_at);
         let mut steps = self.take_stage(now, at);
         let stage = now.shutdown.as_ref().map(|shutdown| shutdown.stage);
-        let all: FxHashSet<Address> = match &now.shutdown {
-            // There every task was cancelled, whether its Python counts that or not.
-            Some(shutdown) if shutdown.stage == Stage::CancelAll => {
-                shutdown.tasks.iter().copied().collect()
-            }
-            _ => FxHashSet::default(),
-        };
+        let all = now.shutdown.as_ref().map(Shutdown::all_cancelled).unwrap_or_default();
         let mut asked = Vec::new();
         let mut there = FxHashSet::default();
-        for task in now.tasks.iter().filter(|task| !is_over(task)) {
+        for task in now.tasks.iter().filter(|task| !task.is_over()) {
             there.insert(task.id);
             let is_new = !self.known.contains_key(&task.id) && !self.old.contains(&task.id);
             if is_new && (is_asked(task) || all.contains(&task.id)) {
@@ -229,10 +223,6 @@ impl Story {
     }
 }
 
-fn is_over(task: &Task) -> bool {
-    task.state.is_some_and(TaskState::is_finished)
-}
-
 fn is_asked(task: &Task) -> bool {
     task.cancellation.is_some()
 }
@@ -245,7 +235,7 @@ fn as_name<S: Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Erro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Cancellation, Process, Shutdown};
+    use crate::snapshot::{Cancellation, Process, TaskState};
 
     /// A snapshot at `ms`, in a stage that waits for tasks, with these tasks and whether each was
     /// asked to end.

@@ -83,9 +83,9 @@ impl Entry {
             .map(|frame| {
                 let file = text(frame, "file").unwrap_or_default();
                 let line = frame.get("line").and_then(Value::as_u64);
-                let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+                let line = line.and_then(|line| u32::try_from(line).ok());
                 let function = text(frame, "function").unwrap_or_default();
-                (format!("{function} ({}{line})", path::short(&file)), path::is_own(&file))
+                (path::frame(&function, &file, line), path::is_own(&file))
             })
             .collect();
         let own = frames.iter().rev().find(|(_, is_own)| *is_own).or(frames.last());

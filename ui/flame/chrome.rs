@@ -169,11 +169,7 @@ impl Chrome {
             .collect();
         let before = self.waits.get(&task.id);
         let let_go = before.and_then(|before| {
-            let is_over = |id: &Address| {
-                there.get(id).is_none_or(|task| {
-                    task.state.is_some_and(aiospy::snapshot::TaskState::is_finished)
-                })
-            };
+            let is_over = |id: &Address| there.get(id).is_none_or(|task| task.is_over());
             let ended = before.iter().find(|(id, _)| is_over(id));
             ended.or_else(|| before.first().filter(|_| now.is_empty())).copied()
         });
@@ -316,8 +312,7 @@ fn clean(text: &str) -> String {
 }
 
 fn place(place: &std::sync::Arc<aiospy::snapshot::Location>) -> String {
-    let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-    clean(&format!("{} ({}{line})", place.function, path::short(&place.file)))
+    clean(&path::frame(&place.function, &place.file, place.line))
 }
 
 impl Exporter for Chrome {

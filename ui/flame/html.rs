@@ -248,8 +248,7 @@ fn clean(text: &str) -> String {
 }
 
 fn place(place: &aiospy::snapshot::Location) -> String {
-    let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-    clean(&format!("{} ({}{line})", place.function, path::short(&place.file)))
+    clean(&path::frame(&place.function, &place.file, place.line))
 }
 
 fn note(bins: &mut Vec<u64>, bin: usize, change: impl FnOnce(u64) -> u64) {

@@ -51,12 +51,7 @@ pub fn of(task: &Task, snapshot: &Snapshot) -> Option<State> {
 
 /// Whether a task was cancelled and is still there.
 pub fn is_cancelled(task: &Task) -> bool {
-    task.cancellation.as_ref().is_some_and(|it| {
-        it.requested.is_some_and(|requested| requested > 0)
-            || it.must_cancel
-            || it.in_flight
-            || it.handling.is_some()
-    })
+    task.requests().is_some_and(|count| count > 0) || task.is_on_its_way_out()
 }
 
 /// The thread of a loop.

@@ -67,12 +67,10 @@ impl Lanes {
 
     /// The tasks that are not there any more leave their lanes, which are given.
     pub fn leave(&mut self, snapshot: &Snapshot) -> Vec<(Address, usize)> {
-        let is_over =
-            |task: &&Task| task.state.is_some_and(aiospy::snapshot::TaskState::is_finished);
         let there: FxHashSet<(Address, Option<&Arc<str>>)> = snapshot
             .tasks
             .iter()
-            .filter(|task| !is_over(task))
+            .filter(|task| !task.is_over())
             .map(|task| (task.id, task.name.as_ref()))
             .collect();
         let mut left: Vec<(Address, usize)> = self

@@ -142,9 +142,7 @@ impl Tree {
         if let Some((_, known)) = self.places.get(&key) {
             return *known;
         }
-        let short = path::short(&place.file);
-        let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-        let text = format!("{} ({short}{line})", place.function);
+        let text = path::frame(&place.function, &place.file, place.line);
         let known = self.known.get(&text).copied();
         let number = known.unwrap_or_else(|| {
             let kind = if path::is_own(&place.file) { Kind::Own } else { Kind::Library };

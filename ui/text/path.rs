@@ -50,6 +50,16 @@ pub fn place(path: &str, line: Option<u32>, room: usize) -> String {
     format!("{}{line}", fit(path, room.saturating_sub(line.len())))
 }
 
+/// `path:line`, as long as it is.
+pub fn full(path: &str, line: Option<u32>) -> String {
+    place(path, line, usize::MAX)
+}
+
+/// `function (path:line)`.
+pub fn frame(function: &str, path: &str, line: Option<u32>) -> String {
+    format!("{function} ({})", full(path, line))
+}
+
 /// Leaves out folders in the middle, never the file's name.
 fn fit(path: &str, room: usize) -> Cow<'_, str> {
     let clean = page::clean(path);

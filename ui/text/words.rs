@@ -72,6 +72,31 @@ pub fn task_state(state: Option<TaskState>) -> (Style, &'static str) {
     }
 }
 
+/// How many tasks are in which state, those that are in none left out: `3 running`.
+pub fn by_state(tasks: &[Task]) -> Vec<(Style, String)> {
+    let mut counts = [
+        Some(TaskState::Running),
+        Some(TaskState::Ready),
+        Some(TaskState::Pending),
+        Some(TaskState::Failed),
+        Some(TaskState::Cancelled),
+        Some(TaskState::Done),
+        None,
+    ]
+    .map(|state| (state, 0));
+    for task in tasks {
+        if let Some((_, number)) = counts.iter_mut().find(|(state, _)| *state == task.state) {
+            *number += 1;
+        }
+    }
+    let told = counts.into_iter().filter(|(_, number)| *number > 0).map(|(state, number)| {
+        let (style, word) = task_state(state);
+        let style = if style == Style::Dim { Style::Plain } else { style };
+        (style, format!("{} {word}", count(number)))
+    });
+    told.collect()
+}
+
 /// What is known of a task's cancellation; nothing when there is nothing to say.
 pub fn cancellation(task: &Task) -> Vec<String> {
     let mut words = Vec::new();

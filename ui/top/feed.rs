@@ -10,7 +10,7 @@ use std::time::Duration;
 use aiospy::memory::Address;
 use aiospy::snapshot::{Finding, Glance, LoopGlance, LoopState, Phase, Snapshot};
 use aiospy::timeline::{
-    Cancellations, History, Life, LoopTiming, PlaceTotals, Standing, Stretch, Turn,
+    Cancellations, History, Life, LoopTiming, PlaceTotals, Standing, Stretch, Turn, ready_between,
 };
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
@@ -282,10 +282,7 @@ impl Track {
     /// Counts an iteration that is over; it ended somewhere between two samples.
     fn count(&mut self, now: &LoopGlance) {
         let before = self.last.replace(now.clone());
-        let Some(before) = before.filter(|before| before.began != now.began) else { return };
-        let Some(began) = before.began else { return };
-        let gap = now.began.unwrap_or(now.at).min(now.at).saturating_sub(before.at);
-        let length = before.at.saturating_sub(began) + gap / 2;
+        let Some(length) = before.and_then(|before| ready_between(&before, now)) else { return };
         let class = LENGTHS_MS
             .iter()
             .position(|most| length <= Duration::from_millis(*most))

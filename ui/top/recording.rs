@@ -40,16 +40,11 @@ impl Recorder {
     ) -> Result<(), String> {
         let now = monitor.last().map_or_else(Timestamp::now, |last| last.taken_at);
         let failed = |error| why(&self.path, error);
-        if let Some(snapshot) = monitor.last().filter(|_| is_whole) {
-            let blocking = monitor.blocking();
-            let taken = Taken {
-                snapshot,
-                lives: Some(monitor.lives()),
-                open: monitor.open(),
-                blocking: &blocking,
-                missed: std::mem::take(&mut self.missed),
-            };
-            self.writer.sample(&taken).map_err(failed)?;
+        if is_whole {
+            let (blocking, missed) = (monitor.blocking(), std::mem::take(&mut self.missed));
+            if let Some(taken) = Taken::of(monitor, &blocking, missed) {
+                self.writer.sample(&taken).map_err(failed)?;
+            }
         }
         for event in events {
             self.writer.event(now, event).map_err(failed)?;

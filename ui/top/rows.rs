@@ -387,7 +387,7 @@ fn cancelled(feed: &Feed, filter: &str) -> Vec<CancelRow> {
         .filter(|(_, task)| is_asked(task) && is_found(task, &[], filter))
         .collect();
     let rank = |task: &Task| match &task.cancellation {
-        _ if task.state.is_some_and(TaskState::is_finished) => 3,
+        _ if task.is_over() => 3,
         None => 0,
         Some(cancellation) if words::is_unheeded(cancellation) => 0,
         Some(cancellation) if cancellation.handling.is_some() => 1,

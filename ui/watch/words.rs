@@ -71,12 +71,7 @@ fn blocked(stretch: &Stretch) -> String {
 
 fn at(place: Option<&Arc<Location>>) -> String {
     let Some(at) = place else { return String::new() };
-    format!(" at {} in {}", file_line(&at.file, at.line), at.function)
-}
-
-fn file_line(file: &str, line: Option<u32>) -> String {
-    let file = path::short(file);
-    line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
+    format!(" at {} in {}", path::full(&at.file, at.line), at.function)
 }
 
 fn cancelled(history: &History) -> Line {
@@ -169,7 +164,7 @@ fn idle_word(idle: Idle) -> &'static str {
 fn stuck(group: &Stuck) -> Line {
     let coroutine = group.coroutine.as_deref().unwrap_or("a task");
     let many = if group.count == 1 { String::new() } else { format!("{} × ", group.count) };
-    let place = group.file.as_deref().map(|file| format!(" at {}", file_line(file, group.line)));
+    let place = group.file.as_deref().map(|file| format!(" at {}", path::full(file, group.line)));
     let text = format!(
         "{many}{coroutine}{}: waits for {}, for {}",
         place.unwrap_or_default(),
@@ -200,7 +195,7 @@ pub fn end(monitor: &Monitor, still: &[Stretch], summary: &Summary, ended: Ended
 }
 
 fn place(place: &PlaceTotals) -> Line {
-    let at = place.file.as_deref().map(|file| file_line(file, place.line));
+    let at = place.file.as_deref().map(|file| path::full(file, place.line));
     let text = format!(
         "{} × {} at {}: {:.0} ms in all, longest {:.0} ms",
         place.count,

@@ -49,14 +49,7 @@ fn both(samples: &[Snapshot]) -> (Vec<Arc<Feed>>, Replay, tempfile::TempDir) {
             ControlFlow::Continue(())
         });
         let blocking = monitor.blocking();
-        let taken = Taken {
-            snapshot: monitor.last().unwrap(),
-            lives: Some(monitor.lives()),
-            open: monitor.open(),
-            blocking: &blocking,
-            missed: 0,
-        };
-        writer.sample(&taken).unwrap();
+        writer.sample(&Taken::of(&monitor, &blocking, 0).unwrap()).unwrap();
         for event in events {
             writer.event(snapshot.taken_at, event).unwrap();
         }

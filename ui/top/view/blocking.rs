@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::canvas::{Canvas, Column, SIGNS, row};
 use super::select;
-use crate::text::page::{Line, Style};
+use crate::text::page::Style;
 use crate::text::words;
 use crate::top::app::{App, Watched};
 use crate::top::layout::{Regions, narrow};
@@ -26,11 +26,7 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
         } else {
             "nothing matches; Esc takes the filter away"
         };
-        canvas.line(
-            regions.list,
-            1,
-            &Line::new().with(Style::Plain, "   ").with(Style::Dim, words),
-        );
+        canvas.nothing(regions.list, words);
         return;
     }
     let shown = app.list().shown(rows.len(), usize::from(regions.list.height));

@@ -30,11 +30,7 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
         } else {
             "no such task was asked to end; Esc takes the filter away"
         };
-        canvas.line(
-            regions.list,
-            1,
-            &Line::new().with(Style::Plain, "   ").with(Style::Dim, words),
-        );
+        canvas.nothing(regions.list, words);
     }
     let shown = app.list().shown(rows.len(), usize::from(regions.list.height));
     for (y, at) in rows.iter().skip(shown.start).take(shown.len()).enumerate() {

@@ -83,6 +83,11 @@ impl<'a> Canvas<'a> {
         self.buffer.set_string(row.x, row.y, mark, look);
     }
 
+    /// Says in place of a list why there is nothing in it.
+    pub fn nothing(&mut self, region: Rect, words: &str) {
+        self.line(region, 1, &Line::new().with(Style::Plain, "   ").with(Style::Dim, words));
+    }
+
     /// A line from side to side.
     pub fn rule(&mut self, region: Rect, y: u16) {
         if y < region.height {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aiospy::snapshot::{Loop, LoopState, Process, Snapshot, TaskState};
+use aiospy::snapshot::{Loop, LoopState, Process, Snapshot};
 use ratatui::layout::Rect;
 
 use super::canvas::{BARS, Canvas};
@@ -167,24 +167,10 @@ fn tasks(watched: &Watched) -> Line {
     line.add(Style::Strong, &words::counted(snapshot.tasks.len(), "task"));
     line.add(Style::Dim, ":");
     let mut separator = " ";
-    let states = [
-        Some(TaskState::Running),
-        Some(TaskState::Ready),
-        Some(TaskState::Pending),
-        Some(TaskState::Failed),
-        Some(TaskState::Cancelled),
-        Some(TaskState::Done),
-        None,
-    ];
-    for state in states {
-        let number = snapshot.tasks.iter().filter(|task| task.state == state).count();
-        if number > 0 {
-            let (style, word) = words::task_state(state);
-            let style = if style == Style::Dim { Style::Plain } else { style };
-            line.add(Style::Plain, separator);
-            line.add(style, &format!("{} {word}", words::count(number)));
-            separator = ", ";
-        }
+    for (style, words) in words::by_state(&snapshot.tasks) {
+        line.add(Style::Plain, separator);
+        line.add(style, &words);
+        separator = ", ";
     }
     let stuck = watched.feed.standing.as_ref().map_or(0, |standing| standing.stuck_count());
     if stuck > 0 {

@@ -40,7 +40,7 @@ pub fn draw(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
         } else {
             "no process matches; Esc takes the filter away"
         };
-        canvas.line(region, 1, &Line::new().with(Style::Plain, "   ").with(Style::Dim, words));
+        canvas.nothing(region, words);
     }
     let rows = picker.list.shown(shown.len(), usize::from(region.height));
     for (y, candidate) in shown.iter().skip(rows.start).take(rows.len()).enumerate() {

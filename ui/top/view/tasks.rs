@@ -63,11 +63,7 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
     canvas.heads(regions.head, &columns);
     if rows.is_empty() {
         let words = empty(app, watched);
-        canvas.line(
-            regions.list,
-            1,
-            &Line::new().with(Style::Plain, "   ").with(Style::Dim, words),
-        );
+        canvas.nothing(regions.list, words);
         return;
     }
     let names = Names::of(watched.snapshot());
@@ -231,7 +227,7 @@ fn folded(ids: impl Iterator<Item = Address>, names: &Names<'_>) -> String {
 pub fn cancel_word(task: &Task) -> Option<&'static str> {
     let cancellation = task.cancellation.as_ref()?;
     Some(match () {
-        () if task.state.is_some_and(TaskState::is_finished) => "ended",
+        () if task.is_over() => "ended",
         () if cancellation.must_cancel => "to be told",
         () if cancellation.in_flight => "on its way",
         () if cancellation.handling.is_some() => "cleaning up",

@@ -21,11 +21,7 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
     if rows.is_empty() {
         let words =
             if app.filter.text.is_empty() { "no thread was read" } else { "no thread matches" };
-        canvas.line(
-            regions.list,
-            1,
-            &Line::new().with(Style::Plain, "   ").with(Style::Dim, words),
-        );
+        canvas.nothing(regions.list, words);
         return;
     }
     let pools = pools(snapshot);

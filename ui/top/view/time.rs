@@ -8,12 +8,12 @@ use super::canvas::Canvas;
 use crate::text::page::{Line, Style};
 use crate::top::app::App;
 use crate::top::replay::{Mark, Place, TimeLine};
+use crate::top::words::clock;
 
 /// ` 12:00:04 ───!──▪▪─●───── 12:01:04`
 pub fn draw(app: &App, place: &Place, region: Rect, canvas: &mut Canvas<'_>) {
     let time_line = &place.line;
-    let clock = |at: Timestamp| at.to_zoned(app.zone.clone()).strftime("%H:%M:%S").to_string();
-    let (first, last) = (clock(time_line.first), clock(time_line.last));
+    let (first, last) = (clock(time_line.first, &app.zone), clock(time_line.last, &app.zone));
     let room = usize::from(region.width).saturating_sub(first.len() + last.len() + 4);
     if room < 8 {
         return;

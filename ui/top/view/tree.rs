@@ -17,8 +17,7 @@ use crate::top::rows::{MAX_LEVELS, Rows, TreeRow};
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let Rows::Tree(rows) = &watched.rows else { return };
     if rows.is_empty() {
-        let line = Line::new().with(Style::Plain, "   ").with(Style::Dim, "no tasks");
-        canvas.line(regions.list, 1, &line);
+        canvas.nothing(regions.list, "no tasks");
         return;
     }
     let names = Names::of(watched.snapshot());
