@@ -62,8 +62,8 @@ use self::draft::Drafts;
 use self::graph::Graph;
 use crate::memory::Address;
 use crate::snapshot::{
-    Executor, Finding, Location, Operation, Severity, Shutdown, Snapshot, Task, TaskState, Thread,
-    WaitKind, Waiting,
+    Finding, Location, Operation, Severity, Shutdown, Snapshot, Task, TaskState, Thread, WaitKind,
+    Waiting,
 };
 use crate::timeline::{Looks, Pairs, Stillness};
 
@@ -322,18 +322,6 @@ impl<'s> Context<'s> {
     /// The tasks that may do something before long without being asked to.
     fn active(&self) -> &[&'s Task] {
         self.active.get_or_init(|| self.now.tasks.iter().filter(|task| is_active(task)).collect())
-    }
-
-    /// All pools of the process, each once.
-    fn pools(snapshot: &'s Snapshot) -> Vec<&'s Executor> {
-        let own = snapshot.loops.iter().filter_map(|known| known.executor.as_ref());
-        let mut seen = FxHashSet::default();
-        snapshot
-            .executors
-            .iter()
-            .chain(own)
-            .filter(|pool| pool.id.is_none_or(|id| seen.insert(id)))
-            .collect()
     }
 
     /// How a call is moved to a thread in the target's Python.

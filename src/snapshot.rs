@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustc_hash::FxHashSet;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -121,6 +122,14 @@ impl Snapshot {
             enclosed: Vec::new(),
             reads: ReadStats::default(),
         }
+    }
+
+    /// The pools of threads, each once: those of its loops first, then the others.
+    pub fn pools(&self) -> Vec<&Executor> {
+        let own = self.loops.iter().filter_map(|known| known.executor.as_ref());
+        let mut seen = FxHashSet::default();
+        let is_new = |pool: &&Executor| pool.id.is_none_or(|id| seen.insert(id));
+        own.chain(&self.executors).filter(is_new).collect()
     }
 
     /// Whether a loop may be one that never waits: it did not the last time, or its thread runs

@@ -18,7 +18,7 @@ struct Stuck<'c> {
 }
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
-    let pools = Context::pools(context.now);
+    let pools = context.now.pools();
     let jobs = || pools.iter().flat_map(|pool| pool.jobs.iter().map(move |job| (*pool, job)));
     let by_thread: rustc_hash::FxHashMap<i32, (&Executor, &Job)> =
         jobs().filter_map(|(pool, job)| Some((job.thread?, (pool, job)))).collect();

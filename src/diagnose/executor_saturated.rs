@@ -12,7 +12,7 @@ use crate::snapshot::{Code, Executor, Job, Limiter, Severity, Sureness, Syscall,
 use crate::timeline::same_places;
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
-    for pool in Context::pools(context.now) {
+    for pool in context.now.pools() {
         if !is_full(pool) {
             continue;
         }
@@ -59,7 +59,7 @@ fn at_most_note(pool: &Executor, severity: Severity) -> Severity {
 }
 
 pub(super) fn pool_before<'s>(context: &Context<'s>, id: Address) -> Option<&'s Executor> {
-    let pools = Context::pools(context.looks.first?);
+    let pools = context.looks.first?.pools();
     pools.into_iter().find(|pool| pool.id == Some(id))
 }
 

@@ -565,10 +565,8 @@ fn put<T>(values: &mut [T], at: u32, value: T) {
 
 /// What pools wait for: one of their threads to end its call.
 fn add_pools(builder: &mut Builder, snapshot: &Snapshot) {
-    let own = snapshot.loops.iter().filter_map(|known| known.executor.as_ref());
-    let mut known = FxHashSet::default();
-    for pool in snapshot.executors.iter().chain(own) {
-        let Some(id) = pool.id.filter(|id| known.insert(*id)) else { continue };
+    for pool in snapshot.pools() {
+        let Some(id) = pool.id else { continue };
         let Some(&at) = builder.index.get(&Node::Executor(id)) else { continue };
         for thread in pool.jobs.iter().filter_map(|job| job.thread) {
             builder.edge(at, Node::Thread(thread));

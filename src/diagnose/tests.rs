@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::snapshot::{
-    Blocking, BlockingKind, Cancellation, Children, Code, Consistency, Deadline, Frame, Iteration,
-    Job, Loop, LoopState, Phase, Process, Sureness, ThreadState,
+    Blocking, BlockingKind, Cancellation, Children, Code, Consistency, Deadline, Executor, Frame,
+    Iteration, Job, Loop, LoopState, Phase, Process, Sureness, ThreadState,
 };
 
 /// The loop of all tasks that are not put elsewhere, and its thread.

@@ -111,7 +111,7 @@ pub struct TreeRow {
 pub enum ThreadRow {
     /// A thread, by its place in the snapshot.
     Thread(usize),
-    /// A pool, by its place in [`pools`].
+    /// A pool, by its place in [`Snapshot::pools`].
     Pool(usize),
 }
 
@@ -224,13 +224,6 @@ impl Rows {
 pub fn stood_for(feed: &Feed, at: usize) -> Option<Duration> {
     let since = feed.snapshot.tasks.get(at)?.waiting_on.as_deref().and_then(|it| it.since);
     since.max(feed.lives.get(at).copied().flatten().and_then(|life| life.at_await))
-}
-
-/// The pools of a process, each once: those of its loops, and others.
-pub fn pools(snapshot: &Snapshot) -> Vec<&Executor> {
-    let own = snapshot.loops.iter().filter_map(|of| of.executor.as_ref());
-    let mut seen = FxHashSet::default();
-    own.chain(&snapshot.executors).filter(|pool| pool.id.is_none_or(|id| seen.insert(id))).collect()
 }
 
 /// Whether a filter in lower case finds something of a task.
@@ -424,7 +417,7 @@ fn threads(snapshot: &Snapshot, filter: &str) -> Vec<ThreadRow> {
     };
     let threads = (0..snapshot.threads.len()).filter(is_found).map(ThreadRow::Thread);
     let is_pool = |pool: &Executor| filter.is_empty() || pool.name.as_deref().is_some_and(has);
-    let pools = pools(snapshot).into_iter().enumerate();
+    let pools = snapshot.pools().into_iter().enumerate();
     let pools = pools.filter(|(_, pool)| is_pool(pool)).map(|(at, _)| ThreadRow::Pool(at));
     threads.chain(pools).collect()
 }

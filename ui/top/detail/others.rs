@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use super::Writer;
 use crate::text::page::{Line, Style};
 use crate::text::{loops, waiting, words};
-use crate::top::rows;
 use crate::top::subject::{Subject, is_stretch};
 use crate::top::words::{clock, place};
 
@@ -127,7 +126,7 @@ impl Writer<'_> {
                 self.link("runs", Subject::Loop(of.id), Style::Plain, &words);
             }
         }
-        let jobs = rows::pools(snapshot).into_iter().flat_map(|pool| &pool.jobs);
+        let jobs = snapshot.pools().into_iter().flat_map(|pool| &pool.jobs);
         for job in jobs.filter(|job| job.thread == Some(tid)) {
             self.fact("job", Style::Plain, job.function.as_deref().unwrap_or("?"))?;
             self.task_links("for", job.task.as_slice());
@@ -160,7 +159,7 @@ impl Writer<'_> {
 
     pub(super) fn pool(&mut self, at: usize) -> io::Result<()> {
         let snapshot = self.snapshot();
-        let Some(pool) = rows::pools(snapshot).get(at).copied() else {
+        let Some(pool) = snapshot.pools().get(at).copied() else {
             self.line(&Line::new().with(Style::Notice, "this pool is gone"));
             return Ok(());
         };

@@ -8,7 +8,7 @@ use crate::text::page::{Line, Style};
 use crate::text::{loops, waiting};
 use crate::top::app::{App, Watched};
 use crate::top::layout::{Regions, narrow};
-use crate::top::rows::{Rows, ThreadRow, pools};
+use crate::top::rows::{Rows, ThreadRow};
 
 /// From this width on the system call has a column of its own.
 const WITH_CALL: usize = 90;
@@ -24,7 +24,7 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
         canvas.nothing(regions.list, words);
         return;
     }
-    let pools = pools(snapshot);
+    let pools = snapshot.pools();
     let shown = app.list().shown(rows.len(), usize::from(regions.list.height));
     for (y, at) in rows.iter().skip(shown.start).take(shown.len()).enumerate() {
         let line = match at {
