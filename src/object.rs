@@ -10,9 +10,10 @@ mod callable;
 mod class;
 mod code;
 mod collection;
+mod keys;
 mod text;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -64,9 +65,32 @@ pub struct Caches {
     codes: RefCell<FxHashMap<Address, Kept<Code>>>,
     sites: RefCell<FxHashMap<(Address, i64, Address), Site>>,
     texts: RefCell<FxHashMap<Address, Kept<str>>>,
+    keys: RefCell<FxHashMap<Address, Kept<keys::Keys>>>,
+    kinds: Kinds,
     snapshot: u32,
     /// The snapshot at which what nobody uses any more was dropped last.
     pruned: u32,
+}
+
+/// The kinds of classes that were asked for lately, each at the place that its address leads to: what
+/// kind an object is, is asked more often than anything else.
+#[derive(Debug)]
+struct Kinds([Cell<(Address, u32, Kind)>; Kinds::COUNT]);
+
+impl Kinds {
+    const COUNT: usize = 128;
+
+    fn place(&self, class: Address) -> Option<&Cell<(Address, u32, Kind)>> {
+        // Classes are some hundred bytes long.
+        self.0.get(usize::try_from(class.0 / 64).unwrap_or(0) % Self::COUNT)
+    }
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        // No class is at an odd address.
+        Self([const { Cell::new((Address(1), 0, Kind::Other)) }; Self::COUNT])
+    }
 }
 
 #[derive(Debug)]
@@ -104,6 +128,9 @@ impl Caches {
         if self.texts.borrow().len() > Self::MAX_ENTRIES {
             self.texts.borrow_mut().clear();
         }
+        if self.keys.borrow().len() > Self::MAX_ENTRIES {
+            self.keys.borrow_mut().clear();
+        }
     }
 
     /// Drops what was not used in the last `since` snapshots.
@@ -113,9 +140,22 @@ impl Caches {
         self.classes.get_mut().retain(|_, kept| is_used(kept.checked));
         self.codes.get_mut().retain(|_, kept| is_used(kept.checked));
         self.texts.get_mut().retain(|_, kept| is_used(kept.checked));
+        self.keys.get_mut().retain(|_, kept| is_used(kept.checked));
         let codes = self.codes.get_mut();
         self.sites.get_mut().retain(|(code, ..), _| codes.contains_key(code));
         self.pruned = now;
+    }
+
+    /// The kind of a class that was checked in this snapshot.
+    fn kind(&self, class: Address) -> Option<Kind> {
+        let (known, checked, kind) = self.kinds.place(class)?.get();
+        (known == class && checked == self.snapshot).then_some(kind)
+    }
+
+    fn keep_kind(&self, class: Address, kind: Kind) {
+        if let Some(place) = self.kinds.place(class) {
+            place.set((class, self.snapshot, kind));
+        }
     }
 
     /// The kept value for `at`, if it was checked in this snapshot.

@@ -1,4 +1,4 @@
-//! Instance attributes: dictionaries in all the places CPython keeps them, and slots.
+//! Storage attributes: dictionaries in all the places CPython keeps them, and slots.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::class::{Class, MAX_BASES};
 use super::collection::MAX_ITEMS;
+use super::keys::Storage;
 use super::{Kind, Read, Reader};
 use crate::layout::{Attributes, IntSize};
 use crate::memory::Address;
@@ -21,30 +22,22 @@ impl Reader<'_> {
     /// When they cannot be read.
     pub fn attributes(&self, at: Address, max: u64) -> Read<Vec<(Address, Address)>> {
         let class = self.class_of(at)?;
-        if let Some(items) = self.managed_attributes(at, &class, max)? {
-            return Ok(items);
-        }
-        let Some(offset) = self.dict_offset(at, &class)? else { return Ok(Vec::new()) };
-        match self.pointer(offset)? {
-            Some(dict) => self.dict(dict, max),
-            None => Ok(Vec::new()),
+        match self.storage(at, &class)? {
+            Storage::Dict(dict) => self.dict(dict, max),
+            Storage::Shared { keys, values } => self.dict_items(keys, Some(values), max),
+            Storage::Empty => Ok(Vec::new()),
         }
     }
 
-    /// The attributes of an instance whose dictionary CPython manages itself; `None` when it
-    /// does not.
-    fn managed_attributes(
-        &self,
-        at: Address,
-        class: &Class,
-        max: u64,
-    ) -> Read<Option<Vec<(Address, Address)>>> {
+    /// Where the attributes of the object at `at` are, slots not counted.
+    fn storage(&self, at: Address, class: &Class) -> Read<Storage> {
         if !class.has_managed_dict() {
-            return Ok(None);
+            let Some(offset) = self.dict_offset(at, class)? else { return Ok(Storage::Empty) };
+            return Ok(self.pointer(offset)?.map_or(Storage::Empty, Storage::Dict));
         }
         let first = self.layout.dict.first_value;
         let (dict, values) = match self.layout.attributes {
-            Attributes::DictOffset => return Ok(None),
+            Attributes::DictOffset => return Ok(Storage::Empty),
             Attributes::Managed311 { values_before, dict_before } => {
                 (self.pointer(at.before(dict_before))?, self.pointer(at.before(values_before))?)
             }
@@ -62,11 +55,11 @@ impl Reader<'_> {
                 (dict, is_inline.then(|| values.offset(first)))
             }
         };
-        Ok(Some(match (dict, values, class.cached_keys) {
-            (Some(dict), ..) => self.dict(dict, max)?,
-            (None, Some(values), Some(keys)) => self.dict_items(keys, Some(values), max)?,
-            _ => Vec::new(),
-        }))
+        Ok(match (dict, values, class.cached_keys) {
+            (Some(dict), ..) => Storage::Dict(dict),
+            (None, Some(values), Some(keys)) => Storage::Shared { keys, values },
+            _ => Storage::Empty,
+        })
     }
 
     /// Where the pointer to the instance dictionary is.
@@ -112,13 +105,28 @@ impl Reader<'_> {
                 None => is_complete = false,
             }
         }
-        if !is_complete {
-            let items = self.attributes(at, MAX_ITEMS)?;
-            for (value, name) in found.iter_mut().zip(names) {
-                if value.is_none() {
-                    *value = self.find_key(&items, name);
+        if is_complete {
+            return Ok(found);
+        }
+        let storage = match self.storage(at, &class)? {
+            Storage::Dict(dict) => self.values_of(dict)?,
+            other => other,
+        };
+        let missing = found.iter_mut().zip(names).filter(|(value, _)| value.is_none());
+        match storage {
+            Storage::Shared { keys, values } => {
+                let keys = self.shared_keys(keys)?;
+                for (value, name) in missing {
+                    if let Some(&place) = keys.places.get(name) {
+                        *value = self.pointer(values.offset(8 * place))?;
+                    }
                 }
             }
+            Storage::Dict(dict) => {
+                let items = self.dict(dict, MAX_ITEMS)?;
+                missing.for_each(|(value, name)| *value = self.find_key(&items, name));
+            }
+            Storage::Empty => {}
         }
         Ok(found)
     }

@@ -216,7 +216,13 @@ impl Reader<'_> {
     /// # Errors
     /// As [`class_of`](Self::class_of).
     pub fn kind_of(&self, at: Address) -> Read<Kind> {
-        Ok(self.class_of(at)?.kind)
+        let class = self.memory.pointer(at.offset(self.layout.object.ob_type))?;
+        if let Some(kind) = self.caches.kind(class) {
+            return Ok(kind);
+        }
+        let kind = self.class(class)?.kind;
+        self.caches.keep_kind(class, kind);
+        Ok(kind)
     }
 
     /// Whether the object at `at` is readable and of the given kind.

@@ -20,7 +20,7 @@ const MAX_TRIES: usize = 8;
 
 impl Reader<'_> {
     /// The pointers in an array of `count` at `at`.
-    fn pointers(&self, at: Address, count: u64) -> Read<Vec<Address>> {
+    pub(super) fn pointers(&self, at: Address, count: u64) -> Read<Vec<Address>> {
         let bytes = self.memory.vec(at, count.saturating_mul(8))?;
         Ok(bytes.as_chunks::<8>().0.iter().map(|word| Address(u64::from_le_bytes(*word))).collect())
     }
@@ -144,15 +144,10 @@ impl Reader<'_> {
         self.dict_items(keys, values.map(|values| values.offset(fields.first_value)), max)
     }
 
-    /// The items of dict keys, with their values in the keys or in the array at `split`.
+    /// The entries of dict keys: where the first one is, of how many words each is, and their count.
     ///
     /// keys: [ header ; indices: 1, 2, 4 or 8 bytes each ; (hash, key, value) or (key, value) ]
-    pub(super) fn dict_items(
-        &self,
-        keys: Address,
-        split: Option<Address>,
-        max: u64,
-    ) -> Read<Vec<(Address, Address)>> {
+    pub(super) fn dict_entries(&self, keys: Address) -> Read<(Address, u64, u64)> {
         let bad = || Unreadable::bad(keys, "dict keys");
         let (entries, width, count) = match self.layout.dict.keys_layout {
             DictKeys::Sized { size, nentries, indices } => {
@@ -175,9 +170,17 @@ impl Reader<'_> {
                 (entries, width, self.memory.u64(keys.offset(nentries))?)
             }
         };
-        if count > MAX_ITEMS {
-            return Err(bad());
-        }
+        if count > MAX_ITEMS { Err(bad()) } else { Ok((entries, width, count)) }
+    }
+
+    /// The items of dict keys, with their values in the keys or in the array at `split`.
+    pub(super) fn dict_items(
+        &self,
+        keys: Address,
+        split: Option<Address>,
+        max: u64,
+    ) -> Read<Vec<(Address, Address)>> {
+        let (entries, width, count) = self.dict_entries(keys)?;
         let count = count.min(max);
         let words = self.pointers(entries, count * width)?;
         let split = match split {
