@@ -82,7 +82,7 @@ impl System for Target {
 
     fn descriptors(&self, fds: &[i32]) -> BTreeMap<i32, Described> {
         let descriptors = self.descriptors();
-        let describe = |&fd: &i32| Some((fd, (descriptors.describe(fd)?, descriptors.socket(fd))));
+        let describe = |&fd: &i32| Some((fd, descriptors.identify(fd)?));
         fds.iter().filter_map(describe).collect()
     }
 

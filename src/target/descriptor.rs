@@ -38,35 +38,34 @@ impl<'t> Descriptors<'t> {
         Self { target, sockets: RefCell::new(Sockets::new(&target.dir)) }
     }
 
+    /// The words for a descriptor.
+    pub fn describe(&self, fd: i32) -> Option<String> {
+        self.identify(fd).map(|(words, _)| words)
+    }
+
     /// What a descriptor is, in words: `tcp 127.0.0.1:5000 -> 127.0.0.1:41234 established`,
-    /// `unix /run/x.sock`, `pipe`, `eventpoll`, a file's path as the target sees it.
+    /// `unix /run/x.sock`, `pipe`, `eventpoll`, a file's path as the target sees it; and the socket
+    /// it leads to, if it is one of a protocol that we know and the namespace has no more sockets
+    /// than can be read in 50 ms: together for all that one `Descriptors` is asked for.
     ///
     /// `None` when there is no such descriptor or we may not know.
-    pub fn describe(&self, fd: i32) -> Option<String> {
+    pub fn identify(&self, fd: i32) -> Option<(String, Option<Socket>)> {
         let link = self.target.dir.link(&format!("fd/{fd}")).ok()?;
         let text = bytes_of(&link);
         if let Some(inode) = bracketed(text, b"socket:") {
             let socket = self.sockets.borrow_mut().find(fd, inode);
-            return Some(socket.map_or_else(|| "socket".to_owned(), |socket| socket.to_string()));
+            let words = socket.as_ref().map_or_else(|| "socket".to_owned(), ToString::to_string);
+            return Some((words, socket));
         }
         if bracketed(text, b"pipe:").is_some() {
-            return Some("pipe".to_owned());
+            return Some(("pipe".to_owned(), None));
         }
         // `anon_inode:[eventpoll]`, `anon_inode:inotify`
         if let Some(kind) = text.strip_prefix(b"anon_inode:") {
-            return Some(String::from_utf8_lossy(kind).trim_matches(['[', ']']).to_owned());
+            let kind = String::from_utf8_lossy(kind);
+            return Some((kind.trim_matches(['[', ']']).to_owned(), None));
         }
-        Some(self.target.below_root(&link).to_string_lossy().into_owned())
-    }
-
-    /// The socket that a descriptor leads to.
-    ///
-    /// `None` when there is no such descriptor, it is no socket, it is one of a protocol that we
-    /// do not know, or the namespace has more sockets than can be read in 50 ms: together for all
-    /// that one `Descriptors` is asked for.
-    pub fn socket(&self, fd: i32) -> Option<Socket> {
-        let link = self.target.dir.link(&format!("fd/{fd}")).ok()?;
-        self.sockets.borrow_mut().find(fd, bracketed(bytes_of(&link), b"socket:")?)
+        Some((self.target.below_root(&link).to_string_lossy().into_owned(), None))
     }
 
     /// The system call a thread is in, and what its descriptor is.
@@ -94,8 +93,8 @@ impl<'t> Descriptors<'t> {
             _ => None,
         };
         let fd = fd.or(polled.map(|[fd]| fd));
-        let peer = fd.and_then(|fd| self.describe(fd));
-        let socket = fd.and_then(|fd| self.socket(fd));
+        let (peer, socket) = fd.and_then(|fd| self.identify(fd)).unzip();
+        let socket = socket.flatten();
         let child = match &awaited {
             Some(Awaited::Child(Some(pid))) => self.target.child(*pid),
             Some(Awaited::AnyOf { .. }) if peer.as_deref() == Some("pidfd") => {
