@@ -293,7 +293,7 @@ fn picker() {
     let pid = program.pid().to_string();
     terminal.wait_for(&["which process?", "Python process"]);
     terminal.types(&format!("/{pid}{ENTER}"));
-    terminal.wait_for(&[&pid, "polling", "scenarios/deadlock.py"]);
+    terminal.wait_for(&[&pid, "polling", "/deadlock.py"]);
     terminal.types(ENTER);
     terminal.wait_for(&["WAITS FOR", "second", "deadlock"]);
     terminal.types("q");

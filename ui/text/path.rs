@@ -60,6 +60,30 @@ pub fn frame(function: &str, path: &str, line: Option<u32>) -> String {
     format!("{function} ({})", full(path, line))
 }
 
+/// A command line in at most `room` columns where that is possible: its longest paths lose their
+/// middle first.
+pub fn command(command: &str, room: usize) -> String {
+    let mut words: Vec<Cow<'_, str>> = command.split(' ').map(Cow::Borrowed).collect();
+    let mut over = command.width().saturating_sub(room);
+    let mut paths: Vec<&mut Cow<'_, str>> = words.iter_mut().filter(|word| is_path(word)).collect();
+    paths.sort_by_key(|word| std::cmp::Reverse(word.width()));
+    for word in paths {
+        if over == 0 {
+            break;
+        }
+        let width = word.width();
+        let fitted = fit(word, width.saturating_sub(over)).into_owned();
+        over = over.saturating_sub(width.saturating_sub(fitted.width()));
+        *word = Cow::Owned(fitted);
+    }
+    words.join(" ")
+}
+
+/// Whether a word of a command line is a path.
+fn is_path(word: &str) -> bool {
+    word.starts_with(['/', '.']) && word.matches('/').count() > 1
+}
+
 /// Leaves out folders in the middle, never the file's name.
 fn fit(path: &str, room: usize) -> Cow<'_, str> {
     let clean = page::clean(path);
@@ -127,5 +151,20 @@ mod tests {
         assert_eq!(place(path, Some(88), 5), "…/db.py:88");
         assert_eq!(place("a/b.py", None, 3), "…/b.py");
         assert_eq!(place("a_very_long_file.py", None, 3), "a_very_long_file.py");
+    }
+
+    #[test]
+    fn long_commands_keep_their_files() {
+        let line =
+            "python3.13 -B /srv/releases/2024-11-02/orders/main.py --config /etc/orders.toml";
+        assert_eq!(command(line, 90), line);
+        let short = "python3.13 -B /srv/…/orders/main.py --config /etc/orders.toml";
+        assert_eq!(command(line, 64), short);
+        let shorter = "python3.13 -B …/main.py --config …/orders.toml";
+        assert_eq!(command(line, 10), shorter);
+        assert_eq!(
+            command("python3.13 -c 'import asyncio / 2'", 10),
+            "python3.13 -c 'import asyncio / 2'"
+        );
     }
 }

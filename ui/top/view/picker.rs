@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use super::canvas::{Canvas, Column, row};
 use super::footer;
 use crate::text::page::{Line, Style};
-use crate::text::words;
+use crate::text::{path, words};
 use crate::top::app::App;
 use crate::top::layout::narrow;
 use crate::top::picker::{Candidate, Seen};
@@ -44,7 +44,7 @@ pub fn draw(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
     }
     let rows = picker.list.shown(shown.len(), usize::from(region.height));
     for (y, candidate) in shown.iter().skip(rows.start).take(rows.len()).enumerate() {
-        let cells = cells(candidate);
+        let cells = cells(candidate, columns.last().map_or(0, |column| column.width));
         canvas.line(region, narrow(y), &row((Style::Plain, ""), &columns, &cells));
     }
     if let (Some(y), false) =
@@ -68,7 +68,7 @@ fn columns(width: u16) -> Vec<Column> {
     ]
 }
 
-fn cells(candidate: &Candidate) -> Vec<(Style, String)> {
+fn cells(candidate: &Candidate, room: usize) -> Vec<(Style, String)> {
     let pid = (Style::Strong, format!("{:>7}", candidate.pid));
     let (python, state, tasks) = match &candidate.seen {
         None => (String::new(), (Style::Dim, "…".to_owned()), String::new()),
@@ -85,6 +85,6 @@ fn cells(candidate: &Candidate) -> Vec<(Style, String)> {
         (Style::Plain, python),
         state,
         (Style::Plain, tasks),
-        (style, candidate.command.clone()),
+        (style, path::command(&candidate.command, room)),
     ]
 }
