@@ -28,7 +28,7 @@ use crate::frame::Stack;
 use crate::memory::{Address, Image, LiveMemory, Part, ReadMemory, ReadStats, Recorder};
 use crate::object::{Caches, Memory, Reader};
 use crate::runtime::{Located, locate};
-use crate::snapshot::{Process, Shutdown, Snapshot};
+use crate::snapshot::{Depth, Process, Shutdown, Snapshot};
 use crate::target::Target;
 use crate::timeline::Looks;
 
@@ -36,18 +36,6 @@ use crate::timeline::Looks;
 const MAX_TRIES: usize = 5;
 /// The time between two looks: twice what asyncio itself calls a slow callback.
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
-
-/// How much a snapshot reads of what is behind the tasks; each level has what is in those before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Depth {
-    /// Their frames and states.
-    Tasks,
-    /// What each waits for, the pools of threads, and how far a shutdown is.
-    Reasons,
-    /// What only findings rest on: who refers to what, what nobody awaits or looked at, which
-    /// loops are in progress. What has less is no look to draw conclusions from.
-    Evidence,
-}
 
 /// What a snapshot is to contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,7 +274,7 @@ impl Inspector {
             shutdown: read.shutdown,
             findings: None,
             looks: None,
-            has_evidence: options.depth >= Depth::Evidence,
+            depth: options.depth,
             problems: read.problems,
             unretrieved: read.leftovers.unretrieved,
             never_awaited: read.leftovers.never_awaited,
@@ -297,7 +285,7 @@ impl Inspector {
                 bytes: after.bytes - before.bytes,
             },
         };
-        if snapshot.has_evidence {
+        if snapshot.depth >= Depth::Evidence {
             self.turn_watch(&mut snapshot);
         }
         self.keep(options, read.activity, &snapshot);

@@ -39,4 +39,4 @@ pub mod target;
 pub mod timeline;
 
 pub use error::{Error, Result};
-pub use inspector::{Depth, Inspector, Options};
+pub use inspector::{Inspector, Options};

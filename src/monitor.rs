@@ -16,7 +16,7 @@ use crate::diagnose::{Diagnosis, Observed, diagnose, over_time};
 use crate::inspector::BETWEEN_LOOKS;
 use crate::memory::Address;
 use crate::sampler::Sample;
-use crate::snapshot::{Code, Finding, Glance, Severity, Snapshot, TaskState};
+use crate::snapshot::{Code, Depth, Finding, Glance, Severity, Snapshot, TaskState};
 use crate::timeline::{
     Callbacks, Cancellations, Fate, Growth, History, Iterations, Lives, Looks, LoopTiming,
     PlaceTotals, Places, Sequences, Standing, Stretch, time_between,
@@ -246,7 +246,7 @@ impl Monitor {
         self.tell_statistics(tell)
     }
 
-    /// The last whole snapshot, with its findings.
+    /// The last whole snapshot that tells what tasks wait for, with its findings.
     pub fn last(&self) -> Option<&Snapshot> {
         self.last.as_deref()
     }
@@ -360,7 +360,11 @@ impl Monitor {
         self.sequences.take(&snapshot);
         let is_soon =
             |before: &Snapshot| time_between(before.taken_at, snapshot.taken_at) < BETWEEN_LOOKS;
-        if !snapshot.has_evidence || self.before.as_ref().is_some_and(|(before, _)| is_soon(before))
+        if snapshot.depth < Depth::Reasons {
+            return ControlFlow::Continue(());
+        }
+        if snapshot.depth < Depth::Evidence
+            || self.before.as_ref().is_some_and(|(before, _)| is_soon(before))
         {
             // What was found a moment ago still holds, for all that is known.
             if let Some((before, _)) = &self.before {

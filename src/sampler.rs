@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::inspector::{BETWEEN_LOOKS, Depth, Inspector, Options};
-use crate::snapshot::{Glance, Process, Snapshot};
+use crate::inspector::{BETWEEN_LOOKS, Inspector, Options};
+use crate::snapshot::{Depth, Glance, Process, Snapshot};
 
 /// How often a target that cannot be read just now is tried again: it starts or ends.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
@@ -31,6 +31,8 @@ pub struct Plan {
     pub options: Options,
     /// The time from one whole snapshot with what findings rest on to the next.
     pub evidence_every: Duration,
+    /// How much those between them contain.
+    pub between: Depth,
     /// Whether one whose Python is not there yet is waited for.
     pub waits_for_python: bool,
 }
@@ -44,6 +46,7 @@ impl Plan {
             whole_every,
             options: Options::default(),
             evidence_every: BETWEEN_LOOKS,
+            between: Depth::Reasons,
             waits_for_python: false,
         }
     }
@@ -174,13 +177,13 @@ impl Sampler<'_> {
             let sample = if is_whole {
                 let mut options = self.plan.options.clone();
                 if Instant::now() < next_evidence {
-                    options.depth = options.depth.min(Depth::Reasons);
+                    options.depth = options.depth.min(self.plan.between);
                 }
                 inspector.snapshot(&options).map(|it| Sample::Whole(Box::new(it)))
             } else {
                 inspector.glance().map(Sample::Glance)
             };
-            if matches!(&sample, Ok(Sample::Whole(snapshot)) if snapshot.has_evidence) {
+            if matches!(&sample, Ok(Sample::Whole(snapshot)) if snapshot.depth >= Depth::Evidence) {
                 next_evidence = Instant::now() + self.plan.evidence_every;
             }
             let flow = match sample {

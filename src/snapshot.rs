@@ -7,6 +7,7 @@
 //! times carry their unit in the name (`_ms`).
 
 mod cancelling;
+mod depth;
 mod describe;
 mod facts;
 mod finding;
@@ -25,6 +26,7 @@ use serde::{Serialize, Serializer};
 
 use crate::memory::{Address, ReadStats};
 
+pub use depth::Depth;
 pub use facts::{
     Blocking, BlockingKind, Enclosed, Looping, NeverAwaited, OpenGenerator, Shutdown, Stage,
     Swallower, Unretrieved,
@@ -77,9 +79,9 @@ pub struct Snapshot {
     pub looks: Option<u8>,
     /// What could not be read, or was not believable.
     pub problems: Vec<Problem>,
-    /// Whether it has what findings rest on besides the reasons.
+    /// How much was read.
     #[serde(skip)]
-    pub has_evidence: bool,
+    pub depth: Depth,
     /// Exceptions that nobody has looked at.
     #[serde(skip)]
     pub unretrieved: Vec<Unretrieved>,
@@ -115,7 +117,7 @@ impl Snapshot {
             findings: None,
             looks: None,
             problems: Vec::new(),
-            has_evidence: true,
+            depth: Depth::Evidence,
             unretrieved: Vec::new(),
             never_awaited: Vec::new(),
             open_generators: Vec::new(),

@@ -490,7 +490,7 @@ struct RawWatching {
     /// Light samples a second
     #[arg(short, long, value_name = "HZ", default_value_t = 1000.0, value_parser = rate)]
     rate: f64,
-    /// Time between whole snapshots, on which findings rest
+    /// Time between whole snapshots; findings, and what tasks wait for, take five a second at most
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     whole_every: Duration,
     /// From which length on a callback blocks its loop

@@ -11,11 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use aiospy::inspector::Depth;
 use aiospy::monitor::{Event, Monitor, Settings};
 use aiospy::recording::{Taken, Writer, Written};
 use aiospy::sampler::{Ended, Plan, Sample, sample};
-use aiospy::snapshot::{Process, Snapshot};
+use aiospy::snapshot::{Depth, Process, Snapshot};
 use anyhow::Context as _;
 use jiff::{Timestamp, Zoned};
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use aiospy::monitor::{Event, Monitor, Settings};
 use aiospy::sampler::{Ended, Plan, Sample, sample};
-use aiospy::snapshot::{Process, Severity};
+use aiospy::snapshot::{Depth, Process, Severity};
 use anyhow::Context as _;
 
 use self::lines::Line;
@@ -67,6 +67,8 @@ pub fn watch(pid: i32, options: &Watching, stop: &AtomicBool) -> anyhow::Result<
     let mut monitor = Monitor::new(settings);
     let mut plan = Plan::new(options.rate, options.whole_every);
     plan.options.blocked_after = options.threshold;
+    // What happens between looks is told from frames and states.
+    plan.between = Depth::Tasks;
     plan.waits_for_python = options.waits_for_python;
     let mut teller = Teller { is_text: options.is_text, to: &mut to, hook: None, failed: None };
     teller.hook = options.on_finding.as_deref().map(Hook::new);

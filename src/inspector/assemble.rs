@@ -12,7 +12,7 @@ use super::reading::{Reading, ThreadReading};
 use super::shutdown::shutdown;
 use super::system::Syscalls;
 use super::waiting::{Reasons, complete};
-use super::{Depth, Inspector, Options};
+use super::{Inspector, Options};
 use crate::asyncio::{
     AwaitGraph, ChainEnd, FutureState, Leftovers, LoopFacts, Remains, RunOnce, TaskFacts,
 };
@@ -21,8 +21,8 @@ use crate::frame::{HandlerKind, RawFrame};
 use crate::memory::{Address, ReadMemory};
 use crate::object::Reader;
 use crate::snapshot::{
-    Cancellation, Consistency, Enclosed, Executor, Frame, Iteration, Location, Loop, LoopState,
-    Phase, Problem, Shutdown, Swallower, Task, TaskState, Thread, WaitKind,
+    Cancellation, Consistency, Depth, Enclosed, Executor, Frame, Iteration, Location, Loop,
+    LoopState, Phase, Problem, Shutdown, Swallower, Task, TaskState, Thread, WaitKind,
 };
 use crate::target::Activity;
 
@@ -118,18 +118,17 @@ impl Inspector {
         let mut executors = Vec::new();
         let mut leftovers = Leftovers::default();
         let mut enclosed = Vec::new();
-        let mut stage = None;
+        let chains = reading.tasks.iter().zip(&live);
+        let chains: Vec<&[RawFrame]> =
+            chains.map(|(task, live)| live.unwrap_or(&task.chain)).collect();
+        let stage = shutdown(reader, reading);
+        self.find_swallowers(reader, &chains, stage.as_ref(), &mut tasks);
         if options.depth >= Depth::Reasons {
             let is_evidence = options.depth >= Depth::Evidence;
             let pools = Pools::read(reader, reading);
-            let chains = reading.tasks.iter().zip(&live);
-            let chains: Vec<&[RawFrame]> =
-                chains.map(|(task, live)| live.unwrap_or(&task.chain)).collect();
             let limits;
             (enclosed, limits) =
                 self.explain(reader, reading, &chains, &pools, &mut tasks, is_evidence);
-            stage = shutdown(reader, reading);
-            self.find_swallowers(reader, &chains, stage.as_ref(), &mut tasks);
             executors = pools.executors(reader, reading, &limits);
             for facts in &mut loops {
                 let default = pools.default_of(facts.id).and_then(|at| executors.get(at));

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Depth, Inspector, Options};
+use super::{Inspector, Options};
 use crate::memory::ReadStats;
-use crate::snapshot::{Consistency, Executor, Loop, LoopState, Snapshot, Waiting};
+use crate::snapshot::{Consistency, Depth, Executor, Loop, LoopState, Snapshot, Waiting};
 use crate::target::Activity;
 
 /// The last snapshot, if it was of one moment.

@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 use super::wire::{Bad, Get, Known, Names, Put, Read, Wire, at, nanos, record};
 use super::{Moment, Taken};
 use crate::memory::ReadStats;
-use crate::snapshot::{Consistency, Process, Shutdown, Snapshot, Task};
+use crate::snapshot::{Consistency, Depth, Process, Shutdown, Snapshot, Task};
 use crate::timeline::Marks;
 
 const KEEP: u64 = 0;
@@ -339,7 +339,7 @@ impl Decoder {
         snapshot.shutdown.clone_from(&head.shutdown);
         snapshot.looks = head.looks;
         snapshot.reads = head.reads;
-        snapshot.has_evidence = false;
+        snapshot.depth = Depth::Reasons;
         snapshot.threads = self.list(1, clock, Wire::get)?;
         snapshot.loops = self.list(2, clock, Wire::get)?;
         let mut frames = 0;

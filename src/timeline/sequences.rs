@@ -15,7 +15,9 @@ use rustc_hash::FxHashMap;
 use super::lives::who;
 use super::time_between;
 use crate::memory::Address;
-use crate::snapshot::{Frame, Location, Looping, Snapshot, Task, TaskState, WaitKind, Waiting};
+use crate::snapshot::{
+    Depth, Frame, Location, Looping, Snapshot, Task, TaskState, WaitKind, Waiting,
+};
 
 /// Tasks that are followed; with more of them in loops at a time there is concurrency enough.
 const MAX_TASKS: usize = 1000;
@@ -131,7 +133,7 @@ enum Where<'t> {
 impl Sequences {
     /// Takes in a whole sample.
     pub fn take(&mut self, snapshot: &Snapshot) {
-        if !snapshot.has_evidence {
+        if snapshot.depth < Depth::Evidence {
             return;
         }
         let now = snapshot.taken_at;

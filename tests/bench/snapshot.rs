@@ -23,8 +23,9 @@ mod support;
 use std::time::{Duration, Instant};
 
 use aiospy::diagnose::diagnose;
+use aiospy::snapshot::Depth;
 use aiospy::timeline::Looks;
-use aiospy::{Depth, Inspector, Options};
+use aiospy::{Inspector, Options};
 use serde_json::{Value, json};
 use support::Program;
 

@@ -392,7 +392,7 @@ fn same_as_live(python: &Path) {
 fn repeated(python: &Path) {
     let program = Program::start(python, "many.py", &["30", "3"]);
     let mut options = aiospy::Options::default();
-    options.depth = aiospy::Depth::Reasons;
+    options.depth = aiospy::snapshot::Depth::Reasons;
     let mut inspector = aiospy::Inspector::attach(program.pid()).unwrap();
     inspector.snapshot(&options).unwrap();
     options.repeats = true;

@@ -12,7 +12,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use aiospy::memory::Address;
-use aiospy::{Depth, Inspector, Options};
+use aiospy::snapshot::Depth;
+use aiospy::{Inspector, Options};
 use anyhow::Context as _;
 use crossterm::clipboard::CopyToClipboard;
 use crossterm::event::{

@@ -184,7 +184,7 @@ pub fn full(at: Timestamp) -> Snapshot {
     snapshot.told_from = Some(Duration::from_secs(100));
     snapshot.elapsed = Duration::from_nanos(1_234_567);
     snapshot.consistency = Consistency::SameStep;
-    snapshot.has_evidence = false;
+    snapshot.depth = Depth::Reasons;
     snapshot.looks = Some(2);
     snapshot.reads = ReadStats { calls: 9, bytes: 1 << 20 };
     snapshot.threads = vec![Thread {
@@ -244,7 +244,7 @@ pub fn series(samples: u64) -> Vec<Snapshot> {
         };
         let clock = Duration::from_millis(5_000 + 10 * number);
         snapshot.told_from = Some(clock);
-        snapshot.has_evidence = false;
+        snapshot.depth = Depth::Reasons;
         if tasks.len() < 30 || chance.below(3) == 0 {
             next += 0x10;
             let line = u32::try_from(chance.below(90)).unwrap();

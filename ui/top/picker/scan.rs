@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use aiospy::snapshot::{LoopState, Snapshot};
-use aiospy::{Depth, Error, Inspector, Options};
+use aiospy::snapshot::{Depth, LoopState, Snapshot};
+use aiospy::{Error, Inspector, Options};
 use rustc_hash::FxHashMap;
 
 use super::{Candidate, Seen};

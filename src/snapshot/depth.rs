@@ -1,0 +1,13 @@
+//! How much is read.
+
+/// How much a snapshot reads of what is behind the tasks; each level has what is in those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Their frames and states, cancellations, and how far a shutdown is.
+    Tasks,
+    /// What each waits for, and the pools of threads.
+    Reasons,
+    /// What only findings rest on: who refers to what, what nobody awaits or looked at, which
+    /// loops are in progress. What has less is no look to draw conclusions from.
+    Evidence,
+}
