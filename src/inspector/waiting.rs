@@ -653,7 +653,10 @@ impl<'a> Reasons<'a> {
 
     /// In how many seconds a timer is due.
     fn left(&self, timer: Address) -> Option<f64> {
-        Some(self.reader.timer_when(timer)? - self.reading.now?)
+        // The clock counts from the start of the machine: what is due before that was freed while it
+        // was looked at, and used again.
+        let when = self.reader.timer_when(timer).filter(|when| *when >= 0.0)?;
+        Some(when - self.reading.now?)
     }
 
     /// In how long a timer is due.
@@ -664,7 +667,10 @@ impl<'a> Reasons<'a> {
     /// For how long a `sleep` has slept: what is gone of its delay when `left` seconds are left.
     fn slept(&self, frame: &RawFrame, left: f64) -> Option<std::time::Duration> {
         let delay = self.reader.local(frame, "delay").ok()??;
-        std::time::Duration::try_from_secs_f64(self.reader.float(delay)? - left).ok()
+        let slept = self.reader.float(delay)? - left;
+        // The same is true of who has slept for longer than the machine runs.
+        let is_so = self.reading.now.is_some_and(|now| slept <= now);
+        std::time::Duration::try_from_secs_f64(slept).ok().filter(|_| is_so)
     }
 
     /// Time limits on the way.

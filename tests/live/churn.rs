@@ -1,6 +1,9 @@
 //! A service that makes and cancels tasks without end, watched without harming it.
 
+use std::time::Duration;
+
 use libtest_mimic::Trial;
+use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 use super::per_version;
@@ -22,6 +25,7 @@ fn churn(python: &Python) {
     let mut wrong = Vec::new();
     for i in 0..DUMPS {
         let dump = dump(pid, &[]);
+        wrong.extend(impossible_waits(&dump).map(|wait| format!("dump {i}: {wait}")));
         for difference in parked_differences(python, &program.truth, dump) {
             wrong.push(format!("dump {i}: {difference}"));
         }
@@ -32,6 +36,14 @@ fn churn(python: &Python) {
     assert!(wrong.is_empty(), "{} of {DUMPS} dumps: {shown:#?}\n{stats}", wrong.len());
     assert_eq!(stats["eintr"], 0, "a system call of the target was interrupted: {stats}");
     assert!(stats["tasks_made"].as_u64().unwrap() > 10_000, "no churn: {stats}");
+}
+
+/// Waits that began before the machine did: of objects that were freed while they were looked at.
+fn impossible_waits(dump: &Value) -> impl Iterator<Item = &Value> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
+    let limit = Duration::from(now).as_secs_f64() * 1000.0;
+    let waits = dump["tasks"].as_array().unwrap().iter().map(|task| &task["waiting_on"]);
+    waits.filter(move |wait| wait["since_ms"].as_f64().is_some_and(|since| since > limit))
 }
 
 /// What is wrong about the tasks that stand still all the time.
