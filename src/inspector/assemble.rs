@@ -18,7 +18,7 @@ use crate::asyncio::{
 };
 use crate::error::Result;
 use crate::frame::{HandlerKind, RawFrame};
-use crate::memory::{Address, ReadMemory};
+use crate::memory::{Address, Part, ReadMemory};
 use crate::object::Reader;
 use crate::snapshot::{
     Cancellation, Consistency, Depth, Enclosed, Executor, Frame, Iteration, Location, Loop,
@@ -44,6 +44,9 @@ pub(super) struct Parts {
 
 /// A timer that is late by less is no lag: a loop that polls wakes up some time after it.
 const LEAST_LAG: f64 = 0.001;
+
+/// How much of a callable tells which task's step it is.
+const CALLBACK_LEN: u64 = 48;
 
 /// Callables of a ready queue that are named.
 const READY_HANDLES: usize = 8;
@@ -85,6 +88,7 @@ impl Inspector {
     }
 
     fn assemble(&self, reader: &Reader<'_>, reading: &Reading, options: &Options) -> Parts {
+        self.memory.begin_part(Part::Plain);
         let mut problems = reading.problems();
         let running: Running = reading
             .threads
@@ -96,12 +100,10 @@ impl Inspector {
             })
             .filter(|(generator, _)| !generator.is_null())
             .collect();
-        let ready: FxHashSet<Address> = reading
-            .loops
-            .iter()
-            .flat_map(|facts| &facts.ready_callbacks)
-            .filter_map(|&callback| reader.stepped_task(callback))
-            .collect();
+        let callbacks = || reading.loops.iter().flat_map(|facts| &facts.ready_callbacks);
+        self.memory.prefetch(callbacks().map(|&callback| (callback, CALLBACK_LEN)));
+        let ready: FxHashSet<Address> =
+            callbacks().filter_map(|&callback| reader.stepped_task(callback)).collect();
         let names: FxHashMap<Address, Arc<str>> = reading
             .tasks
             .iter()

@@ -13,7 +13,7 @@ use super::Inspector;
 use super::assemble::{handle_in_words, ready_handles};
 use super::reading::Clock;
 use crate::asyncio::RunOnce;
-use crate::memory::Address;
+use crate::memory::{Address, Part};
 use crate::object::Reader;
 use crate::snapshot::{Snapshot, Turns};
 
@@ -73,7 +73,7 @@ impl Inspector {
     }
 
     fn glance_at_turns(&mut self, watched: &mut FxHashMap<Address, Turns>) {
-        self.memory.clear();
+        self.memory.renew(Part::Turns);
         self.caches.begin_snapshot();
         let reader = self.reader();
         for (state, loop_at) in self.running_loops() {
@@ -91,6 +91,7 @@ impl Inspector {
                 turns.note(&run, &again, callbacks);
             }
         }
+        self.memory.end_part();
     }
 }
 

@@ -42,6 +42,10 @@ pub enum Part {
     First,
     /// When what changed meanwhile is read again.
     Again,
+    /// When plain data is made of what was read.
+    Plain,
+    /// A glance at loops that may never wait.
+    Turns,
 }
 
 /// A page cache over a source of memory.
@@ -60,9 +64,8 @@ pub struct PageCache<M> {
 /// Which pages came one by one in each part of a snapshot.
 #[derive(Debug, Default)]
 struct Habits {
-    /// In the part before this one that was of this kind.
-    first: Vec<u64>,
-    again: Vec<u64>,
+    /// In the last part of each kind.
+    before: [Vec<u64>; 4],
     /// In this one, once it has begun.
     now: Option<(Part, Vec<u64>)>,
 }
@@ -94,9 +97,12 @@ impl Habits {
     }
 
     fn of(&mut self, part: Part) -> &mut Vec<u64> {
+        let [first, again, plain, turns] = &mut self.before;
         match part {
-            Part::First => &mut self.first,
-            Part::Again => &mut self.again,
+            Part::First => first,
+            Part::Again => again,
+            Part::Plain => plain,
+            Part::Turns => turns,
         }
     }
 }
@@ -149,6 +155,11 @@ impl Pages {
         ahead.is_some()
     }
 
+    /// Whether a page was read, in use or not.
+    fn is_there(&self, page: u64) -> bool {
+        self.index.contains_key(&page) || self.ahead.contains_key(&page)
+    }
+
     fn forget(&mut self, page: u64) {
         self.index.remove(&page);
         self.ahead.remove(&page);
@@ -191,7 +202,13 @@ impl<M: ReadMemory> PageCache<M> {
     /// kind.
     pub fn renew(&self, part: Part) {
         self.clear();
-        let habit = self.habits.borrow_mut().begin(part);
+        self.begin_part(part);
+    }
+
+    /// The same, keeping what was read.
+    pub fn begin_part(&self, part: Part) {
+        let mut habit = self.habits.borrow_mut().begin(part);
+        habit.retain(|page| !self.pages.borrow().is_there(*page));
         self.load(&habit, |pages| &mut pages.ahead);
         // One that cannot be read now may be there when it is needed.
         self.pages.borrow_mut().ahead.retain(|_, slot| *slot != UNREADABLE);
