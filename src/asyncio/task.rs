@@ -383,6 +383,9 @@ impl Reader<'_> {
                 Ok(match generator.progress {
                     Progress::Awaiting(next) => Ok(next),
                     Progress::Created => Err(ChainEnd::Created),
+                    // The bare `yield` of `sleep(0)` is in a generator: an `async def` has none but
+                    // in what it awaits, so this one was running. Test: `leftovers::iterated`.
+                    Progress::Suspended if class.kind == Kind::Coroutine => Err(ChainEnd::Unknown),
                     Progress::Suspended => Err(ChainEnd::Yield),
                     Progress::Executing => Err(ChainEnd::Executing),
                     Progress::Finished => Err(ChainEnd::Finished),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use aiospy::Inspector;
 use aiospy::asyncio::Remains;
 use aiospy::memory::Address;
+use aiospy::{Inspector, Options};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -21,6 +21,29 @@ pub fn add(trials: &mut Vec<Trial>) {
         let uvloop = move |python: &Python| leftovers(with_uvloop(python), "uvloop", mode);
         per_version(trials, &format!("{name}::uvloop"), |_| true, uvloop);
     }
+    per_version(
+        trials,
+        "leftovers::iterated",
+        |_| true,
+        |python| {
+            iterated(&python.path, "asyncio");
+            iterated(with_uvloop(python), "uvloop");
+        },
+    );
+}
+
+/// A generator is in use as well when the task that iterates it was only seen in part.
+fn iterated(path: &Path, kind: &str) {
+    let program = Program::start(path, "iterating.py", &["--loop", kind]);
+    let mut inspector = Inspector::attach(program.pid()).unwrap();
+    let mut seen = 0;
+    for look in 0..200 {
+        let snapshot = inspector.snapshot(&Options::default()).unwrap();
+        seen += snapshot.open_generators.len();
+        let is_lost = snapshot.open_generators.iter().any(|one| !one.is_in_use);
+        assert!(!is_lost, "{kind}, look {look}: {:#?}", snapshot.tasks);
+    }
+    assert!(seen > 0, "{kind}: it was never seen");
 }
 
 /// A list as a map by `id`.
