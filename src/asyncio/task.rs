@@ -288,16 +288,8 @@ impl Reader<'_> {
             .collect();
         self.memory.prefetch(names.iter().map(|(_, at)| (*at, 80)));
         for (i, at) in names {
-            let name = match self.kind_of(at) {
-                // 3.12 and later: a number until somebody asks for the name.
-                Ok(Kind::Int) => self.int(at).map(|number| format!("Task-{number}").into()),
-                // Read without a cache: each name is used once in a snapshot.
-                Ok(Kind::Str) => self.str(at, MAX_NAME).map(Arc::from),
-                Ok(_) => Err(Unreadable::bad(at, "name of a task")),
-                Err(error) => Err(error),
-            };
             if let Some(task) = tasks.get_mut(i) {
-                match name {
+                match self.label(at) {
                     Ok(name) => task.name = Some(name),
                     Err(error) => task.problem = Some(("name", error)),
                 }
@@ -459,10 +451,6 @@ impl Reader<'_> {
             Kind::PyTask => self.attribute(at, "_name").ok()??,
             _ => return None,
         };
-        match self.kind_of(name).ok()? {
-            Kind::Int => Some(format!("Task-{}", self.int(name).ok()?).into()),
-            Kind::Str => self.name(name).ok(),
-            _ => None,
-        }
+        self.label(name).ok()
     }
 }

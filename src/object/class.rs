@@ -217,11 +217,11 @@ impl Reader<'_> {
     /// As [`class_of`](Self::class_of).
     pub fn kind_of(&self, at: Address) -> Read<Kind> {
         let class = self.memory.pointer(at.offset(self.layout.object.ob_type))?;
-        if let Some(kind) = self.caches.kind(class) {
+        if let Some(kind) = self.caches.recent(&self.caches.kinds, class) {
             return Ok(kind);
         }
         let kind = self.class(class)?.kind;
-        self.caches.keep_kind(class, kind);
+        self.caches.note_recent(&self.caches.kinds, class, kind);
         Ok(kind)
     }
 

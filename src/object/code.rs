@@ -72,9 +72,16 @@ impl Reader<'_> {
     /// # Errors
     /// When there is none or it cannot be read.
     pub fn code(&self, at: Address) -> Read<Arc<Code>> {
-        if let Some(code) = self.caches.fresh(&self.caches.codes, at) {
+        if let Some(code) = self.caches.recent(&self.caches.recent_codes, at) {
             return Ok(code);
         }
+        let known = self.caches.fresh(&self.caches.codes, at);
+        let code = known.map_or_else(|| self.read_code(at), Ok)?;
+        self.caches.note_recent(&self.caches.recent_codes, at, Arc::clone(&code));
+        Ok(code)
+    }
+
+    fn read_code(&self, at: Address) -> Read<Arc<Code>> {
         let bad = || Unreadable::bad(at, "code object");
         if self.kind_of(at)? != Kind::Code {
             return Err(bad());
@@ -229,8 +236,18 @@ impl Reader<'_> {
     /// # Errors
     /// When the code object cannot be read.
     pub fn site(&self, at: Address, lasti: i64, qualname: Address) -> Read<Site> {
-        let code = self.code(at)?;
         let key = (at, lasti, qualname);
+        if let Some(site) = self.caches.recent(&self.caches.recent_sites, key) {
+            return Ok(site);
+        }
+        let site = self.read_site(key)?;
+        self.caches.note_recent(&self.caches.recent_sites, key, site.clone());
+        Ok(site)
+    }
+
+    fn read_site(&self, key: (Address, i64, Address)) -> Read<Site> {
+        let (at, lasti, qualname) = key;
+        let code = self.code(at)?;
         if let Some(site) = self.caches.sites.borrow().get(&key) {
             return Ok(site.clone());
         }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::caches::Label;
 use super::{Kind, Read, Reader, Unreadable};
 use crate::layout::IntSize;
 use crate::memory::Address;
@@ -86,6 +87,50 @@ impl Reader<'_> {
         let text: Arc<str> = self.str(at, MAX_NAME)?.into();
         self.caches.keep(&self.caches.texts, at, signature, &text);
         Ok(text)
+    }
+
+    /// The name of a task from the `str` or `int` at `at`.
+    ///
+    /// From 3.12 on it is a number until somebody asks for the name.
+    ///
+    /// # Errors
+    /// When it is neither or cannot be read.
+    pub fn label(&self, at: Address) -> Read<Arc<str>> {
+        /// Bytes of a name that is compared with the one before.
+        const SHORT: usize = 64;
+        let kind = self.kind_of(at)?;
+        let mut labels = self.caches.labels.borrow_mut();
+        if kind == Kind::Int {
+            let number = self.int(at)?;
+            return match labels.get(&at) {
+                Some(Label::Number(known, text)) if *known == number => Ok(Arc::clone(text)),
+                _ => {
+                    let text: Arc<str> = format!("Task-{number}").into();
+                    labels.insert(at, Label::Number(number, Arc::clone(&text)));
+                    Ok(text)
+                }
+            };
+        }
+        if kind != Kind::Str {
+            return Err(Unreadable::bad(at, "name of a task"));
+        }
+        let fields = &self.layout.unicode;
+        let length = self.memory.u64(at.offset(fields.length))?;
+        let state = self.memory.u32(at.offset(fields.state))?;
+        let mut bytes = [0; SHORT];
+        let short = usize::try_from(length).ok().and_then(|length| bytes.get_mut(..length));
+        let Some(bytes) = short.filter(|_| state & (COMPACT | ASCII) == COMPACT | ASCII) else {
+            return self.str(at, MAX_NAME).map(Arc::from);
+        };
+        self.memory.copy(at.offset(fields.ascii_data), bytes)?;
+        match labels.get(&at) {
+            Some(Label::Text(text)) if text.as_bytes() == bytes => Ok(Arc::clone(text)),
+            _ => {
+                let text: Arc<str> = String::from_utf8_lossy(bytes).into();
+                labels.insert(at, Label::Text(Arc::clone(&text)));
+                Ok(text)
+            }
+        }
     }
 
     /// Whether the `str` at `at` is the ASCII text `wanted`.

@@ -1,0 +1,210 @@
+//! What was learnt about immutable things, kept from one snapshot to the next.
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
+use super::keys::Keys;
+use super::{Class, Code, Kind, Site};
+use crate::memory::Address;
+
+/// What was learnt about immutable things, by address, for all snapshots of one target.
+///
+/// Each entry carries the words it was made from; the first use in a new snapshot compares them,
+/// so an address that was freed and used again is noticed.
+#[derive(Debug, Default)]
+pub struct Caches {
+    pub(super) classes: RefCell<FxHashMap<Address, Kept<Class>>>,
+    pub(super) codes: RefCell<FxHashMap<Address, Kept<Code>>>,
+    pub(super) sites: RefCell<FxHashMap<(Address, i64, Address), Site>>,
+    pub(super) texts: RefCell<FxHashMap<Address, Kept<str>>>,
+    pub(super) keys: RefCell<FxHashMap<Address, Kept<Keys>>>,
+    pub(super) labels: RefCell<FxHashMap<Address, Label>>,
+    pub(super) kinds: Recent<Address, Kind>,
+    pub(super) recent_codes: Recent<Address, Arc<Code>>,
+    pub(super) recent_sites: Recent<(Address, i64, Address), Site>,
+    snapshot: u32,
+    /// The snapshot at which what nobody uses any more was dropped last.
+    pruned: u32,
+}
+
+/// The name of a task, by the address of the string or number that it is made from. Both are compared
+/// with what is there each time, so that a name costs no memory but once.
+#[derive(Debug)]
+pub(super) enum Label {
+    Text(Arc<str>),
+    Number(i64, Arc<str>),
+}
+
+/// What was asked for lately, each at one place that its key leads to: what is asked again and again
+/// in one snapshot is found without a look at a map.
+#[derive(Debug)]
+pub(super) struct Recent<K, V>(RefCell<Vec<Option<Asked<K, V>>>>);
+
+/// A key, the snapshot in which it was asked for, and the answer.
+type Asked<K, V> = (K, u32, V);
+
+impl<K, V> Recent<K, V> {
+    const COUNT: usize = 256;
+}
+
+impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
+    fn place(key: K) -> usize {
+        usize::try_from(FxBuildHasher.hash_one(key) >> 32).unwrap_or(0) % Self::COUNT
+    }
+
+    fn get(&self, key: K, snapshot: u32) -> Option<V> {
+        let all = self.0.borrow();
+        let (known, checked, value) = all.get(Self::place(key))?.as_ref()?;
+        (*known == key && *checked == snapshot).then(|| value.clone())
+    }
+
+    fn set(&self, key: K, snapshot: u32, value: V) {
+        if let Some(place) = self.0.borrow_mut().get_mut(Self::place(key)) {
+            *place = Some((key, snapshot, value));
+        }
+    }
+}
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self(RefCell::new((0..Self::COUNT).map(|_| None).collect()))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Kept<T: ?Sized> {
+    value: Arc<T>,
+    signature: [u64; 4],
+    /// The snapshot in which the signature was compared last.
+    checked: u32,
+}
+
+impl Caches {
+    /// Things kept per cache; a program that makes code objects or classes without end must not
+    /// fill our memory.
+    const MAX_ENTRIES: usize = 200_000;
+    /// So often what was not used meanwhile is dropped: names of tasks that are gone. Some seconds
+    /// of light samples, in which a whole one falls that uses what is still there.
+    const BETWEEN_PRUNES: u32 = 20_000;
+
+    /// Begins a new snapshot: everything kept is compared again before its next use.
+    pub fn begin_snapshot(&mut self) {
+        self.snapshot = self.snapshot.wrapping_add(1);
+        let since = self.snapshot.wrapping_sub(self.pruned);
+        if since >= Self::BETWEEN_PRUNES {
+            self.prune(since);
+        }
+        if self.classes.borrow().len() > Self::MAX_ENTRIES {
+            self.classes.borrow_mut().clear();
+        }
+        if self.codes.borrow().len() > Self::MAX_ENTRIES {
+            self.codes.borrow_mut().clear();
+        }
+        if self.sites.borrow().len() > Self::MAX_ENTRIES {
+            self.sites.borrow_mut().clear();
+        }
+        if self.texts.borrow().len() > Self::MAX_ENTRIES {
+            self.texts.borrow_mut().clear();
+        }
+        if self.keys.borrow().len() > Self::MAX_ENTRIES {
+            self.keys.borrow_mut().clear();
+        }
+        if self.labels.borrow().len() > Self::MAX_ENTRIES {
+            self.labels.borrow_mut().clear();
+        }
+    }
+
+    /// Drops what was not used in the last `since` snapshots.
+    fn prune(&mut self, since: u32) {
+        let now = self.snapshot;
+        let is_used = |checked: u32| now.wrapping_sub(checked) <= since;
+        self.classes.get_mut().retain(|_, kept| is_used(kept.checked));
+        self.codes.get_mut().retain(|_, kept| is_used(kept.checked));
+        self.texts.get_mut().retain(|_, kept| is_used(kept.checked));
+        self.keys.get_mut().retain(|_, kept| is_used(kept.checked));
+        let codes = self.codes.get_mut();
+        self.sites.get_mut().retain(|(code, ..), _| codes.contains_key(code));
+        self.labels.get_mut().clear();
+        self.pruned = now;
+    }
+
+    /// What was asked for before in this snapshot.
+    pub(super) fn recent<K: Copy + Eq + Hash, V: Clone>(
+        &self,
+        all: &Recent<K, V>,
+        key: K,
+    ) -> Option<V> {
+        all.get(key, self.snapshot)
+    }
+
+    pub(super) fn note_recent<K: Copy + Eq + Hash, V: Clone>(
+        &self,
+        all: &Recent<K, V>,
+        key: K,
+        value: V,
+    ) {
+        all.set(key, self.snapshot, value);
+    }
+
+    /// The kept value for `at`, if it was checked in this snapshot.
+    pub(super) fn fresh<T: ?Sized>(
+        &self,
+        map: &RefCell<FxHashMap<Address, Kept<T>>>,
+        at: Address,
+    ) -> Option<Arc<T>> {
+        let map = map.borrow();
+        let kept = map.get(&at)?;
+        (kept.checked == self.snapshot).then(|| Arc::clone(&kept.value))
+    }
+
+    /// The kept value for `at` if it was made from the same words.
+    pub(super) fn same<T: ?Sized>(
+        &self,
+        map: &RefCell<FxHashMap<Address, Kept<T>>>,
+        at: Address,
+        signature: [u64; 4],
+    ) -> Option<Arc<T>> {
+        let mut map = map.borrow_mut();
+        let kept = map.get_mut(&at)?;
+        if kept.signature != signature {
+            return None;
+        }
+        kept.checked = self.snapshot;
+        Some(Arc::clone(&kept.value))
+    }
+
+    pub(super) fn keep<T: ?Sized>(
+        &self,
+        map: &RefCell<FxHashMap<Address, Kept<T>>>,
+        at: Address,
+        signature: [u64; 4],
+        value: &Arc<T>,
+    ) {
+        let kept = Kept { value: Arc::clone(value), signature, checked: self.snapshot };
+        map.borrow_mut().insert(at, kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_used_any_more_is_dropped() {
+        let mut caches = Caches::default();
+        let [used, gone] = [Address(1), Address(2)];
+        let value: Arc<str> = Arc::from("name");
+        for at in [used, gone] {
+            caches.keep(&caches.texts, at, [7; 4], &value);
+        }
+        for _ in 0..3 * Caches::BETWEEN_PRUNES {
+            caches.begin_snapshot();
+            assert!(caches.same(&caches.texts, used, [7; 4]).is_some());
+        }
+        assert!(caches.same(&caches.texts, gone, [7; 4]).is_none());
+        assert_eq!(caches.texts.borrow().len(), 1);
+    }
+}
