@@ -1,4 +1,4 @@
-//! Storage attributes: dictionaries in all the places CPython keeps them, and slots.
+//! Instance attributes: dictionaries in all the places CPython keeps them, and slots.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl Reader<'_> {
 
     /// Where the attributes of the object at `at` are, slots not counted.
     fn storage(&self, at: Address, class: &Class) -> Read<Storage> {
-        if !class.has_managed_dict() {
+        if !class.has_managed_dict() || self.layout.attributes == Attributes::DictOffset {
             let Some(offset) = self.dict_offset(at, class)? else { return Ok(Storage::Empty) };
             return Ok(self.pointer(offset)?.map_or(Storage::Empty, Storage::Dict));
         }

@@ -10,6 +10,9 @@ use super::keys::Keys;
 use super::{Class, Code, Kind, Site};
 use crate::memory::Address;
 
+/// Things kept per cache.
+const MAX_ENTRIES: usize = 200_000;
+
 /// What was learnt about immutable things, by address, for all snapshots of one target.
 ///
 /// Each entry carries the words it was made from; the first use in a new snapshot compares them,
@@ -83,9 +86,6 @@ pub(super) struct Kept<T: ?Sized> {
 }
 
 impl Caches {
-    /// Things kept per cache; a program that makes code objects or classes without end must not
-    /// fill our memory.
-    const MAX_ENTRIES: usize = 200_000;
     /// So often what was not used meanwhile is dropped: names of tasks that are gone. Some seconds
     /// of light samples, in which a whole one falls that uses what is still there.
     const BETWEEN_PRUNES: u32 = 20_000;
@@ -97,24 +97,12 @@ impl Caches {
         if since >= Self::BETWEEN_PRUNES {
             self.prune(since);
         }
-        if self.classes.borrow().len() > Self::MAX_ENTRIES {
-            self.classes.borrow_mut().clear();
-        }
-        if self.codes.borrow().len() > Self::MAX_ENTRIES {
-            self.codes.borrow_mut().clear();
-        }
-        if self.sites.borrow().len() > Self::MAX_ENTRIES {
-            self.sites.borrow_mut().clear();
-        }
-        if self.texts.borrow().len() > Self::MAX_ENTRIES {
-            self.texts.borrow_mut().clear();
-        }
-        if self.keys.borrow().len() > Self::MAX_ENTRIES {
-            self.keys.borrow_mut().clear();
-        }
-        if self.labels.borrow().len() > Self::MAX_ENTRIES {
-            self.labels.borrow_mut().clear();
-        }
+        bound(&mut self.classes);
+        bound(&mut self.codes);
+        bound(&mut self.sites);
+        bound(&mut self.texts);
+        bound(&mut self.keys);
+        bound(&mut self.labels);
     }
 
     /// Drops what was not used in the last `since` snapshots.
@@ -185,6 +173,14 @@ impl Caches {
     ) {
         let kept = Kept { value: Arc::clone(value), signature, checked: self.snapshot };
         map.borrow_mut().insert(at, kept);
+    }
+}
+
+/// A program that makes code objects or classes without end must not fill our memory.
+fn bound<K, V>(map: &mut RefCell<FxHashMap<K, V>>) {
+    let map = map.get_mut();
+    if map.len() > MAX_ENTRIES {
+        map.clear();
     }
 }
 
