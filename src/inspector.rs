@@ -28,7 +28,7 @@ use crate::frame::Stack;
 use crate::memory::{Address, Image, LiveMemory, Part, ReadMemory, ReadStats, Recorder};
 use crate::object::{Caches, Memory, Reader};
 use crate::runtime::{Located, locate};
-use crate::snapshot::{Depth, Process, Shutdown, Snapshot};
+use crate::snapshot::{Depth, Process, Shutdown, Snapshot, Task};
 use crate::target::Target;
 use crate::timeline::Looks;
 
@@ -86,6 +86,8 @@ pub struct Inspector {
     caches: Caches,
     /// Tasks on their way out by a cancellation at the last snapshot.
     cancelled_before: FxHashSet<Address>,
+    /// Tasks that are there and had a cancellation at any snapshot.
+    cancelled: FxHashSet<Address>,
     glances: Glances,
     turns: turns::Watch,
     descriptors: RefCell<waiting::Descriptors>,
@@ -156,6 +158,7 @@ impl Inspector {
             located,
             caches: Caches::default(),
             cancelled_before: FxHashSet::default(),
+            cancelled: FxHashSet::default(),
             glances: Glances::default(),
             turns: turns::Watch::default(),
             descriptors: RefCell::default(),
@@ -259,6 +262,14 @@ impl Inspector {
         self.memory.end_part();
         let cancelled = read.tasks.iter().filter(|task| task.is_on_its_way_out());
         self.cancelled_before = cancelled.map(|task| task.id).collect();
+        let all = read.shutdown.as_ref().map(Shutdown::all_cancelled).unwrap_or_default();
+        let is_cancelled = |task: &Task| {
+            task.cancellation.is_some()
+                || all.contains(&task.id)
+                || self.cancelled.contains(&task.id)
+        };
+        let cancelled = read.tasks.iter().filter(|task| is_cancelled(task));
+        self.cancelled = cancelled.map(|task| task.id).collect();
         let after = self.memory.stats();
         let mut snapshot = Snapshot {
             taken_at,

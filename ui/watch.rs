@@ -67,7 +67,7 @@ pub fn watch(pid: i32, options: &Watching, stop: &AtomicBool) -> anyhow::Result<
     let mut monitor = Monitor::new(settings);
     let mut plan = Plan::new(options.rate, options.whole_every);
     plan.options.blocked_after = options.threshold;
-    // What happens between looks is told from frames and states.
+    // What happens between looks is told from frames, states and cancellations.
     plan.between = Depth::Tasks;
     plan.waits_for_python = options.waits_for_python;
     let mut teller = Teller { is_text: options.is_text, to: &mut to, hook: None, failed: None };

@@ -19,7 +19,7 @@ use crate::asyncio::{
 use crate::error::Result;
 use crate::frame::{HandlerKind, RawFrame};
 use crate::memory::{Address, Part, ReadMemory};
-use crate::object::Reader;
+use crate::object::{Kind, Reader};
 use crate::snapshot::{
     Cancellation, Consistency, Depth, Enclosed, Executor, Frame, Iteration, Location, Loop,
     LoopState, Phase, Problem, Shutdown, Swallower, Task, TaskState, Thread, WaitKind,
@@ -125,12 +125,21 @@ impl Inspector {
             chains.map(|(task, live)| live.unwrap_or(&task.chain)).collect();
         let stage = shutdown(reader, reading);
         self.find_swallowers(reader, &chains, stage.as_ref(), &mut tasks);
-        if options.depth >= Depth::Reasons {
+        if options.depth < Depth::Reasons {
+            // What becomes of a cancellation is told from what its task waits for.
+            let wanted = self.touched(reader, reading, &tasks, stage.as_ref());
+            if wanted.contains(&true) {
+                let pools = Pools::read(reader, reading);
+                let reasons = Reasons::new(reader, reading, &chains, &pools, false);
+                self.explain(reasons, &mut tasks, &wanted);
+            }
+        } else {
             let is_evidence = options.depth >= Depth::Evidence;
+            let wanted = vec![true; tasks.len()];
             let pools = Pools::read(reader, reading);
+            let reasons = Reasons::new(reader, reading, &chains, &pools, is_evidence);
             let limits;
-            (enclosed, limits) =
-                self.explain(reader, reading, &chains, &pools, &mut tasks, is_evidence);
+            (enclosed, limits) = self.explain(reasons, &mut tasks, &wanted);
             executors = pools.executors(reader, reading, &limits);
             for facts in &mut loops {
                 let default = pools.default_of(facts.id).and_then(|at| executors.get(at));
@@ -207,24 +216,44 @@ impl Inspector {
         self.system.syscalls(tids, &read)
     }
 
-    /// Says of each task what it waits for; gives what only tasks can come to of it, and the limits
-    /// at which calls for threads wait.
-    fn explain(
+    /// Which tasks a cancellation is about, or was at a snapshot before.
+    fn touched(
         &self,
         reader: &Reader<'_>,
         reading: &Reading,
-        chains: &[&[RawFrame]],
-        pools: &Pools,
+        tasks: &[Task],
+        shutdown: Option<&Shutdown>,
+    ) -> Vec<bool> {
+        let all = shutdown.map(Shutdown::all_cancelled).unwrap_or_default();
+        let is_counted = reader.layout.task.num_cancels_requested.is_some();
+        // Where nothing is counted, one that awaits another may handle the other's.
+        let awaits_another = |future: Address| {
+            reader.kind_of(future).is_ok_and(Kind::is_task)
+                || reader.is_a(future, "_GatheringFuture")
+        };
+        let is_touched = |(task, facts): (&Task, &TaskFacts)| {
+            task.cancellation.is_some()
+                || self.cancelled.contains(&task.id)
+                || all.contains(&task.id)
+                || !is_counted && facts.fut_waiter.is_some_and(awaits_another)
+        };
+        tasks.iter().zip(&reading.tasks).map(is_touched).collect()
+    }
+
+    /// Says of each wanted task what it waits for; gives what only tasks can come to of it, and the
+    /// limits at which calls for threads wait.
+    fn explain(
+        &self,
+        reasons: Reasons<'_>,
         tasks: &mut [Task],
-        evidence: bool,
+        wanted: &[bool],
     ) -> (Vec<Enclosed>, Vec<Limit>) {
         let is_running =
             |i: usize| tasks.get(i).is_some_and(|t| t.state == Some(TaskState::Running));
-        let reasons = Reasons::new(reader, reading, chains, pools, evidence);
-        let mut waits = reasons.explain_all(&is_running);
+        let mut waits = reasons.explain_all(wanted, &is_running);
         complete(&mut waits, tasks, &*self.system, &mut self.descriptors.borrow_mut());
         let suspects = reasons.suspects(&waits);
-        let enclosed = if evidence { reasons.enclosed(&waits, tasks) } else { Vec::new() };
+        let enclosed = reasons.enclosed(&waits, tasks);
         // Whom each task awaits: who awaits whom, turned around.
         let mut awaited: FxHashMap<Address, Vec<Address>> = FxHashMap::default();
         for task in &*tasks {

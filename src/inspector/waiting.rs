@@ -145,16 +145,20 @@ impl<'a> Reasons<'a> {
         self.limits.into_inner().into_values().flatten().collect()
     }
 
-    /// Why each of the tasks waits, in their order; `None` for those that have ended.
+    /// Why each of the tasks waits, in their order; `None` for those that have ended or are not
+    /// wanted.
     pub(super) fn explain_all(
         &self,
+        wanted: &[bool],
         is_running: &dyn Fn(usize) -> bool,
     ) -> Vec<Option<Box<Waiting>>> {
         let mut all = Vec::with_capacity(self.reading.tasks.len());
         for (group, tasks) in (0..).step_by(GROUP).zip(self.reading.tasks.chunks(GROUP)) {
-            self.prefetch(tasks);
+            let is_wanted = |i: usize| wanted.get(i).is_some_and(|wanted| *wanted);
+            let wanted = (group..).zip(tasks).filter(|(i, _)| is_wanted(*i));
+            self.prefetch(&wanted.map(|(_, task)| task).collect::<Vec<_>>());
             for (i, task) in (group..).zip(tasks) {
-                all.push(self.explain(task, is_running(i)));
+                all.push(is_wanted(i).then(|| self.explain(task, is_running(i))).flatten());
             }
         }
         all
@@ -191,7 +195,7 @@ impl<'a> Reasons<'a> {
     }
 
     /// Reads what the tasks of a group need, in few calls.
-    fn prefetch(&self, tasks: &[TaskFacts]) {
+    fn prefetch(&self, tasks: &[&TaskFacts]) {
         let memory = self.reader.memory;
         if memory.is_full() {
             memory.clear();

@@ -3,7 +3,8 @@
 /// How much a snapshot reads of what is behind the tasks; each level has what is in those before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
-    /// Their frames and states, cancellations, and how far a shutdown is.
+    /// Their frames and states, how far a shutdown is, and cancellations: of the tasks that these
+    /// are about also what they wait for.
     Tasks,
     /// What each waits for, and the pools of threads.
     Reasons,

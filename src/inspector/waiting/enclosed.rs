@@ -60,12 +60,15 @@ struct Census<'c> {
 
 impl Reasons<'_> {
     /// The locks, semaphores and queues that only tasks can come to, of those where this may
-    /// tell that nobody will.
+    /// tell that nobody will; none when no evidence is asked for.
     pub(in super::super) fn enclosed(
         &self,
         all: &[Option<Box<Waiting>>],
         tasks: &[Task],
     ) -> Vec<Enclosed> {
+        if !self.evidence {
+            return Vec::new();
+        }
         let may_be_lost = |waiting: &&Waiting| match (waiting.kind, waiting.operation) {
             (WaitKind::Lock | WaitKind::Semaphore, _) => waiting.holders.is_empty(),
             (WaitKind::Queue, Some(Operation::Join)) => waiting.value.is_some_and(|left| left > 0),
