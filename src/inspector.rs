@@ -263,12 +263,7 @@ impl Inspector {
         let cancelled = read.tasks.iter().filter(|task| task.is_on_its_way_out());
         self.cancelled_before = cancelled.map(|task| task.id).collect();
         let all = read.shutdown.as_ref().map(Shutdown::all_cancelled).unwrap_or_default();
-        let is_cancelled = |task: &Task| {
-            task.cancellation.is_some()
-                || all.contains(&task.id)
-                || self.cancelled.contains(&task.id)
-        };
-        let cancelled = read.tasks.iter().filter(|task| is_cancelled(task));
+        let cancelled = read.tasks.iter().filter(|task| self.had_cancellation(task, &all));
         self.cancelled = cancelled.map(|task| task.id).collect();
         let after = self.memory.stats();
         let mut snapshot = Snapshot {
@@ -301,6 +296,12 @@ impl Inspector {
         }
         self.keep(options, read.activity, &snapshot);
         Ok(snapshot)
+    }
+
+    /// Whether a task has a cancellation, or had one at a snapshot before; `all` are those that
+    /// a shutdown has cancelled.
+    fn had_cancellation(&self, task: &Task, all: &FxHashSet<Address>) -> bool {
+        task.cancellation.is_some() || self.cancelled.contains(&task.id) || all.contains(&task.id)
     }
 
     /// Takes a snapshot and draws conclusions from it, with a second look where the first one saw

@@ -232,9 +232,7 @@ impl Inspector {
                 || reader.is_a(future, "_GatheringFuture")
         };
         let is_touched = |(task, facts): (&Task, &TaskFacts)| {
-            task.cancellation.is_some()
-                || self.cancelled.contains(&task.id)
-                || all.contains(&task.id)
+            self.had_cancellation(task, &all)
                 || !is_counted && facts.fut_waiter.is_some_and(awaits_another)
         };
         tasks.iter().zip(&reading.tasks).map(is_touched).collect()

@@ -144,10 +144,11 @@ impl Reader<'_> {
         self.dict_items(keys, values.map(|values| values.offset(fields.first_value)), max)
     }
 
-    /// The entries of dict keys: where the first one is, of how many words each is, and their count.
+    /// The entries of dict keys in their order, at most `max` of them: keys, and values where these
+    /// are not in an array of their own. Unused ones are null.
     ///
     /// keys: [ header ; indices: 1, 2, 4 or 8 bytes each ; (hash, key, value) or (key, value) ]
-    pub(super) fn dict_entries(&self, keys: Address) -> Read<(Address, u64, u64)> {
+    pub(super) fn dict_entries(&self, keys: Address, max: u64) -> Read<Vec<[Address; 2]>> {
         let bad = || Unreadable::bad(keys, "dict keys");
         let (entries, width, count) = match self.layout.dict.keys_layout {
             DictKeys::Sized { size, nentries, indices } => {
@@ -170,7 +171,12 @@ impl Reader<'_> {
                 (entries, width, self.memory.u64(keys.offset(nentries))?)
             }
         };
-        if count > MAX_ITEMS { Err(bad()) } else { Ok((entries, width, count)) }
+        if count > MAX_ITEMS {
+            return Err(bad());
+        }
+        let words = self.pointers(entries, count.min(max) * width)?;
+        let entries = words.chunks_exact(if width == 3 { 3 } else { 2 });
+        Ok(entries.filter_map(|entry| entry.last_chunk().copied()).collect())
     }
 
     /// The items of dict keys, with their values in the keys or in the array at `split`.
@@ -180,19 +186,15 @@ impl Reader<'_> {
         split: Option<Address>,
         max: u64,
     ) -> Read<Vec<(Address, Address)>> {
-        let (entries, width, count) = self.dict_entries(keys)?;
-        let count = count.min(max);
-        let words = self.pointers(entries, count * width)?;
+        let entries = self.dict_entries(keys, max)?;
         let split = match split {
-            Some(values) => Some(self.pointers(values, count)?),
+            Some(values) => Some(self.pointers(values, entries.len() as u64)?),
             None => None,
         };
-        let width = if width == 3 { 3 } else { 2 };
-        Ok(words
-            .chunks_exact(width)
+        Ok(entries
+            .iter()
             .enumerate()
-            .filter_map(|(i, entry)| {
-                let [.., key, value] = entry else { return None };
+            .filter_map(|(i, [key, value])| {
                 let value = split.as_ref().map_or(Some(value), |values| values.get(i))?;
                 Some((key.non_null()?, value.non_null()?))
             })

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHasher};
 
-use super::{Kind, Read, Reader, Unreadable};
+use super::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
 use crate::memory::Address;
 
 /// Where the attributes of an object are.
@@ -22,7 +22,7 @@ pub(super) enum Storage {
 }
 
 /// The places of values, by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Keys {
     pub places: FxHashMap<Arc<str>, u64>,
 }
@@ -46,23 +46,21 @@ impl Reader<'_> {
         if let Some(keys) = self.caches.fresh(&self.caches.keys, at) {
             return Ok(keys);
         }
-        let (entries, width, count) = self.dict_entries(at)?;
-        let words = self.pointers(entries, count.saturating_mul(width))?;
-        // (hash, key, value) or (key, value)
-        let first = usize::from(width == 3);
-        let names = || words.iter().skip(first).step_by(if width == 3 { 3 } else { 2 });
+        let entries = self.dict_entries(at, MAX_ITEMS)?;
         let mut hasher = FxHasher::default();
-        names().for_each(|name| hasher.write_u64(name.0));
+        for [name, _] in &entries {
+            hasher.write_u64(name.0);
+        }
         // Python only ever adds to them.
-        let signature = [count, hasher.finish(), entries.0, width];
+        let signature = [entries.len() as u64, hasher.finish(), 0, 0];
         if let Some(keys) = self.caches.same(&self.caches.keys, at, signature) {
             return Ok(keys);
         }
-        self.memory.prefetch(names().map(|&name| (name, 64)));
+        self.memory.prefetch(entries.iter().map(|[name, _]| (*name, 64)));
         let mut places = FxHashMap::default();
         let mut is_complete = true;
-        for (place, &name) in (0..).zip(names()) {
-            match self.name(name) {
+        for (place, [name, _]) in (0..).zip(&entries) {
+            match self.name(*name) {
                 Ok(name) => drop(places.entry(name).or_insert(place)),
                 // One that is just being added.
                 Err(_) => is_complete = false,
