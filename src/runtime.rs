@@ -162,7 +162,7 @@ impl Reader<'_> {
         let items = self.dict(interpreter.modules, MAX_ITEMS)?;
         let mut found = [None; N];
         for (found, name) in found.iter_mut().zip(names) {
-            let Some(module) = self.find_key(&items, name) else { continue };
+            let Some(module) = self.find_key(interpreter.modules, &items, name) else { continue };
             if self.kind_of(module)? == Kind::Module {
                 *found = self.pointer(module.offset(self.layout.small.module_dict))?;
             }

@@ -45,15 +45,15 @@ impl Reader<'_> {
     pub fn asyncio_modules(&self, interpreter: &Interpreter) -> Read<Option<AsyncioModules>> {
         let items = self.dict(interpreter.modules, crate::object::MAX_ITEMS)?;
         let dict = |name| {
-            let module = self.find_key(&items, name)?;
+            let module = self.find_key(interpreter.modules, &items, name)?;
             if !self.is_kind(module, Kind::Module) {
                 return None;
             }
             self.pointer(module.offset(self.layout.small.module_dict)).ok().flatten()
         };
         let Some(tasks) = dict("asyncio.tasks") else { return Ok(None) };
-        let c_module =
-            self.find_key(&items, "_asyncio").filter(|&at| self.is_kind(at, Kind::Module));
+        let c_module = self.find_key(interpreter.modules, &items, "_asyncio");
+        let c_module = c_module.filter(|&at| self.is_kind(at, Kind::Module));
         Ok(Some(AsyncioModules { tasks, c_module, threading: dict("threading") }))
     }
 

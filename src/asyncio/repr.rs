@@ -250,15 +250,16 @@ impl Reader<'_> {
     /// A dataclass or a named tuple, as Python prints it: `Order(number=7, lines=[])`.
     fn write_record(&self, at: Address, class: &Class, name: &str, repr: &mut Repr) -> Read<bool> {
         let members = self.dict(class.dict, MAX_ITEMS)?;
-        let fields = if let Some(fields) = self.find_key(&members, "__dataclass_fields__") {
-            self.dict(fields, MAX_SHOWN + 1)?.into_iter().map(|(name, _)| name).collect()
-        } else if class.kind == Kind::Tuple
-            && let Some(fields) = self.find_key(&members, "_fields")
-        {
-            self.tuple(fields)?
-        } else {
-            return Ok(false);
-        };
+        let fields =
+            if let Some(fields) = self.find_key(class.dict, &members, "__dataclass_fields__") {
+                self.dict(fields, MAX_SHOWN + 1)?.into_iter().map(|(name, _)| name).collect()
+            } else if class.kind == Kind::Tuple
+                && let Some(fields) = self.find_key(class.dict, &members, "_fields")
+            {
+                self.tuple(fields)?
+            } else {
+                return Ok(false);
+            };
         let items = if class.kind == Kind::Tuple { self.tuple(at)? } else { Vec::new() };
         let _ = write!(repr.text, "{}(", name.rsplit('.').next().unwrap_or(name));
         for (i, field) in fields.into_iter().enumerate() {

@@ -124,7 +124,7 @@ impl Reader<'_> {
             }
             Storage::Dict(dict) => {
                 let items = self.dict(dict, MAX_ITEMS)?;
-                missing.for_each(|(value, name)| *value = self.find_key(&items, name));
+                missing.for_each(|(value, name)| *value = self.find_key(dict, &items, name));
             }
             Storage::Empty => {}
         }

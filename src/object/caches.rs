@@ -25,6 +25,8 @@ pub struct Caches {
     pub(super) texts: RefCell<FxHashMap<Address, Kept<str>>>,
     pub(super) keys: RefCell<FxHashMap<Address, Kept<Keys>>>,
     pub(super) labels: RefCell<FxHashMap<Address, Label>>,
+    /// Where in the items of a dictionary a key was found last, by the hash of its text.
+    places: RefCell<FxHashMap<(Address, u64), usize>>,
     pub(super) kinds: Recent<Address, Kind>,
     pub(super) recent_codes: Recent<Address, Arc<Code>>,
     pub(super) recent_sites: Recent<(Address, i64, Address), Site>,
@@ -103,6 +105,7 @@ impl Caches {
         bound(&mut self.texts);
         bound(&mut self.keys);
         bound(&mut self.labels);
+        bound(&mut self.places);
     }
 
     /// Drops what was not used in the last `since` snapshots.
@@ -116,7 +119,17 @@ impl Caches {
         let codes = self.codes.get_mut();
         self.sites.get_mut().retain(|(code, ..), _| codes.contains_key(code));
         self.labels.get_mut().clear();
+        self.places.get_mut().clear();
         self.pruned = now;
+    }
+
+    /// Where a key was found last in the items of a dictionary: to be compared before it is used.
+    pub(super) fn place_of(&self, dict: Address, key: &str) -> Option<usize> {
+        self.places.borrow().get(&(dict, FxBuildHasher.hash_one(key))).copied()
+    }
+
+    pub(super) fn note_place(&self, dict: Address, key: &str, place: usize) {
+        self.places.borrow_mut().insert((dict, FxBuildHasher.hash_one(key)), place);
     }
 
     /// What was asked for before in this snapshot.

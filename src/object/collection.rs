@@ -18,6 +18,9 @@ const DEQUE_BLOCK: u64 = 64;
 /// How often a table that changes while it is read is read again.
 const MAX_TRIES: usize = 8;
 
+/// Items of a dictionary among which a key is looked for from the first on each time.
+const FEW_ITEMS: usize = 32;
+
 impl Reader<'_> {
     /// The pointers in an array of `count` at `at`.
     pub(super) fn pointers(&self, at: Address, count: u64) -> Read<Vec<Address>> {
@@ -207,14 +210,31 @@ impl Reader<'_> {
     /// When it is no dict or cannot be read.
     pub fn dict_get(&self, at: Address, key: &str) -> Read<Option<Address>> {
         let items = self.dict(at, MAX_ITEMS)?;
-        Ok(self.find_key(&items, key))
+        Ok(self.find_key(at, &items, key))
     }
 
-    /// The value under the ASCII key `key`; keys that cannot be read are passed over.
-    pub fn find_key(&self, items: &[(Address, Address)], key: &str) -> Option<Address> {
-        self.memory.prefetch(items.iter().map(|(key, _)| (*key, 64)));
+    /// The value under the ASCII key `key` in the `items` of the `dict` at `dict`; keys that cannot
+    /// be read are passed over.
+    ///
+    /// Where it was found is where it is looked for first the next time: the keys of a large
+    /// dictionary, such as `sys.modules`, are strings all over the memory.
+    pub fn find_key(
+        &self,
+        dict: Address,
+        items: &[(Address, Address)],
+        key: &str,
+    ) -> Option<Address> {
         let is_wanted = |at| self.is_kind(at, Kind::Str) && self.is_text(at, key) == Ok(true);
-        items.iter().find(|(at, _)| is_wanted(*at)).map(|&(_, value)| value)
+        let known = self.caches.place_of(dict, key).and_then(|place| items.get(place));
+        if let Some((_, value)) = known.filter(|(at, _)| is_wanted(*at)) {
+            return Some(*value);
+        }
+        self.memory.prefetch(items.iter().map(|(key, _)| (*key, 64)));
+        let place = items.iter().position(|(at, _)| is_wanted(*at))?;
+        if items.len() > FEW_ITEMS {
+            self.caches.note_place(dict, key, place);
+        }
+        items.get(place).map(|&(_, value)| value)
     }
 }
 
