@@ -7,6 +7,7 @@
 mod callback;
 mod event_loop;
 mod executor;
+mod iteration;
 mod leftover;
 mod primitive;
 mod registry;
@@ -15,10 +16,11 @@ mod task;
 mod transport;
 
 pub use callback::{AwaitGraph, Wake};
-pub use event_loop::{LoopFacts, RunOnce, UvFacts};
+pub use event_loop::{LoopFacts, UvFacts};
 pub use executor::{
     AnyioWorker, LimitedCall, LimiterFacts, PoolFacts, Processes, ThreadWait, WorkItem, Worker,
 };
+pub use iteration::{Position, RunOnce, RunOnceFrame};
 pub use leftover::{Leftovers, Remains};
 pub use primitive::FutureCounts;
 pub use registry::{AsyncioModules, Registered};

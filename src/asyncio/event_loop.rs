@@ -1,23 +1,16 @@
-//! Event loops: their queues, and the iteration they are in.
+//! Event loops: their queues, and uvloop's clock.
 //!
-//! asyncio's own loops are Python objects with a Python frame, `_run_once`, whose variables tell
-//! where an iteration is: `end_time` is taken when its ready phase begins, `i` of `ntodo` says how
-//! many of its callbacks have begun, `handle` is the one that runs. uvloop's loop is a C
-//! structure; libuv's cached `time` tells the same, and what runs is known by the thread's stack.
+//! asyncio's own loops are Python objects. uvloop's is a C structure; libuv's cached `time` tells
+//! when its iteration began, and what runs is known by the thread's stack.
 
 use std::sync::Arc;
 
-use crate::frame::{RawFrame, Stack};
 use crate::layout::uvloop::{HANDLE, LOOP, TIMER_NODE_TIMEOUT, UV_LOOP};
 use crate::memory::Address;
 use crate::object::{Kind, MAX_ITEMS, Read, Reader};
 
 /// Timers at the front of the heap that are looked at for the earliest one that is not cancelled.
 const TIMERS_LOOKED_AT: u64 = 63;
-/// Bytes of a frame of `_run_once` that hold its variables: it has ten.
-const RUN_ONCE_LEN: u64 = 512;
-/// How often the time of an iteration is read that seems to change meanwhile.
-const MAX_TIMES: usize = 4;
 
 /// What was read of an event loop.
 #[derive(Debug, Clone)]
@@ -51,24 +44,6 @@ pub struct UvFacts {
     pub backend_fd: i32,
     /// When the current iteration began, in milliseconds of `CLOCK_MONOTONIC`.
     pub time_ms: u64,
-}
-
-/// The variables of a `_run_once` frame.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RunOnce {
-    /// The loop.
-    pub loop_at: Address,
-    /// How long its `select` waits or has waited at most, in seconds; 0 when something was ready
-    /// already.
-    pub timeout: Option<f64>,
-    /// When its ready phase began, in seconds of `CLOCK_MONOTONIC`; `None` while it waits.
-    pub end_time: Option<f64>,
-    /// Which of its callbacks runs, from 0.
-    pub index: Option<u64>,
-    /// How many callbacks it runs.
-    pub total: Option<u64>,
-    /// The handle that runs.
-    pub handle: Option<Address>,
 }
 
 impl Reader<'_> {
@@ -200,73 +175,6 @@ impl Reader<'_> {
         let time = self.pointer(at.offset(LOOP.uvloop)).ok()??.offset(UV_LOOP.time);
         self.memory.forget(time, 8);
         self.memory.u64(time).ok()
-    }
-
-    /// The iterations of asyncio's own loops that run on a stack, outermost first; more than one
-    /// when loops are nested.
-    pub fn iterations(&self, stack: &Stack) -> Vec<RunOnce> {
-        stack.frames.iter().filter_map(|frame| self.run_once(frame)).collect()
-    }
-
-    fn run_once(&self, frame: &RawFrame) -> Option<RunOnce> {
-        let code = self.code(frame.code).ok()?;
-        let is_run_once = matches!(&*code.function, "BaseEventLoop._run_once" | "_run_once")
-            && code.file.ends_with("asyncio/base_events.py");
-        if !is_run_once {
-            return None;
-        }
-        let locals = self.locals(frame).ok()?;
-        let local = |name: &str| {
-            let found = locals.iter().find(|(local, _)| &**local == name);
-            found.map(|&(_, at)| at).filter(|&at| !self.is_kind(at, Kind::None))
-        };
-        let number = |name| self.int(local(name)?).ok().and_then(|n| u64::try_from(n).ok());
-        let time = |name| self.fresh_float(local(name)?);
-        let total = number("ntodo");
-        let index = number("i");
-        Some(RunOnce {
-            loop_at: local("self")?,
-            // The literal `0` when something is ready.
-            timeout: time("timeout").or_else(|| number("timeout").map(|_| 0.0)),
-            end_time: self.end_time(frame),
-            total,
-            index,
-            // Before the callbacks begin `handle` may be a timer that is moved to the queue.
-            handle: local("handle").filter(|_| total.is_some() && index.is_some()),
-        })
-    }
-
-    /// When the ready phase began; `None` while the loop waits.
-    ///
-    /// Between the reading of the variable and of its number the loop may have gone on: what is
-    /// read is then whatever number was made there next, the timeout of the next wait perhaps, and
-    /// the loop seems blocked since the machine started. So the variable has to be bound to that
-    /// number still, and to none when the loop has come to its next wait. Of a loop that turns too
-    /// fast for that the latest time is right: time goes forward. Test: `healthy::twin::deadlock`.
-    fn end_time(&self, frame: &RawFrame) -> Option<f64> {
-        let variable = || {
-            self.memory.forget(frame.at, RUN_ONCE_LEN);
-            self.local(frame, "end_time").ok()?.filter(|&at| !self.is_kind(at, Kind::None))
-        };
-        let mut latest: Option<f64> = None;
-        let mut at = variable()?;
-        for _ in 0..MAX_TIMES {
-            let time = self.fresh_float(at);
-            let after = variable()?;
-            if after == at && time.is_some() && self.fresh_float(at) == time {
-                return time;
-            }
-            latest = latest.into_iter().chain(time).reduce(f64::max);
-            at = after;
-        }
-        latest
-    }
-
-    /// A number as it is now: a new one may lie where the last one lay, on a page that was read
-    /// before.
-    fn fresh_float(&self, at: Address) -> Option<f64> {
-        self.memory.forget(at, 24);
-        self.float(at)
     }
 
     /// A handle's callback in words.

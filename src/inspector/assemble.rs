@@ -380,7 +380,7 @@ fn event_loop(
         polls_without_waiting: run.and_then(|run| run.timeout).map(|timeout| timeout <= 0.0),
         iteration_id: match facts.uv {
             Some(uv) => Some(uv.time_ms),
-            None => run.and_then(|run| match run.end_time {
+            None => run.and_then(|run| match run.position.end_time {
                 Some(began) => Some(began.to_bits()),
                 // While it waits it has no time of its own: the wait itself tells it from others.
                 None => reading.activity.thread(thread?.tid?)?.sleep_id(),
@@ -400,7 +400,7 @@ fn idle_for(facts: &LoopFacts, run: &RunOnce, now: f64) -> Option<Duration> {
     const LONGEST: f64 = 24.0 * 3600.0;
     let timeout = run.timeout.filter(|timeout| (f64::MIN_POSITIVE..LONGEST).contains(timeout))?;
     let began = facts.earliest_timer? - timeout;
-    run.end_time.is_none().then(|| seconds(now - began))
+    run.position.end_time.is_none().then(|| seconds(now - began))
 }
 
 /// The loop that runs around this one on the same thread.
@@ -453,7 +453,7 @@ fn py_iteration(
     names: &FxHashMap<Address, Arc<str>>,
 ) -> Option<Iteration> {
     let run = thread.clock.iterations.iter().rfind(|run| run.loop_at == facts.at)?;
-    let Some(began) = run.end_time else {
+    let Some(began) = run.position.end_time else {
         return Some(Iteration {
             phase: Phase::Select,
             elapsed: None,
@@ -466,8 +466,8 @@ fn py_iteration(
     Some(Iteration {
         phase: Phase::Ready,
         elapsed: thread.read_at.map(|now| seconds(now - began)),
-        callbacks_run: run.index.map(|index| index + 1),
-        callbacks_total: run.total,
+        callbacks_run: run.position.index.map(|index| index + 1),
+        callbacks_total: run.position.total,
         handle,
     })
 }

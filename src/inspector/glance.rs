@@ -1,8 +1,11 @@
 //! Light samples: where each loop is now, taken up to a thousand times a second.
 //!
 //! A thread that was asleep at the last glance and has not been scheduled since is where it was:
-//! that costs two small files of `/proc` and no memory is read. Of any other its stack is copied
-//! in one call. What a callback is at is looked at only when it has run for some milliseconds.
+//! that costs two small files of `/proc` and no memory is read. Of any other the frame is looked
+//! at in which its loop's iterations run, some hundred bytes: reading takes from a busy target
+//! the lines of its cache that are read, and a thousand times a second that counts. What a
+//! callback is at, for which the stack is walked, is looked at only when it has run for some
+//! milliseconds.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,9 +16,10 @@ use rustc_hash::FxHashMap;
 use super::Inspector;
 use super::assemble::handle_in_words;
 use super::reading::Clock;
+use crate::asyncio::{Position, RunOnceFrame};
 use crate::diagnose::blocking::{Evidence, blocking};
 use crate::error::Result;
-use crate::frame::Stack;
+use crate::frame::{RawFrame, Stack};
 use crate::memory::Address;
 use crate::object::{Kind, Reader};
 use crate::runtime::ThreadState as State;
@@ -45,11 +49,22 @@ struct Watched {
     loop_at: Address,
     /// The descriptor it polls, for uvloop.
     backend_fd: Option<i32>,
-    last: Option<(ThreadActivity, LoopGlance)>,
+    /// The frame of its iterations, once it was found on the stack.
+    run_once: Option<RunOnceFrame>,
+    last: Option<Last>,
     /// A time that an iteration cannot have begun at, unless it is read again.
     doubted: Option<Duration>,
     /// The thread's last sleep, which is looked up once.
     sleep: Option<Sleep>,
+}
+
+/// What a thread was seen at.
+#[derive(Debug)]
+struct Last {
+    activity: Option<ThreadActivity>,
+    glance: LoopGlance,
+    /// Since when its callback may have run.
+    since: Option<Duration>,
 }
 
 /// What a thread sleeps in.
@@ -125,6 +140,7 @@ impl Inspector {
                         tid: state.native_id.and_then(|id| tids.get(&id).copied()),
                         loop_at,
                         backend_fd: facts.and_then(|facts| Some(facts.uv?.backend_fd)),
+                        run_once: None,
                         last: None,
                         doubted: None,
                         sleep: None,
@@ -137,43 +153,50 @@ impl Inspector {
     fn glance_at(&self, watched: &mut Watched) -> Option<LoopGlance> {
         let at = self.system.monotonic_now().ok()?;
         let activity = watched.tid.and_then(|tid| self.system.thread_activity(tid));
-        if let (Some(now), Some((before, glance))) = (&activity, &watched.last)
+        if let Some(last) = &watched.last
+            && let (Some(before), Some(now)) = (&last.activity, &activity)
             && before.did_not_run_until(now)
-            && (glance.work.is_some() || !is_worth_a_look(glance, at))
+            && (last.glance.work.is_some() || !is_worth_a_look(&last.glance, last.since, at))
         {
-            return Some(LoopGlance { at, read_by: at, ..glance.clone() });
+            return Some(LoopGlance { at, read_by: at, ..last.glance.clone() });
         }
         let reader = self.reader();
+        let position = watched.run_once.as_ref().and_then(|frame| reader.position(frame));
+        if let Some(position) = position {
+            let glance = self.timed(py_glance(watched, position), at)?;
+            let since = since(watched.last.as_ref(), &glance);
+            if !is_worth_a_look(&glance, since, glance.read_by) {
+                return watched.believe(glance, since, activity);
+            }
+        }
         let stack = reader.stack(watched.state.at);
         let clock = Clock::read(&reader, &stack, Some(watched.loop_at));
-        let read_by = self.system.monotonic_now().ok()?;
-        let mut glance = match watched.backend_fd {
-            Some(fd) => uv_glance(&reader, watched, &stack, activity.as_ref(), fd)?,
-            None => py_glance(&clock, watched)?,
+        let glance = if let Some(fd) = watched.backend_fd {
+            uv_glance(&reader, watched, &stack, activity.as_ref(), fd)?
+        } else {
+            let run = clock.iterations.iter().rfind(|run| run.loop_at == watched.loop_at);
+            // A stack that did not hold still is no sign that the loop is not there any more.
+            let position = position.filter(|_| !stack.is_complete);
+            if run.is_some() || stack.is_complete {
+                let is_its = |frame: &&RawFrame| run.is_some_and(|run| run.frame == frame.at);
+                let frame = stack.frames.iter().find(is_its);
+                watched.run_once = frame.and_then(|frame| reader.run_once_frame(frame));
+            }
+            py_glance(watched, run.map(|run| run.position).or(position)?)
         };
-        (glance.at, glance.read_by) = (at, read_by);
-        // A time that was read while it changed is some other number: no iteration begins before
-        // the loop was last seen at another, nor in the future.
-        let before = watched.last.as_ref().map(|(_, before)| before);
-        let is_torn = |began: Duration| {
-            let is_older =
-                |before: &LoopGlance| before.began != Some(began) && began + CLOCK_STEP < before.at;
-            began > read_by || before.is_some_and(is_older)
-        };
-        let doubted = glance.began.filter(|began| watched.backend_fd.is_none() && is_torn(*began));
-        // Read twice it is right, and what was believed before it was not.
-        if doubted.is_some() && watched.doubted != doubted {
-            watched.doubted = doubted;
-            return None;
-        }
-        watched.doubted = None;
-        if is_worth_a_look(&glance, read_by) {
+        let mut glance = self.timed(glance, at)?;
+        let since = since(watched.last.as_ref(), &glance);
+        if is_worth_a_look(&glance, since, glance.read_by) {
             let handle = clock.iterations.last().and_then(|run| run.handle);
             let work = self.work(&reader, watched, &stack, activity.as_ref(), handle);
             glance.work = Some(Arc::new(work));
         }
-        watched.last = activity.map(|activity| (activity, glance.clone()));
-        Some(glance)
+        watched.believe(glance, since, activity)
+    }
+
+    /// A glance whose reading began at `at` and is over.
+    fn timed(&self, glance: LoopGlance, at: Duration) -> Option<LoopGlance> {
+        Some(LoopGlance { at, read_by: self.system.monotonic_now().ok()?, ..glance })
     }
 
     /// What the callback on a stack is at.
@@ -235,9 +258,47 @@ impl Inspector {
     }
 }
 
-/// Whether an iteration's ready phase has lasted long enough for its callback to be looked at.
-fn is_worth_a_look(glance: &LoopGlance, at: Duration) -> bool {
-    let lasts = glance.began.map(|began| at.saturating_sub(began));
+impl Watched {
+    /// Keeps a glance, and gives it if it can be believed.
+    ///
+    /// A time that was read while it changed is some other number: no iteration begins before the
+    /// loop was last seen at another, nor in the future.
+    fn believe(
+        &mut self,
+        glance: LoopGlance,
+        since: Option<Duration>,
+        activity: Option<ThreadActivity>,
+    ) -> Option<LoopGlance> {
+        let before = self.last.as_ref().map(|last| &last.glance);
+        let is_torn = |began: Duration| {
+            let is_older =
+                |before: &LoopGlance| before.began != Some(began) && began + CLOCK_STEP < before.at;
+            began > glance.read_by || before.is_some_and(is_older)
+        };
+        let doubted = glance.began.filter(|began| self.backend_fd.is_none() && is_torn(*began));
+        // Read twice it is right, and what was believed before it was not.
+        if doubted.is_some() && self.doubted != doubted {
+            self.doubted = doubted;
+            return None;
+        }
+        self.doubted = None;
+        self.last = Some(Last { activity, glance: glance.clone(), since });
+        Some(glance)
+    }
+}
+
+/// Since when the callback may have run that a glance shows: since its ready phase began, or since
+/// the loop was last seen at another.
+fn since(last: Option<&Last>, glance: &LoopGlance) -> Option<Duration> {
+    let Some(last) = last else { return glance.began };
+    let is_same = last.glance.began == glance.began
+        && (last.glance.callback == glance.callback || glance.callback.is_none());
+    if is_same { last.since } else { glance.began.max(glance.began.map(|_| last.glance.at)) }
+}
+
+/// Whether a callback has run long enough to be looked at.
+fn is_worth_a_look(glance: &LoopGlance, since: Option<Duration>, at: Duration) -> bool {
+    let lasts = since.map(|since| at.saturating_sub(since));
     glance.phase == Phase::Ready && lasts.is_none_or(|lasts| lasts >= WORTH_A_LOOK)
 }
 
@@ -253,20 +314,19 @@ fn below_loop(frames: &[Frame]) -> Vec<Arc<Location>> {
 }
 
 /// Of asyncio's own loops, from the variables of `_run_once`.
-fn py_glance(clock: &Clock, watched: &Watched) -> Option<LoopGlance> {
-    let run = clock.iterations.iter().rfind(|run| run.loop_at == watched.loop_at)?;
-    let began = run.end_time.and_then(|at| Duration::try_from_secs_f64(at).ok());
-    Some(LoopGlance {
+fn py_glance(watched: &Watched, position: Position) -> LoopGlance {
+    let began = position.end_time.and_then(|at| Duration::try_from_secs_f64(at).ok());
+    LoopGlance {
         id: watched.loop_at,
         thread: watched.tid,
         at: Duration::ZERO,
         read_by: Duration::ZERO,
         phase: if began.is_some() { Phase::Ready } else { Phase::Select },
         began,
-        callback: run.index,
-        total: run.total,
+        callback: position.index,
+        total: position.total,
         work: None,
-    })
+    }
 }
 
 /// Of uvloop, from libuv's clock and the thread's system call.
@@ -293,4 +353,43 @@ fn uv_glance(
         total: None,
         work: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callback_counts_from_when_the_loop_was_last_seen_at_another() {
+        let ms = Duration::from_millis;
+        let glance = |at: u64, began: Option<u64>, callback: Option<u64>| LoopGlance {
+            id: Address(1),
+            thread: None,
+            at: ms(at),
+            read_by: ms(at),
+            phase: if began.is_some() { Phase::Ready } else { Phase::Select },
+            began: began.map(ms),
+            callback,
+            total: None,
+            work: None,
+        };
+        let all = [
+            // Attached in the midst of it.
+            (glance(10, Some(3), Some(0)), Some(3)),
+            (glance(11, Some(3), Some(0)), Some(3)),
+            // The next one of the same iteration, one that is not told from it, and one more.
+            (glance(12, Some(3), Some(1)), Some(11)),
+            (glance(13, Some(3), None), Some(11)),
+            (glance(15, None, None), None),
+            // One of an iteration that began after the loop was last seen.
+            (glance(20, Some(17), Some(4)), Some(17)),
+        ];
+        let mut last: Option<Last> = None;
+        for (glance, wanted) in all {
+            let since = since(last.as_ref(), &glance);
+            assert_eq!(since, wanted.map(ms), "at {:?}", glance.at);
+            assert_eq!(is_worth_a_look(&glance, since, ms(15)), wanted.is_some_and(|at| at <= 11));
+            last = Some(Last { activity: None, glance, since });
+        }
+    }
 }

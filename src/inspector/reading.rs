@@ -86,7 +86,8 @@ impl Clock {
 
     /// Whether it tells one callback from another: a loop that waits for input has no clock.
     fn is_ticking(&self) -> bool {
-        self.uv.is_some() || self.iterations.last().is_some_and(|run| run.end_time.is_some())
+        self.uv.is_some()
+            || self.iterations.last().is_some_and(|run| run.position.end_time.is_some())
     }
 }
 

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use super::Inspector;
 use super::assemble::{handle_in_words, ready_handles};
 use super::reading::Clock;
-use crate::asyncio::RunOnce;
+use crate::asyncio::{LoopFacts, RunOnce};
 use crate::memory::{Address, Part};
 use crate::object::Reader;
 use crate::snapshot::{Snapshot, Turns};
@@ -21,6 +21,8 @@ use crate::snapshot::{Snapshot, Turns};
 const BETWEEN_GLANCES: Duration = Duration::from_millis(2);
 /// The same when they come with samples that are taken anyway, for seconds.
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(5);
+/// A loop that was seen so often to answer others, and most of the time, does not spin.
+const ENOUGH: u32 = 5;
 
 /// Loops that are watched from one look of a series to the next.
 #[derive(Debug, Default)]
@@ -73,19 +75,24 @@ impl Inspector {
     }
 
     fn glance_at_turns(&mut self, watched: &mut FxHashMap<Address, Turns>) {
+        if watched.values().all(Turns::is_at_work) {
+            return;
+        }
         self.memory.renew(Part::Turns);
         self.caches.begin_snapshot();
         let reader = self.reader();
         for (state, loop_at) in self.running_loops() {
-            let Some(turns) = watched.get_mut(&loop_at) else { continue };
+            let turns = watched.get_mut(&loop_at).filter(|turns| !turns.is_at_work());
+            let Some(turns) = turns else { continue };
             let now = || {
                 let stack = reader.stack(state.at);
                 let clock = Clock::read(&reader, &stack, Some(loop_at));
                 clock.iterations.into_iter().rfind(|run| run.loop_at == loop_at)
             };
             let Some(run) = now() else { continue };
-            let callbacks = callbacks(&reader, &run);
-            turns.woken += u32::from(is_woken(&reader, &run));
+            let facts = reader.event_loop(loop_at).ok();
+            let callbacks = callbacks(&reader, &run, facts.as_ref());
+            turns.woken += u32::from(is_woken(&reader, &run, facts));
             // A stack is read anew each time, and so is the loop's time.
             if let Some(again) = now() {
                 turns.note(&run, &again, callbacks);
@@ -102,10 +109,15 @@ fn restless(snapshot: &Snapshot) -> FxHashMap<Address, Turns> {
 }
 
 impl Turns {
+    /// Whether it has been seen to do what others wait for, most of the time: no need to look on.
+    fn is_at_work(&self) -> bool {
+        self.woken >= ENOUGH && self.woken * 2 > self.samples
+    }
+
     fn note(&mut self, run: &RunOnce, again: &RunOnce, callbacks: BTreeSet<String>) {
-        let began = |run: &RunOnce| run.end_time.map(f64::to_bits);
+        let began = |run: &RunOnce| run.position.end_time.map(f64::to_bits);
         self.samples += 1;
-        let is_at_work = run.end_time.is_some() && began(run) == began(again);
+        let is_at_work = run.position.end_time.is_some() && began(run) == began(again);
         self.idle += u32::from(!is_at_work);
         self.without_waiting += u32::from(run.timeout.is_some_and(|wait| wait <= 0.0));
         for callback in callbacks {
@@ -115,19 +127,17 @@ impl Turns {
 }
 
 /// Whether something that was done, or that came from outside, is why a callback runs or is to run.
-fn is_woken(reader: &Reader<'_>, run: &RunOnce) -> bool {
+fn is_woken(reader: &Reader<'_>, run: &RunOnce, facts: Option<LoopFacts>) -> bool {
     let running = run.handle.and_then(|handle| reader.attribute(handle, "_callback").ok()?);
-    let facts = reader.event_loop(run.loop_at).ok();
     let ready = facts.map(|facts| facts.ready_callbacks).unwrap_or_default();
     let mut callbacks = ready.into_iter().chain(running);
     callbacks.any(|callback| reader.is_wakeup(callback) || reader.is_from_outside(callback))
 }
 
 /// What runs or is to run.
-fn callbacks(reader: &Reader<'_>, run: &RunOnce) -> BTreeSet<String> {
+fn callbacks(reader: &Reader<'_>, run: &RunOnce, facts: Option<&LoopFacts>) -> BTreeSet<String> {
     let names = FxHashMap::default();
     let running = run.handle.and_then(|handle| handle_in_words(reader, handle, &names));
-    let facts = reader.event_loop(run.loop_at).ok();
-    let ready = facts.map(|facts| ready_handles(reader, &facts, &names)).unwrap_or_default();
+    let ready = facts.map(|facts| ready_handles(reader, facts, &names)).unwrap_or_default();
     ready.into_iter().chain(running).collect()
 }

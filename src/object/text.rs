@@ -189,6 +189,23 @@ impl Reader<'_> {
         i64::try_from(if is_negative { -value } else { value }).ok().ok_or_else(bad)
     }
 
+    /// The value of an `int` that is not negative and has one digit at most, by its bytes.
+    pub fn one_digit(&self, object: &[u8]) -> Option<u64> {
+        let at = |offset: u64| object.get(usize::try_from(offset).ok()?..);
+        let word = |offset| at(offset)?.first_chunk().map(|word| u64::from_le_bytes(*word));
+        let count = match self.layout.int.size {
+            IntSize::Signed(offset) => word(offset)?,
+            IntSize::Tag(offset) => word(offset).filter(|tag| tag & 3 != 2)? >> 3,
+        };
+        let digit =
+            at(self.layout.int.digits)?.first_chunk().map(|digit| u32::from_le_bytes(*digit));
+        match count {
+            0 => Some(0),
+            1 => Some(u64::from(digit? & 0x3fff_ffff)),
+            _ => None,
+        }
+    }
+
     /// Whether the `int` at `at` is negative, and how many digits it has.
     fn int_size(&self, at: Address) -> Read<(bool, u64)> {
         Ok(match self.layout.int.size {

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use aiospy::Inspector;
 use jiff::Timestamp;
 use libtest_mimic::Trial;
 use nix::sys::signal::{Signal, kill};
@@ -32,6 +33,8 @@ pub fn add(trials: &mut Vec<Trial>) {
         |_| true,
         |python| schedule(with_uvloop(python), &["--uvloop"], 10.0),
     );
+    per_version(trials, "watch::position", |_| true, |python| position(&python.path));
+    per_version(trials, "watch::light", |_| true, |python| light(&python.path));
     for kind in ["clean", "slow", "executor", "swallow", "deaf"] {
         per_version(
             trials,
@@ -98,6 +101,47 @@ pub fn seconds(time: &Value) -> f64 {
 pub fn offset() -> f64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
     Timestamp::now().as_duration().as_secs_f64() - Duration::from(now).as_secs_f64()
+}
+
+/// What the frame of an iteration says when it is read alone is what it says on the whole stack.
+fn position(python: &Path) {
+    let program = Program::start(python, "blocked.py", &["--kind", "sleep"]);
+    let inspector = Inspector::attach(program.pid()).unwrap();
+    inspector
+        .explore(|reader, view| {
+            let runs = view.stacks.iter().flat_map(|(_, stack)| {
+                let frames = stack.frames.iter();
+                reader.iterations(stack).into_iter().filter_map(move |run| {
+                    Some((run, frames.clone().find(|frame| frame.at == run.frame)?))
+                })
+            });
+            let runs: Vec<_> = runs.collect();
+            let [(run, frame)] = runs.as_slice() else { panic!("one loop runs: {runs:?}") };
+            let known = reader.run_once_frame(frame).unwrap();
+            let position = reader.position(&known).unwrap();
+            assert_eq!(position, run.position);
+            assert!(position.end_time.is_some() && position.index < position.total, "{position:?}");
+        })
+        .unwrap();
+}
+
+/// A glance at a busy loop takes two small reads, most of the time: what is read the target has to
+/// fetch back.
+fn light(python: &Path) {
+    let program = Program::start(python, "echoing.py", &["--connections", "50"]);
+    let mut inspector = Inspector::attach(program.pid()).unwrap();
+    let mut reads = Vec::new();
+    for _ in 0..300 {
+        let before = inspector.reader().memory.stats();
+        let glance = inspector.glance().unwrap();
+        let after = inspector.reader().memory.stats();
+        assert!(glance.loops.len() <= 1, "{glance:?}");
+        reads.push((after.calls - before.calls, after.bytes - before.bytes));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    reads.sort_unstable();
+    let (calls, bytes) = reads[reads.len() / 2];
+    assert!(calls <= 2 && bytes <= 2048, "{calls} reads, {bytes} bytes");
 }
 
 /// Each block of a schedule is told, with its length, kind and line, and nothing else is.
