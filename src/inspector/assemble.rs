@@ -129,12 +129,14 @@ impl Inspector {
             // What becomes of a cancellation is told from what its task waits for.
             let wanted = self.touched(reader, reading, &tasks, stage.as_ref());
             if wanted.contains(&true) {
+                find_awaiters(reader, reading, &mut tasks);
                 let pools = Pools::read(reader, reading);
                 let reasons = Reasons::new(reader, reading, &chains, &pools, false);
                 self.explain(reasons, &mut tasks, &wanted);
             }
         } else {
             let is_evidence = options.depth >= Depth::Evidence;
+            find_awaiters(reader, reading, &mut tasks);
             let wanted = vec![true; tasks.len()];
             let pools = Pools::read(reader, reading);
             let reasons = Reasons::new(reader, reading, &chains, &pools, is_evidence);
@@ -527,7 +529,6 @@ fn tasks(
     options: &Options,
     problems: &mut Vec<Problem>,
 ) -> Vec<Task> {
-    let graph = AwaitGraph::new(*reader);
     let mut class_names: FxHashMap<Address, Arc<str>> = FxHashMap::default();
     let mut tasks = Vec::with_capacity(reading.tasks.len());
     for (facts, &live) in reading.tasks.iter().zip(live) {
@@ -555,7 +556,6 @@ fn tasks(
             coroutine: facts.coroutine.clone(),
             frames: frames(reader, &|| format!("task {}", facts.at), chain, options, problems),
             fut_waiter: facts.fut_waiter,
-            awaited_by: if facts.has_awaiters { graph.awaiters(facts.at) } else { Vec::new() },
             cancellation: cancellation(facts, handling),
             references: (options.depth >= Depth::Evidence)
                 .then(|| references(reader, facts))
@@ -566,6 +566,16 @@ fn tasks(
         });
     }
     tasks
+}
+
+/// Says of each task who awaits it.
+fn find_awaiters(reader: &Reader<'_>, reading: &Reading, tasks: &mut [Task]) {
+    let graph = AwaitGraph::new(*reader);
+    for (task, facts) in tasks.iter_mut().zip(&reading.tasks) {
+        if facts.has_awaiters {
+            task.awaited_by = graph.awaiters(facts.at);
+        }
+    }
 }
 
 /// What nobody awaits, iterates or looked at.

@@ -16,7 +16,7 @@ use crate::frame::Stack;
 use crate::memory::{Address, Part, ReadMemory};
 use crate::object::{Kind, Reader};
 use crate::runtime::{Interpreter, ThreadState};
-use crate::snapshot::{Consistency, Problem};
+use crate::snapshot::{Consistency, Depth, Problem};
 use crate::target::Activity;
 
 /// How often tasks that changed while they were read are read again.
@@ -202,8 +202,12 @@ impl Inspector {
 
 impl Reading {
     /// Compares each task with its memory now and reads again what changed, until all hold still.
+    ///
+    /// Where only tasks are read, each of them needs to be of one moment, and these moments may be
+    /// some milliseconds apart: of them only those are read again whose parts do not fit together.
+    /// What a busy target writes it has to fetch back from us; twice for each sample is too much.
     pub(super) fn settle(&mut self, reader: &Reader<'_>, options: &Options) {
-        settle(reader, &mut self.tasks, options.finished);
+        settle(reader, &mut self.tasks, options);
         self.read_loops(reader);
     }
 
@@ -296,17 +300,22 @@ fn registered(
 }
 
 /// Compares each task with its memory now, and reads again what changed, then only that.
-fn settle(reader: &Reader<'_>, tasks: &mut Vec<TaskFacts>, finished: bool) {
+fn settle(reader: &Reader<'_>, tasks: &mut Vec<TaskFacts>, options: &Options) {
     let mut unsettled: Vec<usize> = (0..tasks.len()).collect();
     for _ in 0..MAX_ROUNDS {
-        let moved = moved(reader, tasks, &unsettled);
+        let moved = if options.depth < Depth::Reasons {
+            let some = unsettled.iter().filter_map(|&i| tasks.get(i));
+            some.filter(|task| is_torn(task)).map(|task| task.at).collect()
+        } else {
+            moved(reader, tasks, &unsettled)
+        };
         if moved.is_empty() {
             return;
         }
         reader.memory.renew(Part::Again);
         let addresses: Vec<Address> =
             tasks.iter().map(|task| task.at).filter(|at| moved.contains(at)).collect();
-        let again = reader.read_tasks(&addresses, finished);
+        let again = reader.read_tasks(&addresses, options.finished);
         let mut again: FxHashMap<Address, TaskFacts> =
             again.into_iter().map(|task| (task.at, task)).collect();
         tasks.retain_mut(|task| {
@@ -325,6 +334,11 @@ fn settle(reader: &Reader<'_>, tasks: &mut Vec<TaskFacts>, finished: bool) {
         let is_again = |(i, task): (usize, &TaskFacts)| moved.contains(&task.at).then_some(i);
         unsettled = tasks.iter().enumerate().filter_map(is_again).collect();
     }
+}
+
+/// Whether the parts of a task do not fit together: it ran while it was read, or it runs.
+fn is_torn(task: &TaskFacts) -> bool {
+    task.state == FutureState::Pending && !task.is_coherent()
 }
 
 /// Which of some tasks are not any more what was read of them, or have parts that do not fit
@@ -373,8 +387,7 @@ fn moved(reader: &Reader<'_>, tasks: &[TaskFacts], some: &[usize]) -> FxHashSet<
                     && word(fields.fut_waiter) == Some(task.fut_waiter.unwrap_or_default().0)
                     && word(reader.layout.future.running_loop)
                         == Some(task.loop_at.unwrap_or_default().0));
-        let is_running = task.state == FutureState::Pending && !task.is_coherent();
-        if failed.contains(&run) || !is_same || is_running {
+        if failed.contains(&run) || !is_same || is_torn(task) {
             moved.insert(task.at);
         }
     }

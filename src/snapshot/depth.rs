@@ -6,7 +6,7 @@ pub enum Depth {
     /// Their frames and states, how far a shutdown is, and cancellations: of the tasks that these
     /// are about also what they wait for.
     Tasks,
-    /// What each waits for, and the pools of threads.
+    /// What each waits for, who awaits it, and the pools of threads.
     Reasons,
     /// What only findings rest on: who refers to what, what nobody awaits or looked at, which
     /// loops are in progress. What has less is no look to draw conclusions from.
