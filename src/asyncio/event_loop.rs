@@ -169,12 +169,15 @@ impl Reader<'_> {
     /// libuv's time of the current iteration of the loop at `at`, as it is now; `None` for other
     /// loops.
     pub fn uv_time(&self, at: Address) -> Option<u64> {
-        if !self.is_kind(at, Kind::UvLoop) {
-            return None;
-        }
-        let time = self.pointer(at.offset(LOOP.uvloop)).ok()??.offset(UV_LOOP.time);
+        let time = self.uv_time_at(at)?;
         self.memory.forget(time, 8);
         self.memory.u64(time).ok()
+    }
+
+    /// Where that time is.
+    pub fn uv_time_at(&self, at: Address) -> Option<Address> {
+        let is_uv = self.is_kind(at, Kind::UvLoop);
+        Some(self.pointer(at.offset(LOOP.uvloop)).ok().filter(|_| is_uv)??.offset(UV_LOOP.time))
     }
 
     /// A handle's callback in words.

@@ -11,6 +11,8 @@ const MAX_FRAMES: usize = 20_000;
 const MAX_CHUNKS: usize = 256;
 /// Bytes of one chunk that are read; they begin with 16 KiB and grow with large frames.
 const MAX_CHUNK: u64 = 1 << 20;
+/// What is copied above the top of a data stack: some frames may come meanwhile.
+const STACK_ROOM: u64 = 1024;
 /// How much of a thread state holds what a stack walk needs.
 const THREAD_STATE_LEN: u64 = 512;
 /// How much of a frame holds what a stack walk needs.
@@ -34,9 +36,14 @@ impl Reader<'_> {
     /// copied in one call; a copy that cannot be walked to its end is thrown away and made anew.
     /// If none is whole, the longest outer part that was seen is returned as incomplete.
     pub fn stack(&self, thread: Address) -> Stack {
+        self.stack_within(thread, MAX_TRIES)
+    }
+
+    /// The same, with so many copies at most: what is copied of a busy thread it has to fetch back.
+    pub fn stack_within(&self, thread: Address, tries: usize) -> Stack {
         let mut best = Stack::default();
         let mut seen = Vec::new();
-        for _ in 0..MAX_TRIES {
+        for _ in 0..tries {
             self.copy_stack(thread, &seen);
             let stack = self.try_stack(thread);
             if stack.is_complete {
@@ -76,11 +83,16 @@ impl Reader<'_> {
     /// whatever was read before.
     fn copy_stack(&self, thread: Address, seen: &[Address]) {
         let mut ranges = vec![(thread, THREAD_STATE_LEN)];
-        if let Some(chunk) = self.layout.thread.datastack_chunk {
-            let mut chunk = self.memory.pointer(thread.offset(chunk)).unwrap_or_default();
+        if let Some(field) = self.layout.thread.datastack_chunk {
+            let mut chunk = self.memory.pointer(thread.offset(field)).unwrap_or_default();
+            // The next field is `datastack_top`, the end of what is used of the newest chunk.
+            let top = self.memory.u64(thread.offset(field + 8)).unwrap_or_default();
+            let used = top.checked_sub(chunk.0).map(|used| used.saturating_add(STACK_ROOM));
             // _PyStackChunk: [ previous: ptr, size: usize, top: usize, data ]
             while !chunk.is_null() && ranges.len() <= MAX_CHUNKS {
                 let size = self.memory.u64(chunk.offset(8)).unwrap_or(0);
+                let is_newest = ranges.len() == 1;
+                let size = used.filter(|_| is_newest).map_or(size, |used| size.min(used));
                 ranges.push((chunk, size.clamp(24, MAX_CHUNK)));
                 chunk = self.memory.pointer(chunk).unwrap_or_default();
             }

@@ -15,19 +15,20 @@ use rustc_hash::FxHashMap;
 
 use super::Inspector;
 use super::assemble::handle_in_words;
-use super::reading::Clock;
 use crate::asyncio::{Position, RunOnceFrame};
 use crate::diagnose::blocking::{Evidence, blocking};
 use crate::error::Result;
 use crate::frame::{RawFrame, Stack};
-use crate::memory::Address;
-use crate::object::{Kind, Reader};
+use crate::memory::{Address, ReadMemory as _};
+use crate::object::Reader;
 use crate::runtime::ThreadState as State;
 use crate::snapshot::{Frame, Glance, Location, LoopGlance, Phase, Thread, ThreadState, Work};
 use crate::target::{ThreadActivity, Wait};
 
 /// How long the threads that run loops are taken to be the same ones.
 const FRESH: Duration = Duration::from_millis(200);
+/// How often the stack of a busy uvloop thread is copied to find the coroutine that runs.
+const FEW_TRIES: usize = 2;
 /// From here on it is looked at what a callback does; no shorter one is a blocking callback.
 const WORTH_A_LOOK: Duration = Duration::from_millis(4);
 
@@ -47,8 +48,8 @@ struct Watched {
     state: State,
     tid: Option<i32>,
     loop_at: Address,
-    /// The descriptor it polls, for uvloop.
-    backend_fd: Option<i32>,
+    /// What libuv has of it, for uvloop.
+    uv: Option<Uv>,
     /// The frame of its iterations, once it was found on the stack.
     run_once: Option<RunOnceFrame>,
     last: Option<Last>,
@@ -56,6 +57,15 @@ struct Watched {
     doubted: Option<Duration>,
     /// The thread's last sleep, which is looked up once.
     sleep: Option<Sleep>,
+}
+
+/// libuv's part of a loop.
+#[derive(Debug, Clone, Copy)]
+struct Uv {
+    /// The descriptor it polls.
+    backend_fd: i32,
+    /// Where its time is.
+    time: Address,
 }
 
 /// What a thread was seen at.
@@ -133,13 +143,16 @@ impl Inspector {
             .map(|(state, loop_at)| {
                 let same = known.remove(&(state.at, loop_at));
                 same.filter(|it| it.state.native_id == state.native_id).unwrap_or_else(|| {
-                    let is_uv = reader.is_kind(loop_at, Kind::UvLoop);
-                    let facts = is_uv.then(|| reader.event_loop(loop_at).ok()).flatten();
+                    let uv = || {
+                        let time = reader.uv_time_at(loop_at)?;
+                        let backend_fd = reader.event_loop(loop_at).ok()?.uv?.backend_fd;
+                        Some(Uv { backend_fd, time })
+                    };
                     Watched {
                         state,
                         tid: state.native_id.and_then(|id| tids.get(&id).copied()),
                         loop_at,
-                        backend_fd: facts.and_then(|facts| Some(facts.uv?.backend_fd)),
+                        uv: uv(),
                         run_once: None,
                         last: None,
                         doubted: None,
@@ -161,33 +174,39 @@ impl Inspector {
             return Some(LoopGlance { at, read_by: at, ..last.glance.clone() });
         }
         let reader = self.reader();
-        let position = watched.run_once.as_ref().and_then(|frame| reader.position(frame));
-        if let Some(position) = position {
-            let glance = self.timed(py_glance(watched, position), at)?;
+        let light = if let Some(uv) = watched.uv {
+            Some(uv_glance(&reader, watched, uv, activity.as_ref())?)
+        } else {
+            let position = watched.run_once.as_ref().and_then(|frame| reader.position(frame));
+            position.map(|position| py_glance(watched, position))
+        };
+        if let Some(light) = &light {
+            let glance = self.timed(light.clone(), at)?;
             let since = since(watched.last.as_ref(), &glance);
             if !is_worth_a_look(&glance, since, glance.read_by) {
                 return watched.believe(glance, since, activity);
             }
         }
+        // What lasts may be a loop that is not there any more: asyncio's has its frame on the stack.
+        let is_there = || reader.running_loop(&watched.state) == Ok(Some(watched.loop_at));
+        if watched.uv.is_some() && !is_there() {
+            return None;
+        }
         let stack = reader.stack(watched.state.at);
-        let clock = Clock::read(&reader, &stack, Some(watched.loop_at));
-        let glance = if let Some(fd) = watched.backend_fd {
-            uv_glance(&reader, watched, &stack, activity.as_ref(), fd)?
-        } else {
-            let run = clock.iterations.iter().rfind(|run| run.loop_at == watched.loop_at);
-            // A stack that did not hold still is no sign that the loop is not there any more.
-            let position = position.filter(|_| !stack.is_complete);
-            if run.is_some() || stack.is_complete {
-                let is_its = |frame: &&RawFrame| run.is_some_and(|run| run.frame == frame.at);
-                let frame = stack.frames.iter().find(is_its);
-                watched.run_once = frame.and_then(|frame| reader.run_once_frame(frame));
-            }
-            py_glance(watched, run.map(|run| run.position).or(position)?)
-        };
+        let runs = if watched.uv.is_some() { Vec::new() } else { reader.iterations(&stack) };
+        let run = runs.iter().rfind(|run| run.loop_at == watched.loop_at);
+        if run.is_some() || stack.is_complete {
+            let is_its = |frame: &&RawFrame| run.is_some_and(|run| run.frame == frame.at);
+            let frame = stack.frames.iter().find(is_its);
+            watched.run_once = frame.and_then(|frame| reader.run_once_frame(frame));
+        }
+        // A stack that did not hold still is no sign that the loop is not there any more.
+        let light = light.filter(|_| watched.uv.is_some() || !stack.is_complete);
+        let glance = run.map(|run| py_glance(watched, run.position)).or(light)?;
         let mut glance = self.timed(glance, at)?;
         let since = since(watched.last.as_ref(), &glance);
         if is_worth_a_look(&glance, since, glance.read_by) {
-            let handle = clock.iterations.last().and_then(|run| run.handle);
+            let handle = runs.last().and_then(|run| run.handle);
             let work = self.work(&reader, watched, &stack, activity.as_ref(), handle);
             glance.work = Some(Arc::new(work));
         }
@@ -275,7 +294,7 @@ impl Watched {
                 |before: &LoopGlance| before.began != Some(began) && began + CLOCK_STEP < before.at;
             began > glance.read_by || before.is_some_and(is_older)
         };
-        let doubted = glance.began.filter(|began| self.backend_fd.is_none() && is_torn(*began));
+        let doubted = glance.began.filter(|began| self.uv.is_none() && is_torn(*began));
         // Read twice it is right, and what was believed before it was not.
         if doubted.is_some() && self.doubted != doubted {
             self.doubted = doubted;
@@ -329,27 +348,36 @@ fn py_glance(watched: &Watched, position: Position) -> LoopGlance {
     }
 }
 
-/// Of uvloop, from libuv's clock and the thread's system call.
+/// Of uvloop, from libuv's clock, the thread's system call, and the outermost coroutine on its
+/// stack.
 fn uv_glance(
     reader: &Reader<'_>,
     watched: &Watched,
-    stack: &Stack,
+    uv: Uv,
     activity: Option<&ThreadActivity>,
-    backend_fd: i32,
 ) -> Option<LoopGlance> {
-    let time = reader.uv_time(watched.loop_at)?;
     let call = activity.and_then(ThreadActivity::syscall);
     let is_polling =
-        call.is_some_and(|(name, fd)| name.starts_with("epoll_") && fd == Some(backend_fd));
-    let coroutine = stack.frames.iter().map(|frame| frame.generator).find(|at| !at.is_null());
+        call.is_some_and(|(name, fd)| name.starts_with("epoll_") && fd == Some(uv.backend_fd));
+    let began = || {
+        let mut time = [0; 8];
+        reader.memory.source().read(uv.time, &mut time).ok()?;
+        Some(Duration::from_millis(u64::from_le_bytes(time)))
+    };
+    let coroutine = || {
+        let stack = reader.stack_within(watched.state.at, FEW_TRIES);
+        // Of one that did not hold still only the inner part is there.
+        let mut frames = stack.frames.iter().filter(|_| stack.is_complete);
+        frames.find_map(|frame| frame.generator.non_null())
+    };
     Some(LoopGlance {
         id: watched.loop_at,
         thread: watched.tid,
         at: Duration::ZERO,
         read_by: Duration::ZERO,
         phase: if is_polling { Phase::Select } else { Phase::Ready },
-        began: (!is_polling).then(|| Duration::from_millis(time)),
-        callback: coroutine.map(|at| at.0),
+        began: if is_polling { None } else { Some(began()?) },
+        callback: if is_polling { None } else { coroutine().map(|at| at.0) },
         total: None,
         work: None,
     })
