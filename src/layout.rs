@@ -448,6 +448,26 @@ pub enum IntSize {
     Tag(Offset),
 }
 
+impl IntSize {
+    /// Where the word is that keeps them.
+    pub fn offset(self) -> Offset {
+        match self {
+            Self::Signed(offset) | Self::Tag(offset) => offset,
+        }
+    }
+
+    /// Whether the number is negative, and how many digits it has, by that word.
+    pub fn decode(self, word: u64) -> (bool, u64) {
+        match self {
+            Self::Signed(_) => {
+                let size = word.cast_signed();
+                (size < 0, size.unsigned_abs())
+            }
+            Self::Tag(_) => (word & 3 == 2, word >> 3),
+        }
+    }
+}
+
 /// `PyDictObject`, its keys and its split values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Dict {

@@ -75,6 +75,12 @@ impl Serialize for Address {
     }
 }
 
+/// The little-endian word `at` bytes into what was read.
+pub fn word(bytes: &[u8], at: u64) -> Option<u64> {
+    let at = usize::try_from(at).ok()?;
+    bytes.get(at..)?.first_chunk().map(|word| u64::from_le_bytes(*word))
+}
+
 /// A read that failed: the memory is not there, or the process is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{len} bytes at {at}: {}", errno_text(*.errno))]

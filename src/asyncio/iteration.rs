@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use crate::frame::{RawFrame, Stack};
 use crate::layout::Frame;
-use crate::memory::{Address, ReadMemory as _};
+use crate::memory::{Address, ReadMemory as _, word};
 use crate::object::{Kind, Reader};
 
 /// Bytes of a frame of `_run_once` that hold its variables: it has ten.
@@ -109,42 +109,17 @@ impl Reader<'_> {
         };
         let number = |name| self.int(local(name)?).ok().and_then(|n| u64::try_from(n).ok());
         let time = |name| self.fresh_float(local(name)?);
-        let (index, total) = (number("i"), number("ntodo"));
+        let known = self.run_once_frame(frame);
+        let position = known.and_then(|known| self.position(&known)).unwrap_or_default();
         Some(RunOnce {
             frame: frame.at,
             loop_at: local("self")?,
             // The literal `0` when something is ready.
             timeout: time("timeout").or_else(|| number("timeout").map(|_| 0.0)),
-            position: Position { end_time: self.end_time(frame), index, total },
+            position,
             // Before the callbacks begin `handle` may be a timer that is moved to the queue.
-            handle: local("handle").filter(|_| total.is_some() && index.is_some()),
+            handle: local("handle").filter(|_| number("ntodo").is_some() && number("i").is_some()),
         })
-    }
-
-    /// When the ready phase began; `None` while the loop waits.
-    ///
-    /// Between the reading of the variable and of its number the loop may have gone on: what is
-    /// read is then whatever number was made there next, the timeout of the next wait perhaps, and
-    /// the loop seems blocked since the machine started. So the variable has to be bound to that
-    /// number still, and to none when the loop has come to its next wait. Of a loop that turns too
-    /// fast for that the latest time is right: time goes forward. Test: `healthy::twin::deadlock`.
-    fn end_time(&self, frame: &RawFrame) -> Option<f64> {
-        let variable = || {
-            self.memory.forget(frame.at, FRAME_LEN as u64);
-            self.local(frame, "end_time").ok()?.filter(|&at| !self.is_kind(at, Kind::None))
-        };
-        let mut latest: Option<f64> = None;
-        let mut at = variable()?;
-        for _ in 0..MAX_TIMES {
-            let time = self.fresh_float(at);
-            let after = variable()?;
-            if after == at && time.is_some() && self.fresh_float(at) == time {
-                return time;
-            }
-            latest = latest.into_iter().chain(time).reduce(f64::max);
-            at = after;
-        }
-        latest
     }
 
     /// A number as it is now: a new one may lie where the last one lay, on a page that was read
@@ -192,8 +167,12 @@ impl Reader<'_> {
     /// Where the iteration is now whose frame was seen before; `None` when there is no such frame
     /// any more, as in the moment between two iterations.
     ///
-    /// What is read is fresh, and nothing of it is kept. It is right as far as
-    /// [`iterations`](Self::iterations) is.
+    /// What is read is fresh, and nothing of it is kept. Between the reading of a variable and of
+    /// its number the loop may have gone on: what is read is then whatever number was made there
+    /// next, the timeout of the next wait perhaps, and the loop seems blocked since the machine
+    /// started. So `end_time` has to be bound to that number still, and to none when the loop has
+    /// come to its next wait. Of a loop that turns too fast for that the latest time is right: time
+    /// goes forward. Test: `healthy::twin::deadlock`.
     pub fn position(&self, frame: &RunOnceFrame) -> Option<Position> {
         let mut bytes = [0; FRAME_LEN];
         let words = bytes.get_mut(..frame.len)?;
@@ -207,7 +186,6 @@ impl Reader<'_> {
             let (found, after) = self.position_by(frame, before)?;
             match found {
                 Some((position, true)) => return Some(position),
-                // Time goes forward: a later one is right.
                 Some((position, false)) => {
                     let is_later = best.is_none_or(|best| best.end_time <= position.end_time);
                     best = if is_later { Some(position) } else { best };
@@ -297,9 +275,4 @@ impl RunOnceFrame {
             index: at(self.places.index),
         })
     }
-}
-
-fn word(bytes: &[u8], at: u64) -> Option<u64> {
-    let at = usize::try_from(at).ok()?;
-    bytes.get(at..)?.first_chunk().map(|word| u64::from_le_bytes(*word))
 }

@@ -13,7 +13,7 @@ use super::{Inspector, Options};
 use crate::asyncio::{AsyncioModules, FutureState, LoopFacts, RunOnce, TaskFacts, is_alive};
 use crate::error::{Error, Result};
 use crate::frame::Stack;
-use crate::memory::{Address, Part, ReadMemory};
+use crate::memory::{Address, Part, ReadMemory, word};
 use crate::object::{Kind, Reader};
 use crate::runtime::{Interpreter, ThreadState};
 use crate::snapshot::{Consistency, Depth, Problem};
@@ -374,10 +374,7 @@ fn moved(reader: &Reader<'_>, tasks: &[TaskFacts], some: &[usize]) -> FxHashSet<
     });
     let mut moved = FxHashSet::default();
     for (task, (run, place)) in some.into_iter().zip(places) {
-        let word = |offset: u64| {
-            let start = usize::try_from(place + offset).ok()?;
-            Some(u64::from_le_bytes(bytes.get(start..start + 8)?.try_into().ok()?))
-        };
+        let word = |offset: u64| word(&bytes, place + offset);
         // Of a pure-Python task this tells only that it is still there.
         let is_c = task.class.kind == Kind::Task;
         let is_same = word(0).is_some_and(is_alive)

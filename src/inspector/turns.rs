@@ -11,7 +11,6 @@ use rustc_hash::FxHashMap;
 
 use super::Inspector;
 use super::assemble::{handle_in_words, ready_handles};
-use super::reading::Clock;
 use crate::asyncio::{LoopFacts, RunOnce};
 use crate::memory::{Address, Part};
 use crate::object::Reader;
@@ -86,8 +85,7 @@ impl Inspector {
             let Some(turns) = turns else { continue };
             let now = || {
                 let stack = reader.stack(state.at);
-                let clock = Clock::read(&reader, &stack, Some(loop_at));
-                clock.iterations.into_iter().rfind(|run| run.loop_at == loop_at)
+                reader.iterations(&stack).into_iter().rfind(|run| run.loop_at == loop_at)
             };
             let Some(run) = now() else { continue };
             let facts = reader.event_loop(loop_at).ok();

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::caches::Label;
 use super::{Kind, Read, Reader, Unreadable};
-use crate::layout::IntSize;
-use crate::memory::Address;
+use crate::memory::{Address, word};
 
 /// Code points of a name that are read: function, file and task names are far shorter; a longer
 /// one ends in `…`.
@@ -191,33 +190,21 @@ impl Reader<'_> {
 
     /// The value of an `int` that is not negative and has one digit at most, by its bytes.
     pub fn one_digit(&self, object: &[u8]) -> Option<u64> {
-        let at = |offset: u64| object.get(usize::try_from(offset).ok()?..);
-        let word = |offset| at(offset)?.first_chunk().map(|word| u64::from_le_bytes(*word));
-        let count = match self.layout.int.size {
-            IntSize::Signed(offset) => word(offset)?,
-            IntSize::Tag(offset) => word(offset).filter(|tag| tag & 3 != 2)? >> 3,
-        };
-        let digit =
-            at(self.layout.int.digits)?.first_chunk().map(|digit| u32::from_le_bytes(*digit));
+        let size = self.layout.int.size;
+        let (is_negative, count) = size.decode(word(object, size.offset())?);
         match count {
             0 => Some(0),
-            1 => Some(u64::from(digit? & 0x3fff_ffff)),
+            1 if !is_negative => {
+                word(object, self.layout.int.digits).map(|digit| digit & 0x3fff_ffff)
+            }
             _ => None,
         }
     }
 
     /// Whether the `int` at `at` is negative, and how many digits it has.
     fn int_size(&self, at: Address) -> Read<(bool, u64)> {
-        Ok(match self.layout.int.size {
-            IntSize::Signed(offset) => {
-                let size = self.memory.i64(at.offset(offset))?;
-                (size < 0, size.unsigned_abs())
-            }
-            IntSize::Tag(offset) => {
-                let tag = self.memory.u64(at.offset(offset))?;
-                (tag & 3 == 2, tag >> 3)
-            }
-        })
+        let size = self.layout.int.size;
+        Ok(size.decode(self.memory.u64(at.offset(size.offset()))?))
     }
 
     /// The value of the `int` at `at` in decimal; one of more than 300 places in words.
