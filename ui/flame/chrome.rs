@@ -365,6 +365,8 @@ impl Exporter for Chrome {
         }
         let about = json!({
             "tool": concat!("aiospy ", env!("CARGO_PKG_VERSION")),
+            // What stands at zero, to be found in the program's own log.
+            "start": self.began.map(|it| it.to_string()),
             "samples": totals.samples,
             "missed": totals.missed,
             "tasks_without_track": self.lanes.without(),
