@@ -245,6 +245,15 @@ fn broken_pipe_is_quiet() {
 }
 
 #[test]
+fn a_full_disk_is_said_with_the_name_of_the_file() {
+    let full = || std::fs::File::create("/dev/full").unwrap();
+    let output = aiospy(&["explain"]).stdout(full()).stderr(Stdio::piped()).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("aiospy: could not write standard output: No space"), "{stderr}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn what_is_no_recording_is_said_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.json");

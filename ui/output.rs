@@ -1,18 +1,26 @@
 //! Where a report goes: a file or standard output, with or without colours, how wide.
 
+mod queue;
+
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 
+use self::queue::Queue;
+pub use self::queue::Reader;
 use crate::args::{Color, Output};
 use crate::text::page;
 
 /// An open destination.
 pub struct Destination {
     writer: Box<dyn Write>,
+    /// Who reads it, where that is not waited for.
+    reader: Option<Reader>,
     /// Whether a person reads along.
     pub is_terminal: bool,
     /// Whether to use colours.
@@ -27,16 +35,39 @@ impl Destination {
     /// # Errors
     /// When the file cannot be made.
     pub fn open(output: &Output) -> anyhow::Result<Self> {
-        let (writer, is_terminal): (Box<dyn Write>, bool) = match &output.file {
+        Self::open_by(output, |to| (to, None))
+    }
+
+    /// The same for a command that measures as it writes: a slow reader does not hold it up. One
+    /// that takes nothing does not keep it from its end either, once `stop` is set.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn open_queued(output: &Output, stop: &Arc<AtomicBool>) -> anyhow::Result<Self> {
+        Self::open_by(output, |to| {
+            let queue = Queue::new(to, Arc::clone(stop));
+            let reader = queue.reader();
+            (Box::new(queue), Some(reader))
+        })
+    }
+
+    fn open_by(
+        output: &Output,
+        queued: impl FnOnce(Box<dyn Write + Send>) -> (Box<dyn Write>, Option<Reader>),
+    ) -> anyhow::Result<Self> {
+        let (writer, is_terminal): (Box<dyn Write + Send>, bool) = match &output.file {
             Some(path) => {
-                (Box::new(File::create(path).with_context(|| cannot_write(path))?), false)
+                let to = File::create(path).with_context(|| cannot_write(path))?;
+                (Box::new(Named { to, path: Some(path.clone()) }), false)
             }
-            None => (Box::new(io::stdout()), io::stdout().is_terminal()),
+            None => (Box::new(Named { to: io::stdout(), path: None }), io::stdout().is_terminal()),
         };
         let terminal_width =
             || terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+        let (writer, reader) = queued(writer);
         Ok(Self {
             writer: Box::new(BufWriter::with_capacity(1 << 16, writer)),
+            reader,
             is_terminal,
             color: use_color(output.color, is_terminal, |name| {
                 std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -50,6 +81,7 @@ impl Destination {
         let is_terminal = io::stderr().is_terminal();
         Self {
             writer: Box::new(BufWriter::new(io::stderr())),
+            reader: None,
             is_terminal,
             color: use_color(option, is_terminal, |name| {
                 std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -63,12 +95,45 @@ impl Destination {
         &mut *self.writer
     }
 
-    /// Writes what is still buffered.
+    /// Who reads it, where that is not waited for.
+    pub fn reader(&self) -> Option<Reader> {
+        self.reader.clone()
+    }
+
+    /// Writes what is still to be written.
     ///
     /// # Errors
     /// Those of the destination.
     pub fn finish(mut self) -> io::Result<()> {
-        self.writer.flush()
+        self.writer.flush()?;
+        self.reader.map_or(Ok(()), |reader| reader.wait())
+    }
+}
+
+/// A file or standard output whose errors say which.
+struct Named<W> {
+    to: W,
+    path: Option<PathBuf>,
+}
+
+impl<W> Named<W> {
+    fn name<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        done.map_err(|error| {
+            let path = self.path.as_deref().unwrap_or(Path::new("standard output"));
+            io::Error::new(error.kind(), format!("{}: {error}", cannot_write(path)))
+        })
+    }
+}
+
+impl<W: Write> Write for Named<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = self.to.write(bytes);
+        self.name(done)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let done = self.to.flush();
+        self.name(done)
     }
 }
 
@@ -104,11 +169,14 @@ pub fn say(line: impl Display) {
 
 /// Whether the reader of our output went away: no error, he has seen enough.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
+    io_kind(error) == Some(io::ErrorKind::BrokenPipe)
+}
+
+/// What kind of an error of a file it is, also when it came through what was written as JSON.
+pub fn io_kind(error: &anyhow::Error) -> Option<io::ErrorKind> {
+    error.chain().find_map(|cause| {
         let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-        let json =
-            cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
-        io.or(json) == Some(io::ErrorKind::BrokenPipe)
+        io.or_else(|| cause.downcast_ref::<serde_json::Error>()?.io_error_kind())
     })
 }
 

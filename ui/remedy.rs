@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use aiospy::error::Access;
 use aiospy::{Error, recording};
 
-use crate::output::say;
+use crate::output::{self, say};
 
 /// A mistake in words.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,13 +87,12 @@ fn of_any(error: &anyhow::Error) -> Advice {
     if let Some(remedy) = recording.and_then(of_recording) {
         return Advice { cause: format!("{error:#}"), remedy: remedy.to_owned() };
     }
-    let remedy = match error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) {
-        Some(io) if io.kind() == io::ErrorKind::NotFound && is_reading(error) => {
+    let remedy = match output::io_kind(error) {
+        Some(io::ErrorKind::NotFound) if is_reading(error) => {
             "ls, which lists the files that are there"
         }
-        Some(io) if io.kind() == io::ErrorKind::PermissionDenied => {
-            "another file with -o, or - for standard output"
-        }
+        Some(io::ErrorKind::PermissionDenied) => "another file with -o, or - for standard output",
+        Some(io::ErrorKind::TimedOut) => "-o with a file: one has no reader to wait for",
         Some(_) => "-o with a file in a folder that exists and has room, or - for standard output",
         None => "again with -v, which tells more",
     };
@@ -472,6 +471,9 @@ mod tests {
         let advice = of_any(&io.context("could not write x/y.txt"));
         assert!(advice.cause.starts_with("could not write x/y.txt: "), "{advice:?}");
         assert!(advice.remedy.contains("-o"), "{advice:?}");
+        let unread = io::Error::new(io::ErrorKind::TimedOut, "nobody reads it");
+        let advice = of_any(&serde_json::Error::io(unread).into());
+        assert!(advice.remedy.contains("reader"), "{advice:?}");
         let advice = of_any(&Trouble::new("no python3 found", "--python").into());
         assert_eq!(
             (advice.cause.as_str(), advice.remedy.as_str()),

@@ -22,7 +22,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// # Errors
 /// When the program cannot be started.
 pub fn run(options: &Run) -> anyhow::Result<Outcome> {
-    let stop = AtomicBool::new(false);
+    let stop = Arc::default();
     let (watched, status) =
         started(&options.command, |pid| watch::watch(pid, &options.watching, &stop))?;
     match watched {

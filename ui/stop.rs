@@ -107,7 +107,7 @@ impl Teller<'_> {
 
 fn stop(pid: i32, options: &Stop) -> anyhow::Result<Outcome> {
     let asked = watch::on_signals()?;
-    let to = Destination::open(&options.output)?;
+    let to = Destination::open_queued(&options.output, &asked)?;
     let plan = Plan::new(1.0 / EVERY.as_secs_f64(), EVERY);
     let mut monitor = Monitor::new(Settings::default());
     let mut teller = Teller { pid, options, to, told: None, failed: None };
@@ -137,10 +137,12 @@ fn stop(pid: i32, options: &Stop) -> anyhow::Result<Outcome> {
         (Ended::Asked, true) => "interrupted",
         (Ended::Asked, false) => "grace-over",
     };
+    // Whoever reads the story slowly does not keep it alive.
+    let is_to_die = outcome == "grace-over" && options.kills;
+    let killed = is_to_die.then(|| kill(Pid::from_raw(pid), Signal::SIGKILL));
     finish(teller, &monitor, outcome)?;
-    if outcome == "grace-over" && options.kills {
-        kill(Pid::from_raw(pid), Signal::SIGKILL)
-            .with_context(|| format!("could not kill process {pid}"))?;
+    if let Some(killed) = killed {
+        killed.with_context(|| format!("could not kill process {pid}"))?;
         dump::note(format_args!("process {pid} was killed"));
     }
     Ok(if outcome == "ended" { Outcome::Done } else { Outcome::Findings })

@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use self::lines::Line;
 use crate::args::{Watch, Watching};
 use crate::hook::Hook;
-use crate::output::Destination;
+use crate::output::{Destination, Reader};
 use crate::text::page::Page;
 use crate::{Outcome, dump, json};
 
@@ -53,11 +53,15 @@ pub fn on_signals() -> anyhow::Result<Arc<AtomicBool>> {
 ///
 /// # Errors
 /// When it cannot be attached to, or the output not be written.
-pub fn watch(pid: i32, options: &Watching, stop: &AtomicBool) -> anyhow::Result<Option<Severity>> {
+pub fn watch(
+    pid: i32,
+    options: &Watching,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<Option<Severity>> {
     let mut to = if options.is_beside {
         Destination::beside(options.output.color)
     } else {
-        Destination::open(&options.output)?
+        Destination::open_queued(&options.output, stop)?
     };
     let mut settings = Settings::default();
     settings.threshold = options.threshold;
@@ -70,11 +74,15 @@ pub fn watch(pid: i32, options: &Watching, stop: &AtomicBool) -> anyhow::Result<
     // What happens between looks is told from frames, states and cancellations.
     plan.between = Depth::Tasks;
     plan.waits_for_python = options.waits_for_python;
+    let reader = to.reader();
     let mut teller = Teller { is_text: options.is_text, to: &mut to, hook: None, failed: None };
     teller.hook = options.on_finding.as_deref().map(Hook::new);
     let until = options.duration.map(|duration| Instant::now() + duration);
-    let is_asked =
-        || stop.load(Ordering::Relaxed) || until.is_some_and(|until| Instant::now() >= until);
+    let is_asked = || {
+        stop.load(Ordering::Relaxed)
+            || until.is_some_and(|until| Instant::now() >= until)
+            || reader.as_ref().is_some_and(Reader::is_gone)
+    };
     let mut is_started = false;
     let ended = sample(pid, &plan, &is_asked, &mut |sample| {
         if let (Sample::Attached(process), false) = (&sample, is_started) {

@@ -26,12 +26,21 @@ const SECONDS: &str = "13";
 
 /// Adds the trials.
 pub fn add(trials: &mut Vec<Trial>) {
-    per_version(trials, "watch::schedule", |_| true, |python| schedule(&python.path, &[], 2.0));
+    per_version(
+        trials,
+        "watch::schedule",
+        |_| true,
+        |python| {
+            schedule(&python.path, &[], &[], 2.0);
+        },
+    );
     per_version(
         trials,
         "watch::schedule+uvloop",
         |_| true,
-        |python| schedule(with_uvloop(python), &["--uvloop"], 10.0),
+        |python| {
+            schedule(with_uvloop(python), &["--uvloop"], &[], 10.0);
+        },
     );
     per_version(trials, "watch::position", |_| true, |python| position(&python.path));
     per_version(trials, "watch::light", |_| true, |python| light(&python.path, "asyncio"));
@@ -75,6 +84,8 @@ pub fn add(trials: &mut Vec<Trial>) {
         },
     );
     once(trials, "watch::interrupted", &[], || interrupted(&python("3.12").unwrap().path));
+    once(trials, "watch::read_late", &[], || read_late(&python("3.12").unwrap().path));
+    once(trials, "watch::unread", &[], || unread(&python("3.12").unwrap().path));
     once(trials, "watch::exec", &[], || exec(&python("3.12").unwrap().path));
     once(trials, "watch::on_finding", &[], || on_finding(&python("3.12").unwrap().path));
     once(trials, "run::exit_code", &[], || run(&python("3.12").unwrap().path));
@@ -154,12 +165,12 @@ fn light(python: &Path, kind: &str) {
 }
 
 /// Each block of a schedule is told, with its length, kind and line, and nothing else is.
-fn schedule(python: &Path, options: &[&str], exactness_ms: f64) {
+fn schedule(python: &Path, options: &[&str], watching: &[&str], exactness_ms: f64) -> String {
     let mut arguments = vec!["--seconds", SECONDS];
     arguments.extend(options);
     let mut program = Program::start(python, "schedule.py", &arguments);
     let pid = program.pid().to_string();
-    let tool = launch(&["watch", &pid, "--threshold", "15ms"]);
+    let tool = launch(&[&["watch", &pid, "--threshold", "15ms"], watching].concat());
     let blocks = parse(&program.line());
     let output = tool.wait_with_output().unwrap();
     let (stdout, stderr) = texts(&output);
@@ -212,6 +223,32 @@ fn schedule(python: &Path, options: &[&str], exactness_ms: f64) {
     assert!(matched >= 18, "only {matched} blocks: {blocks}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(of(&events, "end")[0]["reason"], "target-ended");
+    stdout
+}
+
+/// Whoever reads only later misses nothing.
+fn read_late(python: &Path) {
+    let told = schedule(python, &[], &["--interval", "5ms"], 2.0);
+    // Several times what a pipe holds.
+    assert!(told.len() > 4 << 16, "only {} bytes", told.len());
+}
+
+/// Nor does a reader that takes nothing keep it from its end.
+fn unread(python: &Path) {
+    let mut program = Program::start(python, "schedule.py", &["--seconds", "5"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aiospy"));
+    command.args(["watch", &program.pid().to_string(), "--interval", "2ms"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut tool = command.spawn().unwrap();
+    let unread = tool.stdout.take().unwrap();
+    // When it is over, far more than a pipe holds was said.
+    program.line();
+    kill(Pid::from_raw(i32::try_from(tool.id()).unwrap()), Signal::SIGTERM).unwrap();
+    let output = tool.wait_with_output().unwrap();
+    let (_, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("nobody reads it: its last "), "{stderr}");
+    drop(unread);
 }
 
 /// What only shows over time is told once, and its healthy twin gives nothing.
