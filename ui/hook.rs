@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,8 @@ use crate::dump::note;
 
 /// How long a command may take; then it is killed.
 const LIMIT: Duration = Duration::from_secs(30);
+/// How long all that still wait may take when watching was asked to end.
+const LIMIT_AT_END: Duration = Duration::from_secs(2);
 /// Findings that wait for the command; more are not told to it.
 const WAITING: usize = 64;
 
@@ -23,11 +27,11 @@ pub struct Hook {
 }
 
 impl Hook {
-    /// One that runs `command` by the shell.
-    pub fn new(command: &str) -> Self {
+    /// One that runs `command` by the shell; when `stop` is set, for a moment yet.
+    pub fn new(command: &str, stop: &Arc<AtomicBool>) -> Self {
         let (findings, waiting) = sync_channel(WAITING);
-        let command = command.to_owned();
-        let thread = std::thread::spawn(move || serve(&command, &waiting));
+        let (command, stop) = (command.to_owned(), Arc::clone(stop));
+        let thread = std::thread::spawn(move || serve(&command, &waiting, &stop));
         Self { findings: Some(findings), thread: Some(thread), has_refused: false }
     }
 
@@ -54,8 +58,13 @@ impl Drop for Hook {
     }
 }
 
-fn serve(command: &str, findings: &Receiver<String>) {
+fn serve(command: &str, findings: &Receiver<String>, stop: &AtomicBool) {
+    let mut limits = Limits { stop, at_end: None };
     while let Ok(json) = findings.recv() {
+        if limits.is_over() {
+            note(format_args!("watching has ended: {command} is not told the last findings"));
+            return;
+        }
         let child = Command::new("/bin/sh")
             .args(["-c", command])
             .stdin(Stdio::piped())
@@ -67,20 +76,46 @@ fn serve(command: &str, findings: &Receiver<String>) {
                     // One that does not read it has its reasons.
                     let _ = stdin.write_all(json.as_bytes());
                 }
-                wait(&mut child, command);
+                wait(&mut child, command, &mut limits);
             }
             Err(error) => note(format_args!("could not run {command}: {error}")),
         }
     }
 }
 
-fn wait(child: &mut Child, command: &str) {
+/// Until when commands may run.
+struct Limits<'a> {
+    stop: &'a AtomicBool,
+    /// Once watching was asked to end.
+    at_end: Option<Instant>,
+}
+
+impl Limits<'_> {
+    fn is_over(&mut self) -> bool {
+        if self.at_end.is_none() && self.stop.load(Ordering::Relaxed) {
+            self.at_end = Some(Instant::now() + LIMIT_AT_END);
+        }
+        self.at_end.is_some_and(|at_end| Instant::now() >= at_end)
+    }
+}
+
+fn wait(child: &mut Child, command: &str, limits: &mut Limits<'_>) {
     let until = Instant::now() + LIMIT;
     loop {
+        let is_late = Instant::now() >= until;
         match child.try_wait() {
-            Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
+            Ok(None) if !is_late && !limits.is_over() => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
             Ok(None) => {
-                note(format_args!("{command} took more than {} s and was ended", LIMIT.as_secs()));
+                if is_late {
+                    note(format_args!(
+                        "{command} took more than {} s: it was ended",
+                        LIMIT.as_secs()
+                    ));
+                } else {
+                    note(format_args!("watching has ended, and {command} with it"));
+                }
                 let _ = child.kill();
                 let _ = child.wait();
                 return;

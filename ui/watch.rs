@@ -76,7 +76,7 @@ pub fn watch(
     plan.waits_for_python = options.waits_for_python;
     let reader = to.reader();
     let mut teller = Teller { is_text: options.is_text, to: &mut to, hook: None, failed: None };
-    teller.hook = options.on_finding.as_deref().map(Hook::new);
+    teller.hook = options.on_finding.as_deref().map(|command| Hook::new(command, stop));
     let until = options.duration.map(|duration| Instant::now() + duration);
     let is_asked = || {
         stop.load(Ordering::Relaxed)

@@ -88,6 +88,9 @@ pub fn add(trials: &mut Vec<Trial>) {
     once(trials, "watch::unread", &[], || unread(&python("3.12").unwrap().path));
     once(trials, "watch::exec", &[], || exec(&python("3.12").unwrap().path));
     once(trials, "watch::on_finding", &[], || on_finding(&python("3.12").unwrap().path));
+    once(trials, "watch::on_finding+interrupted", &[], || {
+        on_finding_interrupted(&python("3.12").unwrap().path);
+    });
     once(trials, "run::exit_code", &[], || run(&python("3.12").unwrap().path));
 }
 
@@ -504,6 +507,28 @@ fn exec(python: &Path) {
     let events = events(&stdout);
     assert_eq!(of(&events, "reattached").len(), 1, "{stdout}");
     assert_eq!(of(&events, "end")[0]["reason"], "target-ended");
+}
+
+/// A command that runs when watching is ended does not hold that up.
+fn on_finding_interrupted(python: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("told");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut command = Command::new(python);
+    command.arg("-B").arg(root().join("tests/programs/scenarios/deadlock.py"));
+    let program = Program::spawn(command);
+    let hook = format!("echo told > '{}'; exec sleep 60", fifo.display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aiospy"));
+    command.args(["watch", &program.pid().to_string(), "--on-finding", &hook]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let tool = command.spawn().unwrap();
+    assert_eq!(std::fs::read_to_string(&fifo).unwrap(), "told\n");
+    kill(Pid::from_raw(i32::try_from(tool.id()).unwrap()), Signal::SIGTERM).unwrap();
+    let output = tool.wait_with_output().unwrap();
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("watching has ended, and echo told"), "{stderr}");
+    assert_eq!(events(&stdout).last().unwrap()["event"], "end");
 }
 
 /// The command for findings gets each as JSON.
