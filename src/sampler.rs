@@ -15,6 +15,8 @@ use crate::snapshot::{Depth, Glance, Process, Snapshot};
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 /// A target that starts or ends cannot be read for a moment; from here on it is told.
 const LASTING: Duration = Duration::from_secs(1);
+/// The same of a program that we start: it may import much before asyncio.
+const LASTING_AT_START: Duration = Duration::from_secs(10);
 /// The longest sleep in one piece, so that an end that is asked for comes soon.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 
@@ -63,7 +65,8 @@ pub enum Sample {
     Whole(Box<Snapshot>),
     /// So many samples had no time: those before took too long, or we got no processor.
     Missed(u64),
-    /// It cannot be read for a while now: why. Said once, until it can be again.
+    /// It cannot be read for a while now, or only by glances: why. Said once, until it can be
+    /// again.
     Unreadable(Error),
 }
 
@@ -113,24 +116,36 @@ struct Sampler<'a> {
     plan: &'a Plan,
     is_asked: &'a dyn Fn() -> bool,
     take: &'a mut dyn FnMut(Sample) -> ControlFlow<()>,
-    /// Since when it cannot be read, and whether that was said.
-    unreadable: Option<(Instant, bool)>,
+    unreadable: Option<Unreadable>,
+}
+
+/// That a target cannot be read.
+#[derive(Debug, Clone, Copy)]
+struct Unreadable {
+    since: Instant,
+    is_said: bool,
+    /// Glances may go on: they need no tasks.
+    is_whole: bool,
 }
 
 impl Sampler<'_> {
     fn give(&mut self, sample: Sample) -> ControlFlow<()> {
-        self.unreadable = None;
+        let is_whole = matches!(sample, Sample::Attached(_) | Sample::Whole(_));
+        let is_readable = is_whole || matches!(sample, Sample::Glance(_));
+        self.unreadable.take_if(|it| is_readable && (is_whole || !it.is_whole));
         (self.take)(sample)
     }
 
-    /// Says once why nothing can be read, when that has lasted.
-    fn give_unreadable(&mut self, error: Error) -> ControlFlow<()> {
-        let now = Instant::now();
-        let (since, is_said) = *self.unreadable.get_or_insert((now, false));
-        if is_said || now.duration_since(since) < LASTING {
+    /// Says once why nothing can be read, or no whole sample, when that has lasted.
+    fn give_unreadable(&mut self, error: Error, is_whole: bool) -> ControlFlow<()> {
+        let since = Instant::now();
+        let known = self.unreadable.get_or_insert(Unreadable { since, is_said: false, is_whole });
+        let may_come = self.plan.waits_for_python && matches!(error, Error::NoAsyncio { .. });
+        let lasting = if may_come { LASTING_AT_START } else { LASTING };
+        if known.is_said || known.since.elapsed() < lasting {
             return ControlFlow::Continue(());
         }
-        self.unreadable = Some((since, true));
+        known.is_said = true;
         (self.take)(Sample::Unreadable(error))
     }
 
@@ -153,7 +168,7 @@ impl Sampler<'_> {
             if !goes_on || is_gone(self.pid) {
                 return Err(error);
             }
-            if self.give_unreadable(error).is_break() || (self.is_asked)() {
+            if self.give_unreadable(error, true).is_break() || (self.is_asked)() {
                 return Ok(None);
             }
             std::thread::sleep(BETWEEN_TRIES);
@@ -193,7 +208,7 @@ impl Sampler<'_> {
                 }
                 Err(error) => {
                     std::thread::sleep(BETWEEN_TRIES);
-                    self.give_unreadable(error)
+                    self.give_unreadable(error, is_whole)
                 }
             };
             if flow.is_break() {

@@ -21,6 +21,7 @@ use jiff::{Timestamp, Zoned};
 use self::progress::Progress;
 use crate::args::recording::{Record, Target, ending};
 use crate::flame::{self, Exporter, Totals};
+use crate::remedy::{self, Trouble};
 use crate::text::words;
 use crate::{Outcome, dump, output, run, watch};
 
@@ -138,15 +139,18 @@ impl<'o> Recorder<'o> {
 
     fn take(&mut self, sample: Sample) -> anyhow::Result<ControlFlow<()>> {
         match &sample {
-            Sample::Attached(process) => {
-                if self.sink.is_none() {
-                    self.open(process)?;
+            Sample::Whole(snapshot) if self.sink.is_none() => self.open(&snapshot.process)?,
+            Sample::Whole(_) | Sample::Glance(_) => {}
+            Sample::Attached(_) => self.last = None,
+            Sample::Missed(missed) => self.missed += missed,
+            Sample::Unreadable(error) => {
+                if self.sink.is_none() && matches!(self.options.target, Target::Pid(_)) {
+                    return Err(Trouble::of(error).into());
                 }
                 self.last = None;
+                self.progress.clear();
+                dump::note(format_args!("nothing is recorded now: {}", remedy::of(error).cause));
             }
-            Sample::Missed(missed) => self.missed += missed,
-            Sample::Unreadable(_) => self.last = None,
-            Sample::Glance(_) | Sample::Whole(_) => {}
         }
         let Some(mut monitor) = self.monitor.take() else {
             if let Sample::Whole(snapshot) = sample {
@@ -251,7 +255,7 @@ impl<'o> Recorder<'o> {
                 exporter.finish(&self.totals)?;
                 std::fs::metadata(&self.file).ok().map(|facts| facts.len())
             }
-            None => None,
+            None => return Err(nothing_recorded(ended)),
         };
         if self.file.as_os_str() == "-" {
             return Ok(());
@@ -269,6 +273,16 @@ impl<'o> Recorder<'o> {
         }
         Ok(())
     }
+}
+
+/// That there was not a single sample.
+fn nothing_recorded(ended: Ended) -> anyhow::Error {
+    let when = match ended {
+        Ended::Gone => "before the process ended",
+        Ended::Asked => "in that time",
+    };
+    let cause = format!("there was nothing to record {when}");
+    Trouble::new(cause, "aiospy doctor PID, which tells what can be read of a process").into()
 }
 
 /// The time that a sample stands for: that since the one before it.

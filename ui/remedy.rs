@@ -34,6 +34,12 @@ impl Trouble {
     pub fn new(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { cause: cause.into(), remedy: remedy.into() }
     }
+
+    /// What was told of in passing, as the end of a command.
+    pub fn of(error: &Error) -> Self {
+        let Advice { cause, remedy } = of(error);
+        Self { cause, remedy }
+    }
 }
 
 const ENOSYS: i32 = 38;

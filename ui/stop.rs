@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::args::Stop;
 use crate::output::Destination;
+use crate::remedy::Trouble;
 use crate::text::page::{Page, Style};
 use crate::text::words;
 use crate::{Outcome, dump, json, text, watch};
@@ -118,6 +119,8 @@ fn stop(pid: i32, options: &Stop) -> anyhow::Result<Outcome> {
     let ended = sample(pid, &plan, &is_over, &mut |sample| {
         let taken = match &sample {
             Sample::Whole(snapshot) => teller.take(snapshot),
+            // Nobody knows how it was: no signal is sent.
+            Sample::Unreadable(error) if teller.told.is_none() => Err(Trouble::of(error).into()),
             _ => Ok(()),
         };
         if let Err(error) = taken {

@@ -87,6 +87,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     once(trials, "watch::interrupted", &[], || interrupted(&python("3.12").unwrap().path));
     once(trials, "watch::read_late", &[], || read_late(&python("3.12").unwrap().path));
     once(trials, "watch::unread", &[], || unread(&python("3.12").unwrap().path));
+    once(trials, "watch::no_asyncio", &[], || no_asyncio(&python("3.12").unwrap().path));
     once(trials, "watch::exec", &[], || exec(&python("3.12").unwrap().path));
     once(trials, "watch::on_finding", &[], || on_finding(&python("3.12").unwrap().path));
     once(trials, "watch::on_finding+interrupted", &[], || {
@@ -509,6 +510,36 @@ fn exec(python: &Path) {
     let events = events(&stdout);
     assert_eq!(of(&events, "reattached").len(), 1, "{stdout}");
     assert_eq!(of(&events, "end")[0]["reason"], "target-ended");
+}
+
+/// A program without asyncio is said to be one, and is not asked to end.
+fn no_asyncio(python: &Path) {
+    let mut command = Command::new(python);
+    command.args(["-c", "print('READY', flush=True); input()"]);
+    let program = Program::spawn(command);
+    let pid = program.pid().to_string();
+    let cause = "has not imported asyncio";
+    let output = aiospy(&["watch", &pid, "--duration", "4s"]);
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    let events = events(&stdout);
+    let told = of(&events, "unreadable");
+    assert_eq!(told.len(), 1, "{stdout}");
+    assert!(told[0]["cause"].as_str().unwrap().contains(cause), "{stdout}");
+    assert!(events.last().unwrap()["samples"].as_u64().unwrap() > 100, "{stdout}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.aiospy");
+    for arguments in [
+        &["stop", &pid, "--grace", "60"][..],
+        &["record", &pid, "-d", "60s", "-o", file.to_str().unwrap()],
+    ] {
+        let output = aiospy(arguments);
+        let (_, stderr) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(cause) && stderr.contains("pgrep"), "{stderr}");
+    }
+    assert!(!file.exists());
+    assert!(kill(Pid::from_raw(program.pid()), None).is_ok());
 }
 
 /// A command that runs when watching is ended does not hold that up.
