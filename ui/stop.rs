@@ -185,7 +185,7 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
         };
         json::write(&document, &mut to)?;
     } else {
-        conclude(&mut to, &told.story, monitor.last(), outcome, elapsed)?;
+        conclude(&mut to, &told, monitor.last(), outcome, elapsed)?;
     }
     to.finish()?;
     Ok(())
@@ -276,11 +276,12 @@ fn line(to: &mut Destination, style: Style, at: Duration, text: &str) -> anyhow:
 /// The end of the story: what there was, or what still holds the process.
 fn conclude(
     to: &mut Destination,
-    story: &Story,
+    told: &Told,
     last: Option<&Snapshot>,
     outcome: &str,
     elapsed: Duration,
 ) -> anyhow::Result<()> {
+    let story = &told.story;
     if outcome == "ended" {
         let stages = story.stages().iter().map(|told| {
             let took = told.ended.unwrap_or_default().saturating_sub(told.began);
@@ -299,6 +300,7 @@ fn conclude(
     };
     let still = match (story.stages().last().filter(|told| told.ended.is_none()), &left[..]) {
         (Some(told), _) => format!(", the process is still in stage {}", told.stage.as_str()),
+        (None, []) if told.delivered.is_none() => ", the signal was not delivered".to_owned(),
         (None, []) if !story.is_begun() => ", the process does not seem to stop at all".to_owned(),
         (None, _) => ", the process is still there".to_owned(),
     };

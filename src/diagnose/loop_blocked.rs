@@ -24,6 +24,10 @@ const CRITICAL: Duration = Duration::from_secs(1);
 /// A callback that computes may just as well wait for a processor, on a machine that is busy.
 const SLOW_COMPUTING: Duration = Duration::from_millis(500);
 
+/// What to do about a thread that is stopped.
+const LET_GO_ON: &str =
+    "The thread is stopped by a signal or a debugger; SIGCONT, or the debugger, lets it go on.";
+
 enum Verdict {
     /// Held for so long.
     Held(Duration),
@@ -35,6 +39,9 @@ enum Verdict {
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
         let before = context.looks.loop_before(event_loop.id);
+        if event_loop.state == Some(LoopState::Polling) {
+            find_halted(context, event_loop, before, out);
+        }
         match judge(event_loop, before, context.gap) {
             Verdict::Held(time) => {
                 out.add(report(context, context.now, event_loop, time));
@@ -51,6 +58,44 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
             out.add(report(context, first, before, time).evidence([seen]));
         }
     }
+}
+
+/// A loop that would wait for events, were its thread not stopped: no event reaches it.
+///
+/// Tracers stop threads all the time for a moment: only one that has not run at all between two
+/// looks is told.
+fn find_halted(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>, out: &mut Drafts) {
+    let halted = |snapshot| thread_of(snapshot, event_loop).filter(|thread| is_halted(thread));
+    let Some(thread) = halted(context.now) else { return };
+    let Some(first) = context.looks.first else {
+        out.want_second_look();
+        return;
+    };
+    let is_same = before.is_some_and(|before| has_same_iteration(before, event_loop));
+    if halted(first).is_none() || !is_same {
+        return;
+    }
+    let affected = context.size(Some(event_loop.id));
+    let mut evidence = Vec::new();
+    evidence.extend(overdue(event_loop));
+    if affected > 0 {
+        let does = words::one_does(affected);
+        evidence.push(format!("{} of this loop wait{does}", words::count(affected, "task")));
+    }
+    evidence.push(words::thread_line(thread));
+    let title = "the event loop does not run: its thread is stopped from outside".to_owned();
+    let draft = Draft::new(Code::LoopBlocked, Severity::Critical, Sureness::Read, title)
+        .on_loop(Some(event_loop.id))
+        .blames(event_loop.thread.map(Node::Thread))
+        .affects(affected)
+        .evidence(evidence)
+        .advice(LET_GO_ON.to_owned());
+    out.add(draft);
+}
+
+fn thread_of<'s>(snapshot: &'s Snapshot, event_loop: &Loop) -> Option<&'s Thread> {
+    let tid = event_loop.thread?;
+    snapshot.threads.iter().find(|thread| thread.tid == Some(tid))
 }
 
 fn judge(event_loop: &Loop, before: Option<&Loop>, gap: Option<Duration>) -> Verdict {
@@ -86,10 +131,7 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
         task.state == Some(TaskState::Running) && task.loop_id == Some(event_loop.id)
     };
     let task = snapshot.tasks.iter().find(is_running);
-    let thread = snapshot
-        .threads
-        .iter()
-        .find(|thread| thread.tid.is_some() && thread.tid == event_loop.thread);
+    let thread = thread_of(snapshot, event_loop);
     let others = context.size(Some(event_loop.id)).saturating_sub(usize::from(task.is_some()));
     let severity = if held >= CRITICAL { Severity::Critical } else { Severity::Warning };
     let subject = subject(event_loop, task);
@@ -109,9 +151,7 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
         .affects(others + 1)
         .evidence(facts(event_loop, thread, held, others))
         .advice(if halted {
-            "The thread is stopped by a signal or a debugger; SIGCONT, or the debugger, lets it go \
-             on."
-            .to_owned()
+            LET_GO_ON.to_owned()
         } else {
             advice(context, event_loop.blocking.as_ref(), &at)
         })
@@ -165,9 +205,7 @@ fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usi
     if let Some(blocking) = &event_loop.blocking {
         lines.push(format!("kind: {}", kind_name(blocking.kind)));
     }
-    if let Some(lag) = event_loop.lag {
-        lines.push(format!("a timer is overdue by {}", words::span(lag)));
-    }
+    lines.extend(overdue(event_loop));
     if others > 0 {
         let does = words::one_does(others);
         lines
@@ -178,6 +216,10 @@ fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usi
         lines.extend(words::stack(callback_frames(thread)));
     }
     lines
+}
+
+fn overdue(event_loop: &Loop) -> Option<String> {
+    event_loop.lag.map(|lag| format!("a timer is overdue by {}", words::span(lag)))
 }
 
 /// The kind as the JSON names it.
@@ -293,6 +335,25 @@ mod tests {
     fn one_that_has_ended_by_the_second_look_is_told() {
         let diagnosis = Scene::new().turned().after(&sleeping(1, 900));
         assert_eq!(diagnosis.only().severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_loop_that_polls_on_a_stopped_thread_is_told_by_two_looks() {
+        let polling = || Scene::new().with([task(1).sleeps(10), task(2).reads_socket()]);
+        let halted = |state| polling().and(|it| it.threads[0].state = Some(state));
+        let first = halted(ThreadState::Stopped);
+        let diagnosis = first.once();
+        assert!(diagnosis.findings.is_empty() && diagnosis.wants_second_look);
+        let diagnosis = first.twice();
+        let finding = diagnosis.only();
+        assert_eq!((finding.code, finding.severity), (Code::LoopBlocked, Severity::Critical));
+        assert!(finding.title.ends_with("its thread is stopped from outside"));
+        assert!(finding.advice.contains("SIGCONT"));
+        // A tracer stops it for a moment, twice; or it has gone on.
+        let traced = halted(ThreadState::Traced);
+        traced.clone().turned().after(&traced.before()).assert_silent();
+        polling().after(&first.before()).assert_silent();
+        polling().once().assert_silent();
     }
 
     #[test]

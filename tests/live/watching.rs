@@ -87,6 +87,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     once(trials, "watch::interrupted", &[], || interrupted(&python("3.12").unwrap().path));
     once(trials, "watch::read_late", &[], || read_late(&python("3.12").unwrap().path));
     once(trials, "watch::unread", &[], || unread(&python("3.12").unwrap().path));
+    once(trials, "stop::stopped", &[], || stop_of_stopped(&python("3.12").unwrap().path));
     once(trials, "watch::no_asyncio", &[], || no_asyncio(&python("3.12").unwrap().path));
     once(trials, "watch::exec", &[], || exec(&python("3.12").unwrap().path));
     once(trials, "watch::on_finding", &[], || on_finding(&python("3.12").unwrap().path));
@@ -510,6 +511,18 @@ fn exec(python: &Path) {
     let events = events(&stdout);
     assert_eq!(of(&events, "reattached").len(), 1, "{stdout}");
     assert_eq!(of(&events, "end")[0]["reason"], "target-ended");
+}
+
+/// One that is stopped is not ended by a signal that waits until it goes on.
+fn stop_of_stopped(python: &Path) {
+    let program = Program::start(python, "many.py", &["5", "2"]);
+    kill(Pid::from_raw(program.pid()), Signal::SIGSTOP).unwrap();
+    let output = aiospy(&["stop", &program.pid().to_string(), "--grace", "1"]);
+    let (stdout, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    for part in ["the signal was not delivered", "stopped from outside", "SIGCONT"] {
+        assert!(stdout.contains(part), "{part}: {stdout}");
+    }
 }
 
 /// A program without asyncio is said to be one, and is not asked to end.
