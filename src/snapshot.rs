@@ -126,6 +126,22 @@ impl Snapshot {
         }
     }
 
+    /// The task that runs on a loop: of those that run inside one another, the innermost.
+    pub fn running_task(&self, event_loop: &Loop) -> Option<&Task> {
+        let is_running = |task: &&Task| {
+            task.state == Some(TaskState::Running) && task.loop_id == Some(event_loop.id)
+        };
+        let running = || self.tasks.iter().filter(is_running);
+        let is_its = |thread: &&Thread| thread.tid.is_some() && thread.tid == event_loop.thread;
+        let last = self.threads.iter().find(is_its).and_then(|thread| thread.frames.last());
+        // Each has the frames from its own coroutine to that of the next task.
+        let innermost = running().filter(|task| {
+            let own = task.frames.last().map(|frame| &frame.location);
+            own.is_some() && own == last.map(|frame| &frame.location)
+        });
+        innermost.min_by_key(|task| task.frames.len()).or_else(|| running().next())
+    }
+
     /// The pools of threads, each once: those of its loops first, then the others.
     pub fn pools(&self) -> Vec<&Executor> {
         let own = self.loops.iter().filter_map(|known| known.executor.as_ref());

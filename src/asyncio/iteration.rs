@@ -1,7 +1,8 @@
 //! Where an iteration of asyncio's own loops is: the variables of its `_run_once`.
 //!
 //! `end_time` is taken when its ready phase begins, `i` of `ntodo` says how many of its callbacks
-//! have begun, `handle` is the one that runs.
+//! have begun, `handle` is the one that runs. `nest_asyncio` puts a `_run_once` of its own in its
+//! place, which counts by `_` and does not say of how many.
 //!
 //! A stack tells which frame is one of `_run_once`. It lies at the same place for as long as its
 //! loop runs, so who has seen it once need not walk the stack again: two small calls tell where
@@ -13,7 +14,7 @@ use std::ops::Range;
 use crate::frame::{RawFrame, Stack};
 use crate::layout::Frame;
 use crate::memory::{Address, ReadMemory as _, word};
-use crate::object::{Kind, Reader};
+use crate::object::{Code, Kind, Reader};
 
 /// Bytes of a frame of `_run_once` that hold its variables: it has ten.
 const FRAME_LEN: usize = 512;
@@ -76,8 +77,31 @@ struct Places {
     caller: u64,
     loop_at: u64,
     end_time: u64,
-    total: u64,
+    total: Option<u64>,
     index: u64,
+}
+
+/// The names of the variables that differ.
+#[derive(Debug, Clone, Copy)]
+struct Names {
+    index: &'static str,
+    total: Option<&'static str>,
+}
+
+impl Names {
+    /// Those of a function, if it is a `_run_once`.
+    fn of(code: &Code) -> Option<Self> {
+        match code.function.rsplit('.').next()? {
+            "_run_once" if code.file.ends_with("asyncio/base_events.py") => {
+                Some(Self { index: "i", total: Some("ntodo") })
+            }
+            // _patch_loop in nest_asyncio.py, 1.0 to 1.6.
+            "_run_once" if code.file.ends_with("/nest_asyncio.py") => {
+                Some(Self { index: "_", total: None })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What the variables that tell the position are bound to.
@@ -97,11 +121,7 @@ impl Reader<'_> {
 
     fn run_once(&self, frame: &RawFrame) -> Option<RunOnce> {
         let code = self.code(frame.code).ok()?;
-        let is_run_once = matches!(&*code.function, "BaseEventLoop._run_once" | "_run_once")
-            && code.file.ends_with("asyncio/base_events.py");
-        if !is_run_once {
-            return None;
-        }
+        let names = Names::of(&code)?;
         let locals = self.locals(frame).ok()?;
         let local = |name: &str| {
             let found = locals.iter().find(|(local, _)| &**local == name);
@@ -118,7 +138,10 @@ impl Reader<'_> {
             timeout: time("timeout").or_else(|| number("timeout").map(|_| 0.0)),
             position,
             // Before the callbacks begin `handle` may be a timer that is moved to the queue.
-            handle: local("handle").filter(|_| number("ntodo").is_some() && number("i").is_some()),
+            handle: local("handle").filter(|_| {
+                number(names.index).is_some()
+                    && names.total.is_none_or(|total| number(total).is_some())
+            }),
         })
     }
 
@@ -136,6 +159,7 @@ impl Reader<'_> {
             Frame::Object(fields) => (fields.code, fields.back, fields.localsplus),
             Frame::Interpreter(fields) => (fields.executable, fields.previous, fields.localsplus),
         };
+        let Names { index, total } = Names::of(&code)?;
         let names = self.local_names(&code);
         let place = |name: &str| {
             let slot = names.iter().position(|(known, is_cell)| **known == *name && !is_cell)?;
@@ -146,11 +170,12 @@ impl Reader<'_> {
             caller,
             loop_at: place("self")?,
             end_time: place("end_time")?,
-            total: place("ntodo")?,
-            index: place("i")?,
+            total: total.and_then(place),
+            index: place(index)?,
         };
         let Places { loop_at, end_time, total, index, .. } = places;
-        let last = [code_at, caller, loop_at, end_time, total, index].into_iter().max()?;
+        let all = [code_at, caller, loop_at, end_time, index].into_iter().chain(total);
+        let last = all.max()?;
         let word = |offset: u64| self.memory.u64(frame.at.offset(offset)).ok();
         Some(RunOnceFrame {
             at: frame.at,
@@ -271,7 +296,7 @@ impl RunOnceFrame {
             && at(self.places.loop_at)? == self.loop_at;
         is_same.then(|| Variables {
             end_time: at(self.places.end_time),
-            total: at(self.places.total),
+            total: self.places.total.and_then(at),
             index: at(self.places.index),
         })
     }

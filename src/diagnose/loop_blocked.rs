@@ -12,8 +12,8 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, words};
 use crate::snapshot::{
-    Blocking, BlockingKind, Code, Loop, LoopState, Severity, Snapshot, Sureness, Task, TaskState,
-    Thread, ThreadState,
+    Blocking, BlockingKind, Code, Loop, LoopState, Severity, Snapshot, Sureness, Task, Thread,
+    ThreadState,
 };
 use crate::timeline::has_same_iteration;
 
@@ -127,10 +127,7 @@ fn judge(event_loop: &Loop, before: Option<&Loop>, gap: Option<Duration>) -> Ver
 }
 
 fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: Duration) -> Draft {
-    let is_running = |task: &&Task| {
-        task.state == Some(TaskState::Running) && task.loop_id == Some(event_loop.id)
-    };
-    let task = snapshot.tasks.iter().find(is_running);
+    let task = snapshot.running_task(event_loop);
     let thread = thread_of(snapshot, event_loop);
     let others = context.size(Some(event_loop.id)).saturating_sub(usize::from(task.is_some()));
     let severity = if held >= CRITICAL { Severity::Critical } else { Severity::Warning };
@@ -307,6 +304,21 @@ mod tests {
         assert!(finding.evidence.iter().any(|line| line.contains("2 other tasks")));
         let short = sleeping(1, 300).once();
         assert_eq!(short.only().severity, Severity::Warning);
+    }
+
+    #[test]
+    fn of_tasks_that_run_inside_one_another_the_innermost_is_told() {
+        let own = |functions: &[&str]| crate::diagnose::tests::thread(0, functions).frames;
+        let outer = own(&["main", "run_until_complete", "inner"]);
+        let stack = own(&["main", "run_until_complete", "inner", "sleep"]);
+        let scene = sleeping(1, 4200).with([task(4).runs(), task(5).runs()]).and(|snapshot| {
+            // `t1` began them, and `t4` is nowhere on the stack.
+            snapshot.tasks[0].frames = outer;
+            snapshot.tasks[4].frames = stack[2..].to_vec();
+            snapshot.threads[0].frames = stack;
+        });
+        let title = &scene.once().only().title.clone();
+        assert!(title.starts_with("\"t5\" has held the event loop for 4.2 s"), "{title}");
     }
 
     #[test]

@@ -43,6 +43,15 @@ pub fn add(trials: &mut Vec<Trial>) {
             schedule(with_uvloop(python), &["--uvloop"], &[], 10.0);
         },
     );
+    per_version(
+        trials,
+        "watch::schedule+nest_asyncio",
+        // It replaces what differs between these.
+        |minor| [8, 12, 15].contains(&minor),
+        |python| {
+            schedule(with_uvloop(python), &["--nest-asyncio"], &[], 2.0);
+        },
+    );
     per_version(trials, "watch::position", |_| true, |python| position(&python.path));
     per_version(trials, "watch::light", |_| true, |python| light(&python.path, "asyncio"));
     per_version(

@@ -1,7 +1,8 @@
 """Blocks its loop on a schedule that it logs itself: how long, by what, at which line.
 
-    schedule.py [--uvloop] [--seconds N]
+    schedule.py [--uvloop] [--nest-asyncio] [--seconds N]
 
+With --nest-asyncio it all runs in a nested run of the loop, which that library makes possible.
 Prints READY when its loop runs, and when it is over one line of JSON with all blocks: beginning
 and end by CLOCK_MONOTONIC, kind, line. Between the blocks it does short work, as services do.
 """
@@ -104,14 +105,26 @@ async def main(seconds):
         other.cancel()
 
 
+async def nested(coroutine):
+    await asyncio.sleep(0)
+    asyncio.get_event_loop().run_until_complete(coroutine)
+
+
 with open(__file__) as source:
     lines = {text.rsplit("# ", 1)[1].strip(): n for n, text in enumerate(source, 1) if text.rstrip().endswith(tuple("# " + k for k in KINDS))}
 parser = argparse.ArgumentParser()
 parser.add_argument("--uvloop", action="store_true")
+parser.add_argument("--nest-asyncio", action="store_true")
 parser.add_argument("--seconds", type=float, default=15)
 options = parser.parse_args()
 blocks = []
 common.watchdog()
 threading.Thread(target=partner, daemon=True).start()
-common.run("uvloop" if options.uvloop else "asyncio", main(options.seconds))
+if options.nest_asyncio:
+    import nest_asyncio
+
+    nest_asyncio.apply()
+    asyncio.run(nested(main(options.seconds)))
+else:
+    common.run("uvloop" if options.uvloop else "asyncio", main(options.seconds))
 print(json.dumps(blocks), flush=True)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aiospy::diagnose::blocking::{Evidence, blocking};
-use aiospy::snapshot::{Frame, Glance, Loop, LoopGlance, Phase, Snapshot, TaskState, Thread, Work};
+use aiospy::snapshot::{Frame, Glance, Loop, LoopGlance, Phase, Snapshot, Thread, Work};
 
 use crate::flame::state;
 use crate::text::words;
@@ -47,10 +47,7 @@ fn began(event_loop: &Loop) -> Option<Duration> {
 fn work(snapshot: &Snapshot, event_loop: &Loop, thread: &Thread) -> Work {
     let told = event_loop.blocking.clone();
     let told = told.unwrap_or_else(|| blocking(thread, Evidence::default()));
-    let task = snapshot
-        .tasks
-        .iter()
-        .find(|task| task.state == Some(TaskState::Running) && task.loop_id == Some(event_loop.id));
+    let task = snapshot.running_task(event_loop);
     let place = |frame: &Frame| Arc::clone(&frame.location);
     Work {
         handle: event_loop.iteration.as_ref().and_then(|turn| turn.handle.clone()),

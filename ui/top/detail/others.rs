@@ -33,10 +33,7 @@ impl Writer<'_> {
         if let Some(tid) = of.thread {
             self.link("thread", Subject::Thread(tid), Style::Strong, &tid.to_string());
         }
-        let running = snapshot.tasks.iter().find(|task| {
-            task.loop_id == Some(id) && task.state == Some(aiospy::snapshot::TaskState::Running)
-        });
-        if let Some(task) = running {
+        if let Some(task) = snapshot.running_task(of) {
             self.task_links("runs", &[task.id]);
         }
         Ok(())
