@@ -40,6 +40,8 @@ const OBJECT_LEN: u64 = 96;
 const MAX_LIBRARY_FRAMES: usize = 8;
 /// Attributes of one object that are searched for the thing a task waits for.
 const MAX_ATTRIBUTES: u64 = 512;
+/// Global variables of one module that are searched for it.
+const MAX_GLOBALS: u64 = 4096;
 /// Holders of one thing that are listed for each task that waits for it.
 const MAX_HOLDERS: usize = 32;
 /// Callbacks of one future that are named.
@@ -56,6 +58,8 @@ pub(super) struct Reasons<'a> {
     functions: RefCell<FxHashMap<Address, Function>>,
     lines: RefCell<FxHashMap<(Address, &'static str), Rc<Line>>>,
     names: RefCell<Names>,
+    /// The global variables of each module, by what they are bound to.
+    globals: RefCell<FxHashMap<Address, Rc<FxHashMap<Address, Address>>>>,
     /// What futures wait for at descriptors, by loop.
     endpoints: RefCell<FxHashMap<Address, Rc<FxHashMap<Address, Endpoint>>>>,
     holders: OnceCell<Holders>,
@@ -131,6 +135,7 @@ impl<'a> Reasons<'a> {
             functions: RefCell::default(),
             lines: RefCell::default(),
             names: RefCell::default(),
+            globals: RefCell::default(),
             endpoints: RefCell::default(),
             holders: OnceCell::new(),
             pools,
@@ -731,7 +736,7 @@ impl<'a> Reasons<'a> {
         self.name_in(frames.find(is_outside)?, object)
     }
 
-    /// The variable, or attribute of one, by which a frame knows an object.
+    /// The variable, attribute of one or global variable by which a frame knows an object.
     fn name_in(&self, frame: &RawFrame, object: Address) -> Option<String> {
         let key = (frame.code, frame.lasti, object);
         if let Some(name) = self.names.borrow().get(&key) {
@@ -749,13 +754,32 @@ impl<'a> Reasons<'a> {
             return Some(name.to_string());
         }
         // `self` first: it is the first variable of a method.
-        locals.iter().find_map(|(name, value)| {
+        let attribute = locals.iter().find_map(|(name, value)| {
             if reader.kind_of(*value).ok()? != Kind::Other {
                 return None;
             }
             let attribute = self.attribute_that_is(*value, object)?;
             Some(format!("{name}.{attribute}"))
+        });
+        attribute.or_else(|| {
+            let name = *self.globals_of(frame)?.get(&object)?;
+            Some(reader.name(name).ok()?.to_string())
         })
+    }
+
+    /// The global variables that a frame sees, by what they are bound to, read once for each
+    /// module.
+    fn globals_of(&self, frame: &RawFrame) -> Option<Rc<FxHashMap<Address, Address>>> {
+        let at = self.reader.globals(frame).ok()?;
+        if let Some(known) = self.globals.borrow().get(&at) {
+            return Some(Rc::clone(known));
+        }
+        let items = self.reader.dict(at, MAX_GLOBALS).unwrap_or_default();
+        // Of several names the first one is where it was made, most likely.
+        let by_value = items.into_iter().rev().map(|(name, value)| (value, name)).collect();
+        let by_value = Rc::new(by_value);
+        self.globals.borrow_mut().insert(at, Rc::clone(&by_value));
+        Some(by_value)
     }
 
     fn attribute_that_is(&self, owner: Address, object: Address) -> Option<Arc<str>> {

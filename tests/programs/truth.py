@@ -385,7 +385,22 @@ async def deadlock(first, second, meet):
             pass
 
 
+SHARED = []  # by no name of its own
+LOCK = None
+
+
+async def want_global():
+    async with LOCK:  # parked
+        pass
+
+
+async def want_nameless():
+    async with SHARED[0]:  # parked
+        pass
+
+
 async def start_primitives():
+    global LOCK
     event = asyncio.Event()
     T.start("event", wait_event(event), on="event")
     T.start("event_direct", event.wait(), on="event", depth=1)
@@ -394,7 +409,17 @@ async def start_primitives():
     T.start("lock_holder", hold(lock, event), on="event")
     for n in (1, 2, 3):
         T.start("lock_waiter_{}".format(n), want_in_with(lock), on="lock", holders=["lock_holder"])
-    T.start("lock_waiter_plain", want_plain(lock), on="lock", holders=["lock_holder"])
+    T.start("lock_waiter_plain", want_plain(lock), on="lock", holders=["lock_holder"],
+            wait={"name": "lock"})
+
+    LOCK = asyncio.Lock()
+    SHARED.append(asyncio.Lock())
+    for key, shared, want, name in [
+        ("global", LOCK, want_global, "LOCK"),
+        ("nameless", SHARED[0], want_nameless, None),
+    ]:
+        T.start(key + "_holder", hold(shared, event), on="event")
+        T.start(key + "_waiter", want(), on="lock", holders=[key + "_holder"], wait={"name": name})
 
     semaphore = asyncio.Semaphore(2)
     bounded = asyncio.BoundedSemaphore(1)
