@@ -5,6 +5,7 @@ mod queue;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -46,7 +47,9 @@ impl Destination {
     pub fn open_queued(output: &Output, stop: &Arc<AtomicBool>) -> anyhow::Result<Self> {
         Self::open_by(output, |to| {
             let queue = Queue::new(to, Arc::clone(stop));
-            let reader = queue.reader();
+            let is_file = output.file.is_some();
+            let pipe = || io::stdout().as_fd().try_clone_to_owned().ok().filter(|_| !is_file);
+            let reader = queue.reader(pipe());
             (Box::new(queue), Some(reader))
         })
     }

@@ -97,6 +97,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     once(trials, "watch::read_late", &[], || read_late(&python("3.12").unwrap().path));
     once(trials, "watch::unread", &[], || unread(&python("3.12").unwrap().path));
     once(trials, "stop::stopped", &[], || stop_of_stopped(&python("3.12").unwrap().path));
+    once(trials, "watch::reader_gone", &[], || reader_gone(&python("3.12").unwrap().path));
     once(trials, "watch::no_asyncio", &[], || no_asyncio(&python("3.12").unwrap().path));
     once(trials, "watch::exec", &[], || exec(&python("3.12").unwrap().path));
     once(trials, "watch::on_finding", &[], || on_finding(&python("3.12").unwrap().path));
@@ -532,6 +533,16 @@ fn stop_of_stopped(python: &Path) {
     for part in ["the signal was not delivered", "stopped from outside", "SIGCONT"] {
         assert!(stdout.contains(part), "{part}: {stdout}");
     }
+}
+
+/// A reader that goes away ends it, also when there is nothing to say for long.
+fn reader_gone(python: &Path) {
+    let program = Program::start(python, "many.py", &["5", "2"]);
+    let mut tool = launch(&["watch", &program.pid().to_string(), "--interval", "1h"]);
+    let mut lines = BufReader::new(tool.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("aiospy.watch/1"));
+    drop(lines);
+    assert!(tool.wait().unwrap().success());
 }
 
 /// A program without asyncio is said to be one, and is not asked to end.

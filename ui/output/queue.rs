@@ -4,9 +4,12 @@
 //! the reader; then one has to wait for him.
 
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Bytes that are kept: an hour of `watch` at its usual second between lines.
 pub const MOST: usize = 4 << 20;
@@ -30,6 +33,8 @@ pub struct Queue {
 pub struct Reader {
     shared: Arc<Shared>,
     stop: Arc<AtomicBool>,
+    /// The end of the pipe, if it is one.
+    pipe: Option<Arc<OwnedFd>>,
 }
 
 #[derive(Debug, Default)]
@@ -135,8 +140,9 @@ impl Queue {
     }
 
     /// To ask how far its reader is.
-    pub fn reader(&self) -> Reader {
-        Reader { shared: Arc::clone(&self.shared), stop: Arc::clone(&self.stop) }
+    pub fn reader(&self, pipe: Option<OwnedFd>) -> Reader {
+        let (shared, stop) = (Arc::clone(&self.shared), Arc::clone(&self.stop));
+        Reader { shared, stop, pipe: pipe.map(Arc::new) }
     }
 }
 
@@ -165,7 +171,17 @@ impl Drop for Queue {
 impl Reader {
     /// Whether it went away, or what it reads from cannot be written.
     pub fn is_gone(&self) -> bool {
-        self.shared.state().failed.is_some()
+        self.shared.state().failed.is_some() || self.has_closed()
+    }
+
+    /// Whether it has closed the pipe, which is else only seen when there is something to write.
+    fn has_closed(&self) -> bool {
+        let Some(pipe) = &self.pipe else { return false };
+        let mut asked = [PollFd::new(pipe, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut asked, Some(&at_once)).is_ok_and(|found| {
+            found > 0 && asked.iter().any(|it| it.revents().contains(PollFlags::ERR))
+        })
     }
 
     /// Waits until it has everything.
@@ -196,7 +212,7 @@ mod tests {
         let lines = lines.concat();
         assert!((1 << 20..MOST).contains(&lines.len()));
         queue.write_all(lines.as_bytes()).unwrap();
-        let reader = queue.reader();
+        let reader = queue.reader(None);
         drop(queue);
         let mut read = String::new();
         from.read_to_string(&mut read).unwrap();
@@ -221,7 +237,7 @@ mod tests {
         let (from, mut queue) = queue();
         drop(from);
         queue.write_all(b"x").unwrap();
-        let reader = queue.reader();
+        let reader = queue.reader(None);
         assert_eq!(reader.wait().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         assert!(reader.is_gone());
         assert_eq!(queue.write(b"y").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
@@ -232,13 +248,13 @@ mod tests {
         let (mut from, mut queue) = queue();
         queue.write_all(&vec![7; MOST]).unwrap();
         queue.stop.store(true, Ordering::Relaxed);
-        let error = queue.reader().wait().unwrap_err();
+        let error = queue.reader(None).wait().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         // A pipe has 64 KiB, less in a container with little memory for pipes.
         let lost: usize = error.to_string().split(' ').find_map(|word| word.parse().ok()).unwrap();
         assert!((MOST - (1 << 20)..MOST).contains(&lost), "{error}");
         let mut read = vec![0; MOST];
         from.read_exact(&mut read).unwrap();
-        queue.reader().wait().unwrap();
+        queue.reader(None).wait().unwrap();
     }
 }
