@@ -17,6 +17,9 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 const LASTING: Duration = Duration::from_secs(1);
 /// The same of a program that we start: it may import much before asyncio.
 const LASTING_AT_START: Duration = Duration::from_secs(10);
+/// A whole sample that takes less stands for the glances that would have been, too: of tens of
+/// thousands of tasks it takes longer than what these are to see.
+const LONGEST_GAP: Duration = Duration::from_millis(20);
 /// The longest sleep in one piece, so that an end that is asked for comes soon.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 
@@ -188,10 +191,11 @@ impl Sampler<'_> {
             if !self.sleep_until(moment) {
                 return Some(Ended::Asked);
             }
-            let is_whole = Instant::now() >= next_whole;
+            let begun = Instant::now();
+            let is_whole = begun >= next_whole;
             let sample = if is_whole {
                 let mut options = self.plan.options.clone();
-                if Instant::now() < next_evidence {
+                if begun < next_evidence {
                     options.depth = options.depth.min(self.plan.between);
                 }
                 inspector.snapshot(&options).map(|it| Sample::Whole(Box::new(it)))
@@ -217,13 +221,14 @@ impl Sampler<'_> {
             let now = Instant::now();
             let due = now.saturating_duration_since(start).as_nanos() / every.as_nanos().max(1);
             let due = u32::try_from(due).unwrap_or(u32::MAX);
-            // What a whole snapshot takes is no missed glance; it may be the next whole one.
+            let passed = due.saturating_sub(number);
             let missed = if is_whole {
                 let (next, missed) = next_after(next_whole, now, whole_every);
                 next_whole = next;
-                missed
+                let took = now.saturating_duration_since(begun);
+                if took < LONGEST_GAP { missed } else { missed.max(passed) }
             } else {
-                due.saturating_sub(number)
+                passed
             };
             number = due.max(number).saturating_add(1);
             if missed > 0 && self.give(Sample::Missed(u64::from(missed))).is_break() {

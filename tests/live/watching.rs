@@ -97,6 +97,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     once(trials, "watch::read_late", &[], || read_late(&python("3.12").unwrap().path));
     once(trials, "watch::unread", &[], || unread(&python("3.12").unwrap().path));
     once(trials, "stop::stopped", &[], || stop_of_stopped(&python("3.12").unwrap().path));
+    once(trials, "watch::missed", &[], || missed(&python("3.12").unwrap().path));
     once(trials, "watch::reader_gone", &[], || reader_gone(&python("3.12").unwrap().path));
     once(trials, "watch::no_asyncio", &[], || no_asyncio(&python("3.12").unwrap().path));
     once(trials, "watch::exec", &[], || exec(&python("3.12").unwrap().path));
@@ -533,6 +534,20 @@ fn stop_of_stopped(python: &Path) {
     for part in ["the signal was not delivered", "stopped from outside", "SIGCONT"] {
         assert!(stdout.contains(part), "{part}: {stdout}");
     }
+}
+
+/// All samples that were due are accounted for, also those that whole ones of many tasks left no
+/// time for.
+fn missed(python: &Path) {
+    let program = Program::start(python, "many.py", &["20000", "2"]);
+    let output = aiospy(&["watch", &program.pid().to_string(), "--duration", "4s"]);
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    let events = events(&stdout);
+    let end = of(&events, "end")[0];
+    let number = |field: &str| end[field].as_f64().unwrap();
+    let accounted = (number("samples") + number("missed")) / number("duration_ms");
+    assert!((0.95..1.05).contains(&accounted), "{accounted} of those each ms: {end}");
 }
 
 /// A reader that goes away ends it, also when there is nothing to say for long.
