@@ -17,6 +17,8 @@ use crate::snapshot::{BlockingKind, Glance, Location, LoopGlance, Phase, Work};
 /// Different stacks of one stretch that are kept; what is seen beyond is counted together.
 const MAX_STACKS: usize = 32;
 
+/// Where nothing was seen for so long, that says nothing of what was seen before it.
+const HOLE: Duration = Duration::from_millis(100);
 /// A loop that was not seen for so long is taken not to run any more.
 const UNSEEN: Duration = Duration::from_millis(500);
 
@@ -155,7 +157,10 @@ impl Track {
             Some(began) if began > before.at => began.min(now.read_by),
             _ => now.read_by,
         };
-        ended.map(|current| (current, between(before.at, latest)))
+        ended.map(|current| {
+            let end = current.end(before.at, latest);
+            (current, end)
+        })
     }
 }
 
@@ -184,6 +189,19 @@ impl Current {
         };
         current.note(now);
         Some(current)
+    }
+
+    /// When it ended that was seen for the last time at `last` and was over at `latest`, and by
+    /// how much that may be wrong.
+    fn end(&self, last: Duration, latest: Duration) -> (Duration, Duration) {
+        let (middle, half) = between(last, latest);
+        if latest.saturating_sub(last) < HOLE {
+            return (middle, half);
+        }
+        // One that was seen for a moment is no long one because we were away for long, or its loop
+        // was: at a random moment of it as much is over as is to come, in the mean.
+        let end = middle.min(last + last.saturating_sub(self.began));
+        (end, latest.saturating_sub(end))
     }
 
     fn is_seen_in(&self, now: &LoopGlance) -> bool {
@@ -302,6 +320,16 @@ mod tests {
         let glances = [glance(50, None, 0), glance(60, Some(52), 0), glance(100, Some(80), 0)];
         // It ended between 60 and 80, not 100.
         assert_eq!(all(&glances), [(18, 10, 1)]);
+    }
+
+    #[test]
+    fn a_hole_makes_no_long_one_of_a_short_one() {
+        // Seen when it had run for 2 ms; then its loop was not there for 400 ms.
+        let glances = [glance(10, None, 0), glance(20, Some(18), 0), glance(420, None, 0)];
+        assert_eq!(all(&glances), []);
+        // What had lasted already is told, with how much is not known.
+        let glances = [glance(10, None, 0), glance(80, Some(18), 0), glance(480, None, 0)];
+        assert_eq!(all(&glances), [(124, 338, 1)]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub struct LoopTiming {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poll: Option<Spread>,
     /// How long what becomes ready at any moment waits for its turn, in the mean, in milliseconds:
-    /// as long as the ready phase lasts that it comes in.
+    /// as long as the ready phase goes on that it comes in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_mean_ms: Option<f64>,
     /// The most by which a timer was seen to be late, in milliseconds.
@@ -113,10 +113,10 @@ struct Counts {
     poll: Option<Histogram<u32>>,
     /// When the wait that goes on was first seen.
     polls_since: Option<Duration>,
-    /// The squares of the lengths of ready phases, in s².
-    squares: f64,
-    /// The time that was looked at, in seconds.
-    looked_at: f64,
+    /// How often the ready phase that goes on was seen, and the sum of how old it was then.
+    in_phase: (u32, Duration),
+    /// The sum of how long each ready phase went on from each moment at which it was seen.
+    left: Duration,
     latest_timer: Option<Duration>,
 }
 
@@ -148,11 +148,15 @@ impl Iterations {
 }
 
 /// How long the ready phase lasted that is over between two glances at a loop, if there is one.
+///
+/// It ended somewhere between the two. Where these are far apart, one that was seen for a moment
+/// has hardly lasted for half of that: at a random moment of it as much is over as is to come, in
+/// the mean.
 pub fn ready_between(before: &LoopGlance, now: &LoopGlance) -> Option<Duration> {
     let began = before.began.filter(|_| before.began != now.began)?;
-    // It ended somewhere between the two.
     let gap = now.began.unwrap_or(now.at).min(now.at).saturating_sub(before.at);
-    Some(before.at.saturating_sub(began) + gap / 2)
+    let seen = before.at.saturating_sub(began);
+    Some(seen + seen.min(gap / 2))
 }
 
 fn add(to: &mut Option<Histogram<u32>>, length: Duration) {
@@ -168,19 +172,23 @@ impl Counts {
     fn take(&mut self, now: &LoopGlance) {
         self.glances += 1;
         self.busy += u64::from(now.phase == Phase::Ready);
-        let is_new = now.began.is_some()
-            && self.last.as_ref().is_none_or(|before| before.began != now.began);
-        if is_new {
-            self.iterations += 1;
-            self.callbacks += now.total.unwrap_or(0);
-            self.callbacks_max = self.callbacks_max.max(now.total);
-        }
-        let Some(before) = self.last.replace(now.clone()) else { return };
-        self.looked_at += now.at.saturating_sub(before.at).as_secs_f64();
-        if let Some(length) = ready_between(&before, now) {
-            self.squares += length.as_secs_f64().powi(2);
+        let before = self.last.replace(now.clone());
+        if let Some(length) = before.as_ref().and_then(|before| ready_between(before, now)) {
             add(&mut self.ready, length);
+            let (times, ages) = std::mem::take(&mut self.in_phase);
+            self.left += length.saturating_mul(times).saturating_sub(ages);
         }
+        if let Some(began) = now.began {
+            if before.as_ref().is_none_or(|before| before.began != now.began) {
+                self.iterations += 1;
+                self.callbacks += now.total.unwrap_or(0);
+                self.callbacks_max = self.callbacks_max.max(now.total);
+            }
+            let (times, ages) = &mut self.in_phase;
+            *times = times.saturating_add(1);
+            *ages = ages.saturating_add(now.at.saturating_sub(began));
+        }
+        let Some(before) = before else { return };
         match (before.phase, now.phase) {
             (Phase::Ready, Phase::Select) => {
                 self.polls_since = Some(before.at + now.at.saturating_sub(before.at) / 2);
@@ -207,11 +215,17 @@ impl Counts {
             callbacks_max: self.callbacks_max,
             ready,
             poll,
-            // In a phase of length l one comes with probability l / t and waits for l / 2.
-            lag_mean_ms: (self.looked_at > 0.0).then(|| ms(self.squares / 2.0 / self.looked_at)),
+            // Each glance is a moment like that at which something becomes ready.
+            lag_mean_ms: (self.glances > 0)
+                .then(|| ms(self.left.as_secs_f64() / self.glances as f64)),
             lag_max_ms: self.latest_timer.map(|lag| ms(lag.as_secs_f64())),
         };
-        *self = Self { last: self.last.take(), polls_since: self.polls_since, ..Self::default() };
+        *self = Self {
+            last: self.last.take(),
+            polls_since: self.polls_since,
+            in_phase: self.in_phase,
+            ..Self::default()
+        };
         timing
     }
 }
@@ -222,28 +236,48 @@ mod tests {
 
     use super::*;
 
+    fn look(at: Duration, began: Option<Duration>) -> Glance {
+        Glance {
+            taken_at: Timestamp::UNIX_EPOCH + at,
+            at,
+            loops: vec![LoopGlance {
+                id: Address(1),
+                thread: None,
+                at,
+                read_by: at,
+                phase: if began.is_some() { Phase::Ready } else { Phase::Select },
+                began,
+                callback: None,
+                total: began.map(|_| 3),
+                work: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn short_phases_are_short_however_far_apart_the_glances_are() {
+        let mut iterations = Iterations::default();
+        // Ready for 2 of each 10 ms, glanced at each 97.3 ms: at any moment of a phase.
+        for at in (0..1_000_000).step_by(973) {
+            let is_ready = at % 100 < 20;
+            let micros = |at: u64| Duration::from_micros(at * 100);
+            iterations.take(&look(micros(at), is_ready.then(|| micros(at - at % 100))));
+        }
+        let [(_, timing)] = &iterations.drain()[..] else { panic!() };
+        let ready = timing.ready.unwrap();
+        assert!((ready.p50_ms - 2.0).abs() < 0.3 && ready.max_ms < 4.1, "{timing:?}");
+        // A fifth of all comes in a phase and waits for half of it.
+        assert!((timing.lag_mean_ms.unwrap() - 0.2).abs() < 0.02, "{timing:?}");
+    }
+
     #[test]
     fn a_loop_that_works_a_tenth_of_the_time() {
         let mut iterations = Iterations::default();
         // Ready for 10 ms from 0, 100, 200 … on, glanced at each 2 ms.
         for at in (0..=1000).step_by(2) {
             let is_ready = at % 100 < 10;
-            let at_time = Duration::from_millis(at);
-            iterations.take(&Glance {
-                taken_at: Timestamp::UNIX_EPOCH + at_time,
-                at: at_time,
-                loops: vec![LoopGlance {
-                    id: Address(1),
-                    thread: None,
-                    at: at_time,
-                    read_by: at_time,
-                    phase: if is_ready { Phase::Ready } else { Phase::Select },
-                    began: is_ready.then(|| Duration::from_millis(at - at % 100)),
-                    callback: None,
-                    total: is_ready.then_some(3),
-                    work: None,
-                }],
-            });
+            let began = is_ready.then(|| Duration::from_millis(at - at % 100));
+            iterations.take(&look(Duration::from_millis(at), began));
         }
         iterations.note_lag(Address(1), Duration::from_millis(7));
         let [(_, timing)] = &iterations.drain()[..] else { panic!() };
@@ -252,7 +286,7 @@ mod tests {
         let (ready, poll) = (timing.ready.unwrap(), timing.poll.unwrap());
         assert!((ready.p50_ms - 9.0).abs() < 0.2 && (poll.p50_ms - 91.0).abs() < 1.0, "{timing:?}");
         // A tenth of all comes in a phase and waits for half of it.
-        assert!((timing.lag_mean_ms.unwrap() - 0.405).abs() < 0.01, "{timing:?}");
+        assert!((timing.lag_mean_ms.unwrap() - 0.5).abs() < 0.01, "{timing:?}");
         assert_eq!(timing.lag_max_ms, Some(7.0));
         let [(_, next)] = &iterations.drain()[..] else { panic!() };
         assert_eq!((next.glances, next.ready), (0, None));

@@ -101,7 +101,15 @@ fn cancelled(history: &History) -> Line {
 }
 
 fn statistics(statistics: &Statistics) -> Vec<Line> {
-    let mut lines: Vec<Line> = statistics.loops.iter().map(event_loop).collect();
+    // Loops may come and go: one for each call of `asyncio.run`.
+    let mut loops: Vec<&LoopStatistics> = statistics.loops.iter().collect();
+    if loops.len() > MAX_LISTED {
+        loops.sort_by_key(|known| std::cmp::Reverse(known.timing.glances));
+    }
+    let mut lines: Vec<Line> = loops.iter().take(MAX_LISTED).map(|it| event_loop(it)).collect();
+    if let Some(more) = loops.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
+        lines.push((Style::Dim, "loop", format!("and {more} more, each seen fewer times")));
+    }
     if let Some(tasks) = &statistics.tasks {
         lines.push((Style::Plain, "tasks", self::tasks(tasks)));
         lines.extend(tasks.standing.stuck.iter().take(MAX_LISTED).map(stuck));
