@@ -178,7 +178,7 @@ impl Inspector {
             Some(uv_glance(&reader, watched, uv, activity.as_ref())?)
         } else {
             let position = watched.run_once.as_ref().and_then(|frame| reader.position(frame));
-            position.map(|position| py_glance(watched, position))
+            position.map(|position| py_glance(watched, position, activity.as_ref()))
         };
         if let Some(light) = &light {
             let glance = self.timed(light.clone(), at)?;
@@ -202,7 +202,8 @@ impl Inspector {
         }
         // A stack that did not hold still is no sign that the loop is not there any more.
         let light = light.filter(|_| watched.uv.is_some() || !stack.is_complete);
-        let glance = run.map(|run| py_glance(watched, run.position)).or(light)?;
+        let glance =
+            run.map(|run| py_glance(watched, run.position, activity.as_ref())).or(light)?;
         let mut glance = self.timed(glance, at)?;
         let since = since(watched.last.as_ref(), &glance);
         if is_worth_a_look(&glance, since, glance.read_by) {
@@ -333,8 +334,13 @@ fn below_loop(frames: &[Frame]) -> Vec<Arc<Location>> {
 }
 
 /// Of asyncio's own loops, from the variables of `_run_once`.
-fn py_glance(watched: &Watched, position: Position) -> LoopGlance {
+fn py_glance(
+    watched: &Watched,
+    position: Position,
+    activity: Option<&ThreadActivity>,
+) -> LoopGlance {
     let began = position.end_time.and_then(|at| Duration::try_from_secs_f64(at).ok());
+    let wait = || activity.and_then(ThreadActivity::sleep_id);
     LoopGlance {
         id: watched.loop_at,
         thread: watched.tid,
@@ -342,6 +348,7 @@ fn py_glance(watched: &Watched, position: Position) -> LoopGlance {
         read_by: Duration::ZERO,
         phase: if began.is_some() { Phase::Ready } else { Phase::Select },
         began,
+        wait: if began.is_some() { None } else { wait() },
         callback: position.index,
         total: position.total,
         work: None,
@@ -377,6 +384,7 @@ fn uv_glance(
         read_by: Duration::ZERO,
         phase: if is_polling { Phase::Select } else { Phase::Ready },
         began: if is_polling { None } else { Some(began()?) },
+        wait: activity.filter(|_| is_polling).and_then(ThreadActivity::sleep_id),
         callback: if is_polling { None } else { coroutine().map(|at| at.0) },
         total: None,
         work: None,
@@ -397,6 +405,7 @@ mod tests {
             read_by: ms(at),
             phase: if began.is_some() { Phase::Ready } else { Phase::Select },
             began: began.map(ms),
+            wait: None,
             callback,
             total: None,
             work: None,

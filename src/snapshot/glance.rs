@@ -34,6 +34,8 @@ pub struct LoopGlance {
     pub phase: Phase,
     /// When the ready phase began, by the target's `CLOCK_MONOTONIC`: equal for one iteration.
     pub began: Option<Duration>,
+    /// Tells one wait for events from another, when its thread was seen to sleep in it.
+    pub wait: Option<u64>,
     /// Tells one callback of an iteration from another: its index; for uvloop its coroutine.
     pub callback: Option<u64>,
     /// How many callbacks the iteration has to run.

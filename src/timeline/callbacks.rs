@@ -289,6 +289,7 @@ mod tests {
                 read_by: at,
                 phase: if began.is_some() { Phase::Ready } else { Phase::Select },
                 began: began.map(Duration::from_millis),
+                wait: None,
                 callback: began.map(|_| callback),
                 total: Some(3),
                 work,

@@ -37,7 +37,8 @@ pub struct LoopTiming {
     /// How long their ready phases were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<Spread>,
-    /// How long the loop waited each time it was seen to.
+    /// How long it waited for events, each time that two glances saw it in one and the same wait:
+    /// shorter waits than glances are apart are not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poll: Option<Spread>,
     /// How long what becomes ready at any moment waits for its turn, in the mean, in milliseconds:
@@ -111,13 +112,23 @@ struct Counts {
     callbacks_max: Option<u64>,
     ready: Option<Histogram<u32>>,
     poll: Option<Histogram<u32>>,
-    /// When the wait that goes on was first seen.
-    polls_since: Option<Duration>,
+    wait: Option<Wait>,
     /// How often the ready phase that goes on was seen, and the sum of how old it was then.
     in_phase: (u32, Duration),
     /// The sum of how long each ready phase went on from each moment at which it was seen.
     left: Duration,
     latest_timer: Option<Duration>,
+}
+
+/// A wait for events that goes on.
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    id: u64,
+    /// Between the glance before it and the first at it.
+    began: Duration,
+    last: Duration,
+    /// How often it was seen.
+    times: u32,
 }
 
 impl Iterations {
@@ -188,18 +199,21 @@ impl Counts {
             *times = times.saturating_add(1);
             *ages = ages.saturating_add(now.at.saturating_sub(began));
         }
+        // Of one that was there from the beginning nobody knows how long.
         let Some(before) = before else { return };
-        match (before.phase, now.phase) {
-            (Phase::Ready, Phase::Select) => {
-                self.polls_since = Some(before.at + now.at.saturating_sub(before.at) / 2);
-            }
-            (Phase::Select, Phase::Ready) => {
-                if let (Some(since), Some(began)) = (self.polls_since.take(), now.began) {
-                    add(&mut self.poll, began.saturating_sub(since));
-                }
-            }
-            _ => {}
+        let middle = |from: Duration, to: Duration| from + to.saturating_sub(from) / 2;
+        if let Some(wait) = self.wait.as_mut().filter(|wait| now.wait == Some(wait.id)) {
+            wait.last = now.at;
+            wait.times = wait.times.saturating_add(1);
+            return;
         }
+        if let Some(wait) = self.wait.take().filter(|wait| wait.times > 1) {
+            let end = now.began.filter(|began| *began >= wait.last && *began <= now.at);
+            let end = end.unwrap_or_else(|| middle(wait.last, now.at));
+            add(&mut self.poll, end.saturating_sub(wait.began));
+        }
+        let began = middle(before.at, now.at);
+        self.wait = now.wait.map(|id| Wait { id, began, last: now.at, times: 1 });
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts of at most some billions")]
@@ -222,7 +236,7 @@ impl Counts {
         };
         *self = Self {
             last: self.last.take(),
-            polls_since: self.polls_since,
+            wait: self.wait,
             in_phase: self.in_phase,
             ..Self::default()
         };
@@ -236,7 +250,8 @@ mod tests {
 
     use super::*;
 
-    fn look(at: Duration, began: Option<Duration>) -> Glance {
+    /// A glance at a loop in a ready phase, or else in a wait.
+    fn look(at: Duration, began: Option<Duration>, wait: u64) -> Glance {
         Glance {
             taken_at: Timestamp::UNIX_EPOCH + at,
             at,
@@ -247,6 +262,7 @@ mod tests {
                 read_by: at,
                 phase: if began.is_some() { Phase::Ready } else { Phase::Select },
                 began,
+                wait: began.is_none().then_some(wait),
                 callback: None,
                 total: began.map(|_| 3),
                 work: None,
@@ -261,11 +277,14 @@ mod tests {
         for at in (0..1_000_000).step_by(973) {
             let is_ready = at % 100 < 20;
             let micros = |at: u64| Duration::from_micros(at * 100);
-            iterations.take(&look(micros(at), is_ready.then(|| micros(at - at % 100))));
+            let began = is_ready.then(|| micros(at - at % 100));
+            iterations.take(&look(micros(at), began, at / 100));
         }
         let [(_, timing)] = &iterations.drain()[..] else { panic!() };
         let ready = timing.ready.unwrap();
         assert!((ready.p50_ms - 2.0).abs() < 0.3 && ready.max_ms < 4.1, "{timing:?}");
+        // None of the waits is seen twice, nor mistaken for another.
+        assert_eq!(timing.poll, None);
         // A fifth of all comes in a phase and waits for half of it.
         assert!((timing.lag_mean_ms.unwrap() - 0.2).abs() < 0.02, "{timing:?}");
     }
@@ -277,7 +296,7 @@ mod tests {
         for at in (0..=1000).step_by(2) {
             let is_ready = at % 100 < 10;
             let began = is_ready.then(|| Duration::from_millis(at - at % 100));
-            iterations.take(&look(Duration::from_millis(at), began));
+            iterations.take(&look(Duration::from_millis(at), began, at / 100));
         }
         iterations.note_lag(Address(1), Duration::from_millis(7));
         let [(_, timing)] = &iterations.drain()[..] else { panic!() };

@@ -27,6 +27,7 @@ pub fn of(snapshot: &Snapshot) -> Glance {
             read_by: at,
             phase: turn.phase,
             began: if is_busy { began(event_loop) } else { None },
+            wait: event_loop.iteration_id.filter(|_| !is_busy && !is_uvloop(event_loop)),
             callback: turn.callbacks_run.and_then(|run| run.checked_sub(1)),
             total: turn.callbacks_total,
             work: (is_busy && is_long).then(|| Arc::new(work(snapshot, event_loop, thread))),
@@ -35,10 +36,14 @@ pub fn of(snapshot: &Snapshot) -> Glance {
     Glance { taken_at: snapshot.taken_at, at, loops: loops.collect() }
 }
 
+fn is_uvloop(event_loop: &Loop) -> bool {
+    event_loop.class.starts_with("uvloop.")
+}
+
 /// When the iteration of a loop that runs callbacks began: what tells it from another is just that.
 fn began(event_loop: &Loop) -> Option<Duration> {
     let id = event_loop.iteration_id?;
-    if event_loop.class.starts_with("uvloop.") {
+    if is_uvloop(event_loop) {
         return Some(Duration::from_millis(id));
     }
     Duration::try_from_secs_f64(f64::from_bits(id)).ok()
