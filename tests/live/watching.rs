@@ -52,6 +52,18 @@ pub fn add(trials: &mut Vec<Trial>) {
             schedule(with_uvloop(python), &["--nest-asyncio"], &[], 2.0);
         },
     );
+    per_version(
+        trials,
+        "watch::timing",
+        |minor| [8, 12, 15].contains(&minor),
+        |python| timing(&python.path, &[]),
+    );
+    per_version(
+        trials,
+        "watch::timing+uvloop",
+        |minor| minor == 12,
+        |python| timing(with_uvloop(python), &["--uvloop"]),
+    );
     per_version(trials, "watch::position", |_| true, |python| position(&python.path));
     per_version(trials, "watch::light", |_| true, |python| light(&python.path, "asyncio"));
     per_version(
@@ -533,6 +545,38 @@ fn stop_of_stopped(python: &Path) {
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     for part in ["the signal was not delivered", "stopped from outside", "SIGCONT"] {
         assert!(stdout.contains(part), "{part}: {stdout}");
+    }
+}
+
+/// How a loop spends its time is told at each rate as the program logs it itself.
+fn timing(python: &Path, options: &[&str]) {
+    let mut program = Program::start(python, "timing.py", &[&["--seconds", "8"], options].concat());
+    let pid = program.pid().to_string();
+    let tools = [1000.0, 20.0].map(|rate| {
+        let rate_text = rate.to_string();
+        (rate, launch(&["watch", &pid, "--rate", &rate_text, "--interval", "7s"]))
+    });
+    let truth = parse(&program.line());
+    let number = |of: &Value| of.as_f64().unwrap();
+    for (rate, tool) in tools {
+        let (stdout, _) = texts(&tool.wait_with_output().unwrap());
+        let events = events(&stdout);
+        let told = &of(&events, "statistics")[0]["loops"][0];
+        // Some 30 of 140 glances at 20 Hz fall in the work, each at a chance moment of it; and on a
+        // machine that is busy long work is seen more often than short.
+        let (share, factor) = if rate > 100.0 { (0.1, 2.0) } else { (0.2, 3.0) };
+        let is_near = |told: &Value, truth: &Value| {
+            (1.0 / factor..factor).contains(&(number(told) / number(truth)))
+        };
+        let off = number(&told["busy"]) - number(&truth["busy"]);
+        assert!(off.abs() < share, "{rate}: {told:#} {truth:#}");
+        assert!(is_near(&told["ready"]["p50_ms"], &truth["work_ms"]), "{rate}: {told:#} {truth:#}");
+        // Only waits that are longer than glances are apart are seen by two.
+        if rate > 100.0 {
+            assert!(is_near(&told["poll"]["p50_ms"], &truth["wait_ms"]), "{told:#} {truth:#}");
+        } else if let Some(p50) = told["poll"]["p50_ms"].as_f64() {
+            assert!(p50 > 45.0, "{told:#}");
+        }
     }
 }
 
