@@ -63,6 +63,8 @@ struct Told {
     story: Story,
     sent_at: Timestamp,
     delivered: Option<Duration>,
+    /// Whether it was still to be when that was last looked at.
+    is_pending: bool,
 }
 
 /// Sends the signal, and tells what follows.
@@ -84,14 +86,18 @@ impl Teller<'_> {
             kill(Pid::from_raw(self.pid), signal)
                 .with_context(|| format!("could not send {signal} to process {}", self.pid))?;
             let story = Story::new(sent_at, Some(snapshot));
-            self.told = Some(Told { story, sent_at, delivered: None });
+            self.told = Some(Told { story, sent_at, delivered: None, is_pending: false });
             return self.say(Style::Strong, Duration::ZERO, &sent(snapshot, self.options));
         };
         let now = told.story.after(snapshot.taken_at);
         let mut lines = Vec::new();
-        if told.delivered.is_none() && is_delivered(self.pid, self.options.signal) == Some(true) {
-            told.delivered = Some(now);
-            lines.push((Style::Dim, "the signal was delivered".to_owned()));
+        if told.delivered.is_none() {
+            let is_delivered = is_delivered(self.pid, self.options.signal);
+            told.is_pending = is_delivered == Some(false);
+            if is_delivered == Some(true) {
+                told.delivered = Some(now);
+                lines.push((Style::Dim, "the signal was delivered".to_owned()));
+            }
         }
         lines.extend(told.story.take(snapshot).iter().map(in_words));
         for (style, text) in lines {
@@ -300,7 +306,7 @@ fn conclude(
     };
     let still = match (story.stages().last().filter(|told| told.ended.is_none()), &left[..]) {
         (Some(told), _) => format!(", the process is still in stage {}", told.stage.as_str()),
-        (None, []) if told.delivered.is_none() => ", the signal was not delivered".to_owned(),
+        (None, []) if told.is_pending => ", the signal was not delivered".to_owned(),
         (None, []) if !story.is_begun() => ", the process does not seem to stop at all".to_owned(),
         (None, _) => ", the process is still there".to_owned(),
     };
