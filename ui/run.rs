@@ -52,13 +52,13 @@ pub fn started<T>(
     let Some((program, arguments)) = command.split_first() else {
         anyhow::bail!("no command to run");
     };
-    // There is no moment in which a signal would end us and leave the program behind.
-    let mut signals = Vec::new();
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let came = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(signal as i32, Arc::clone(&came))?;
-        signals.push((signal, came));
-    }
+    // From the terminal the program gets Ctrl-C itself, as from anybody who sends SIGINT to our
+    // process group, so it is not sent on: a second one makes `asyncio.run` give up. SIGTERM is
+    // sent on. There is no moment in which a signal would end us and leave the program behind.
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let term = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&term))?;
     let mut child = Command::new(program)
         .args(arguments)
         .spawn()
@@ -67,7 +67,7 @@ pub fn started<T>(
     let stop = Arc::new(AtomicBool::new(false));
     let forwards = {
         let stop = Arc::clone(&stop);
-        std::thread::spawn(move || forward(pid, &signals, &stop))
+        std::thread::spawn(move || forward(pid, &term, &stop))
     };
     let seen = look(pid);
     let status = wait(&mut child);
@@ -76,30 +76,15 @@ pub fn started<T>(
     Ok((seen, status?))
 }
 
-/// Passes signals on to the program, each time they come.
-fn forward(pid: i32, signals: &[(Signal, Arc<AtomicBool>)], stop: &AtomicBool) {
+/// Passes `SIGTERM` on to the program, each time it comes.
+fn forward(pid: i32, term: &AtomicBool, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
-        for (signal, came) in signals {
-            if came.swap(false, Ordering::Relaxed) && !is_from_terminal(*signal) {
-                // One that has just ended needs none.
-                let _ = kill(Pid::from_raw(pid), *signal);
-            }
+        if term.swap(false, Ordering::Relaxed) {
+            // One that has just ended needs none.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
         std::thread::sleep(BETWEEN_LOOKS);
     }
-}
-
-/// Whether it seems to be a Ctrl-C, which the program gets from the terminal itself: a second one
-/// makes `asyncio.run` give up.
-fn is_from_terminal(signal: Signal) -> bool {
-    let is_in_foreground = || {
-        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-        // Behind the name: state, parent, process group, session, terminal, the terminal's group.
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(2);
-        let group = fields.next()?;
-        Some(fields.nth(2)? == group)
-    };
-    signal == Signal::SIGINT && is_in_foreground() == Some(true)
 }
 
 fn wait(child: &mut Child) -> anyhow::Result<ExitStatus> {

@@ -5,7 +5,6 @@
 //! measures how exact it is on a machine that is free.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -118,7 +117,6 @@ pub fn add(trials: &mut Vec<Trial>) {
         on_finding_interrupted(&python("3.12").unwrap().path);
     });
     once(trials, "run::exit_code", &[], || run(&python("3.12").unwrap().path));
-    once(trials, "run::interrupted", &[], || run_interrupted(&python("3.12").unwrap().path));
 }
 
 /// The tool, with its output to be read as it comes.
@@ -696,27 +694,4 @@ fn run(python: &Path) {
     let output: Output = aiospy(&["run", "--", "/no/such/program"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(texts(&output).1.contains("could not start /no/such/program"));
-}
-
-/// A signal that is sent to us alone reaches the program, and both end.
-fn run_interrupted(python: &Path) {
-    let code = "import asyncio, signal, sys\n\
-        async def main():\n    print('READY', flush=True)\n    await asyncio.sleep(60)\n\
-        signal.signal(signal.SIGINT, signal.default_int_handler)\n\
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n\
-        try: asyncio.run(main())\n\
-        except KeyboardInterrupt: sys.exit(4)";
-    for (signal, code_at_end) in [(Signal::SIGINT, 4), (Signal::SIGTERM, 5)] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aiospy"));
-        command.args(["run", "--text", "--", python.to_str().unwrap(), "-c", code]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Where no terminal sends it, also when the tests run in one.
-        let mut tool = command.process_group(0).spawn().unwrap();
-        let mut lines = BufReader::new(tool.stdout.take().unwrap()).lines();
-        assert_eq!(lines.next().unwrap().unwrap(), "READY");
-        kill(Pid::from_raw(i32::try_from(tool.id()).unwrap()), signal).unwrap();
-        let output = tool.wait_with_output().unwrap();
-        let (_, stderr) = texts(&output);
-        assert_eq!(output.status.code(), Some(code_at_end), "{signal}: {stderr}");
-    }
 }
