@@ -126,14 +126,19 @@ impl Snapshot {
         }
     }
 
+    /// The thread that a loop runs on.
+    pub fn thread_of(&self, event_loop: &Loop) -> Option<&Thread> {
+        let tid = event_loop.thread?;
+        self.threads.iter().find(|thread| thread.tid == Some(tid))
+    }
+
     /// The task that runs on a loop: of those that run inside one another, the innermost.
     pub fn running_task(&self, event_loop: &Loop) -> Option<&Task> {
         let is_running = |task: &&Task| {
             task.state == Some(TaskState::Running) && task.loop_id == Some(event_loop.id)
         };
         let running = || self.tasks.iter().filter(is_running);
-        let is_its = |thread: &&Thread| thread.tid.is_some() && thread.tid == event_loop.thread;
-        let last = self.threads.iter().find(is_its).and_then(|thread| thread.frames.last());
+        let last = self.thread_of(event_loop).and_then(|thread| thread.frames.last());
         // Each has the frames from its own coroutine to that of the next task.
         let innermost = running().filter(|task| {
             let own = task.frames.last().map(|frame| &frame.location);
@@ -156,11 +161,8 @@ impl Snapshot {
         let is_open =
             matches!(event_loop.state, None | Some(LoopState::Polling | LoopState::Running));
         let runs = || {
-            self.threads.iter().any(|thread| {
-                thread.tid.is_some()
-                    && thread.tid == event_loop.thread
-                    && thread.state == Some(ThreadState::Running)
-            })
+            let thread = self.thread_of(event_loop);
+            thread.is_some_and(|thread| thread.state == Some(ThreadState::Running))
         };
         is_open && (event_loop.polls_without_waiting == Some(true) || runs())
     }
@@ -273,6 +275,13 @@ pub enum ThreadState {
     Ended,
     /// `I`, or a letter we do not know.
     Other,
+}
+
+impl ThreadState {
+    /// Whether a signal or a tracer keeps it from running.
+    pub fn is_halted(self) -> bool {
+        matches!(self, Self::Stopped | Self::Traced)
+    }
 }
 
 /// The system call a thread is in.

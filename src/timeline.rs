@@ -92,11 +92,8 @@ impl<'s> Looks<'s> {
         if !before.state.is_some_and(is_running) || !now.state.is_some_and(is_running) {
             return false;
         }
-        let is_halted = self.last.threads.iter().any(|thread| {
-            thread.tid.is_some()
-                && thread.tid == now.thread
-                && matches!(thread.state, Some(ThreadState::Stopped | ThreadState::Traced))
-        });
+        let state = self.last.thread_of(now).and_then(|thread| thread.state);
+        let is_halted = state.is_some_and(ThreadState::is_halted);
         let in_callbacks = now.iteration.as_ref().filter(|turn| turn.phase == Phase::Ready);
         let held = in_callbacks.and_then(|turn| turn.elapsed);
         let is_same_turn = in_callbacks.is_some() && has_same_iteration(before, now);

@@ -36,7 +36,8 @@ impl Destination {
     /// # Errors
     /// When the file cannot be made.
     pub fn open(output: &Output) -> anyhow::Result<Self> {
-        Self::open_by(output, |to| (to, None))
+        let (to, is_terminal) = target(output)?;
+        Ok(Self::new(output, to, None, is_terminal))
     }
 
     /// The same for a command that measures as it writes: a slow reader does not hold it up. One
@@ -45,38 +46,28 @@ impl Destination {
     /// # Errors
     /// When the file cannot be made.
     pub fn open_queued(output: &Output, stop: &Arc<AtomicBool>) -> anyhow::Result<Self> {
-        Self::open_by(output, |to| {
-            let queue = Queue::new(to, Arc::clone(stop));
-            let is_file = output.file.is_some();
-            let pipe = || io::stdout().as_fd().try_clone_to_owned().ok().filter(|_| !is_file);
-            let reader = queue.reader(pipe());
-            (Box::new(queue), Some(reader))
-        })
+        let (to, is_terminal) = target(output)?;
+        let queue = Queue::new(to, Arc::clone(stop));
+        let pipe = match output.file {
+            Some(_) => None,
+            None => io::stdout().as_fd().try_clone_to_owned().ok(),
+        };
+        let reader = queue.reader(pipe);
+        Ok(Self::new(output, Box::new(queue), Some(reader), is_terminal))
     }
 
-    fn open_by(
-        output: &Output,
-        queued: impl FnOnce(Box<dyn Write + Send>) -> (Box<dyn Write>, Option<Reader>),
-    ) -> anyhow::Result<Self> {
-        let (writer, is_terminal): (Box<dyn Write + Send>, bool) = match &output.file {
-            Some(path) => {
-                let to = File::create(path).with_context(|| cannot_write(path))?;
-                (Box::new(Named { to, path: Some(path.clone()) }), false)
-            }
-            None => (Box::new(Named { to: io::stdout(), path: None }), io::stdout().is_terminal()),
-        };
+    fn new(output: &Output, to: Box<dyn Write>, reader: Option<Reader>, is_terminal: bool) -> Self {
         let terminal_width =
             || terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
-        let (writer, reader) = queued(writer);
-        Ok(Self {
-            writer: Box::new(BufWriter::with_capacity(1 << 16, writer)),
+        Self {
+            writer: Box::new(BufWriter::with_capacity(1 << 16, to)),
             reader,
             is_terminal,
             color: use_color(output.color, is_terminal, |name| {
                 std::env::var(name).ok().filter(|value| !value.is_empty())
             }),
             width: output.width.or_else(|| is_terminal.then(terminal_width)),
-        })
+        }
     }
 
     /// Standard error, beside a program whose standard output is its own.
@@ -113,6 +104,17 @@ impl Destination {
     }
 }
 
+/// What `output` names, and whether it is a terminal.
+fn target(output: &Output) -> anyhow::Result<(Box<dyn Write + Send>, bool)> {
+    Ok(match &output.file {
+        Some(path) => {
+            let to = File::create(path).with_context(|| cannot_write(path))?;
+            (Box::new(Named { to, path: Some(path.clone()) }), false)
+        }
+        None => (Box::new(Named { to: io::stdout(), path: None }), io::stdout().is_terminal()),
+    })
+}
+
 /// A file or standard output whose errors say which.
 struct Named<W> {
     to: W,
@@ -140,7 +142,8 @@ impl<W: Write> Write for Named<W> {
     }
 }
 
-fn cannot_write(path: &Path) -> String {
+/// What is said of a file that cannot be written.
+pub fn cannot_write(path: &Path) -> String {
     format!("could not write {}", path.display())
 }
 

@@ -228,7 +228,7 @@ impl<'o> Recorder<'o> {
         self.sink = Some(match making.format {
             None => {
                 let writer = Writer::create(&self.file, self.options.limits);
-                Sink::Recording(Box::new(writer.with_context(|| cannot_write(&self.file))?))
+                Sink::Recording(Box::new(writer.with_context(|| output::cannot_write(&self.file))?))
             }
             Some(format) => {
                 let to = writer(&self.file)?;
@@ -242,7 +242,7 @@ impl<'o> Recorder<'o> {
     fn finish(self, ended: Ended) -> anyhow::Result<()> {
         let size = match self.sink {
             Some(Sink::Recording(writer)) => {
-                let size = writer.finish().with_context(|| cannot_write(&self.file))?;
+                let size = writer.finish().with_context(|| output::cannot_write(&self.file))?;
                 Some(size)
             }
             Some(Sink::Export(mut exporter)) => {
@@ -299,11 +299,6 @@ pub fn writer(file: &Path) -> anyhow::Result<Box<dyn Write>> {
     if file.as_os_str() == "-" {
         return Ok(Box::new(BufWriter::new(io::stdout())));
     }
-    let made = File::create(file).with_context(|| cannot_write(file))?;
+    let made = File::create(file).with_context(|| output::cannot_write(file))?;
     Ok(Box::new(BufWriter::with_capacity(1 << 16, made)))
-}
-
-/// What is said of a file that cannot be written.
-pub fn cannot_write(file: &Path) -> String {
-    format!("could not write {}", file.display())
 }

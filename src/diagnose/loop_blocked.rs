@@ -65,14 +65,14 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 /// Tracers stop threads all the time for a moment: only one that has not run at all between two
 /// looks is told.
 fn find_halted(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>, out: &mut Drafts) {
-    let halted = |snapshot| thread_of(snapshot, event_loop).filter(|thread| is_halted(thread));
-    let Some(thread) = halted(context.now) else { return };
+    let thread = context.now.thread_of(event_loop).filter(|thread| is_halted(thread));
+    let Some(thread) = thread else { return };
     let Some(first) = context.looks.first else {
         out.want_second_look();
         return;
     };
     let is_same = before.is_some_and(|before| has_same_iteration(before, event_loop));
-    if halted(first).is_none() || !is_same {
+    if !first.thread_of(event_loop).is_some_and(is_halted) || !is_same {
         return;
     }
     let affected = context.size(Some(event_loop.id));
@@ -91,11 +91,6 @@ fn find_halted(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>, 
         .evidence(evidence)
         .advice(LET_GO_ON.to_owned());
     out.add(draft);
-}
-
-fn thread_of<'s>(snapshot: &'s Snapshot, event_loop: &Loop) -> Option<&'s Thread> {
-    let tid = event_loop.thread?;
-    snapshot.threads.iter().find(|thread| thread.tid == Some(tid))
 }
 
 fn judge(event_loop: &Loop, before: Option<&Loop>, gap: Option<Duration>) -> Verdict {
@@ -128,7 +123,7 @@ fn judge(event_loop: &Loop, before: Option<&Loop>, gap: Option<Duration>) -> Ver
 
 fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: Duration) -> Draft {
     let task = snapshot.running_task(event_loop);
-    let thread = thread_of(snapshot, event_loop);
+    let thread = snapshot.thread_of(event_loop);
     let others = context.size(Some(event_loop.id)).saturating_sub(usize::from(task.is_some()));
     let severity = if held >= CRITICAL { Severity::Critical } else { Severity::Warning };
     let subject = subject(event_loop, task);
@@ -165,7 +160,7 @@ fn subject(event_loop: &Loop, task: Option<&Task>) -> String {
 }
 
 fn is_halted(thread: &Thread) -> bool {
-    matches!(thread.state, Some(ThreadState::Stopped | ThreadState::Traced))
+    thread.state.is_some_and(ThreadState::is_halted)
 }
 
 /// The line to blame, `retry.py:31`.

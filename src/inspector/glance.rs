@@ -244,9 +244,7 @@ impl Inspector {
         let sleep = watched.sleep.as_ref();
         let wait = sleep.and_then(|sleep| sleep.wait.as_ref());
         let waits_for_gil = self.waits_for_gil(wait);
-        let halted = sleep
-            .and_then(|sleep| sleep.state)
-            .filter(|state| matches!(state, ThreadState::Stopped | ThreadState::Traced));
+        let halted = sleep.and_then(|sleep| sleep.state).filter(|state| state.is_halted());
         let asleep = if id.is_some() { ThreadState::Sleeping } else { ThreadState::Running };
         let thread = Thread {
             tid: watched.tid,
@@ -340,7 +338,6 @@ fn py_glance(
     activity: Option<&ThreadActivity>,
 ) -> LoopGlance {
     let began = position.end_time.and_then(|at| Duration::try_from_secs_f64(at).ok());
-    let wait = || activity.and_then(ThreadActivity::sleep_id);
     LoopGlance {
         id: watched.loop_at,
         thread: watched.tid,
@@ -348,7 +345,7 @@ fn py_glance(
         read_by: Duration::ZERO,
         phase: if began.is_some() { Phase::Ready } else { Phase::Select },
         began,
-        wait: if began.is_some() { None } else { wait() },
+        wait: activity.filter(|_| began.is_none()).and_then(ThreadActivity::sleep_id),
         callback: position.index,
         total: position.total,
         work: None,

@@ -133,7 +133,7 @@ impl Callbacks {
 }
 
 /// The middle of two moments, and how far either is from it.
-fn between(from: Duration, to: Duration) -> (Duration, Duration) {
+pub(super) fn between(from: Duration, to: Duration) -> (Duration, Duration) {
     let half = to.saturating_sub(from) / 2;
     (from + half, half)
 }

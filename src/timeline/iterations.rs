@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
+use super::callbacks::between;
 use crate::memory::Address;
 use crate::snapshot::{Glance, LoopGlance, Phase};
 
@@ -201,7 +202,6 @@ impl Counts {
         }
         // Of one that was there from the beginning nobody knows how long.
         let Some(before) = before else { return };
-        let middle = |from: Duration, to: Duration| from + to.saturating_sub(from) / 2;
         if let Some(wait) = self.wait.as_mut().filter(|wait| now.wait == Some(wait.id)) {
             wait.last = now.at;
             wait.times = wait.times.saturating_add(1);
@@ -209,10 +209,10 @@ impl Counts {
         }
         if let Some(wait) = self.wait.take().filter(|wait| wait.times > 1) {
             let end = now.began.filter(|began| *began >= wait.last && *began <= now.at);
-            let end = end.unwrap_or_else(|| middle(wait.last, now.at));
+            let end = end.unwrap_or_else(|| between(wait.last, now.at).0);
             add(&mut self.poll, end.saturating_sub(wait.began));
         }
-        let began = middle(before.at, now.at);
+        let (began, _) = between(before.at, now.at);
         self.wait = now.wait.map(|id| Wait { id, began, last: now.at, times: 1 });
     }
 

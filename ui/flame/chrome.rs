@@ -215,7 +215,7 @@ impl Chrome {
 
     fn loops(&mut self, snapshot: &Snapshot, from: Duration, now: Duration) {
         for event_loop in &snapshot.loops {
-            let Some(thread) = state::thread(event_loop, snapshot) else { continue };
+            let Some(thread) = snapshot.thread_of(event_loop) else { continue };
             let Some(track) = self.loop_track(event_loop.id) else { continue };
             let class = words::loop_class(&event_loop.class);
             let name = format!("{class} in {}", clean(thread.name.as_deref().unwrap_or("?")));

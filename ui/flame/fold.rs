@@ -111,7 +111,7 @@ impl Fold {
     fn loops(&mut self, snapshot: &Snapshot, weight: u64) {
         for event_loop in &snapshot.loops {
             // One that nobody runs has no time.
-            let Some(thread) = state::thread(event_loop, snapshot) else { continue };
+            let Some(thread) = snapshot.thread_of(event_loop) else { continue };
             let name = thread.name.as_deref().unwrap_or("?");
             let name = if self.folding.is_per_task { name.to_owned() } else { folded(name) };
             let class = words::loop_class(&event_loop.class);

@@ -176,7 +176,7 @@ impl Html {
 
     fn loops_over_time(&mut self, snapshot: &Snapshot, bin: usize, weight: u64) {
         for event_loop in &snapshot.loops {
-            let thread = state::thread(event_loop, snapshot);
+            let thread = snapshot.thread_of(event_loop);
             let is_run = !matches!(event_loop.state, Some(LoopState::Stopped | LoopState::Closed));
             let Some(thread) = thread.filter(|_| is_run) else { continue };
             let at = match self.loops.iter().position(|(id, _)| *id == event_loop.id) {

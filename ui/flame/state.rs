@@ -39,7 +39,7 @@ pub fn of(task: &Task, snapshot: &Snapshot) -> Option<State> {
         Some(state) if state.is_finished() => None,
         Some(TaskState::Running) => {
             let event_loop = snapshot.loops.iter().find(|known| Some(known.id) == task.loop_id);
-            Some(of_running(event_loop, event_loop.and_then(|known| thread(known, snapshot))))
+            Some(of_running(event_loop, event_loop.and_then(|known| snapshot.thread_of(known))))
         }
         Some(TaskState::Ready) => Some(State::new(Kind::Ready, "ready", None)),
         _ => Some(match task.waiting_on.as_deref() {
@@ -52,12 +52,6 @@ pub fn of(task: &Task, snapshot: &Snapshot) -> Option<State> {
 /// Whether a task was cancelled and is still there.
 pub fn is_cancelled(task: &Task) -> bool {
     task.requests().is_some_and(|count| count > 0) || task.is_on_its_way_out()
-}
-
-/// The thread of a loop.
-pub fn thread<'s>(event_loop: &Loop, snapshot: &'s Snapshot) -> Option<&'s Thread> {
-    let tid = event_loop.thread?;
-    snapshot.threads.iter().find(|thread| thread.tid == Some(tid))
 }
 
 /// Whether a loop waits, as its state or its iteration says.

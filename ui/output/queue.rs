@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Bytes that are kept: an hour of `watch` at its usual second between lines.
-pub const MOST: usize = 4 << 20;
+const MOST: usize = 4 << 20;
 /// Bytes that are written in one piece.
 const PIECE: usize = 16 << 10;
 /// For how long one that is to end waits for a reader that takes nothing.

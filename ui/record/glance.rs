@@ -6,7 +6,6 @@ use std::time::Duration;
 use aiospy::diagnose::blocking::{Evidence, blocking};
 use aiospy::snapshot::{Frame, Glance, Loop, LoopGlance, Phase, Snapshot, Thread, Work};
 
-use crate::flame::state;
 use crate::text::words;
 
 /// From here on a callback is looked at.
@@ -16,7 +15,7 @@ const WORTH_A_LOOK: Duration = Duration::from_millis(5);
 pub fn of(snapshot: &Snapshot) -> Glance {
     let at = snapshot.told_from.unwrap_or_default();
     let loops = snapshot.loops.iter().filter_map(|event_loop| {
-        let thread = state::thread(event_loop, snapshot)?;
+        let thread = snapshot.thread_of(event_loop)?;
         let turn = event_loop.iteration.as_ref()?;
         let is_busy = turn.phase == Phase::Ready;
         let is_long = turn.elapsed.is_none_or(|elapsed| elapsed >= WORTH_A_LOOK);

@@ -105,8 +105,7 @@ fn loop_line(app: &App, watched: &Watched, at: usize) -> Line {
     if let Some(handle) = of.iteration.as_ref().and_then(words::handle).filter(|_| is_run(of)) {
         line.add(Style::Plain, &format!(" in {handle}"));
     }
-    let thread = snapshot.threads.iter().find(|it| it.tid.is_some() && it.tid == of.thread);
-    if let Some(held) = thread.and_then(|thread| words::held(thread.state)) {
+    if let Some(held) = snapshot.thread_of(of).and_then(|thread| words::held(thread.state)) {
         line.add(Style::Alarm, &format!("  {held}"));
     }
     line
