@@ -203,7 +203,7 @@ fn stop_interrupted(python: &Python) {
     }
 }
 
-fn id_of(child: &Child) -> Pid {
+pub fn id_of(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap())
 }
 

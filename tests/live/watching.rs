@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use super::enduring::id_of;
 use super::support::{
     Program, Python, aiospy, check_stop_schema, check_watch_schema, parse, python, root, texts,
 };
@@ -26,30 +27,19 @@ const SECONDS: &str = "13";
 
 /// Adds the trials.
 pub fn add(trials: &mut Vec<Trial>) {
-    per_version(
-        trials,
-        "watch::schedule",
-        |_| true,
-        |python| {
-            schedule(&python.path, &[], &[], 2.0);
-        },
-    );
+    per_version(trials, "watch::schedule", |_| true, |python| schedule(&python.path, &[], 2.0));
     per_version(
         trials,
         "watch::schedule+uvloop",
         |_| true,
-        |python| {
-            schedule(with_uvloop(python), &["--uvloop"], &[], 10.0);
-        },
+        |python| schedule(with_uvloop(python), &["--uvloop"], 10.0),
     );
     per_version(
         trials,
         "watch::schedule+nest_asyncio",
         // It replaces what differs between these.
         |minor| [8, 12, 15].contains(&minor),
-        |python| {
-            schedule(with_uvloop(python), &["--nest-asyncio"], &[], 2.0);
-        },
+        |python| schedule(with_uvloop(python), &["--nest-asyncio"], 2.0),
     );
     per_version(
         trials,
@@ -121,8 +111,12 @@ pub fn add(trials: &mut Vec<Trial>) {
 
 /// The tool, with its output to be read as it comes.
 pub fn launch(arguments: &[&str]) -> Child {
+    tool(arguments, Stdio::inherit())
+}
+
+fn tool(arguments: &[&str], errors: Stdio) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aiospy"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
     command.spawn().unwrap()
 }
 
@@ -193,7 +187,12 @@ fn light(python: &Path, kind: &str) {
 }
 
 /// Each block of a schedule is told, with its length, kind and line, and nothing else is.
-fn schedule(python: &Path, options: &[&str], watching: &[&str], exactness_ms: f64) -> String {
+fn schedule(python: &Path, options: &[&str], exactness_ms: f64) {
+    watch_schedule(python, options, &[], exactness_ms);
+}
+
+/// The same with more options for the tool; gives what it says.
+fn watch_schedule(python: &Path, options: &[&str], watching: &[&str], exactness_ms: f64) -> String {
     let mut arguments = vec!["--seconds", SECONDS];
     arguments.extend(options);
     let mut program = Program::start(python, "schedule.py", &arguments);
@@ -256,7 +255,7 @@ fn schedule(python: &Path, options: &[&str], watching: &[&str], exactness_ms: f6
 
 /// Whoever reads only later misses nothing.
 fn read_late(python: &Path) {
-    let told = schedule(python, &[], &["--interval", "5ms"], 2.0);
+    let told = watch_schedule(python, &[], &["--interval", "5ms"], 2.0);
     // Several times what a pipe holds.
     assert!(told.len() > 4 << 16, "only {} bytes", told.len());
 }
@@ -264,14 +263,12 @@ fn read_late(python: &Path) {
 /// Nor does a reader that takes nothing keep it from its end.
 fn unread(python: &Path) {
     let mut program = Program::start(python, "schedule.py", &["--seconds", "5"]);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aiospy"));
-    command.args(["watch", &program.pid().to_string(), "--interval", "2ms"]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut tool = command.spawn().unwrap();
+    let pid = program.pid().to_string();
+    let mut tool = tool(&["watch", &pid, "--interval", "2ms"], Stdio::piped());
     let unread = tool.stdout.take().unwrap();
     // When it is over, far more than a pipe holds was said.
     program.line();
-    kill(Pid::from_raw(i32::try_from(tool.id()).unwrap()), Signal::SIGTERM).unwrap();
+    kill(id_of(&tool), Signal::SIGTERM).unwrap();
     let output = tool.wait_with_output().unwrap();
     let (_, stderr) = texts(&output);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
@@ -506,7 +503,7 @@ fn interrupted(python: &Path) {
             (&first["event"], &first["schema"]),
             (&"start".into(), &"aiospy.watch/1".into())
         );
-        kill(Pid::from_raw(i32::try_from(tool.id()).unwrap()), signal).unwrap();
+        kill(id_of(&tool), signal).unwrap();
         let rest: Vec<String> = lines.map_while(Result::ok).collect();
         assert!(tool.wait().unwrap().success());
         let last: Value = serde_json::from_str(rest.last().unwrap()).unwrap();
@@ -641,12 +638,10 @@ fn on_finding_interrupted(python: &Path) {
     command.arg("-B").arg(root().join("tests/programs/scenarios/deadlock.py"));
     let program = Program::spawn(command);
     let hook = format!("echo told > '{}'; exec sleep 60", fifo.display());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aiospy"));
-    command.args(["watch", &program.pid().to_string(), "--on-finding", &hook]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let tool = command.spawn().unwrap();
+    let pid = program.pid().to_string();
+    let tool = tool(&["watch", &pid, "--on-finding", &hook], Stdio::piped());
     assert_eq!(std::fs::read_to_string(&fifo).unwrap(), "told\n");
-    kill(Pid::from_raw(i32::try_from(tool.id()).unwrap()), Signal::SIGTERM).unwrap();
+    kill(id_of(&tool), Signal::SIGTERM).unwrap();
     let output = tool.wait_with_output().unwrap();
     let (stdout, stderr) = texts(&output);
     assert!(output.status.success(), "{stderr}");
