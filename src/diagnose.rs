@@ -298,8 +298,12 @@ impl<'s> Context<'s> {
 
     /// The time between the looks as a lower bound in words; empty with one.
     fn for_at_least(&self) -> String {
-        let gap = self.gap.map(|gap| format!(" for at least {}", words::span(gap)));
-        gap.unwrap_or_default()
+        self.gap.map(at_least).unwrap_or_default()
+    }
+
+    /// For how long at least a task has stood where it is, in words; empty with one look.
+    fn stood_for_at_least(&self, task: &Task) -> String {
+        self.gap.map(|gap| at_least(self.stood_for(task).max(gap))).unwrap_or_default()
     }
 
     /// Whether a thing is out of everybody's reach: only tasks refer to it, and each of these waits
@@ -329,6 +333,10 @@ impl<'s> Context<'s> {
         // `asyncio.to_thread` came with 3.9.
         if self.now.process.is_python("3.8") { "loop.run_in_executor" } else { "asyncio.to_thread" }
     }
+}
+
+fn at_least(time: Duration) -> String {
+    format!(" for at least {}", words::span(time))
 }
 
 fn merge(known: &mut Vec<Address>, more: &[Address]) {

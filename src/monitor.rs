@@ -10,15 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use crate::diagnose::{Diagnosis, Observed, diagnose, over_time};
 use crate::inspector::BETWEEN_LOOKS;
 use crate::memory::Address;
 use crate::sampler::Sample;
-use crate::snapshot::{Code, Depth, Finding, Glance, Severity, Snapshot, TaskState};
+use crate::snapshot::{
+    Code, Depth, Finding, FindingId, Glance, Phase, Severity, Snapshot, Task, TaskState, number,
+};
 use crate::timeline::{
-    Callbacks, Cancellations, Fate, Growth, History, Iterations, Lives, Looks, LoopTiming,
+    Callbacks, Cancellations, Fate, Growth, History, Iterations, Lives, Looks, LoopTiming, Pairs,
     PlaceTotals, Places, Sequences, Standing, Stretch, time_between,
 };
 
@@ -236,6 +239,7 @@ impl Monitor {
                     self.places.note(&stretch);
                     tell(Event::Blocked(stretch))?;
                 }
+                self.close_if(tell, |tracked| is_past(tracked, &glance))?;
                 self.last_glance = Some(glance);
             }
             Sample::Whole(snapshot) => {
@@ -392,13 +396,30 @@ impl Monitor {
                 sequences: &self.sequences,
             }));
         }
+        number(&mut findings);
         snapshot.findings = Some(findings.clone());
         snapshot.looks = Some(if is_compared { 2 } else { 1 });
         let now = snapshot.taken_at;
         let snapshot = Arc::new(snapshot);
-        self.before = Some((Arc::clone(&snapshot), raw));
-        self.last = Some(snapshot);
-        if is_compared { self.follow(findings, now, tell) } else { ControlFlow::Continue(()) }
+        let before = self.before.replace((Arc::clone(&snapshot), raw));
+        self.last = Some(Arc::clone(&snapshot));
+        let Some((first, _)) = before else { return ControlFlow::Continue(()) };
+        self.follow(findings, now, tell)?;
+        let looks = Looks { first: Some(&first), last: &snapshot, lives: None };
+        let moved = Moved::between(looks);
+        self.close_if(tell, |tracked| moved.is_past(tracked))
+    }
+
+    /// Closes what was not seen again and `is_over`; the rest may just not have been seen.
+    fn close_if(
+        &mut self,
+        tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
+        is_over: impl Fn(&Tracked) -> bool,
+    ) -> ControlFlow<()> {
+        let (gone, open) = std::mem::take(&mut self.open).into_iter().partition(is_over);
+        self.open = open;
+        let mut gone: Vec<Tracked> = gone;
+        gone.drain(..).try_for_each(|tracked| tell(Event::Closed(tracked)))
     }
 
     /// Tells which findings came, changed and went.
@@ -411,17 +432,33 @@ impl Monitor {
         for tracked in &mut self.open {
             tracked.missing += 1;
         }
+        // A finding's number is what it has among all that were ever found here.
+        let mut numbers: FxHashMap<FindingId, FindingId> = FxHashMap::default();
+        let mut before: Vec<Option<usize>> = Vec::with_capacity(findings.len());
+        for finding in &findings {
+            let is_it = |known: &Tracked| known.missing > 0 && is_same(&known.finding, finding);
+            let at = self.open.iter().position(is_it);
+            let number = match at.and_then(|at| self.open.get_mut(at)) {
+                Some(known) => {
+                    known.missing = 0;
+                    known.number
+                }
+                None => {
+                    self.opened += 1;
+                    self.opened
+                }
+            };
+            numbers.insert(finding.id, FindingId(number));
+            before.push(at);
+        }
         let mut opened = Vec::new();
-        for finding in findings {
+        for (mut finding, at) in findings.into_iter().zip(before) {
+            finding.id = numbers.get(&finding.id).copied().unwrap_or(FindingId::NONE);
+            finding.cause = finding.cause.and_then(|cause| numbers.get(&cause).copied());
             self.worst = self.worst.max(Some(finding.severity));
-            let known = self
-                .open
-                .iter_mut()
-                .find(|known| known.missing > 0 && is_same(&known.finding, &finding));
-            let Some(known) = known else {
-                self.opened += 1;
+            let Some(known) = at.and_then(|at| self.open.get_mut(at)) else {
                 *self.by_severity.entry(finding.severity).or_default() += 1;
-                let number = self.opened;
+                let number = finding.id.0;
                 let (opened_at, seen_at, told_at) = (now, now, now);
                 opened.push(Tracked { number, opened_at, seen_at, finding, told_at, missing: 0 });
                 continue;
@@ -431,7 +468,6 @@ impl Monitor {
             let is_other = known.finding.title != finding.title
                 || known.finding.tasks.len() != finding.tasks.len();
             known.finding = finding;
-            known.missing = 0;
             known.seen_at = now;
             if is_worse || is_other && since >= self.settings.interval {
                 known.told_at = now;
@@ -444,14 +480,7 @@ impl Monitor {
             }
             tell(Event::Opened(tracked))?;
         }
-        let (gone, open) = std::mem::take(&mut self.open)
-            .into_iter()
-            .partition(|tracked: &Tracked| tracked.missing >= MISSING);
-        self.open = open;
-        for tracked in gone {
-            tell(Event::Closed(tracked))?;
-        }
-        ControlFlow::Continue(())
+        self.close_if(tell, |tracked| tracked.missing >= MISSING)
     }
 
     fn tell_statistics(
@@ -499,6 +528,40 @@ impl TaskCounts {
     }
 }
 
+/// Whether a finding is about an iteration that a light sample shows to be over: its loop polls.
+fn is_past(tracked: &Tracked, glance: &Glance) -> bool {
+    let is_held = matches!(tracked.finding.code, Code::LoopBlocked | Code::LoopSelfDeadlock);
+    let polls = |id| glance.loops.iter().any(|it| it.id == id && it.phase == Phase::Select);
+    is_held && tracked.seen_at < glance.taken_at && tracked.finding.loop_id.is_some_and(polls)
+}
+
+/// What moved from one whole snapshot to the next.
+struct Moved<'s> {
+    pairs: Pairs<'s>,
+    now: FxHashMap<Address, &'s Task>,
+}
+
+impl<'s> Moved<'s> {
+    fn between(looks: Looks<'s>) -> Self {
+        let now = looks.last.tasks.iter().map(|task| (task.id, task)).collect();
+        Self { pairs: looks.pairs(), now }
+    }
+
+    /// Whether a finding that was not seen again said that a task stands still which has moved.
+    /// One that is not there may just not have been read, and what is only worth knowing comes
+    /// and goes by its nature: that waits.
+    fn is_past(&self, tracked: &Tracked) -> bool {
+        let has_moved = |id: &Address| {
+            let Some(task) = self.now.get(id) else { return false };
+            let was_there = self.pairs.before(task).is_some();
+            task.is_over() || was_there && !self.pairs.has_not_moved(task)
+        };
+        tracked.missing > 0
+            && tracked.finding.severity > Severity::Info
+            && tracked.finding.tasks.first().is_some_and(has_moved)
+    }
+}
+
 /// Whether two findings of different times are about the same thing.
 fn is_same(before: &Finding, now: &Finding) -> bool {
     if before.code != now.code || before.loop_id != now.loop_id {
@@ -524,7 +587,8 @@ fn without_numbers(title: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{Scene, task};
+    use crate::diagnose::tests::{LOOP, Scene, task};
+    use crate::snapshot::{BlockingKind, LoopGlance};
 
     /// The events of these snapshots, 300 ms apart, in a word each.
     fn told(scenes: &[Scene]) -> Vec<String> {
@@ -559,6 +623,66 @@ mod tests {
         assert_eq!(told(&gone), [opened, "closed 1", "opened 2 deadlock"]);
         // What is seen by the first look alone is not told yet.
         assert_eq!(told(&[stuck(), well(), well()]), [""; 0]);
+    }
+
+    #[test]
+    fn a_held_iteration_is_over_when_its_loop_polls() {
+        let blocked = Scene::new()
+            .in_callback(1, 3000)
+            .blocked_by(BlockingKind::Sleep, |_| ())
+            .with([task(1).runs()]);
+        let mut monitor = Monitor::new(Settings::default());
+        let mut told = Vec::new();
+        let mut take = |monitor: &mut Monitor, sample| {
+            let flow = monitor.take(sample, &mut |event| {
+                match event {
+                    Event::Opened(it) => told.push(format!("opened {}", it.finding.code)),
+                    Event::Closed(it) => told.push(format!("closed {}", it.finding.code)),
+                    _ => {}
+                }
+                ControlFlow::Continue(())
+            });
+            assert!(flow.is_continue());
+        };
+        let mut now = Timestamp::UNIX_EPOCH;
+        for elapsed in [3000, 3300] {
+            let scene = blocked.clone().in_callback(1, elapsed);
+            now += Duration::from_millis(300);
+            let snapshot = Snapshot { taken_at: now, ..scene.snapshot };
+            take(&mut monitor, Sample::Whole(Box::new(snapshot)));
+        }
+        let glance = |phase, after: u64| {
+            let at = Duration::from_millis(5000 + after);
+            let event_loop = LoopGlance {
+                id: LOOP,
+                thread: None,
+                at,
+                read_by: at,
+                phase,
+                began: (phase == Phase::Ready).then_some(Duration::from_millis(1)),
+                wait: None,
+                callback: None,
+                total: None,
+                work: None,
+            };
+            let taken_at = now + Duration::from_millis(after);
+            Sample::Glance(Glance { taken_at, at, loops: vec![event_loop] })
+        };
+        take(&mut monitor, glance(Phase::Ready, 1));
+        assert_eq!(monitor.open().len(), 1);
+        take(&mut monitor, glance(Phase::Select, 2));
+        assert_eq!(monitor.open().len(), 0);
+        assert_eq!(told, ["opened loop-blocked", "closed loop-blocked"]);
+    }
+
+    #[test]
+    fn what_stood_still_is_over_when_its_task_has_moved() {
+        let circle = |second: u64| {
+            Scene::new().with([task(1).at_lock(900, &[2]), task(2).at_lock(second, &[1])])
+        };
+        let moved = || Scene::new().with([task(1).sleeps(10), task(2).sleeps(10)]);
+        let opened = "opened 1 deadlock";
+        assert_eq!(told(&[circle(901), circle(901), moved()]), [opened, "closed 1"]);
     }
 
     #[test]

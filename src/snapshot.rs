@@ -31,7 +31,8 @@ pub use facts::{
     Blocking, BlockingKind, Enclosed, Looping, NeverAwaited, OpenGenerator, Shutdown, Stage,
     Swallower, Unretrieved,
 };
-pub use finding::{Code, Finding, Severity, Sureness};
+pub(crate) use finding::number;
+pub use finding::{Code, Finding, FindingId, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
 pub(crate) use place::is_library;
 pub use place::own_frame;

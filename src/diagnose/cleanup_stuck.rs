@@ -101,7 +101,7 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         "{} was cancelled and is still in its clean-up{}{}: it waits for {}{others}",
         words::name(task),
         words::at_short(handler(task)),
-        context.for_at_least(),
+        context.stood_for_at_least(task),
         words::reason(task),
     );
     let mut lines = Vec::new();

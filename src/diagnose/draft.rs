@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::graph::Node;
 use super::{Context, Diagnosis};
 use crate::memory::Address;
-use crate::snapshot::{Code, Finding, Severity, Sureness, Task};
+use crate::snapshot::{Code, Finding, FindingId, Severity, Sureness, Task};
 
 /// How far from a task the cause of its trouble is looked for.
 const MAX_REACH: usize = 1000;
@@ -28,6 +28,7 @@ impl Draft {
     /// A finding that is about nothing yet.
     pub fn new(code: Code, severity: Severity, sureness: Sureness, title: String) -> Self {
         let finding = Finding {
+            id: FindingId::NONE,
             code,
             severity,
             sureness,
@@ -37,6 +38,7 @@ impl Draft {
             evidence: Vec::new(),
             advice: String::new(),
             because_of: None,
+            cause: None,
         };
         Self { finding, about: Vec::new(), affected: 0 }
     }
@@ -119,10 +121,19 @@ impl Drafts {
     /// The finished report.
     pub fn finish(mut self, context: &Context<'_>) -> Diagnosis {
         let causes = causes(context, &self.drafts);
-        for (draft, cause) in self.drafts.iter_mut().zip(causes) {
-            draft.finding.because_of = cause;
+        let codes: Vec<Code> = self.drafts.iter().map(|draft| draft.finding.code).collect();
+        for (draft, cause) in self.drafts.iter_mut().zip(&causes) {
+            draft.finding.because_of = cause.and_then(|at| codes.get(at).copied());
         }
-        self.drafts.sort_by(|a, b| rank(a).cmp(&rank(b)));
+        let mut order: Vec<usize> = (0..self.drafts.len()).collect();
+        order.sort_by(|a, b| self.drafts.get(*a).map(rank).cmp(&self.drafts.get(*b).map(rank)));
+        let ids: FxHashMap<usize, FindingId> =
+            order.into_iter().zip((1..).map(FindingId)).collect();
+        for (at, (draft, cause)) in self.drafts.iter_mut().zip(causes).enumerate() {
+            draft.finding.id = ids.get(&at).copied().unwrap_or(FindingId::NONE);
+            draft.finding.cause = cause.and_then(|at| ids.get(&at).copied());
+        }
+        self.drafts.sort_by_key(|draft| draft.finding.id);
         let is_first = context.looks.first.is_none();
         Diagnosis {
             findings: self.drafts.into_iter().map(|draft| draft.finding).collect(),
@@ -188,7 +199,7 @@ fn follows_from_loop(code: Code) -> bool {
 }
 
 /// For each draft the one that it merely follows from.
-fn causes(context: &Context<'_>, drafts: &[Draft]) -> Vec<Option<Code>> {
+fn causes(context: &Context<'_>, drafts: &[Draft]) -> Vec<Option<usize>> {
     let mut blamed: FxHashMap<Node, Vec<usize>> = FxHashMap::default();
     for (at, draft) in drafts.iter().enumerate().filter(|(_, draft)| is_cause(&draft.finding)) {
         for node in &draft.about {
@@ -234,7 +245,7 @@ fn causes(context: &Context<'_>, drafts: &[Draft]) -> Vec<Option<Code>> {
             steps += 1;
         }
     }
-    links.into_iter().map(|link| Some(drafts.get(link?)?.finding.code)).collect()
+    links
 }
 
 /// The finding that the loop of draft `at` is held.

@@ -112,7 +112,8 @@ fn report(
     let limit = number(|waiting| waiting.limit);
     let tasks = words::count(waiters.len(), "task");
     let does = words::one_does(waiters.len());
-    let time = context.for_at_least();
+    let longest = waiters.iter().max_by_key(|task| context.stood_for(task));
+    let time = longest.map(|task| context.stood_for_at_least(task)).unwrap_or_default();
     let title = match side {
         Side::Full => format!(
             "{tasks} wait{does} to put into {thing}, which is full ({value} of {limit}) and from \

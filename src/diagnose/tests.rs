@@ -415,3 +415,29 @@ fn a_cause_stands_before_what_follows_from_it() {
     assert_eq!(because, [None, None, Some(Code::Deadlock)]);
     assert_eq!(diagnosis.findings[0].sureness, Sureness::Derived);
 }
+
+#[test]
+fn a_follower_says_which_of_several_causes_is_its_own() {
+    // Two deadlocks, and behind a lock of each some who wait.
+    let pair = |a: u64, b: u64| {
+        [task(a).at_lock(900 + b, &[b]), task(b).at_lock(900 + a, &[a])].into_iter()
+    };
+    let behind = |first: u64, holder: u64| {
+        (first..first + 3).map(move |number| task(number).at_lock(900 + holder, &[holder]))
+    };
+    let third = |holder: u64| task(holder + 50).at_lock(990 + holder, &[holder]);
+    let scene = Scene::new()
+        .with(pair(1, 2).chain(behind(10, 1)).chain([third(1)]))
+        .with(pair(5, 6).chain(behind(20, 5)).chain([third(5)]));
+    let diagnosis = scene.twice();
+    let findings = &diagnosis.findings;
+    let numbers: Vec<u64> = findings.iter().map(|finding| finding.id.0).collect();
+    assert_eq!(numbers, (1..=findings.len() as u64).collect::<Vec<_>>());
+    let followers: Vec<&Finding> = findings.iter().filter(|it| it.cause.is_some()).collect();
+    assert_eq!(followers.len(), 4, "{:?}", diagnosis.codes());
+    for follower in followers {
+        let cause = findings.iter().find(|it| Some(it.id) == follower.cause).unwrap();
+        assert_eq!((cause.code, follower.because_of), (Code::Deadlock, Some(Code::Deadlock)));
+        assert!(cause.tasks.contains(&follower.tasks[0]), "{follower:?} because of {cause:?}");
+    }
+}

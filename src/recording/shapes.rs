@@ -210,7 +210,19 @@ record!(Job { function, thread, task, elapsed as Since, id });
 record!(Shutdown { stage, by, loop_id, frame, task, tasks, threads, children });
 record!(Problem { place, wanted, cause });
 record!(ReadStats { calls, bytes });
-record!(Finding { code, severity, sureness, title, loop_id, tasks, evidence, advice, because_of });
+record!(Finding {
+    code,
+    severity,
+    sureness,
+    title,
+    loop_id,
+    tasks,
+    evidence,
+    advice,
+    because_of,
+    id,
+    cause,
+});
 record!(Tracked { number, opened_at, seen_at, finding, told_at, missing });
 record!(Work { handle, task, stack, place, kind, description, peer });
 record!(Stretch { loop_id, thread, began_at, length, uncertainty, is_over, samples, work, stacks });

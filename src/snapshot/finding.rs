@@ -1,12 +1,14 @@
 //! Conclusions drawn from what was read.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::memory::Address;
 
 /// A conclusion, with what it rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// Which of the findings that stand together it is; [`FindingId::NONE`] until it is numbered.
+    pub id: FindingId,
     /// What it says, as a stable name.
     pub code: Code,
     /// How bad it is.
@@ -24,9 +26,43 @@ pub struct Finding {
     pub evidence: Vec<String>,
     /// What to change in the program.
     pub advice: String,
-    /// The finding it merely follows from.
+    /// The code of the finding it merely follows from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because_of: Option<Code>,
+    /// Which one that is; it may have been left out since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<FindingId>,
+}
+
+/// The number of a finding among those that stand together: those of one snapshot, or those that
+/// were found of a target over time. Shown as `f1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FindingId(pub u64);
+
+impl FindingId {
+    /// That of a finding that does not stand with others yet.
+    pub const NONE: Self = Self(0);
+}
+
+impl std::fmt::Display for FindingId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "f{}", self.0)
+    }
+}
+
+impl Serialize for FindingId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Numbers those that have no number yet, after those that have.
+pub(crate) fn number(findings: &mut [Finding]) {
+    let mut last = findings.iter().map(|finding| finding.id).max().unwrap_or(FindingId::NONE);
+    for finding in findings.iter_mut().filter(|finding| finding.id == FindingId::NONE) {
+        last.0 += 1;
+        finding.id = last;
+    }
 }
 
 /// How bad a finding is.

@@ -2,8 +2,7 @@
 
 use std::io;
 
-use aiospy::memory::Address;
-use aiospy::snapshot::{Code, Finding, Severity, Snapshot, Sureness};
+use aiospy::snapshot::{Code, Finding, FindingId, Severity, Snapshot, Sureness};
 use rustc_hash::FxHashMap;
 
 use super::page::{Line, Page, Style};
@@ -126,25 +125,6 @@ fn sureness(sureness: Sureness) -> &'static str {
     }
 }
 
-/// The first two findings of some kind.
-#[derive(Default)]
-struct First(Option<usize>, Option<usize>);
-
-impl First {
-    fn add(&mut self, at: usize) {
-        match self {
-            Self(None, _) => self.0 = Some(at),
-            Self(Some(_), None) => self.1 = Some(at),
-            _ => {}
-        }
-    }
-
-    /// The first one that is not number `at`.
-    fn but(&self, at: usize) -> Option<usize> {
-        self.0.filter(|first| *first != at).or(self.1)
-    }
-}
-
 /// The findings with their followers; the worst first, else in their order.
 fn causes(findings: &[Finding]) -> Vec<Cause<'_>> {
     let by_place = by_cause(findings).into_iter();
@@ -165,25 +145,10 @@ pub fn order(findings: &[Finding]) -> Vec<(usize, bool)> {
 
 /// The places of causes, each with those of the findings that follow from it.
 fn by_cause(findings: &[Finding]) -> Vec<(usize, Vec<usize>)> {
-    // The findings of a code, about a task or a loop or anything; the first one and the next.
-    let mut by_task: FxHashMap<(Code, Address), First> = FxHashMap::default();
-    let mut by_loop: FxHashMap<(Code, Option<Address>), First> = FxHashMap::default();
-    let mut by_code: FxHashMap<Code, First> = FxHashMap::default();
-    for (at, finding) in findings.iter().enumerate() {
-        for task in &finding.tasks {
-            by_task.entry((finding.code, *task)).or_default().add(at);
-        }
-        by_loop.entry((finding.code, finding.loop_id)).or_default().add(at);
-        by_code.entry(finding.code).or_default().add(at);
-    }
-    // Of several with the code that it follows from, one about the same task or loop is meant.
-    let cause_of = |(at, finding): (usize, &Finding)| {
-        let code = finding.because_of?;
-        let of_task = finding.tasks.iter().find_map(|task| by_task.get(&(code, *task))?.but(at));
-        let of_loop = || by_loop.get(&(code, finding.loop_id))?.but(at);
-        of_task.or_else(of_loop).or_else(|| by_code.get(&code)?.but(at))
-    };
-    let above: Vec<Option<usize>> = findings.iter().enumerate().map(cause_of).collect();
+    let by_id: FxHashMap<FindingId, usize> =
+        findings.iter().enumerate().map(|(at, finding)| (finding.id, at)).collect();
+    let cause_of = |finding: &Finding| by_id.get(&finding.cause?).copied();
+    let above: Vec<Option<usize>> = findings.iter().map(cause_of).collect();
     // What follows from a follower follows from its cause; a circle has no first.
     let root_of = |start: usize| {
         let mut at = start;
@@ -399,65 +364,45 @@ mod tests {
     }
 
     #[test]
-    fn followers_go_to_the_cause_that_is_about_the_same_task() {
+    fn followers_stand_below_their_own_cause() {
         use Severity::{Critical, Warning};
-        let because = |mut finding: Finding, code| {
-            finding.because_of = Some(code);
+        let numbered = |(id, code, title, cause): (u64, Code, &str, Option<u64>)| {
+            let severity = if code == Code::Deadlock { Critical } else { Warning };
+            let mut finding = sample::finding(code, severity, title, &[1]);
+            (finding.id, finding.cause) = (FindingId(id), cause.map(FindingId));
             finding
         };
-        let mut findings = vec![
-            sample::finding(Code::Deadlock, Critical, "first", &[1]),
-            sample::finding(Code::Deadlock, Critical, "second", &[2]),
-            because(
-                sample::finding(Code::LockConvoy, Warning, "of second", &[9, 2]),
-                Code::Deadlock,
-            ),
-            because(
-                sample::finding(Code::QueueStalled, Warning, "of that", &[9]),
-                Code::LockConvoy,
-            ),
-            because(sample::finding(Code::OrphanWait, Warning, "of none", &[1]), Code::BusySpin),
-            // A circle of findings has no first, and both are told.
-            because(sample::finding(Code::CrossLoop, Warning, "this", &[5]), Code::NestedRun),
-            because(sample::finding(Code::NestedRun, Warning, "that", &[5]), Code::CrossLoop),
-        ];
-        let told = |findings: &[Finding]| -> Vec<(String, Vec<String>)> {
+        let told = |findings: &[(u64, Code, &str, Option<u64>)]| -> Vec<(String, Vec<String>)> {
+            let findings: Vec<Finding> = findings.iter().copied().map(numbered).collect();
             let titles = |cause: &Cause<'_>| {
                 let followers = cause.followers.iter().map(|follower| follower.title.clone());
                 (cause.finding.title.clone(), followers.collect())
             };
-            causes(findings).iter().map(titles).collect()
+            causes(&findings).iter().map(titles).collect()
         };
         let alone = |title: &str| (title.to_owned(), Vec::new());
+        // All are about the same task: only the number tells which of two deadlocks is meant.
         assert_eq!(
-            told(&findings),
+            told(&[
+                (1, Code::Deadlock, "first", None),
+                (2, Code::Deadlock, "second", None),
+                (3, Code::LockConvoy, "of second", Some(2)),
+                (4, Code::QueueStalled, "of that", Some(3)),
+                (5, Code::OrphanWait, "of none", Some(99)),
+                // A circle of findings has no first, and both are told.
+                (6, Code::CrossLoop, "this", Some(7)),
+                (7, Code::NestedRun, "that", Some(6)),
+                (8, Code::LockConvoy, "of itself", Some(8)),
+            ]),
             [
                 alone("first"),
                 ("second".to_owned(), vec!["of second".to_owned(), "of that".to_owned()]),
                 alone("of none"),
                 alone("this"),
                 alone("that"),
+                alone("of itself"),
             ]
         );
-        // A convoy behind a convoy; and one whose cause is not there does not follow from itself.
-        findings.truncate(3);
-        findings[2].because_of = None;
-        findings.push(because(
-            sample::finding(Code::LockConvoy, Warning, "behind it", &[30, 9]),
-            Code::LockConvoy,
-        ));
-        findings[0].because_of = Some(Code::NestedRun);
-        assert_eq!(
-            told(&findings),
-            [
-                alone("first"),
-                alone("second"),
-                ("of second".to_owned(), vec!["behind it".to_owned()]),
-            ]
-        );
-        findings.truncate(1);
-        findings[0].because_of = Some(Code::Deadlock);
-        assert_eq!(told(&findings), [alone("first")]);
     }
 
     #[test]
@@ -469,8 +414,9 @@ mod tests {
         };
         let mut findings: Vec<Finding> = (0..5000).map(failed).collect();
         findings[0].evidence = (0..50).map(|n| format!("fact {n}")).collect();
-        findings.push(sample::finding(Code::BusySpin, Severity::Warning, "spins", &[]));
-        let followers = (0..30).map(|n| Finding { because_of: Some(Code::BusySpin), ..failed(n) });
+        let spins = sample::finding(Code::BusySpin, Severity::Warning, "spins", &[]);
+        findings.push(Finding { id: FindingId(1), ..spins });
+        let followers = (0..30).map(|n| Finding { cause: Some(FindingId(1)), ..failed(n) });
         findings.extend(followers);
         snapshot.findings = Some(findings);
         let text = report(&snapshot, Some(80));

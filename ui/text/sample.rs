@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    Cancellation, Code, Consistency, Finding, Frame, Iteration, Location, Loop, LoopState, Phase,
-    Process, Severity, Snapshot, Sureness, Syscall, Task, TaskState, Thread, ThreadState, WaitKind,
-    Waiting,
+    Cancellation, Code, Consistency, Finding, FindingId, Frame, Iteration, Location, Loop,
+    LoopState, Phase, Process, Severity, Snapshot, Sureness, Syscall, Task, TaskState, Thread,
+    ThreadState, WaitKind, Waiting,
 };
 
 use aiospy::target::SourceFile;
@@ -155,6 +155,7 @@ pub fn waits(mut task: Task, kind: WaitKind, description: &str) -> Task {
 /// A finding about these tasks.
 pub fn finding(code: Code, severity: Severity, title: &str, tasks: &[u64]) -> Finding {
     Finding {
+        id: FindingId::NONE,
         code,
         severity,
         sureness: Sureness::Read,
@@ -164,6 +165,7 @@ pub fn finding(code: Code, severity: Severity, title: &str, tasks: &[u64]) -> Fi
         evidence: Vec::new(),
         advice: String::new(),
         because_of: None,
+        cause: None,
     }
 }
 
@@ -224,7 +226,8 @@ pub fn bank() -> Snapshot {
         "10 tasks wait for account.lock, held by ada-to-bob",
         &[1],
     );
-    follower.because_of = Some(Code::Deadlock);
+    (deadlock.id, follower.id) = (FindingId(1), FindingId(2));
+    (follower.because_of, follower.cause) = (Some(Code::Deadlock), Some(FindingId(1)));
     let mut guess = finding(
         Code::TaskOrphaned,
         Severity::Info,
@@ -232,6 +235,7 @@ pub fn bank() -> Snapshot {
         &[3],
     );
     guess.sureness = Sureness::Guessed;
+    guess.id = FindingId(3);
     snapshot.findings = Some(vec![guess, deadlock, follower]);
     snapshot.looks = Some(2);
     snapshot

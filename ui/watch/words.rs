@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aiospy::monitor::{Event, LoopStatistics, Monitor, Statistics, Summary, TaskCounts, Tracked};
 use aiospy::sampler::Ended;
-use aiospy::snapshot::{Location, Process, Severity};
+use aiospy::snapshot::{Finding, Location, Process, Severity};
 use aiospy::timeline::{Fate, History, Idle, PlaceTotals, Stretch, Stuck};
 
 use crate::text::page::Style;
@@ -40,7 +40,8 @@ pub fn event(event: &Event) -> Vec<Line> {
                 Ok(stood) if !stood.is_zero() => format!("seen for {}", words::duration(stood)),
                 _ => "seen once".to_owned(),
             };
-            (Style::Dim, "closed", format!("{}, {stood}", finding(tracked)))
+            let Finding { code, title, .. } = &tracked.finding;
+            (Style::Dim, "closed", format!("[{code}] {stood}, last as: {title}"))
         }
         Event::Blocked(stretch) => (Style::Notice, "blocked", blocked(stretch)),
         Event::Cancelled(history) => cancelled(history),

@@ -209,6 +209,7 @@ pub fn full(at: Timestamp) -> Snapshot {
         threads: vec![4711],
     });
     snapshot.findings = Some(vec![Finding {
+        id: FindingId(2),
         code: Code::LoopSelfDeadlock,
         severity: Severity::Critical,
         sureness: Sureness::Guessed,
@@ -218,6 +219,7 @@ pub fn full(at: Timestamp) -> Snapshot {
         evidence: vec!["so".to_owned(), String::new()],
         advice: "Do not.".to_owned(),
         because_of: Some(Code::LockConvoy),
+        cause: Some(FindingId(1)),
     }]);
     snapshot.problems = vec![Problem {
         place: "task".to_owned(),

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{Bad, Get, Put, Read, Several, Wire, get_all, several};
 use crate::memory::Address;
+use crate::snapshot::FindingId;
 use crate::snapshot::{Frame, Location};
 
 macro_rules! whole_numbers {
@@ -80,6 +81,21 @@ impl Wire for Address {
     }
     fn get(from: &mut Get<'_>) -> Read<Self> {
         from.number().map(Self)
+    }
+}
+
+impl Wire for FindingId {
+    fn put(&self, to: &mut Put<'_>) {
+        to.number(self.0);
+    }
+    fn get(from: &mut Get<'_>) -> Read<Self> {
+        from.number().map(Self)
+    }
+    fn is_absent(&self) -> bool {
+        *self == Self::NONE
+    }
+    fn absent() -> Read<Self> {
+        Ok(Self::NONE)
     }
 }
 

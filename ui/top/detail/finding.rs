@@ -8,6 +8,7 @@ use super::{AROUND, Writer};
 use crate::text::page::{Line, Style};
 use crate::text::source::{Known, shortened};
 use crate::text::{findings, path, words};
+use crate::top::feed::Known as Open;
 use crate::top::subject::Subject;
 use crate::top::words::age;
 
@@ -40,12 +41,10 @@ impl Writer<'_> {
         if let (Some(id), true) = (finding.loop_id, is_about_loop(finding.code)) {
             self.link("loop", Subject::Loop(id), Style::Strong, "how it spends its time");
         }
-        if let Some(cause) = finding.because_of {
-            let cause = feed.findings.iter().find(|it| it.finding.code == cause);
-            if let Some(cause) = cause {
-                let words = format!("[{}]", cause.finding.code);
-                self.link("follows from", Subject::Finding(cause.number), Style::Plain, &words);
-            }
+        let is_cause = |it: &&Open| finding.cause == Some(it.finding.id);
+        if let Some(cause) = feed.findings.iter().find(is_cause) {
+            let words = format!("[{}]", cause.finding.code);
+            self.link("follows from", Subject::Finding(cause.number), Style::Plain, &words);
         }
         self.blank();
         if !finding.advice.is_empty() {
