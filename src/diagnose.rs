@@ -236,12 +236,13 @@ impl<'s> Context<'s> {
                 let next = self.lines.len();
                 let at = *lines.entry(object).or_insert(next);
                 if at == next {
-                    let (waiters, holders, suspects) = (Vec::new(), Vec::new(), Vec::new());
+                    let (waiters, suspects) = (Vec::new(), Vec::new());
+                    let holders = waiting.holders.to_vec();
                     self.lines.push(Line { object, waiting, waiters, holders, suspects });
                 }
                 if let Some(line) = self.lines.get_mut(at) {
                     // All of one line say the same of it, most of the time.
-                    if line.holders[..] != waiting.holders[..] {
+                    if line.waiting.holders != waiting.holders {
                         merge(&mut line.holders, &waiting.holders);
                     }
                     if line.suspects[..] != task.suspects[..] {

@@ -27,6 +27,7 @@ use serde::{Serialize, Serializer};
 use crate::memory::{Address, ReadStats};
 
 pub use depth::Depth;
+pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{
     Blocking, BlockingKind, Enclosed, Looping, NeverAwaited, OpenGenerator, Shutdown, Stage,
     Swallower, Unretrieved,
@@ -36,7 +37,9 @@ pub use finding::{Code, Finding, FindingId, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
 pub(crate) use place::is_library;
 pub use place::own_frame;
-pub use waiting::{Children, Deadline, Executor, Job, Limiter, Operation, WaitKind, Waiting};
+pub use waiting::{
+    Children, Deadline, Executor, Holders, Job, Limiter, Operation, WaitKind, Waiting,
+};
 
 /// The name and version of the JSON shape.
 pub const SCHEMA: &str = "aiospy.dump/1";

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use aiospy::recording::{Recording, is_recording};
+use aiospy::recording::{Moment, Recording, is_recording};
 use aiospy::snapshot::Snapshot;
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -73,9 +73,7 @@ fn read(file: &Path, end: End) -> anyhow::Result<Side> {
         let mut recording = Recording::open(file).with_context(cannot)?;
         let snapshot: Snapshot = match end {
             End::First => first(&mut recording),
-            End::Last => {
-                recording.sample(recording.len().saturating_sub(1)).map(|moment| moment.snapshot)
-            }
+            End::Last => recording.sample(recording.len().saturating_sub(1)).map(of_moment),
         }
         .with_context(cannot)?;
         return Ok(Side::of(name, &serde_json::to_value(&snapshot)?));
@@ -96,10 +94,19 @@ fn first(recording: &mut Recording) -> Result<Snapshot, aiospy::recording::Error
     for number in 0..recording.len().min(MAX_WITHOUT_FINDINGS) {
         let moment = recording.sample(number)?;
         if moment.snapshot.looks >= Some(2) {
-            return Ok(moment.snapshot);
+            return Ok(of_moment(moment));
         }
     }
-    recording.sample(0).map(|moment| moment.snapshot)
+    recording.sample(0).map(of_moment)
+}
+
+/// A snapshot with the findings that were open then: what one sample says for itself is only a
+/// part of them.
+fn of_moment(moment: Moment) -> Snapshot {
+    let mut snapshot = moment.snapshot;
+    let open = moment.open.into_iter().map(|tracked| tracked.finding);
+    snapshot.findings = snapshot.findings.map(|_| open.collect());
+    snapshot
 }
 
 /// Samples at the beginning of a recording that may yet say nothing of what is wrong.

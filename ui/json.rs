@@ -293,7 +293,7 @@ mod tests {
                 receive_queue: Some(0),
                 send_queue: Some(12),
             })),
-            holders: vec![sample::id(1)],
+            holders: (1..=40).map(sample::id).collect(),
             tasks: vec![sample::id(2)],
             thread: Some(4712),
             value: Some(-1),
@@ -330,6 +330,9 @@ mod tests {
         assert_eq!(document["tasks"][0]["waiting_on"]["due_in_ms"], -1500.0);
         assert_eq!(document["tasks"][0]["waiting_on"]["operation"], "as-completed");
         assert_eq!(document["findings"][0]["because_of"], "deadlock");
+        let waiting = &document["tasks"][0]["waiting_on"];
+        assert_eq!(waiting["holders"].as_array().map(Vec::len), Some(32));
+        assert_eq!(waiting["holder_count"], 40);
         // No field of the shape is without a value here but those of what was not asked for.
         let shape = schema()["$defs"]["waiting"]["properties"].as_object().unwrap().clone();
         for field in shape.keys() {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aiospy::monitor::{Event, Monitor, Settings};
-use aiospy::recording::{Taken, Writer, Written};
+use aiospy::recording::{Recording, Taken, Writer, Written};
 use aiospy::sampler::{Ended, Plan, Sample, sample};
 use aiospy::snapshot::{Depth, Process, Snapshot};
 use anyhow::Context as _;
@@ -266,13 +266,24 @@ impl<'o> Recorder<'o> {
             Ended::Asked => "",
         };
         let size = size.map(|size| format!(" ({})", words::bytes(size))).unwrap_or_default();
-        output::say(format_args!("{why}{} → {}{size}", self.totals.words(), self.file.display()));
+        let kept = self.options.limits.keep_last.and_then(|_| kept(&self.file)).unwrap_or_default();
+        let (taken, file) = (self.totals.words(), self.file.display());
+        output::say(format_args!("{why}{taken}{kept} → {file}{size}"));
         if self.options.making.format.is_none() {
             let file = self.file.display();
             output::say(format_args!("see it with: aiospy export {file} -f html"));
         }
         Ok(())
     }
+}
+
+/// How much of it a recording still has of which only the last part is kept.
+fn kept(file: &Path) -> Option<String> {
+    let recording = Recording::open(file).ok()?;
+    let moments = recording.moments();
+    let time = moments.last()?.duration_since(*moments.first()?);
+    let time = words::duration(Duration::try_from(time).ok()?);
+    Some(format!(", the last {} ({time}) kept", words::count(moments.len())))
 }
 
 /// That there was not a single sample.

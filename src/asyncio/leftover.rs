@@ -19,10 +19,10 @@ use crate::frame::{RawFrame, Stack};
 use crate::layout::Frame;
 use crate::memory::Address;
 use crate::object::{Kind, Reader};
-use crate::snapshot::{NeverAwaited, OpenGenerator, Unretrieved, is_library};
+use crate::snapshot::{MAX_LEFT_BEHIND, NeverAwaited, OpenGenerator, Unretrieved, is_library};
 
 /// Facts of one kind that are kept: more of them say no more.
-const MAX_FOUND: usize = 1000;
+const MAX_FOUND: usize = MAX_LEFT_BEHIND;
 /// Objects that are searched for tasks where ended ones leave the registry.
 const MAX_SEARCHED: usize = 2000;
 /// Items of one collection, or attributes of one object, in that search.

@@ -30,7 +30,7 @@ fn foreign_loop(context: &Context<'_>, task: &Task) -> Option<Address> {
 
 /// The tasks of other loops that have what the task waits for.
 fn holders<'c>(context: &'c Context<'_>, task: &'c Task) -> impl Iterator<Item = &'c Task> {
-    let ids = task.waiting_on.iter().flat_map(|waiting| &waiting.holders);
+    let ids = task.waiting_on.iter().flat_map(|waiting| waiting.holders.iter());
     let tasks = ids.filter_map(|id| context.task(*id));
     tasks.filter(|holder| holder.loop_id.is_some() && holder.loop_id != task.loop_id)
 }

@@ -35,6 +35,7 @@ impl Draft {
             title,
             loop_id: None,
             tasks: Vec::new(),
+            tasks_left_out: 0,
             evidence: Vec::new(),
             advice: String::new(),
             because_of: None,
@@ -59,8 +60,9 @@ impl Draft {
     pub fn tasks<'t>(mut self, tasks: impl IntoIterator<Item = &'t Task>) -> Self {
         let mut seen: FxHashSet<Address> = self.finding.tasks.iter().copied().collect();
         let room = MAX_TASKS.saturating_sub(self.finding.tasks.len());
-        let new = tasks.into_iter().map(|task| task.id).filter(|id| seen.insert(*id));
-        self.finding.tasks.extend(new.take(room));
+        let mut new = tasks.into_iter().map(|task| task.id).filter(|id| seen.insert(*id));
+        self.finding.tasks.extend(new.by_ref().take(room));
+        self.finding.tasks_left_out += new.count() as u64;
         self
     }
 

@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, Severity, Sureness, Unretrieved};
+use crate::snapshot::{Code, MAX_LEFT_BEHIND, Severity, Sureness, Unretrieved};
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let now = &context.now.unretrieved;
@@ -25,8 +25,9 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         let what = (known.exception.clone(), known.coroutine.clone(), known.place.clone());
         (what, known.loop_id, known.may_be_looked_at)
     };
+    let is_cut = now.len() >= MAX_LEFT_BEHIND;
     for group in grouped(lasting, shape) {
-        out.extend(report(&group));
+        out.extend(report(&group, is_cut));
     }
 }
 
@@ -45,11 +46,15 @@ fn exception(known: &Unretrieved) -> String {
     }
 }
 
-fn report(group: &[&Unretrieved]) -> Option<Draft> {
+/// Of a list that `is_cut` there may be more than it has.
+fn report(group: &[&Unretrieved], is_cut: bool) -> Option<Draft> {
     let known = *group.first()?;
     let subject = match group.len() {
         1 => format!("{} failed", label(known)),
-        many => format!("{many} tasks failed, first {},", label(known)),
+        many => {
+            let least = if is_cut { "at least " } else { "" };
+            format!("{least}{many} tasks failed, first {},", label(known))
+        }
     };
     let at = words::at_short(known.place.as_deref());
     let title = format!("{subject} with {}{at}, and nobody has looked at it", exception(known));
@@ -80,6 +85,7 @@ fn report(group: &[&Unretrieved]) -> Option<Draft> {
                  thrown away.",
         );
     draft.finding.tasks = group.iter().map(|known| known.id).take(words::MAX_NAMED).collect();
+    draft.finding.tasks_left_out = group.len().saturating_sub(words::MAX_NAMED) as u64;
     Some(draft)
 }
 

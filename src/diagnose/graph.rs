@@ -16,14 +16,14 @@ use std::collections::VecDeque;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::memory::Address;
-use crate::snapshot::{Operation, Snapshot, Task, TaskState, WaitKind, Waiting};
+use crate::snapshot::{Holders, Operation, Snapshot, Task, TaskState, WaitKind, Waiting};
 
 /// How many steps all the counts of one graph may take: exact for any real program, and an end
 /// for one in which every one of many things is waited for by every one of many tasks.
 const MAX_STEPS: usize = 4_000_000;
 
-/// How many holders of one thing a snapshot names at most.
-const MAX_HOLDERS: usize = 32;
+/// How many tasks beside a circle are named.
+const MAX_OTHERS: usize = 32;
 
 /// What can wait or be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -188,12 +188,12 @@ impl Builder {
         if waiting.holders.is_empty() || !waits_for_holders(waiting) || !self.held.insert(thing) {
             return;
         }
-        for &holder in &waiting.holders {
+        for &holder in waiting.holders.iter() {
             self.edge(thing, Node::Task(holder));
         }
         let is_sole = waiting.kind != WaitKind::Semaphore || waiting.limit == Some(1);
         // Of those that have many, there may be more than are named.
-        let is_full = waiting.holders.len() >= MAX_HOLDERS;
+        let is_full = waiting.holders.len() >= Holders::MAX;
         self.set(
             thing,
             match (is_sole, is_full) {
@@ -548,7 +548,7 @@ impl<'s> Graph<'s> {
         let is_other = |at: &&u32| (**at as usize) < tasks && !round.contains(at);
         let mut others: Vec<u32> = component.iter().filter(is_other).copied().collect();
         others.sort_unstable();
-        let others = others.into_iter().take(MAX_HOLDERS).map(|at| self.at(at));
+        let others = others.into_iter().take(MAX_OTHERS).map(|at| self.at(at));
         Some(Circle {
             others: others.filter_map(Node::task).collect(),
             nodes: round.into_iter().map(|at| self.at(at)).collect(),

@@ -258,7 +258,7 @@ impl Builder {
     fn at_thing(self, kind: WaitKind, object: u64, holders: &[u64]) -> Self {
         self.waits(kind, |waiting| {
             waiting.object = Some(Address(object));
-            waiting.holders = ids(holders);
+            waiting.holders = ids(holders).into();
             waiting.operation = Some(Operation::Acquire);
         })
     }

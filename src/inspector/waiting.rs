@@ -18,7 +18,6 @@ use std::time::Instant;
 use jiff::SignedDuration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use self::holders::Holders;
 use self::role::Role;
 use super::BETWEEN_LOOKS;
 use super::executors::{Limit, Pools};
@@ -28,7 +27,9 @@ use crate::asyncio::{Direction, Endpoint, FutureState, LimiterFacts, TaskFacts};
 use crate::frame::RawFrame;
 use crate::memory::Address;
 use crate::object::{Kind, Reader};
-use crate::snapshot::{Children, Deadline, Operation, Task, ThreadState, WaitKind, Waiting};
+use crate::snapshot::{
+    Children, Deadline, Holders, Operation, Task, ThreadState, WaitKind, Waiting,
+};
 
 /// Tasks whose variables are fetched together.
 const GROUP: usize = 512;
@@ -42,8 +43,6 @@ const MAX_LIBRARY_FRAMES: usize = 8;
 const MAX_ATTRIBUTES: u64 = 512;
 /// Global variables of one module that are searched for it.
 const MAX_GLOBALS: u64 = 4096;
-/// Holders of one thing that are listed for each task that waits for it.
-const MAX_HOLDERS: usize = 32;
 /// Callbacks of one future that are named.
 const MAX_CALLBACKS: usize = 8;
 
@@ -62,7 +61,7 @@ pub(super) struct Reasons<'a> {
     globals: RefCell<FxHashMap<Address, Rc<FxHashMap<Address, Address>>>>,
     /// What futures wait for at descriptors, by loop.
     endpoints: RefCell<FxHashMap<Address, Rc<FxHashMap<Address, Endpoint>>>>,
-    holders: OnceCell<Holders>,
+    holders: OnceCell<FxHashMap<Address, Holders>>,
     pools: &'a Pools,
     /// Whether what only findings rest on is asked for.
     evidence: bool,
@@ -402,7 +401,7 @@ impl<'a> Reasons<'a> {
             object: Some(limiter.at),
             value: limit.map(|limit| limit - borrowed),
             limit,
-            holders: limiter.borrowers.into_iter().filter(is_task).take(MAX_HOLDERS).collect(),
+            holders: limiter.borrowers.into_iter().filter(is_task).collect(),
             position: limiter.position,
             waiters: limiter.waiters,
             ..Waiting::default()
@@ -554,7 +553,7 @@ impl<'a> Reasons<'a> {
         let line = self.line(object, "_waiters");
         let can_be_held = matches!(kind, WaitKind::Lock | WaitKind::Semaphore);
         // A task that waits for what it holds itself is one of them.
-        let holders = if can_be_held { self.holders_of(object) } else { Vec::new() };
+        let holders = if can_be_held { self.holders_of(object) } else { Holders::default() };
         Waiting {
             kind,
             object: Some(object),
@@ -643,10 +642,9 @@ impl<'a> Reasons<'a> {
     }
 
     /// The tasks that hold a lock or permits of a semaphore.
-    fn holders_of(&self, object: Address) -> Vec<Address> {
+    fn holders_of(&self, object: Address) -> Holders {
         let holders = self.holders.get_or_init(|| self.read_holders());
-        let holders = holders.get(&object).map(Vec::as_slice).unwrap_or_default();
-        holders.iter().take(MAX_HOLDERS).copied().collect()
+        holders.get(&object).cloned().unwrap_or_default()
     }
 
     /// The line at one thing, read once for all that stand in it.

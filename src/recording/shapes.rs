@@ -222,6 +222,7 @@ record!(Finding {
     because_of,
     id,
     cause,
+    tasks_left_out,
 });
 record!(Tracked { number, opened_at, seen_at, finding, told_at, missing });
 record!(Work { handle, task, stack, place, kind, description, peer });

@@ -9,6 +9,9 @@ use serde::Serialize;
 use super::{Frame, Location};
 use crate::memory::Address;
 
+/// How many things of one kind that a program left behind are kept: of more, that there are more.
+pub(crate) const MAX_LEFT_BEHIND: usize = 1000;
+
 /// How a loop's thread is kept, told from its stack and system call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Blocking {

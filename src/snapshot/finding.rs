@@ -22,6 +22,9 @@ pub struct Finding {
     pub loop_id: Option<Address>,
     /// The tasks it is about, the culprit first.
     pub tasks: Vec<Address>,
+    /// How many more it is about, where there are too many to list.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub tasks_left_out: u64,
     /// Facts, each with its place.
     pub evidence: Vec<String>,
     /// What to change in the program.
@@ -32,6 +35,11 @@ pub struct Finding {
     /// Which one that is; it may have been left out since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<FindingId>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The number of a finding among those that stand together: those of one snapshot, or those that

@@ -4,10 +4,61 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde::Serialize;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 
 use super::as_opt_ms;
 use crate::memory::Address;
+
+/// The tasks that hold a thing, shared by all that wait for it.
+///
+/// A document names the first of them in `holders`; where that is not all, `holder_count` says
+/// how many there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holders(Arc<[Address]>);
+
+impl Holders {
+    /// How many are kept; what has more is not known to its end.
+    pub const MAX: usize = 10_000;
+    /// How many a document names for each that waits.
+    const NAMED: usize = 32;
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::ops::Deref for Holders {
+    type Target = [Address];
+
+    fn deref(&self) -> &[Address] {
+        &self.0
+    }
+}
+
+impl FromIterator<Address> for Holders {
+    fn from_iter<I: IntoIterator<Item = Address>>(tasks: I) -> Self {
+        Self(tasks.into_iter().take(Self::MAX).collect())
+    }
+}
+
+impl From<Vec<Address>> for Holders {
+    fn from(tasks: Vec<Address>) -> Self {
+        Self(tasks.into())
+    }
+}
+
+impl Serialize for Holders {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("holders", self.get(..Self::NAMED).unwrap_or(self))?;
+        if self.len() > Self::NAMED {
+            map.serialize_entry("holder_count", &self.len())?;
+        }
+        map.end()
+    }
+}
 
 /// What a task waits for.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -51,9 +102,9 @@ pub struct Waiting {
     /// The socket behind the descriptor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket: Option<Box<super::Socket>>,
-    /// The tasks that hold the thing, at most 32 of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub holders: Vec<Address>,
+    /// The tasks that hold the thing.
+    #[serde(flatten, skip_serializing_if = "Holders::is_empty")]
+    pub holders: Holders,
     /// The tasks waited for that have not ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Address>,

@@ -23,6 +23,8 @@ pub struct Lanes {
     on: FxHashMap<Address, (usize, Option<Arc<str>>)>,
     free: FxHashMap<String, Vec<usize>>,
     all: Vec<Lane>,
+    /// The tasks that are there and got none, and how many there were.
+    laneless: FxHashSet<(Address, Option<Arc<str>>)>,
     without: u64,
 }
 
@@ -46,6 +48,7 @@ impl Lanes {
             on: FxHashMap::default(),
             free: FxHashMap::default(),
             all: Vec::new(),
+            laneless: FxHashSet::default(),
             without: 0,
         }
     }
@@ -73,6 +76,7 @@ impl Lanes {
             .filter(|task| !task.is_over())
             .map(|task| (task.id, task.name.as_ref()))
             .collect();
+        self.laneless.retain(|(id, name)| there.contains(&(*id, name.as_ref())));
         let mut left: Vec<(Address, usize)> = self
             .on
             .iter()
@@ -103,7 +107,8 @@ impl Lanes {
             self.all.push(Lane { name: name.to_owned(), coroutine, tasks: 0 });
             self.all.len() - 1
         } else {
-            self.without += 1;
+            let is_new = self.laneless.insert((task.id, task.name.clone()));
+            self.without += u64::from(is_new);
             return None;
         };
         if let Some(known) = self.all.get_mut(lane) {
@@ -240,6 +245,13 @@ mod tests {
         assert_eq!(of, [Some(1), Some(0), Some(2), None]);
         assert_eq!((lanes.all()[0].name.as_str(), lanes.all()[1].name.as_str()), ("w-*", "main"));
         assert_eq!(lanes.without(), 1);
+        // However often it is seen, it is one task without a lane; another one is another.
+        for (id, without) in [(5, 1), (5, 1), (6, 2), (5, 3)] {
+            snapshot.tasks = vec![task(2, "main"), task(3, "w-2"), task(4, "w-3"), task(id, "x")];
+            lanes.leave(&snapshot);
+            assert_eq!(lanes.of(&snapshot.tasks[3]), None);
+            assert_eq!(lanes.without(), without);
+        }
     }
 
     fn snapshot_id(number: u64) -> Address {

@@ -194,7 +194,7 @@ fn marks(tasks: &[Task], findings: &[Finding]) -> FxHashMap<Address, Vec<(Severi
     let mut holders: FxHashSet<Address> = FxHashSet::default();
     if findings.iter().any(|finding| finding.code == Code::LockConvoy) {
         let waits = tasks.iter().filter_map(|task| task.waiting_on.as_deref());
-        holders.extend(waits.flat_map(|waiting| &waiting.holders));
+        holders.extend(waits.flat_map(|waiting| waiting.holders.iter()));
     }
     for finding in findings.iter().filter(|finding| finding.tasks.len() <= MAX_MARKED) {
         let is_blamed = |task: &Address| match finding.code {

@@ -162,6 +162,7 @@ pub fn finding(code: Code, severity: Severity, title: &str, tasks: &[u64]) -> Fi
         title: title.to_owned(),
         loop_id: Some(LOOP),
         tasks: tasks.iter().copied().map(id).collect(),
+        tasks_left_out: 0,
         evidence: Vec::new(),
         advice: String::new(),
         because_of: None,
@@ -180,7 +181,7 @@ pub fn bank() -> Snapshot {
         let mut task = waits(task(number, name, &places, &[]), WaitKind::Lock, lock);
         let waiting = task.waiting_on.as_mut().unwrap();
         waiting.name = Some("second.lock".to_owned());
-        waiting.holders = vec![id(holder)];
+        waiting.holders = vec![id(holder)].into();
         waiting.object = Some(Address(0x7f00_0001_0000 + number));
         task
     };
@@ -201,7 +202,7 @@ pub fn bank() -> Snapshot {
         let waiting = task.waiting_on.as_mut().unwrap();
         waiting.name = Some("account.lock".to_owned());
         waiting.object = Some(Address(0x7f00_0001_0000 + of));
-        waiting.holders = vec![id(of)];
+        waiting.holders = vec![id(of)].into();
         tasks.push(task);
     }
     let mut snapshot = snapshot(tasks);

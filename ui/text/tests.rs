@@ -440,7 +440,7 @@ fn names_cannot_drive_the_terminal() {
     snapshot.findings = Some(vec![evil.clone(), Finding { because_of: Some(evil.code), ..evil }]);
     let parked = &mut snapshot.tasks[1];
     *parked = waits(parked.clone(), WaitKind::Lock, "lock \x1b[31m\n");
-    parked.waiting_on.as_mut().unwrap().holders = vec![id(1)];
+    parked.waiting_on.as_mut().unwrap().holders = vec![id(1)].into();
     let source =
         Sources::of(&[("app.py", "\x1b]0;owned\x07\n"), ("a\u{9b}.py", "\u{202e}x\x0c\n")]);
     for is_flat in [false, true] {

@@ -294,7 +294,7 @@ mod tests {
     fn holders_are_named_unless_they_are_already() {
         let holder = task(7, "refresh", &[], &[]);
         let mut waiter = waits(task(1, "a", &[], &[]), WaitKind::Lock, "lock self.lock");
-        waiter.waiting_on.as_mut().unwrap().holders = vec![id(7), id(8)];
+        waiter.waiting_on.as_mut().unwrap().holders = vec![id(7), id(8)].into();
         let snapshot = snapshot(vec![holder, waiter.clone()]);
         let names = Names::of(&snapshot);
         let unknown = id(8);

@@ -7,19 +7,20 @@ use super::role::Role;
 use crate::frame::RawFrame;
 use crate::memory::Address;
 use crate::object::Kind;
+use crate::snapshot::Holders;
 
 /// Objects whose attributes are searched for a lock of which nobody is seen to be the holder.
 const MAX_OWNERS: usize = 20_000;
 /// Attributes of each of them.
 const MAX_ATTRIBUTES: u64 = 512;
 
-/// The tasks that hold something, by what they hold.
-pub(super) type Holders = FxHashMap<Address, Vec<Address>>;
+/// Tasks by what they hold.
+type Held = FxHashMap<Address, Vec<Address>>;
 
 impl Reasons<'_> {
     /// What all tasks hold through the blocks that they are in.
-    pub(super) fn read_holders(&self) -> Holders {
-        let mut holders = Holders::default();
+    pub(super) fn read_holders(&self) -> FxHashMap<Address, Holders> {
+        let mut holders = Held::default();
         for (task, chain) in self.reading.tasks.iter().zip(self.chains) {
             for (at, frame) in chain.iter().enumerate() {
                 if !self.function(frame).has_contexts {
@@ -36,7 +37,7 @@ impl Reasons<'_> {
                 }
             }
         }
-        holders
+        holders.into_iter().map(|(held, tasks)| (held, tasks.into_iter().collect())).collect()
     }
 
     /// The lock that holding `manager` means; `None` while it is given up for a time.
@@ -58,8 +59,8 @@ impl Reasons<'_> {
     /// attribute of an object.
     ///
     /// Each of them may hold it without a block that tells, after a bare `acquire`.
-    pub(super) fn read_suspects(&self, things: &FxHashSet<Address>) -> Holders {
-        let mut suspects = Holders::default();
+    pub(super) fn read_suspects(&self, things: &FxHashSet<Address>) -> Held {
+        let mut suspects = Held::default();
         let mut owners: FxHashMap<Address, Vec<Address>> = FxHashMap::default();
         for (task, chain) in self.reading.tasks.iter().zip(self.chains) {
             for frame in *chain {

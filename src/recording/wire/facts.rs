@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{Bad, Get, Put, Read, Several, Wire, get_all, several};
 use crate::memory::Address;
-use crate::snapshot::FindingId;
+use crate::snapshot::{FindingId, Holders};
 use crate::snapshot::{Frame, Location};
 
 macro_rules! whole_numbers {
@@ -81,6 +81,21 @@ impl Wire for Address {
     }
     fn get(from: &mut Get<'_>) -> Read<Self> {
         from.number().map(Self)
+    }
+}
+
+impl Wire for Holders {
+    fn put(&self, to: &mut Put<'_>) {
+        Address::put_several(self, to);
+    }
+    fn get(from: &mut Get<'_>) -> Read<Self> {
+        Address::get_several(from).map(Self::from)
+    }
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+    fn absent() -> Read<Self> {
+        Ok(Self::default())
     }
 }
 

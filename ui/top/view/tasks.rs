@@ -1,7 +1,9 @@
 //! The table of tasks.
 
+use std::time::Duration;
+
 use aiospy::memory::Address;
-use aiospy::snapshot::{Code, Severity, Task, TaskState};
+use aiospy::snapshot::{Code, Severity, Task, TaskState, Waiting};
 use unicode_width::UnicodeWidthStr;
 
 use super::canvas::{Canvas, Column, SIGNS, row};
@@ -198,16 +200,42 @@ pub fn reason(members: &[&Task], names: &Names<'_>, has_cancel: bool) -> (Style,
     if let Some(place) = members.first().filter(|_| members.len() == 1).and_then(|it| running(it)) {
         return (Style::Active, place);
     }
-    let some = members.iter().copied().take(MAX_MERGED);
-    let mut words = waiting::reasons(some, names).join("; ");
-    if members.len() > MAX_MERGED && !words.is_empty() {
-        words.push_str(", …");
+    let (some, is_all) = some_of(members);
+    let mut reasons = waiting::reasons(some, names);
+    if !is_all && reasons.len() > 1 {
+        // How many have each reason is not known then.
+        reasons.truncate(1);
+        reasons.push("…".to_owned());
     }
+    let words = reasons.join("; ");
     let cancel = members.first().and_then(|task| cancel_word(task)).filter(|_| !has_cancel);
     match cancel {
         Some(cancel) => (Style::Notice, format!("[{cancel}] {words}")),
         None => (Style::Reason, words),
     }
+}
+
+/// So many that a frame has time for them, and whether these are all: the first ones, and those
+/// that bound the ranges which are told of them.
+fn some_of<'t>(members: &[&'t Task]) -> (Vec<&'t Task>, bool) {
+    if members.len() <= MAX_MERGED {
+        return (members.to_vec(), true);
+    }
+    let mut some: Vec<&Task> = members.iter().copied().take(MAX_MERGED).collect();
+    let bounds = |key: &dyn Fn(&Waiting) -> Option<i128>| {
+        let known =
+            || members.iter().filter_map(|task| Some((key(task.waiting_on.as_deref()?)?, *task)));
+        let key = |(value, _): &(i128, &Task)| *value;
+        [known().min_by_key(key), known().max_by_key(key)].into_iter().flatten()
+    };
+    let nanos = |time: Duration| i128::try_from(time.as_nanos()).ok();
+    for (_, task) in bounds(&|waiting| waiting.position.map(i128::from))
+        .chain(bounds(&|waiting| waiting.due_in.map(|due| due.as_nanos())))
+        .chain(bounds(&|waiting| waiting.since.and_then(nanos)))
+    {
+        some.push(task);
+    }
+    (some, false)
 }
 
 /// Where a task is that runs.
