@@ -438,15 +438,12 @@ impl Monitor {
         for finding in &findings {
             let is_it = |known: &Tracked| known.missing > 0 && is_same(&known.finding, finding);
             let at = self.open.iter().position(is_it);
-            let number = match at.and_then(|at| self.open.get_mut(at)) {
-                Some(known) => {
-                    known.missing = 0;
-                    known.number
-                }
-                None => {
-                    self.opened += 1;
-                    self.opened
-                }
+            let number = if let Some(known) = at.and_then(|at| self.open.get_mut(at)) {
+                known.missing = 0;
+                known.number
+            } else {
+                self.opened += 1;
+                self.opened
             };
             numbers.insert(finding.id, FindingId(number));
             before.push(at);
