@@ -12,6 +12,7 @@ mod leftover;
 mod primitive;
 mod registry;
 mod repr;
+mod secret;
 mod task;
 mod transport;
 

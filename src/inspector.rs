@@ -43,6 +43,8 @@ pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 pub struct Options {
     /// Read the local variables of every frame.
     pub locals: bool,
+    /// Show what their names, or what stands before them, say is secret.
+    pub show_secrets: bool,
     /// Keep tasks that have ended but are still registered.
     pub finished: bool,
     /// How much is read of what is behind the tasks.
@@ -60,6 +62,7 @@ impl Default for Options {
         // 100 ms is asyncio's own threshold, `slow_callback_duration`.
         Self {
             locals: false,
+            show_secrets: false,
             finished: false,
             depth: Depth::Evidence,
             blocked_after: Duration::from_millis(100),

@@ -192,6 +192,8 @@ pub struct Report {
     pub has_finished: bool,
     /// Local variables too.
     pub has_locals: bool,
+    /// Show what is secret in them.
+    pub shows_secrets: bool,
     /// The stacks of all threads too.
     pub has_threads: bool,
     /// The lines of the program too.
@@ -209,6 +211,8 @@ pub struct Report {
 pub struct Output {
     /// A file; standard output if there is none.
     pub file: Option<PathBuf>,
+    /// Whether a file that is there is replaced.
+    pub replaces: bool,
     /// When to use colours.
     pub color: Color,
     /// The width of lines, if not the terminal's.
@@ -289,7 +293,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::
         }),
         RawCommand::Explain(explain) => Command::Explain(Explain {
             code: explain.code,
-            output: Output { file: None, color: explain.color, width: None },
+            output: Output { file: None, replaces: false, color: explain.color, width: None },
         }),
         RawCommand::Doctor(doctor) => Command::Doctor(Doctor {
             pid: doctor.target.pid(),
@@ -516,6 +520,9 @@ struct RawWatching {
     /// Write to FILE; - is standard output
     #[arg(short, long = "output", value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Replace FILE if it is there
+    #[arg(long)]
+    force: bool,
     #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     color: Color,
 }
@@ -535,7 +542,7 @@ impl RawWatching {
             fail_on: self.fail_on.severity(),
             on_finding: self.on_finding,
             waits_for_python: false,
-            output: Output { file, color: self.color, width: None },
+            output: Output { file, replaces: self.force, color: self.color, width: None },
             is_beside: false,
         }
     }
@@ -619,6 +626,9 @@ struct RawReport {
     /// Local variables of each frame
     #[arg(short, long)]
     locals: bool,
+    /// Show passwords, tokens and the like in them too
+    #[arg(long, requires = "locals")]
+    show_secrets: bool,
     /// The stacks of all threads too (that of a thread that blocks its loop is always shown)
     #[arg(short, long)]
     threads: bool,
@@ -638,6 +648,7 @@ impl RawReport {
             is_flat: self.flat,
             has_finished: self.all,
             has_locals: self.locals,
+            shows_secrets: self.show_secrets,
             has_threads: self.threads,
             has_source: !self.no_source,
             looks: self.looks,
@@ -652,6 +663,9 @@ struct RawOutput {
     /// Write to FILE; - is standard output
     #[arg(short, long = "output", value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Replace FILE if it is there
+    #[arg(long)]
+    force: bool,
     #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     color: Color,
     /// Cut lines to N columns [default: the terminal's; not cut when piped]
@@ -663,6 +677,7 @@ impl RawOutput {
     fn checked(self) -> Output {
         Output {
             file: self.output.filter(|file| file.as_os_str() != "-"),
+            replaces: self.force,
             color: self.color,
             width: self.width.map(usize::from),
         }

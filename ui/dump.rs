@@ -58,6 +58,7 @@ pub fn outcome(snapshot: &Snapshot, fail_on: Option<Severity>) -> Outcome {
 pub fn report(pid: i32, options: &Report) -> anyhow::Result<Snapshot> {
     let mut wanted = aiospy::Options::default();
     wanted.locals = options.has_locals;
+    wanted.show_secrets = options.shows_secrets;
     wanted.finished = options.has_finished;
     let snapshot = look(pid, &wanted, options.looks)?;
     write(&snapshot, options)?;

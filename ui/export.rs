@@ -24,7 +24,7 @@ pub fn run(options: &Export) -> anyhow::Result<Outcome> {
         Recording::open(path).with_context(|| format!("could not read {}", path.display()))?;
     let file =
         options.file.clone().unwrap_or_else(|| path.with_extension(ending(Some(options.format))));
-    let to = record::writer(&file)?;
+    let to = record::writer(&file, options.replaces)?;
     let mut exporter = flame::exporter(options.format, options.folding, to);
     let mut totals = Totals::default();
     let moments = recording.moments();

@@ -3,9 +3,10 @@
 mod queue;
 
 use std::fmt::Display;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,6 +16,7 @@ use anyhow::Context;
 use self::queue::Queue;
 pub use self::queue::Reader;
 use crate::args::{Color, Output};
+use crate::remedy::Trouble;
 use crate::text::page;
 
 /// An open destination.
@@ -108,11 +110,43 @@ impl Destination {
 fn target(output: &Output) -> anyhow::Result<(Box<dyn Write + Send>, bool)> {
     Ok(match &output.file {
         Some(path) => {
-            let to = File::create(path).with_context(|| cannot_write(path))?;
+            let to = create(path, output.replaces)?;
             (Box::new(Named { to, path: Some(path.clone()) }), false)
         }
         None => (Box::new(Named { to: io::stdout(), path: None }), io::stdout().is_terminal()),
     })
+}
+
+/// Makes the file that `path` names, for its owner alone: what is read of a program may be as
+/// private as the program. One that is there is replaced only if `replaces`, and what a link leads
+/// to never; a device or pipe takes what is written.
+///
+/// # Errors
+/// When it cannot be made, or is there already.
+pub fn create(path: &Path, replaces: bool) -> anyhow::Result<File> {
+    let new = || OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
+    let made = match new() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let is_link = path.is_symlink();
+            let there = OpenOptions::new().write(true).open(path);
+            match there.and_then(|there| Ok((there.metadata()?.is_file(), there))) {
+                Ok((false, there)) => return Ok(there),
+                _ if is_link => {
+                    let cause =
+                        format!("{} is a symbolic link, and is not followed", path.display());
+                    return Err(Trouble::new(cause, "-o with the file it leads to").into());
+                }
+                _ if !replaces => {
+                    let cause = format!("{} is there already", path.display());
+                    return Err(Trouble::new(cause, "--force, which replaces it").into());
+                }
+                // Not what somebody may have open, or a link with other rights: a new one.
+                _ => std::fs::remove_file(path).and_then(|()| new()),
+            }
+        }
+        made => made,
+    };
+    made.with_context(|| cannot_write(path))
 }
 
 /// A file or standard output whose errors say which.

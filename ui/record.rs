@@ -4,7 +4,6 @@
 mod glance;
 mod progress;
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -227,11 +226,12 @@ impl<'o> Recorder<'o> {
         let making = self.options.making;
         self.sink = Some(match making.format {
             None => {
-                let writer = Writer::create(&self.file, self.options.limits);
+                let file = output::create(&self.file, making.replaces)?;
+                let writer = Writer::begin(file, &self.file, self.options.limits);
                 Sink::Recording(Box::new(writer.with_context(|| output::cannot_write(&self.file))?))
             }
             Some(format) => {
-                let to = writer(&self.file)?;
+                let to = writer(&self.file, making.replaces)?;
                 Sink::Export(flame::exporter(format, making.folding, to))
             }
         });
@@ -306,10 +306,9 @@ pub fn weight(before: Option<Timestamp>, now: Timestamp, period: Duration) -> Du
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn writer(file: &Path) -> anyhow::Result<Box<dyn Write>> {
+pub fn writer(file: &Path, replaces: bool) -> anyhow::Result<Box<dyn Write>> {
     if file.as_os_str() == "-" {
         return Ok(Box::new(BufWriter::new(io::stdout())));
     }
-    let made = File::create(file).with_context(|| output::cannot_write(file))?;
-    Ok(Box::new(BufWriter::with_capacity(1 << 16, made)))
+    Ok(Box::new(BufWriter::with_capacity(1 << 16, output::create(file, replaces)?)))
 }

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,11 +17,12 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::args::Stop;
 use crate::output::Destination;
-use crate::remedy::Trouble;
+use crate::remedy::{self, Trouble};
 use crate::text::page::{Page, Style};
 use crate::text::words;
 use crate::{Outcome, dump, json, text, watch};
@@ -36,8 +39,42 @@ const MAX_NAMES: usize = 8;
 /// # Errors
 /// When the target cannot be attached to, the signal not be sent, or the output not be written.
 pub fn run(options: &Stop) -> anyhow::Result<Outcome> {
-    let (_, done) = dump::by_any_id(options.pid, |pid| stop(pid, options));
-    done
+    let pid = options.pid;
+    stop(pid, options).map_err(|error| match remedy::namespace_match(&error) {
+        // What is read may be guessed; what is signalled may not.
+        Some(host) => Trouble::new(
+            format!("no process {pid} in this pid namespace, so nothing was signalled"),
+            format!("aiospy stop {host}, if that one is meant: in its own namespace it is {pid}"),
+        )
+        .into(),
+        None => error,
+    })
+}
+
+/// The process that is asked to end, held so that no other one can be meant that gets its id, or
+/// that has it in another pid namespace than that of `/proc`.
+struct Addressee {
+    pid: i32,
+    /// Its folder below `/proc`, by which it can be signalled too.
+    folder: io::Result<File>,
+}
+
+impl Addressee {
+    fn of(pid: i32) -> Self {
+        Self { pid, folder: File::open(format!("/proc/{pid}")) }
+    }
+
+    fn send(&self, signal: Signal) -> io::Result<()> {
+        let known = rustix::process::Signal::from_named_raw(signal as i32);
+        let (Ok(folder), Some(known)) = (&self.folder, known) else {
+            return Ok(kill(Pid::from_raw(self.pid), signal)?);
+        };
+        match rustix::process::pidfd_send_signal(folder, known) {
+            // Before Linux 5.1.
+            Err(Errno::NOSYS) => Ok(kill(Pid::from_raw(self.pid), signal)?),
+            sent => Ok(sent?),
+        }
+    }
 }
 
 /// All that is told, as JSON.
@@ -69,7 +106,7 @@ struct Told {
 
 /// Sends the signal, and tells what follows.
 struct Teller<'a> {
-    pid: i32,
+    to_end: &'a Addressee,
     options: &'a Stop,
     to: Destination,
     /// Absent until the signal is sent.
@@ -83,8 +120,9 @@ impl Teller<'_> {
         let Some(told) = &mut self.told else {
             let sent_at = Timestamp::now();
             let signal = self.options.signal;
-            kill(Pid::from_raw(self.pid), signal)
-                .with_context(|| format!("could not send {signal} to process {}", self.pid))?;
+            self.to_end.send(signal).with_context(|| {
+                format!("could not send {signal} to process {}", self.to_end.pid)
+            })?;
             let story = Story::new(sent_at, Some(snapshot));
             self.told = Some(Told { story, sent_at, delivered: None, is_pending: false });
             return self.say(Style::Strong, Duration::ZERO, &sent(snapshot, self.options));
@@ -92,7 +130,7 @@ impl Teller<'_> {
         let now = told.story.after(snapshot.taken_at);
         let mut lines = Vec::new();
         if told.delivered.is_none() {
-            let is_delivered = is_delivered(self.pid, self.options.signal);
+            let is_delivered = is_delivered(self.to_end.pid, self.options.signal);
             told.is_pending = is_delivered == Some(false);
             if is_delivered == Some(true) {
                 told.delivered = Some(now);
@@ -114,10 +152,11 @@ impl Teller<'_> {
 
 fn stop(pid: i32, options: &Stop) -> anyhow::Result<Outcome> {
     let asked = watch::on_signals()?;
+    let to_end = Addressee::of(pid);
     let to = Destination::open_queued(&options.output, &asked)?;
     let plan = Plan::new(1.0 / EVERY.as_secs_f64(), EVERY);
     let mut monitor = Monitor::new(Settings::default());
-    let mut teller = Teller { pid, options, to, told: None, failed: None };
+    let mut teller = Teller { to_end: &to_end, options, to, told: None, failed: None };
     let until: Cell<Option<Instant>> = Cell::new(None);
     let is_over = || {
         asked.load(Ordering::Relaxed) || until.get().is_some_and(|until| Instant::now() >= until)
@@ -148,7 +187,7 @@ fn stop(pid: i32, options: &Stop) -> anyhow::Result<Outcome> {
     };
     // Whoever reads the story slowly does not keep it alive.
     let is_to_die = outcome == "grace-over" && options.kills;
-    let killed = is_to_die.then(|| kill(Pid::from_raw(pid), Signal::SIGKILL));
+    let killed = is_to_die.then(|| to_end.send(Signal::SIGKILL));
     finish(teller, &monitor, outcome)?;
     if let Some(killed) = killed {
         killed.with_context(|| format!("could not kill process {pid}"))?;

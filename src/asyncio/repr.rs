@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::secret::{HIDDEN, is_count_name, is_secret_name, masked};
 use crate::memory::Address;
 use crate::object::{Class, Kind, MAX_ITEMS, Read, Reader};
 
@@ -23,6 +24,8 @@ const MAX_BYTES: u64 = 60;
 /// A text in the making.
 struct Repr {
     text: String,
+    /// Whether secrets are written too.
+    shows_secrets: bool,
     /// The containers we are in.
     inside: Vec<Address>,
 }
@@ -32,17 +35,77 @@ impl Repr {
         self.text.push_str(text);
     }
 
+    /// What a string holds, in quotes; of one that `is_cut` the end is missing.
+    fn push_text(&mut self, text: &str, is_cut: bool) {
+        if self.shows_secrets { self.push(text) } else { self.push(&masked(text, is_cut)) }
+    }
+
     fn is_full(&self) -> bool {
         self.text.len() > MAX_REPR
     }
 }
 
 impl Reader<'_> {
-    /// The object at `at` as readable text; what cannot be read shows as `<…>`.
+    /// The object at `at` as readable text, without secrets; what cannot be read shows as `<…>`.
     pub fn repr(&self, at: Address) -> String {
-        let mut repr = Repr { text: String::new(), inside: Vec::new() };
+        let mut repr = Repr { text: String::new(), shows_secrets: false, inside: Vec::new() };
         self.write_repr(at, &mut repr);
         repr.text
+    }
+
+    /// The value of the variable `name` as readable text.
+    pub fn value(&self, name: &str, at: Address, shows_secrets: bool) -> String {
+        let mut repr = Repr { text: String::new(), shows_secrets, inside: Vec::new() };
+        self.write_named(name, at, &mut repr);
+        repr.text
+    }
+
+    /// What has a name: nothing of it, if that is the name of a secret.
+    fn write_named(&self, name: &str, at: Address, repr: &mut Repr) {
+        if !repr.shows_secrets && is_secret_name(name) && !self.is_plain(name, at) {
+            repr.push(HIDDEN);
+        } else {
+            self.write_repr(at, repr);
+        }
+    }
+
+    /// Whether a value says nothing though its name sounds like a secret: there is none, it is
+    /// code, or it counts.
+    fn is_plain(&self, name: &str, at: Address) -> bool {
+        self.kind_of(at).is_ok_and(|kind| match kind {
+            Kind::None
+            | Kind::Bool
+            | Kind::Module
+            | Kind::Function
+            | Kind::Method
+            | Kind::Builtin
+            | Kind::Type
+            | Kind::Task
+            | Kind::PyTask => true,
+            Kind::Int | Kind::Float => is_count_name(name),
+            _ => false,
+        })
+    }
+
+    /// The text of a key or name, if it is one.
+    fn key_text(&self, at: Address) -> Option<String> {
+        match self.kind_of(at).ok()? {
+            Kind::Str => self.str(at, MAX_TEXT).ok(),
+            Kind::Bytes => {
+                let size = self.size(at, 1 << 40, "bytes").ok()?.min(MAX_BYTES);
+                let start = at.offset(self.layout.small.bytes_data);
+                let bytes = self.memory.vec(start, size).ok()?;
+                Some(String::from_utf8_lossy(&bytes).into_owned())
+            }
+            _ => None,
+        }
+    }
+
+    fn write_keyed(&self, key: Address, value: Address, repr: &mut Repr) {
+        match self.key_text(key) {
+            Some(name) => self.write_named(&name, value, repr),
+            None => self.write_repr(value, repr),
+        }
     }
 
     fn write_repr(&self, at: Address, repr: &mut Repr) {
@@ -71,12 +134,14 @@ impl Reader<'_> {
                 let (real, imag) = (self.memory.f64(at)?, self.memory.f64(at.offset(8))?);
                 repr.push(&complex_text(real, imag));
             }
-            Kind::Str if !is_subclass => repr.push(&quoted(&self.str(at, MAX_TEXT)?)),
+            Kind::Str if !is_subclass => self.text(at, repr)?,
             Kind::Bytes if !is_subclass => {
                 let size = self.size(at, 1 << 40, "bytes")?;
                 let start = at.offset(self.layout.small.bytes_data);
                 let bytes = self.memory.vec(start, size.min(MAX_BYTES))?;
-                repr.push(&bytes_text(&bytes, size > MAX_BYTES));
+                let is_cut = size > MAX_BYTES;
+                let text = bytes_text(&bytes, is_cut);
+                repr.push_text(&text, is_cut);
             }
             Kind::Module => self.named(at, "module", repr),
             Kind::Function | Kind::Method | Kind::Builtin => self.named(at, &class.name, repr),
@@ -226,7 +291,7 @@ impl Reader<'_> {
                 }
                 shown += 1;
                 let _ = write!(repr.text, " {slot}=");
-                self.write_repr(value, repr);
+                self.write_named(slot, value, repr);
             }
         }
         let attributes = if is_subclass { self.attributes(at, MAX_ITEMS)? } else { vec![] };
@@ -238,7 +303,7 @@ impl Reader<'_> {
             shown += 1;
             let key = self.name(key)?;
             let _ = write!(repr.text, " {key}=");
-            self.write_repr(value, repr);
+            self.write_named(&key, value, repr);
         }
         if shown == 0 && (!is_subclass || class.kind == Kind::Other) {
             let _ = write!(repr.text, " at {at}");
@@ -274,7 +339,7 @@ impl Reader<'_> {
             };
             let Some(value) = value else { continue };
             let _ = write!(repr.text, "{}{field}=", if i > 0 { ", " } else { "" });
-            self.write_repr(value, repr);
+            self.write_named(&field, value, repr);
         }
         repr.push(")");
         Ok(true)
@@ -288,7 +353,7 @@ impl Reader<'_> {
                 let value = self.memory.f64(at.offset(self.layout.small.float_value))?;
                 repr.push(&float_text(value));
             }
-            Kind::Str => repr.push(&quoted(&self.str(at, MAX_TEXT)?)),
+            Kind::Str => self.text(at, repr)?,
             Kind::Tuple => {
                 let total = self.size(at, MAX_ITEMS, "tuple")?;
                 self.items("(", self.tuple(at)?, total, ")", repr);
@@ -312,8 +377,24 @@ impl Reader<'_> {
         Ok(())
     }
 
+    fn text(&self, at: Address, repr: &mut Repr) -> Read<()> {
+        let text = self.str(at, MAX_TEXT)?;
+        let is_cut = text.chars().count() >= MAX_TEXT;
+        let text = if repr.shows_secrets { text.into() } else { masked(&text, is_cut) };
+        repr.push(&quoted(&text));
+        Ok(())
+    }
+
     fn items(&self, open: &str, items: Vec<Address>, total: u64, close: &str, repr: &mut Repr) {
         repr.push(open);
+        // A header, or an item of a dictionary.
+        if let [key, value] = items[..] {
+            self.write_repr(key, repr);
+            repr.push(", ");
+            self.write_keyed(key, value, repr);
+            repr.push(close);
+            return;
+        }
         for (i, item) in (0..MAX_SHOWN).zip(items) {
             if i > 0 {
                 repr.push(", ");
@@ -339,7 +420,7 @@ impl Reader<'_> {
             }
             self.write_repr(key, repr);
             repr.push(": ");
-            self.write_repr(value, repr);
+            self.write_keyed(key, value, repr);
         }
         write_rest(total, repr);
         repr.push(close);

@@ -639,7 +639,10 @@ fn frames(
             }
         };
         let locals = options.locals.then(|| match reader.locals(frame) {
-            Ok(locals) => locals.into_iter().map(|(name, at)| (name, reader.repr(at))).collect(),
+            Ok(locals) => {
+                let shown = |name: &str, at| reader.value(name, at, options.show_secrets);
+                locals.into_iter().map(|(name, at)| (Arc::clone(&name), shown(&name, at))).collect()
+            }
             Err(error) => {
                 problems.push(Problem {
                     place: place(),

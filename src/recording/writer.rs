@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,12 +67,20 @@ struct Block {
 }
 
 impl Writer {
-    /// Begins a recording; a file that is there is replaced.
+    /// Begins a recording in a new file, which only its owner may read.
     ///
     /// # Errors
-    /// When the file cannot be made.
+    /// When the file cannot be made, or is there already.
     pub fn create(path: &Path, limits: Limits) -> Result<Self, Error> {
-        let (file, size) = begin(path)?;
+        Self::begin(new_file(path)?, path, limits)
+    }
+
+    /// Begins a recording in an empty file, open for reading too, that `path` names.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn begin(mut file: File, path: &Path, limits: Limits) -> Result<Self, Error> {
+        let size = begin(&mut file)?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -194,7 +203,14 @@ impl Writer {
         name.push(".part");
         let beside = self.path.with_file_name(name);
         let done = (|| {
-            let (mut file, start) = begin(&beside)?;
+            // What another run left behind.
+            if let Err(error) = std::fs::remove_file(&beside)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Err(error);
+            }
+            let mut file = new_file(&beside)?;
+            let start = begin(&mut file)?;
             self.file.seek(SeekFrom::Start(from))?;
             let copied = io::copy(&mut (&mut self.file).take(self.size - from), &mut file)?;
             std::fs::rename(&beside, &self.path)?;
@@ -217,11 +233,14 @@ impl Writer {
     }
 }
 
-/// A new file with its first bytes, open for reading too.
-fn begin(path: &Path) -> io::Result<(File, u64)> {
-    let mut options = OpenOptions::new();
-    let mut file = options.read(true).write(true).create(true).truncate(true).open(path)?;
+/// A new file for its owner alone, open for reading too; nothing that a link leads to.
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Writes the first bytes, and gives their number.
+fn begin(file: &mut File) -> io::Result<u64> {
     let start = block::start();
     file.write_all(&start)?;
-    Ok((file, start.len() as u64))
+    Ok(start.len() as u64)
 }

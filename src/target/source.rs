@@ -20,6 +20,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid};
 use rustc_hash::FxHashMap;
 
 use super::{Target, started_at};
@@ -102,14 +103,18 @@ impl Target {
         if path.is_empty() || path.starts_with('<') {
             return SourceFile::Absent;
         }
-        let look_up = || {
+        let begin = || {
             let mut path = PathBuf::from(path);
             if path.is_relative() {
                 path = self.below_root(&self.dir.link("cwd")?).join(path);
             }
-            look_up_below(&self.dir.look_up("root")?, &path)
+            Ok::<_, io::Error>((self.dir.look_up("root")?, path))
         };
-        look_up().and_then(|file| reader.read(&file)).unwrap_or(SourceFile::Absent)
+        // The root is ours to look up; from there on only the target's own rights count.
+        let read = |(root, path): (File, PathBuf)| {
+            reader.as_user(|| look_up_below(&root, &path).and_then(|file| reader.read(&file)))
+        };
+        begin().and_then(read).unwrap_or(SourceFile::Absent)
     }
 }
 
@@ -138,6 +143,7 @@ fn is_our_root(root: &Metadata) -> bool {
 struct Reader {
     started_at: Timestamp,
     uid: u32,
+    gid: u32,
     groups: Vec<u32>,
 }
 
@@ -145,13 +151,44 @@ impl Reader {
     fn of(target: &Target) -> Option<Self> {
         let status = target.dir.status().ok()?;
         let ids = |name| status.field(name).unwrap_or_default().split_ascii_whitespace();
-        let group = ids("Gid").nth(1).into_iter();
-        let groups = group.chain(ids("Groups")).filter_map(|id| id.parse().ok()).collect();
+        let gid = ids("Gid").nth(1)?.parse().ok()?;
+        let others = ids("Groups").filter_map(|id| id.parse().ok());
         Some(Self {
             started_at: started_at(target.identity.start_time)?,
             uid: status.effective_uid()?,
-            groups,
+            gid,
+            groups: std::iter::once(gid).chain(others).collect(),
         })
+    }
+
+    /// Does `what` with the target's rights over files, if ours are those of root: in a thread of
+    /// its own, for they are a thread's.
+    fn as_user<T: Send>(&self, what: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        if !geteuid().is_root() || self.uid == 0 {
+            return what();
+        }
+        let in_thread = || {
+            self.take_rights()?;
+            what()
+        };
+        std::thread::scope(|scope| scope.spawn(in_thread).join())
+            .unwrap_or_else(|_| Err(io::Error::other("the reader of a file has panicked")))
+    }
+
+    /// Takes the target's user and groups for what this thread does with files; with them go the
+    /// capabilities that override rights (user_namespaces(7), credentials(7)).
+    fn take_rights(&self) -> io::Result<()> {
+        let groups: Vec<_> =
+            self.groups.iter().map(|gid| rustix::process::Gid::from_raw(*gid)).collect();
+        rustix::thread::set_thread_groups(&groups)?;
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        // Each gives the one before, and has no other way to fail.
+        let _ = (setfsgid(gid), setfsuid(uid));
+        if setfsgid(gid) == gid && setfsuid(uid) == uid {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
     }
 
     fn may_read(&self, facts: &Metadata) -> bool {
@@ -209,7 +246,7 @@ mod tests {
 
     /// One for whom every file is old enough.
     fn reader(uid: u32, groups: &[u32]) -> Reader {
-        Reader { started_at: Timestamp::MAX, uid, groups: groups.to_vec() }
+        Reader { started_at: Timestamp::MAX, uid, gid: uid, groups: groups.to_vec() }
     }
 
     fn text(text: &str) -> SourceFile {
@@ -301,6 +338,32 @@ mod tests {
             assert_eq!(read(name).unwrap(), SourceFile::Absent, "{name}");
         }
         assert_eq!(read("latin.py").unwrap(), text("# \u{fffd}\n"));
+    }
+
+    #[test]
+    fn a_file_in_a_folder_that_is_closed_to_the_target_is_not_read_for_it() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let root = tempfile::tempdir().unwrap();
+        let closed = root.path().join("closed");
+        fs::create_dir(&closed).unwrap();
+        fs::write(closed.join("secret.py"), "secret").unwrap();
+        fs::write(root.path().join("open.py"), "open").unwrap();
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        let dir = folder(root.path());
+        let read = |uid, name: &str| {
+            let reader = reader(uid, &[uid]);
+            reader.as_user(|| {
+                look_up_below(&dir, Path::new(name)).and_then(|file| reader.read(&file))
+            })
+        };
+        assert_eq!(read(1000, "open.py").unwrap(), text("open"));
+        assert!(read(1000, "closed/secret.py").is_err());
+        assert_eq!(read(0, "closed/secret.py").unwrap(), text("secret"));
+        // Only that one thread has given up its rights.
+        assert_eq!(fs::read_to_string(closed.join("secret.py")).unwrap(), "secret");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::situation::{
     copied_tool, copy_programs, in_namespaces, innermost, inode, kernel_state, open_folder,
     outside, parked, run, seen_from_outside, tool_as_nobody, tool_within, tool_without, unused_pid,
 };
-use super::support::{self, Program, Python, VERSIONS, dump, dump_by};
+use super::support::{self, Program, Python, VERSIONS, aiospy, dump, dump_by, texts};
 use super::truth::assert_same;
 use super::{per_version, per_version_with};
 
@@ -29,6 +29,8 @@ pub fn add(trials: &mut Vec<Trial>) {
     per_version(trials, "attach::hot", |_| true, hot);
     per_version_with(trials, "attach::changed_root", &[Need::Namespaces], all, changed_root);
     per_version_with(trials, "attach::namespaces", &[Need::Namespaces], all, namespaces);
+    let newest = |version: &str, _: Option<&Python>| version == "3.12";
+    per_version_with(trials, "attach::stranger", &[Need::Namespaces], newest, stranger);
     per_version_with(trials, "attach::user_namespace", &[Need::Namespaces], all, user_namespace);
     per_version_with(trials, "attach::foreign_proc", &[Need::Namespaces], all, foreign_proc);
     let needs = &[Need::Namespaces, Need::Tool("setpriv"), Need::Tool("python3")];
@@ -164,6 +166,22 @@ fn namespaces(python: &Python) {
     assert_same(python, &program.truth, &inside);
     assert!(inside["process"]["namespace_pid"].is_null());
     assert_at_rest(&program.truth, &inside);
+}
+
+/// An id that only a process of a container has means nobody here when it comes to signals.
+fn stranger(python: &Python) {
+    let own = unused_pid();
+    let program = Program::spawn(in_namespaces(&[], own, &parked(Command::new(&python.path), 0)));
+    let pid = innermost(program.pid());
+    for options in [&["--grace", "1s"][..], &["--grace", "1s", "--kill"]] {
+        let output = aiospy(&[&["stop", &own.to_string()], options].concat());
+        let (stdout, stderr) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
+        assert!(stderr.contains("nothing was signalled"), "{stderr}");
+        assert!(stderr.contains(&format!("aiospy stop {pid}")), "{stderr}");
+    }
+    // It is there and as it was: a signal would have ended it.
+    assert_at_rest(&seen_from_outside(&program.truth, pid), &dump(pid, &[]));
 }
 
 /// `/proc` of one pid namespace and a tool in another one: what `/proc` calls a process is not what

@@ -15,6 +15,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     per_version(trials, "report::source", |_| true, source);
     per_version(trials, "report::changed-source", |_| true, changed_source);
     per_version(trials, "report::check", |_| true, check);
+    per_version(trials, "report::private", |minor| [8, 12, 15].contains(&minor), private);
 }
 
 /// The source lines that a report shows: the file and line of the place above it, and the text.
@@ -51,6 +52,36 @@ fn source(python: &Python) {
     }
     assert!(!report.contains("changed since"), "{report}");
     assert!(shown(&dumped(&program, &["--no-source"])).is_empty());
+}
+
+/// No secret of a program is in any report of it, unless it is asked for.
+fn private(python: &Python) {
+    let program = Program::start::<&str>(&python.path, "private.py", &[]);
+    let hidden = program.truth["hidden"].as_str().unwrap();
+    let places = [
+        "attribute",
+        "dsn",
+        "url",
+        "slot",
+        "field",
+        "header",
+        "scope",
+        "variable",
+        "text",
+        "nested",
+    ];
+    for options in [&["--locals"][..], &["--locals", "--json"], &["--locals", "--flat"]] {
+        let report = dumped(&program, options);
+        let at = report.find(hidden).map(|at| &report[at.saturating_sub(100)..at + 40]);
+        assert_eq!(at, None, "{options:?}");
+        for shown in program.truth["shown"].as_array().unwrap() {
+            assert!(report.contains(shown.as_str().unwrap()), "{options:?} lacks {shown}");
+        }
+        let report = dumped(&program, &[options, &["--show-secrets"]].concat());
+        for place in places {
+            assert!(report.contains(&format!("{hidden}-{place}")), "{options:?} lacks {place}");
+        }
+    }
 }
 
 fn changed_source(python: &Python) {

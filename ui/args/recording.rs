@@ -44,6 +44,8 @@ pub struct Making {
     pub format: Option<Format>,
     /// For stacks.
     pub folding: Folding,
+    /// Whether a file that is there is replaced.
+    pub replaces: bool,
 }
 
 /// Options of `export`.
@@ -57,6 +59,8 @@ pub struct Export {
     pub format: Format,
     /// For stacks.
     pub folding: Folding,
+    /// Whether a file that is there is replaced.
+    pub replaces: bool,
 }
 
 /// Options of `replay`.
@@ -117,6 +121,9 @@ pub(super) struct RawMaking {
     /// Write to FILE; - is standard output [default: a name made of process id and time]
     #[arg(short, long = "output", value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Replace FILE if it is there
+    #[arg(long)]
+    force: bool,
     /// What to write [default: as FILE is called]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     format: Option<RawFormat>,
@@ -279,7 +286,11 @@ impl RawRecord {
             target,
             duration: self.duration,
             rate: self.rate,
-            making: Making { format: format.format(), folding: self.making.folding() },
+            making: Making {
+                format: format.format(),
+                folding: self.making.folding(),
+                replaces: self.making.force,
+            },
             file: self.making.output,
             limits: Limits { max_size: self.max_size, keep_last: self.keep_last },
         })
@@ -297,6 +308,7 @@ impl RawExport {
             recording: self.recording,
             format,
             folding: self.making.folding(),
+            replaces: self.making.force,
             file: self.making.output,
         })
     }

@@ -343,7 +343,12 @@ fn export(feed: &Feed) -> String {
     let snapshot = &feed.snapshot;
     let time = snapshot.taken_at.strftime("%Y%m%dT%H%M%SZ");
     let name = format!("aiospy-{}-{time}.json", snapshot.process.pid);
-    let output = Output { file: Some(name.clone().into()), color: Color::Never, width: None };
+    let output = Output {
+        file: Some(name.clone().into()),
+        replaces: false,
+        color: Color::Never,
+        width: None,
+    };
     let written = Destination::open(&output).and_then(|mut to| {
         json::dump(snapshot, &mut to)?;
         Ok(to.finish()?)

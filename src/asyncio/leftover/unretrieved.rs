@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashSet;
 
 use super::{GROUP, MAX_FOUND, MAX_SEARCHED, MAX_SEARCHED_ITEMS, Search, is_searched};
+use crate::asyncio::secret::masked;
 use crate::asyncio::{ChainEnd, FutureState, is_alive};
 use crate::layout::uvloop::{HANDLE, LOOP};
 use crate::layout::{Flag, Frame, TaskRegistry};
@@ -94,7 +95,10 @@ impl Reader<'_> {
             .and_then(|arguments| self.tuple(arguments).ok())
             .unwrap_or_default();
         let text = |at| match self.kind_of(at) {
-            Ok(Kind::Str) => self.str(at, MAX_MESSAGE).unwrap_or_default(),
+            Ok(Kind::Str) => {
+                let text = self.str(at, MAX_MESSAGE).unwrap_or_default();
+                masked(&text, text.chars().count() >= MAX_MESSAGE).into_owned()
+            }
             _ => self.repr(at),
         };
         let is = |name| {
