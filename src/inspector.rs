@@ -41,10 +41,8 @@ pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// Read the local variables of every frame.
-    pub locals: bool,
-    /// Show what their names, or what stands before them, say is secret.
-    pub show_secrets: bool,
+    /// Whether the local variables of every frame are read.
+    pub locals: Locals,
     /// Keep tasks that have ended but are still registered.
     pub finished: bool,
     /// How much is read of what is behind the tasks.
@@ -61,14 +59,25 @@ impl Default for Options {
     fn default() -> Self {
         // 100 ms is asyncio's own threshold, `slow_callback_duration`.
         Self {
-            locals: false,
-            show_secrets: false,
+            locals: Locals::Unread,
             finished: false,
             depth: Depth::Evidence,
             blocked_after: Duration::from_millis(100),
             repeats: false,
         }
     }
+}
+
+/// What is read of local variables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Locals {
+    /// Nothing.
+    #[default]
+    Unread,
+    /// Their values, but for what their names, or what stands before it in a text, say is secret.
+    WithoutSecrets,
+    /// Their values, secrets too.
+    WithSecrets,
 }
 
 /// One step of attaching, as `aiospy doctor` tells it.

@@ -39,4 +39,4 @@ pub mod target;
 pub mod timeline;
 
 pub use error::{Error, Result};
-pub use inspector::{Inspector, Options};
+pub use inspector::{Inspector, Locals, Options};

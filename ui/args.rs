@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aiospy::Locals;
 use aiospy::snapshot::{Code, Severity};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
@@ -191,9 +192,7 @@ pub struct Report {
     /// Finished tasks too.
     pub has_finished: bool,
     /// Local variables too.
-    pub has_locals: bool,
-    /// Show what is secret in them.
-    pub shows_secrets: bool,
+    pub locals: Locals,
     /// The stacks of all threads too.
     pub has_threads: bool,
     /// The lines of the program too.
@@ -647,8 +646,11 @@ impl RawReport {
             is_json: self.json,
             is_flat: self.flat,
             has_finished: self.all,
-            has_locals: self.locals,
-            shows_secrets: self.show_secrets,
+            locals: match (self.locals, self.show_secrets) {
+                (false, _) => Locals::Unread,
+                (true, false) => Locals::WithoutSecrets,
+                (true, true) => Locals::WithSecrets,
+            },
             has_threads: self.threads,
             has_source: !self.no_source,
             looks: self.looks,

@@ -57,8 +57,7 @@ pub fn outcome(snapshot: &Snapshot, fail_on: Option<Severity>) -> Outcome {
 /// When it cannot be read, or the output not be written.
 pub fn report(pid: i32, options: &Report) -> anyhow::Result<Snapshot> {
     let mut wanted = aiospy::Options::default();
-    wanted.locals = options.has_locals;
-    wanted.show_secrets = options.shows_secrets;
+    wanted.locals = options.locals;
     wanted.finished = options.has_finished;
     let snapshot = look(pid, &wanted, options.looks)?;
     write(&snapshot, options)?;

@@ -12,7 +12,7 @@ use super::reading::{Reading, ThreadReading};
 use super::shutdown::shutdown;
 use super::system::Syscalls;
 use super::waiting::{Reasons, complete};
-use super::{Inspector, Options};
+use super::{Inspector, Locals, Options};
 use crate::asyncio::{
     AwaitGraph, ChainEnd, FutureState, Leftovers, LoopFacts, Remains, RunOnce, TaskFacts,
 };
@@ -638,9 +638,10 @@ fn frames(
                 Arc::new(Location { function: unknown, file, line: None, column: None })
             }
         };
-        let locals = options.locals.then(|| match reader.locals(frame) {
+        let locals = (options.locals != Locals::Unread).then(|| match reader.locals(frame) {
             Ok(locals) => {
-                let shown = |name: &str, at| reader.value(name, at, options.show_secrets);
+                let shows_secrets = options.locals == Locals::WithSecrets;
+                let shown = |name: &str, at| reader.value(name, at, shows_secrets);
                 locals.into_iter().map(|(name, at)| (Arc::clone(&name), shown(&name, at))).collect()
             }
             Err(error) => {

@@ -176,7 +176,7 @@ impl Reader {
     }
 
     /// Takes the target's user and groups for what this thread does with files; with them go the
-    /// capabilities that override rights (user_namespaces(7), credentials(7)).
+    /// capabilities that override rights (`capabilities(7)`).
     fn take_rights(&self) -> io::Result<()> {
         let groups: Vec<_> =
             self.groups.iter().map(|gid| rustix::process::Gid::from_raw(*gid)).collect();

@@ -27,7 +27,7 @@ pub fn add(trials: &mut Vec<Trial>) {
 
 fn options() -> Options {
     let mut options = Options::default();
-    options.locals = true;
+    options.locals = aiospy::Locals::WithoutSecrets;
     options.finished = true;
     options
 }

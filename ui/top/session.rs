@@ -305,7 +305,7 @@ impl Session {
         let (sender, pid) = (self.sender.clone(), self.pid);
         std::thread::spawn(move || {
             let mut options = Options::default();
-            options.locals = true;
+            options.locals = aiospy::Locals::WithoutSecrets;
             options.depth = Depth::Tasks;
             let frames = Inspector::attach(pid)
                 .and_then(|mut inspector| inspector.snapshot(&options))
