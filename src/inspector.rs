@@ -28,7 +28,7 @@ use crate::frame::Stack;
 use crate::memory::{Address, Image, LiveMemory, Part, ReadMemory, ReadStats, Recorder};
 use crate::object::{Caches, Memory, Reader};
 use crate::runtime::{Located, locate};
-use crate::snapshot::{Depth, Process, Shutdown, Snapshot, Task};
+use crate::snapshot::{Depth, Interval, Process, Shutdown, Snapshot, Task};
 use crate::target::Target;
 use crate::timeline::Looks;
 
@@ -234,10 +234,12 @@ impl Inspector {
     pub fn snapshot(&mut self, options: &Options) -> Result<Snapshot> {
         let taken_at = Timestamp::now();
         let started = Instant::now();
+        let began = self.moment();
         let before = self.memory.stats();
         self.system.check_alive()?;
         self.note_turns();
         if let Some(mut snapshot) = self.repeated(options, taken_at) {
+            snapshot.during = Interval { began, ended: self.moment() };
             snapshot.elapsed = started.elapsed();
             return Ok(snapshot);
         }
@@ -268,6 +270,7 @@ impl Inspector {
         let after = self.memory.stats();
         let mut snapshot = Snapshot {
             taken_at,
+            during: Interval { began, ended: self.moment() },
             told_from: read.told_from,
             elapsed: started.elapsed(),
             paused: Duration::ZERO,
@@ -296,6 +299,12 @@ impl Inspector {
         }
         self.keep(options, read.activity, &snapshot);
         Ok(snapshot)
+    }
+
+    /// The moment by the target's `CLOCK_MONOTONIC`; by ours, where it has one of its own that
+    /// cannot be known: moments are only compared with one another.
+    fn moment(&self) -> Duration {
+        self.system.monotonic_now().unwrap_or_else(|_| crate::target::monotonic())
     }
 
     /// Whether a task has a cancellation, or had one at a snapshot before; `all` are those that

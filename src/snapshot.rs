@@ -12,6 +12,7 @@ mod describe;
 mod facts;
 mod finding;
 mod glance;
+mod interval;
 mod place;
 mod waiting;
 
@@ -35,6 +36,7 @@ pub use facts::{
 pub(crate) use finding::number;
 pub use finding::{Code, Finding, FindingId, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
+pub use interval::Interval;
 pub(crate) use place::is_library;
 pub use place::own_frame;
 pub use waiting::{
@@ -50,6 +52,10 @@ pub const SCHEMA: &str = "aiospy.dump/1";
 pub struct Snapshot {
     /// When the reading began, by our clock.
     pub taken_at: Timestamp,
+    /// The time in which it was read. Two snapshots are compared by this alone: `taken_at` is for
+    /// people, and follows whoever sets the clock.
+    #[serde(skip)]
+    pub during: Interval,
     /// The moment that times in it are told from, by the target's `CLOCK_MONOTONIC`.
     #[serde(skip)]
     pub told_from: Option<Duration>,
@@ -104,10 +110,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// A snapshot of `process` in which nothing else has been read yet.
+    /// A snapshot of `process` in which nothing else has been read yet, at one moment.
     pub fn new(process: Process, taken_at: Timestamp) -> Self {
+        let since_epoch = taken_at.duration_since(Timestamp::UNIX_EPOCH);
         Self {
             taken_at,
+            during: Interval::at(Duration::try_from(since_epoch).unwrap_or_default()),
             told_from: None,
             elapsed: Duration::ZERO,
             paused: Duration::ZERO,
