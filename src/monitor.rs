@@ -92,6 +92,10 @@ pub struct Tracked {
     pub seen_at: Timestamp,
     /// As it was then.
     pub finding: Finding,
+    /// How severe it was before, in the event that says that it is not any more.
+    pub was: Option<Severity>,
+    /// How severe it was at worst.
+    pub(crate) worst: Severity,
     /// When something was last told of it, by the monotonic clock.
     pub(crate) told_at: Duration,
     pub(crate) missing: u32,
@@ -196,6 +200,20 @@ pub struct Monitor {
     now: Option<Moment>,
     told_at: Option<Duration>,
     attached: u32,
+}
+
+impl Event {
+    /// The finding that is new or more severe than it was, if the event is about one.
+    pub fn raised(&self) -> Option<&Finding> {
+        match self {
+            Self::Opened(tracked) => Some(&tracked.finding),
+            Self::Updated(tracked) => {
+                let is_rise = tracked.was.is_some_and(|was| was < tracked.finding.severity);
+                is_rise.then_some(&tracked.finding)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Monitor {
@@ -322,7 +340,12 @@ impl Monitor {
             duration_ms: u64::try_from(self.observed().as_millis()).unwrap_or(u64::MAX),
             samples: self.all_samples.0,
             missed: self.all_samples.1,
-            findings: self.by_severity.clone(),
+            findings: self
+                .by_severity
+                .iter()
+                .filter(|it| *it.1 > 0)
+                .map(|it| (*it.0, *it.1))
+                .collect(),
             blocking: self.places.totals(),
         }
     }
@@ -473,18 +496,38 @@ impl Monitor {
                 *self.by_severity.entry(finding.severity).or_default() += 1;
                 let number = finding.id.0;
                 let (opened_at, seen_at, told_at) = (now.wall, now.wall, now.monotonic);
-                opened.push(Tracked { number, opened_at, seen_at, finding, told_at, missing: 0 });
+                let worst = finding.severity;
+                opened.push(Tracked {
+                    number,
+                    opened_at,
+                    seen_at,
+                    finding,
+                    was: None,
+                    worst,
+                    told_at,
+                    missing: 0,
+                });
                 continue;
             };
-            let is_worse = known.finding.severity != finding.severity;
+            let was = known.finding.severity;
             let since = now.monotonic.saturating_sub(known.told_at);
             let is_other = known.finding.title != finding.title
                 || known.finding.tasks.len() != finding.tasks.len();
             known.finding = finding;
             known.seen_at = now.wall;
-            if is_worse || is_other && since >= self.settings.interval {
+            let severity = known.finding.severity;
+            if severity > known.worst {
+                // Each is counted once, as what it was at worst.
+                if let Some(count) = self.by_severity.get_mut(&known.worst) {
+                    *count = count.saturating_sub(1);
+                }
+                *self.by_severity.entry(severity).or_default() += 1;
+                known.worst = severity;
+            }
+            if was != severity || is_other && since >= self.settings.interval {
                 known.told_at = now.monotonic;
-                tell(Event::Updated(known.clone()))?;
+                let was = Some(was).filter(|was| *was != severity);
+                tell(Event::Updated(Tracked { was, ..known.clone() }))?;
             }
         }
         for tracked in opened {
@@ -697,6 +740,33 @@ mod tests {
         let moved = || Scene::new().with([task(1).sleeps(10), task(2).sleeps(10)]);
         let opened = "opened 1 deadlock";
         assert_eq!(told(&[circle(901), circle(901), moved()]), [opened, "closed 1"]);
+    }
+
+    #[test]
+    fn a_finding_that_gets_worse_is_told_as_raised_and_counted_once() {
+        use Severity::{Info, Warning};
+        let mut monitor = Monitor::new(Settings::default());
+        let waiting = || Scene::new().with([task(1).reads_socket(), task(2).at_lock(900, &[1])]);
+        let mut told = Vec::new();
+        for second in 0..10 {
+            let mut snapshot = waiting().snapshot;
+            snapshot.later(Duration::from_secs(second));
+            // It goes on turning: nothing but time tells.
+            snapshot.loops[0].iteration_id = Some(second);
+            let _ = monitor.take(Sample::Whole(Box::new(snapshot)), &mut |event| {
+                let raised = event.raised().map(|finding| finding.severity);
+                match &event {
+                    Event::Opened(it) => told.push(("opened", it.was, raised)),
+                    Event::Updated(it) => told.push(("updated", it.was, raised)),
+                    _ => {}
+                }
+                ControlFlow::Continue(())
+            });
+        }
+        assert_eq!(told, [("opened", None, Some(Info)), ("updated", Some(Info), Some(Warning))]);
+        assert_eq!(monitor.summary().findings.get(&Warning), Some(&1));
+        assert_eq!(monitor.summary().findings.get(&Info), None);
+        assert_eq!(monitor.worst(), Some(Warning));
     }
 
     #[test]

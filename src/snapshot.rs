@@ -14,6 +14,7 @@ mod finding;
 mod glance;
 mod interval;
 mod place;
+mod verdict;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -34,11 +35,12 @@ pub use facts::{
     Swallower, Unretrieved,
 };
 pub(crate) use finding::number;
-pub use finding::{Code, Finding, FindingId, Severity, Sureness};
+pub use finding::{Code, Finding, FindingId, Pending, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
 pub use interval::Interval;
 pub(crate) use place::is_library;
 pub use place::own_frame;
+pub use verdict::{Doubt, Undecided, Verdict};
 pub use waiting::{
     Children, Deadline, Executor, Holders, Job, Limiter, Operation, WaitKind, Waiting,
 };
@@ -87,6 +89,12 @@ pub struct Snapshot {
     /// How many looks the findings rest on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looks: Option<u8>,
+    /// What it comes to; absent when nobody drew a conclusion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// Why it cannot be said that all is well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<Undecided>,
     /// What could not be read, or was not believable.
     pub problems: Vec<Problem>,
     /// How much was read.
@@ -128,6 +136,8 @@ impl Snapshot {
             shutdown: None,
             findings: None,
             looks: None,
+            verdict: None,
+            undecided: Vec::new(),
             problems: Vec::new(),
             depth: Depth::Evidence,
             unretrieved: Vec::new(),
@@ -610,6 +620,16 @@ pub struct Problem {
     pub wanted: String,
     /// Why it was not.
     pub cause: String,
+}
+
+impl Problem {
+    /// The cause of one about what ran while it was read.
+    pub(crate) const CHANGED: &str = "changed while reading";
+
+    /// Whether it is about something that ran while it was read, all of which was there.
+    pub fn is_of_change(&self) -> bool {
+        self.cause == Self::CHANGED
+    }
 }
 
 /// Milliseconds with microseconds as the fraction.

@@ -223,8 +223,9 @@ record!(Finding {
     id,
     cause,
     tasks_left_out,
+    | pending = None
 });
-record!(Tracked { number, opened_at, seen_at, finding, told_at, missing });
+record!(Tracked { number, opened_at, seen_at, finding, was, worst, told_at, missing });
 record!(Work { handle, task, stack, place, kind, description, peer });
 record!(Stretch { loop_id, thread, began_at, length, uncertainty, is_over, samples, work, stacks });
 record!(Interval { began, ended });

@@ -139,6 +139,8 @@ fn events_come_back_and_can_be_gone_to() {
         opened_at: at(1),
         seen_at: at(2),
         finding,
+        was: Some(Severity::Info),
+        worst: Severity::Critical,
         told_at: Duration::from_secs(1),
         missing: 1,
     };

@@ -118,7 +118,7 @@ fn one_walks_through_it() {
     let mut then = series(&scenes::standstill(), 10);
     for snapshot in &mut then {
         snapshot.taken_at += STEP * 4;
-        snapshot.during = Interval::at(STEP * 4);
+        snapshot.during = Interval::at(snapshot.during.began + STEP * 4);
     }
     samples.append(&mut then);
     let (_, mut replay, _folder) = both(&samples);
