@@ -116,7 +116,7 @@ pub fn diagnose(looks: Looks<'_>) -> Diagnosis {
 struct Context<'s> {
     looks: Looks<'s>,
     now: &'s Snapshot,
-    /// The time between the looks; absent with one.
+    /// The time between the looks at least; absent with one.
     gap: Option<Duration>,
     pairs: Pairs<'s>,
     graph: Graph<'s>,

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod blocked;
+mod deciding;
 mod executors;
 mod glance;
 mod looping;
@@ -22,15 +23,13 @@ use rustc_hash::FxHashSet;
 use self::glance::Glances;
 use self::system::{SavedSystem, System};
 use crate::asyncio::{LoopFacts, TaskFacts};
-use crate::diagnose::diagnose;
 use crate::error::{Error, Result};
 use crate::frame::Stack;
 use crate::memory::{Address, Image, LiveMemory, Part, ReadMemory, ReadStats, Recorder};
 use crate::object::{Caches, Memory, Reader};
 use crate::runtime::{Located, locate};
-use crate::snapshot::{Depth, Process, Shutdown, Snapshot, Task};
+use crate::snapshot::{Depth, Interval, Process, Shutdown, Snapshot, Task};
 use crate::target::Target;
-use crate::timeline::Looks;
 
 /// How often everything is read again when what all depends on was not believable.
 const MAX_TRIES: usize = 5;
@@ -246,10 +245,12 @@ impl Inspector {
     pub fn snapshot(&mut self, options: &Options) -> Result<Snapshot> {
         let taken_at = Timestamp::now();
         let started = Instant::now();
+        let began = self.moment();
         let before = self.memory.stats();
         self.system.check_alive()?;
         self.note_turns();
         if let Some(mut snapshot) = self.repeated(options, taken_at) {
+            snapshot.during = Interval { began, ended: self.moment() };
             snapshot.elapsed = started.elapsed();
             return Ok(snapshot);
         }
@@ -280,6 +281,7 @@ impl Inspector {
         let after = self.memory.stats();
         let mut snapshot = Snapshot {
             taken_at,
+            during: Interval { began, ended: self.moment() },
             told_from: read.told_from,
             elapsed: started.elapsed(),
             paused: Duration::ZERO,
@@ -292,6 +294,8 @@ impl Inspector {
             shutdown: read.shutdown,
             findings: None,
             looks: None,
+            verdict: None,
+            undecided: Vec::new(),
             depth: options.depth,
             problems: read.problems,
             unretrieved: read.leftovers.unretrieved,
@@ -310,36 +314,16 @@ impl Inspector {
         Ok(snapshot)
     }
 
+    /// The moment by the target's `CLOCK_MONOTONIC`; by ours, where it has one of its own that
+    /// cannot be known: moments are only compared with one another.
+    fn moment(&self) -> Duration {
+        self.system.monotonic_now().unwrap_or_else(|_| crate::target::monotonic())
+    }
+
     /// Whether a task has a cancellation, or had one at a snapshot before; `all` are those that
     /// a shutdown has cancelled.
     fn had_cancellation(&self, task: &Task, all: &FxHashSet<Address>) -> bool {
         task.cancellation.is_some() || self.cancelled.contains(&task.id) || all.contains(&task.id)
-    }
-
-    /// Takes a snapshot and draws conclusions from it, with a second look where the first one saw
-    /// something that only a second can tell from health, at most `looks` of them.
-    ///
-    /// # Errors
-    /// As [`snapshot`](Self::snapshot).
-    pub fn look(&mut self, options: &Options, looks: u8) -> Result<Snapshot> {
-        let mut snapshot = self.snapshot(options)?;
-        let raw = diagnose(Looks::one(&snapshot));
-        let mut diagnosis = raw.clone().of_one_look(&snapshot);
-        let mut taken = 1;
-        if diagnosis.wants_second_look && looks > 1 && self.system.is_live() {
-            let mut turns = self.watch_turns(&snapshot, BETWEEN_LOOKS);
-            let mut second = self.snapshot(options)?;
-            for event_loop in &mut second.loops {
-                event_loop.turns = turns.remove(&event_loop.id);
-            }
-            let both = Looks { first: Some(&snapshot), last: &second, lives: None };
-            diagnosis = diagnose(both).confirmed_by(&raw, both);
-            snapshot = second;
-            taken = 2;
-        }
-        snapshot.findings = Some(diagnosis.findings);
-        snapshot.looks = Some(taken);
-        Ok(snapshot)
     }
 
     /// Facts to be said before any result: an unknown newer Python, an odd set-up.

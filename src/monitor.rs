@@ -22,7 +22,7 @@ use crate::snapshot::{
 };
 use crate::timeline::{
     Callbacks, Cancellations, Fate, Growth, History, Iterations, Lives, Looks, LoopTiming, Pairs,
-    PlaceTotals, Places, Sequences, Standing, Stretch, time_between,
+    PlaceTotals, Places, Sequences, Standing, Stretch,
 };
 
 /// The least time between two snapshots that are asked where tasks stay and how many there are.
@@ -92,7 +92,12 @@ pub struct Tracked {
     pub seen_at: Timestamp,
     /// As it was then.
     pub finding: Finding,
-    pub(crate) told_at: Timestamp,
+    /// How severe it was before, in the event that says that it is not any more.
+    pub was: Option<Severity>,
+    /// How severe it was at worst.
+    pub(crate) worst: Severity,
+    /// When something was last told of it, by the monotonic clock.
+    pub(crate) told_at: Duration,
     pub(crate) missing: u32,
 }
 
@@ -154,6 +159,19 @@ pub struct Summary {
     pub blocking: Vec<PlaceTotals>,
 }
 
+/// One moment by both clocks: what people read, and what moments are compared by.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    wall: Timestamp,
+    monotonic: Duration,
+}
+
+impl Moment {
+    fn of(snapshot: &Snapshot) -> Self {
+        Self { wall: snapshot.taken_at, monotonic: snapshot.during.began }
+    }
+}
+
 /// Takes in samples and says what happened.
 #[derive(Debug)]
 pub struct Monitor {
@@ -166,7 +184,7 @@ pub struct Monitor {
     turns: BTreeMap<Fate, u64>,
     growth: Growth,
     sequences: Sequences,
-    counted_at: Option<Timestamp>,
+    counted_at: Option<Duration>,
     /// The last snapshot that was compared with another, and what it says alone.
     before: Option<(Arc<Snapshot>, Diagnosis)>,
     last: Option<Arc<Snapshot>>,
@@ -177,10 +195,25 @@ pub struct Monitor {
     by_severity: BTreeMap<Severity, u64>,
     samples: (u64, u64),
     all_samples: (u64, u64),
-    began: Option<Timestamp>,
-    now: Option<Timestamp>,
-    told_at: Option<Timestamp>,
+    /// Moments by the monotonic clock: the wall clock may be set meanwhile.
+    began: Option<Duration>,
+    now: Option<Moment>,
+    told_at: Option<Duration>,
     attached: u32,
+}
+
+impl Event {
+    /// The finding that is new or more severe than it was, if the event is about one.
+    pub fn raised(&self) -> Option<&Finding> {
+        match self {
+            Self::Opened(tracked) => Some(&tracked.finding),
+            Self::Updated(tracked) => {
+                let is_rise = tracked.was.is_some_and(|was| was < tracked.finding.severity);
+                is_rise.then_some(&tracked.finding)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Monitor {
@@ -233,7 +266,7 @@ impl Monitor {
             }
             Sample::Unreadable(error) => tell(Event::Unreadable(error.to_string()))?,
             Sample::Glance(glance) => {
-                self.note_time(glance.taken_at);
+                self.note_time(Moment { wall: glance.taken_at, monotonic: glance.at });
                 self.iterations.take(&glance);
                 for stretch in self.callbacks.take(&glance, self.settings.threshold) {
                     self.places.note(&stretch);
@@ -243,7 +276,7 @@ impl Monitor {
                 self.last_glance = Some(glance);
             }
             Sample::Whole(snapshot) => {
-                self.note_time(snapshot.taken_at);
+                self.note_time(Moment::of(&snapshot));
                 self.take_whole(*snapshot, tell)?;
             }
         }
@@ -307,21 +340,27 @@ impl Monitor {
             duration_ms: u64::try_from(self.observed().as_millis()).unwrap_or(u64::MAX),
             samples: self.all_samples.0,
             missed: self.all_samples.1,
-            findings: self.by_severity.clone(),
+            findings: self
+                .by_severity
+                .iter()
+                .filter(|it| *it.1 > 0)
+                .map(|it| (*it.0, *it.1))
+                .collect(),
             blocking: self.places.totals(),
         }
     }
 
     /// For how long the target was watched.
     fn observed(&self) -> Duration {
-        self.began.zip(self.now).map(|(began, now)| time_between(began, now)).unwrap_or_default()
+        let both = self.began.zip(self.now);
+        both.map(|(began, now)| now.monotonic.saturating_sub(began)).unwrap_or_default()
     }
 
-    fn note_time(&mut self, now: Timestamp) {
+    fn note_time(&mut self, now: Moment) {
         self.samples.0 += 1;
         self.all_samples.0 += 1;
-        self.began.get_or_insert(now);
-        self.told_at.get_or_insert(now);
+        self.began.get_or_insert(now.monotonic);
+        self.told_at.get_or_insert(now.monotonic);
         self.now = Some(now);
     }
 
@@ -355,15 +394,16 @@ impl Monitor {
                 tell(Event::Cancelled(history))?;
             }
         }
-        let since_count = self.counted_at.map(|at| time_between(at, snapshot.taken_at));
+        let now = Moment::of(&snapshot);
+        let since_count = self.counted_at.map(|at| now.monotonic.saturating_sub(at));
         if since_count.is_none_or(|since| since >= BETWEEN_COUNTS) {
-            self.counted_at = Some(snapshot.taken_at);
+            self.counted_at = Some(now.monotonic);
             self.lives.take(&snapshot);
             self.growth.take(&snapshot);
         }
         self.sequences.take(&snapshot);
         let is_soon =
-            |before: &Snapshot| time_between(before.taken_at, snapshot.taken_at) < BETWEEN_LOOKS;
+            |before: &Snapshot| before.during.least_until(&snapshot.during) < BETWEEN_LOOKS;
         if snapshot.depth < Depth::Reasons {
             return ControlFlow::Continue(());
         }
@@ -399,7 +439,6 @@ impl Monitor {
         number(&mut findings);
         snapshot.findings = Some(findings.clone());
         snapshot.looks = Some(if is_compared { 2 } else { 1 });
-        let now = snapshot.taken_at;
         let snapshot = Arc::new(snapshot);
         let before = self.before.replace((Arc::clone(&snapshot), raw));
         self.last = Some(Arc::clone(&snapshot));
@@ -426,7 +465,7 @@ impl Monitor {
     fn follow(
         &mut self,
         findings: Vec<Finding>,
-        now: Timestamp,
+        now: Moment,
         tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         for tracked in &mut self.open {
@@ -456,19 +495,39 @@ impl Monitor {
             let Some(known) = at.and_then(|at| self.open.get_mut(at)) else {
                 *self.by_severity.entry(finding.severity).or_default() += 1;
                 let number = finding.id.0;
-                let (opened_at, seen_at, told_at) = (now, now, now);
-                opened.push(Tracked { number, opened_at, seen_at, finding, told_at, missing: 0 });
+                let (opened_at, seen_at, told_at) = (now.wall, now.wall, now.monotonic);
+                let worst = finding.severity;
+                opened.push(Tracked {
+                    number,
+                    opened_at,
+                    seen_at,
+                    finding,
+                    was: None,
+                    worst,
+                    told_at,
+                    missing: 0,
+                });
                 continue;
             };
-            let is_worse = known.finding.severity != finding.severity;
-            let since = time_between(known.told_at, now);
+            let was = known.finding.severity;
+            let since = now.monotonic.saturating_sub(known.told_at);
             let is_other = known.finding.title != finding.title
                 || known.finding.tasks.len() != finding.tasks.len();
             known.finding = finding;
-            known.seen_at = now;
-            if is_worse || is_other && since >= self.settings.interval {
-                known.told_at = now;
-                tell(Event::Updated(known.clone()))?;
+            known.seen_at = now.wall;
+            let severity = known.finding.severity;
+            if severity > known.worst {
+                // Each is counted once, as what it was at worst.
+                if let Some(count) = self.by_severity.get_mut(&known.worst) {
+                    *count = count.saturating_sub(1);
+                }
+                *self.by_severity.entry(severity).or_default() += 1;
+                known.worst = severity;
+            }
+            if was != severity || is_other && since >= self.settings.interval {
+                known.told_at = now.monotonic;
+                let was = Some(was).filter(|was| *was != severity);
+                tell(Event::Updated(Tracked { was, ..known.clone() }))?;
             }
         }
         for tracked in opened {
@@ -487,10 +546,10 @@ impl Monitor {
         let Some((now, told_at)) = self.now.zip(self.told_at) else {
             return ControlFlow::Continue(());
         };
-        if time_between(told_at, now) < self.settings.interval {
+        if now.monotonic.saturating_sub(told_at) < self.settings.interval {
             return ControlFlow::Continue(());
         }
-        self.told_at = Some(now);
+        self.told_at = Some(now.monotonic);
         let loops = self.iterations.drain().into_iter();
         let loops = loops.map(|(id, timing)| LoopStatistics { id, timing }).collect();
         let (samples, missed) = std::mem::take(&mut self.samples);
@@ -499,7 +558,7 @@ impl Monitor {
         let tasks = tasks.map(|(last, standing)| TaskCounts::of(last, standing));
         let cancellations = std::mem::take(&mut self.turns);
         tell(Event::Statistics(Statistics {
-            at: now,
+            at: now.wall,
             loops,
             tasks,
             samples,
@@ -593,7 +652,7 @@ mod tests {
         let mut told = Vec::new();
         for (number, scene) in (0..).zip(scenes) {
             let mut snapshot = scene.snapshot.clone();
-            snapshot.taken_at += Duration::from_millis(300) * number;
+            snapshot.later(Duration::from_millis(300) * number);
             let flow = monitor.take(Sample::Whole(Box::new(snapshot)), &mut |event| {
                 told.push(match event {
                     Event::Opened(it) => format!("opened {} {}", it.number, it.finding.code),
@@ -645,7 +704,8 @@ mod tests {
         for elapsed in [3000, 3300] {
             let scene = blocked.clone().in_callback(1, elapsed);
             now += Duration::from_millis(300);
-            let snapshot = Snapshot { taken_at: now, ..scene.snapshot };
+            let mut snapshot = Snapshot { taken_at: now, ..scene.snapshot };
+            snapshot.during = crate::snapshot::Interval::at(Duration::from_millis(elapsed));
             take(&mut monitor, Sample::Whole(Box::new(snapshot)));
         }
         let glance = |phase, after: u64| {
@@ -680,6 +740,54 @@ mod tests {
         let moved = || Scene::new().with([task(1).sleeps(10), task(2).sleeps(10)]);
         let opened = "opened 1 deadlock";
         assert_eq!(told(&[circle(901), circle(901), moved()]), [opened, "closed 1"]);
+    }
+
+    #[test]
+    fn a_finding_that_gets_worse_is_told_as_raised_and_counted_once() {
+        use Severity::{Info, Warning};
+        let mut monitor = Monitor::new(Settings::default());
+        let waiting = || Scene::new().with([task(1).reads_socket(), task(2).at_lock(900, &[1])]);
+        let mut told = Vec::new();
+        for second in 0..10 {
+            let mut snapshot = waiting().snapshot;
+            snapshot.later(Duration::from_secs(second));
+            // It goes on turning: nothing but time tells.
+            snapshot.loops[0].iteration_id = Some(second);
+            let _ = monitor.take(Sample::Whole(Box::new(snapshot)), &mut |event| {
+                let raised = event.raised().map(|finding| finding.severity);
+                match &event {
+                    Event::Opened(it) => told.push(("opened", it.was, raised)),
+                    Event::Updated(it) => told.push(("updated", it.was, raised)),
+                    _ => {}
+                }
+                ControlFlow::Continue(())
+            });
+        }
+        assert_eq!(told, [("opened", None, Some(Info)), ("updated", Some(Info), Some(Warning))]);
+        assert_eq!(monitor.summary().findings.get(&Warning), Some(&1));
+        assert_eq!(monitor.summary().findings.get(&Info), None);
+        assert_eq!(monitor.worst(), Some(Warning));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_stops_nothing() {
+        let mut monitor = Monitor::new(Settings::default());
+        let stuck = Scene::new().with([task(1).at_lock(900, &[2]), task(2).at_lock(901, &[1])]);
+        let mut told = Vec::new();
+        for number in 0..2 {
+            let mut snapshot = stuck.snapshot.clone();
+            snapshot.later(Duration::from_secs(7) * number);
+            snapshot.taken_at =
+                snapshot.taken_at.checked_sub(20 * Duration::from_secs(7) * number).unwrap();
+            let _ = monitor.take(Sample::Whole(Box::new(snapshot)), &mut |event| {
+                told.push(matches!(event, Event::Opened(_)));
+                ControlFlow::Continue(())
+            });
+        }
+        assert_eq!(told, [true]);
+        assert_eq!(monitor.summary().duration_ms, 7_000);
+        let life = monitor.lives().of(&stuck.snapshot.tasks[0]).unwrap();
+        assert_eq!(life.at_await, Some(Duration::from_secs(7)));
     }
 
     #[test]

@@ -12,7 +12,9 @@ mod describe;
 mod facts;
 mod finding;
 mod glance;
+mod interval;
 mod place;
+mod verdict;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -33,10 +35,12 @@ pub use facts::{
     Swallower, Unretrieved,
 };
 pub(crate) use finding::number;
-pub use finding::{Code, Finding, FindingId, Severity, Sureness};
+pub use finding::{Code, Finding, FindingId, Pending, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
+pub use interval::Interval;
 pub(crate) use place::is_library;
 pub use place::own_frame;
+pub use verdict::{Doubt, Undecided, Verdict};
 pub use waiting::{
     Children, Deadline, Executor, Holders, Job, Limiter, Operation, WaitKind, Waiting,
 };
@@ -50,6 +54,10 @@ pub const SCHEMA: &str = "aiospy.dump/1";
 pub struct Snapshot {
     /// When the reading began, by our clock.
     pub taken_at: Timestamp,
+    /// The time in which it was read. Two snapshots are compared by this alone: `taken_at` is for
+    /// people, and follows whoever sets the clock.
+    #[serde(skip)]
+    pub during: Interval,
     /// The moment that times in it are told from, by the target's `CLOCK_MONOTONIC`.
     #[serde(skip)]
     pub told_from: Option<Duration>,
@@ -81,6 +89,12 @@ pub struct Snapshot {
     /// How many looks the findings rest on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looks: Option<u8>,
+    /// What it comes to; absent when nobody drew a conclusion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// Why it cannot be said that all is well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<Undecided>,
     /// What could not be read, or was not believable.
     pub problems: Vec<Problem>,
     /// How much was read.
@@ -104,10 +118,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// A snapshot of `process` in which nothing else has been read yet.
+    /// A snapshot of `process` in which nothing else has been read yet, at one moment.
     pub fn new(process: Process, taken_at: Timestamp) -> Self {
+        let since_epoch = taken_at.duration_since(Timestamp::UNIX_EPOCH);
         Self {
             taken_at,
+            during: Interval::at(Duration::try_from(since_epoch).unwrap_or_default()),
             told_from: None,
             elapsed: Duration::ZERO,
             paused: Duration::ZERO,
@@ -120,6 +136,8 @@ impl Snapshot {
             shutdown: None,
             findings: None,
             looks: None,
+            verdict: None,
+            undecided: Vec::new(),
             problems: Vec::new(),
             depth: Depth::Evidence,
             unretrieved: Vec::new(),
@@ -602,6 +620,16 @@ pub struct Problem {
     pub wanted: String,
     /// Why it was not.
     pub cause: String,
+}
+
+impl Problem {
+    /// The cause of one about what ran while it was read.
+    pub(crate) const CHANGED: &str = "changed while reading";
+
+    /// Whether it is about something that ran while it was read, all of which was there.
+    pub fn is_of_change(&self) -> bool {
+        self.cause == Self::CHANGED
+    }
 }
 
 /// Milliseconds with microseconds as the fraction.

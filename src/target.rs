@@ -229,6 +229,11 @@ impl Target {
     }
 }
 
+/// Our own `CLOCK_MONOTONIC`.
+pub(crate) fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
+}
+
 /// The `stat` file of a process that is not in the midst of an `exec`, which is soon over: what it
 /// was before is of no interest to anybody.
 fn read_identity(file: &File) -> io::Result<Stat> {

@@ -34,8 +34,7 @@ pub use sequences::{Sequence, Sequences};
 pub use standing::{Idle, Standing, Stuck};
 pub use story::{Cancelled, StageTold, Step, Story};
 
-/// How far the times of two looks may differ and still be of one timer. Each is told from the time
-/// of its snapshot, which takes some milliseconds.
+/// How far the times of two looks may differ and still be of one timer.
 const SAME_MOMENT: Duration = Duration::from_millis(50);
 
 /// One snapshot, or two of the same target some time apart.
@@ -60,9 +59,26 @@ impl<'s> Looks<'s> {
         if self.first.is_some() { 2 } else { 1 }
     }
 
-    /// The time between them.
+    /// The time that lies between them at least: what was seen at both has been so for so long.
     pub fn gap(&self) -> Option<Duration> {
-        Some(time_between(self.first?.taken_at, self.last.taken_at))
+        Some(self.first?.during.least_until(&self.last.during))
+    }
+
+    /// The time that lies between them at most: what has been so for that long was so at the first.
+    pub fn reach(&self) -> Option<Duration> {
+        Some(self.first?.during.most_until(&self.last.during))
+    }
+
+    /// By how much a timer comes nearer from one to the other: at least, and at most.
+    pub fn passed(&self) -> Option<(Duration, Duration)> {
+        let told = self.first?.told_from.zip(self.last.told_from);
+        match told {
+            Some((before, now)) => {
+                let passed = now.saturating_sub(before);
+                Some((passed, passed))
+            }
+            None => self.gap().zip(self.reach()),
+        }
     }
 
     /// The tasks of both looks, by id, to be compared.
@@ -70,7 +86,8 @@ impl<'s> Looks<'s> {
         let index = |snapshot: &'s Snapshot| {
             snapshot.tasks.iter().map(|task| (task.id, task)).collect::<FxHashMap<_, _>>()
         };
-        Pairs { looks: *self, gap: self.gap(), before: self.first.map(index) }
+        let (gap, passed) = (self.gap(), self.passed());
+        Pairs { looks: *self, gap, passed, before: self.first.map(index) }
     }
 
     /// The thread as it was at the first look.
@@ -142,6 +159,8 @@ pub enum Stillness {
 pub struct Pairs<'s> {
     looks: Looks<'s>,
     gap: Option<Duration>,
+    /// By how much timers came nearer, at least and at most.
+    passed: Option<(Duration, Duration)>,
     before: Option<FxHashMap<Address, &'s Task>>,
 }
 
@@ -160,7 +179,8 @@ impl<'s> Pairs<'s> {
 
     /// How sure it is that the task has not moved since the first look.
     pub fn stillness(&self, task: &Task) -> Stillness {
-        let (Some(before), Some(gap)) = (self.before(task), self.gap) else {
+        let (Some(before), Some(gap), Some(passed)) = (self.before(task), self.gap, self.passed)
+        else {
             return Stillness::Moved;
         };
         if before.fut_waiter != task.fut_waiter
@@ -184,11 +204,15 @@ impl<'s> Pairs<'s> {
             };
             let (before, due) = (dues(before), dues(now));
             if before.len() != due.len()
-                || before.iter().zip(&due).any(|(before, now)| !is_same_timer(*before, *now, gap))
+                || before
+                    .iter()
+                    .zip(&due)
+                    .any(|(before, now)| !is_same_timer(*before, *now, passed))
             {
                 return Stillness::Moved;
             }
-            is_sure = !due.is_empty() || now.since.is_some_and(|since| since >= gap);
+            let was_so = |since: Duration| self.looks.reach().is_some_and(|most| since >= most);
+            is_sure = !due.is_empty() || now.since.is_some_and(was_so);
         }
         let has_stood = |lives: &Lives| lives.stood_for(task).is_some_and(|for_| for_ >= gap);
         if is_sure || self.looks.was_idle(task.loop_id) || self.looks.lives.is_some_and(has_stood) {
@@ -206,19 +230,78 @@ pub fn same_places(before: &[Frame], now: &[Frame]) -> bool {
 }
 
 /// Whether what was due in `before` at the first look is what is due in `now` at the second.
-fn is_same_timer(before: SignedDuration, now: SignedDuration, gap: Duration) -> bool {
-    let passed = before.saturating_sub(now);
-    let gap = SignedDuration::try_from(gap).unwrap_or(SignedDuration::MAX);
-    passed.saturating_sub(gap).unsigned_abs() <= SAME_MOMENT
+fn is_same_timer(
+    before: SignedDuration,
+    now: SignedDuration,
+    (least, most): (Duration, Duration),
+) -> bool {
+    let signed = |time| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+    let came_nearer = before.saturating_sub(now);
+    let (least, most) = (signed(least), signed(most));
+    least.saturating_sub(came_nearer) <= signed(SAME_MOMENT)
+        && came_nearer.saturating_sub(most) <= signed(SAME_MOMENT)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::tests::{Builder, Scene, task};
+    use crate::snapshot::Interval;
+
+    /// Two slow looks: five seconds for the first and two for the second, 0.2 s after it. Timers
+    /// are told from a moment near their ends.
+    fn slow(before: Builder, now: Builder) -> (Snapshot, Snapshot) {
+        let of = |builder, began_ms, told_ms, ended_ms| {
+            let ms = Duration::from_millis;
+            let mut snapshot = Scene::new().with([builder]).snapshot;
+            snapshot.taken_at += ms(began_ms);
+            snapshot.during = Interval { began: ms(began_ms), ended: ms(ended_ms) };
+            snapshot.told_from = Some(ms(told_ms));
+            snapshot
+        };
+        (of(before, 0, 4_900, 5_000), of(now, 5_200, 7_100, 7_200))
+    }
+
+    fn stillness(before: Builder, now: Builder) -> Stillness {
+        let (first, mut last) = slow(before, now);
+        last.loops[0].iteration_id = Some(2);
+        let looks = Looks { first: Some(&first), last: &last, lives: None };
+        looks.pairs().stillness(&last.tasks[0])
+    }
+
+    #[test]
+    fn timers_are_compared_by_the_moments_they_were_told_from() {
+        let limited = |ms| task(1).reads_socket().deadline(ms);
+        assert_eq!(stillness(limited(30_000), limited(27_800)), Stillness::Surely);
+        assert_eq!(stillness(limited(30_000), limited(30_000)), Stillness::Moved);
+        // As far apart as the beginnings are: another one.
+        assert_eq!(stillness(limited(30_000), limited(24_800)), Stillness::Moved);
+    }
+
+    #[test]
+    fn who_has_waited_for_less_than_both_looks_took_may_have_moved() {
+        let since = |ms: u64| {
+            task(1).waits(crate::snapshot::WaitKind::Lock, |waiting| {
+                waiting.since = Some(Duration::from_millis(ms));
+            })
+        };
+        // It may have begun after the first look had seen the task.
+        assert_eq!(stillness(since(4_000), since(6_200)), Stillness::Seemingly);
+        assert_eq!(stillness(since(6_000), since(8_200)), Stillness::Surely);
+    }
+
+    #[test]
+    fn the_time_between_slow_looks_is_a_lower_bound_and_no_matter_of_the_wall_clock() {
+        let (first, mut last) = slow(task(1), task(1));
+        last.taken_at = first.taken_at.checked_sub(Duration::from_secs(3600)).unwrap();
+        let looks = Looks { first: Some(&first), last: &last, lives: None };
+        assert_eq!(looks.gap(), Some(Duration::from_millis(200)));
+        assert_eq!(looks.reach(), Some(Duration::from_millis(7_200)));
+    }
 
     #[test]
     fn one_timer_is_told_from_the_next() {
-        let gap = Duration::from_millis(200);
+        let gap = (Duration::from_millis(200), Duration::from_millis(200));
         let ms = SignedDuration::from_millis;
         assert!(is_same_timer(ms(900), ms(702), gap));
         assert!(is_same_timer(ms(-100), ms(-310), gap));

@@ -50,6 +50,8 @@ mod states;
 mod top;
 #[path = "live/truth.rs"]
 mod truth;
+#[path = "live/waiting.rs"]
+mod waiting;
 #[path = "live/watching.rs"]
 mod watching;
 
@@ -141,6 +143,7 @@ fn main() {
     errors::add(&mut trials);
     findings::add(&mut trials);
     report::add(&mut trials);
+    waiting::add(&mut trials);
     watching::add(&mut trials);
     enduring::add(&mut trials);
     top::add(&mut trials);

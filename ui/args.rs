@@ -74,6 +74,8 @@ pub struct Check {
     pub is_json: bool,
     /// How many looks it may take.
     pub looks: u8,
+    /// How long it may go on sampling while something is undecided.
+    pub wait: Duration,
     /// The least severity that makes it fail; never, if `None`.
     pub fail_on: Option<Severity>,
     /// Where it goes.
@@ -199,6 +201,9 @@ pub struct Report {
     pub has_source: bool,
     /// How many looks it may take.
     pub looks: u8,
+    /// How long it may go on sampling while something is undecided; as is usual where it goes, if
+    /// `None`.
+    pub wait: Option<Duration>,
     /// What the reading cost too.
     pub is_verbose: bool,
     /// Where it goes.
@@ -287,6 +292,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::
             pid: check.target.pid(),
             is_json: check.json,
             looks: check.looks,
+            wait: check.wait,
             fail_on: check.fail_on.severity(),
             output: check.output.checked(),
         }),
@@ -398,6 +404,9 @@ enum RawCommand {
 const COLOR: &str = "When to use colours; auto: on a terminal, unless NO_COLOR is set";
 const FAIL_ON: &str = "Exit with 3 when a finding is at least as severe as this";
 const LOOKS: &str = "Looks to take at most; the second, 200 ms later, only if it can tell more";
+const WAIT: &str = "Go on sampling for so long at most while something may or may not be a hang";
+const WAIT_FOR_REPORT: &str = "Go on sampling for so long at most while something may or may not \
+                               be a hang [default: 5s on a terminal, 0 elsewhere]";
 
 #[derive(Debug, Args)]
 struct RawDump {
@@ -420,6 +429,8 @@ struct RawCheck {
     fail_on: FailOn,
     #[arg(help = LOOKS, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     looks: u8,
+    #[arg(help = WAIT, long, value_name = "TIME", default_value = "0", value_parser = time_or_none)]
+    wait: Duration,
     #[command(flatten)]
     output: RawOutput,
 }
@@ -513,7 +524,7 @@ struct RawWatching {
     duration: Option<Duration>,
     #[arg(help = FAIL_ON, long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
     fail_on: FailOn,
-    /// Run CMD by the shell for each new finding (a warning or worse), given to it as JSON
+    /// Run CMD by the shell for each finding that becomes a warning or worse, given to it as JSON
     #[arg(long, value_name = "CMD")]
     on_finding: Option<String>,
     /// Write to FILE; - is standard output
@@ -636,6 +647,8 @@ struct RawReport {
     no_source: bool,
     #[arg(help = LOOKS, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     looks: u8,
+    #[arg(help = WAIT_FOR_REPORT, long, value_name = "TIME", value_parser = time_or_none)]
+    wait: Option<Duration>,
     #[command(flatten)]
     output: RawOutput,
 }
@@ -654,6 +667,7 @@ impl RawReport {
             has_threads: self.threads,
             has_source: !self.no_source,
             looks: self.looks,
+            wait: self.wait,
             is_verbose,
             output: self.output.checked(),
         }
@@ -694,6 +708,11 @@ fn time(text: &str) -> Result<Duration, String> {
         Some(time) if !time.is_zero() => Ok(time),
         _ => Err("not a time: one like 100ms, 10s or 5m is wanted".to_owned()),
     }
+}
+
+/// The same, or `0`.
+fn time_or_none(text: &str) -> Result<Duration, String> {
+    if matches!(text, "0" | "0s") { Ok(Duration::ZERO) } else { time(text) }
 }
 
 /// A signal by its name, with or without `SIG`.

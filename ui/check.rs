@@ -12,7 +12,8 @@ use crate::{dump, json, text};
 /// When the target cannot be read, or the output not be written.
 pub fn run(options: &Check) -> anyhow::Result<Outcome> {
     let wanted = aiospy::Options::default();
-    let (_, looked) = dump::by_any_id(options.pid, |pid| dump::look(pid, &wanted, options.looks));
+    let look = |pid| dump::look(pid, &wanted, options.looks, options.wait);
+    let (_, looked) = dump::by_any_id(options.pid, look);
     let snapshot = looked?;
     let mut to = Destination::open(&options.output)?;
     if options.is_json {

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::time::Duration;
 
 use aiospy::snapshot::{Problem, Process, SCHEMA, Severity, Snapshot, Thread};
 use aiospy::target::Source;
@@ -12,7 +13,7 @@ use crate::Outcome;
 use crate::args::{Dump, Report};
 use crate::output::{Destination, say};
 use crate::text::page::{Page, Style};
-use crate::{json, remedy, text};
+use crate::{json, remedy, text, waiting};
 
 /// Runs the command.
 ///
@@ -59,21 +60,34 @@ pub fn report(pid: i32, options: &Report) -> anyhow::Result<Snapshot> {
     let mut wanted = aiospy::Options::default();
     wanted.locals = options.locals;
     wanted.finished = options.has_finished;
-    let snapshot = look(pid, &wanted, options.looks)?;
+    let snapshot = look(pid, &wanted, options.looks, wait(options))?;
     write(&snapshot, options)?;
     Ok(snapshot)
 }
 
-/// Reads process `pid`, with conclusions.
+/// How long a report may go on sampling: a person on a terminal waits, a program does not, and
+/// neither who wants one sample.
+fn wait(options: &Report) -> Duration {
+    let is_for_a_person = !options.is_json && options.looks > 1 && options.output.is_terminal();
+    let usual = if is_for_a_person { waiting::ON_A_TERMINAL } else { Duration::ZERO };
+    options.wait.unwrap_or(usual)
+}
+
+/// Reads process `pid`, with conclusions; for `wait` at most while something is undecided.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn look(pid: i32, wanted: &aiospy::Options, looks: u8) -> anyhow::Result<Snapshot> {
+pub fn look(
+    pid: i32,
+    wanted: &aiospy::Options,
+    looks: u8,
+    wait: Duration,
+) -> anyhow::Result<Snapshot> {
     let mut inspector = Inspector::attach(pid)?;
     for warning in inspector.warnings() {
         note(warning);
     }
-    Ok(inspector.look(wanted, looks)?)
+    waiting::look(&mut inspector, wanted, looks, wait)
 }
 
 fn write(snapshot: &Snapshot, options: &Report) -> anyhow::Result<()> {

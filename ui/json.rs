@@ -8,6 +8,7 @@ use std::time::Duration;
 use aiospy::memory::Address;
 use aiospy::snapshot::{
     Consistency, Executor, Finding, Loop, Problem, Process, SCHEMA, Shutdown, Snapshot, Task,
+    Undecided, Verdict,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -71,6 +72,10 @@ struct Brief<'a> {
     findings: Option<&'a [Finding]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     looks: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    undecided: &'a [Undecided],
     problems: &'a [Problem],
 }
 
@@ -91,6 +96,8 @@ impl<'a> Brief<'a> {
             shutdown: snapshot.shutdown.as_ref(),
             findings,
             looks: snapshot.looks,
+            verdict: snapshot.verdict,
+            undecided: &snapshot.undecided,
             problems: &snapshot.problems,
         }
     }

@@ -20,6 +20,7 @@ mod run;
 mod stop;
 mod text;
 mod top;
+mod waiting;
 mod watch;
 
 use args::Command;

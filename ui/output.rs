@@ -106,6 +106,13 @@ impl Destination {
     }
 }
 
+impl Output {
+    /// Whether it goes to a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.file.is_none() && io::stdout().is_terminal()
+    }
+}
+
 /// What `output` names, and whether it is a terminal.
 fn target(output: &Output) -> anyhow::Result<(Box<dyn Write + Send>, bool)> {
     Ok(match &output.file {

@@ -26,6 +26,7 @@ pub mod source;
 #[cfg(test)]
 mod tests;
 pub mod tree;
+pub mod verdict;
 pub mod waiting;
 pub mod words;
 

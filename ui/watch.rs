@@ -119,10 +119,10 @@ impl Teller<'_> {
     }
 
     fn event(&mut self, event: &Event) -> ControlFlow<()> {
-        if let (Event::Opened(tracked), Some(hook)) = (event, &mut self.hook)
-            && tracked.finding.severity > Severity::Info
+        if let (Some(finding), Some(hook)) = (event.raised(), &mut self.hook)
+            && finding.severity > Severity::Info
         {
-            hook.tell(&tracked.finding);
+            hook.tell(finding);
         }
         let written = if self.is_text {
             self.text(&words::event(event))

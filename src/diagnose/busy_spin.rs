@@ -20,7 +20,8 @@ const LEAST_SHARE: f64 = 0.15;
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
-        let Some(gap) = context.gap else {
+        // Processor times are read right after the tasks.
+        let Some((_, gap)) = context.looks.passed() else {
             if context.now.is_restless(event_loop) {
                 out.want_second_look();
             }

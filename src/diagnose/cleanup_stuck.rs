@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, STUCK_AFTER, grouped, words};
-use crate::snapshot::{Code, Location, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{Code, Location, Pending, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
 /// What is over by then needs nobody.
@@ -112,6 +112,15 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
     let affected = group.len() + hanging.sum::<usize>();
     let has_limit = task.waiting_on.as_deref().is_some_and(|waiting| !waiting.deadlines.is_empty());
     let limit = if has_limit { "" } else { ", and give it a time limit with `asyncio.wait_for`" };
+    let count = group.len();
+    let are = if count == 1 { "is" } else { "are" };
+    let pending = Pending {
+        what: format!(
+            "{} {are} still in clean-up after a cancellation",
+            words::count(count, "task")
+        ),
+        seen_for: tasks().map(|task| context.stood_for(task)).max().unwrap_or_default(),
+    };
     let advice = format!(
         "Do not wait for others in a clean-up{}: close without waiting{limit}.",
         words::at_short(words::place(task)),
@@ -122,6 +131,7 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
             .blames(tasks().map(|task| Node::Task(task.id)))
             .tasks(tasks())
             .affects(affected)
+            .pending(Some(pending))
             .evidence(lines)
             .advice(advice),
     )

@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::graph::Node;
 use super::{Context, Diagnosis};
 use crate::memory::Address;
-use crate::snapshot::{Code, Finding, FindingId, Severity, Sureness, Task};
+use crate::snapshot::{Code, Finding, FindingId, Pending, Severity, Sureness, Task};
 
 /// How far from a task the cause of its trouble is looked for.
 const MAX_REACH: usize = 1000;
@@ -40,8 +40,16 @@ impl Draft {
             advice: String::new(),
             because_of: None,
             cause: None,
+            pending: None,
         };
         Self { finding, about: Vec::new(), affected: 0 }
+    }
+
+    /// A note that may be a hang, seen for too short a time: who waits for what, and for how long
+    /// at least.
+    pub fn pending(mut self, pending: Option<Pending>) -> Self {
+        self.finding.pending = pending.filter(|_| self.finding.severity == Severity::Info);
+        self
     }
 
     /// The loop it is about.

@@ -8,13 +8,16 @@ use super::draft::{Draft, Drafts};
 use super::executor_saturated::{has_not_moved, job_line, pool_before};
 use super::graph::Node;
 use super::{Context, STUCK_AFTER, grouped, severity_of, words};
-use crate::snapshot::{Code, Executor, Job, Severity, Stage, Sureness, Task, Thread, ThreadState};
-use crate::timeline::Stillness;
+use crate::snapshot::{
+    Code, Executor, Job, Pending, Severity, Stage, Sureness, Task, Thread, ThreadState,
+};
 
 struct Stuck<'c> {
     task: Option<&'c Task>,
     job: &'c Job,
     severity: Severity,
+    /// Whether it makes a warning if it goes on like this.
+    is_pending: bool,
 }
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
@@ -31,7 +34,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         if job.thread.is_some_and(is_waited_for)
             && (context.gap.is_none() || has_stayed(context, pool, job))
         {
-            found.push(Stuck { task: None, job, severity: Severity::Critical });
+            found.push(Stuck { task: None, job, severity: Severity::Critical, is_pending: false });
         }
     }
     let is_told: Vec<_> = found.iter().filter_map(|stuck| stuck.job.thread).collect();
@@ -48,12 +51,14 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         if context.gap.is_none() {
             out.want_second_look();
         } else if has_stayed(context, pool, job) && context.pairs.has_not_moved(task) {
-            let stillness = context.stillness(task);
-            found.push(Stuck {
-                task: Some(task),
-                job,
-                severity: judge(context, task, tid, stillness),
-            });
+            let is_pending = !may_last(context, task, tid);
+            let severity = match context.stood_for(task) {
+                stood if is_pending && stood >= STUCK_AFTER => {
+                    severity_of(context.stillness(task), Severity::Warning)
+                }
+                _ => Severity::Info,
+            };
+            found.push(Stuck { task: Some(task), job, severity, is_pending });
         }
     }
     let shape = |stuck: &Stuck<'_>| {
@@ -71,13 +76,10 @@ fn has_stayed(context: &Context<'_>, pool: &Executor, job: &Job) -> bool {
     before.is_some_and(|before| has_not_moved(context, before, job))
 }
 
-fn judge(context: &Context<'_>, task: &Task, tid: i32, stillness: Stillness) -> Severity {
+/// Whether it is to be expected that the call takes its time, or it ends by itself.
+fn may_last(context: &Context<'_>, task: &Task, tid: i32) -> bool {
     let has_limit = task.waiting_on.as_deref().is_some_and(|waiting| !waiting.deadlines.is_empty());
-    let is_idle = context.thread(tid).is_none_or(|thread| is_working_or_idle(context, thread));
-    if has_limit || is_idle || context.stood_for(task) < STUCK_AFTER {
-        return Severity::Info;
-    }
-    severity_of(stillness, Severity::Warning)
+    has_limit || context.thread(tid).is_none_or(|thread| is_working_or_idle(context, thread))
 }
 
 /// Whether the thread computes, or waits for what may well be long in coming.
@@ -95,7 +97,9 @@ fn is_working_or_idle(context: &Context<'_>, thread: &Thread) -> bool {
 }
 
 fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
-    let Stuck { task, job, severity } = group.first()?;
+    let Stuck { task, job, severity, .. } = group.first()?;
+    let pending = group.iter().filter(|stuck| stuck.is_pending).filter_map(|stuck| stuck.task);
+    let stood = pending.clone().map(|task| context.stood_for(task)).max();
     let tasks = || group.iter().filter_map(|stuck| stuck.task);
     let function = job.function.as_deref().unwrap_or("a call");
     let thread = job.thread.and_then(|tid| context.thread(tid));
@@ -111,6 +115,12 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
         1 => String::new(),
         many => format!(" (and {} more likewise)", many - 1),
     };
+    let pending = stood.map(|seen_for| {
+        let tasks = pending.count();
+        let does = words::one_does(tasks);
+        let what = format!("{} wait{does} for {function} in a thread", words::count(tasks, "task"));
+        Pending { what, seen_for }
+    });
     let time = match job.elapsed {
         Some(time) => format!(" for {}", words::span(time)),
         None => match task.map(|task| context.stood_for(task)).max(context.gap) {
@@ -151,6 +161,7 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
             .blames(tasks().map(|task| Node::Task(task.id)))
             .blames(threads)
             .tasks(tasks())
+            .pending(pending)
             .affects(affected)
             .evidence(lines)
             .advice(advice),

@@ -12,7 +12,7 @@ use rustc_hash::FxHashSet;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, Line, STUCK_AFTER, grouped, kind, severity_of, words};
-use crate::snapshot::{Code, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{Code, Pending, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
 /// Whoever sleeps for no longer than this with a lock in hand does so to keep a pace.
@@ -42,10 +42,14 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
             .unwrap_or(Stillness::Moved);
         if stillness != Stillness::Moved {
             let keep_pace = holders.iter().all(|holder| is_short_sleep(holder));
-            // A semaphore is there for tasks to queue up before a slow other end.
+            // A semaphore is there for tasks to queue up before a slow other end; and where a loop
+            // goes on turning a lock may only seem to be held all the time.
+            let is_idle = holders.iter().all(|holder| context.looks.was_idle(holder.loop_id));
+            // Of those who wait in a circle nobody goes on.
+            let free = holders.iter().filter(|holder| !stuck.contains(&Node::Task(holder.id)));
             let is_brief = || {
-                line.waiting.kind == WaitKind::Semaphore
-                    && holders.iter().any(|holder| context.stood_for(holder) < STUCK_AFTER)
+                (line.waiting.kind == WaitKind::Semaphore || !is_idle)
+                    && free.clone().any(|holder| context.stood_for(holder) < STUCK_AFTER)
             };
             let severity = if keep_pace || is_brief() {
                 Severity::Info
@@ -109,6 +113,15 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
     let hanging =
         group.iter().map(|(line, ..)| context.graph.waiting_for(Node::Object(line.object)).len());
     let affected = hanging.sum::<usize>().max(waiting);
+    // Whoever sleeps for a moment with it in hand goes on by himself.
+    let pending = (!holders.iter().all(|holder| is_short_sleep(holder))).then(|| Pending {
+        what: format!(
+            "{} wait{does} for {}",
+            words::count(waiting, "task"),
+            words::short_thing(line.waiting)
+        ),
+        seen_for: all_holders().map(|task| context.stood_for(task)).min().unwrap_or_default(),
+    });
     if affected > waiting {
         lines.push(format!("{} in the end wait for it", words::count(affected, "task")));
     }
@@ -128,6 +141,7 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
             .tasks(all_holders())
             .tasks(all_waiters())
             .affects(affected)
+            .pending(pending)
             .evidence(lines)
             .advice(advice),
     )

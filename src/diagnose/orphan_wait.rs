@@ -7,7 +7,7 @@
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, severity_of, shape, words};
-use crate::snapshot::{Code, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{Code, Pending, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
@@ -59,6 +59,14 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         lines.push(format!("when it is done it calls {}", waiting.callbacks.join(", ")));
     }
     lines.extend(words::lines(tasks(), words::wait_line));
+    let does = words::one_does(group.len());
+    let pending = Pending {
+        what: format!(
+            "{} wait{does} for a future that nothing was found to resolve",
+            words::count(group.len(), "task")
+        ),
+        seen_for: tasks().map(|task| context.stood_for(task)).max().unwrap_or_default(),
+    };
     let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
     let affected = group.len() + hanging.sum::<usize>();
     Some(
@@ -67,6 +75,7 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
             .blames(tasks().map(|task| Node::Task(task.id)))
             .tasks(tasks())
             .affects(affected)
+            .pending(Some(pending))
             .evidence(lines)
             .advice(format!(
                 "See who was to call `set_result` or `set_exception`{at}, and let it do so on \

@@ -169,7 +169,7 @@ mod tests {
         for second in 0..8u64 {
             let tasks = (0..10 + 10 * second).map(|number| task(number).reads_socket());
             let mut scene = Scene::new().with(tasks);
-            scene.snapshot.taken_at += Duration::from_secs(second);
+            scene.snapshot.later(Duration::from_secs(second));
             growth.take(&scene.snapshot);
             last = Some(scene.snapshot);
         }

@@ -12,7 +12,7 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, Line, grouped, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Location, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{Code, Location, Pending, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
 struct Leak<'c> {
@@ -21,6 +21,8 @@ struct Leak<'c> {
     sureness: Sureness,
     is_out_of_reach: bool,
     suspects: Vec<&'c Task>,
+    /// Whether its first waiter may have come back to where it was.
+    may_move: bool,
 }
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
@@ -80,7 +82,8 @@ fn judge<'c>(context: &'c Context<'_>, line: &'c Line<'_>, stillness: Stillness)
         // A semaphore may count events, or be given back by a timer: nobody holds that.
         (Severity::Info, Sureness::Guessed)
     };
-    Leak { line, severity, sureness, is_out_of_reach, suspects }
+    let may_move = stillness != Stillness::Surely;
+    Leak { line, severity, sureness, is_out_of_reach, suspects, may_move }
 }
 
 /// Whether the task waits in `async with` of the thing itself: a class of the program that has one
@@ -94,7 +97,7 @@ fn enters_block(task: &Task) -> bool {
 }
 
 fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
-    let Leak { line, severity, sureness, is_out_of_reach, suspects } = group.first()?;
+    let Leak { line, severity, sureness, is_out_of_reach, suspects, may_move } = group.first()?;
     let waiting: usize = group.iter().map(|leak| leak.line.waiters.len()).sum();
     let waiters = || group.iter().flat_map(|leak| leak.line.waiters.iter().copied());
     let thing = match group.len() {
@@ -124,7 +127,16 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
     lines.extend(words::lines(waiters(), words::wait_line));
     let hanging =
         group.iter().map(|leak| context.graph.waiting_for(Node::Object(leak.line.object)).len());
-    let loop_id = line.waiters.first().and_then(|task| task.loop_id);
+    let head = line.waiters.first();
+    let loop_id = head.and_then(|task| task.loop_id);
+    let pending = may_move.then(|| Pending {
+        what: format!(
+            "{} wait{does} for {}",
+            words::count(waiting, "task"),
+            words::short_thing(line.waiting)
+        ),
+        seen_for: head.map(|task| context.stood_for(task)).unwrap_or_default(),
+    });
     Some(
         Draft::new(Code::PermitLeaked, *severity, *sureness, title)
             .on_loop(loop_id)
@@ -132,6 +144,7 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
             .tasks(suspects.iter().copied())
             .tasks(waiters())
             .affects(hanging.sum::<usize>().max(waiting))
+            .pending(pending)
             .evidence(lines)
             .advice(
                 "Take it with `async with`, which gives it back on every way out; after a bare \

@@ -11,7 +11,7 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, severity_of, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Operation, Severity, Sureness, Task, Waiting};
+use crate::snapshot::{Code, Operation, Pending, Severity, Sureness, Task, Waiting};
 use crate::timeline::Stillness;
 
 /// What is at a standstill.
@@ -84,6 +84,9 @@ fn judge(context: &Context<'_>, queue: Address, side: Side, waiters: &[&Task]) -
     let ids: FxHashSet<Address> = hanging.iter().map(|task| task.id).collect();
     let has_others = context.active().iter().any(|task| !ids.contains(&task.id));
     let is_out_of_reach = context.stays_out_of_reach(queue);
+    // Where nothing else keeps it from being a warning.
+    let may_stall =
+        side == Side::Full && !is_out_of_reach && !has_others && stillness != Stillness::Surely;
     let (severity, sureness) = match side {
         Side::Empty if !is_out_of_reach => return None,
         // Nobody waits for them to end: they are left over, and cost nothing else.
@@ -95,7 +98,21 @@ fn judge(context: &Context<'_>, queue: Address, side: Side, waiters: &[&Task]) -
         _ if has_others => (Severity::Info, Sureness::Guessed),
         _ => (severity_of(stillness, Severity::Warning), Sureness::Guessed),
     };
-    Some(report(context, queue, side, waiters, (severity, sureness)).affects(hanging.len()))
+    let pending = may_stall.then(|| Pending {
+        what: format!(
+            "{} wait{} to put into {}",
+            words::count(waiters.len(), "task"),
+            words::one_does(waiters.len()),
+            waiters
+                .first()
+                .and_then(|it| it.waiting_on.as_deref())
+                .map(words::short_thing)
+                .unwrap_or_default(),
+        ),
+        seen_for: waiters.iter().map(|task| context.stood_for(task)).min().unwrap_or_default(),
+    });
+    let report = report(context, queue, side, waiters, (severity, sureness));
+    Some(report.affects(hanging.len()).pending(pending))
 }
 
 fn report(

@@ -149,7 +149,7 @@ mod tests {
         let mut last = Scene::new();
         for (second, tasks) in (0..).zip(looks) {
             let mut scene = Scene::new().with(tasks);
-            scene.snapshot.taken_at += Duration::from_secs(second);
+            scene.snapshot.later(Duration::from_secs(second));
             sequences.take(&scene.snapshot);
             last = scene;
         }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::snapshot::{
     Blocking, BlockingKind, Cancellation, Children, Code, Consistency, Deadline, Executor, Frame,
-    Iteration, Job, Loop, LoopState, Phase, Process, Sureness, ThreadState,
+    Interval, Iteration, Job, Loop, LoopState, Phase, Process, Sureness, ThreadState,
 };
 
 /// The loop of all tasks that are not put elsewhere, and its thread.
@@ -26,6 +26,7 @@ pub struct Scene {
 impl Scene {
     pub fn new() -> Self {
         let mut snapshot = Snapshot::new(Process::default(), Timestamp::UNIX_EPOCH);
+        snapshot.during = Interval::at(Duration::from_secs(1000));
         snapshot.consistency = Consistency::Exact;
         snapshot.process.python = Some("3.13.0".to_owned());
         snapshot.loops.push(Loop {
@@ -85,6 +86,7 @@ impl Scene {
     pub fn before(&self) -> Self {
         self.clone().and(|snapshot| {
             snapshot.taken_at = snapshot.taken_at.checked_sub(GAP).unwrap();
+            snapshot.during = Interval::at(snapshot.during.began.checked_sub(GAP).unwrap());
             let gap = SignedDuration::try_from(GAP).unwrap();
             for waiting in snapshot.tasks.iter_mut().filter_map(|task| task.waiting_on.as_mut()) {
                 waiting.due_in = waiting.due_in.map(|due| due + gap);
@@ -121,6 +123,15 @@ impl Scene {
             diagnose(Looks { first: Some(&first.snapshot), last: &self.snapshot, lives: None });
         assert!(!diagnosis.wants_second_look, "there is no third");
         diagnosis
+    }
+}
+
+impl Snapshot {
+    /// The same at another moment.
+    pub(crate) fn later(&mut self, by: Duration) {
+        self.taken_at += by;
+        self.during.began += by;
+        self.during.ended += by;
     }
 }
 

@@ -23,9 +23,9 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         if late < JUST || !is_to_be_told(context, out, task, late) {
             continue;
         }
-        match context.gap {
+        match context.looks.passed() {
             // So late that it was so at the first look.
-            Some(gap) if late >= gap.max(LATE) => found.push(task),
+            Some((_, most)) if late >= most.max(LATE) => found.push(task),
             Some(_) => {}
             None if late >= SURELY_LATE => {
                 found.push(task);

@@ -144,6 +144,11 @@ pub fn thing(waiting: &Waiting) -> String {
     out
 }
 
+/// The thing waited at by its name alone, where it has one: `self.b`.
+pub fn short_thing(waiting: &Waiting) -> String {
+    waiting.name.clone().unwrap_or_else(|| thing(waiting))
+}
+
 /// What a task waits for, in words: `timer`, `lock self.b, 3rd of 40 in line`.
 pub fn reason(task: &Task) -> String {
     let Some(waiting) = &task.waiting_on else { return "something unknown".to_owned() };

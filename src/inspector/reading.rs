@@ -216,7 +216,7 @@ impl Reading {
         let changed = |place: String, wanted: &str| Problem {
             place,
             wanted: wanted.to_owned(),
-            cause: "changed while reading".to_owned(),
+            cause: Problem::CHANGED.to_owned(),
         };
         let mut problems = self.problems.clone();
         for task in &self.tasks {

@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 use super::wire::{Bad, Get, Known, Names, Put, Read, Wire, at, nanos, record};
 use super::{Moment, Taken};
 use crate::memory::ReadStats;
-use crate::snapshot::{Consistency, Depth, Process, Shutdown, Snapshot, Task};
+use crate::snapshot::{Consistency, Depth, Interval, Process, Shutdown, Snapshot, Task};
 use crate::timeline::Marks;
 
 const KEEP: u64 = 0;
@@ -41,6 +41,7 @@ const MAX_FRAMES: usize = 10_000_000;
 #[derive(Debug, Clone)]
 struct Head {
     taken_at: Timestamp,
+    during: Interval,
     told_from: Option<Duration>,
     elapsed: Duration,
     paused: Duration,
@@ -54,6 +55,7 @@ struct Head {
 
 record!(Head {
     taken_at,
+    during,
     told_from,
     elapsed,
     paused,
@@ -186,6 +188,7 @@ impl Encoder {
         let snapshot = taken.snapshot;
         let head = Head {
             taken_at: snapshot.taken_at,
+            during: snapshot.during,
             told_from: snapshot.told_from,
             elapsed: snapshot.elapsed,
             paused: snapshot.paused,
@@ -332,6 +335,7 @@ impl Decoder {
         let process: Vec<Process> = self.list(0, clock, Wire::get)?;
         let process = process.into_iter().next().ok_or(Bad("it is of no process"))?;
         let mut snapshot = Snapshot::new(process, head.taken_at);
+        snapshot.during = head.during;
         snapshot.told_from = head.told_from;
         snapshot.elapsed = head.elapsed;
         snapshot.paused = head.paused;
@@ -354,7 +358,7 @@ impl Decoder {
         let mut lives = FxHashMap::default();
         for (task, marks) in tasks {
             if let Some(marks) = marks {
-                lives.insert(task.id, marks.life(&task, head.taken_at));
+                lives.insert(task.id, marks.life(&task, head.during.began));
             }
             snapshot.tasks.push(task);
         }

@@ -8,9 +8,9 @@ use crate::memory::ReadStats;
 use crate::monitor::{LoopStatistics, Statistics, TaskCounts, Tracked};
 use crate::snapshot::{
     Blocking, BlockingKind, Cancellation, Children, Code, Consistency, Deadline, Executor, Finding,
-    Iteration, Job, Limiter, Loop, LoopState, Operation, Phase, Problem, Process, Severity,
-    Shutdown, Socket, Stage, Sureness, Swallower, Syscall, Task, TaskState, Thread, ThreadState,
-    WaitKind, Waiting, Work,
+    Interval, Iteration, Job, Limiter, Loop, LoopState, Operation, Phase, Problem, Process,
+    Severity, Shutdown, Socket, Stage, Sureness, Swallower, Syscall, Task, TaskState, Thread,
+    ThreadState, WaitKind, Waiting, Work,
 };
 use crate::timeline::{
     Fate, History, Idle, LoopTiming, Marks, Spread, Standing, States, Stretch, Stuck, Turn,
@@ -223,10 +223,12 @@ record!(Finding {
     id,
     cause,
     tasks_left_out,
+    | pending = None
 });
-record!(Tracked { number, opened_at, seen_at, finding, told_at, missing });
+record!(Tracked { number, opened_at, seen_at, finding, was, worst, told_at, missing });
 record!(Work { handle, task, stack, place, kind, description, peer });
 record!(Stretch { loop_id, thread, began_at, length, uncertainty, is_over, samples, work, stacks });
+record!(Interval { began, ended });
 record!(Marks { first_seen, is_born, steps, seen, stays_since });
 record!(Turn { fate, at, place });
 record!(History { task, name, coroutine, requests, turns | suspected = None });

@@ -1,5 +1,7 @@
 //! Conclusions drawn from what was read.
 
+use std::time::Duration;
+
 use serde::{Serialize, Serializer};
 
 use crate::memory::Address;
@@ -35,6 +37,9 @@ pub struct Finding {
     /// Which one that is; it may have been left out since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<FindingId>,
+    /// Where it is no more than a note because it was not seen for long enough.
+    #[serde(skip)]
+    pub pending: Option<Pending>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
@@ -71,6 +76,15 @@ pub(crate) fn number(findings: &mut [Finding]) {
         last.0 += 1;
         finding.id = last;
     }
+}
+
+/// What may be a hang, for all that is known so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Who waits for what, in a few words.
+    pub what: String,
+    /// For how long it has stood still at least.
+    pub seen_for: Duration,
 }
 
 /// How bad a finding is.

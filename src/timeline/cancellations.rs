@@ -333,7 +333,7 @@ mod tests {
         let mut cancellations = Cancellations::default();
         let mut told = Vec::new();
         for (second, mut scene) in (0..).zip(scenes) {
-            scene.snapshot.taken_at += Duration::from_secs(second);
+            scene.snapshot.later(Duration::from_secs(second));
             for history in cancellations.take(&scene.snapshot) {
                 let turn = history.turns.last().unwrap();
                 told.push((turn.at.as_second(), turn.fate));
@@ -459,7 +459,7 @@ mod tests {
         for second in 0..600 {
             let sample = if second % 3 == 0 { on_its_way() } else { requested(0) };
             let mut scene = Scene::new().with([sample]);
-            scene.snapshot.taken_at += Duration::from_secs(second);
+            scene.snapshot.later(Duration::from_secs(second));
             cancellations.take(&scene.snapshot);
         }
         assert_eq!(cancellations.over().count(), 200);

@@ -7,10 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
-use super::time_between;
 use crate::snapshot::Snapshot;
 
 /// Stretches of time that are compared.
@@ -26,7 +24,7 @@ pub type Shape = Arc<str>;
 #[derive(Debug)]
 pub struct Growth {
     stretch: Duration,
-    began: Option<Timestamp>,
+    began: Option<Duration>,
     /// The least number in the present stretch, when a sample of it was seen.
     present: Option<FxHashMap<Shape, usize>>,
     /// The least numbers in those before, the oldest first.
@@ -47,10 +45,11 @@ impl Growth {
 
     /// Takes in a whole sample.
     pub fn take(&mut self, snapshot: &Snapshot) {
-        let began = *self.began.get_or_insert(snapshot.taken_at);
-        if time_between(began, snapshot.taken_at) >= self.stretch {
+        let now = snapshot.during.began;
+        let began = *self.began.get_or_insert(now);
+        if now.saturating_sub(began) >= self.stretch {
             self.turn();
-            self.began = Some(snapshot.taken_at);
+            self.began = Some(now);
         }
         let mut counts: FxHashMap<Shape, usize> = FxHashMap::default();
         for task in snapshot.tasks.iter().filter(|task| !task.is_over()) {
@@ -106,6 +105,8 @@ impl Growth {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::memory::Address;
     use crate::snapshot::{Process, Task, TaskState};

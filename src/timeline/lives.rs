@@ -7,10 +7,8 @@
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rustc_hash::{FxHashMap, FxHasher};
 
-use super::time_between;
 use crate::memory::Address;
 use crate::snapshot::{Snapshot, Task, TaskState};
 
@@ -21,7 +19,8 @@ const ENOUGH: u32 = 8;
 #[derive(Debug, Default)]
 pub struct Lives {
     tasks: FxHashMap<Address, Kept>,
-    now: Option<Timestamp>,
+    /// When the last sample was begun.
+    now: Option<Duration>,
 }
 
 /// What is known of one task's life.
@@ -67,7 +66,8 @@ impl States {
 struct Kept {
     /// Tells it from another that got its address.
     who: u64,
-    first_seen: Timestamp,
+    /// When the sample in which it was first seen was done.
+    first_seen: Duration,
     is_born: bool,
     steps: u32,
     seen: States,
@@ -77,14 +77,16 @@ struct Kept {
 #[derive(Debug, Clone, Copy)]
 struct Stay {
     place: u64,
-    since: Timestamp,
+    /// When the sample in which it was first seen there was done.
+    since: Duration,
     samples: u32,
 }
 
 impl Lives {
     /// Takes in a whole sample.
     pub fn take(&mut self, snapshot: &Snapshot) {
-        let now = snapshot.taken_at;
+        // From the end of one sample to the beginning of another: so long at least.
+        let now = snapshot.during.ended;
         let mut tasks = FxHashMap::default();
         tasks.reserve(snapshot.tasks.len());
         for task in &snapshot.tasks {
@@ -108,13 +110,13 @@ impl Lives {
             tasks.insert(task.id, kept);
         }
         self.tasks = tasks;
-        self.now = Some(now);
+        self.now = Some(snapshot.during.began);
     }
 
     /// For how long a task was found at the same place at every one of enough samples.
     pub fn stood_for(&self, task: &Task) -> Option<Duration> {
         let stay = self.tasks.get(&task.id)?.stay.filter(|stay| stay.samples >= ENOUGH)?;
-        Some(time_between(stay.since, self.now?))
+        Some(self.now?.saturating_sub(stay.since))
     }
 
     /// The life of a task, as far as it was seen.
@@ -138,30 +140,30 @@ impl Lives {
 /// What a life is told from: the same as long as the task does not move.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Marks {
-    pub first_seen: Timestamp,
+    pub first_seen: Duration,
     pub is_born: bool,
     pub steps: u32,
     pub seen: States,
-    pub stays_since: Option<Timestamp>,
+    pub stays_since: Option<Duration>,
 }
 
 impl Marks {
-    /// The life of the task that they are of.
-    pub fn life(&self, task: &Task, now: Timestamp) -> Life {
+    /// The life of the task that they are of, at the sample that was begun `now`.
+    pub fn life(&self, task: &Task, now: Duration) -> Life {
         let told = task.waiting_on.as_deref().and_then(|waiting| waiting.since);
         let told = told.unwrap_or_default();
         Life {
-            age: time_between(self.first_seen, now).max(told),
+            age: now.saturating_sub(self.first_seen).max(told),
             is_born: self.is_born,
             steps: self.steps,
-            at_await: self.stays_since.map(|since| time_between(since, now).max(told)),
+            at_await: self.stays_since.map(|since| now.saturating_sub(since).max(told)),
             seen: self.seen,
         }
     }
 }
 
 impl Kept {
-    fn move_to(&mut self, place: Option<u64>, now: Timestamp) {
+    fn move_to(&mut self, place: Option<u64>, now: Duration) {
         let before = self.stay.map(|stay| stay.place);
         match (&mut self.stay, place) {
             (Some(stay), Some(place)) if stay.place == place => {
@@ -211,7 +213,7 @@ mod tests {
         let mut last = None;
         for (second, builder) in (0..).zip(tasks) {
             let mut scene = Scene::new().with([builder]);
-            scene.snapshot.taken_at += Duration::from_secs(second);
+            scene.snapshot.later(Duration::from_secs(second));
             lives.take(&scene.snapshot);
             last = scene.snapshot.tasks.pop();
         }

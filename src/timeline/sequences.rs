@@ -9,11 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
 use super::lives::who;
-use super::time_between;
 use crate::memory::Address;
 use crate::snapshot::{
     Depth, Frame, Location, Looping, Snapshot, Task, TaskState, WaitKind, Waiting,
@@ -95,8 +93,8 @@ struct Run {
     /// Tells it from another that got its address.
     who: u64,
     looping: Looping,
-    since: Timestamp,
-    seen: Timestamp,
+    since: Duration,
+    seen: Duration,
     /// In how many samples it was in the loop, elsewhere, and busy.
     samples: u32,
     elsewhere: u32,
@@ -136,7 +134,7 @@ impl Sequences {
         if snapshot.depth < Depth::Evidence {
             return;
         }
-        let now = snapshot.taken_at;
+        let now = snapshot.during;
         let crowd = Crowd { snapshot, counts: OnceCell::new() };
         let mut tasks = FxHashMap::default();
         for task in &snapshot.tasks {
@@ -150,8 +148,8 @@ impl Sequences {
             let run = match (where_is(task), known) {
                 (Where::Looping(looping, frame), known) => {
                     let known = known.filter(|known| known.looping.site == looping.site);
-                    let mut run = known.unwrap_or_else(|| Run::new(who, looping, now));
-                    run.note(looping, frame, task, &crowd, now);
+                    let mut run = known.unwrap_or_else(|| Run::new(who, looping, now.ended));
+                    run.note(looping, frame, task, &crowd, now.began);
                     Some(run)
                 }
                 (Where::Busy, known) => known.map(|mut run| {
@@ -180,7 +178,7 @@ impl Sequences {
 }
 
 impl Run {
-    fn new(who: u64, looping: &Looping, now: Timestamp) -> Self {
+    fn new(who: u64, looping: &Looping, now: Duration) -> Self {
         Self {
             who,
             looping: looping.clone(),
@@ -204,7 +202,7 @@ impl Run {
         frame: &Frame,
         task: &Task,
         crowd: &Crowd<'_>,
-        now: Timestamp,
+        now: Duration,
     ) {
         /// Awaits in one loop that are told apart.
         const MAX_PLACES: usize = 8;
@@ -243,7 +241,7 @@ impl Run {
     }
 
     fn told(&self, task: Address) -> Option<Sequence> {
-        let time = time_between(self.since, self.seen);
+        let time = self.seen.saturating_sub(self.since);
         let is_mostly = u64::from(self.elsewhere) * 10 <= u64::from(self.samples);
         if self.is_shared
             || self.missing > 0

@@ -240,7 +240,7 @@ mod tests {
         let mut lives = Lives::default();
         let mut scene = Scene::new().with(tasks.iter().cloned());
         lives.take(&scene.snapshot);
-        scene.snapshot.taken_at += Duration::from_secs(seconds);
+        scene.snapshot.later(Duration::from_secs(seconds));
         lives.take(&scene.snapshot);
         Standing::of(&scene.snapshot, &lives, AFTER)
     }

@@ -103,6 +103,9 @@ pub fn add(trials: &mut Vec<Trial>) {
     once(trials, "watch::no_asyncio", &[], || no_asyncio(&python("3.12").unwrap().path));
     once(trials, "watch::exec", &[], || exec(&python("3.12").unwrap().path));
     once(trials, "watch::on_finding", &[], || on_finding(&python("3.12").unwrap().path));
+    once(trials, "watch::on_finding+raised", &[], || {
+        on_finding_raised(&python("3.12").unwrap().path);
+    });
     once(trials, "watch::on_finding+interrupted", &[], || {
         on_finding_interrupted(&python("3.12").unwrap().path);
     });
@@ -674,6 +677,29 @@ fn on_finding(python: &Path) {
     assert_eq!(opened.len(), 1, "{stdout}");
     let given: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(given, opened[0]["finding"]);
+}
+
+/// A finding that becomes a warning while it is watched is one that the command is told of.
+fn on_finding_raised(python: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("findings");
+    let mut command = Command::new(python);
+    command.arg("-B").arg(root().join("tests/programs/scenarios/slow_holder.py"));
+    let program = Program::spawn(command);
+    // It tells the tool to end: no time limit that a busy machine upsets.
+    let hook = format!("cat >> '{}'; kill -INT $PPID", file.display());
+    let pid = program.pid().to_string();
+    let arguments = ["watch", &pid, "--fail-on", "warning", "--duration", "60s"];
+    let output = aiospy(&[&arguments[..], &["--on-finding", &hook]].concat());
+    let (stdout, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    let told = events(&stdout);
+    assert_eq!(of(&told, "finding-opened")[0]["finding"]["severity"], "info", "{stdout}");
+    let updated = of(&told, "finding-updated");
+    let raised = updated.iter().find(|event| event["severity_before"] == "info").unwrap();
+    let given: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!((&given["severity"], &given), (&Value::from("warning"), &raised["finding"]));
+    assert_eq!(told.last().unwrap()["findings"], serde_json::json!({ "warning": 1 }));
 }
 
 /// A program that is run keeps its output and its exit code.

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::page::{Line, Page, Style};
 use super::source::{Known, Lines, shortened};
-use super::{path, words};
+use super::{path, verdict, words};
 
 /// The widest that sentences become, so that they stay readable.
 const MAX_PROSE: usize = 100;
@@ -39,6 +39,14 @@ struct Cause<'f> {
 pub fn section(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::Result<()> {
     let Some(findings) = &snapshot.findings else { return Ok(()) };
     let looks = snapshot.looks.map(|looks| words::counted(usize::from(looks), "look"));
+    if let Some(why) = verdict::undecided(snapshot) {
+        let line = Line::new().with(Style::Notice, "?  undecided").with(Style::Strong, ": ");
+        page.wrapped(line, MARGIN, MAX_PROSE, Style::Strong, &why)?;
+        page.blank()?;
+        if findings.is_empty() {
+            return Ok(());
+        }
+    }
     if findings.is_empty() {
         let what = if snapshot.problems.is_empty() {
             "no findings: nothing looks wrong"
@@ -269,10 +277,16 @@ pub fn brief(snapshot: &Snapshot, least: Option<Severity>, page: &mut Page<'_>) 
         }
         page.line(&line)?;
     }
-    let is_well = |least| findings.iter().all(|finding| finding.severity < least);
+    let is_below = |least| findings.iter().all(|finding| finding.severity < least);
+    if least.is_none_or(is_below)
+        && let Some(why) = verdict::undecided(snapshot)
+    {
+        let line = Line::new().with(Style::Notice, "undecided");
+        return page.line(&line.with(Style::Plain, &format!(": {why}")));
+    }
     let verdict = match least {
         _ if findings.is_empty() => "no findings".to_owned(),
-        Some(least) if is_well(least) => format!("nothing at {} or above", word(least).1),
+        Some(least) if is_below(least) => format!("nothing at {} or above", word(least).1),
         _ => return Ok(()),
     };
     let tasks = words::counted(snapshot.tasks.len(), "task");

@@ -167,6 +167,7 @@ pub fn finding(code: Code, severity: Severity, title: &str, tasks: &[u64]) -> Fi
         advice: String::new(),
         because_of: None,
         cause: None,
+        pending: None,
     }
 }
 

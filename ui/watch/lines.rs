@@ -5,7 +5,7 @@ use std::time::Duration;
 use aiospy::memory::Address;
 use aiospy::monitor::{Event, Monitor, Statistics, Summary, Tracked};
 use aiospy::sampler::Ended;
-use aiospy::snapshot::{BlockingKind, Finding, Location, Process, Work};
+use aiospy::snapshot::{BlockingKind, Finding, Location, Process, Severity, Work};
 use aiospy::timeline::{Fate, History, Stretch};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -133,6 +133,8 @@ pub struct FindingLine<'a> {
     at: Timestamp,
     number: u64,
     opened_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity_before: Option<Severity>,
     finding: &'a Finding,
 }
 
@@ -142,6 +144,7 @@ impl<'a> FindingLine<'a> {
             at: tracked.seen_at,
             number: tracked.number,
             opened_at: tracked.opened_at,
+            severity_before: tracked.was,
             finding: &tracked.finding,
         }
     }

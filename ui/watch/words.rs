@@ -9,7 +9,7 @@ use aiospy::snapshot::{Finding, Location, Process, Severity};
 use aiospy::timeline::{Fate, History, Idle, PlaceTotals, Stretch, Stuck};
 
 use crate::text::page::Style;
-use crate::text::{path, words};
+use crate::text::{findings, path, words};
 
 /// Letters of a command line that are shown.
 const MAX_COMMAND: usize = 200;
@@ -33,7 +33,7 @@ pub fn event(event: &Event) -> Vec<Line> {
             (Style::Notice, "attached", "again: the program was replaced".to_owned())
         }
         Event::Opened(tracked) => (severity(tracked), "opened", finding(tracked)),
-        Event::Updated(tracked) => (severity(tracked), "changed", finding(tracked)),
+        Event::Updated(tracked) => updated(tracked),
         Event::Closed(tracked) => {
             let stood = tracked.seen_at.duration_since(tracked.opened_at);
             let stood = match Duration::try_from(stood) {
@@ -58,8 +58,29 @@ fn severity(tracked: &Tracked) -> Style {
     }
 }
 
+/// `warning [lock-convoy] 3 tasks wait for …`
 fn finding(tracked: &Tracked) -> String {
-    format!("[{}] {}", tracked.finding.code, tracked.finding.title)
+    let (_, severity) = findings::word(tracked.finding.severity);
+    format!("{severity} [{}] {}", tracked.finding.code, tracked.finding.title)
+}
+
+/// What is other than it was: `raised  info → warning after 5.01 s [lock-convoy] 3 tasks wait for …`
+fn updated(tracked: &Tracked) -> Line {
+    let finding_now = &tracked.finding;
+    let Some(was) = tracked.was else {
+        return (severity(tracked), "changed", finding(tracked));
+    };
+    let what = if was < finding_now.severity { "raised" } else { "lowered" };
+    let stood = tracked.seen_at.duration_since(tracked.opened_at);
+    let after = Duration::try_from(stood).map(words::duration).unwrap_or_default();
+    let text = format!(
+        "{} → {} after {after} [{}] {}",
+        findings::word(was).1,
+        findings::word(finding_now.severity).1,
+        finding_now.code,
+        finding_now.title
+    );
+    (severity(tracked), what, text)
 }
 
 fn blocked(stretch: &Stretch) -> String {

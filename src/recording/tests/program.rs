@@ -221,6 +221,7 @@ pub fn full(at: Timestamp) -> Snapshot {
         advice: "Do not.".to_owned(),
         because_of: Some(Code::LockConvoy),
         cause: Some(FindingId(1)),
+        pending: None,
     }]);
     snapshot.problems = vec![Problem {
         place: "task".to_owned(),

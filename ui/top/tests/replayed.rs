@@ -7,7 +7,7 @@ use std::time::Duration;
 use aiospy::monitor::{Monitor, Settings};
 use aiospy::recording::{Limits, Taken, Writer};
 use aiospy::sampler::Sample;
-use aiospy::snapshot::Snapshot;
+use aiospy::snapshot::{Interval, Snapshot};
 
 use super::{Screen, scenes};
 use crate::top::app::{Effect, Event, Move};
@@ -24,6 +24,7 @@ fn series(feed: &Feed, count: u32) -> Vec<Snapshot> {
         let mut snapshot = Snapshot::clone(&feed.snapshot);
         snapshot.findings = None;
         snapshot.taken_at += STEP * number;
+        snapshot.during = Interval::at(STEP * number);
         // The words of a recording are made anew of what they tell.
         for waiting in snapshot.tasks.iter_mut().filter_map(|task| task.waiting_on.as_mut()) {
             waiting.describe();
@@ -117,6 +118,7 @@ fn one_walks_through_it() {
     let mut then = series(&scenes::standstill(), 10);
     for snapshot in &mut then {
         snapshot.taken_at += STEP * 4;
+        snapshot.during = Interval::at(snapshot.during.began + STEP * 4);
     }
     samples.append(&mut then);
     let (_, mut replay, _folder) = both(&samples);

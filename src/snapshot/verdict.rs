@@ -1,0 +1,136 @@
+//! What a snapshot comes to: that all is well is said only where nothing speaks against it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Code, LoopState, Problem, Severity, Snapshot};
+
+/// What a snapshot comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every task was read, a loop was judged, and nothing may be a hang.
+    Ok,
+    /// Nothing was found, but that need not mean that there is nothing.
+    Undecided,
+    /// There is a finding that is a warning or worse.
+    Findings,
+}
+
+/// Why it cannot be said that all is well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Undecided {
+    /// What kind of reason it is.
+    pub reason: Doubt,
+    /// In words.
+    pub title: String,
+    /// The finding that would say so, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// For how long it has been seen to stand still at least.
+    #[serde(
+        rename = "seen_ms",
+        serialize_with = "super::as_opt_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub seen_for: Option<Duration>,
+}
+
+/// A kind of reason to say nothing yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doubt {
+    /// Something stands still, but was not seen for long enough to tell a hang from a slow answer.
+    TooSoon,
+    /// Something was seen that only a second sample can tell from health.
+    OneSample,
+    /// Not everything could be read.
+    Unread,
+    /// No event loop runs.
+    NoLoop,
+}
+
+impl Doubt {
+    /// Whether waiting for longer decides it.
+    pub fn is_decided_by_waiting(self) -> bool {
+        matches!(self, Self::TooSoon | Self::OneSample)
+    }
+}
+
+impl Snapshot {
+    /// Draws the line: sets the verdict by the findings, by what may be a hang, and by what could
+    /// not be read.
+    pub(crate) fn conclude(&mut self, mut undecided: Vec<Undecided>) {
+        let findings = self.findings.iter().flatten();
+        if let Some(unread) = unread(&self.problems) {
+            undecided.push(unread);
+        }
+        let is_judged =
+            |state| matches!(state, LoopState::Polling | LoopState::Running | LoopState::Blocked);
+        if !self.loops.iter().filter_map(|known| known.state).any(is_judged) {
+            let title = "no running event loop was found".to_owned();
+            undecided.push(Undecided { reason: Doubt::NoLoop, title, code: None, seen_for: None });
+        }
+        self.verdict = Some(if findings.clone().any(|it| it.severity > Severity::Info) {
+            Verdict::Findings
+        } else if undecided.is_empty() {
+            Verdict::Ok
+        } else {
+            Verdict::Undecided
+        });
+        self.undecided = undecided;
+    }
+}
+
+/// That not everything was read. What changed while it was read has moved: it does not hang.
+fn unread(problems: &[Problem]) -> Option<Undecided> {
+    let missing = || problems.iter().filter(|problem| !problem.is_of_change());
+    let all = missing().count();
+    let tasks = missing().filter(|problem| problem.place.starts_with("task ")).count();
+    let (number, what) = if tasks == all { (all, "task") } else { (all, "part") };
+    let title = match number {
+        0 => return None,
+        1 => format!("1 {what} could not be read"),
+        many => format!("{many} {what}s could not be read"),
+    };
+    Some(Undecided { reason: Doubt::Unread, title, code: None, seen_for: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::tests::Scene;
+
+    fn verdict(change: impl FnOnce(&mut Snapshot)) -> (Option<Verdict>, Vec<Doubt>) {
+        let mut snapshot = Scene::new().and(change).snapshot;
+        snapshot.findings = Some(Vec::new());
+        snapshot.conclude(Vec::new());
+        (snapshot.verdict, snapshot.undecided.iter().map(|it| it.reason).collect())
+    }
+
+    fn problem(cause: &str) -> Problem {
+        Problem {
+            place: "task 0x10".to_owned(),
+            wanted: "name".to_owned(),
+            cause: cause.to_owned(),
+        }
+    }
+
+    #[test]
+    fn all_is_well_only_where_everything_was_read_and_a_loop_judged() {
+        assert_eq!(verdict(|_| ()), (Some(Verdict::Ok), vec![]));
+        let unread = verdict(|snapshot| snapshot.problems.push(problem("not mapped")));
+        assert_eq!(unread, (Some(Verdict::Undecided), vec![Doubt::Unread]));
+        let idle = verdict(|snapshot| snapshot.loops[0].state = Some(LoopState::Stopped));
+        assert_eq!(idle, (Some(Verdict::Undecided), vec![Doubt::NoLoop]));
+        let unknown = verdict(|snapshot| snapshot.loops[0].state = None);
+        assert_eq!(unknown, (Some(Verdict::Undecided), vec![Doubt::NoLoop]));
+    }
+
+    #[test]
+    fn a_task_that_ran_while_it_was_read_does_not_hang() {
+        let moved = |snapshot: &mut Snapshot| snapshot.problems.push(problem(Problem::CHANGED));
+        assert_eq!(verdict(moved), (Some(Verdict::Ok), vec![]));
+    }
+}

@@ -1,0 +1,55 @@
+//! `check` says `ok` only where nothing may be a hang, and `--wait` decides.
+
+use std::path::Path;
+use std::process::Command;
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use super::per_version;
+use super::support::{Program, aiospy, check_schema, root, texts};
+
+pub fn add(trials: &mut Vec<Trial>) {
+    let applies = |minor| [8, 12, 15].contains(&minor);
+    per_version(trials, "check::undecided", applies, |python| undecided(&python.path));
+}
+
+fn start(python: &Path, arguments: &[&str]) -> Program {
+    let mut command = Command::new(python);
+    command.arg("-B").arg(root().join("tests/programs/scenarios/slow_holder.py")).args(arguments);
+    Program::spawn(command)
+}
+
+/// What `check --json` says, and the exit code.
+fn check(program: &Program, arguments: &[&str]) -> (Value, Option<i32>) {
+    let pid = program.pid().to_string();
+    let output = aiospy(&[&["check", "--json", &pid], arguments].concat());
+    let (stdout, stderr) = texts(&output);
+    let document: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
+    check_schema(&document);
+    (document, output.status.code())
+}
+
+fn undecided(python: &Path) {
+    let program = start(python, &[]);
+    let (at_once, code) = check(&program, &[]);
+    assert_eq!((&at_once["verdict"], code), (&Value::from("undecided"), Some(0)), "{at_once:#}");
+    let reason = &at_once["undecided"][0];
+    assert_eq!((&reason["reason"], &reason["code"]), (&"too-soon".into(), &"lock-convoy".into()));
+    assert_eq!(reason["title"], "40 tasks wait for lock");
+    let text = texts(&aiospy(&["check", &program.pid().to_string()])).0;
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("undecided: 40 tasks wait for lock (seen for "), "{text}");
+    assert!(last.ends_with("; --wait 5s decides") && !text.contains("ok:"), "{text}");
+    let report = texts(&aiospy(&["dump", &program.pid().to_string()])).0;
+    assert!(report.contains("?  undecided: 40 tasks wait for lock"), "{report}");
+    assert!(!report.contains("nothing looks wrong"), "{report}");
+    let (waited, code) = check(&program, &["--wait", "6s"]);
+    assert_eq!((&waited["verdict"], code), (&Value::from("findings"), Some(3)), "{waited:#}");
+    assert_eq!(waited["findings"][0]["severity"], "warning");
+    assert!(waited.get("undecided").is_none(), "{waited:#}");
+
+    let healthy = start(python, &["--healthy"]);
+    let (waited, code) = check(&healthy, &["--wait", "6s"]);
+    assert_eq!((&waited["verdict"], code), (&Value::from("ok"), Some(0)), "{waited:#}");
+}
