@@ -7,6 +7,7 @@
 //! times carry their unit in the name (`_ms`).
 
 mod cancelling;
+mod cgroup;
 mod depth;
 mod describe;
 mod facts;
@@ -28,6 +29,7 @@ use serde::{Serialize, Serializer};
 
 use crate::memory::{Address, ReadStats};
 
+pub use cgroup::{Cgroup, MemoryLimit, Quota};
 pub use depth::Depth;
 pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{

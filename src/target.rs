@@ -9,6 +9,7 @@
 //! not understood are left out, and nothing panics. Facts that cannot be had are absent.
 
 mod access;
+mod cgroup;
 mod child;
 mod clock;
 mod descriptor;
@@ -32,6 +33,7 @@ use jiff::{SignedDuration, Timestamp};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, getpgid, sysconf};
 
+pub use cgroup::own as own_cgroup;
 pub use child::ChildFacts;
 pub use descriptor::{Descriptors, Wait};
 pub use maps::Mapping;
@@ -64,6 +66,7 @@ pub struct Target {
     kept: Mutex<thread::Kept>,
     process: OnceLock<Process>,
     clock_offset: OnceLock<i128>,
+    groups: Mutex<Option<cgroup::Groups>>,
 }
 
 impl Target {
@@ -112,6 +115,7 @@ impl Target {
             kept: Mutex::default(),
             process: OnceLock::new(),
             clock_offset: OnceLock::new(),
+            groups: Mutex::default(),
         })
     }
 

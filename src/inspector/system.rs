@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::snapshot::{Process, Snapshot, Socket};
+use crate::snapshot::{Cgroup, Process, Snapshot, Socket};
 use crate::target::{
     Activity, ChildFacts, ReadBytes, SourceFile, Target, ThreadActivity, ThreadFacts, Wait,
 };
@@ -24,6 +24,8 @@ pub(super) trait System: Debug + Send {
     fn is_live(&self) -> bool;
     fn check_alive(&self) -> Result<()>;
     fn process(&self) -> Process;
+    /// What its control groups allow it.
+    fn cgroup(&self) -> Cgroup;
     fn threads(&self) -> Vec<ThreadFacts>;
     /// One of them.
     fn thread(&self, tid: i32) -> Option<ThreadFacts>;
@@ -56,6 +58,10 @@ impl System for Target {
 
     fn process(&self) -> Process {
         self.process()
+    }
+
+    fn cgroup(&self) -> Cgroup {
+        self.cgroup()
     }
 
     fn threads(&self) -> Vec<ThreadFacts> {
@@ -106,6 +112,7 @@ impl System for Target {
 #[derive(Debug, Clone)]
 pub(super) struct SavedSystem {
     process: Process,
+    cgroup: Cgroup,
     threads: Vec<ThreadFacts>,
     activity: Activity,
     syscalls: Syscalls,
@@ -128,6 +135,7 @@ impl SavedSystem {
         let pids: Vec<i32> = waits().filter_map(|waiting| waiting.pid).collect();
         Ok(Self {
             process: system.process(),
+            cgroup: system.cgroup(),
             activity: system.activity(),
             syscalls: system.syscalls(&tids, read),
             descriptors: system.descriptors(&fds),
@@ -153,6 +161,10 @@ impl System for SavedSystem {
 
     fn process(&self) -> Process {
         self.process.clone()
+    }
+
+    fn cgroup(&self) -> Cgroup {
+        self.cgroup.clone()
     }
 
     fn threads(&self) -> Vec<ThreadFacts> {

@@ -119,7 +119,7 @@ impl Target {
 }
 
 /// Looks a path up below `root`, without opening it.
-fn look_up_below(root: &File, path: &Path) -> io::Result<File> {
+pub(super) fn look_up_below(root: &File, path: &Path) -> io::Result<File> {
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
     let how = OpenHow::new()
         .flags(flags)

@@ -1,0 +1,81 @@
+//! What the control groups of a process allow it, as far as they can be seen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{as_ms, as_opt_ms};
+
+/// The limits of a process's control groups at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Cgroup {
+    /// The quotas of processor time, of its own group first, then of the groups around that one;
+    /// empty when none has a quota, absent when that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quotas: Option<Vec<Quota>>,
+    /// Whether a freezer keeps all its threads from running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<bool>,
+    /// The memory limit that leaves the least, its own or that of a group around it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryLimit>,
+}
+
+/// How much processor time a group may use in a period.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Quota {
+    /// The path of the group, as we see it.
+    pub group: Arc<str>,
+    /// The time that it may use in each period.
+    #[serde(rename = "quota_ms", serialize_with = "as_ms")]
+    pub quota: Duration,
+    /// The length of a period.
+    #[serde(rename = "period_ms", serialize_with = "as_ms")]
+    pub period: Duration,
+    /// How many periods there were in which the group had work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub periods: Option<u64>,
+    /// In how many of them it had used up its time and was stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttled: Option<u64>,
+    /// For how long it was stopped, as far as that is over.
+    #[serde(
+        rename = "throttled_for_ms",
+        serialize_with = "as_opt_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub throttled_for: Option<Duration>,
+}
+
+/// How much memory a group may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MemoryLimit {
+    /// Its limit in bytes.
+    #[serde(rename = "limit_bytes")]
+    pub limit: u64,
+    /// What of it is in use, but for the file cache that the kernel drops first.
+    #[serde(rename = "used_bytes")]
+    pub used: u64,
+}
+
+impl Cgroup {
+    /// The smallest quota.
+    pub fn smallest_quota(&self) -> Option<&Quota> {
+        self.quotas.iter().flatten().min_by(|a, b| a.cores().total_cmp(&b.cores()))
+    }
+}
+
+impl Quota {
+    /// How many processors' time it is.
+    pub fn cores(&self) -> f64 {
+        self.quota.as_secs_f64() / self.period.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+}
+
+impl MemoryLimit {
+    /// How many bytes are left.
+    pub fn left(self) -> u64 {
+        self.limit.saturating_sub(self.used)
+    }
+}
