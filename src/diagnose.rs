@@ -41,6 +41,8 @@ mod never_awaited;
 mod orphan_wait;
 mod over_time;
 mod permit_leaked;
+mod pod_frozen;
+mod pod_throttled;
 mod queue_stalled;
 mod ready_backlog;
 mod sequential_awaits;
@@ -68,6 +70,7 @@ use crate::snapshot::{
 use crate::timeline::{Looks, Pairs, Stillness};
 
 pub use over_time::{Observed, over_time};
+pub use pod_throttled::Usage;
 
 /// What was concluded.
 #[derive(Debug, Clone, Default)]
@@ -105,9 +108,12 @@ pub fn diagnose(looks: Looks<'_>) -> Diagnosis {
         task_orphaned::find,
         asyncgen_open::find,
         nested_run::find,
+        pod_throttled::find,
+        pod_frozen::find,
     ] {
         find(&context, &mut drafts);
     }
+    pod_frozen::sort_out(looks, &mut drafts);
     drafts.finish(&context)
 }
 

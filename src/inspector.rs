@@ -287,6 +287,7 @@ impl Inspector {
             paused: Duration::ZERO,
             consistency: read.consistency,
             process: self.process(),
+            cgroup: (options.depth >= Depth::Evidence).then(|| self.system.cgroup()),
             threads: read.threads,
             loops: read.loops,
             tasks: read.tasks,
@@ -307,6 +308,10 @@ impl Inspector {
                 bytes: after.bytes - before.bytes,
             },
         };
+        if snapshot.is_frozen() {
+            // What it is frozen in is not what keeps it.
+            snapshot.loops.iter_mut().for_each(|it| it.blocking = None);
+        }
         if snapshot.depth >= Depth::Evidence {
             self.turn_watch(&mut snapshot);
         }

@@ -4,7 +4,7 @@
 //! or changed, a callback that blocked its loop, how the loops did. It knows no clock of its own:
 //! time comes in with the samples.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use crate::diagnose::{Diagnosis, Observed, diagnose, over_time};
+use crate::diagnose::{Diagnosis, Observed, Usage, diagnose, over_time};
 use crate::inspector::BETWEEN_LOOKS;
 use crate::memory::Address;
 use crate::sampler::Sample;
@@ -27,6 +27,9 @@ use crate::timeline::{
 
 /// The least time between two snapshots that are asked where tasks stay and how many there are.
 const BETWEEN_COUNTS: Duration = Duration::from_millis(50);
+/// The time over which it is counted how often a quota was used up, and the step of that.
+const USAGE_OVER: Duration = Duration::from_secs(10);
+const BETWEEN_USAGES: Duration = Duration::from_secs(1);
 /// In so many comparisons in a row a finding must be missing to be closed. One snapshot in which it
 /// is not seen spoils two of them.
 const MISSING: u32 = 3;
@@ -184,6 +187,7 @@ pub struct Monitor {
     turns: BTreeMap<Fate, u64>,
     growth: Growth,
     sequences: Sequences,
+    usages: VecDeque<Usage>,
     counted_at: Option<Duration>,
     /// The last snapshot that was compared with another, and what it says alone.
     before: Option<(Arc<Snapshot>, Diagnosis)>,
@@ -229,6 +233,7 @@ impl Monitor {
             cancellations: Cancellations::default(),
             turns: BTreeMap::new(),
             sequences: Sequences::default(),
+            usages: VecDeque::new(),
             counted_at: None,
             before: None,
             last: None,
@@ -372,6 +377,7 @@ impl Monitor {
         self.cancellations = Cancellations::default();
         self.growth = Growth::over(self.settings.growth_over);
         self.sequences = Sequences::default();
+        self.usages.clear();
         self.before = None;
         self.last_glance = None;
     }
@@ -427,13 +433,16 @@ impl Monitor {
             None => Vec::new(),
         };
         let is_compared = self.before.is_some();
+        self.note_usage(&snapshot);
         if is_compared {
+            let is_throttled = findings.iter().any(|it| it.code == Code::PodThrottled);
             findings.extend(over_time(Observed {
                 time: self.observed(),
                 now: &snapshot,
                 places: &self.places.totals(),
                 growth: &self.growth,
                 sequences: &self.sequences,
+                usage: self.usages.front().filter(|_| !is_throttled),
             }));
         }
         number(&mut findings);
@@ -459,6 +468,19 @@ impl Monitor {
         self.open = open;
         let mut gone: Vec<Tracked> = gone;
         gone.drain(..).try_for_each(|tracked| tell(Event::Closed(tracked)))
+    }
+
+    /// Keeps what was used of the quotas in the last seconds.
+    fn note_usage(&mut self, snapshot: &Snapshot) {
+        let now = snapshot.taken_at;
+        let is_old = |usage: &Usage| time_between(usage.at(), now) > USAGE_OVER;
+        while self.usages.front().is_some_and(is_old) {
+            self.usages.pop_front();
+        }
+        let is_soon = |usage: &Usage| time_between(usage.at(), now) < BETWEEN_USAGES;
+        if !self.usages.back().is_some_and(is_soon) {
+            self.usages.extend(Usage::of(snapshot));
+        }
     }
 
     /// Tells which findings came, changed and went.

@@ -73,6 +73,9 @@ pub struct Snapshot {
     pub consistency: Consistency,
     /// The process.
     pub process: Process,
+    /// What its control groups allow it; absent when that was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<Cgroup>,
     /// Its threads: first the main thread, then the others by id.
     pub threads: Vec<Thread>,
     /// Its event loops.
@@ -131,6 +134,7 @@ impl Snapshot {
             paused: Duration::ZERO,
             consistency: Consistency::BestEffort,
             process,
+            cgroup: None,
             threads: Vec::new(),
             loops: Vec::new(),
             tasks: Vec::new(),
@@ -148,6 +152,11 @@ impl Snapshot {
             enclosed: Vec::new(),
             reads: ReadStats::default(),
         }
+    }
+
+    /// Whether a freezer keeps all its threads from running.
+    pub fn is_frozen(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(|cgroup| cgroup.frozen == Some(true))
     }
 
     /// The thread that a loop runs on.

@@ -34,6 +34,8 @@ mod findings;
 mod hostile;
 #[path = "live/leftovers.rs"]
 mod leftovers;
+#[path = "live/pod.rs"]
+mod pod;
 #[path = "live/pstree.rs"]
 mod pstree;
 #[path = "live/recording.rs"]
@@ -143,6 +145,7 @@ fn main() {
     errors::add(&mut trials);
     findings::add(&mut trials);
     report::add(&mut trials);
+    pod::add(&mut trials);
     waiting::add(&mut trials);
     watching::add(&mut trials);
     enduring::add(&mut trials);

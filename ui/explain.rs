@@ -46,6 +46,8 @@ texts! {
     "sequential-awaits",
     "task-leak",
     "nested-run",
+    "pod-throttled",
+    "pod-frozen",
 }
 
 /// A text in its parts.

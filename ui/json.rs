@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    Consistency, Executor, Finding, Loop, Problem, Process, SCHEMA, Shutdown, Snapshot, Task,
-    Undecided, Verdict,
+    Cgroup, Consistency, Executor, Finding, Loop, Problem, Process, SCHEMA, Shutdown, Snapshot,
+    Task, Undecided, Verdict,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -61,6 +61,8 @@ struct Brief<'a> {
     taken_at: Timestamp,
     consistency: Consistency,
     process: &'a Process,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup: Option<&'a Cgroup>,
     loops: &'a [Loop],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tasks: Vec<&'a Task>,
@@ -90,6 +92,7 @@ impl<'a> Brief<'a> {
             taken_at: snapshot.taken_at,
             consistency: snapshot.consistency,
             process: &snapshot.process,
+            cgroup: snapshot.cgroup.as_ref(),
             loops: &snapshot.loops,
             tasks: snapshot.tasks.iter().filter(|task| named.contains(&task.id)).collect(),
             executors: &snapshot.executors,

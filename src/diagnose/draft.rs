@@ -111,6 +111,11 @@ impl Drafts {
         self.drafts.extend(drafts);
     }
 
+    /// Drops all but what is to be kept.
+    pub fn retain(&mut self, is_kept: impl Fn(Code) -> bool) {
+        self.drafts.retain(|draft| is_kept(draft.finding.code));
+    }
+
     /// Whether this was found of this loop.
     pub fn has(&self, code: Code, loop_id: Option<Address>) -> bool {
         let is_it = |draft: &Draft| draft.finding.code == code && draft.finding.loop_id == loop_id;
@@ -158,7 +163,9 @@ fn rank(draft: &Draft) -> impl Ord + '_ {
     let Finding { severity, because_of, code, title, .. } = &draft.finding;
     let is_info = *severity == Severity::Info;
     let worst = std::cmp::Reverse(*severity);
-    (is_info, because_of.is_some(), worst, std::cmp::Reverse(draft.affected), *code, title)
+    // What can't run at all comes before what it would be stuck at.
+    let runs = *code != Code::PodFrozen;
+    (is_info, runs, because_of.is_some(), worst, std::cmp::Reverse(draft.affected), *code, title)
 }
 
 /// Whether others can follow from a finding.
@@ -277,5 +284,8 @@ fn loop_cause(drafts: &[Draft], at: usize) -> Option<usize> {
     if !follows_from_loop(code) {
         return None;
     }
-    holding(Code::LoopSelfDeadlock).or_else(|| holding(Code::LoopBlocked))
+    let is_throttled = |known: &Draft| known.finding.code == Code::PodThrottled;
+    holding(Code::LoopSelfDeadlock)
+        .or_else(|| holding(Code::LoopBlocked))
+        .or_else(|| drafts.iter().position(is_throttled).filter(|_| code == Code::ReadyBacklog))
 }

@@ -1,10 +1,10 @@
 //! What only an observation over time can tell: `slow-callbacks`, `sequential-awaits`,
-//! `task-leak`.
+//! `task-leak`, `pod-throttled`.
 
 use std::time::Duration;
 
 use super::draft::Draft;
-use super::{grouped, sequential_awaits, words};
+use super::{Usage, grouped, pod_throttled, sequential_awaits, words};
 use crate::snapshot::{Code, Finding, Severity, Snapshot, Sureness, Task};
 use crate::timeline::{Growth, PlaceTotals, Sequences, time_between};
 
@@ -29,6 +29,8 @@ pub struct Observed<'o> {
     pub growth: &'o Growth,
     /// Which tasks make one call after the other.
     pub sequences: &'o Sequences,
+    /// What its control groups had used some time ago.
+    pub usage: Option<&'o Usage>,
 }
 
 /// Draws conclusions from an observation.
@@ -43,7 +45,8 @@ pub fn over_time(observed: Observed<'_>) -> Vec<Finding> {
     let grown = observed.growth.growing().into_iter();
     let leaks = grown.filter_map(|(shape, counts)| leak(&shape, &counts, observed));
     let sequential = sequential_awaits::find(observed.sequences, observed.now);
-    slow.chain(leaks).chain(sequential).collect()
+    let throttled = observed.usage.and_then(|usage| pod_throttled::over_time(usage, observed.now));
+    slow.chain(leaks).chain(sequential).chain(throttled).collect()
 }
 
 fn span_of_ms(ms: f64) -> String {
@@ -143,7 +146,14 @@ mod tests {
 
     fn found(places: &[PlaceTotals], growth: &Growth, now: &Snapshot) -> Vec<Finding> {
         let sequences = &Sequences::default();
-        over_time(Observed { time: Duration::from_secs(60), now, places, growth, sequences })
+        over_time(Observed {
+            time: Duration::from_secs(60),
+            now,
+            places,
+            growth,
+            sequences,
+            usage: None,
+        })
     }
 
     #[test]

@@ -22,7 +22,9 @@ use crate::frame::{RawFrame, Stack};
 use crate::memory::{Address, ReadMemory as _};
 use crate::object::Reader;
 use crate::runtime::ThreadState as State;
-use crate::snapshot::{Frame, Glance, Location, LoopGlance, Phase, Thread, ThreadState, Work};
+use crate::snapshot::{
+    BlockingKind, Frame, Glance, Location, LoopGlance, Phase, Thread, ThreadState, Work,
+};
 use crate::target::{ThreadActivity, Wait};
 
 /// How long the threads that run loops are taken to be the same ones.
@@ -31,6 +33,9 @@ const FRESH: Duration = Duration::from_millis(200);
 const FEW_TRIES: usize = 2;
 /// From here on it is looked at what a callback does; no shorter one is a blocking callback.
 const WORTH_A_LOOK: Duration = Duration::from_millis(4);
+
+/// What keeps a thread whose cgroup is frozen.
+const FROZEN: &str = "its cgroup is frozen";
 
 /// How far two readings of the clock may be apart by rounding.
 const CLOCK_STEP: Duration = Duration::from_micros(1);
@@ -84,6 +89,8 @@ struct Sleep {
     wait: Option<Wait>,
     /// It may be stopped by a signal.
     state: Option<ThreadState>,
+    /// It may be stopped with its cgroup.
+    is_frozen: bool,
 }
 
 impl Inspector {
@@ -238,12 +245,15 @@ impl Inspector {
         if watched.sleep.as_ref().map(|sleep| sleep.id) != id {
             watched.sleep = id.zip(watched.tid).map(|(id, tid)| {
                 let state = self.system.thread(tid).map(|facts| facts.state);
-                Sleep { id, wait: self.syscalls(&[tid]).remove(&tid), state }
+                // A frozen thread sleeps where it was, for all that is seen of it.
+                let is_frozen = self.system.cgroup().frozen == Some(true);
+                Sleep { id, wait: self.syscalls(&[tid]).remove(&tid), state, is_frozen }
             });
         }
         let sleep = watched.sleep.as_ref();
         let wait = sleep.and_then(|sleep| sleep.wait.as_ref());
         let waits_for_gil = self.waits_for_gil(wait);
+        let is_frozen = sleep.is_some_and(|sleep| sleep.is_frozen);
         let halted = sleep.and_then(|sleep| sleep.state).filter(|state| state.is_halted());
         let asleep = if id.is_some() { ThreadState::Sleeping } else { ThreadState::Running };
         let thread = Thread {
@@ -267,10 +277,13 @@ impl Inspector {
                 .or_else(coroutine),
             task: handle.and_then(|handle| reader.handle_task(handle)),
             stack: below_loop(&thread.frames),
-            // No line of the program is to blame for a signal from outside.
-            place: told.frame.filter(|_| halted.is_none()).map(|frame| frame.location),
-            kind: told.kind,
-            description: told.description,
+            // No line of the program is to blame for a signal from outside, or a freezer.
+            place: told
+                .frame
+                .filter(|_| halted.is_none() && !is_frozen)
+                .map(|frame| frame.location),
+            kind: if is_frozen { BlockingKind::Unknown } else { told.kind },
+            description: if is_frozen { FROZEN.to_owned() } else { told.description },
             peer: told.peer,
         }
     }

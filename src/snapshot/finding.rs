@@ -183,6 +183,10 @@ codes! {
     TaskLeak = "task-leak",
     /// Two event loops run one inside the other on the same thread.
     NestedRun = "nested-run",
+    /// The cgroup's quota of processor time is used up again and again.
+    PodThrottled = "pod-throttled",
+    /// A freezer keeps every thread of the process from running.
+    PodFrozen = "pod-frozen",
 }
 
 impl std::fmt::Display for Code {

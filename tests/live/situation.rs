@@ -28,6 +28,40 @@ pub enum Need {
     Namespaces,
     /// Time namespaces.
     TimeNamespaces,
+    /// To make control groups.
+    Cgroup(Hierarchy),
+}
+
+/// Where control groups are made: with a controller of version 1, or in the tree of version 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hierarchy {
+    Cpu,
+    Freezer,
+    Memory,
+    Unified,
+}
+
+impl Hierarchy {
+    /// Where it is mounted.
+    pub fn folder(self) -> Option<&'static Path> {
+        let (folders, file) = match self {
+            Self::Cpu => (&["/sys/fs/cgroup/cpu"][..], "cpu.cfs_quota_us"),
+            Self::Freezer => (&["/sys/fs/cgroup/freezer"][..], "cgroup.procs"),
+            Self::Memory => (&["/sys/fs/cgroup/memory"][..], "memory.usage_in_bytes"),
+            Self::Unified => {
+                (&["/sys/fs/cgroup/unified", "/sys/fs/cgroup"][..], "cgroup.controllers")
+            }
+        };
+        folders.iter().map(Path::new).find(|folder| folder.join(file).exists())
+    }
+
+    /// Whether we may make groups there.
+    fn is_ours(self) -> bool {
+        let Some(folder) = self.folder() else { return false };
+        let trial = tempfile::Builder::new().prefix("aiospy-trial-").tempdir_in(folder);
+        // A folder of a control group has files that are not removed by themselves.
+        trial.is_ok_and(|trial| std::fs::remove_dir(trial.keep()).is_ok())
+    }
 }
 
 impl Need {
@@ -41,6 +75,9 @@ impl Need {
         let (is_there, what) = match self {
             Self::Tool(name) => (is_on_path(name), format!("no {name} on the path")),
             Self::Namespaces => (*NAMESPACES, "not root, or no unshare: no namespaces".to_owned()),
+            Self::Cgroup(hierarchy) => {
+                (hierarchy.is_ours(), format!("may make no control groups: {hierarchy:?}"))
+            }
             Self::TimeNamespaces => (*TIME, "no unshare --time: no time namespaces".to_owned()),
         };
         (!is_there).then_some(what)

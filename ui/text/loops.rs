@@ -72,7 +72,8 @@ pub fn event_loop(
 
     let thread =
         of.thread.and_then(|tid| snapshot.threads.iter().find(|thread| thread.tid == Some(tid)));
-    if let Some(held) = thread.and_then(|thread| words::held(thread.state)) {
+    let held = thread.and_then(|thread| words::held(thread.state));
+    if let Some(held) = held.or(snapshot.is_frozen().then_some("FROZEN with its cgroup")) {
         line.add(Style::Alarm, &format!("  {held}"));
     }
 
