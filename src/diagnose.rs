@@ -64,8 +64,8 @@ use self::draft::Drafts;
 use self::graph::Graph;
 use crate::memory::Address;
 use crate::snapshot::{
-    Finding, Location, Operation, Severity, Shutdown, Snapshot, Task, TaskState, Thread, WaitKind,
-    Waiting,
+    Code, Finding, Location, Operation, Severity, Shutdown, Snapshot, Task, TaskState, Thread,
+    WaitKind, Waiting,
 };
 use crate::timeline::{Looks, Pairs, Stillness};
 
@@ -114,7 +114,23 @@ pub fn diagnose(looks: Looks<'_>) -> Diagnosis {
         find(&context, &mut drafts);
     }
     pod_frozen::sort_out(looks, &mut drafts);
+    if looks.last.cut.is_some() || looks.first.is_some_and(|first| first.cut.is_some()) {
+        drafts.retain(|code| !rests_on_nobody(code));
+    }
     drafts.finish(&context)
+}
+
+/// Whether a finding says that nobody is there who would do something: of that nothing is known
+/// where not everybody was read.
+fn rests_on_nobody(code: Code) -> bool {
+    matches!(
+        code,
+        Code::PermitLeaked
+            | Code::OrphanWait
+            | Code::QueueStalled
+            | Code::TaskOrphaned
+            | Code::AsyncgenOpen
+    )
 }
 
 /// What all findings draw from.

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod blocked;
+mod budget;
 mod deciding;
 mod executors;
 mod glance;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustc_hash::FxHashSet;
 
+use self::budget::Budget;
 use self::glance::Glances;
 use self::system::{SavedSystem, System};
 use crate::asyncio::{LoopFacts, TaskFacts};
@@ -52,6 +54,10 @@ pub struct Options {
     /// since, unless evidence is asked for. What is outside of it, such as what arrived at a socket
     /// that nobody waits for, is then as it was.
     pub repeats: bool,
+    /// How many bytes of memory snapshots may take, about; the smaller of 512 MiB and half of what
+    /// our own control group has left, if `None`. Tasks that do not fit are left out, see
+    /// [`Snapshot::cut`].
+    pub max_memory: Option<u64>,
 }
 
 impl Default for Options {
@@ -63,6 +69,7 @@ impl Default for Options {
             depth: Depth::Evidence,
             blocked_after: Duration::from_millis(100),
             repeats: false,
+            max_memory: None,
         }
     }
 }
@@ -102,6 +109,8 @@ pub struct Inspector {
     glances: Glances,
     turns: turns::Watch,
     descriptors: RefCell<waiting::Descriptors>,
+    /// The memory there is, of that asked for.
+    budget: Option<(Option<u64>, Budget)>,
     /// The last snapshot, to be repeated.
     last: Option<repeat::Last>,
 }
@@ -173,6 +182,7 @@ impl Inspector {
             glances: Glances::default(),
             turns: turns::Watch::default(),
             descriptors: RefCell::default(),
+            budget: None,
             last: None,
         }
     }
@@ -254,12 +264,14 @@ impl Inspector {
             snapshot.elapsed = started.elapsed();
             return Ok(snapshot);
         }
+        let budget = self.budget(options);
+        self.memory.keep_at_most(budget.for_pages());
         let mut tries = 0;
         let read = loop {
             tries += 1;
             self.memory.renew(Part::First);
             self.caches.begin_snapshot();
-            let read = self.read(options);
+            let read = self.read(options, budget);
             // Of a process that has ended meanwhile nobody knows what is missing.
             self.system.check_alive()?;
             match read {
@@ -293,6 +305,7 @@ impl Inspector {
             tasks: read.tasks,
             executors: read.executors,
             shutdown: read.shutdown,
+            cut: read.cut,
             findings: None,
             looks: None,
             verdict: None,
@@ -325,6 +338,16 @@ impl Inspector {
         self.system.monotonic_now().unwrap_or_else(|_| crate::target::monotonic())
     }
 
+    /// The memory there is. What is left to our control group changes by what we take ourselves, so
+    /// it is asked once.
+    fn budget(&mut self, options: &Options) -> Budget {
+        let known = self.budget.filter(|(most, _)| *most == options.max_memory);
+        let (_, budget) =
+            known.unwrap_or_else(|| (options.max_memory, Budget::of(options.max_memory)));
+        self.budget = Some((options.max_memory, budget));
+        budget
+    }
+
     /// Whether a task has a cancellation, or had one at a snapshot before; `all` are those that
     /// a shutdown has cancelled.
     fn had_cancellation(&self, task: &Task, all: &FxHashSet<Address>) -> bool {
@@ -354,7 +377,8 @@ impl Inspector {
     /// As [`snapshot`](Self::snapshot).
     #[doc(hidden)]
     pub fn explore<T>(&self, look: impl FnOnce(Reader<'_>, View<'_>) -> T) -> Result<T> {
-        let reading = self.take_reading(&Options { finished: true, ..Options::default() })?;
+        let options = Options { finished: true, ..Options::default() };
+        let reading = self.take_reading(&options, Budget::of(None))?;
         let stacks = reading.threads.iter().map(|thread| (thread.tid, &thread.stack)).collect();
         let reader = self.reader();
         let shutdown = shutdown::shutdown(&reader, &reading);

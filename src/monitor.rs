@@ -269,6 +269,8 @@ impl Monitor {
                 self.samples.1 += count;
                 self.all_samples.1 += count;
             }
+            // Not of the target.
+            Sample::Limited(_) => return ControlFlow::Continue(()),
             Sample::Unreadable(error) => tell(Event::Unreadable(error.to_string()))?,
             Sample::Glance(glance) => {
                 self.note_time(Moment { wall: glance.taken_at, monotonic: glance.at });

@@ -7,9 +7,12 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
+
 use crate::error::{Error, Result};
 use crate::inspector::{BETWEEN_LOOKS, Inspector, Options};
-use crate::snapshot::{Depth, Glance, Process, Snapshot};
+use crate::snapshot::{Depth, Glance, Process, Quota, Snapshot};
+use crate::target::own_cgroup;
 
 /// How often a target that cannot be read just now is tried again: it starts or ends.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
@@ -22,6 +25,13 @@ const LASTING_AT_START: Duration = Duration::from_secs(10);
 const LONGEST_GAP: Duration = Duration::from_millis(20);
 /// The longest sleep in one piece, so that an end that is asked for comes soon.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
+
+/// The part of a quota that we use ourselves.
+const PART_OF_QUOTA: f64 = 0.05;
+/// The longest pause after a sample for the sake of a quota.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A rate below so much of the planned one is said.
+const LIMITED: f64 = 0.8;
 
 /// What to sample how often.
 #[derive(Debug, Clone)]
@@ -68,6 +78,9 @@ pub enum Sample {
     Whole(Box<Snapshot>),
     /// So many samples had no time: those before took too long, or we got no processor.
     Missed(u64),
+    /// Fewer samples are taken than planned: so many a second, for the quota of processor time of our
+    /// own control group allows no more. Said anew when it is another rate by far.
+    Limited(f64),
     /// It cannot be read for a while now, or only by glances: why. Said once, until it can be
     /// again.
     Unreadable(Error),
@@ -112,6 +125,62 @@ pub fn sample(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Keeps our own use of the processor low where a quota limits it: in a pod each millisecond that we
+/// take is one that the target does not get.
+#[derive(Debug)]
+struct Governor {
+    /// How much of a processor we may use; all of it, if `None`.
+    share: Option<f64>,
+    used: Duration,
+    /// When what was used so far is what we may have used.
+    free_at: Instant,
+    /// Since when samples were counted, and how many there were.
+    counted: (Instant, u32),
+    /// The rate that was said last.
+    said: Option<f64>,
+}
+
+impl Governor {
+    fn new() -> Self {
+        let quota = own_cgroup().smallest_quota().map(Quota::cores);
+        Self::of(quota.map(|cores| cores * PART_OF_QUOTA), processor_time(), Instant::now())
+    }
+
+    fn of(share: Option<f64>, used: Duration, now: Instant) -> Self {
+        Self { share, used, free_at: now, counted: (now, 0), said: None }
+    }
+
+    /// Takes in what was used until now; gives when the next sample may be taken.
+    fn note(&mut self, used: Duration, now: Instant) -> Instant {
+        let cost = used.saturating_sub(self.used);
+        self.used = used;
+        let wait = self.share.map(|share| cost.as_secs_f64() / share).unwrap_or_default();
+        let wait = Duration::try_from_secs_f64(wait).unwrap_or_default();
+        self.free_at = self.free_at.max(now) + wait.min(LONGEST_PAUSE);
+        self.free_at
+    }
+
+    /// The rate of samples, after each second or more in which they were limited, if it was not said
+    /// yet.
+    fn rate(&mut self, now: Instant, planned: f64) -> Option<f64> {
+        let (since, count) = &mut self.counted;
+        *count += 1;
+        let time = now.saturating_duration_since(*since).as_secs_f64();
+        if self.share.is_none() || time < 1.0 {
+            return None;
+        }
+        let rate = f64::from(*count) / time;
+        self.counted = (now, 0);
+        let is_new = self.said.is_none_or(|said| rate < said / 2.0 || rate > said * 2.0);
+        (rate < planned * LIMITED && is_new).then(|| *self.said.insert(rate))
+    }
+}
+
+/// The processor time that we have used so far.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
 struct Sampler<'a> {
@@ -186,8 +255,14 @@ impl Sampler<'_> {
         let mut start = Instant::now();
         let mut next_whole = start;
         let mut next_evidence = start;
+        let mut governor = Governor::new();
         loop {
-            let moment = start + every * number;
+            let planned = start + every * number;
+            let moment = planned.max(governor.free_at);
+            let is_limited = moment > planned;
+            if is_limited {
+                (start, number) = (moment, 0);
+            }
             if !self.sleep_until(moment) {
                 return Some(Ended::Asked);
             }
@@ -219,6 +294,12 @@ impl Sampler<'_> {
                 return Some(Ended::Asked);
             }
             let now = Instant::now();
+            governor.note(processor_time(), now);
+            if let Some(rate) = governor.rate(now, 1.0 / every.as_secs_f64())
+                && self.give(Sample::Limited(rate)).is_break()
+            {
+                return Some(Ended::Asked);
+            }
             let due = now.saturating_duration_since(start).as_nanos() / every.as_nanos().max(1);
             let due = u32::try_from(due).unwrap_or(u32::MAX);
             let passed = due.saturating_sub(number);
@@ -231,7 +312,12 @@ impl Sampler<'_> {
                 passed
             };
             number = due.max(number).saturating_add(1);
-            if missed > 0 && self.give(Sample::Missed(u64::from(missed))).is_break() {
+            // What a quota forbids was never planned.
+            if missed > 0
+                && governor.free_at <= now
+                && !is_limited
+                && self.give(Sample::Missed(u64::from(missed))).is_break()
+            {
                 return Some(Ended::Asked);
             }
             if number > 1 << 30 {
@@ -284,5 +370,25 @@ mod tests {
         assert_eq!(next(9), (10, 0));
         assert_eq!(next(10), (20, 1));
         assert_eq!(next(25), (30, 2));
+    }
+
+    #[test]
+    fn under_a_quota_samples_are_as_rare_as_they_are_dear() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let mut free = Governor::of(None, ms(100), start);
+        assert_eq!(free.note(ms(900), start + ms(1000)), start + ms(1000));
+        assert_eq!(free.rate(start + ms(2000), 100.0), None);
+        // A fifth of a core, of which we take a twentieth.
+        let mut governor = Governor::of(Some(0.01), ms(100), start);
+        assert_eq!(governor.note(ms(101), start), start + ms(100));
+        // One that comes sooner waits for both.
+        assert_eq!(governor.note(ms(102), start + ms(10)), start + ms(200));
+        assert_eq!(governor.note(ms(102), start + ms(500)), start + ms(500));
+        let said: Vec<_> = (1..=30)
+            .filter_map(|sample| governor.rate(start + ms(100 * sample), 100.0))
+            .map(f64::round)
+            .collect();
+        assert_eq!(said, [10.0], "once");
+        assert!(Governor::of(Some(1.0), ms(0), start).rate(start + ms(1000), 1.0).is_none());
     }
 }

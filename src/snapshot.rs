@@ -88,6 +88,9 @@ pub struct Snapshot {
     /// How far it is on its way out; absent when it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shutdown: Option<Shutdown>,
+    /// That not all tasks were read, for want of memory: absent when all were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
     /// What is wrong, root causes first; absent when nobody looked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub findings: Option<Vec<Finding>>,
@@ -140,6 +143,7 @@ impl Snapshot {
             tasks: Vec::new(),
             executors: Vec::new(),
             shutdown: None,
+            cut: None,
             findings: None,
             looks: None,
             verdict: None,
@@ -199,6 +203,15 @@ impl Snapshot {
         };
         is_open && (event_loop.polls_without_waiting == Some(true) || runs())
     }
+}
+
+/// How many tasks were read of how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Cut {
+    /// How many were read.
+    pub tasks_read: usize,
+    /// How many are registered.
+    pub tasks_at_least: usize,
 }
 
 /// How far the parts of a snapshot are of one moment.

@@ -278,3 +278,13 @@ fn what_is_no_recording_is_said_with_a_remedy() {
         assert!(lines[1].starts_with("  try: ") && lines[1].contains(remedy), "{stderr}");
     }
 }
+
+#[test]
+fn memory_that_runs_out_ends_the_tool_and_not_what_it_starts() {
+    let ours = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    let script = "cat /proc/self/oom_score_adj /proc/$PPID/oom_score_adj";
+    // Only while the program starts it is as that.
+    let script = format!("sleep 0.2; {script}");
+    let (code, stdout, stderr) = run(&["run", "--", "sh", "-c", &script]);
+    assert_eq!((code, stdout), (Some(0), format!("{ours}1000\n")), "{stderr}");
+}

@@ -21,6 +21,8 @@ pub struct Options {
     pub command: Command,
     /// Say more: the causes of an error, the cost of a reading.
     pub is_verbose: bool,
+    /// How many bytes of memory snapshots may take; as many as there are, if `None`.
+    pub max_memory: Option<u64>,
 }
 
 /// A command with its options.
@@ -346,7 +348,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::
         RawCommand::Export(export) => Command::Export(export.checked()?),
         RawCommand::Diff(diff) => Command::Diff(diff.checked()),
     };
-    Ok(Options { command, is_verbose: raw.verbose })
+    Ok(Options { command, is_verbose: raw.verbose, max_memory: raw.max_memory })
 }
 
 /// Attach to a running Python process and see what its asyncio program is doing.
@@ -368,6 +370,9 @@ struct Raw {
     /// Say more: the causes of an error, the cost of a reading
     #[arg(short, long, global = true)]
     verbose: bool,
+    /// Memory to use at most, such as 256M; the smaller of 512M and half of what the cgroup has left
+    #[arg(long, global = true, value_name = "SIZE", value_parser = recording::size, hide_short_help = true)]
+    max_memory: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

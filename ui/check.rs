@@ -4,14 +4,14 @@ use crate::Outcome;
 use crate::args::Check;
 use crate::output::Destination;
 use crate::text::page::Page;
-use crate::{dump, json, text};
+use crate::{dump, json, memory, text};
 
 /// Runs the command; `Findings` when one is at or above the severity asked about.
 ///
 /// # Errors
 /// When the target cannot be read, or the output not be written.
 pub fn run(options: &Check) -> anyhow::Result<Outcome> {
-    let wanted = aiospy::Options::default();
+    let wanted = memory::bounded(aiospy::Options::default());
     let look = |pid| dump::look(pid, &wanted, options.looks, options.wait);
     let (_, looked) = dump::by_any_id(options.pid, look);
     let snapshot = looked?;

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use crate::Outcome;
 use crate::args::Demo;
 use crate::dump;
+use crate::oom;
 use crate::output::say;
 use crate::remedy::Trouble;
 
@@ -186,7 +187,7 @@ impl Program {
             } else {
                 command.stdin(Stdio::piped());
             }
-            command.spawn()
+            oom::spawn(&mut command)
         })?;
         let is_kept = Arc::default();
         clean_up_on_signal(folder.path().to_owned(), &child, &is_kept);

@@ -13,7 +13,7 @@ use crate::Outcome;
 use crate::args::{Dump, Report};
 use crate::output::{Destination, say};
 use crate::text::page::{Page, Style};
-use crate::{json, remedy, text, waiting};
+use crate::{json, memory, remedy, text, waiting};
 
 /// Runs the command.
 ///
@@ -57,7 +57,7 @@ pub fn outcome(snapshot: &Snapshot, fail_on: Option<Severity>) -> Outcome {
 /// # Errors
 /// When it cannot be read, or the output not be written.
 pub fn report(pid: i32, options: &Report) -> anyhow::Result<Snapshot> {
-    let mut wanted = aiospy::Options::default();
+    let mut wanted = memory::bounded(aiospy::Options::default());
     wanted.locals = options.locals;
     wanted.finished = options.has_finished;
     let snapshot = look(pid, &wanted, options.looks, wait(options))?;
@@ -192,6 +192,12 @@ fn stacks(pid: i32) -> Result<Vec<Thread>, String> {
 #[cfg(not(feature = "fallback"))]
 fn stacks(_pid: i32) -> Result<Vec<Thread>, String> {
     Err("built without py-spy".to_owned())
+}
+
+/// That a quota allows only so many samples a second.
+pub fn limited(rate: f64) -> String {
+    let rate = if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") };
+    format!("{rate} samples a second: aiospy takes no more than 5 % of the CPU quota of its cgroup")
 }
 
 /// Says something beside the result, in one line.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use aiospy::snapshot::Finding;
 
 use crate::dump::note;
+use crate::oom;
 
 /// How long a command may take; then it is killed.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -65,11 +66,9 @@ fn serve(command: &str, findings: &Receiver<String>, stop: &AtomicBool) {
             note(format_args!("watching has ended: {command} is not told the last findings"));
             return;
         }
-        let child = Command::new("/bin/sh")
-            .args(["-c", command])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn();
+        let mut shell = Command::new("/bin/sh");
+        let shell = shell.args(["-c", command]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let child = oom::spawn(shell);
         match child {
             Ok(mut child) => {
                 if let Some(mut stdin) = child.stdin.take() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    Cgroup, Consistency, Executor, Finding, Loop, Problem, Process, SCHEMA, Shutdown, Snapshot,
-    Task, Undecided, Verdict,
+    Cgroup, Consistency, Cut, Executor, Finding, Loop, Problem, Process, SCHEMA, Shutdown,
+    Snapshot, Task, Undecided, Verdict,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -66,6 +66,8 @@ struct Brief<'a> {
     loops: &'a [Loop],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tasks: Vec<&'a Task>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<Cut>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     executors: &'a [Executor],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +97,7 @@ impl<'a> Brief<'a> {
             cgroup: snapshot.cgroup.as_ref(),
             loops: &snapshot.loops,
             tasks: snapshot.tasks.iter().filter(|task| named.contains(&task.id)).collect(),
+            cut: snapshot.cut,
             executors: &snapshot.executors,
             shutdown: snapshot.shutdown.as_ref(),
             findings,

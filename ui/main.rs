@@ -13,6 +13,8 @@ mod export;
 mod flame;
 mod hook;
 mod json;
+mod memory;
+mod oom;
 mod output;
 mod record;
 mod remedy;
@@ -38,10 +40,12 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
+    oom::volunteer();
     let options = match args::parse(std::env::args_os()) {
         Ok(options) => options,
         Err(usage) => return remedy::usage(&usage),
     };
+    memory::set_most(options.max_memory);
     let done = match &options.command {
         Command::Dump(options) => dump::run(options),
         Command::Check(options) => check::run(options),

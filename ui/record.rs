@@ -22,7 +22,7 @@ use crate::args::recording::{Record, Target, ending};
 use crate::flame::{self, Exporter, Totals};
 use crate::remedy::{self, Trouble};
 use crate::text::words;
-use crate::{Outcome, dump, output, run, watch};
+use crate::{Outcome, dump, memory, output, run, watch};
 
 /// The time between two looks at what only findings rest on: it costs more than the rest.
 const BETWEEN_EVIDENCE: Duration = Duration::from_secs(1);
@@ -57,6 +57,7 @@ fn record(pid: i32, options: &Record, stop: &AtomicBool) -> anyhow::Result<()> {
     let mut plan = Plan::new(options.rate, Duration::ZERO);
     plan.evidence_every = BETWEEN_EVIDENCE;
     plan.options.repeats = true;
+    plan.options.max_memory = memory::most();
     plan.waits_for_python = matches!(options.target, Target::Command(_));
     let wants_events = options.making.format.is_none_or(flame::has_events);
     if !wants_events {
@@ -142,6 +143,10 @@ impl<'o> Recorder<'o> {
             Sample::Whole(_) | Sample::Glance(_) => {}
             Sample::Attached(_) => self.last = None,
             Sample::Missed(missed) => self.missed += missed,
+            Sample::Limited(rate) => {
+                self.progress.clear();
+                dump::note(dump::limited(*rate));
+            }
             Sample::Unreadable(error) => {
                 if self.sink.is_none() && matches!(self.options.target, Target::Pid(_)) {
                     return Err(Trouble::of(error).into());

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::args::Run;
-use crate::{Outcome, dump, watch};
+use crate::{Outcome, dump, oom, watch};
 
 /// How often it is looked whether the program has ended when it cannot be watched.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
@@ -59,9 +59,7 @@ pub fn started<T>(
     let term = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&term))?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .spawn()
+    let mut child = oom::spawn(Command::new(program).args(arguments))
         .with_context(|| format!("could not start {}", program.display()))?;
     let pid = i32::try_from(child.id()).context("the program has an odd process id")?;
     let stop = Arc::new(AtomicBool::new(false));

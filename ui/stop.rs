@@ -25,7 +25,7 @@ use crate::output::Destination;
 use crate::remedy::{self, Trouble};
 use crate::text::page::{Page, Style};
 use crate::text::words;
-use crate::{Outcome, dump, json, text, watch};
+use crate::{Outcome, dump, json, memory, text, watch};
 
 /// The name and version of the JSON shape.
 const SCHEMA: &str = "aiospy.stop/1";
@@ -154,7 +154,8 @@ fn stop(pid: i32, options: &Stop) -> anyhow::Result<Outcome> {
     let asked = watch::on_signals()?;
     let to_end = Addressee::of(pid);
     let to = Destination::open_queued(&options.output, &asked)?;
-    let plan = Plan::new(1.0 / EVERY.as_secs_f64(), EVERY);
+    let mut plan = Plan::new(1.0 / EVERY.as_secs_f64(), EVERY);
+    plan.options.max_memory = memory::most();
     let mut monitor = Monitor::new(Settings::default());
     let mut teller = Teller { to_end: &to_end, options, to, told: None, failed: None };
     let until: Cell<Option<Instant>> = Cell::new(None);

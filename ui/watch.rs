@@ -19,7 +19,7 @@ use crate::args::{Watch, Watching};
 use crate::hook::Hook;
 use crate::output::{Destination, Reader};
 use crate::text::page::Page;
-use crate::{Outcome, dump, json};
+use crate::{Outcome, dump, json, memory};
 
 /// Runs the command; `Findings` when one was as severe as asked about.
 ///
@@ -71,6 +71,7 @@ pub fn watch(
     let mut monitor = Monitor::new(settings);
     let mut plan = Plan::new(options.rate, options.whole_every);
     plan.options.blocked_after = options.threshold;
+    plan.options.max_memory = memory::most();
     // What happens between looks is told from frames, states and cancellations.
     plan.between = Depth::Tasks;
     plan.waits_for_python = options.waits_for_python;
@@ -88,6 +89,9 @@ pub fn watch(
         if let (Sample::Attached(process), false) = (&sample, is_started) {
             is_started = true;
             teller.start(process, options)?;
+        }
+        if let Sample::Limited(rate) = sample {
+            dump::note(dump::limited(rate));
         }
         monitor.take(sample, &mut |event| teller.event(&event))
     });

@@ -9,6 +9,8 @@ use crate::runtime::{Interpreter, ThreadState};
 
 /// Tasks of one list that are followed; ten times what was ever seen in one process.
 const MAX_TASKS: usize = 1 << 20;
+/// Weak references that are followed together: their tasks lie in up to 32 MiB of pages.
+const MEMBERS_AT_ONCE: usize = 8192;
 /// How often a list that changes while it is walked is walked again.
 const MAX_WALKS: usize = 40;
 /// Nodes before a break that are read anew: those that may be as short-lived as the break.
@@ -130,18 +132,29 @@ impl Reader<'_> {
         };
         let references = self.set(data)?;
         let object = self.layout.small.weakref_object;
-        self.memory.prefetch(references.iter().map(|at| (*at, object + 8)));
         let mut members = Vec::with_capacity(references.len());
-        for reference in references {
-            // A reference may be freed while we look at it: it then has left the set.
-            if self.is_kind(reference, Kind::Weakref)
-                && let Ok(Some(member)) = self.pointer(reference.offset(object))
-            {
-                members.push(member);
+        for group in references.chunks(MEMBERS_AT_ONCE) {
+            if self.memory.is_full() {
+                self.memory.clear();
             }
+            self.memory.prefetch(group.iter().map(|at| (*at, object + 8)));
+            let first = members.len();
+            // A reference may be freed while we look at it: it then has left the set.
+            let living = group.iter().filter(|&&at| self.is_kind(at, Kind::Weakref));
+            members.extend(living.filter_map(|at| self.pointer(at.offset(object)).ok().flatten()));
+            let new = members.get(first..).unwrap_or_default();
+            self.memory.prefetch(new.iter().map(|at| (*at, self.layout.task.size)));
+            let mut kept = first;
+            for at in first..members.len() {
+                if let Some(&member) = members.get(at)
+                    && !self.is_kind(member, Kind::None)
+                {
+                    members.swap(kept, at);
+                    kept += 1;
+                }
+            }
+            members.truncate(kept);
         }
-        self.memory.prefetch(members.iter().map(|at| (*at, self.layout.task.size)));
-        members.retain(|&member| !self.is_kind(member, Kind::None));
         Ok(members)
     }
 

@@ -144,8 +144,23 @@ impl Reader<'_> {
     /// What is no task (any more) is left out; a task that can only partly be read has a
     /// `problem`. Ended tasks are left out unless `finished` asks for them.
     pub fn read_tasks(&self, addresses: &[Address], finished: bool) -> Vec<TaskFacts> {
-        let mut all = Vec::with_capacity(addresses.len());
+        self.read_tasks_within(addresses, finished, usize::MAX).0
+    }
+
+    /// The same of the first of them, until all that was read weighs more than `room` bytes; and how
+    /// many those are.
+    pub fn read_tasks_within(
+        &self,
+        addresses: &[Address],
+        finished: bool,
+        room: usize,
+    ) -> (Vec<TaskFacts>, usize) {
+        let mut all = Vec::with_capacity(addresses.len().min(room / size_of::<TaskFacts>()));
+        let (mut weight, mut count) = (0, 0);
         for group in addresses.chunks(GROUP) {
+            if weight > room {
+                return (all, count);
+            }
             if self.memory.is_full() {
                 self.memory.clear();
             }
@@ -158,9 +173,11 @@ impl Reader<'_> {
             self.read_names(&mut tasks);
             self.follow_chains(&mut tasks);
             self.read_waiters(&mut tasks);
+            weight += tasks.iter().map(TaskFacts::weight).sum::<usize>();
+            count += group.len();
             all.append(&mut tasks);
         }
-        all
+        (all, count)
     }
 
     /// The fields of one task.
@@ -420,6 +437,13 @@ impl Reader<'_> {
 }
 
 impl TaskFacts {
+    /// How much memory it takes, about.
+    fn weight(&self) -> usize {
+        let texts =
+            [&self.name, &self.coroutine].map(|text| text.as_ref().map_or(0, |it| it.len()));
+        size_of::<Self>() + size_of_val(&self.chain[..]) + texts.iter().sum::<usize>()
+    }
+
     fn empty(at: Address, class: Arc<Class>) -> Self {
         Self {
             at,

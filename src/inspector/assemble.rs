@@ -1,11 +1,12 @@
 //! From what was read to a [`Snapshot`](crate::snapshot::Snapshot): plain data, names and lines.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::budget::Budget;
 use super::executors::{Limit, Pools};
 use super::looping::find_loops;
 use super::reading::{Reading, ThreadReading};
@@ -21,7 +22,7 @@ use crate::frame::{HandlerKind, RawFrame};
 use crate::memory::{Address, Part, ReadMemory};
 use crate::object::{Kind, Reader};
 use crate::snapshot::{
-    Cancellation, Consistency, Depth, Enclosed, Executor, Frame, Iteration, Location, Loop,
+    Cancellation, Consistency, Cut, Depth, Enclosed, Executor, Frame, Iteration, Location, Loop,
     LoopState, Phase, Problem, Shutdown, Swallower, Task, TaskState, Thread, WaitKind,
 };
 use crate::target::Activity;
@@ -39,6 +40,7 @@ pub(super) struct Parts {
     pub leftovers: Leftovers,
     pub enclosed: Vec<Enclosed>,
     pub shutdown: Option<Shutdown>,
+    pub cut: Option<Cut>,
     pub problems: Vec<Problem>,
 }
 
@@ -51,26 +53,29 @@ const CALLBACK_LEN: u64 = 48;
 /// Callables of a ready queue that are named.
 const READY_HANDLES: usize = 8;
 
+/// What a variable takes beside its text.
+const PER_LOCAL: usize = 64;
+
 /// The frames of threads by their coroutine: which thread, and at which place of its stack.
 type Running = FxHashMap<Address, (usize, usize)>;
 
 impl Inspector {
     /// Reads everything and makes plain data of it.
-    pub(super) fn read(&self, options: &Options) -> Result<Parts> {
+    pub(super) fn read(&self, options: &Options, budget: Budget) -> Result<Parts> {
         let reader = self.reader();
-        let mut reading = self.take_reading(options)?;
+        let mut reading = self.take_reading(options, budget)?;
         // What a busy target does meanwhile is seen now, mostly: then this costs less than making
         // plain data twice.
         let is_moving = self.consistency(&reading) == Consistency::BestEffort;
         if is_moving {
             reading.settle(&reader, options);
         }
-        let mut parts = self.assemble(&reader, &reading, options);
+        let mut parts = self.assemble(&reader, &reading, options, budget);
         if !is_moving {
             parts.consistency = self.consistency(&reading);
             if parts.consistency == Consistency::BestEffort {
                 reading.settle(&reader, options);
-                parts = self.assemble(&reader, &reading, options);
+                parts = self.assemble(&reader, &reading, options, budget);
             }
         }
         parts.activity = Some(reading.activity);
@@ -87,7 +92,14 @@ impl Inspector {
         Ok(parts)
     }
 
-    fn assemble(&self, reader: &Reader<'_>, reading: &Reading, options: &Options) -> Parts {
+    fn assemble(
+        &self,
+        reader: &Reader<'_>,
+        reading: &Reading,
+        options: &Options,
+        budget: Budget,
+    ) -> Parts {
+        let room = Cell::new(budget.for_locals());
         self.memory.begin_part(Part::Plain);
         let mut problems = reading.problems();
         let running: Running = reading
@@ -115,8 +127,8 @@ impl Inspector {
             .map(|facts| event_loop(reader, facts, reading, &names, options))
             .collect();
         let live = live_frames(reading, &running);
-        let mut tasks = tasks(reader, reading, &live, &ready, options, &mut problems);
-        let (mut threads, calls) = self.threads(reader, reading, options, &mut problems);
+        let mut tasks = tasks(reader, reading, &live, &ready, (options, &room), &mut problems);
+        let (mut threads, calls) = self.threads(reader, reading, (options, &room), &mut problems);
         let mut executors = Vec::new();
         let mut leftovers = Leftovers::default();
         let mut enclosed = Vec::new();
@@ -169,6 +181,7 @@ impl Inspector {
             leftovers,
             enclosed,
             shutdown: stage,
+            cut: reading.cut,
             problems,
         }
     }
@@ -177,7 +190,7 @@ impl Inspector {
         &self,
         reader: &Reader<'_>,
         reading: &Reading,
-        options: &Options,
+        options: (&Options, &Cell<usize>),
         problems: &mut Vec<Problem>,
     ) -> (Vec<Thread>, Syscalls) {
         let facts: FxHashMap<i32, _> =
@@ -526,7 +539,7 @@ fn tasks(
     reading: &Reading,
     live: &[Option<&[RawFrame]>],
     ready: &FxHashSet<Address>,
-    options: &Options,
+    options: (&Options, &Cell<usize>),
     problems: &mut Vec<Problem>,
 ) -> Vec<Task> {
     let mut class_names: FxHashMap<Address, Arc<str>> = FxHashMap::default();
@@ -557,7 +570,7 @@ fn tasks(
             frames: frames(reader, &|| format!("task {}", facts.at), chain, options, problems),
             fut_waiter: facts.fut_waiter,
             cancellation: cancellation(facts, handling),
-            references: (options.depth >= Depth::Evidence)
+            references: (options.0.depth >= Depth::Evidence)
                 .then(|| references(reader, facts))
                 .flatten(),
             has_callbacks: facts.has_awaiters,
@@ -620,7 +633,7 @@ fn frames(
     reader: &Reader<'_>,
     place: &dyn Fn() -> String,
     chain: &[RawFrame],
-    options: &Options,
+    (options, room): (&Options, &Cell<usize>),
     problems: &mut Vec<Problem>,
 ) -> Vec<Frame> {
     let mut frames = Vec::with_capacity(chain.len());
@@ -638,11 +651,24 @@ fn frames(
                 Arc::new(Location { function: unknown, file, line: None, column: None })
             }
         };
-        let locals = (options.locals != Locals::Unread).then(|| match reader.locals(frame) {
+        let wants_locals = options.locals != Locals::Unread && room.get() > 0;
+        let locals = wants_locals.then(|| match reader.locals(frame) {
             Ok(locals) => {
                 let shows_secrets = options.locals == Locals::WithSecrets;
                 let shown = |name: &str, at| reader.value(name, at, shows_secrets);
-                locals.into_iter().map(|(name, at)| (Arc::clone(&name), shown(&name, at))).collect()
+                let locals = locals.into_iter();
+                let locals: Vec<(Arc<str>, String)> =
+                    locals.map(|(name, at)| (Arc::clone(&name), shown(&name, at))).collect();
+                let size = |(_, text): &(Arc<str>, String)| PER_LOCAL + text.len();
+                room.set(room.get().saturating_sub(locals.iter().map(size).sum()));
+                if room.get() == 0 {
+                    problems.push(Problem {
+                        place: place(),
+                        wanted: "locals from here on".to_owned(),
+                        cause: "there is not enough memory for them (--max-memory)".to_owned(),
+                    });
+                }
+                locals
             }
             Err(error) => {
                 problems.push(Problem {

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::budget::Budget;
 use super::{Inspector, Options};
 use crate::asyncio::{AsyncioModules, FutureState, LoopFacts, RunOnce, TaskFacts, is_alive};
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ use crate::frame::Stack;
 use crate::memory::{Address, Part, ReadMemory, word};
 use crate::object::{Kind, Reader};
 use crate::runtime::{Interpreter, ThreadState};
-use crate::snapshot::{Consistency, Depth, Problem};
+use crate::snapshot::{Consistency, Cut, Depth, Problem};
 use crate::target::Activity;
 
 /// How often tasks that changed while they were read are read again.
@@ -33,8 +34,10 @@ pub(super) struct Reading {
     pub threads: Vec<ThreadReading>,
     pub loops: Vec<LoopFacts>,
     pub tasks: Vec<TaskFacts>,
-    /// All registered tasks, ended ones included.
+    /// The registered tasks that were read, ended ones included.
     pub registered: Vec<Address>,
+    /// That these are not all, for want of memory.
+    pub cut: Option<Cut>,
     pub problems: Vec<Problem>,
     /// Seconds of the target's `CLOCK_MONOTONIC` when the tasks had been read.
     pub now: Option<f64>,
@@ -93,7 +96,7 @@ impl Clock {
 
 impl Inspector {
     /// Reads everything that a snapshot is made of, but names and lines.
-    pub(super) fn take_reading(&self, options: &Options) -> Result<Reading> {
+    pub(super) fn take_reading(&self, options: &Options, budget: Budget) -> Result<Reading> {
         let reader = self.reader();
         let activity = self.system.activity();
         let mut problems = Vec::new();
@@ -131,8 +134,15 @@ impl Inspector {
         if with_asyncio.is_empty() {
             return Err(Error::NoAsyncio { pid: self.system.pid() });
         }
-        let addresses = registered(&reader, &with_asyncio, &mut problems)?;
-        let tasks = reader.read_tasks(&addresses, options.finished);
+        let mut addresses = registered(&reader, &with_asyncio, &mut problems)?;
+        let (tasks, count) =
+            reader.read_tasks_within(&addresses, options.finished, budget.for_tasks());
+        let all = addresses.len();
+        let cut = (count < all).then_some(Cut { tasks_read: count, tasks_at_least: all });
+        if let Some(cut) = cut {
+            problems.push(cut_short(cut));
+            addresses.truncate(count);
+        }
         let now = self.now();
         let mut reading = Reading {
             activity,
@@ -140,6 +150,7 @@ impl Inspector {
             loops: Vec::new(),
             tasks,
             registered: addresses,
+            cut,
             problems,
             now,
         };
@@ -405,4 +416,17 @@ fn thread_names(reader: &Reader<'_>, modules: &AsyncioModules) -> FxHashMap<u64,
 
 fn problem(place: String, wanted: &str, error: &crate::object::Unreadable) -> Problem {
     Problem { place, wanted: wanted.to_owned(), cause: error.to_string() }
+}
+
+/// That there was no memory for all tasks.
+fn cut_short(cut: Cut) -> Problem {
+    Problem {
+        place: "tasks".to_owned(),
+        wanted: format!("all {}", cut.tasks_at_least),
+        cause: format!(
+            "{} of at least {} tasks were read, for the others there is not enough memory \
+             (--max-memory)",
+            cut.tasks_read, cut.tasks_at_least
+        ),
+    }
 }

@@ -58,6 +58,8 @@ pub struct PageCache<M> {
     recent: [Cell<(u64, u32)>; RECENT],
     /// Pages read together on a miss, a power of two.
     readahead: Cell<u64>,
+    /// Pages kept before it is full.
+    max_pages: Cell<usize>,
     habits: RefCell<Habits>,
 }
 
@@ -180,6 +182,7 @@ impl<M: ReadMemory> PageCache<M> {
             pages: RefCell::default(),
             recent: [const { Cell::new((u64::MAX, UNREADABLE)) }; RECENT],
             readahead: Cell::new(1),
+            max_pages: Cell::new(MAX_PAGES),
             habits: RefCell::default(),
         }
     }
@@ -221,7 +224,15 @@ impl<M: ReadMemory> PageCache<M> {
 
     /// Whether so much is kept that long work should [`clear`](Self::clear) between its parts.
     pub fn is_full(&self) -> bool {
-        self.pages.borrow().used > MAX_PAGES
+        self.pages.borrow().used > self.max_pages.get()
+    }
+
+    /// From now on it is full with so many bytes, or sooner. Twice as many are kept at most.
+    pub fn keep_at_most(&self, bytes: u64) {
+        let pages = usize::try_from(bytes / PAGE).unwrap_or(MAX_PAGES);
+        self.max_pages.set(pages.clamp(BATCH, MAX_PAGES));
+        let buffers = (2 * self.max_pages.get()).div_ceil(BATCH);
+        self.pages.borrow_mut().buffers.truncate(buffers);
     }
 
     /// Forgets the pages of `len` bytes at `at`.
@@ -287,6 +298,14 @@ impl<M: ReadMemory> PageCache<M> {
             return;
         }
         let mut pages = self.pages.borrow_mut();
+        // Who asks for more than can be kept gets the first of it; the rest comes when it is needed.
+        let most = 2 * self.max_pages.get();
+        let missing = missing.get(..most / 2).unwrap_or(missing);
+        if pages.used + missing.len() > most {
+            pages.index.clear();
+            pages.ahead.clear();
+            pages.used = 0;
+        }
         let mut ranges: Vec<Range<u64>> = Vec::with_capacity(missing.len().min(BATCH));
         for batch in missing.chunks(BATCH) {
             ranges.clear();
@@ -506,4 +525,43 @@ impl<M: ReadMemory> PageCache<M> {
 fn page_range(at: Address, len: u64) -> impl Iterator<Item = u64> {
     let end = at.0.saturating_add(len.clamp(1, MAX_READ));
     (at.page()..end).step_by(PAGE_LEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each word says where it is.
+    #[derive(Debug)]
+    struct Endless;
+
+    impl ReadMemory for Endless {
+        fn read(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
+            for (word, at) in into.chunks_mut(8).zip((at.0..).step_by(8)) {
+                word.copy_from_slice(&at.to_le_bytes()[..word.len()]);
+            }
+            Ok(())
+        }
+
+        fn stats(&self) -> ReadStats {
+            ReadStats::default()
+        }
+    }
+
+    #[test]
+    fn no_more_pages_are_kept_than_there_is_room_for() {
+        let cache = PageCache::new(Endless);
+        let most = 4 * BATCH;
+        cache.keep_at_most(most as u64 / 2 * PAGE);
+        let kept = || cache.pages.borrow().buffers.len() * BATCH;
+        let page = |number: u64| Address(number * PAGE);
+        cache.prefetch((0..100_000).map(|number| (page(number), 8)));
+        assert!(kept() <= most, "{}", kept());
+        for number in (0..100_000).step_by(7) {
+            assert_eq!(cache.u64(page(number)), Ok(page(number).0));
+        }
+        assert!(kept() <= most, "{}", kept());
+        assert_eq!(cache.vec(page(3), 2 << 20).map(|bytes| bytes.len()), Ok(2 << 20));
+        assert!(kept() <= most, "{}", kept());
+    }
 }

@@ -15,6 +15,9 @@ const REMOVED: i64 = -1;
 // 3.8-3.15: Modules/_collectionsmodule.c, BLOCKLEN
 const DEQUE_BLOCK: u64 = 64;
 
+/// Entries of a set's table that are read in one call (4 MiB).
+const ENTRIES_AT_ONCE: usize = 1 << 18;
+
 /// How often a table that changes while it is read is read again.
 const MAX_TRIES: usize = 8;
 
@@ -59,7 +62,7 @@ impl Reader<'_> {
     /// The members of the `set` or `frozenset` at `at`.
     ///
     /// The table is read in one call between two readings of its header, so that a table that
-    /// is replaced meanwhile is noticed and read again.
+    /// is replaced meanwhile is noticed and read again; a very large one in several such calls.
     ///
     /// # Errors
     /// When it is no set, cannot be read, or does not hold still.
@@ -81,20 +84,33 @@ impl Reader<'_> {
             if mask >= 4 * MAX_ITEMS || !(mask + 1).is_power_of_two() {
                 return Err(bad());
             }
-            let entries = table..table.saturating_add((mask + 1) * 16);
-            let ranges = [header.clone(), entries.clone(), header.clone()];
-            let lengths =
-                ranges.clone().map(|range| usize::try_from(range.end - range.start).unwrap_or(0));
-            let mut bytes = vec![0; lengths.iter().sum()];
-            let mut has_failed = false;
-            self.memory.source().read_many(&ranges, &mut bytes, &mut |_| has_failed = true);
-            let (before, rest) = bytes.split_at(lengths[0].min(bytes.len()));
-            let (entries, after) = rest.split_at(lengths[1].min(rest.len()));
-            let is_same = |header| {
-                word(header, fields.mask) == Some(mask) && word(header, fields.table) == Some(table)
-            };
-            if !has_failed && is_same(before) && is_same(after) {
-                return Ok(entries.as_chunks::<16>().0.iter().filter_map(set_member).collect());
+            let mut members = Vec::new();
+            let mut is_same = true;
+            for first in (0..=mask).step_by(ENTRIES_AT_ONCE) {
+                let count = (mask + 1 - first).min(ENTRIES_AT_ONCE as u64);
+                let start = table.saturating_add(first * 16);
+                let entries = start..start.saturating_add(count * 16);
+                let ranges = [header.clone(), entries, header.clone()];
+                let lengths = ranges
+                    .clone()
+                    .map(|range| usize::try_from(range.end - range.start).unwrap_or(0));
+                let mut bytes = vec![0; lengths.iter().sum()];
+                let mut has_failed = false;
+                self.memory.source().read_many(&ranges, &mut bytes, &mut |_| has_failed = true);
+                let (before, rest) = bytes.split_at(lengths[0].min(bytes.len()));
+                let (entries, after) = rest.split_at(lengths[1].min(rest.len()));
+                is_same &= !has_failed
+                    && [before, after].into_iter().all(|header| {
+                        word(header, fields.mask) == Some(mask)
+                            && word(header, fields.table) == Some(table)
+                    });
+                members.extend(entries.as_chunks::<16>().0.iter().filter_map(set_member));
+                if !is_same {
+                    break;
+                }
+            }
+            if is_same {
+                return Ok(members);
             }
             self.memory.forget(at, fields.table + 8);
         }

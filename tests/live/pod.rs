@@ -19,6 +19,9 @@ pub fn add(trials: &mut Vec<Trial>) {
     per_version_with(trials, "pod::frozen::v2", &[Need::Cgroup(Hierarchy::Unified)], one, v2);
     let needs = &[Need::Cgroup(Hierarchy::Cpu)];
     per_version_with(trials, "pod::throttled", needs, one, throttled);
+    // Each way in which tasks are registered.
+    let some = |version: &str, _: Option<&Python>| ["3.8", "3.12", "3.15"].contains(&version);
+    per_version_with(trials, "pod::little-memory", &[], some, little_memory);
 }
 
 /// A control group of our own; it has to outlive its processes.
@@ -141,4 +144,21 @@ fn throttled(python: &Python) {
     assert_eq!((&quota["quota_ms"], &quota["period_ms"]), (&5.0.into(), &100.0.into()), "{quota}");
     assert!(quota["throttled"].as_u64().unwrap() >= 20, "{quota}");
     drop(program);
+}
+
+/// With little memory some of the tasks are read, and it is said how many.
+fn little_memory(python: &Python) {
+    let program = Program::start(&python.path, "many.py", &["20000", "3", "--wait", "future"]);
+    let all = dump(program.pid(), &[]);
+    assert_eq!(all["tasks"].as_array().unwrap().len(), 20_001);
+    assert_eq!(all["cut"], Value::Null);
+    let some = dump(program.pid(), &["--max-memory", "24M"]);
+    let read = some["tasks"].as_array().unwrap().len();
+    assert!((1..20_000).contains(&read), "{read}");
+    let cut = serde_json::json!({"tasks_read": read, "tasks_at_least": 20_001});
+    assert_eq!(some["cut"], cut);
+    let words = format!("{read} of at least 20001 tasks were read");
+    let problems = some["problems"].as_array().unwrap();
+    assert!(problems.iter().any(|it| it["cause"].as_str().unwrap().starts_with(&words)), "{words}");
+    assert!(codes(&some["findings"]).iter().all(|(_, severity)| *severity == "info"), "{words}");
 }

@@ -336,7 +336,7 @@ fn mistake(command: &str, kind: ErrorKind, words: &str) -> clap::Error {
 }
 
 /// A number of bytes: `500000`, `20M`, `1.5G`.
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let text = text.trim_end_matches(['b', 'B']).trim_end_matches('i');
     let units = [('k', 10), ('m', 20), ('g', 30), ('t', 40)];
     let unit = units.iter().find(|(unit, _)| text.to_ascii_lowercase().ends_with(*unit));

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use super::feed::{Blocked, Cancelled, Feed, Histories, Known, SharedFiles};
 use super::recording::Recorder;
-use crate::remedy;
+use crate::{dump, memory, remedy};
 
 /// Light samples a second: enough to see what blocks a loop for longer than 100 ms, to 5 ms.
 const GLANCES: f64 = 200.0;
@@ -165,12 +165,16 @@ fn sample_on(
             Duration::try_from_secs_f64(1.0 / rate).unwrap_or_default(),
         );
         plan.waits_for_python = waits_for_python;
+        plan.options.max_memory = memory::most();
         // A plan holds for one session: for another rate a new one is begun.
         let is_asked =
             || control.is_over.load(Ordering::Relaxed) || (control.rate() - rate).abs() > 1e-9;
         let ended = sample(pid, &plan, &is_asked, &mut |sample| {
             if let Some(message) = builder.record(control.recording()) {
                 tell(message);
+            }
+            if let Sample::Limited(rate) = sample {
+                tell(Message::Recorded(dump::limited(rate)));
             }
             let is_told = match builder.take(sample) {
                 Some(Made::Feed(feed)) => !slot.put(feed) || tell(Message::Feed),
@@ -298,6 +302,8 @@ impl Builder {
                 let files = Source::of(process).map(|source| Arc::new(source) as SharedFiles);
                 self.files = files.or(self.files.take());
             }
+            // Said by the thread itself.
+            Sample::Limited(_) => return None,
             Sample::Missed(count) => self.missed += count,
             Sample::Unreadable(error) => {
                 self.unreadable = Some(remedy::of(error).cause.into());

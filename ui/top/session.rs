@@ -35,7 +35,7 @@ use super::view;
 use super::view::theme::Theme;
 use crate::args::{Color, Output};
 use crate::output::{Destination, say};
-use crate::{Outcome, json, watch};
+use crate::{Outcome, json, memory, oom, watch};
 
 /// How often it is looked whether a signal has come.
 const LOOK: Duration = Duration::from_millis(100);
@@ -304,7 +304,7 @@ impl Session {
     fn read_locals(&self, id: Address) {
         let (sender, pid) = (self.sender.clone(), self.pid);
         std::thread::spawn(move || {
-            let mut options = Options::default();
+            let mut options = memory::bounded(Options::default());
             options.locals = aiospy::Locals::WithoutSecrets;
             options.depth = Depth::Tasks;
             let frames = Inspector::attach(pid)
@@ -374,14 +374,10 @@ impl Program {
         let log = tempfile::Builder::new().prefix("aiospy-top-").suffix(".log").tempfile();
         let log = log.context("could not make a file for the program's output")?;
         let file = || -> io::Result<File> { log.as_file().try_clone() };
-        let child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(file()?)
-            .stderr(file()?)
-            // Keys are for the screen, not for it.
-            .process_group(0)
-            .spawn()
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(file()?).stderr(file()?);
+        // Keys are for the screen, not for it.
+        let child = oom::spawn(command.process_group(0))
             .with_context(|| format!("could not start {}", program.display()))?;
         let pid = i32::try_from(child.id()).context("the program has an odd process id")?;
         Ok(Self { child, pid, log: Some(log) })
