@@ -474,12 +474,12 @@ impl Monitor {
 
     /// Keeps what was used of the quotas in the last seconds.
     fn note_usage(&mut self, snapshot: &Snapshot) {
-        let now = snapshot.taken_at;
-        let is_old = |usage: &Usage| time_between(usage.at(), now) > USAGE_OVER;
+        let now = snapshot.during.began;
+        let is_old = |usage: &Usage| now.saturating_sub(usage.at()) > USAGE_OVER;
         while self.usages.front().is_some_and(is_old) {
             self.usages.pop_front();
         }
-        let is_soon = |usage: &Usage| time_between(usage.at(), now) < BETWEEN_USAGES;
+        let is_soon = |usage: &Usage| now.saturating_sub(usage.at()) < BETWEEN_USAGES;
         if !self.usages.back().is_some_and(is_soon) {
             self.usages.extend(Usage::of(snapshot));
         }

@@ -5,14 +5,11 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::draft::{Draft, Drafts};
 use super::{Context, words};
 use crate::snapshot::{
     Cgroup, Code, Finding, Quota, Severity, Snapshot, Sureness, Thread, ThreadState,
 };
-use crate::timeline::time_between;
 
 /// Who is stopped in a smaller part of the periods hardly feels it: the usual alarm's threshold.
 const SHARE: f64 = 0.25;
@@ -27,7 +24,7 @@ const LEAST_PART: f64 = 0.1;
 /// What a process's groups and its loops had used at a moment.
 #[derive(Debug, Clone)]
 pub struct Usage {
-    at: Timestamp,
+    at: Duration,
     cgroup: Cgroup,
     /// The processor time of the threads that run loops.
     ran: Option<Duration>,
@@ -42,15 +39,15 @@ impl Usage {
         let is_ready = |thread: &Thread| thread.state == Some(ThreadState::Running);
         let has_any = cgroup.quotas.iter().flatten().next().is_some();
         has_any.then(|| Self {
-            at: snapshot.taken_at,
+            at: snapshot.during.began,
             cgroup: cgroup.clone(),
             ran: threads.clone().filter_map(|it| it.cpu_time).reduce(Duration::saturating_add),
             is_ready: threads.clone().any(is_ready),
         })
     }
 
-    /// When it was.
-    pub fn at(&self) -> Timestamp {
+    /// When it was, by the target's `CLOCK_MONOTONIC`.
+    pub fn at(&self) -> Duration {
         self.at
     }
 }
@@ -80,7 +77,7 @@ fn between(before: &Usage, now: &Usage) -> Option<Draft> {
     let ran = now.ran.zip(before.ran).and_then(|(now, before)| now.checked_sub(before));
     // The group is stopped; that matters to who has something to do.
     let takes_part = now.is_ready || ran.is_some_and(|ran| ran.as_secs_f64() >= worst.least_part());
-    takes_part.then(|| report(&worst, time_between(before.at, now.at), ran))
+    takes_part.then(|| report(&worst, now.at.saturating_sub(before.at), ran))
 }
 
 /// What became of a quota between two moments.
