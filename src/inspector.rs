@@ -1,5 +1,6 @@
 //! The way in: attach to a target once, take snapshots of it as often as wanted.
 
+mod age;
 mod assemble;
 mod blocked;
 mod executors;
@@ -17,7 +18,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::glance::Glances;
 use self::system::{SavedSystem, System};
@@ -28,7 +29,7 @@ use crate::frame::Stack;
 use crate::memory::{Address, Image, LiveMemory, Part, ReadMemory, ReadStats, Recorder};
 use crate::object::{Caches, Memory, Reader};
 use crate::runtime::{Located, locate};
-use crate::snapshot::{Depth, Process, Shutdown, Snapshot, Task};
+use crate::snapshot::{Depth, Loop, Process, Shutdown, Snapshot, Task};
 use crate::target::Target;
 use crate::timeline::Looks;
 
@@ -91,6 +92,8 @@ pub struct Inspector {
     glances: Glances,
     turns: turns::Watch,
     descriptors: RefCell<waiting::Descriptors>,
+    /// Since when loops with clocks of their own are in the callbacks they are in.
+    held: RefCell<FxHashMap<Address, glance::Held>>,
     /// The last snapshot, to be repeated.
     last: Option<repeat::Last>,
 }
@@ -162,6 +165,7 @@ impl Inspector {
             glances: Glances::default(),
             turns: turns::Watch::default(),
             descriptors: RefCell::default(),
+            held: RefCell::default(),
             last: None,
         }
     }
@@ -314,7 +318,10 @@ impl Inspector {
         let raw = diagnose(Looks::one(&snapshot));
         let mut diagnosis = raw.clone().of_one_look(&snapshot);
         let mut taken = 1;
-        if diagnosis.wants_second_look && looks > 1 && self.system.is_live() {
+        // Since when a loop with a clock of its own runs a callback, only two can tell.
+        let is_unsure = snapshot.loops.iter().any(Loop::is_of_unknown_age);
+        let wants_second_look = diagnosis.wants_second_look || is_unsure;
+        if wants_second_look && looks > 1 && self.system.is_live() {
             let mut turns = self.watch_turns(&snapshot, BETWEEN_LOOKS);
             let mut second = self.snapshot(options)?;
             for event_loop in &mut second.loops {
