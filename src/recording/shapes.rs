@@ -228,7 +228,7 @@ record!(Tracked { number, opened_at, seen_at, finding, told_at, missing });
 record!(Work { handle, task, stack, place, kind, description, peer });
 record!(Stretch { loop_id, thread, began_at, length, uncertainty, is_over, samples, work, stacks });
 record!(Marks { first_seen, is_born, steps, seen, stays_since });
-record!(Turn { fate, at, place });
+record!(Turn { fate, at, place, is_earlier });
 record!(History { task, name, coroutine, requests, turns | suspected = None });
 record!(Statistics { at, loops, tasks, samples, missed, cancellations });
 record!(LoopStatistics { id, timing });
