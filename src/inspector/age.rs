@@ -14,12 +14,18 @@ use crate::snapshot::{Executor, Loop, LoopState, Waiting};
 impl Parts {
     /// Removes each time that is longer than `age`.
     pub(super) fn limit_to(&mut self, age: Option<Duration>) {
-        self.loops.iter_mut().for_each(|event_loop| event_loop.limit_to(age));
+        for event_loop in &mut self.loops {
+            event_loop.limit_to(age);
+        }
         let Some(age) = age else { return };
-        self.executors.iter_mut().for_each(|executor| executor.limit_to(age));
+        for executor in &mut self.executors {
+            executor.limit_to(age);
+        }
         let of_tasks = self.tasks.iter_mut().filter_map(|task| task.waiting_on.as_mut());
         let of_threads = self.threads.iter_mut().filter_map(|thread| thread.waiting_on.as_mut());
-        of_tasks.chain(of_threads).for_each(|waiting| waiting.limit_to(age));
+        for waiting in of_tasks.chain(of_threads) {
+            waiting.limit_to(age);
+        }
     }
 }
 

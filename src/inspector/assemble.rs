@@ -120,7 +120,9 @@ impl Inspector {
             })
             .collect();
         let age = self.system.age();
-        loops.iter_mut().for_each(|event_loop| event_loop.limit_to(age));
+        for event_loop in &mut loops {
+            event_loop.limit_to(age);
+        }
         self.note_held(&mut loops, reading, options);
         let live = live_frames(reading, &running);
         let mut tasks = tasks(reader, reading, &live, &ready, options, &mut problems);

@@ -724,16 +724,16 @@ impl<'a> Reasons<'a> {
             }
             let entered = has_contexts.then(|| self.reader.entered(frame));
             for entered in entered.and_then(Result::ok).unwrap_or_default() {
-                if let Some(due_in) = self.deadline(task, entered.manager) {
-                    waiting.deadlines.push(Deadline { frame: Some(at), due_in });
-                }
+                let limit = self.deadline(task, entered.manager);
+                let limit = limit.map(|limit| Deadline { frame: Some(at), ..limit });
+                waiting.deadlines.extend(limit);
             }
         }
     }
 
-    /// In how long a context ends by itself: `asyncio.timeout`, `async_timeout`, anyio's scopes;
-    /// `None` for one that does not, `Some(None)` where that is not known.
-    fn deadline(&self, task: &TaskFacts, manager: Address) -> Option<Option<SignedDuration>> {
+    /// The time limit of a context that ends by itself: `asyncio.timeout`, `async_timeout`, anyio's
+    /// scopes.
+    fn deadline(&self, task: &TaskFacts, manager: Address) -> Option<Deadline> {
         let reader = &self.reader;
         let class = reader.class_of(manager).ok()?;
         let attribute = match &*class.name {
@@ -749,7 +749,9 @@ impl<'a> Reasons<'a> {
         };
         // No limit is `None` or infinite.
         let due = reader.float(attribute)?;
-        Some(self.now(task).and_then(|now| SignedDuration::try_from_secs_f64(due - now).ok()))
+        let left = self.now(task).map(|now| due - now);
+        let due_in = left.and_then(|left| SignedDuration::try_from_secs_f64(left).ok());
+        Some(Deadline { frame: None, due_in })
     }
 
     /// The name by which the innermost frame knows an object that is neither asyncio's nor anyio's
