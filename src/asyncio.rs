@@ -5,6 +5,7 @@
 //! the invariant *its end is the task's `fut_waiter`* tells a torn read.
 
 mod callback;
+mod clock;
 mod event_loop;
 mod executor;
 mod iteration;

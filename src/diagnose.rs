@@ -207,7 +207,7 @@ impl<'s> Context<'s> {
             self.running.push(task);
         }
         let Some(waiting) = &task.waiting_on else { return };
-        if waiting.deadlines.iter().any(|deadline| deadline.due_in.is_negative()) {
+        if waiting.deadlines.iter().filter_map(|it| it.due_in).any(|due_in| due_in.is_negative()) {
             self.overdue.push(task);
         }
         if task.is_torn {
@@ -351,7 +351,10 @@ fn merge(known: &mut Vec<Address>, more: &[Address]) {
 
 /// Whether the task goes on by itself some day.
 fn is_limited(task: &Task) -> bool {
-    let is_limited = |waiting: &Waiting| waiting.due_in.is_some() || !waiting.deadlines.is_empty();
+    let is_limited = |waiting: &Waiting| {
+        // A sleep is, also where nobody knows until when.
+        waiting.kind == WaitKind::Timer || waiting.due_in.is_some() || !waiting.deadlines.is_empty()
+    };
     !task.is_parked() || task.waiting_on.as_deref().is_none_or(is_limited)
 }
 
@@ -371,7 +374,7 @@ fn is_active(task: &Task) -> bool {
     };
     let is_soon = |due: SignedDuration| due < LONG;
     match waiting.kind {
-        _ if waiting.deadlines.iter().any(|deadline| is_soon(deadline.due_in)) => true,
+        _ if waiting.deadlines.iter().any(|limit| limit.due_in.is_none_or(is_soon)) => true,
         WaitKind::Timer => waiting.due_in.is_none_or(is_soon),
         WaitKind::Future => waiting.is_served == Some(true),
         WaitKind::Socket

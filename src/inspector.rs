@@ -1,5 +1,6 @@
 //! The way in: attach to a target once, take snapshots of it as often as wanted.
 
+mod age;
 mod assemble;
 mod blocked;
 mod deciding;
@@ -18,7 +19,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::glance::Glances;
 use self::system::{SavedSystem, System};
@@ -102,6 +103,8 @@ pub struct Inspector {
     glances: Glances,
     turns: turns::Watch,
     descriptors: RefCell<waiting::Descriptors>,
+    /// Since when loops with clocks of their own are in the callbacks they are in.
+    held: RefCell<FxHashMap<Address, glance::Held>>,
     /// The last snapshot, to be repeated.
     last: Option<repeat::Last>,
 }
@@ -173,6 +176,7 @@ impl Inspector {
             glances: Glances::default(),
             turns: turns::Watch::default(),
             descriptors: RefCell::default(),
+            held: RefCell::default(),
             last: None,
         }
     }

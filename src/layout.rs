@@ -413,6 +413,7 @@ pub struct Class {
     pub base: Offset,
     pub dict: Offset,
     pub dictoffset: Offset,
+    pub mro: Offset,
     pub qualname: Offset,
     pub cached_keys: Offset,
 }

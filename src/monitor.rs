@@ -387,7 +387,8 @@ impl Monitor {
             }
         }
         for (told, history) in self.cancellations.take(&snapshot).into_iter().enumerate() {
-            if let Some(fate) = history.fate() {
+            let came = history.turns.last().filter(|turn| !turn.is_earlier);
+            if let Some(fate) = came.map(|turn| turn.fate) {
                 *self.turns.entry(fate).or_default() += 1;
             }
             if told < MAX_TURNS {

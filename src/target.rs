@@ -222,6 +222,11 @@ impl Target {
             .map_err(|error| proc_error(self.pid, Some(&self.dir), "timens_offsets", error))
     }
 
+    /// How old the process is; `None` where that cannot be known.
+    pub fn age(&self) -> Option<Duration> {
+        age(self.identity.start_time)
+    }
+
     /// The facts that decide whether we may read the target, to explain a call refused with
     /// `errno`: `EACCES` comes from opening `/proc/PID/maps`, `EPERM` from reading memory.
     pub fn access(&self, errno: Option<i32>) -> Access {
@@ -314,9 +319,14 @@ fn from_ticks(ticks: u64) -> Option<Duration> {
 
 /// When a process began, from its start time in ticks since boot.
 fn started_at(ticks: u64) -> Option<Timestamp> {
+    Timestamp::now().checked_sub(SignedDuration::try_from(age(ticks)?).ok()?).ok()
+}
+
+/// How old a process is, by its start time in ticks since boot; the time that the machine was
+/// suspended for counts.
+fn age(ticks: u64) -> Option<Duration> {
     let running = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
-    let age = running.checked_sub(from_ticks(ticks)?)?;
-    Timestamp::now().checked_sub(SignedDuration::try_from(age).ok()?).ok()
+    running.checked_sub(from_ticks(ticks)?)
 }
 
 #[cfg(test)]

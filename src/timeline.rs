@@ -199,7 +199,7 @@ impl<'s> Pairs<'s> {
         let mut is_sure = false;
         if let (Some(before), Some(now)) = (&before.waiting_on, &task.waiting_on) {
             let dues = |waiting: &crate::snapshot::Waiting| {
-                let deadlines = waiting.deadlines.iter().map(|deadline| deadline.due_in);
+                let deadlines = waiting.deadlines.iter().filter_map(|deadline| deadline.due_in);
                 waiting.due_in.into_iter().chain(deadlines).collect::<Vec<_>>()
             };
             let (before, due) = (dues(before), dues(now));

@@ -317,7 +317,10 @@ mod tests {
             }),
             function: Some("fetch".to_owned()),
             pid: Some(4713),
-            deadlines: vec![Deadline { frame: Some(0), due_in: SignedDuration::from_secs(2) }],
+            deadlines: vec![Deadline {
+                frame: Some(0),
+                due_in: Some(SignedDuration::from_secs(2)),
+            }],
             callbacks: vec!["Task.task_wakeup".to_owned()],
             foreign_loop: Some(Address(0x40)),
             is_served: Some(true),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::layout::uvloop::{HANDLE, LOOP, TIMER_NODE_TIMEOUT, UV_LOOP};
-use crate::memory::Address;
+use crate::memory::{Address, ReadMemory as _, word};
 use crate::object::{Kind, MAX_ITEMS, Read, Reader};
 
 /// Timers at the front of the heap that are looked at for the earliest one that is not cancelled.
@@ -25,6 +25,8 @@ pub struct LoopFacts {
     pub closed: Option<bool>,
     /// Whether it is in debug mode.
     pub debug: Option<bool>,
+    /// Whether its times are of the machine's monotonic clock; false where that cannot be told.
+    pub has_machine_clock: bool,
     /// How many handles are ready.
     pub ready: Option<u64>,
     /// How many timers are scheduled.
@@ -59,6 +61,7 @@ impl Reader<'_> {
             thread_ident: None,
             closed: None,
             debug: None,
+            has_machine_clock: self.has_machine_clock(at),
             ready: None,
             scheduled: None,
             earliest_timer: None,
@@ -110,6 +113,20 @@ impl Reader<'_> {
             Kind::Float => self.memory.f64(at.offset(self.layout.small.float_value)).ok(),
             #[expect(clippy::cast_precision_loss, reason = "seconds since the machine started")]
             Kind::Int => self.int(at).ok().map(|n| n as f64),
+            _ => None,
+        }
+        .filter(|value| value.is_finite())
+    }
+
+    /// The value of a `float` or small `int` as it is now, whatever was read of it before.
+    pub fn float_again(&self, at: Address) -> Option<f64> {
+        let mut bytes = [0; 32];
+        self.memory.source().read(at, &mut bytes).ok()?;
+        let class = word(&bytes, self.layout.object.ob_type).map(Address)?;
+        match self.class(class).ok()?.kind {
+            Kind::Float => word(&bytes, self.layout.small.float_value).map(f64::from_bits),
+            #[expect(clippy::cast_precision_loss, reason = "a number of one digit")]
+            Kind::Int => self.one_digit(&bytes).map(|n| n as f64),
             _ => None,
         }
         .filter(|value| value.is_finite())

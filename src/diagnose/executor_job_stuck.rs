@@ -140,12 +140,13 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
     lines.extend(thread.into_iter().flat_map(|thread| words::stack(&thread.frames)));
     lines.extend(words::lines(tasks(), words::wait_line));
     let limits = tasks().filter_map(|task| task.waiting_on.as_deref());
-    let limit = limits.flat_map(|waiting| &waiting.deadlines).map(|limit| limit.due_in).min();
-    lines.push(match limit {
+    let limits: Vec<_> = limits.flat_map(|waiting| &waiting.deadlines).collect();
+    lines.push(match limits.iter().filter_map(|limit| limit.due_in).min() {
         Some(due) => format!(
             "a time limit ends the wait in {}, but not the call",
             words::span(due.unsigned_abs())
         ),
+        None if !limits.is_empty() => "a time limit ends the wait, but not the call".to_owned(),
         None => "no time limit is around it".to_owned(),
     });
     let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());

@@ -74,6 +74,7 @@ impl Inspector {
             }
         }
         parts.activity = Some(reading.activity);
+        parts.limit_to(self.system.age());
         for event_loop in &mut parts.loops {
             // Of a loop that went on meanwhile the timers and the wait are not of one moment.
             if parts.consistency != Consistency::Exact {
@@ -112,8 +113,17 @@ impl Inspector {
         let mut loops: Vec<Loop> = reading
             .loops
             .iter()
-            .map(|facts| event_loop(reader, facts, reading, &names, options))
+            .map(|facts| {
+                let thread = home(facts, reading);
+                let has_begun = thread.is_none_or(|it| self.has_begun(reader, facts, it, reading));
+                event_loop(reader, facts, thread, has_begun, reading, &names, options)
+            })
             .collect();
+        let age = self.system.age();
+        for event_loop in &mut loops {
+            event_loop.limit_to(age);
+        }
+        self.note_held(&mut loops, reading, options);
         let live = live_frames(reading, &running);
         let mut tasks = tasks(reader, reading, &live, &ready, options, &mut problems);
         let (mut threads, calls) = self.threads(reader, reading, options, &mut problems);
@@ -330,21 +340,28 @@ fn references(reader: &Reader<'_>, facts: &TaskFacts) -> Option<u64> {
     reader.references(facts.at).map(|count| count.saturating_sub(u64::from(is_known)))
 }
 
-/// A loop with its state and iteration.
-fn event_loop(
-    reader: &Reader<'_>,
-    facts: &LoopFacts,
-    reading: &Reading,
-    names: &FxHashMap<Address, Arc<str>>,
-    options: &Options,
-) -> Loop {
+/// The thread that runs a loop.
+fn home<'r>(facts: &LoopFacts, reading: &'r Reading) -> Option<&'r ThreadReading> {
     // What a thread says of its loop may be torn; the loop itself knows its thread as well.
     let is_home = |thread: &&ThreadReading| Some(thread.state.ident) == facts.thread_ident;
     let threads = &reading.threads;
     let runs = |thread: &&ThreadReading| thread.runs(facts.at);
-    let thread = threads.iter().find(runs).or_else(|| threads.iter().find(is_home));
+    threads.iter().find(runs).or_else(|| threads.iter().find(is_home))
+}
+
+/// A loop with its state and iteration.
+fn event_loop(
+    reader: &Reader<'_>,
+    facts: &LoopFacts,
+    thread: Option<&ThreadReading>,
+    has_begun: bool,
+    reading: &Reading,
+    names: &FxHashMap<Address, Arc<str>>,
+    options: &Options,
+) -> Loop {
+    let threads = &reading.threads;
     let iteration = thread.and_then(|thread| match facts.uv {
-        Some(_) => uv_iteration(reader, facts, thread, reading, names),
+        Some(_) => uv_iteration(reader, facts, thread, has_begun, reading, names),
         None => py_iteration(reader, facts, thread, names),
     });
     let state = match (facts.closed, thread, &iteration) {
@@ -360,7 +377,9 @@ fn event_loop(
         (_, Some(_), None) if facts.ready.is_some() => Some(LoopState::Running),
         _ => None,
     };
-    let read_at = thread.and_then(|thread| thread.read_at);
+    // libuv's times always are the machine's.
+    let is_comparable = facts.has_machine_clock || facts.uv.is_some();
+    let read_at = thread.and_then(|thread| thread.read_at).filter(|_| is_comparable);
     let lag = match (facts.earliest_timer, read_at) {
         // A timer that was freed while it was looked at may be due at any time, mostly at 0.
         (Some(due), Some(now)) if due > 0.0 && now - due >= LEAST_LAG => Some(seconds(now - due)),
@@ -383,6 +402,7 @@ fn event_loop(
         iteration_id: match facts.uv {
             Some(uv) => Some(uv.time_ms),
             None => run.and_then(|run| match run.position.end_time {
+                Some(_) if !is_comparable => None,
                 Some(began) => Some(began.to_bits()),
                 // While it waits it has no time of its own: the wait itself tells it from others.
                 None => reading.activity.thread(thread?.tid?)?.sleep_id(),
@@ -467,7 +487,7 @@ fn py_iteration(
     let handle = run.handle.and_then(|handle| handle_in_words(reader, handle, names));
     Some(Iteration {
         phase: Phase::Ready,
-        elapsed: thread.read_at.map(|now| seconds(now - began)),
+        elapsed: thread.read_at.filter(|_| facts.has_machine_clock).map(|now| seconds(now - began)),
         callbacks_run: run.position.index.map(|index| index + 1),
         callbacks_total: run.position.total,
         handle,
@@ -475,11 +495,12 @@ fn py_iteration(
 }
 
 /// The iteration of uvloop, from libuv's clock: it waits when its thread is in `epoll_wait` on the
-/// loop's own descriptor.
+/// loop's own descriptor, or was woken and has not come to its next iteration.
 fn uv_iteration(
     reader: &Reader<'_>,
     facts: &LoopFacts,
     thread: &ThreadReading,
+    has_begun: bool,
     reading: &Reading,
     names: &FxHashMap<Address, Arc<str>>,
 ) -> Option<Iteration> {
@@ -487,9 +508,8 @@ fn uv_iteration(
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since the machine started")]
     let began = uv.time_ms as f64 / 1000.0;
     let elapsed = thread.read_at.map(|now| seconds(now - began));
-    let call = thread.tid.and_then(|tid| reading.activity.thread(tid)?.syscall());
-    let is_polling =
-        call.is_some_and(|(name, fd)| name.starts_with("epoll_") && fd == Some(uv.backend_fd));
+    let activity = thread.tid.and_then(|tid| reading.activity.thread(tid));
+    let is_polling = !has_begun || activity.is_some_and(|it| it.polls(uv.backend_fd));
     let task = thread
         .stack
         .frames

@@ -11,7 +11,7 @@ use super::{BETWEEN_LOOKS, Inspector, Options};
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::error::{Error, Result};
 use crate::memory::Address;
-use crate::snapshot::{Code, Doubt, Finding, Severity, Snapshot, Undecided};
+use crate::snapshot::{Code, Doubt, Finding, Loop, Severity, Snapshot, Undecided};
 use crate::timeline::{Lives, Looks};
 
 /// The longest sleep in one piece, so that an end that is asked for comes soon.
@@ -71,7 +71,9 @@ impl Inspector {
     fn judge(&mut self, options: &Options, looks: u8) -> Result<Judged> {
         let first = self.snapshot(options)?;
         let raw = diagnose(Looks::one(&first));
-        let diagnosis = raw.clone().of_one_look(&first);
+        let mut diagnosis = raw.clone().of_one_look(&first);
+        // Since when a loop with a clock of its own runs a callback, only two can tell.
+        diagnosis.wants_second_look |= first.loops.iter().any(Loop::is_of_unknown_age);
         if !diagnosis.wants_second_look || looks < 2 || !self.system.is_live() {
             return Ok(Judged { before: None, now: first, raw, diagnosis, taken: 1 });
         }

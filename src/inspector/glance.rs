@@ -7,12 +7,16 @@
 //! callback is at, for which the stack is walked, is looked at only when it has run for some
 //! milliseconds.
 
+mod began;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
+pub(super) use self::began::Held;
+use self::began::{Beginnings, UvTime};
 use super::Inspector;
 use super::assemble::handle_in_words;
 use crate::asyncio::{Position, RunOnceFrame};
@@ -32,9 +36,6 @@ const FEW_TRIES: usize = 2;
 /// From here on it is looked at what a callback does; no shorter one is a blocking callback.
 const WORTH_A_LOOK: Duration = Duration::from_millis(4);
 
-/// How far two readings of the clock may be apart by rounding.
-const CLOCK_STEP: Duration = Duration::from_micros(1);
-
 /// What is kept from one glance to the next.
 #[derive(Debug, Default)]
 pub(super) struct Glances {
@@ -50,11 +51,12 @@ struct Watched {
     loop_at: Address,
     /// What libuv has of it, for uvloop.
     uv: Option<Uv>,
+    /// Whether its times are the machine's; libuv's own always are.
+    has_machine_clock: bool,
     /// The frame of its iterations, once it was found on the stack.
     run_once: Option<RunOnceFrame>,
+    beginnings: Beginnings,
     last: Option<Last>,
-    /// A time that an iteration cannot have begun at, unless it is read again.
-    doubted: Option<Duration>,
     /// The thread's last sleep, which is looked up once.
     sleep: Option<Sleep>,
 }
@@ -153,9 +155,10 @@ impl Inspector {
                         tid: state.native_id.and_then(|id| tids.get(&id).copied()),
                         loop_at,
                         uv: uv(),
+                        has_machine_clock: reader.has_machine_clock(loop_at),
                         run_once: None,
+                        beginnings: Beginnings::default(),
                         last: None,
-                        doubted: None,
                         sleep: None,
                     }
                 })
@@ -171,20 +174,23 @@ impl Inspector {
             && before.did_not_run_until(now)
             && (last.glance.work.is_some() || !is_worth_a_look(&last.glance, last.since, at))
         {
-            return Some(LoopGlance { at, read_by: at, ..last.glance.clone() });
+            let glance = LoopGlance { at, read_by: at, ..last.glance.clone() };
+            watched.beginnings.note(&glance);
+            return Some(glance);
         }
+        let born = self.system.age().and_then(|age| at.checked_sub(age));
         let reader = self.reader();
         let light = if let Some(uv) = watched.uv {
-            Some(uv_glance(&reader, watched, uv, activity.as_ref())?)
+            Some(uv_glance(&reader, watched, uv, at, activity.as_ref())?)
         } else {
             let position = watched.run_once.as_ref().and_then(|frame| reader.position(frame));
-            position.map(|position| py_glance(watched, position, activity.as_ref()))
+            position.map(|position| py_glance(watched, position, at, activity.as_ref()))
         };
         if let Some(light) = &light {
-            let glance = self.timed(light.clone(), at)?;
+            let glance = watched.believe(self.timed(light.clone(), at)?, born)?;
             let since = since(watched.last.as_ref(), &glance);
             if !is_worth_a_look(&glance, since, glance.read_by) {
-                return watched.believe(glance, since, activity);
+                return Some(watched.keep(glance, since, activity));
             }
         }
         // What lasts may be a loop that is not there any more: asyncio's has its frame on the stack.
@@ -203,15 +209,15 @@ impl Inspector {
         // A stack that did not hold still is no sign that the loop is not there any more.
         let light = light.filter(|_| watched.uv.is_some() || !stack.is_complete);
         let glance =
-            run.map(|run| py_glance(watched, run.position, activity.as_ref())).or(light)?;
-        let mut glance = self.timed(glance, at)?;
+            run.map(|run| py_glance(watched, run.position, at, activity.as_ref())).or(light)?;
+        let mut glance = watched.believe(self.timed(glance, at)?, born)?;
         let since = since(watched.last.as_ref(), &glance);
         if is_worth_a_look(&glance, since, glance.read_by) {
             let handle = runs.last().and_then(|run| run.handle);
             let work = self.work(&reader, watched, &stack, activity.as_ref(), handle);
             glance.work = Some(Arc::new(work));
         }
-        watched.believe(glance, since, activity)
+        Some(watched.keep(glance, since, activity))
     }
 
     /// A glance whose reading began at `at` and is over.
@@ -277,31 +283,22 @@ impl Inspector {
 }
 
 impl Watched {
-    /// Keeps a glance, and gives it if it can be believed.
-    ///
-    /// A time that was read while it changed is some other number: no iteration begins before the
-    /// loop was last seen at another, nor in the future.
-    fn believe(
+    /// A glance as it can be believed, by what was seen before; `None` if it has to be taken again.
+    fn believe(&mut self, glance: LoopGlance, born: Option<Duration>) -> Option<LoopGlance> {
+        let last = self.last.as_ref().map(|last| &last.glance);
+        self.beginnings.believe(glance, last, born, self.uv.is_some())
+    }
+
+    /// Keeps a glance for the next one.
+    fn keep(
         &mut self,
         glance: LoopGlance,
         since: Option<Duration>,
         activity: Option<ThreadActivity>,
-    ) -> Option<LoopGlance> {
-        let before = self.last.as_ref().map(|last| &last.glance);
-        let is_torn = |began: Duration| {
-            let is_older =
-                |before: &LoopGlance| before.began != Some(began) && began + CLOCK_STEP < before.at;
-            began > glance.read_by || before.is_some_and(is_older)
-        };
-        let doubted = glance.began.filter(|began| self.uv.is_none() && is_torn(*began));
-        // Read twice it is right, and what was believed before it was not.
-        if doubted.is_some() && self.doubted != doubted {
-            self.doubted = doubted;
-            return None;
-        }
-        self.doubted = None;
+    ) -> LoopGlance {
+        self.beginnings.note(&glance);
         self.last = Some(Last { activity, glance: glance.clone(), since });
-        Some(glance)
+        glance
     }
 }
 
@@ -333,11 +330,15 @@ fn below_loop(frames: &[Frame]) -> Vec<Arc<Location>> {
 
 /// Of asyncio's own loops, from the variables of `_run_once`.
 fn py_glance(
-    watched: &Watched,
+    watched: &mut Watched,
     position: Position,
+    at: Duration,
     activity: Option<&ThreadActivity>,
 ) -> LoopGlance {
-    let began = position.end_time.and_then(|at| Duration::try_from_secs_f64(at).ok());
+    let began = position.end_time.and_then(|time| {
+        let known = Duration::try_from_secs_f64(time).ok().filter(|_| watched.has_machine_clock);
+        known.or_else(|| Some(watched.beginnings.first_seen(time, at)))
+    });
     LoopGlance {
         id: watched.loop_at,
         thread: watched.tid,
@@ -354,35 +355,42 @@ fn py_glance(
 
 /// Of uvloop, from libuv's clock, the thread's system call, and the outermost coroutine on its
 /// stack.
+///
+/// One that was woken and has not come to its next iteration counts as polling still.
 fn uv_glance(
     reader: &Reader<'_>,
-    watched: &Watched,
+    watched: &mut Watched,
     uv: Uv,
+    at: Duration,
     activity: Option<&ThreadActivity>,
 ) -> Option<LoopGlance> {
-    let call = activity.and_then(ThreadActivity::syscall);
-    let is_polling =
-        call.is_some_and(|(name, fd)| name.starts_with("epoll_") && fd == Some(uv.backend_fd));
+    let is_polling = activity.is_some_and(|now| now.polls(uv.backend_fd));
+    let coroutine = || began::coroutine(reader, &reader.stack_within(watched.state.at, FEW_TRIES));
+    let coroutine = if is_polling { None } else { coroutine() };
     let began = || {
+        // After the stack: when a coroutine runs, its iteration has its time.
         let mut time = [0; 8];
         reader.memory.source().read(uv.time, &mut time).ok()?;
         Some(Duration::from_millis(u64::from_le_bytes(time)))
     };
-    let coroutine = || {
-        let stack = reader.stack_within(watched.state.at, FEW_TRIES);
-        // Of one that did not hold still only the inner part is there.
-        let mut frames = stack.frames.iter().filter(|_| stack.is_complete);
-        frames.find_map(|frame| frame.generator.non_null())
+    let began = if is_polling { None } else { Some(began()?) };
+    let last = watched.last.as_ref().map(|last| (&last.glance, last.activity.as_ref()));
+    let began = match began {
+        Some(began) => {
+            let seen = UvTime { at, began, activity, runs_coroutine: coroutine.is_some() };
+            watched.beginnings.is_of_this(&seen, last)?.then_some(began)
+        }
+        None => None,
     };
     Some(LoopGlance {
         id: watched.loop_at,
         thread: watched.tid,
         at: Duration::ZERO,
         read_by: Duration::ZERO,
-        phase: if is_polling { Phase::Select } else { Phase::Ready },
-        began: if is_polling { None } else { Some(began()?) },
+        phase: if began.is_some() { Phase::Ready } else { Phase::Select },
+        began,
         wait: activity.filter(|_| is_polling).and_then(ThreadActivity::sleep_id),
-        callback: if is_polling { None } else { coroutine().map(|at| at.0) },
+        callback: began.and(coroutine).map(|at| at.0),
         total: None,
         work: None,
     })

@@ -91,7 +91,7 @@ impl Waiting {
         let left = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
         later(&mut self.since, passed);
         for deadline in &mut self.deadlines {
-            deadline.due_in = deadline.due_in.saturating_sub(left);
+            deadline.due_in = deadline.due_in.map(|due_in| due_in.saturating_sub(left));
         }
         if let Some(due_in) = &mut self.due_in {
             *due_in = due_in.saturating_sub(left);

@@ -37,6 +37,8 @@ pub(super) trait System: Debug + Send {
     /// What the given children do, by their ids as the target knows them.
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts>;
     fn monotonic_now(&self) -> Result<Duration>;
+    /// How old the process is.
+    fn age(&self) -> Option<Duration>;
     /// The text of a source file that the target's code names, if it can be read and is what runs.
     fn source(&self, path: &str) -> Option<Arc<str>>;
 }
@@ -94,6 +96,10 @@ impl System for Target {
         self.monotonic_now()
     }
 
+    fn age(&self) -> Option<Duration> {
+        self.age()
+    }
+
     fn source(&self, path: &str) -> Option<Arc<str>> {
         match self.source(path) {
             SourceFile::Text(text) => Some(text),
@@ -112,6 +118,7 @@ pub(super) struct SavedSystem {
     descriptors: BTreeMap<i32, Described>,
     children: BTreeMap<i32, ChildFacts>,
     now: Duration,
+    age: Option<Duration>,
 }
 
 impl SavedSystem {
@@ -133,6 +140,7 @@ impl SavedSystem {
             descriptors: system.descriptors(&fds),
             children: system.children(&pids),
             now: system.monotonic_now()?,
+            age: system.age(),
             threads,
         })
     }
@@ -185,6 +193,10 @@ impl System for SavedSystem {
 
     fn monotonic_now(&self) -> Result<Duration> {
         Ok(self.now)
+    }
+
+    fn age(&self) -> Option<Duration> {
+        self.age
     }
 
     fn source(&self, _path: &str) -> Option<Arc<str>> {

@@ -105,6 +105,7 @@ pub const LAYOUT: Layout = Layout {
         base: 256,        // PyTypeObject.tp_base: DWARF, live
         dict: 264,        // PyTypeObject.tp_dict: DWARF, live
         dictoffset: 288,  // PyTypeObject.tp_dictoffset: DWARF, live
+        mro: 344,         // PyTypeObject.tp_mro: DWARF
         qualname: 864,    // PyHeapTypeObject.ht_qualname: DWARF
         cached_keys: 872, // PyHeapTypeObject.ht_cached_keys: DWARF
     },

@@ -230,7 +230,7 @@ record!(Work { handle, task, stack, place, kind, description, peer });
 record!(Stretch { loop_id, thread, began_at, length, uncertainty, is_over, samples, work, stacks });
 record!(Interval { began, ended });
 record!(Marks { first_seen, is_born, steps, seen, stays_since });
-record!(Turn { fate, at, place });
+record!(Turn { fate, at, place, is_earlier });
 record!(History { task, name, coroutine, requests, turns | suspected = None });
 record!(Statistics { at, loops, tasks, samples, missed, cancellations });
 record!(LoopStatistics { id, timing });

@@ -169,7 +169,12 @@ fn events_come_back_and_can_be_gone_to() {
         name: Some("n".into()),
         coroutine: None,
         requests: Some(1),
-        turns: vec![Turn { fate: Fate::Swallowed, at: at(1), place: Some(location("f", 1)) }],
+        turns: vec![Turn {
+            fate: Fate::Swallowed,
+            at: at(1),
+            place: Some(location("f", 1)),
+            is_earlier: true,
+        }],
         suspected: None,
     };
     let told = [

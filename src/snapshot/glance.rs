@@ -44,6 +44,14 @@ pub struct LoopGlance {
     pub work: Option<Arc<Work>>,
 }
 
+impl LoopGlance {
+    /// Whether its thread was seen to sleep in its poll: on its way there or back it may be about
+    /// to run callbacks.
+    pub fn is_asleep_in_poll(&self) -> bool {
+        self.phase == Phase::Select && self.wait.is_some()
+    }
+}
+
 /// What a callback is at.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Work {

@@ -175,6 +175,10 @@ impl Current {
             (Some(began), Some(before)) if is_same_phase => {
                 between(before.at.max(began), now.read_by)
             }
+            // No callback runs while its loop sleeps in its poll, whatever the time says.
+            (Some(began), Some(before)) if before.is_asleep_in_poll() => {
+                (began.max(before.at), Duration::ZERO)
+            }
             (Some(began), _) => (began, Duration::ZERO),
             (None, Some(before)) => between(before.at, now.read_by),
             (None, None) => (now.at, Duration::ZERO),
@@ -331,6 +335,20 @@ mod tests {
         // What had lasted already is told, with how much is not known.
         let glances = [glance(10, None, 0), glance(80, Some(18), 0), glance(480, None, 0)];
         assert_eq!(all(&glances), [(124, 338, 1)]);
+    }
+
+    #[test]
+    fn none_began_before_its_loop_was_seen_asleep() {
+        let asleep = |at| {
+            let mut glance = glance(at, None, 0);
+            glance.loops[0].wait = Some(at);
+            glance
+        };
+        // The time is from before the poll that the loop was seen in at 100.
+        let glances = [asleep(100), glance(102, Some(3), 0), asleep(104)];
+        assert_eq!(all(&glances), []);
+        let glances = [asleep(100), glance(102, Some(3), 0), glance(120, Some(3), 0), asleep(122)];
+        assert_eq!(all(&glances), [(21, 1, 2)]);
     }
 
     #[test]

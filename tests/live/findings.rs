@@ -144,6 +144,7 @@ const HEALTHY: &[Scenario] = &[
     scenario("idle_hypercorn").libraries(),
     scenario("idle_uvicorn").libraries(),
     scenario("limited"),
+    scenario("own_clock"),
     scenario("pacing"),
     scenario("pool"),
     scenario("queue_workers"),

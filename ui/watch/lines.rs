@@ -108,6 +108,8 @@ pub struct CancellationLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     requests: Option<u64>,
     began_at: Timestamp,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    before_sampling: bool,
 }
 
 impl<'a> CancellationLine<'a> {
@@ -123,6 +125,7 @@ impl<'a> CancellationLine<'a> {
             place: last.and_then(|turn| turn.place.as_deref()).map(FrameLine::of),
             requests: history.requests,
             began_at: first.map_or(now, |turn| turn.at),
+            before_sampling: last.is_some_and(|turn| turn.is_earlier),
         }
     }
 }

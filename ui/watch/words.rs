@@ -106,13 +106,25 @@ fn cancelled(history: &History) -> Line {
     let Some(turn) = history.turns.last() else {
         return (Style::Dim, "cancelled", name);
     };
+    let is_earlier = history.turns.first().is_some_and(|turn| turn.is_earlier);
     let after = began.filter(|began| *began < turn.at).map(|began| {
         let after = Duration::try_from(turn.at.duration_since(began)).unwrap_or_default();
-        format!(", {} after the request", words::duration(after))
+        let least = if is_earlier { "at least " } else { "" };
+        format!(", {least}{} after the request", words::duration(after))
     });
     let after = after.unwrap_or_default();
     let at = at(turn.place.as_ref());
     let (style, text) = match turn.fate {
+        _ if turn.is_earlier => {
+            let what = match turn.fate {
+                Fate::Requested => "was asked to end",
+                Fate::CleaningUp => "began to clean up",
+                Fate::Handled => "took it back",
+                Fate::Swallowed => "swallowed it",
+                Fate::Finished => "ended",
+            };
+            (Style::Plain, format!("{name} {what}{at}, before sampling began"))
+        }
         Fate::Requested => (Style::Plain, format!("{name} was asked to end{at}")),
         Fate::CleaningUp => (Style::Plain, format!("{name} cleans up{at}{after}")),
         Fate::Handled => (Style::Plain, format!("{name} took it back and goes on{at}{after}")),

@@ -65,7 +65,10 @@ pub fn reason(ms: i64) -> Waiting {
         }),
         function: Some("work".to_owned()),
         pid: Some(12),
-        deadlines: vec![Deadline { frame: Some(0), due_in: SignedDuration::from_millis(-70) }],
+        deadlines: vec![Deadline {
+            frame: Some(0),
+            due_in: Some(SignedDuration::from_millis(-70)),
+        }],
         callbacks: vec!["f".to_owned()],
         foreign_loop: Some(Address(8)),
         is_served: Some(false),

@@ -300,6 +300,7 @@ fn histories() -> Arc<[Cancelled]> {
         fate,
         at: now() - SignedDuration::from_secs(ago),
         place: place.cloned(),
+        is_earlier: false,
     };
     let swallowed = vec![turn(Fate::Requested, 31, None), turn(Fate::Swallowed, 30, Some(&place))];
     let ended = vec![
