@@ -5,6 +5,7 @@ mod blocked;
 mod executors;
 mod glance;
 mod looping;
+mod processor;
 mod reading;
 mod repeat;
 mod shutdown;
@@ -89,6 +90,7 @@ pub struct Inspector {
     /// Tasks that are there and had a cancellation at any snapshot.
     cancelled: FxHashSet<Address>,
     glances: Glances,
+    processors: processor::Processors,
     turns: turns::Watch,
     descriptors: RefCell<waiting::Descriptors>,
     /// The last snapshot, to be repeated.
@@ -160,6 +162,7 @@ impl Inspector {
             cancelled_before: FxHashSet::default(),
             cancelled: FxHashSet::default(),
             glances: Glances::default(),
+            processors: processor::Processors::default(),
             turns: turns::Watch::default(),
             descriptors: RefCell::default(),
             last: None,
@@ -291,6 +294,7 @@ impl Inspector {
                 bytes: after.bytes - before.bytes,
             },
         };
+        self.processors.note(&mut snapshot, options.blocked_after);
         if snapshot.depth >= Depth::Evidence {
             self.turn_watch(&mut snapshot);
         }

@@ -21,8 +21,8 @@ use crate::snapshot::{
     Code, Depth, Finding, FindingId, Glance, Phase, Severity, Snapshot, Task, TaskState, number,
 };
 use crate::timeline::{
-    Callbacks, Cancellations, Fate, Growth, History, Iterations, Lives, Looks, LoopTiming, Pairs,
-    PlaceTotals, Places, Sequences, Standing, Stretch, time_between,
+    Callbacks, Cancellations, Collections, Fate, Growth, History, Iterations, Lives, Looks,
+    LoopTiming, Pairs, PlaceTotals, Places, Sequences, Standing, Stretch, time_between,
 };
 
 /// The least time between two snapshots that are asked where tasks stay and how many there are.
@@ -165,6 +165,7 @@ pub struct Monitor {
     cancellations: Cancellations,
     turns: BTreeMap<Fate, u64>,
     growth: Growth,
+    collections: Collections,
     sequences: Sequences,
     counted_at: Option<Timestamp>,
     /// The last snapshot that was compared with another, and what it says alone.
@@ -195,6 +196,7 @@ impl Monitor {
             lives: Lives::default(),
             cancellations: Cancellations::default(),
             turns: BTreeMap::new(),
+            collections: Collections::default(),
             sequences: Sequences::default(),
             counted_at: None,
             before: None,
@@ -332,6 +334,7 @@ impl Monitor {
         self.lives = Lives::default();
         self.cancellations = Cancellations::default();
         self.growth = Growth::over(self.settings.growth_over);
+        self.collections = Collections::default();
         self.sequences = Sequences::default();
         self.before = None;
         self.last_glance = None;
@@ -362,6 +365,7 @@ impl Monitor {
             self.growth.take(&snapshot);
         }
         self.sequences.take(&snapshot);
+        self.collections.take(&snapshot);
         let is_soon =
             |before: &Snapshot| time_between(before.taken_at, snapshot.taken_at) < BETWEEN_LOOKS;
         if snapshot.depth < Depth::Reasons {
@@ -393,6 +397,7 @@ impl Monitor {
                 now: &snapshot,
                 places: &self.places.totals(),
                 growth: &self.growth,
+                collections: &self.collections,
                 sequences: &self.sequences,
             }));
         }

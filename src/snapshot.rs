@@ -7,12 +7,14 @@
 //! times carry their unit in the name (`_ms`).
 
 mod cancelling;
+mod collector;
 mod depth;
 mod describe;
 mod facts;
 mod finding;
 mod glance;
 mod place;
+mod processor;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ use serde::{Serialize, Serializer};
 
 use crate::memory::{Address, ReadStats};
 
+pub use collector::Collector;
 pub use depth::Depth;
 pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{
@@ -37,6 +40,7 @@ pub use finding::{Code, Finding, FindingId, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
 pub(crate) use place::is_library;
 pub use place::own_frame;
+pub use processor::{Processor, ProcessorUse};
 pub use waiting::{
     Children, Deadline, Executor, Holders, Job, Limiter, Operation, WaitKind, Waiting,
 };
@@ -377,6 +381,15 @@ pub struct Loop {
     /// What is in its ready queue, in words, the first of them.
     #[serde(skip)]
     pub ready_handles: Vec<String>,
+    /// What its thread has had of a processor, where that is counted.
+    #[serde(skip)]
+    pub processor: Option<Processor>,
+    /// What its thread had of a processor lately, if it was looked at before.
+    #[serde(skip)]
+    pub processor_use: Option<ProcessorUse>,
+    /// The garbage collector that holds its thread when it is at work.
+    #[serde(skip)]
+    pub collector: Option<Collector>,
     /// Its turns since the look before, if it was watched.
     #[serde(skip)]
     pub turns: Option<Turns>,

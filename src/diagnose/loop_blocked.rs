@@ -4,6 +4,10 @@
 //! part of it. Ten thousand short callbacks in one iteration are no blocking callback: so the age
 //! is shared out among those that have run, and where that is below the threshold a second look
 //! has to find the very same callback.
+//!
+//! A thread that is runnable may not be on a processor. Of a callback that computes, as far as one
+//! look tells, only a second one tells whether it does: it is not blamed before, and not at all
+//! where its thread waited for a processor instead.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -28,6 +32,11 @@ const SLOW_COMPUTING: Duration = Duration::from_millis(500);
 const LET_GO_ON: &str =
     "The thread is stopped by a signal or a debugger; SIGCONT, or the debugger, lets it go on.";
 
+/// What to do about a thread that gets no processor.
+pub(super) const STARVED: &str = "The thread is runnable and the kernel does not run it: look for a CPU quota \
+    (the container's limit) that is too small, or for other processes on the same processors; \
+    give it more, or move them elsewhere. No line of the program is to blame.";
+
 enum Verdict {
     /// Held for so long.
     Held(Duration),
@@ -42,8 +51,15 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         if event_loop.state == Some(LoopState::Polling) {
             find_halted(context, event_loop, before, out);
         }
+        if is_by_collector(event_loop, before) {
+            // That is `gc-pause`.
+            continue;
+        }
         match judge(event_loop, before, context.gap) {
             Verdict::Held(time) => {
+                if context.gap.is_none() && is_unproven(event_loop) {
+                    out.want_second_look();
+                }
                 out.add(report(context, context.now, event_loop, time));
                 continue;
             }
@@ -53,11 +69,33 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         // One that has ended since the first look was there all the same.
         if let (Some(first), Some(before)) = (context.looks.first, before)
             && let Verdict::Held(time) = judge(before, None, None)
+            && !(is_unproven(before) && is_short_of_processor(event_loop))
+            && !is_by_collector(before, None)
         {
             let seen = "seen at the first of two looks; it had ended by the second".to_owned();
             out.add(report(context, first, before, time).evidence([seen]));
         }
     }
+}
+
+/// Whether what the thread had of a processor is not known, of a callback that seems to compute.
+fn is_unproven(event_loop: &Loop) -> bool {
+    let kind = event_loop.blocking.as_ref().map(|blocking| blocking.kind);
+    matches!(kind, Some(BlockingKind::Cpu | BlockingKind::Gc)) && event_loop.processor_use.is_none()
+}
+
+fn is_short_of_processor(event_loop: &Loop) -> bool {
+    event_loop.processor_use.is_some_and(|used| used.is_short())
+}
+
+/// Whether the garbage collector is at work, as far as is known all the time.
+pub(super) fn is_by_collector(event_loop: &Loop, before: Option<&Loop>) -> bool {
+    let is_in_gc = |known: &Loop| {
+        let kind = known.blocking.as_ref().map(|blocking| blocking.kind);
+        known.state == Some(LoopState::Blocked) && kind == Some(BlockingKind::Gc)
+    };
+    is_in_gc(event_loop)
+        && before.is_none_or(|before| !has_same_iteration(before, event_loop) || is_in_gc(before))
 }
 
 /// A loop that would wait for events, were its thread not stopped: no event reaches it.
@@ -115,13 +153,19 @@ fn judge(event_loop: &Loop, before: Option<&Loop>, gap: Option<Duration>) -> Ver
     // One of so many took at least its share.
     let share = run.and_then(|run| held.checked_div(u32::try_from(run).ok()?)).unwrap_or(held);
     let waits = event_loop.blocking.as_ref().is_some_and(|blocking| {
-        !matches!(blocking.kind, BlockingKind::Cpu | BlockingKind::Unknown)
+        !matches!(
+            blocking.kind,
+            BlockingKind::Cpu | BlockingKind::Gc | BlockingKind::Starved | BlockingKind::Unknown
+        )
     });
     let is_held = if waits { share >= SLOW || held >= CRITICAL } else { share >= SLOW_COMPUTING };
     if is_held { Verdict::Held(held) } else { Verdict::Unsure }
 }
 
 fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: Duration) -> Draft {
+    if event_loop.blocking.as_ref().is_some_and(|it| it.kind == BlockingKind::Starved) {
+        return starved(context, snapshot, event_loop, held);
+    }
     let task = snapshot.running_task(event_loop);
     let thread = snapshot.thread_of(event_loop);
     let others = context.size(Some(event_loop.id)).saturating_sub(usize::from(task.is_some()));
@@ -131,6 +175,16 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
     let halted = thread.is_some_and(is_halted);
     let doing = match &event_loop.blocking {
         _ if halted => "; its thread is stopped from outside".to_owned(),
+        Some(_) if is_unproven(event_loop) => format!(": runnable{at}"),
+        Some(blocking)
+            if is_short_of_processor(event_loop) && blocking.kind == BlockingKind::Cpu =>
+        {
+            format!(": computing{at}, and short of a processor")
+        }
+        // It was at something else at the other look.
+        Some(blocking) if blocking.kind == BlockingKind::Gc => {
+            format!(": computing{at}, and collecting garbage")
+        }
         Some(blocking) => format!(": {}{at}", blocking.description),
         None => at.clone(),
     };
@@ -147,6 +201,24 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
         } else {
             advice(context, event_loop.blocking.as_ref(), &at)
         })
+}
+
+/// Its thread is not given a processor: no line of the program is to blame.
+fn starved(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: Duration) -> Draft {
+    let severity = if held >= CRITICAL { Severity::Warning } else { Severity::Info };
+    let others = context.size(Some(event_loop.id));
+    let what = match &event_loop.blocking {
+        Some(blocking) => blocking.description.clone(),
+        None => "waits for a processor".to_owned(),
+    };
+    let title = format!("the event loop's thread {what}");
+    let thread = snapshot.thread_of(event_loop);
+    Draft::new(Code::LoopBlocked, severity, Sureness::Read, title)
+        .on_loop(Some(event_loop.id))
+        .blames(event_loop.thread.map(Node::Thread))
+        .affects(others)
+        .evidence(facts(event_loop, thread, held, others))
+        .advice(STARVED)
 }
 
 /// The task or the callback that runs.
@@ -196,6 +268,12 @@ fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usi
     }
     if let Some(blocking) = &event_loop.blocking {
         lines.push(format!("kind: {}", kind_name(blocking.kind)));
+        let is_running =
+            matches!(blocking.kind, BlockingKind::Cpu | BlockingKind::Gc | BlockingKind::Starved);
+        lines.extend(event_loop.processor_use.filter(|_| is_running).map(|used| {
+            let (ran, time) = (used.ran.as_millis(), used.time.as_millis());
+            format!("its thread was on a processor for {ran} of the last {time} ms")
+        }));
     }
     lines.extend(overdue(event_loop));
     if others > 0 {
@@ -224,6 +302,8 @@ fn kind_name(kind: BlockingKind) -> &'static str {
         BlockingKind::Dns => "dns",
         BlockingKind::Subprocess => "subprocess",
         BlockingKind::Cpu => "cpu",
+        BlockingKind::Starved => "starved",
+        BlockingKind::Gc => "gc",
         BlockingKind::FutureResult => "future-result",
         BlockingKind::Unknown => "unknown",
     }
@@ -256,10 +336,11 @@ fn advice(context: &Context<'_>, blocking: Option<&Blocking>, at: &str) -> Strin
             "The call{at} waits for a child process on the event loop's thread; use `await \
              asyncio.create_subprocess_exec(…)`, or move it to a thread with `{off}`."
         ),
-        BlockingKind::Cpu => format!(
+        BlockingKind::Cpu | BlockingKind::Gc => format!(
             "The computation{at} holds the event loop; move it to a `ProcessPoolExecutor` with \
              `loop.run_in_executor`, or divide it with `await asyncio.sleep(0)` in between."
         ),
+        BlockingKind::Starved => STARVED.to_owned(),
         BlockingKind::FutureResult => format!(
             "`Future.result()`{at} waits on the event loop's own thread; use `await \
              asyncio.wrap_future(future)`."

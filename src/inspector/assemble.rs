@@ -114,6 +114,13 @@ impl Inspector {
             .iter()
             .map(|facts| event_loop(reader, facts, reading, &names, options))
             .collect();
+        for facts in loops.iter_mut().filter(|facts| facts.state != Some(LoopState::Stopped)) {
+            facts.processor = self.processor_of(facts);
+            let thread = reading.threads.iter().find(|thread| thread.tid == facts.thread);
+            let interpreter = thread.map(|thread| thread.state.interpreter);
+            let collector = |at| reader.collector(self.located.runtime, at);
+            facts.collector = interpreter.map(collector);
+        }
         let live = live_frames(reading, &running);
         let mut tasks = tasks(reader, reading, &live, &ready, options, &mut problems);
         let (mut threads, calls) = self.threads(reader, reading, options, &mut problems);
