@@ -577,6 +577,7 @@ fn is_same(before: &Finding, now: &Finding) -> bool {
         (None, None) if now.code == Code::SlowCallbacks => {
             before.evidence.first() == now.evidence.first()
         }
+        (None, None) if now.code == Code::GcPause => true,
         (None, None) => without_numbers(&before.title) == without_numbers(&now.title),
         _ => false,
     }
@@ -665,6 +666,7 @@ mod tests {
                 wait: None,
                 callback: None,
                 total: None,
+                processor: None,
                 work: None,
             };
             let taken_at = now + Duration::from_millis(after);

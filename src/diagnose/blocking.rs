@@ -580,6 +580,25 @@ mod tests {
     }
 
     #[test]
+    fn the_garbage_collector() {
+        let collecting = |state, waits_for_gil, frames: &[&str]| {
+            let own = Thread { state: Some(state), ..thread(frames) };
+            let evidence = Evidence { wait: None, waits_for_gil, collecting: Some(2) };
+            let found = blocking(&own, evidence);
+            (found.kind, found.description)
+        };
+        let what = "the garbage collector (generation 2)".to_owned();
+        assert_eq!(collecting(ThreadState::Running, None, &[]), (BlockingKind::Gc, what.clone()));
+        // Another thread collects, and this one waits for the GIL.
+        let elsewhere = (BlockingKind::Gc, format!("{what}, at work in another thread"));
+        assert_eq!(collecting(ThreadState::Sleeping, Some(true), &[]), elsewhere);
+        // A lock is one, whoever collects meanwhile.
+        let frames = ["wait threading.py"];
+        let (kind, _) = collecting(ThreadState::Sleeping, Some(false), &frames);
+        assert_eq!(kind, BlockingKind::Lock);
+    }
+
+    #[test]
     fn the_frame_to_blame() {
         let place = |frames: &[&str]| {
             let found = blocking(&thread(frames), Evidence::default());

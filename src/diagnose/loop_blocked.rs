@@ -16,8 +16,7 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, words};
 use crate::snapshot::{
-    Blocking, BlockingKind, Code, Loop, LoopState, Severity, Snapshot, Sureness, Task, Thread,
-    ThreadState,
+    BlockingKind, Code, Loop, LoopState, Severity, Snapshot, Sureness, Task, Thread, ThreadState,
 };
 use crate::timeline::has_same_iteration;
 
@@ -69,7 +68,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         // One that has ended since the first look was there all the same.
         if let (Some(first), Some(before)) = (context.looks.first, before)
             && let Verdict::Held(time) = judge(before, None, None)
-            && !(is_unproven(before) && is_short_of_processor(event_loop))
+            && !(is_unproven(before) && may_be_short_of_processor(event_loop))
             && !is_by_collector(before, None)
         {
             let seen = "seen at the first of two looks; it had ended by the second".to_owned();
@@ -88,14 +87,24 @@ fn is_short_of_processor(event_loop: &Loop) -> bool {
     event_loop.processor_use.is_some_and(|used| used.is_short())
 }
 
-/// Whether the garbage collector is at work, as far as is known all the time.
+/// The same, or nobody knows though it is counted.
+fn may_be_short_of_processor(event_loop: &Loop) -> bool {
+    match event_loop.processor_use {
+        Some(used) => used.is_short(),
+        None => event_loop.processor.is_some(),
+    }
+}
+
+/// Whether the garbage collector keeps a loop: it is at work, and the callback was not seen to
+/// compute before.
 pub(super) fn is_by_collector(event_loop: &Loop, before: Option<&Loop>) -> bool {
-    let is_in_gc = |known: &Loop| {
-        let kind = known.blocking.as_ref().map(|blocking| blocking.kind);
-        known.state == Some(LoopState::Blocked) && kind == Some(BlockingKind::Gc)
+    let is = |known: &Loop, kind: BlockingKind| {
+        let blocking = known.blocking.as_ref();
+        known.state == Some(LoopState::Blocked) && blocking.is_some_and(|it| it.kind == kind)
     };
-    is_in_gc(event_loop)
-        && before.is_none_or(|before| !has_same_iteration(before, event_loop) || is_in_gc(before))
+    let computed =
+        |before: &Loop| has_same_iteration(before, event_loop) && is(before, BlockingKind::Cpu);
+    is(event_loop, BlockingKind::Gc) && !before.is_some_and(computed)
 }
 
 /// A loop that would wait for events, were its thread not stopped: no event reaches it.
@@ -196,11 +205,7 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
         .tasks(task)
         .affects(others + 1)
         .evidence(facts(event_loop, thread, held, others))
-        .advice(if halted {
-            LET_GO_ON.to_owned()
-        } else {
-            advice(context, event_loop.blocking.as_ref(), &at)
-        })
+        .advice(if halted { LET_GO_ON.to_owned() } else { advice(context, event_loop, &at) })
 }
 
 /// Its thread is not given a processor: no line of the program is to blame.
@@ -309,8 +314,16 @@ fn kind_name(kind: BlockingKind) -> &'static str {
     }
 }
 
-fn advice(context: &Context<'_>, blocking: Option<&Blocking>, at: &str) -> String {
+fn advice(context: &Context<'_>, event_loop: &Loop, at: &str) -> String {
+    if is_unproven(event_loop) {
+        return format!(
+            "Either the computation{at} holds the event loop, or its thread is given no processor: \
+             a second sample tells. The former belongs into a `ProcessPoolExecutor`; for the \
+             latter look for a CPU quota or for other processes on the same processors."
+        );
+    }
     let off = context.off_thread();
+    let blocking = event_loop.blocking.as_ref();
     let kind = blocking.map_or(BlockingKind::Unknown, |blocking| blocking.kind);
     match kind {
         BlockingKind::Sleep => format!(
@@ -417,6 +430,66 @@ mod tests {
         // The very same one is.
         let finding = scene(1000, 350).after(&first);
         assert_eq!(finding.only().code, Code::LoopBlocked);
+    }
+
+    /// A callback that is runnable since `held` ms, whose thread ran for `ran` of the last 200 ms.
+    fn runnable(held: u64, ran: Option<u64>) -> Scene {
+        let ms = Duration::from_millis;
+        let processor_use = ran.map(|ran| crate::snapshot::ProcessorUse {
+            time: ms(200),
+            ran: ms(ran),
+            waited: ms(200 - ran),
+        });
+        let processor = crate::snapshot::Processor {
+            at: ms(1000),
+            ran: ms(500),
+            waited: ms(9),
+            sleeps: Some(4),
+        };
+        let kind =
+            if ran.is_some_and(|ran| ran < 50) { BlockingKind::Starved } else { BlockingKind::Cpu };
+        Scene::new()
+            .with([task(1).runs(), task(2).sleeps(10)])
+            .in_callback(1, held)
+            .blocked_by(kind, |blocking| {
+                blocking.description = "waited for a processor for 184 of 200 ms".to_owned();
+                blocking.frame = blocking.frame.take().filter(|_| kind == BlockingKind::Cpu);
+            })
+            .and(|snapshot| {
+                snapshot.loops[0].processor = Some(processor);
+                snapshot.loops[0].processor_use = processor_use;
+            })
+    }
+
+    #[test]
+    fn one_that_is_given_no_processor_is_not_blamed_on_its_line() {
+        let first = runnable(300, None).before();
+        let starved = runnable(300, Some(16)).after(&first);
+        let finding = starved.only();
+        let title = "the event loop's thread waited for a processor for 184 of 200 ms";
+        assert_eq!((finding.severity, finding.title.as_str()), (Severity::Info, title));
+        assert!(finding.tasks.is_empty() && finding.advice.contains("quota"));
+        let critical = runnable(4000, Some(16)).after(&runnable(4000, None).before());
+        assert_eq!(critical.only().severity, Severity::Warning);
+        // One that computes is.
+        let computing = runnable(300, Some(199)).after(&first);
+        let title = &computing.only().title;
+        assert!(title.starts_with("\"t1\" has held") && title.ends_with("app.py:31"), "{title}");
+    }
+
+    #[test]
+    fn one_look_does_not_tell_computing_from_waiting_for_a_processor() {
+        let once = runnable(4000, None).once();
+        assert!(once.wants_second_look);
+        assert!(once.only().title.ends_with(": runnable at app.py:31"), "{}", once.only().title);
+        // It had ended by the second look, before which the thread was given no processor.
+        let ended = |ran: u64| {
+            let used = runnable(0, Some(ran)).snapshot.loops[0].processor_use;
+            let later = Scene::new().turned().and(|it| it.loops[0].processor_use = used);
+            later.after(&runnable(900, None))
+        };
+        ended(16).assert_silent();
+        assert_eq!(ended(190).only().code, Code::LoopBlocked);
     }
 
     #[test]

@@ -81,7 +81,11 @@ fn starved_again(place: &PlaceTotals, observed: Duration) -> Option<Finding> {
         span_of_ms(place.total_ms),
         span_of_ms(longest),
     );
-    let lines = [format!("the last of them {}", place.description)];
+    // What is the same each time comes first: it tells this finding from others.
+    let lines = [
+        "the thread was runnable, and the kernel gave it no processor".to_owned(),
+        format!("the last of them {}", place.description),
+    ];
     let draft = Draft::new(Code::SlowCallbacks, Severity::Info, Sureness::Read, title)
         .evidence(lines.into_iter().chain(share_of(place, observed)))
         .advice(super::loop_blocked::STARVED);

@@ -63,7 +63,8 @@ impl Stretch {
     fn judged(mut self, threshold: Duration) -> Self {
         let (Some(work), Some(waited)) = (&self.work, self.waited) else { return self };
         let used = ProcessorUse { time: self.length, ran: Duration::ZERO, waited };
-        if used.is_starved(threshold) {
+        // How long it was of its own is no more certain than how long it was.
+        if used.is_starved(threshold + self.uncertainty) {
             let work = Work {
                 place: None,
                 kind: BlockingKind::Starved,
@@ -278,8 +279,13 @@ impl Current {
         });
         let outer = between(self.before, after).map(|outer: ProcessorUse| match work.kind {
             // All that it ran may have been in here: when it did not, it waited, as far as it did.
-            BlockingKind::Cpu | BlockingKind::Gc => {
+            BlockingKind::Cpu | BlockingKind::Gc if outer.time <= length * 2 => {
                 outer.waited.min(length.saturating_sub(outer.ran))
+            }
+            // Nobody looked for long: it was like all of the time in which it was runnable.
+            BlockingKind::Cpu | BlockingKind::Gc => {
+                let time = outer.ran + outer.waited;
+                ProcessorUse { time, ..outer }.waited_of(length)
             }
             // All that it waited may have been around it.
             _ => outer.waited.saturating_sub(outer.time.saturating_sub(length)),
@@ -374,6 +380,67 @@ mod tests {
         let threshold = Duration::from_millis(10);
         let over = glances.iter().flat_map(|glance| callbacks.take(glance, threshold));
         over.map(|it| (it.length.as_millis(), it.uncertainty.as_millis(), it.samples)).collect()
+    }
+
+    /// A glance at one that computes, whose thread has run for `ran` ms and waited for `waited`.
+    fn computing(at: u64, began: Option<u64>, ran: u64, waited: u64) -> Glance {
+        let mut glance = glance(at, began, 0);
+        let event_loop = &mut glance.loops[0];
+        let [at, ran, waited] = [at, ran, waited].map(Duration::from_millis);
+        let sleeps = began.map(|_| 7);
+        event_loop.processor = Some(Processor { at, ran, waited, sleeps });
+        event_loop.work = event_loop.work.take().map(|work| {
+            let place = crate::diagnose::tests::location("retry", 31);
+            let kind = BlockingKind::Cpu;
+            Arc::new(Work { kind, place: Some(place), ..(*work).clone() })
+        });
+        glance
+    }
+
+    /// What is blamed for the one stretch of these glances of at least 100 ms.
+    fn blamed(glances: &[Glance]) -> (BlockingKind, String, bool) {
+        let mut callbacks = Callbacks::default();
+        let threshold = Duration::from_millis(100);
+        let over = glances.iter().flat_map(|glance| callbacks.take(glance, threshold));
+        let [stretch] = &over.collect::<Vec<_>>()[..] else { panic!() };
+        let description = stretch.work.as_ref().unwrap().description.clone();
+        (stretch.kind(), description, stretch.place().is_some())
+    }
+
+    #[test]
+    fn one_whose_thread_was_given_no_processor_is_blamed_on_no_line() {
+        // 15 ms of work with a quota of 8 %: the wait is booked at its end.
+        let starved = [
+            computing(0, None, 100, 50),
+            computing(10, Some(1), 108, 50),
+            computing(50, Some(1), 108, 50),
+            computing(140, Some(1), 109, 142),
+            computing(151, None, 116, 142),
+        ];
+        let (kind, description, has_place) = blamed(&starved);
+        assert_eq!((kind, has_place), (BlockingKind::Starved, false));
+        assert!(description.starts_with("waited for a processor for 129 of 14"), "{description}");
+        // 150 ms of work, on a processor all the time, and for half of it.
+        for (scale, ran) in [(1, 150), (2, 150)] {
+            let computes = [
+                computing(0, None, 100, 50),
+                computing(10 * scale, Some(1), 108, 50),
+                computing(140 * scale, Some(1), 100 + ran - 10, 50 + 130 * (scale - 1)),
+                computing(152 * scale, None, 100 + ran, 50 + 152 * (scale - 1)),
+            ];
+            assert_eq!(blamed(&computes).0, BlockingKind::Cpu, "{scale}");
+        }
+    }
+
+    #[test]
+    fn of_one_that_began_before_anybody_looked_the_rest_tells() {
+        let attached = |ran: u64| {
+            let first = computing(1000, Some(100), 500, 50);
+            let last = computing(1200, Some(100), 500 + ran, 50);
+            blamed(&[first, last, computing(1201, None, 501 + ran, 50)]).0
+        };
+        assert_eq!(attached(8), BlockingKind::Starved);
+        assert_eq!(attached(180), BlockingKind::Cpu);
     }
 
     #[test]
