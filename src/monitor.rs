@@ -532,7 +532,8 @@ impl TaskCounts {
 
 /// Whether a finding is about an iteration that a light sample shows to be over: its loop polls.
 fn is_past(tracked: &Tracked, glance: &Glance) -> bool {
-    let is_held = matches!(tracked.finding.code, Code::LoopBlocked | Code::LoopSelfDeadlock);
+    let is_held =
+        matches!(tracked.finding.code, Code::LoopBlocked | Code::LoopSelfDeadlock | Code::GcPause);
     let polls = |id| glance.loops.iter().any(|it| it.id == id && it.phase == Phase::Select);
     is_held && tracked.seen_at < glance.taken_at && tracked.finding.loop_id.is_some_and(polls)
 }
