@@ -33,6 +33,7 @@ mod draft;
 mod exception_unretrieved;
 mod executor_job_stuck;
 mod executor_saturated;
+mod gc_pause;
 mod lock_convoy;
 mod loop_blocked;
 mod loop_self_deadlock;
@@ -100,6 +101,7 @@ pub fn diagnose(looks: Looks<'_>) -> Diagnosis {
         cross_loop::find,
         busy_spin::find,
         ready_backlog::find,
+        gc_pause::find,
         never_awaited::find,
         exception_unretrieved::find,
         task_orphaned::find,

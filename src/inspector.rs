@@ -7,6 +7,7 @@ mod deciding;
 mod executors;
 mod glance;
 mod looping;
+mod processor;
 mod reading;
 mod repeat;
 mod shutdown;
@@ -101,6 +102,7 @@ pub struct Inspector {
     /// Tasks that are there and had a cancellation at any snapshot.
     cancelled: FxHashSet<Address>,
     glances: Glances,
+    processors: processor::Processors,
     turns: turns::Watch,
     descriptors: RefCell<waiting::Descriptors>,
     /// Since when loops with clocks of their own are in the callbacks they are in.
@@ -174,6 +176,7 @@ impl Inspector {
             cancelled_before: FxHashSet::default(),
             cancelled: FxHashSet::default(),
             glances: Glances::default(),
+            processors: processor::Processors::default(),
             turns: turns::Watch::default(),
             descriptors: RefCell::default(),
             held: RefCell::default(),
@@ -311,6 +314,7 @@ impl Inspector {
                 bytes: after.bytes - before.bytes,
             },
         };
+        self.processors.note(&mut snapshot, options.blocked_after);
         if snapshot.depth >= Depth::Evidence {
             self.turn_watch(&mut snapshot);
         }

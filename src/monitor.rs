@@ -21,8 +21,8 @@ use crate::snapshot::{
     Code, Depth, Finding, FindingId, Glance, Phase, Severity, Snapshot, Task, TaskState, number,
 };
 use crate::timeline::{
-    Callbacks, Cancellations, Fate, Growth, History, Iterations, Lives, Looks, LoopTiming, Pairs,
-    PlaceTotals, Places, Sequences, Standing, Stretch,
+    Callbacks, Cancellations, Collections, Fate, Growth, History, Iterations, Lives, Looks,
+    LoopTiming, Pairs, PlaceTotals, Places, Sequences, Standing, Stretch,
 };
 
 /// The least time between two snapshots that are asked where tasks stay and how many there are.
@@ -183,6 +183,7 @@ pub struct Monitor {
     cancellations: Cancellations,
     turns: BTreeMap<Fate, u64>,
     growth: Growth,
+    collections: Collections,
     sequences: Sequences,
     counted_at: Option<Duration>,
     /// The last snapshot that was compared with another, and what it says alone.
@@ -228,6 +229,7 @@ impl Monitor {
             lives: Lives::default(),
             cancellations: Cancellations::default(),
             turns: BTreeMap::new(),
+            collections: Collections::default(),
             sequences: Sequences::default(),
             counted_at: None,
             before: None,
@@ -371,6 +373,7 @@ impl Monitor {
         self.lives = Lives::default();
         self.cancellations = Cancellations::default();
         self.growth = Growth::over(self.settings.growth_over);
+        self.collections = Collections::default();
         self.sequences = Sequences::default();
         self.before = None;
         self.last_glance = None;
@@ -403,6 +406,7 @@ impl Monitor {
             self.growth.take(&snapshot);
         }
         self.sequences.take(&snapshot);
+        self.collections.take(&snapshot);
         let is_soon =
             |before: &Snapshot| before.during.least_until(&snapshot.during) < BETWEEN_LOOKS;
         if snapshot.depth < Depth::Reasons {
@@ -434,6 +438,7 @@ impl Monitor {
                 now: &snapshot,
                 places: &self.places.totals(),
                 growth: &self.growth,
+                collections: &self.collections,
                 sequences: &self.sequences,
             }));
         }
@@ -587,7 +592,8 @@ impl TaskCounts {
 
 /// Whether a finding is about an iteration that a light sample shows to be over: its loop polls.
 fn is_past(tracked: &Tracked, glance: &Glance) -> bool {
-    let is_held = matches!(tracked.finding.code, Code::LoopBlocked | Code::LoopSelfDeadlock);
+    let is_held =
+        matches!(tracked.finding.code, Code::LoopBlocked | Code::LoopSelfDeadlock | Code::GcPause);
     let polls = |id| glance.loops.iter().any(|it| it.id == id && it.phase == Phase::Select);
     is_held && tracked.seen_at < glance.taken_at && tracked.finding.loop_id.is_some_and(polls)
 }
@@ -632,6 +638,7 @@ fn is_same(before: &Finding, now: &Finding) -> bool {
         (None, None) if now.code == Code::SlowCallbacks => {
             before.evidence.first() == now.evidence.first()
         }
+        (None, None) if now.code == Code::GcPause => true,
         (None, None) => without_numbers(&before.title) == without_numbers(&now.title),
         _ => false,
     }
@@ -721,6 +728,7 @@ mod tests {
                 wait: None,
                 callback: None,
                 total: None,
+                processor: None,
                 work: None,
             };
             let taken_at = now + Duration::from_millis(after);

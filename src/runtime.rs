@@ -5,6 +5,7 @@
 //! the layout is for. No stack is walked for it, so a target whose threads run hot is as easy as
 //! an idle one.
 
+mod collector;
 mod locate;
 
 use std::fmt;

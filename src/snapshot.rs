@@ -7,6 +7,7 @@
 //! times carry their unit in the name (`_ms`).
 
 mod cancelling;
+mod collector;
 mod depth;
 mod describe;
 mod facts;
@@ -14,6 +15,7 @@ mod finding;
 mod glance;
 mod interval;
 mod place;
+mod processor;
 mod verdict;
 mod waiting;
 
@@ -28,6 +30,7 @@ use serde::{Serialize, Serializer};
 
 use crate::memory::{Address, ReadStats};
 
+pub use collector::Collector;
 pub use depth::Depth;
 pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{
@@ -40,6 +43,7 @@ pub use glance::{Glance, LoopGlance, Work};
 pub use interval::Interval;
 pub(crate) use place::is_library;
 pub use place::own_frame;
+pub use processor::{Processor, ProcessorUse};
 pub use verdict::{Doubt, Undecided, Verdict};
 pub use waiting::{
     Children, Deadline, Executor, Holders, Job, Limiter, Operation, WaitKind, Waiting,
@@ -395,6 +399,15 @@ pub struct Loop {
     /// What is in its ready queue, in words, the first of them.
     #[serde(skip)]
     pub ready_handles: Vec<String>,
+    /// What its thread has had of a processor, where that is counted.
+    #[serde(skip)]
+    pub processor: Option<Processor>,
+    /// What its thread had of a processor lately, if it was looked at before.
+    #[serde(skip)]
+    pub processor_use: Option<ProcessorUse>,
+    /// The garbage collector that holds its thread when it is at work.
+    #[serde(skip)]
+    pub collector: Option<Collector>,
     /// Its turns since the look before, if it was watched.
     #[serde(skip)]
     pub turns: Option<Turns>,

@@ -7,6 +7,7 @@
 
 mod callbacks;
 mod cancellations;
+mod collections;
 mod growth;
 mod iterations;
 mod lives;
@@ -25,6 +26,7 @@ use crate::snapshot::{Frame, Loop, LoopState, Phase, Snapshot, Task, Thread, Thr
 
 pub use callbacks::{Callbacks, Stretch};
 pub use cancellations::{Cancellations, Fate, History, Turn};
+pub use collections::{Collected, Collections};
 pub use growth::Growth;
 pub use iterations::{Iterations, LoopTiming, Spread, histogram, note, ready_between};
 pub(crate) use lives::Marks;

@@ -124,6 +124,13 @@ impl Inspector {
             event_loop.limit_to(age);
         }
         self.note_held(&mut loops, reading, options);
+        for facts in loops.iter_mut().filter(|facts| facts.state != Some(LoopState::Stopped)) {
+            facts.processor = self.processor_of(facts);
+            let thread = reading.threads.iter().find(|thread| thread.tid == facts.thread);
+            let interpreter = thread.map(|thread| thread.state.interpreter);
+            let collector = |at| reader.collector(self.located.runtime, at);
+            facts.collector = interpreter.map(collector);
+        }
         let live = live_frames(reading, &running);
         let mut tasks = tasks(reader, reading, &live, &ready, options, &mut problems);
         let (mut threads, calls) = self.threads(reader, reading, options, &mut problems);

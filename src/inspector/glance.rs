@@ -26,7 +26,9 @@ use crate::frame::{RawFrame, Stack};
 use crate::memory::{Address, ReadMemory as _};
 use crate::object::Reader;
 use crate::runtime::ThreadState as State;
-use crate::snapshot::{Frame, Glance, Location, LoopGlance, Phase, Thread, ThreadState, Work};
+use crate::snapshot::{
+    Frame, Glance, Location, LoopGlance, Phase, Processor, Thread, ThreadState, Work,
+};
 use crate::target::{ThreadActivity, Wait};
 
 /// How long the threads that run loops are taken to be the same ones.
@@ -35,6 +37,9 @@ const FRESH: Duration = Duration::from_millis(200);
 const FEW_TRIES: usize = 2;
 /// From here on it is looked at what a callback does; no shorter one is a blocking callback.
 const WORTH_A_LOOK: Duration = Duration::from_millis(4);
+
+/// A reading of a thread's times that took longer is of no one moment.
+const PROMPT: Duration = Duration::from_millis(5);
 
 /// What is kept from one glance to the next.
 #[derive(Debug, Default)]
@@ -169,12 +174,13 @@ impl Inspector {
     fn glance_at(&self, watched: &mut Watched) -> Option<LoopGlance> {
         let at = self.system.monotonic_now().ok()?;
         let activity = watched.tid.and_then(|tid| self.system.thread_activity(tid));
+        let processor = activity.as_ref().and_then(|activity| self.processor(activity, at));
         if let Some(last) = &watched.last
             && let (Some(before), Some(now)) = (&last.activity, &activity)
             && before.did_not_run_until(now)
             && (last.glance.work.is_some() || !is_worth_a_look(&last.glance, last.since, at))
         {
-            let glance = LoopGlance { at, read_by: at, ..last.glance.clone() };
+            let glance = LoopGlance { at, read_by: at, processor, ..last.glance.clone() };
             watched.beginnings.note(&glance);
             return Some(glance);
         }
@@ -188,6 +194,7 @@ impl Inspector {
         };
         if let Some(light) = &light {
             let glance = watched.believe(self.timed(light.clone(), at)?, born)?;
+            let glance = LoopGlance { processor, ..glance };
             let since = since(watched.last.as_ref(), &glance);
             if !is_worth_a_look(&glance, since, glance.read_by) {
                 return Some(watched.keep(glance, since, activity));
@@ -210,14 +217,32 @@ impl Inspector {
         let light = light.filter(|_| watched.uv.is_some() || !stack.is_complete);
         let glance =
             run.map(|run| py_glance(watched, run.position, at, activity.as_ref())).or(light)?;
-        let mut glance = watched.believe(self.timed(glance, at)?, born)?;
+        let glance = watched.believe(self.timed(glance, at)?, born)?;
+        let mut glance = LoopGlance { processor, ..glance };
         let since = since(watched.last.as_ref(), &glance);
         if is_worth_a_look(&glance, since, glance.read_by) {
+            if let (Some(processor), Some(activity)) = (&mut glance.processor, &activity) {
+                processor.sleeps = self.sleeps(activity);
+            }
             let handle = runs.last().and_then(|run| run.handle);
             let work = self.work(&reader, watched, &stack, activity.as_ref(), handle);
             glance.work = Some(Arc::new(work));
         }
         Some(watched.keep(glance, since, activity))
+    }
+
+    /// What a thread has had of a processor by a reading of it that began at `at`; `None` where we
+    /// were away ourselves meanwhile, so that nobody knows of which moment it is.
+    pub(super) fn processor(&self, read: &ThreadActivity, at: Duration) -> Option<Processor> {
+        let by = self.system.monotonic_now().ok()?;
+        let (ran, waited) = (read.processor_time?, read.waiting_time?);
+        let is_prompt = by.saturating_sub(at) <= PROMPT;
+        is_prompt.then_some(Processor { at, ran, waited, sleeps: None })
+    }
+
+    /// How often a thread that is runnable has gone to sleep by itself.
+    pub(super) fn sleeps(&self, read: &ThreadActivity) -> Option<u64> {
+        if read.is_asleep() { None } else { self.system.sleeps(read.tid) }
     }
 
     /// A glance whose reading began at `at` and is over.
@@ -259,7 +284,8 @@ impl Inspector {
             frames,
             ..Thread::default()
         };
-        let told = blocking(&thread, Evidence { wait, waits_for_gil });
+        let collecting = self.collecting(watched.state.interpreter, &thread, waits_for_gil);
+        let told = blocking(&thread, Evidence { wait, waits_for_gil, collecting });
         let names = FxHashMap::default();
         // uvloop's handles are not on the Python stack: there the coroutine tells.
         let coroutine = || {
@@ -349,6 +375,7 @@ fn py_glance(
         wait: activity.filter(|_| began.is_none()).and_then(ThreadActivity::sleep_id),
         callback: position.index,
         total: position.total,
+        processor: None,
         work: None,
     }
 }
@@ -392,6 +419,7 @@ fn uv_glance(
         wait: activity.filter(|_| is_polling).and_then(ThreadActivity::sleep_id),
         callback: began.and(coroutine).map(|at| at.0),
         total: None,
+        processor: None,
         work: None,
     })
 }
@@ -413,6 +441,7 @@ mod tests {
             wait: None,
             callback,
             total: None,
+            processor: None,
             work: None,
         };
         let all = [

@@ -30,6 +30,8 @@ pub(super) trait System: Debug + Send {
     fn activity(&self) -> Activity;
     /// What one thread does.
     fn thread_activity(&self, tid: i32) -> Option<ThreadActivity>;
+    /// How often one thread went to sleep by itself.
+    fn sleeps(&self, tid: i32) -> Option<u64>;
     /// The system calls the given threads are in, and what those wait for.
     fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls;
     /// What the given descriptors are.
@@ -74,6 +76,10 @@ impl System for Target {
 
     fn thread_activity(&self, tid: i32) -> Option<ThreadActivity> {
         self.thread_activity(tid)
+    }
+
+    fn sleeps(&self, tid: i32) -> Option<u64> {
+        self.sleeps(tid)
     }
 
     fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls {
@@ -177,6 +183,10 @@ impl System for SavedSystem {
 
     fn thread_activity(&self, tid: i32) -> Option<ThreadActivity> {
         self.activity.thread(tid).cloned()
+    }
+
+    fn sleeps(&self, _tid: i32) -> Option<u64> {
+        None
     }
 
     fn syscalls(&self, _tids: &[i32], _read: ReadBytes<'_>) -> Syscalls {

@@ -5,11 +5,11 @@
 //! `scripts/check-layouts` checks the rows again.
 
 use super::{
-    Attributes, Awaitable, Awaiting, Bytecode, Class, Code, CurrentFrame, Deque, Dict, DictKeys,
-    Flag, Frame, FrameStates, Function, Future, Generator, GeneratorFrame, Handler, Int, IntSize,
-    Interpreter, InterpreterFrame, Iterators, Layout, LineTable, LoadLocal, LocalNames, Object,
-    RangeIterator, RunningLoop, Runtime, Set, SimpleQueue, Small, StackPointer, Task, TaskRegistry,
-    Thread, Traceback, Unicode,
+    Attributes, Awaitable, Awaiting, Bytecode, Class, Code, Collector, CollectorState,
+    CollectorStatistics, CurrentFrame, Deque, Dict, DictKeys, Flag, Frame, FrameStates, Function,
+    Future, Generator, GeneratorFrame, Handler, Int, IntSize, Interpreter, InterpreterFrame,
+    Iterators, Layout, LineTable, LoadLocal, LocalNames, Object, RangeIterator, RunningLoop,
+    Runtime, Set, SimpleQueue, Small, StackPointer, Task, TaskRegistry, Thread, Traceback, Unicode,
 };
 
 /// Where everything lies in CPython 3.11.
@@ -229,4 +229,12 @@ pub const LAYOUT: Layout = Layout {
         size: 176, // sizeof(TaskObj): DWARF
     },
     registry: TaskRegistry::AllTasks, // Lib/asyncio/tasks.py; live
+    // Include/internal/pycore_gc.h: struct _gc_runtime_state
+    collector: Collector {
+        state: CollectorState::Interpreter(648), // PyInterpreterState.gc: DWARF, live
+        collecting: 200,                         // collecting: DWARF, live
+        generations: 24,                         // generations: DWARF, live
+        long_lived: 224,                         // long_lived_total: DWARF, live
+        statistics: CollectorStatistics::Counts(128), // generation_stats: DWARF, live
+    },
 };

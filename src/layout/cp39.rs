@@ -5,11 +5,11 @@
 //! `scripts/check-layouts` checks the rows again.
 
 use super::{
-    Attributes, Awaitable, Awaiting, Bytecode, Class, Code, CurrentFrame, Deque, Dict, DictKeys,
-    Flag, Frame, Function, Future, Generator, GeneratorFrame, GeneratorRunning, Handler, Int,
-    IntSize, Interpreter, Iterators, Layout, LineTable, LoadLocal, LocalNames, Object, ObjectFrame,
-    RangeIterator, RunningLoop, Runtime, Set, SimpleQueue, Small, StackDepth, Task, TaskRegistry,
-    Thread, Traceback, Unicode,
+    Attributes, Awaitable, Awaiting, Bytecode, Class, Code, Collector, CollectorState,
+    CollectorStatistics, CurrentFrame, Deque, Dict, DictKeys, Flag, Frame, Function, Future,
+    Generator, GeneratorFrame, GeneratorRunning, Handler, Int, IntSize, Interpreter, Iterators,
+    Layout, LineTable, LoadLocal, LocalNames, Object, ObjectFrame, RangeIterator, RunningLoop,
+    Runtime, Set, SimpleQueue, Small, StackDepth, Task, TaskRegistry, Thread, Traceback, Unicode,
 };
 
 /// Where everything lies in CPython 3.9.
@@ -219,4 +219,12 @@ pub const LAYOUT: Layout = Layout {
         size: 184, // sizeof(TaskObj): DWARF
     },
     registry: TaskRegistry::AllTasks, // Lib/asyncio/tasks.py; live
+    // Include/internal/pycore_gc.h: struct _gc_runtime_state
+    collector: Collector {
+        state: CollectorState::Interpreter(616), // PyInterpreterState.gc: DWARF, live
+        collecting: 200,                         // collecting: DWARF, live
+        generations: 24,                         // generations: DWARF, live
+        long_lived: 224,                         // long_lived_total: DWARF, live
+        statistics: CollectorStatistics::Counts(128), // generation_stats: DWARF, live
+    },
 };

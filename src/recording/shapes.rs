@@ -76,6 +76,8 @@ names!(BlockingKind {
     Cpu = 6,
     FutureResult = 7,
     Unknown = 8,
+    Starved = 9,
+    Gc = 10,
 });
 names!(Stage {
     Graceful = 0,
@@ -180,7 +182,7 @@ record!(Loop {
     iteration_id,
     idle_for as Since,
     ready_handles
-    | turns = None
+    | turns = None, processor = None, processor_use = None, collector = None
 });
 record!(Iteration { phase, elapsed as Since, callbacks_run, callbacks_total, handle });
 record!(Blocking { kind, description, fd, peer, frame, task, thread, loop_id });
@@ -227,8 +229,19 @@ record!(Finding {
 });
 record!(Tracked { number, opened_at, seen_at, finding, was, worst, told_at, missing });
 record!(Work { handle, task, stack, place, kind, description, peer });
-record!(Stretch { loop_id, thread, began_at, length, uncertainty, is_over, samples, work, stacks });
 record!(Interval { began, ended });
+record!(Stretch {
+    loop_id,
+    thread,
+    began_at,
+    length,
+    uncertainty,
+    is_over,
+    samples,
+    work,
+    stacks,
+    waited
+});
 record!(Marks { first_seen, is_born, steps, seen, stays_since });
 record!(Turn { fate, at, place, is_earlier });
 record!(History { task, name, coroutine, requests, turns | suspected = None });

@@ -161,6 +161,7 @@ fn events_come_back_and_can_be_gone_to() {
         uncertainty: Duration::from_micros(4),
         is_over: true,
         samples: 6,
+        waited: Some(Duration::from_millis(20)),
         work: Some(Arc::clone(&work)),
         stacks: vec![(work, 6)],
     };

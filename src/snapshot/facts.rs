@@ -55,8 +55,12 @@ pub enum BlockingKind {
     Dns,
     /// A child process.
     Subprocess,
-    /// Nothing: it computes.
+    /// Nothing: it computes, as far as is known.
     Cpu,
+    /// It could run, and was not given a processor.
+    Starved,
+    /// The garbage collector.
+    Gc,
     /// The result of a `concurrent.futures.Future`.
     FutureResult,
     /// Not to be told.

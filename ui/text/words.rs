@@ -197,6 +197,8 @@ pub fn blocking_kind(kind: BlockingKind) -> &'static str {
         BlockingKind::Dns => "dns",
         BlockingKind::Subprocess => "subprocess",
         BlockingKind::Cpu => "cpu",
+        BlockingKind::Starved => "starved",
+        BlockingKind::Gc => "gc",
         BlockingKind::FutureResult => "future result",
         BlockingKind::Unknown => "unknown",
     }

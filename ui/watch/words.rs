@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aiospy::monitor::{Event, LoopStatistics, Monitor, Statistics, Summary, TaskCounts, Tracked};
 use aiospy::sampler::Ended;
-use aiospy::snapshot::{Finding, Location, Process, Severity};
+use aiospy::snapshot::{BlockingKind, Finding, Location, Process, Severity};
 use aiospy::timeline::{Fate, History, Idle, PlaceTotals, Stretch, Stuck};
 
 use crate::text::page::Style;
@@ -238,11 +238,20 @@ pub fn end(monitor: &Monitor, still: &[Stretch], summary: &Summary, ended: Ended
 
 fn place(place: &PlaceTotals) -> Line {
     let at = place.file.as_deref().map(|file| path::full(file, place.line));
+    let at = match at {
+        Some(at) => format!(" at {at}"),
+        // No place is to blame.
+        None if place.kind == BlockingKind::Starved => String::new(),
+        None => " at an unknown place".to_owned(),
+    };
+    let what = match place.kind {
+        // The numbers of the last one say nothing of the others.
+        BlockingKind::Starved => "waited for a processor",
+        _ => &place.description,
+    };
     let text = format!(
-        "{} × {} at {}: {:.0} ms in all, longest {:.0} ms",
+        "{} × {what}{at}: {:.0} ms in all, longest {:.0} ms",
         place.count,
-        place.description,
-        at.as_deref().unwrap_or("an unknown place"),
         place.total_ms,
         place.length.map_or(0.0, |length| length.max_ms)
     );

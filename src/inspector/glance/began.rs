@@ -284,6 +284,7 @@ mod tests {
             wait: began.is_none().then_some(7),
             callback: None,
             total: None,
+            processor: None,
             work: None,
         }
     }

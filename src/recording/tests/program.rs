@@ -146,6 +146,9 @@ pub fn event_loop() -> Loop {
         idle_for: Some(Duration::from_millis(2)),
         ready_handles: vec!["h".to_owned()],
         turns: None,
+        processor: None,
+        processor_use: None,
+        collector: None,
     }
 }
 

@@ -154,6 +154,7 @@ fn stretch(
         uncertainty: Duration::from_millis(2),
         is_over: true,
         samples: 40,
+        waited: None,
         stacks: vec![(Arc::clone(&work), 38)],
         work: Some(work),
     }
