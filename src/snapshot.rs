@@ -519,6 +519,9 @@ pub struct Task {
     /// Whether it did not hold still while it was read; then `problems` says what is uncertain.
     #[serde(skip)]
     pub is_torn: bool,
+    /// Whether it may have frames that were not read: what these hold or refer to is unknown.
+    #[serde(skip)]
+    pub is_partly_read: bool,
 }
 
 /// How far a task is.

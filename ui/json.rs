@@ -320,6 +320,7 @@ mod tests {
             deadlines: vec![Deadline { frame: Some(0), due_in: SignedDuration::from_secs(2) }],
             callbacks: vec!["Task.task_wakeup".to_owned()],
             foreign_loop: Some(Address(0x40)),
+            may_be_returned: false,
             is_served: Some(true),
         }
     }

@@ -29,7 +29,11 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 
 /// Whether it is the program's own and waits for what nothing else refers to.
 fn is_garbage(context: &Context<'_>, task: &Task) -> bool {
-    let is_own = task.frames.first().is_some_and(|frame| !frame.location.is_library());
+    // A coroutine of a compiled package is not among the frames.
+    let is_own = task.frames.first().is_some_and(|frame| {
+        task.coroutine.as_deref() == Some(&*frame.location.function)
+            && !frame.location.is_library()
+    });
     is_own
         && task.waiting_on.as_deref().is_some_and(|waiting| {
             let enclosed = waiting.object.and_then(|object| context.enclosed.get(&object));
