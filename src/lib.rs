@@ -27,6 +27,7 @@ pub mod error;
 pub mod fallback;
 pub mod frame;
 pub mod inspector;
+pub mod known;
 pub mod layout;
 pub mod memory;
 pub mod monitor;

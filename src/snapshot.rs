@@ -26,6 +26,7 @@ use rustc_hash::FxHashSet;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::known::Libraries;
 use crate::memory::{Address, ReadStats};
 
 pub use depth::Depth;
@@ -112,6 +113,9 @@ pub struct Snapshot {
     /// Things that only tasks can come to.
     #[serde(skip)]
     pub enclosed: Vec<Enclosed>,
+    /// Where the libraries of the target lie.
+    #[serde(skip)]
+    pub libraries: Arc<Libraries>,
     /// What the reading cost.
     #[serde(skip)]
     pub reads: ReadStats,
@@ -144,6 +148,7 @@ impl Snapshot {
             never_awaited: Vec::new(),
             open_generators: Vec::new(),
             enclosed: Vec::new(),
+            libraries: Arc::default(),
             reads: ReadStats::default(),
         }
     }
