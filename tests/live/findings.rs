@@ -105,6 +105,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("orphaned"),
     scenario("overdue").since(11).twin(),
     scenario("overdue_wait_for").twin(),
+    scenario("own_queue").libraries(),
     scenario("permit_lost").twin(),
     scenario("queue_dead_consumer").twin(),
     scenario("queue_join").twin(),
@@ -147,6 +148,7 @@ const HEALTHY: &[Scenario] = &[
     scenario("idle_hypercorn").libraries(),
     scenario("idle_uvicorn").libraries(),
     scenario("limited"),
+    scenario("orders-asyncio/main"),
     scenario("pacing"),
     scenario("pool"),
     scenario("queue_workers"),
@@ -424,6 +426,10 @@ fn is_silent(python: &Path, command: &str) {
         } else if code != Some(0) {
             alarms.push(format!("look {time}: check exits with {code:?}: {stderr:.200}"));
         }
+    }
+    let waits = program.truth["waits"].as_array().is_some_and(|waits| !waits.is_empty());
+    if waits {
+        alarms.extend(wrong_waits(&program.truth, &dump(program.pid(), &[])));
     }
     assert!(
         alarms.is_empty(),
