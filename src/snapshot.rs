@@ -420,6 +420,10 @@ pub struct Turns {
     pub without_waiting: u32,
     /// What ran or was to run, in words, with how often it was seen.
     pub callbacks: BTreeMap<String, u32>,
+    /// How many bytes the process had moved when this began, where it was asked for.
+    pub moved_before: Option<u64>,
+    /// How many bytes it has moved since then.
+    pub moved: Option<u64>,
 }
 
 /// What an event loop does.

@@ -2,8 +2,8 @@
 
 use rustc_hash::FxHashSet;
 
-use crate::layout::TaskRegistry;
 use crate::known::Libraries;
+use crate::layout::TaskRegistry;
 use crate::memory::Address;
 use crate::object::{Kind, Read, Reader, Unreadable};
 use crate::runtime::{Interpreter, ThreadState};

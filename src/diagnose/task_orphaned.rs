@@ -31,8 +31,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 fn is_garbage(context: &Context<'_>, task: &Task) -> bool {
     // A coroutine of a compiled package is not among the frames.
     let is_own = task.frames.first().is_some_and(|frame| {
-        task.coroutine.as_deref() == Some(&*frame.location.function)
-            && !frame.location.is_library()
+        task.coroutine.as_deref() == Some(&*frame.location.function) && !frame.location.is_library()
     });
     is_own
         && task.waiting_on.as_deref().is_some_and(|waiting| {

@@ -37,6 +37,8 @@ pub(super) trait System: Debug + Send {
     /// What the given children do, by their ids as the target knows them.
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts>;
     fn monotonic_now(&self) -> Result<Duration>;
+    /// How many bytes the process has moved so far.
+    fn bytes_moved(&self) -> Option<u64>;
     /// The text of a source file that the target's code names, if it can be read and is what runs.
     fn source(&self, path: &str) -> Option<Arc<str>>;
 }
@@ -92,6 +94,10 @@ impl System for Target {
 
     fn monotonic_now(&self) -> Result<Duration> {
         self.monotonic_now()
+    }
+
+    fn bytes_moved(&self) -> Option<u64> {
+        self.bytes_moved()
     }
 
     fn source(&self, path: &str) -> Option<Arc<str>> {
@@ -185,6 +191,10 @@ impl System for SavedSystem {
 
     fn monotonic_now(&self) -> Result<Duration> {
         Ok(self.now)
+    }
+
+    fn bytes_moved(&self) -> Option<u64> {
+        None
     }
 
     fn source(&self, _path: &str) -> Option<Arc<str>> {

@@ -141,6 +141,7 @@ const HEALTHY: &[Scenario] = &[
     scenario("executor_jobs"),
     scenario("failed_children"),
     scenario("failed_group").since(11),
+    scenario("fast_sender"),
     scenario("given_back"),
     scenario("groups"),
     scenario("herd"),

@@ -24,10 +24,7 @@ const UV_TIMER_PARTS: [u64; 2] = [24, 32];
 impl Reasons<'_> {
     /// Those of the given things that timers and callbacks of tasks lead to; `None` if there are
     /// too many of these to tell.
-    pub(super) fn read_returned(
-        &self,
-        things: &FxHashSet<Address>,
-    ) -> Option<FxHashSet<Address>> {
+    pub(super) fn read_returned(&self, things: &FxHashSet<Address>) -> Option<FxHashSet<Address>> {
         let mut found = FxHashSet::default();
         let mut count = 0;
         for part in self.timers()?.into_iter().chain(self.callbacks()) {
