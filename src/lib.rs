@@ -19,6 +19,7 @@
 //! # Layers
 //! Each knows only those before it:
 //! `memory → target → layout → runtime → object → frame → asyncio → snapshot → timeline → diagnose`.
+//! [`known`] says whose code a file is, to all from `object` on.
 
 pub mod asyncio;
 pub mod diagnose;
