@@ -326,6 +326,12 @@ impl<'s> Context<'s> {
         self.looks.first.is_some_and(was_enclosed) && self.is_out_of_reach(object)
     }
 
+    /// Whether tasks may have frames that were not read: then of nothing can be said that nobody
+    /// has it.
+    fn has_unread_frames(&self) -> bool {
+        self.now.tasks.iter().any(|task| task.is_partly_read && !task.is_over())
+    }
+
     /// The tasks that may do something before long without being asked to.
     fn active(&self) -> &[&'s Task] {
         self.active.get_or_init(|| self.now.tasks.iter().filter(|task| is_active(task)).collect())
@@ -370,6 +376,9 @@ const LONG: SignedDuration = SignedDuration::from_secs(60);
 fn is_active(task: &Task) -> bool {
     if task.is_over() {
         return false;
+    }
+    if task.is_partly_read {
+        return true;
     }
     let Some(waiting) = task.waiting_on.as_deref().filter(|_| task.is_parked()) else {
         return true;

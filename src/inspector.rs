@@ -309,6 +309,7 @@ impl Inspector {
             never_awaited: read.leftovers.never_awaited,
             open_generators: read.leftovers.open_generators,
             enclosed: read.enclosed,
+            libraries: self.caches.libraries().cloned().unwrap_or_default(),
             reads: ReadStats {
                 calls: after.calls - before.calls,
                 bytes: after.bytes - before.bytes,

@@ -28,6 +28,7 @@ use rustc_hash::FxHashSet;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::known::Libraries;
 use crate::memory::{Address, ReadStats};
 
 pub use collector::Collector;
@@ -116,6 +117,9 @@ pub struct Snapshot {
     /// Things that only tasks can come to.
     #[serde(skip)]
     pub enclosed: Vec<Enclosed>,
+    /// Where the libraries of the target lie.
+    #[serde(skip)]
+    pub libraries: Arc<Libraries>,
     /// What the reading cost.
     #[serde(skip)]
     pub reads: ReadStats,
@@ -148,6 +152,7 @@ impl Snapshot {
             never_awaited: Vec::new(),
             open_generators: Vec::new(),
             enclosed: Vec::new(),
+            libraries: Arc::default(),
             reads: ReadStats::default(),
         }
     }
@@ -428,6 +433,10 @@ pub struct Turns {
     pub without_waiting: u32,
     /// What ran or was to run, in words, with how often it was seen.
     pub callbacks: BTreeMap<String, u32>,
+    /// How many bytes the process had moved when this began, where it was asked for.
+    pub moved_before: Option<u64>,
+    /// How many bytes it has moved since then.
+    pub moved: Option<u64>,
 }
 
 /// What an event loop does.
@@ -532,6 +541,9 @@ pub struct Task {
     /// Whether it did not hold still while it was read; then `problems` says what is uncertain.
     #[serde(skip)]
     pub is_torn: bool,
+    /// Whether it may have frames that were not read: what these hold or refer to is unknown.
+    #[serde(skip)]
+    pub is_partly_read: bool,
 }
 
 /// How far a task is.

@@ -20,6 +20,7 @@ mod socket;
 mod source;
 mod syscall;
 mod thread;
+mod traffic;
 
 use std::fs::File;
 use std::io;

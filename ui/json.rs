@@ -323,6 +323,7 @@ mod tests {
             }],
             callbacks: vec!["Task.task_wakeup".to_owned()],
             foreign_loop: Some(Address(0x40)),
+            may_be_returned: false,
             is_served: Some(true),
         }
     }

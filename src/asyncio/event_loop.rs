@@ -157,17 +157,8 @@ impl Reader<'_> {
                 .filter_map(|at| self.pointer(at.offset(HANDLE.arg1)).ok().flatten())
                 .collect();
         }
-        let is_timers = |set: &Address| {
-            self.is_kind(*set, Kind::Set)
-                && self.set(*set).is_ok_and(|timers| {
-                    timers.first().is_none_or(|&at| self.is_kind(at, Kind::UvTimerHandle))
-                })
-        };
-        facts.scheduled = LOOP
-            .timers
-            .iter()
-            .filter_map(|&offset| self.pointer(at.offset(offset)).ok().flatten())
-            .find(is_timers)
+        facts.scheduled = self
+            .uv_timers(at)
             .and_then(|set| self.memory.u64(set.offset(self.layout.set.used)).ok());
         let first = self.pointer(uv.offset(UV_LOOP.timer_heap)).ok().flatten();
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since the machine started")]
@@ -195,6 +186,30 @@ impl Reader<'_> {
     pub fn uv_time_at(&self, at: Address) -> Option<Address> {
         let is_uv = self.is_kind(at, Kind::UvLoop);
         Some(self.pointer(at.offset(LOOP.uvloop)).ok().filter(|_| is_uv)??.offset(UV_LOOP.time))
+    }
+
+    /// The set of timers of uvloop's loop.
+    fn uv_timers(&self, at: Address) -> Option<Address> {
+        let is_timers = |set: &Address| {
+            self.is_kind(*set, Kind::Set)
+                && self.set(*set).is_ok_and(|timers| {
+                    timers.first().is_none_or(|&at| self.is_kind(at, Kind::UvTimerHandle))
+                })
+        };
+        let fields = LOOP.timers.iter();
+        let mut sets = fields.filter_map(|&offset| self.pointer(at.offset(offset)).ok().flatten());
+        sets.find(is_timers)
+    }
+
+    /// The handles of all timers of a loop.
+    pub fn timers(&self, at: Address) -> Vec<Address> {
+        let timers = if self.is_kind(at, Kind::UvLoop) {
+            self.uv_timers(at).and_then(|set| self.set(set).ok())
+        } else {
+            let list = self.attribute(at, "_scheduled").ok().flatten();
+            list.and_then(|list| self.list(list, MAX_ITEMS).ok())
+        };
+        timers.unwrap_or_default()
     }
 
     /// A handle's callback in words.

@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
+use crate::known::Libraries;
 use crate::layout::TaskRegistry;
 use crate::memory::Address;
 use crate::object::{Kind, Read, Reader, Unreadable};
@@ -52,9 +53,43 @@ impl Reader<'_> {
             self.pointer(module.offset(self.layout.small.module_dict)).ok().flatten()
         };
         let Some(tasks) = dict("asyncio.tasks") else { return Ok(None) };
+        self.find_libraries(tasks);
         let c_module = self.find_key(interpreter.modules, &items, "_asyncio");
         let c_module = c_module.filter(|&at| self.is_kind(at, Kind::Module));
         Ok(Some(AsyncioModules { tasks, c_module, threading: dict("threading") }))
+    }
+
+    /// Finds out, once, where the libraries of the target lie, from the functions of
+    /// `asyncio.tasks`: one of them may have been replaced by a package, but not all.
+    fn find_libraries(&self, tasks: Address) {
+        if self.caches.libraries().is_some() {
+            return;
+        }
+        let items = self.dict(tasks, crate::object::MAX_ITEMS).unwrap_or_default();
+        let found = items.into_iter().find_map(|(_, value)| {
+            let value = Some(value).filter(|value| self.is_kind(*value, Kind::Function))?;
+            let code = self.pointer(value.offset(self.layout.function.code)).ok()??;
+            Libraries::of_tasks(&self.code(code).ok()?.file)
+        });
+        if let Some(libraries) = found {
+            self.caches.keep_libraries(libraries);
+        }
+    }
+
+    /// Which file of asyncio's own it is: `locks.py`.
+    pub(crate) fn asyncio_file<'f>(&self, file: &'f str) -> Option<&'f str> {
+        match self.caches.libraries() {
+            Some(libraries) => libraries.asyncio(file),
+            None => Libraries::default().asyncio(file),
+        }
+    }
+
+    /// Which file of the standard library it is: `concurrent/futures/thread.py`.
+    pub(crate) fn stdlib_file<'f>(&self, file: &'f str) -> Option<&'f str> {
+        match self.caches.libraries() {
+            Some(libraries) => libraries.stdlib(file),
+            None => Libraries::default().stdlib(file),
+        }
     }
 
     /// All registered tasks of an interpreter, finished ones included.

@@ -111,6 +111,11 @@ pub enum ChainEnd {
 }
 
 impl TaskFacts {
+    /// Whether frames of it may be missing from its chain.
+    pub fn is_partly_read(&self) -> bool {
+        matches!(self.end, ChainEnd::Opaque | ChainEnd::Executing | ChainEnd::Unknown)
+    }
+
     /// Whether the parts that were read belong together: a chain that ends at a future ends at
     /// the one the task is parked on.
     pub fn is_coherent(&self) -> bool {
@@ -392,8 +397,23 @@ impl Reader<'_> {
             Kind::AsyncGeneratorAthrow => inner(fields.athrow),
             Kind::AnextAwaitable => inner(fields.anext),
             kind if kind.is_future() => Ok(Err(ChainEnd::Future(at))),
-            _ => Ok(Err(ChainEnd::Opaque)),
+            _ => Ok(self.compiled_awaits(&class, at)?.ok_or(ChainEnd::Opaque)),
         }
+    }
+
+    /// What a coroutine, generator or asynchronous generator of Cython awaits: where that is, its
+    /// class says itself, for these attributes of it are members. They are not of CPython's own.
+    fn compiled_awaits(&self, class: &Class, at: Address) -> Read<Option<Address>> {
+        if class.dict.is_null() {
+            return Ok(None);
+        }
+        for name in ["cr_await", "gi_yieldfrom", "ag_await"] {
+            let member = self.dict_get(class.dict, name)?;
+            if let Some(offset) = member.and_then(|member| self.slot(member)) {
+                return self.pointer(at.offset(offset));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the exception at `at` is a `CancelledError`.

@@ -14,7 +14,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
             && was_open(context, open)
     };
     let open = context.now.open_generators.iter();
-    let open = open.filter(|open| is_closing(open) || !open.is_in_use);
+    let open = open.filter(|open| is_closing(open) || !open.is_in_use && was_idle(context, open));
     let shape = |open: &&OpenGenerator| {
         (open.name.clone(), open.place.clone(), open.loop_id, is_closing(open))
     };
@@ -28,6 +28,12 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 /// Whether it was there at the first look, if there was one.
 fn was_open(context: &Context<'_>, open: &OpenGenerator) -> bool {
     let same = |known: &OpenGenerator| known.id == open.id && known.name == open.name;
+    context.looks.first.is_none_or(|first| first.open_generators.iter().any(same))
+}
+
+/// Whether nobody could go on with it at the first look either, if there was one.
+fn was_idle(context: &Context<'_>, open: &OpenGenerator) -> bool {
+    let same = |known: &OpenGenerator| known == open;
     context.looks.first.is_none_or(|first| first.open_generators.iter().any(same))
 }
 
@@ -89,6 +95,7 @@ mod tests {
         assert_eq!(diagnosis.only().severity, Severity::Info);
         assert!(!diagnosis.wants_second_look);
         open(true).once().assert_silent();
+        open(false).after(&open(true).before()).assert_silent();
     }
 
     #[test]

@@ -269,6 +269,7 @@ impl Inspector {
             |i: usize| tasks.get(i).is_some_and(|t| t.state == Some(TaskState::Running));
         let mut waits = reasons.explain_all(wanted, &is_running);
         complete(&mut waits, tasks, &*self.system, &mut self.descriptors.borrow_mut());
+        reasons.note_returned(&mut waits);
         let suspects = reasons.suspects(&waits);
         let enclosed = reasons.enclosed(&waits, tasks);
         // Whom each task awaits: who awaits whom, turned around.
@@ -589,6 +590,9 @@ fn tasks(
                 .flatten(),
             has_callbacks: facts.has_awaiters,
             is_torn: !facts.is_coherent(),
+            is_partly_read: live.is_none()
+                && facts.state == FutureState::Pending
+                && facts.is_partly_read(),
             ..Task::default()
         });
     }

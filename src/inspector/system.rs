@@ -41,6 +41,8 @@ pub(super) trait System: Debug + Send {
     fn monotonic_now(&self) -> Result<Duration>;
     /// How old the process is.
     fn age(&self) -> Option<Duration>;
+    /// How many bytes the process has moved so far.
+    fn bytes_moved(&self) -> Option<u64>;
     /// The text of a source file that the target's code names, if it can be read and is what runs.
     fn source(&self, path: &str) -> Option<Arc<str>>;
 }
@@ -104,6 +106,10 @@ impl System for Target {
 
     fn age(&self) -> Option<Duration> {
         self.age()
+    }
+
+    fn bytes_moved(&self) -> Option<u64> {
+        self.bytes_moved()
     }
 
     fn source(&self, path: &str) -> Option<Arc<str>> {
@@ -207,6 +213,10 @@ impl System for SavedSystem {
 
     fn age(&self) -> Option<Duration> {
         self.age
+    }
+
+    fn bytes_moved(&self) -> Option<u64> {
+        None
     }
 
     fn source(&self, _path: &str) -> Option<Arc<str>> {

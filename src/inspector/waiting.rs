@@ -7,6 +7,7 @@
 
 mod enclosed;
 mod holders;
+mod returned;
 mod role;
 
 use std::cell::{OnceCell, RefCell};
@@ -204,6 +205,27 @@ impl<'a> Reasons<'a> {
         suspects.into_iter().map(|(thing, tasks)| (thing, tasks.into())).collect()
     }
 
+    /// Notes which locks and semaphores without a holder a timer or another callback refers to, and
+    /// may give back; each of them where that cannot be told.
+    pub(super) fn note_returned(&self, all: &mut [Option<Box<Waiting>>]) {
+        let lost = |waiting: &Waiting| {
+            let is_lost = matches!(waiting.kind, WaitKind::Lock | WaitKind::Semaphore)
+                && waiting.holders.is_empty();
+            waiting.object.filter(|_| is_lost)
+        };
+        let things: FxHashSet<Address> =
+            all.iter().filter_map(|waiting| lost(waiting.as_deref()?)).collect();
+        if things.is_empty() || !self.evidence {
+            return;
+        }
+        let returned = self.read_returned(&things);
+        for waiting in all.iter_mut().filter_map(Option::as_deref_mut) {
+            waiting.may_be_returned = lost(waiting).is_some_and(|thing| {
+                returned.as_ref().is_none_or(|returned| returned.contains(&thing))
+            });
+        }
+    }
+
     /// Reads what the tasks of a group need, in few calls.
     fn prefetch(&self, tasks: &[&TaskFacts]) {
         let memory = self.reader.memory;
@@ -232,8 +254,9 @@ impl<'a> Reasons<'a> {
             return function;
         }
         let site = self.reader.site(frame.code, frame.lasti, frame.qualname);
-        let role =
-            site.map_or(Role::Other, |site| Role::of(&site.location.function, &site.location.file));
+        let role = site.map_or(Role::Other, |site| {
+            Role::of(&site.location.function, self.reader.asyncio_file(&site.location.file))
+        });
         let has_contexts = self.reader.has_contexts(frame).unwrap_or(false);
         let function = Function { role, has_contexts };
         self.functions.borrow_mut().insert(frame.code, function);

@@ -1,6 +1,6 @@
 //! What was learnt about immutable things, kept from one snapshot to the next.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::keys::Keys;
 use super::{Class, Code, Kind, Site};
+use crate::known::Libraries;
 use crate::memory::Address;
 
 /// Things kept per cache.
@@ -30,6 +31,8 @@ pub struct Caches {
     pub(super) kinds: Recent<Address, Kind>,
     pub(super) recent_codes: Recent<Address, Arc<Code>>,
     pub(super) recent_sites: Recent<(Address, i64, Address), Site>,
+    /// Where the target's libraries lie, once that was read.
+    libraries: OnceCell<Arc<Libraries>>,
     snapshot: u32,
     /// The snapshot at which what nobody uses any more was dropped last.
     pruned: u32,
@@ -91,6 +94,15 @@ impl Caches {
     /// So often what was not used meanwhile is dropped: names of tasks that are gone. Some seconds
     /// of light samples, in which a whole one falls that uses what is still there.
     const BETWEEN_PRUNES: u32 = 20_000;
+
+    /// Where the target's libraries lie, as far as that is known.
+    pub fn libraries(&self) -> Option<&Arc<Libraries>> {
+        self.libraries.get()
+    }
+
+    pub(crate) fn keep_libraries(&self, libraries: Libraries) {
+        self.libraries.get_or_init(|| Arc::new(libraries));
+    }
 
     /// Begins a new snapshot: everything kept is compared again before its next use.
     pub fn begin_snapshot(&mut self) {

@@ -201,7 +201,7 @@ record!(Task {
     swallower,
     has_callbacks,
     is_torn
-    | suspects = [].into(), looping = None, references = None
+    | suspects = [].into(), looping = None, references = None, is_partly_read = false
 });
 record!(Cancellation { requested, must_cancel, in_flight, handling, message });
 record!(Swallower { location, clause, is_sure });
@@ -291,5 +291,5 @@ record!(Waiting {
     callbacks,
     foreign_loop,
     is_served
-    | description = String::new() => in_words
+    | description = String::new(), may_be_returned = false => in_words
 });

@@ -186,7 +186,8 @@ pub struct OpenGenerator {
     pub place: Option<Arc<Location>>,
     /// The loop that would close it.
     pub loop_id: Option<Address>,
-    /// Whether some task's await chain or variables lead to it.
+    /// Whether somebody may go on with it: something refers to it but a variable that its function
+    /// does not read any more.
     pub is_in_use: bool,
 }
 

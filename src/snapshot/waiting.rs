@@ -146,6 +146,9 @@ pub struct Waiting {
     /// task. `None` where that cannot be told.
     #[serde(skip)]
     pub is_served: Option<bool>,
+    /// Whether a timer or another callback refers to the lock or semaphore, and may give it back.
+    #[serde(skip)]
+    pub may_be_returned: bool,
 }
 
 /// What kind of thing a task waits for.
