@@ -220,6 +220,8 @@ mod tests {
             tasks: ids(tasks),
             threads: Vec::new(),
             children: Vec::new(),
+            endless: Vec::new(),
+            lasted: None,
         };
         |snapshot| snapshot.shutdown = Some(shutdown)
     }

@@ -5,7 +5,9 @@
 //! before all of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
 use super::reading::{Reading, ThreadReading};
@@ -13,11 +15,13 @@ use crate::asyncio::{FutureState, TaskFacts, ThreadWait};
 use crate::frame::{RawFrame, Stack};
 use crate::memory::Address;
 use crate::object::{Kind, MAX_ITEMS, Reader};
-use crate::snapshot::{Frame, Shutdown, Stage};
+use crate::snapshot::{Frame, Shutdown, Stage, is_library};
 
 /// Children of groups that are listed; a server may have as many connections as it has
 /// descriptors, and each of them a few.
 const MAX_CHILDREN: usize = 1 << 18;
+/// `Sun, 29 Nov 2026 12:18:59 GMT`
+const MAX_DATE: u64 = 64;
 
 /// What a function means for a shutdown when a frame of it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +171,8 @@ fn interpreter(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
         tasks: Vec::new(),
         threads,
         children: Vec::new(),
+        endless: Vec::new(),
+        lasted: None,
     })
 }
 
@@ -246,6 +252,8 @@ fn closing(
         tasks,
         threads,
         children: Vec::new(),
+        endless: Vec::new(),
+        lasted: None,
     })
 }
 
@@ -299,6 +307,8 @@ fn cancel_all(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
         tasks: to_cancel.map(|at| pending(&reader, at)).unwrap_or_default(),
         threads: Vec::new(),
         children: Vec::new(),
+        endless: Vec::new(),
+        lasted: None,
     })
 }
 
@@ -341,9 +351,11 @@ fn graceful(
         _ => None,
     })?;
     let local = |name| reader.local(frame, name).ok().flatten();
+    let mut started = None;
     let tasks = match server {
         Server::Uvicorn => {
             let state = local("self").and_then(|at| reader.attribute(at, "server_state").ok()?);
+            started = state.and_then(|at| last_date(&reader, at));
             let tasks = state.and_then(|at| reader.attribute(at, "tasks").ok()?);
             tasks.map(|at| pending(&reader, at)).unwrap_or_default()
         }
@@ -382,6 +394,8 @@ fn graceful(
         tasks,
         threads: Vec::new(),
         children: group_children(&reader, reading),
+        endless: endless(&reader, reading),
+        lasted: started.and_then(|started| lasted(started, Timestamp::now())),
     })
 }
 
@@ -411,6 +425,39 @@ fn group_children(reader: &Reader<'_>, reading: &Reading) -> Vec<(Address, Addre
         }
     }
     children
+}
+
+/// The tasks that are in a loop of the program that only an exception ends.
+fn endless(reader: &Reader<'_>, reading: &Reading) -> Vec<Address> {
+    let mut known: FxHashMap<(Address, i64), bool> = FxHashMap::default();
+    let mut is_endless = |frame: &RawFrame| {
+        *known.entry((frame.code, frame.lasti)).or_insert_with(|| {
+            let is_own = reader.code(frame.code).is_ok_and(|code| !is_library(&code.file));
+            is_own && reader.loops_for_ever(frame).unwrap_or(false)
+        })
+    };
+    let pending = reading.tasks.iter().filter(|task| task.state == FutureState::Pending);
+    pending.filter(|task| task.chain.iter().any(&mut is_endless)).map(|task| task.at).collect()
+}
+
+/// The `Date` that uvicorn puts into its answers: it is made anew each second until the server is
+/// told to stop.
+fn last_date(reader: &Reader<'_>, state: Address) -> Option<Timestamp> {
+    let headers = reader.attribute(state, "default_headers").ok()??;
+    let first = *reader.list(headers, MAX_ITEMS).ok()?.first()?;
+    let pair = reader.tuple(first).ok()?;
+    let (name, value) = (*pair.first()?, *pair.get(1)?);
+    let text = |at| String::from_utf8(reader.bytes(at, MAX_DATE).ok()?).ok();
+    (text(name)? == "date").then_some(())?;
+    let date = jiff::fmt::rfc2822::parse(&text(value)?).ok()?;
+    Some(date.timestamp())
+}
+
+/// For how long at least a server has not made its `Date` anew, which it does each second.
+fn lasted(last: Timestamp, now: Timestamp) -> Option<Duration> {
+    let passed = Duration::try_from(now.duration_since(last)).ok()?;
+    // Of the second that is given, and the one in which the next would have come.
+    passed.checked_sub(Duration::from_secs(2))
 }
 
 /// Whether a frame waits for the children of a group, having left its body.

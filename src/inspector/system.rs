@@ -30,6 +30,8 @@ pub(super) trait System: Debug + Send {
     fn activity(&self) -> Activity;
     /// What one thread does.
     fn thread_activity(&self, tid: i32) -> Option<ThreadActivity>;
+    /// For how long at least the given threads have been asleep.
+    fn asleep_for(&self, tids: &[i32]) -> BTreeMap<i32, Duration>;
     /// The system calls the given threads are in, and what those wait for.
     fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls;
     /// What the given descriptors are.
@@ -72,6 +74,10 @@ impl System for Target {
 
     fn thread_activity(&self, tid: i32) -> Option<ThreadActivity> {
         self.thread_activity(tid)
+    }
+
+    fn asleep_for(&self, tids: &[i32]) -> BTreeMap<i32, Duration> {
+        self.asleep_for(tids)
     }
 
     fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls {
@@ -169,6 +175,10 @@ impl System for SavedSystem {
 
     fn thread_activity(&self, tid: i32) -> Option<ThreadActivity> {
         self.activity.thread(tid).cloned()
+    }
+
+    fn asleep_for(&self, _tids: &[i32]) -> BTreeMap<i32, Duration> {
+        BTreeMap::new()
     }
 
     fn syscalls(&self, _tids: &[i32], _read: ReadBytes<'_>) -> Syscalls {

@@ -65,6 +65,8 @@ pub(super) struct Reasons<'a> {
     pools: &'a Pools,
     /// Whether what only findings rest on is asked for.
     evidence: bool,
+    /// Whether the program is on its way out.
+    pub(super) is_ending: bool,
     /// The loops that things belong to, with their classes' names.
     things: RefCell<FxHashMap<Address, Thing>>,
     /// The limits of anyio that were met, `None` for those with tokens that are not for calls in
@@ -139,6 +141,7 @@ impl<'a> Reasons<'a> {
             holders: OnceCell::new(),
             pools,
             evidence,
+            is_ending: false,
             limits: RefCell::default(),
             things: RefCell::default(),
         }

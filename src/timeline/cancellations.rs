@@ -443,6 +443,8 @@ mod tests {
                     frame: None,
                     task: None,
                     children: Vec::new(),
+                    endless: Vec::new(),
+                    lasted: None,
                     tasks: vec![Address(1)],
                     threads: Vec::new(),
                 });

@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 
 use super::time_between;
 use crate::memory::Address;
-use crate::snapshot::{Snapshot, Task, TaskState};
+use crate::snapshot::{Shutdown, Snapshot, Task, TaskState};
 
 /// From here on it is no accident that a task was found at the same place each time.
 const ENOUGH: u32 = 8;
@@ -22,6 +22,8 @@ const ENOUGH: u32 = 8;
 pub struct Lives {
     tasks: FxHashMap<Address, Kept>,
     now: Option<Timestamp>,
+    /// The stage of a shutdown, and since when it was seen.
+    stage: Option<(Shutdown, Timestamp)>,
 }
 
 /// What is known of one task's life.
@@ -109,6 +111,17 @@ impl Lives {
         }
         self.tasks = tasks;
         self.now = Some(now);
+        let known = self.stage.take();
+        self.stage = snapshot.shutdown.as_ref().map(|shutdown| match known {
+            Some((stage, since)) if stage.is_same_stage(shutdown) => (stage, since),
+            _ => (shutdown.clone(), now),
+        });
+    }
+
+    /// For how long a stage of a shutdown was seen at every sample.
+    pub(crate) fn stage_for(&self, shutdown: &Shutdown) -> Option<Duration> {
+        let (stage, since) = self.stage.as_ref()?;
+        stage.is_same_stage(shutdown).then_some(time_between(*since, self.now?))
     }
 
     /// For how long a task was found at the same place at every one of enough samples.

@@ -249,6 +249,8 @@ mod tests {
             frame: None,
             task: None,
             children: Vec::new(),
+            endless: Vec::new(),
+            lasted: None,
             tasks: tasks.iter().copied().map(Address).collect(),
             threads: Vec::new(),
         });

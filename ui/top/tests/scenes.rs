@@ -273,6 +273,8 @@ pub fn shutdown() -> Feed {
         tasks: vec![id(2), id(3)],
         threads: Vec::new(),
         children: Vec::new(),
+        endless: Vec::new(),
+        lasted: None,
     });
     let mut found = finding(
         Code::CancelSwallowed,
