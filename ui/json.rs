@@ -265,6 +265,7 @@ mod tests {
             threads: vec![4712],
             children: Vec::new(),
             endless: Vec::new(),
+            connections: None,
             lasted: None,
         });
         let mut finding = sample::bank().findings.unwrap().remove(2);

@@ -107,6 +107,7 @@ mod tests {
                 threads: Vec::new(),
                 children: Vec::new(),
                 endless: Vec::new(),
+                connections: None,
                 lasted: None,
             });
         });

@@ -200,6 +200,7 @@ mod tests {
                 threads: Vec::new(),
                 children: Vec::new(),
                 endless: Vec::new(),
+                connections: None,
                 lasted: None,
             });
         });
@@ -220,6 +221,7 @@ mod tests {
                 threads: Vec::new(),
                 children: Vec::new(),
                 endless: Vec::new(),
+                connections: None,
                 lasted: None,
             });
         });

@@ -49,12 +49,17 @@ fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
     let by = &shutdown.by;
     let title = match shutdown.stage {
         Stage::Graceful => {
-            let what = held_by(&culprits, &threads, "connections and requests");
+            let otherwise = match shutdown.connections {
+                Some(1) => "1 connection",
+                _ if by.ends_with("pool") => "connections that were not given back",
+                _ => "connections and requests",
+            };
+            let what = held_by(&culprits, &threads, otherwise, tasks.len());
             format!("{by} is stopping and waits for {what}")
         }
         Stage::CancelAll => {
-            let what = held_by(&culprits, &[], "tasks");
-            format!("{by} has cancelled all tasks and waits for {what} to end")
+            let what = held_by(&culprits, &[], "tasks", tasks.len());
+            format!("{by} has cancelled all tasks and waits for the end of {what}")
         }
         Stage::Asyncgens => {
             let what = match generators(context, shutdown).count() {
@@ -64,11 +69,11 @@ fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
             format!("{by} waits for {what} to close")
         }
         Stage::DefaultExecutor => {
-            let what = held_by(&[], &threads, "threads");
+            let what = held_by(&[], &threads, "threads", 0);
             format!("{by} closes the default executor and waits for {what} to end")
         }
         Stage::InterpreterThreads => {
-            let what = held_by(&[], &threads, "threads that are no daemons");
+            let what = held_by(&[], &threads, "threads that are no daemons", 0);
             format!("the interpreter is ending and waits for {what}")
         }
     };
@@ -79,6 +84,11 @@ fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
             .as_ref()
             .map(|frame| format!("it waits at {}", words::long(&frame.location))),
     );
+    lines.extend(shutdown.connections.map(|open| {
+        let is = if open == 1 { "is" } else { "are" };
+        let open = usize::try_from(open).unwrap_or(usize::MAX);
+        format!("{} {is} still open", words::count(open, "connection"))
+    }));
     lines.extend(words::lines(culprits.iter().copied(), words::wait_line));
     lines.extend(words::lines(victims.iter().copied(), words::wait_line));
     for (at, thread) in threads.iter().take(words::MAX_NAMED).enumerate() {
@@ -111,7 +121,7 @@ fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
         .tasks(culprits)
         .tasks(victims)
         .evidence(lines)
-        .advice(advice(shutdown.stage))
+        .advice(advice(shutdown))
 }
 
 /// The tasks that in the end hold the stage: those that what it waits for leads to, and those on
@@ -129,8 +139,14 @@ fn culprits<'s>(context: &Context<'s>, shutdown: &Shutdown, tasks: &[&'s Task]) 
     let is_own = |task: &&Task| {
         parents.contains(&task.id) && !known.contains(&task.id) && is_in_own_body(context, task)
     };
-    let between = outlook::awaited(context, shutdown).into_iter();
+    // The innermost first: what holds it is more often there.
+    let between = outlook::awaited(context, shutdown).into_iter().rev();
     ends.extend(between.filter_map(|id| context.task(id)).filter(is_own));
+    // A framework has tasks of its own beside a handler, which end when that does.
+    let is_of_program = |task: &&Task| task.frames.iter().any(|it| !it.location.is_library());
+    if ends.iter().any(is_of_program) {
+        ends.retain(is_of_program);
+    }
     // In a circle each is as much to blame as the next.
     if ends.is_empty() { tasks.to_vec() } else { ends }
 }
@@ -169,7 +185,8 @@ fn closing<'c>(
     generators(context, shutdown).filter(move |_| is_at_them)
 }
 
-fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str) -> String {
+/// What is waited for: those that hold it by name, or how many there are of `all`.
+fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str, all: usize) -> String {
     if let [task] = tasks {
         return format!("{}{}", words::name(task), words::at_short(words::place(task)));
     }
@@ -178,12 +195,25 @@ fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str) -> String {
         (0, 1) => threads.iter().map(|thread| words::thread(thread)).collect(),
         (0, many) => words::count(many, "thread"),
         (1..=3, _) => words::names(tasks.iter().copied(), 3),
-        (many, _) => words::count(many, "task"),
+        (many, _) => {
+            let held = tasks.first().and_then(|task| words::place(task));
+            let held = held.map(|at| format!(", held at {}", words::short(at)));
+            let all = if all == 0 { many } else { all };
+            format!("{}{}", words::count(all, "task"), held.unwrap_or_default())
+        }
     }
 }
 
-fn advice(stage: Stage) -> &'static str {
-    match stage {
+fn advice(shutdown: &Shutdown) -> &'static str {
+    match shutdown.stage {
+        Stage::Graceful if shutdown.by == "asyncio.Server" => {
+            "Close the connections that are left (`Server.close_clients()` from Python 3.13 on), \
+             or give `wait_closed()` a time limit with `asyncio.wait_for`."
+        }
+        Stage::Graceful if shutdown.by.ends_with("pool") => {
+            "Give each connection back (`async with pool.acquire()`), end the tasks that have one \
+             before the pool is closed, and give its `close()` a time limit."
+        }
         Stage::Graceful => {
             "Let endless responses end when the server stops, and give the stop a time limit \
              (uvicorn: `--timeout-graceful-shutdown`)."
@@ -228,6 +258,7 @@ mod tests {
             threads: threads.to_vec(),
             children: Vec::new(),
             endless: Vec::new(),
+            connections: None,
             lasted: None,
         };
         Scene::new().and(|snapshot| {
@@ -354,6 +385,28 @@ mod tests {
         // What is done in the body may as well be what does not end.
         let twice = scene(connection(false)).twice();
         assert!(twice.only().title.ends_with("waits for \"t2\" and \"t1\""));
+    }
+
+    #[test]
+    fn tasks_of_a_framework_beside_a_handler_are_no_culprits() {
+        let helper = |number| {
+            task(number).at_event().and(|task| task.frames = vec![library_frame("Event.wait")])
+        };
+        let requests = [1, 2, 3, 4];
+        let tasks = requests.iter().flat_map(|&at| [task(at).at_event(), helper(at + 10)]);
+        let scene = at(Stage::Graceful, &requests, &[]).with(tasks).and(|snapshot| {
+            let children = requests.map(|at| (Address(at), Address(at + 10)));
+            snapshot.shutdown.as_mut().unwrap().children = children.to_vec();
+        });
+        let twice = scene.twice();
+        let finding = twice.of(Code::ShutdownStuck);
+        assert_eq!(finding.tasks, ids(&[4, 3, 2, 1]));
+        // As many as the stage waits for.
+        assert!(
+            finding.title.ends_with("waits for 4 tasks, held at app.py:4"),
+            "{}",
+            finding.title
+        );
     }
 
     #[test]

@@ -20,6 +20,10 @@ use crate::snapshot::{Frame, Shutdown, Stage, is_library};
 /// Children of groups that are listed; a server may have as many connections as it has
 /// descriptors, and each of them a few.
 const MAX_CHILDREN: usize = 1 << 18;
+/// Tasks whose variables are looked at for a connection.
+const MAX_HANDLERS: usize = 10_000;
+/// Frames of each of them, from the outermost.
+const MAX_OUTER: usize = 3;
 /// `Sun, 29 Nov 2026 12:18:59 GMT`
 const MAX_DATE: u64 = 64;
 
@@ -50,6 +54,10 @@ enum Server {
     /// `RequestHandler.shutdown` of aiohttp: one connection.
     AiohttpConnection,
     Hypercorn,
+    /// `Server.wait_closed` of asyncio's own server.
+    Asyncio,
+    /// The `close` of a driver's pool, which waits until all connections were given back.
+    Pool(&'static str),
 }
 
 impl Server {
@@ -58,7 +66,14 @@ impl Server {
             Self::Uvicorn => "uvicorn",
             Self::Aiohttp | Self::AiohttpConnection => "aiohttp",
             Self::Hypercorn => "hypercorn",
+            Self::Asyncio => "asyncio.Server",
+            Self::Pool(name) => name,
         }
+    }
+
+    /// Whether a program may well close it and go on.
+    fn may_be_a_part(self) -> bool {
+        matches!(self, Self::Asyncio | Self::Pool(_))
     }
 }
 
@@ -84,6 +99,13 @@ fn mark_of(name: &str, file: &str) -> Option<Mark> {
         "shutdown" if is("uvicorn/server.py") => Mark::Graceful(Server::Uvicorn),
         "cleanup" if is("aiohttp/web_runner.py") => Mark::Graceful(Server::Aiohttp),
         "shutdown" if is("aiohttp/web_protocol.py") => Mark::Graceful(Server::AiohttpConnection),
+        "wait_closed" if is("asyncio/base_events.py") => Mark::Graceful(Server::Asyncio),
+        "close" if is("asyncpg/pool.py") => Mark::Graceful(Server::Pool("asyncpg's pool")),
+        "close" if is("psycopg_pool/pool_async.py") => {
+            Mark::Graceful(Server::Pool("psycopg's pool"))
+        }
+        "wait_closed" if is("aiomysql/pool.py") => Mark::Graceful(Server::Pool("aiomysql's pool")),
+        "wait_closed" if is("aiopg/pool.py") => Mark::Graceful(Server::Pool("aiopg's pool")),
         "worker_serve" if is("hypercorn/asyncio/run.py") => Mark::Graceful(Server::Hypercorn),
         _ => return None,
     })
@@ -172,6 +194,7 @@ fn interpreter(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
         threads,
         children: Vec::new(),
         endless: Vec::new(),
+        connections: None,
         lasted: None,
     })
 }
@@ -253,6 +276,7 @@ fn closing(
         threads,
         children: Vec::new(),
         endless: Vec::new(),
+        connections: None,
         lasted: None,
     })
 }
@@ -308,6 +332,7 @@ fn cancel_all(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
         threads: Vec::new(),
         children: Vec::new(),
         endless: Vec::new(),
+        connections: None,
         lasted: None,
     })
 }
@@ -341,17 +366,22 @@ fn graceful(
     marked: &[(&TaskFacts, &RawFrame, Mark)],
 ) -> Option<Shutdown> {
     let reader = marks.reader;
-    let (task, server, frame) = marked.iter().find_map(|&(task, frame, mark)| match mark {
+    let stopping = marked.iter().filter_map(|&(task, frame, mark)| match mark {
         Mark::Graceful(Server::Hypercorn) => {
             hypercorn_stops(&reader, task, frame).then_some((task, Server::Hypercorn, frame))
         }
         // One connection may be shut down while the server runs.
         Mark::Graceful(Server::AiohttpConnection) => None,
+        Mark::Graceful(server) if server.may_be_a_part() => {
+            let is_end = is_main(&reader, reading, task) && is_closing(&reader, server, frame);
+            is_end.then_some((task, server, frame))
+        }
         Mark::Graceful(server) => Some((task, server, frame)),
         _ => None,
-    })?;
+    });
+    let (task, server, frame) = stopping.min_by_key(|(_, server, _)| server.may_be_a_part())?;
     let local = |name| reader.local(frame, name).ok().flatten();
-    let mut started = None;
+    let (mut started, mut connections) = (None, None);
     let tasks = match server {
         Server::Uvicorn => {
             let state = local("self").and_then(|at| reader.attribute(at, "server_state").ok()?);
@@ -360,6 +390,12 @@ fn graceful(
             tasks.map(|at| pending(&reader, at)).unwrap_or_default()
         }
         Server::Hypercorn => local("server_tasks").map_or(Vec::new(), |at| pending(&reader, at)),
+        Server::Asyncio => {
+            let own = local("self");
+            connections = own.and_then(|at| open_connections(&reader, at));
+            own.map(|at| handlers(&reader, reading, at)).unwrap_or_default()
+        }
+        Server::Pool(_) => Vec::new(),
         Server::Aiohttp | Server::AiohttpConnection => {
             let connections = marked
                 .iter()
@@ -388,13 +424,18 @@ fn graceful(
         stage: Stage::Graceful,
         by,
         loop_id: task.loop_at,
-        // Not the coroutine that the server waits in, but the server's own innermost line.
-        frame: plain(&reader, innermost_of(&reader, task, frame)),
+        // Not the coroutine that the server waits in, but the server's own innermost line; and for
+        // what is only called to end a part of the program the line of the call.
+        frame: match server.may_be_a_part() {
+            true => plain(&reader, caller_of(task, frame)),
+            false => plain(&reader, innermost_of(&reader, task, frame)),
+        },
         task: Some(task.at),
         tasks,
         threads: Vec::new(),
         children: group_children(&reader, reading),
         endless: endless(&reader, reading),
+        connections,
         lasted: started.and_then(|started| lasted(started, Timestamp::now())),
     })
 }
@@ -425,6 +466,69 @@ fn group_children(reader: &Reader<'_>, reading: &Reading) -> Vec<(Address, Addre
         }
     }
     children
+}
+
+/// Whether a task is the one that a thread runs its loop for.
+fn is_main(reader: &Reader<'_>, reading: &Reading, task: &TaskFacts) -> bool {
+    reading.threads.iter().flat_map(|thread| &thread.stack.frames).any(|frame| {
+        let is_run = reader.code(frame.code).is_ok_and(|code| {
+            code.function.rsplit('.').next() == Some("run_until_complete")
+                && code.file.ends_with("asyncio/base_events.py")
+        });
+        is_run && reader.local(frame, "future") == Ok(Some(task.at))
+    })
+}
+
+/// Whether a server was closed: who waits until it is may as well wait for that for ever. A pool
+/// is by the function that waits.
+fn is_closing(reader: &Reader<'_>, server: Server, frame: &RawFrame) -> bool {
+    if server != Server::Asyncio {
+        return true;
+    }
+    let own = reader.local(frame, "self").ok().flatten();
+    let sockets = own.and_then(|at| reader.attribute(at, "_sockets").ok()?);
+    sockets.is_some_and(|at| reader.is_kind(at, Kind::None))
+}
+
+/// How many connections of one of asyncio's servers are open.
+fn open_connections(reader: &Reader<'_>, server: Address) -> Option<u64> {
+    if let Some(count) = reader.attribute(server, "_active_count").ok()? {
+        return u64::try_from(reader.int(count).ok()?).ok();
+    }
+    // A `WeakSet`, from 3.12.2 and 3.13 on.
+    let clients = reader.attribute(server, "_clients").ok()??;
+    let references = reader.attribute(clients, "data").ok()??;
+    u64::try_from(reader.set(references).ok()?.len()).ok()
+}
+
+/// The tasks that have a stream of one of asyncio's servers.
+fn handlers(reader: &Reader<'_>, reading: &Reading, server: Address) -> Vec<Address> {
+    let attribute = |at, name| reader.attribute(at, name).ok().flatten();
+    let is_of_server = |at| {
+        let is_stream = reader.is_kind(at, Kind::Other)
+            && (reader.is_a(at, "StreamReader") || reader.is_a(at, "StreamWriter"));
+        let transport = || {
+            let transport = attribute(at, "_transport")?;
+            let inner = attribute(transport, "_ssl_protocol");
+            inner.map_or(Some(transport), |protocol| attribute(protocol, "_transport"))
+        };
+        is_stream && transport().and_then(|at| attribute(at, "_server")) == Some(server)
+    };
+    let has_stream = |task: &&TaskFacts| {
+        // The function that was called for the connection, or one that it calls.
+        task.chain.iter().take(MAX_OUTER).any(|frame| {
+            let locals = reader.locals(frame).unwrap_or_default();
+            locals.into_iter().any(|(_, value)| is_of_server(value))
+        })
+    };
+    let pending = reading.tasks.iter().filter(|task| task.state == FutureState::Pending);
+    pending.take(MAX_HANDLERS).filter(has_stream).map(|task| task.at).collect()
+}
+
+/// The frame that has called `frame`.
+fn caller_of<'t>(task: &'t TaskFacts, frame: &'t RawFrame) -> &'t RawFrame {
+    let at = task.chain.iter().position(|known| known.generator == frame.generator);
+    at.and_then(|at| task.chain.get(at.checked_sub(1)?)).unwrap_or(frame)
 }
 
 /// The tasks that are in a loop of the program that only an exception ends.

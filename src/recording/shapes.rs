@@ -225,7 +225,7 @@ record!(Shutdown {
     tasks,
     threads,
     children
-    | endless = Vec::new(), lasted = None
+    | endless = Vec::new(), connections = None, lasted = None
 });
 record!(Problem { place, wanted, cause });
 record!(ReadStats { calls, bytes });

@@ -93,6 +93,9 @@ pub struct Shutdown {
     /// Tasks that nothing but an exception lets out of a loop of the program in which they are.
     #[serde(skip)]
     pub endless: Vec<Address>,
+    /// How many connections are open of what is closed, where it counts them.
+    #[serde(skip)]
+    pub connections: Option<u64>,
     /// For how long at least the stage has lasted, as far as the server itself tells.
     #[serde(skip)]
     pub lasted: Option<Duration>,

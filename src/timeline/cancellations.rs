@@ -444,6 +444,7 @@ mod tests {
                     task: None,
                     children: Vec::new(),
                     endless: Vec::new(),
+                    connections: None,
                     lasted: None,
                     tasks: vec![Address(1)],
                     threads: Vec::new(),

@@ -250,6 +250,7 @@ mod tests {
             task: None,
             children: Vec::new(),
             endless: Vec::new(),
+            connections: None,
             lasted: None,
             tasks: tasks.iter().copied().map(Address).collect(),
             threads: Vec::new(),

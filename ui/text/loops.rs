@@ -437,6 +437,7 @@ mod tests {
             threads: threads.to_vec(),
             children: Vec::new(),
             endless: Vec::new(),
+            connections: None,
             lasted: None,
         };
         snapshot.shutdown = Some(shutdown(Stage::CancelAll, &[1, 2], &[]));

@@ -208,6 +208,7 @@ pub fn full(at: Timestamp) -> Snapshot {
         task: Some(Address(0x10)),
         children: vec![(Address(1), Address(2))],
         endless: Vec::new(),
+        connections: None,
         lasted: None,
         tasks: vec![Address(0x10)],
         threads: vec![4711],

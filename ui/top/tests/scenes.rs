@@ -274,6 +274,7 @@ pub fn shutdown() -> Feed {
         threads: Vec::new(),
         children: Vec::new(),
         endless: Vec::new(),
+        connections: None,
         lasted: None,
     });
     let mut found = finding(
