@@ -167,7 +167,7 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
         1 => format!("the only thread {of} is busy"),
         many => format!("all {many} threads {of} are busy"),
     };
-    let title = format!("{busy}{stands}, with {} in its queue", words::count(queued, "call"),);
+    let title = format!("{busy}{stands}, with {} in its queue", words::count(queued, "call"));
     let mut lines: Vec<_> = pool
         .jobs
         .iter()

@@ -51,8 +51,14 @@ pub(super) fn of_stage(
 ) -> Outlook {
     let mut lines = Vec::new();
     let lasted = lasted(context, shutdown);
-    if let Some(lasted) = lasted.filter(|lasted| *lasted >= STUCK_AFTER) {
-        lines.push(format!("it has lasted for at least {}", words::span(lasted)));
+    if let Some(seen) = seen_for(context, shutdown).filter(|seen| *seen >= STUCK_AFTER) {
+        lines.push(format!("it has lasted for at least {}", words::span(seen)));
+    } else if let Some(time) = shutdown.lasted.filter(|time| *time >= STUCK_AFTER) {
+        lines.push(format!(
+            "{} has not made its `Date` anew for at least {}, as it does each second until it stops",
+            shutdown.by,
+            words::span(time)
+        ));
     }
     let why = culprits.iter().find_map(|task| never_ends(context, out, shutdown, task));
     let limit = limit(context, shutdown, culprits);
@@ -112,9 +118,13 @@ fn is_long(lasted: Option<Duration>) -> bool {
     lasted.is_some_and(|lasted| lasted >= STUCK_AFTER)
 }
 
-/// For how long at least the stage has lasted: it was seen so long, the server says so, or the
-/// thread that waits in it has slept so long.
+/// For how long the stage has lasted: it was seen for so long, or the server tells.
 fn lasted(context: &Context<'_>, shutdown: &Shutdown) -> Option<Duration> {
+    seen_for(context, shutdown).max(shutdown.lasted)
+}
+
+/// For how long at least the stage was seen to last, or the thread that waits in it has slept.
+fn seen_for(context: &Context<'_>, shutdown: &Shutdown) -> Option<Duration> {
     let seen = context.looks.lives.and_then(|lives| lives.stage_for(shutdown));
     let known = context.now.loops.iter().find(|known| Some(known.id) == shutdown.loop_id);
     let slept = if shutdown.stage == Stage::InterpreterThreads {
@@ -126,7 +136,7 @@ fn lasted(context: &Context<'_>, shutdown: &Shutdown) -> Option<Duration> {
         let before = context.looks.first.and_then(|first| first.shutdown.as_ref());
         before.is_some_and(|before| before.is_same_stage(shutdown))
     });
-    seen.max(slept).max(shutdown.lasted).max(gap)
+    seen.max(slept).max(gap)
 }
 
 /// Why a task will not end by itself, if that is known.

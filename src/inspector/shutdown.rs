@@ -426,9 +426,10 @@ fn graceful(
         loop_id: task.loop_at,
         // Not the coroutine that the server waits in, but the server's own innermost line; and for
         // what is only called to end a part of the program the line of the call.
-        frame: match server.may_be_a_part() {
-            true => plain(&reader, caller_of(task, frame)),
-            false => plain(&reader, innermost_of(&reader, task, frame)),
+        frame: if server.may_be_a_part() {
+            plain(&reader, caller_of(task, frame))
+        } else {
+            plain(&reader, innermost_of(&reader, task, frame))
         },
         task: Some(task.at),
         tasks,
@@ -630,4 +631,21 @@ fn is_pending(reader: &Reader<'_>, at: Address) -> bool {
 fn plain(reader: &Reader<'_>, frame: &RawFrame) -> Option<Frame> {
     let site = reader.site(frame.code, frame.lasti, frame.qualname).ok()?;
     Some(Frame { location: site.location, locals: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_as_old_as_its_last_date() {
+        let date = "Sun, 29 Nov 2026 12:18:59 GMT";
+        let last = jiff::fmt::rfc2822::parse(date).unwrap().timestamp();
+        let after = |seconds| last + Duration::from_secs(seconds);
+        assert_eq!(lasted(last, after(9)), Some(Duration::from_secs(7)));
+        // The next one is not yet due.
+        assert_eq!(lasted(last, after(1)), None);
+        // The clock was set back.
+        assert_eq!(lasted(after(9), last), None);
+    }
 }

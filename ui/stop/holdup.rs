@@ -57,3 +57,67 @@ fn is_in(task: &Task, file: &str, function: &str) -> bool {
         at.file.ends_with(file) && at.function.rsplit('.').next() == Some(function)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aiospy::memory::Address;
+    use aiospy::snapshot::{Frame, Location, Process, TaskState, WaitKind, Waiting};
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn task(id: u64, name: &str, at: (&str, &str), waits: Waiting) -> Task {
+        let location =
+            Location { function: at.1.into(), file: at.0.into(), line: Some(7), column: None };
+        Task {
+            id: Address(id),
+            name: Some(name.into()),
+            state: Some(TaskState::Pending),
+            frames: vec![Frame { location: Arc::new(location), locals: None }],
+            fut_waiter: Some(Address(0x100 + id)),
+            waiting_on: Some(Box::new(waits)),
+            ..Task::default()
+        }
+    }
+
+    fn waits_for(what: &str, tasks: &[u64]) -> Waiting {
+        Waiting {
+            kind: if tasks.is_empty() { WaitKind::Timer } else { WaitKind::Task },
+            description: what.to_owned(),
+            tasks: tasks.iter().copied().map(Address).collect(),
+            ..Waiting::default()
+        }
+    }
+
+    fn of(tasks: Vec<Task>) -> Option<String> {
+        let mut snapshot = Snapshot::new(Process::default(), Timestamp::UNIX_EPOCH);
+        snapshot.tasks = tasks;
+        in_words(&snapshot)
+    }
+
+    #[test]
+    fn a_main_task_and_what_holds_it() {
+        let main = task(1, "Task-1", ("/srv/app.py", "main"), waits_for("gather of 2", &[2]));
+        let held = task(2, "relay", ("/srv/relay.py", "close"), waits_for("sleep, 9 s to go", &[]));
+        assert_eq!(
+            of(vec![main, held]).unwrap(),
+            "the main task \"Task-1\" waits for gather of 2 at /srv/app.py:7 in main, where \"relay\" \
+             waits for sleep, 9 s to go at /srv/relay.py:7 in close"
+        );
+        assert_eq!(of(Vec::new()), None);
+    }
+
+    #[test]
+    fn a_start_up_is_told_by_the_task_that_does_it() {
+        let file = "/lib/site-packages/uvicorn/lifespan/on.py";
+        let serves = task(1, "Task-1", (file, "LifespanOn.startup"), waits_for("event", &[]));
+        let starts = task(2, "Task-2", (file, "LifespanOn.main"), waits_for("sleep", &[]));
+        let told = of(vec![serves, starts]).unwrap();
+        assert!(
+            told.starts_with("uvicorn has not started yet: \"Task-2\" waits for sleep"),
+            "{told}"
+        );
+    }
+}
