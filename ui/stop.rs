@@ -5,12 +5,13 @@ mod holdup;
 use std::cell::Cell;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aiospy::monitor::{Monitor, Settings};
 use aiospy::sampler::{Ended, Plan, Sample, sample};
-use aiospy::snapshot::{Code, Finding, Process, Severity, Snapshot};
+use aiospy::snapshot::{Code, Finding, Location, Process, Severity, Snapshot};
 use aiospy::target::Source;
 use aiospy::timeline::{Cancelled, StageTold, Step, Story};
 use anyhow::Context as _;
@@ -69,6 +70,8 @@ struct Told {
     delivered: Option<Duration>,
     /// Whether it was still to be when that was last looked at.
     is_pending: bool,
+    /// Where the main task was before.
+    main_at: Option<Arc<Location>>,
 }
 
 /// Sends the signal, and tells what follows.
@@ -90,7 +93,8 @@ impl Teller<'_> {
             kill(Pid::from_raw(self.pid), signal)
                 .with_context(|| format!("could not send {signal} to process {}", self.pid))?;
             let story = Story::new(sent_at, Some(snapshot));
-            self.told = Some(Told { story, sent_at, delivered: None, is_pending: false });
+            let main_at = holdup::main_at(snapshot).cloned();
+            self.told = Some(Told { story, sent_at, delivered: None, is_pending: false, main_at });
             return self.say(Style::Strong, Duration::ZERO, &sent(snapshot, self.options));
         };
         let now = told.story.after(snapshot.taken_at);
@@ -203,7 +207,10 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
         };
         json::write(&document, &mut to)?;
     } else {
-        conclude(&mut to, &told, outcome, elapsed, held_up.as_deref())?;
+        let has_moved = monitor.last().is_some_and(|last| {
+            holdup::is_starting(last) || holdup::main_at(last) != told.main_at.as_ref()
+        });
+        conclude(&mut to, &told, outcome, elapsed, (has_moved, held_up.as_deref()))?;
         // That nothing looks wrong would be no news of one that does not end.
         if let Some(last) = monitor.last().filter(|_| !findings.is_empty()) {
             let mut last = last.clone();
@@ -304,7 +311,7 @@ fn conclude(
     told: &Told,
     outcome: &str,
     elapsed: Duration,
-    held_up: Option<&str>,
+    (has_moved, held_up): (bool, Option<&str>),
 ) -> anyhow::Result<()> {
     let story = &told.story;
     if outcome == "ended" {
@@ -331,7 +338,7 @@ fn conclude(
             waits(told).map(|waits| format!(", which {waits}")).unwrap_or_default()
         ),
         (None, []) if told.is_pending => ", the signal was not delivered".to_owned(),
-        (None, []) if !story.is_begun() && held_up.is_none() => {
+        (None, []) if !story.is_begun() && !has_moved => {
             ", the process does not seem to stop at all".to_owned()
         }
         (None, _) => ", the process is still there".to_owned(),

@@ -1,7 +1,9 @@
 //! What a process that does not stop waits for, where no stage of a shutdown tells.
 
+use std::sync::Arc;
+
 use aiospy::diagnose::graph::Graph;
-use aiospy::snapshot::{Snapshot, Task};
+use aiospy::snapshot::{Location, Snapshot, Task};
 
 /// The function that waits until an application has started, and the one of the task that starts
 /// it; the latter is absent where it is the same task.
@@ -20,9 +22,24 @@ pub fn in_words(snapshot: &Snapshot) -> Option<String> {
         let task = starting.unwrap_or(waiting);
         return Some(format!("{server} has not started yet: {}", wait(snapshot, task)));
     }
-    // The name that asyncio gives to the first task of a program.
-    let main = pending().find(|task| task.name.as_deref() == Some("Task-1"))?;
-    Some(format!("the main task {}", wait(snapshot, main)))
+    Some(format!("the main task {}", wait(snapshot, main(snapshot)?)))
+}
+
+/// Whether a server has not started yet.
+pub fn is_starting(snapshot: &Snapshot) -> bool {
+    let mut pending = snapshot.tasks.iter().filter(|task| !task.is_over());
+    pending.any(|task| STARTS.iter().any(|(_, file, waits, _)| is_in(task, file, waits)))
+}
+
+/// Where the main task is, in the program's own code.
+pub fn main_at(snapshot: &Snapshot) -> Option<&Arc<Location>> {
+    main(snapshot)?.place()
+}
+
+/// The first task of a program, by the name that asyncio gives it.
+fn main(snapshot: &Snapshot) -> Option<&Task> {
+    let mut pending = snapshot.tasks.iter().filter(|task| !task.is_over());
+    pending.find(|task| task.name.as_deref() == Some("Task-1"))
 }
 
 /// What a task waits for, and which one holds it in the end.
@@ -60,10 +77,8 @@ fn is_in(task: &Task, file: &str, function: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use aiospy::memory::Address;
-    use aiospy::snapshot::{Frame, Location, Process, TaskState, WaitKind, Waiting};
+    use aiospy::snapshot::{Frame, Process, TaskState, WaitKind, Waiting};
     use jiff::Timestamp;
 
     use super::*;
