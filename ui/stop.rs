@@ -184,7 +184,9 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
     }
     if outcome == "grace-over" {
         let grace = words::duration(teller.options.grace);
-        findings.iter_mut().for_each(|finding| outlast(finding, &grace));
+        for finding in &mut findings {
+            outlast(finding, &grace);
+        }
     }
     let is_in_stage = told.story.stages().last().is_some_and(|told| told.ended.is_none());
     let held_up = monitor.last().filter(|_| outcome != "ended" && !is_in_stage);
