@@ -40,6 +40,7 @@ mod loop_self_deadlock;
 mod nested_run;
 mod never_awaited;
 mod orphan_wait;
+mod outlook;
 mod over_time;
 mod permit_leaked;
 mod queue_stalled;
@@ -87,15 +88,16 @@ pub fn diagnose(looks: Looks<'_>) -> Diagnosis {
         loop_blocked::find,
         loop_self_deadlock::find,
         cancel_swallowed::find,
-        cleanup_stuck::find,
         cancel_undelivered::find,
-        shutdown_stuck::find,
         timeout_overdue::find,
         deadlock::find,
         lock_convoy::find,
         permit_leaked::find,
+        // How bad the next ones are hangs on what was found before.
+        cleanup_stuck::find,
         executor_saturated::find,
         executor_job_stuck::find,
+        shutdown_stuck::find,
         queue_stalled::find,
         orphan_wait::find,
         cross_loop::find,

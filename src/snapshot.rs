@@ -284,6 +284,12 @@ pub struct Thread {
     /// The time it has had on a processor.
     #[serde(skip)]
     pub cpu_time: Option<Duration>,
+    /// The same number as long as it sleeps in one and the same wait; absent while it is awake.
+    #[serde(skip)]
+    pub sleep_id: Option<u64>,
+    /// For how long at least it has slept, where that was asked for and can be told.
+    #[serde(skip)]
+    pub asleep_for: Option<Duration>,
     /// Its Python frames, outermost first.
     pub frames: Vec<Frame>,
 }

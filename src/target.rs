@@ -9,6 +9,7 @@
 //! not understood are left out, and nothing panics. Facts that cannot be had are absent.
 
 mod access;
+mod asleep;
 mod child;
 mod clock;
 mod descriptor;

@@ -271,6 +271,9 @@ mod tests {
             tasks: vec![sample::id(1)],
             threads: vec![4712],
             children: Vec::new(),
+            endless: Vec::new(),
+            connections: None,
+            lasted: None,
         });
         let mut finding = sample::bank().findings.unwrap().remove(2);
         finding.evidence = vec!["a fact".to_owned()];

@@ -219,6 +219,9 @@ mod tests {
             tasks: ids(tasks),
             threads: Vec::new(),
             children: Vec::new(),
+            endless: Vec::new(),
+            connections: None,
+            lasted: None,
         };
         |snapshot| snapshot.shutdown = Some(shutdown)
     }

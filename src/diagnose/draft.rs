@@ -123,6 +123,16 @@ impl Drafts {
         self.drafts.iter().any(is_it)
     }
 
+    /// Whether this was found with `node` to blame, and is as bad as can be.
+    pub fn is_blamed_for_sure(&self, code: Code, node: Node) -> bool {
+        let is_it = |draft: &Draft| {
+            draft.finding.code == code
+                && draft.finding.severity == Severity::Critical
+                && draft.about.contains(&node)
+        };
+        self.drafts.iter().any(is_it)
+    }
+
     /// Notes that something was seen that only a second look can tell from health.
     pub fn want_second_look(&mut self) {
         self.wants_second_look = true;

@@ -201,6 +201,7 @@ pub fn thread(tid: i32, functions: &[&str]) -> Thread {
         tid: Some(tid),
         name: Some(format!("thread_{tid}")),
         state: Some(ThreadState::Sleeping),
+        sleep_id: Some(1),
         frames: functions.iter().zip(10..).map(|(name, line)| frame(name, line)).collect(),
         ..Thread::default()
     }

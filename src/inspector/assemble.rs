@@ -24,7 +24,7 @@ use crate::snapshot::{
     Cancellation, Consistency, Depth, Enclosed, Executor, Frame, Iteration, Location, Loop,
     LoopState, Phase, Problem, Shutdown, Swallower, Task, TaskState, Thread, WaitKind,
 };
-use crate::target::Activity;
+use crate::target::{Activity, ThreadActivity};
 
 /// The parts of a snapshot that come from the target.
 pub(super) struct Parts {
@@ -47,6 +47,9 @@ const LEAST_LAG: f64 = 0.001;
 
 /// How much of a callable tells which task's step it is.
 const CALLBACK_LEN: u64 = 48;
+
+/// Threads of which it is asked for how long they have slept.
+const MAX_SLEEPERS: usize = 64;
 
 /// Callables of a ready queue that are named.
 const READY_HANDLES: usize = 8;
@@ -85,7 +88,37 @@ impl Inspector {
                 turn.elapsed = turn.elapsed.or(event_loop.idle_for);
             }
         }
+        if options.depth >= Depth::Evidence {
+            self.ask_for_sleep(&mut parts);
+        }
         Ok(parts)
+    }
+
+    /// Says of the threads whose sleep is evidence for how long they have slept, and of the loops
+    /// on them that they have waited so long.
+    fn ask_for_sleep(&self, parts: &mut Parts) {
+        let loops = parts.loops.iter().filter(|known| known.state == Some(LoopState::Polling));
+        let mut wanted: Vec<i32> = loops.filter_map(|known| known.thread).collect();
+        if let Some(stage) = &parts.shutdown {
+            // The main thread waits for the others.
+            wanted.extend(parts.threads.first().and_then(|thread| thread.tid));
+            wanted.extend(&stage.threads);
+        }
+        let jobs = parts.executors.iter().flat_map(|pool| &pool.jobs);
+        wanted.extend(jobs.filter_map(|job| job.thread));
+        wanted.truncate(MAX_SLEEPERS);
+        wanted.sort_unstable();
+        wanted.dedup();
+        let slept = self.system.asleep_for(&wanted);
+        for thread in &mut parts.threads {
+            thread.asleep_for = thread.tid.and_then(|tid| slept.get(&tid).copied());
+        }
+        for event_loop in &mut parts.loops {
+            if event_loop.state == Some(LoopState::Polling) {
+                let slept = event_loop.thread.and_then(|tid| slept.get(&tid).copied());
+                event_loop.idle_for = event_loop.idle_for.max(slept);
+            }
+        }
     }
 
     fn assemble(&self, reader: &Reader<'_>, reading: &Reading, options: &Options) -> Parts {
@@ -156,7 +189,8 @@ impl Inspector {
             find_awaiters(reader, reading, &mut tasks);
             let wanted = vec![true; tasks.len()];
             let pools = Pools::read(reader, reading);
-            let reasons = Reasons::new(reader, reading, &chains, &pools, is_evidence);
+            let mut reasons = Reasons::new(reader, reading, &chains, &pools, is_evidence);
+            reasons.is_ending = stage.is_some();
             let limits;
             (enclosed, limits) = self.explain(reasons, &mut tasks, &wanted);
             executors = pools.executors(reader, reading, &limits);
@@ -220,6 +254,11 @@ impl Inspector {
                 state: facts.map(|facts| facts.state),
                 syscall: thread.tid.and_then(|tid| Some(syscalls.get(&tid)?.syscall.clone())),
                 cpu_time: facts.and_then(|facts| facts.cpu_time),
+                sleep_id: thread
+                    .tid
+                    .and_then(|tid| reading.activity.thread(tid))
+                    .and_then(ThreadActivity::sleep_id),
+                asleep_for: None,
                 waiting_on: None,
                 frames,
             });

@@ -32,6 +32,8 @@ pub(super) trait System: Debug + Send {
     fn thread_activity(&self, tid: i32) -> Option<ThreadActivity>;
     /// How often one thread went to sleep by itself.
     fn sleeps(&self, tid: i32) -> Option<u64>;
+    /// For how long at least the given threads have been asleep.
+    fn asleep_for(&self, tids: &[i32]) -> BTreeMap<i32, Duration>;
     /// The system calls the given threads are in, and what those wait for.
     fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls;
     /// What the given descriptors are.
@@ -82,6 +84,10 @@ impl System for Target {
 
     fn sleeps(&self, tid: i32) -> Option<u64> {
         self.sleeps(tid)
+    }
+
+    fn asleep_for(&self, tids: &[i32]) -> BTreeMap<i32, Duration> {
+        self.asleep_for(tids)
     }
 
     fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls {
@@ -193,6 +199,10 @@ impl System for SavedSystem {
 
     fn sleeps(&self, _tid: i32) -> Option<u64> {
         None
+    }
+
+    fn asleep_for(&self, _tids: &[i32]) -> BTreeMap<i32, Duration> {
+        BTreeMap::new()
     }
 
     fn syscalls(&self, _tids: &[i32], _read: ReadBytes<'_>) -> Syscalls {

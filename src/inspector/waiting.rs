@@ -68,6 +68,8 @@ pub(super) struct Reasons<'a> {
     evidence: bool,
     /// The loops whose times are not of the machine's clock: what is due in them nobody knows.
     foreign_clocks: FxHashSet<Address>,
+    /// Whether the program is on its way out.
+    pub(super) is_ending: bool,
     /// The loops that things belong to, with their classes' names.
     things: RefCell<FxHashMap<Address, Thing>>,
     /// The limits of anyio that were met, `None` for those with tokens that are not for calls in
@@ -142,6 +144,7 @@ impl<'a> Reasons<'a> {
             holders: OnceCell::new(),
             pools,
             evidence,
+            is_ending: false,
             limits: RefCell::default(),
             foreign_clocks: {
                 let foreign = reading.loops.iter().filter(|facts| !facts.has_machine_clock);

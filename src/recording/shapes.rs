@@ -162,7 +162,16 @@ record!(Process {
     debug_build,
     started_at,
 });
-record!(Thread { tid, name, state, syscall, waiting_on, cpu_time, frames });
+record!(Thread {
+    tid,
+    name,
+    state,
+    syscall,
+    waiting_on,
+    cpu_time,
+    frames
+    | sleep_id = None, asleep_for = None
+});
 record!(Syscall { name, fd, peer });
 record!(Socket { protocol, local, remote, state, receive_queue, send_queue });
 record!(Loop {
@@ -209,7 +218,17 @@ record!(Children { pending, done, failed, cancelled, return_exceptions, aborting
 record!(Deadline { frame, due_in as Due });
 record!(Executor { id, name, workers, max_workers, idle, queued, is_shut_down, limiter, jobs });
 record!(Job { function, thread, task, elapsed as Since, id });
-record!(Shutdown { stage, by, loop_id, frame, task, tasks, threads, children });
+record!(Shutdown {
+    stage,
+    by,
+    loop_id,
+    frame,
+    task,
+    tasks,
+    threads,
+    children
+    | endless = Vec::new(), connections = None, lasted = None
+});
 record!(Problem { place, wanted, cause });
 record!(ReadStats { calls, bytes });
 record!(Finding {

@@ -28,6 +28,8 @@ fn place() -> Place {
 }
 
 fn record(path: &std::path::Path, series: &[Snapshot], limits: Limits) -> Vec<Written> {
+    // What a record of the same test before left there.
+    let _ = std::fs::remove_file(path);
     let mut writer = Writer::create(path, limits).unwrap();
     let mut lives = Lives::default();
     let mut written = Vec::new();

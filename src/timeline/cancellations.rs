@@ -475,6 +475,9 @@ mod tests {
                     frame: None,
                     task: None,
                     children: Vec::new(),
+                    endless: Vec::new(),
+                    connections: None,
+                    lasted: None,
                     tasks: vec![Address(1)],
                     threads: Vec::new(),
                 });

@@ -199,6 +199,8 @@ pub fn full(at: Timestamp) -> Snapshot {
         state: Some(ThreadState::Uninterruptible),
         syscall: Some(Syscall { name: "read".to_owned(), fd: Some(5), peer: Some("p".to_owned()) }),
         waiting_on: Some(Box::new(reason(10))),
+        sleep_id: None,
+        asleep_for: None,
         cpu_time: Some(Duration::from_millis(70)),
         frames: frames(&[("<module>", 1), ("main", 99)]),
     }];
@@ -211,6 +213,9 @@ pub fn full(at: Timestamp) -> Snapshot {
         frame: frames(&[("run", 7)]).pop(),
         task: Some(Address(0x10)),
         children: vec![(Address(1), Address(2))],
+        endless: Vec::new(),
+        connections: None,
+        lasted: None,
         tasks: vec![Address(0x10)],
         threads: vec![4711],
     });

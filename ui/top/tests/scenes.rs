@@ -274,6 +274,9 @@ pub fn shutdown() -> Feed {
         tasks: vec![id(2), id(3)],
         threads: Vec::new(),
         children: Vec::new(),
+        endless: Vec::new(),
+        connections: None,
+        lasted: None,
     });
     let mut found = finding(
         Code::CancelSwallowed,
