@@ -4,6 +4,7 @@ mod assemble;
 mod blocked;
 mod executors;
 mod glance;
+mod inherited;
 mod looping;
 mod reading;
 mod repeat;

@@ -337,6 +337,9 @@ pub struct Loop {
     /// What it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<LoopState>,
+    /// The process whose loop it is a copy of, made by `fork`, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inherited_from: Option<i32>,
     /// Its current iteration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iteration: Option<Iteration>,
@@ -382,6 +385,13 @@ pub struct Loop {
     pub turns: Option<Turns>,
 }
 
+impl Loop {
+    /// Whether the loop is run in this process, or may be for all that was read of it.
+    pub fn may_run(&self) -> bool {
+        self.state.is_none_or(LoopState::is_run)
+    }
+}
+
 /// What was seen of a loop that was glanced at many times in a row.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Turns {
@@ -413,6 +423,15 @@ pub enum LoopState {
     Stopped,
     /// It was closed.
     Closed,
+    /// It is the parent's, from which the process was forked while it ran; nobody runs it here.
+    Inherited,
+}
+
+impl LoopState {
+    /// Whether the loop is run, by a thread of this process.
+    pub fn is_run(self) -> bool {
+        matches!(self, Self::Polling | Self::Running | Self::Blocked)
+    }
 }
 
 /// One turn of an event loop.

@@ -125,7 +125,8 @@ impl Inspector {
         let interpreters = reader.interpreters(self.located.runtime).unwrap_or_default();
         let states =
             interpreters.iter().flat_map(|it| reader.thread_states(it.at).unwrap_or_default());
-        states.filter_map(|state| Some((state, reader.running_loop(&state).ok()??))).collect()
+        let running = states.filter_map(|state| Some((state, reader.running_loop(&state).ok()??)));
+        running.filter(|(state, at)| !self.runs_nothing(&reader, state, *at)).collect()
     }
 
     /// The threads that run loops, with what is known of those that did before.

@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{Inspector, Options};
 use crate::asyncio::{AsyncioModules, FutureState, LoopFacts, RunOnce, TaskFacts, is_alive};
 use crate::error::{Error, Result};
-use crate::frame::Stack;
+use crate::frame::{RawFrame, Stack};
 use crate::memory::{Address, Part, ReadMemory, word};
 use crate::object::{Kind, Reader};
 use crate::runtime::{Interpreter, ThreadState};
@@ -32,6 +32,8 @@ pub(super) struct Reading {
     pub activity: Activity,
     pub threads: Vec<ThreadReading>,
     pub loops: Vec<LoopFacts>,
+    /// The loops of the parent that the process was forked from, which it does not run.
+    pub inherited: Vec<LoopFacts>,
     pub tasks: Vec<TaskFacts>,
     /// All registered tasks, ended ones included.
     pub registered: Vec<Address>,
@@ -48,7 +50,10 @@ pub(super) struct ThreadReading {
     pub tid: Option<i32>,
     /// Its name in `threading`.
     pub name: Option<String>,
+    /// What it runs itself.
     pub stack: Stack,
+    /// The frames around those, of the parent that it was forked from.
+    pub inherited: Vec<RawFrame>,
     /// The loop that runs on it.
     pub running_loop: Option<Address>,
     /// Where its loops are.
@@ -138,12 +143,14 @@ impl Inspector {
             activity,
             threads,
             loops: Vec::new(),
+            inherited: Vec::new(),
             tasks,
             registered: addresses,
             problems,
             now,
         };
         reading.read_loops(&reader);
+        self.set_apart_inherited(&reader, &mut reading);
         Ok(reading)
     }
 
@@ -158,7 +165,16 @@ impl Inspector {
         let stack = reader.stack(state.at);
         let read_at = self.now();
         let clock = Clock::read(reader, &stack, running_loop);
-        ThreadReading { state, tid, name: name.cloned(), stack, running_loop, clock, read_at }
+        ThreadReading {
+            state,
+            tid,
+            name: name.cloned(),
+            stack,
+            inherited: Vec::new(),
+            running_loop,
+            clock,
+            read_at,
+        }
     }
 
     /// How far a reading that has just ended is of one moment.
@@ -236,7 +252,7 @@ impl Reading {
 
     /// Reads the loops that run and those that tasks belong to.
     fn read_loops(&mut self, reader: &Reader<'_>) {
-        let mut seen = FxHashSet::default();
+        let mut seen: FxHashSet<Address> = self.inherited.iter().map(|facts| facts.at).collect();
         let running = self.threads.iter().filter_map(|thread| thread.running_loop);
         let iterations = self.threads.iter().flat_map(|thread| &thread.clock.iterations);
         let nested = iterations.map(|run| run.loop_at);

@@ -37,6 +37,15 @@ pub(super) trait System: Debug + Send {
     /// What the given children do, by their ids as the target knows them.
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts>;
     fn monotonic_now(&self) -> Result<Duration>;
+    /// Its id as it knows it itself.
+    fn own_pid(&self) -> i32 {
+        let process = self.process();
+        process.namespace_pid.unwrap_or(process.pid)
+    }
+    /// The second of its `CLOCK_MONOTONIC` by which it had begun.
+    fn born_by(&self) -> Option<f64>;
+    /// The process that it is a copy of, as far as that is there.
+    fn forked_from(&self) -> Option<i32>;
     /// The text of a source file that the target's code names, if it can be read and is what runs.
     fn source(&self, path: &str) -> Option<Arc<str>>;
 }
@@ -94,6 +103,18 @@ impl System for Target {
         self.monotonic_now()
     }
 
+    fn own_pid(&self) -> i32 {
+        self.namespace_pid().unwrap_or(self.pid())
+    }
+
+    fn born_by(&self) -> Option<f64> {
+        self.born_by().map(|born| born.as_secs_f64())
+    }
+
+    fn forked_from(&self) -> Option<i32> {
+        self.forked_from()
+    }
+
     fn source(&self, path: &str) -> Option<Arc<str>> {
         match self.source(path) {
             SourceFile::Text(text) => Some(text),
@@ -112,6 +133,8 @@ pub(super) struct SavedSystem {
     descriptors: BTreeMap<i32, Described>,
     children: BTreeMap<i32, ChildFacts>,
     now: Duration,
+    born_by: Option<f64>,
+    forked_from: Option<i32>,
 }
 
 impl SavedSystem {
@@ -133,6 +156,8 @@ impl SavedSystem {
             descriptors: system.descriptors(&fds),
             children: system.children(&pids),
             now: system.monotonic_now()?,
+            born_by: system.born_by(),
+            forked_from: system.forked_from(),
             threads,
         })
     }
@@ -185,6 +210,14 @@ impl System for SavedSystem {
 
     fn monotonic_now(&self) -> Result<Duration> {
         Ok(self.now)
+    }
+
+    fn born_by(&self) -> Option<f64> {
+        self.born_by
+    }
+
+    fn forked_from(&self) -> Option<i32> {
+        self.forked_from
     }
 
     fn source(&self, _path: &str) -> Option<Arc<str>> {

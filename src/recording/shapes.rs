@@ -26,7 +26,7 @@ names!(ThreadState {
     Ended = 5,
     Other = 6,
 });
-names!(LoopState { Polling = 0, Running = 1, Blocked = 2, Stopped = 3, Closed = 4 });
+names!(LoopState { Polling = 0, Running = 1, Blocked = 2, Stopped = 3, Closed = 4, Inherited = 5 });
 names!(Phase { Select = 0, Ready = 1 });
 names!(TaskState { Running = 0, Ready = 1, Pending = 2, Done = 3, Cancelled = 4, Failed = 5 });
 names!(WaitKind {
@@ -179,7 +179,8 @@ record!(Loop {
     polls_without_waiting,
     iteration_id,
     idle_for as Since,
-    ready_handles
+    ready_handles,
+    inherited_from
     | turns = None
 });
 record!(Iteration { phase, elapsed as Since, callbacks_run, callbacks_total, handle });
