@@ -377,6 +377,10 @@ pub struct Loop {
     /// For how long it has done nothing but wait, where that can be told.
     #[serde(skip)]
     pub idle_for: Option<Duration>,
+    /// How many descriptors it watches, but for those that wake itself; looked at when it is
+    /// blocked.
+    #[serde(skip)]
+    pub watched: Option<u64>,
     /// What is in its ready queue, in words, the first of them.
     #[serde(skip)]
     pub ready_handles: Vec<String>,

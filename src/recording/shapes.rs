@@ -181,7 +181,7 @@ record!(Loop {
     idle_for as Since,
     ready_handles,
     inherited_from
-    | turns = None
+    | turns = None, watched = None
 });
 record!(Iteration { phase, elapsed as Since, callbacks_run, callbacks_total, handle });
 record!(Blocking { kind, description, fd, peer, frame, task, thread, loop_id });
