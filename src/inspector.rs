@@ -2,6 +2,7 @@
 
 mod assemble;
 mod blocked;
+mod children;
 mod executors;
 mod glance;
 mod inherited;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustc_hash::FxHashSet;
 
+pub use self::children::children;
 use self::glance::Glances;
 use self::system::{SavedSystem, System};
 use crate::asyncio::{LoopFacts, TaskFacts};
@@ -278,6 +280,7 @@ impl Inspector {
             loops: read.loops,
             tasks: read.tasks,
             executors: read.executors,
+            children: Vec::new(),
             shutdown: read.shutdown,
             findings: None,
             looks: None,

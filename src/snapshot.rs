@@ -72,6 +72,9 @@ pub struct Snapshot {
     /// Its thread pools.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub executors: Vec<Executor>,
+    /// The Python processes below it; looked for where it runs no event loop that could be judged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Child>,
     /// How far it is on its way out; absent when it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shutdown: Option<Shutdown>,
@@ -117,6 +120,7 @@ impl Snapshot {
             loops: Vec::new(),
             tasks: Vec::new(),
             executors: Vec::new(),
+            children: Vec::new(),
             shutdown: None,
             findings: None,
             looks: None,
@@ -134,6 +138,26 @@ impl Snapshot {
     pub fn thread_of(&self, event_loop: &Loop) -> Option<&Thread> {
         let tid = event_loop.thread?;
         self.threads.iter().find(|thread| thread.tid == Some(tid))
+    }
+
+    /// Whether it runs an event loop of the program: a conclusion that all is well can rest on
+    /// nothing else.
+    pub fn has_loop_to_judge(&self) -> bool {
+        self.loops.iter().any(|known| known.may_run() && !self.only_serves(known))
+    }
+
+    /// Whether a loop does nothing but serve a master of processes: gunicorn's control socket has
+    /// one in a thread of its own, from version 25 on.
+    fn only_serves(&self, event_loop: &Loop) -> bool {
+        let mut tasks = self.tasks.iter().filter(|task| task.loop_id == Some(event_loop.id));
+        let is_control = |task: &Task| {
+            let frame = task.frames.first();
+            frame.is_some_and(|frame| frame.location.file.ends_with("/gunicorn/ctl/server.py"))
+        };
+        let first = tasks.next();
+        event_loop.thread != Some(self.process.pid)
+            && first.is_some_and(is_control)
+            && tasks.all(is_control)
     }
 
     /// The task that runs on a loop: of those that run inside one another, the innermost.
@@ -234,6 +258,18 @@ impl Process {
         // waits and not after; 3.13 after (gh-116720). Test: healthy::failed_group.
         self.is_python("3.11") || self.is_python("3.12")
     }
+}
+
+/// A process below the one looked at that runs Python.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Child {
+    /// Its id in our pid namespace.
+    pub pid: i32,
+    /// Its command line.
+    pub command: String,
+    /// Whether it runs an event loop; absent where that could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_loops: Option<bool>,
 }
 
 /// One thread of the process that runs Python.

@@ -32,7 +32,7 @@ use jiff::{SignedDuration, Timestamp};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, getpgid, sysconf};
 
-pub use child::ChildFacts;
+pub use child::{ChildFacts, parents};
 pub use descriptor::{Descriptors, Wait};
 pub use maps::Mapping;
 pub use module::{MappedFile, Module, NotOpened};

@@ -58,7 +58,7 @@ fn print(steps: &[Step], page: &mut Page<'_>) -> std::io::Result<()> {
         match &step.outcome {
             Ok(found) => page.line(&line.with(Style::Plain, found))?,
             Err(error) => {
-                let advice = remedy::of(error);
+                let advice = remedy::of_process(error);
                 page.line(&line.with(Style::Plain, &advice.cause))?;
                 let mut line = Line::new();
                 line.pad_to(6);
@@ -95,7 +95,7 @@ fn document(pid: i32, steps: &[Step]) -> Document<'_> {
     let of_step = |step: &Step| match &step.outcome {
         Ok(_) => (None, None),
         Err(error) => {
-            let advice = remedy::of(error);
+            let advice = remedy::of_process(error);
             (Some(advice.cause), Some(advice.remedy))
         }
     };

@@ -12,7 +12,7 @@ use crate::Outcome;
 use crate::args::{Dump, Report};
 use crate::output::{Destination, say};
 use crate::text::page::{Page, Style};
-use crate::{json, remedy, text};
+use crate::{children, json, remedy, text};
 
 /// Runs the command.
 ///
@@ -59,7 +59,8 @@ pub fn report(pid: i32, options: &Report) -> anyhow::Result<Snapshot> {
     let mut wanted = aiospy::Options::default();
     wanted.locals = options.has_locals;
     wanted.finished = options.has_finished;
-    let snapshot = look(pid, &wanted, options.looks)?;
+    let mut snapshot = look(pid, &wanted, options.looks)?;
+    children::add(&mut snapshot);
     write(&snapshot, options)?;
     Ok(snapshot)
 }

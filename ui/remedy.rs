@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use aiospy::error::Access;
 use aiospy::{Error, recording};
 
+use crate::children;
 use crate::output::{self, say};
 
 /// A mistake in words.
@@ -49,7 +50,10 @@ const IN_CONTAINER: &str = "kubectl debug … --profile=general, or docker run -
 
 /// Prints the error with its remedy; with `is_verbose` also what caused it, one line each.
 pub fn print(error: &anyhow::Error, is_verbose: bool) {
-    let Advice { cause, remedy } = of_any(error);
+    let Advice { cause, remedy } = match error.downcast_ref() {
+        Some(error) => of_process(error),
+        None => of_any(error),
+    };
     say(format_args!("aiospy: {cause}"));
     if is_verbose {
         for cause in error.chain().skip(1) {
@@ -60,6 +64,16 @@ pub fn print(error: &anyhow::Error, is_verbose: bool) {
         }
     }
     say(format_args!("  try: {remedy}"));
+}
+
+/// The same as [`of`], with the processes below one that is a launcher or a master.
+pub fn of_process(error: &Error) -> Advice {
+    let advice = of(error);
+    let below = match error {
+        Error::NoAsyncio { pid } | Error::NotPython { pid, .. } => children::below(*pid),
+        _ => None,
+    };
+    Advice { remedy: below.unwrap_or(advice.remedy), ..advice }
 }
 
 /// Prints what clap has to say and gives the exit code for it.
