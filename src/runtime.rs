@@ -132,7 +132,7 @@ impl Reader<'_> {
                     let id = self.memory.u64(at.offset(native_id))?;
                     i32::try_from(id).ok()
                 }
-                None => self.memory.i32(Address(ident).offset(GLIBC_TID)).ok(),
+                None => self.pthread_tid(ident),
             };
             let native_id = native_id.filter(|&id| id > 0);
             threads.push(ThreadState { at, interpreter, ident, native_id });
@@ -140,6 +140,11 @@ impl Reader<'_> {
         }
         threads.reverse();
         Ok(threads)
+    }
+
+    /// The kernel's id of a thread in the target's own pid namespace, by its `pthread_t`.
+    pub fn pthread_tid(&self, ident: u64) -> Option<i32> {
+        self.memory.i32(Address(ident).offset(GLIBC_TID)).ok()
     }
 
     /// The dictionary of the module `name` in an interpreter.

@@ -185,7 +185,7 @@ impl Inspector {
         }
     }
 
-    fn threads(
+    pub(super) fn threads(
         &self,
         reader: &Reader<'_>,
         reading: &Reading,

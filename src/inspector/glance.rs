@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 
 use super::Inspector;
 use super::assemble::handle_in_words;
+use super::reading::tid_of;
 use crate::asyncio::{Position, RunOnceFrame};
 use crate::diagnose::blocking::{Evidence, blocking};
 use crate::error::Result;
@@ -151,7 +152,7 @@ impl Inspector {
                     };
                     Watched {
                         state,
-                        tid: state.native_id.and_then(|id| tids.get(&id).copied()),
+                        tid: tid_of(&reader, &state, &tids),
                         loop_at,
                         uv: uv(),
                         run_once: None,

@@ -16,7 +16,7 @@ use crate::frame::{RawFrame, Stack};
 use crate::memory::{Address, Part, ReadMemory, word};
 use crate::object::{Kind, Reader};
 use crate::runtime::{Interpreter, ThreadState};
-use crate::snapshot::{Consistency, Depth, Problem};
+use crate::snapshot::{Consistency, Depth, Problem, Thread};
 use crate::target::Activity;
 
 /// How often tasks that changed while they were read are read again.
@@ -24,6 +24,9 @@ const MAX_ROUNDS: usize = 6;
 
 /// Tasks that are so many bytes apart at most are read in one piece.
 const NEAR: u64 = 1024;
+
+/// An interpreter that has imported asyncio, with its thread states.
+type WithAsyncio = (Interpreter, AsyncioModules, Vec<ThreadState>);
 
 /// What was read, before it becomes a snapshot.
 #[derive(Debug)]
@@ -102,6 +105,34 @@ impl Inspector {
         let reader = self.reader();
         let activity = self.system.activity();
         let mut problems = Vec::new();
+        let (threads, with_asyncio) = self.read_threads(&reader, &mut problems)?;
+        if with_asyncio.is_empty() {
+            return Err(Error::NoAsyncio { pid: self.system.pid() });
+        }
+        let addresses = registered(&reader, &with_asyncio, &mut problems)?;
+        let tasks = reader.read_tasks(&addresses, options.finished);
+        let now = self.now();
+        let mut reading = Reading {
+            activity,
+            threads,
+            loops: Vec::new(),
+            inherited: Vec::new(),
+            tasks,
+            registered: addresses,
+            problems,
+            now,
+        };
+        reading.read_loops(&reader);
+        self.set_apart_inherited(&reader, &mut reading);
+        Ok(reading)
+    }
+
+    /// Reads the threads of all interpreters, and which of these have asyncio.
+    fn read_threads(
+        &self,
+        reader: &Reader<'_>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<(Vec<ThreadReading>, Vec<WithAsyncio>)> {
         let interpreters =
             reader.interpreters(self.located.runtime).map_err(|error| Error::BadData {
                 wanted: "list of interpreters",
@@ -126,32 +157,41 @@ impl Inspector {
                     continue;
                 }
             };
-            let names = modules.map(|modules| thread_names(&reader, &modules)).unwrap_or_default();
+            let threading = reader.module(interpreter, "threading").ok().flatten();
+            let names = thread_names(reader, threading);
             for state in &states {
-                let tid = state.native_id.and_then(|id| tids.get(&id).copied());
-                threads.push(self.thread(&reader, *state, tid, names.get(&state.ident)));
+                let tid = tid_of(reader, state, &tids);
+                threads.push(self.thread(reader, *state, tid, names.get(&state.ident)));
             }
             with_asyncio.extend(modules.map(|modules| (*interpreter, modules, states)));
         }
-        if with_asyncio.is_empty() {
-            return Err(Error::NoAsyncio { pid: self.system.pid() });
-        }
-        let addresses = registered(&reader, &with_asyncio, &mut problems)?;
-        let tasks = reader.read_tasks(&addresses, options.finished);
-        let now = self.now();
-        let mut reading = Reading {
-            activity,
+        Ok((threads, with_asyncio))
+    }
+
+    /// The threads of a target that has not imported asyncio.
+    ///
+    /// # Errors
+    /// When the target is gone, or the list of its interpreters cannot be read.
+    pub fn threads_only(&mut self) -> Result<(Vec<Thread>, Vec<Problem>)> {
+        self.system.check_alive()?;
+        self.memory.renew(Part::First);
+        self.caches.begin_snapshot();
+        let reader = self.reader();
+        let mut problems = Vec::new();
+        let (threads, _) = self.read_threads(&reader, &mut problems)?;
+        let reading = Reading {
+            activity: self.system.activity(),
             threads,
             loops: Vec::new(),
             inherited: Vec::new(),
-            tasks,
-            registered: addresses,
+            tasks: Vec::new(),
+            registered: Vec::new(),
             problems,
-            now,
+            now: None,
         };
-        reading.read_loops(&reader);
-        self.set_apart_inherited(&reader, &mut reading);
-        Ok(reading)
+        let mut problems = reading.problems();
+        let (threads, _) = self.threads(&reader, &reading, &Options::default(), &mut problems);
+        Ok((threads, problems))
     }
 
     fn thread(
@@ -271,6 +311,19 @@ impl Reading {
     }
 }
 
+/// The id of a thread in our pid namespace.
+///
+/// A `fork` in C, as uWSGI's, leaves in the thread state the id that the thread had in the parent:
+/// there is no such thread here, and the `pthread_t` knows better.
+pub(super) fn tid_of(
+    reader: &Reader<'_>,
+    state: &ThreadState,
+    tids: &FxHashMap<i32, i32>,
+) -> Option<i32> {
+    let known = |id: i32| tids.get(&id).copied();
+    state.native_id.and_then(known).or_else(|| known(reader.pthread_tid(state.ident)?))
+}
+
 /// Corrects on which thread a loop runs.
 ///
 /// A sub-interpreter that is run by another thread than the one that made it keeps a thread state
@@ -293,7 +346,7 @@ fn place_loops(loops: &[LoopFacts], threads: &mut [ThreadReading]) {
 /// The addresses of all registered tasks.
 fn registered(
     reader: &Reader<'_>,
-    interpreters: &[(Interpreter, AsyncioModules, Vec<ThreadState>)],
+    interpreters: &[WithAsyncio],
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<Address>> {
     let mut addresses = Vec::new();
@@ -408,8 +461,8 @@ fn moved(reader: &Reader<'_>, tasks: &[TaskFacts], some: &[usize]) -> FxHashSet<
 }
 
 /// The names that `threading` has for threads, by `pthread_t`.
-fn thread_names(reader: &Reader<'_>, modules: &AsyncioModules) -> FxHashMap<u64, String> {
-    let active = modules.threading.and_then(|dict| reader.dict_get(dict, "_active").ok()?);
+fn thread_names(reader: &Reader<'_>, threading: Option<Address>) -> FxHashMap<u64, String> {
+    let active = threading.and_then(|dict| reader.dict_get(dict, "_active").ok()?);
     let items = active.and_then(|active| reader.dict(active, crate::object::MAX_ITEMS).ok());
     let name = |(ident, thread): (Address, Address)| {
         let ident = reader.int(ident).ok().and_then(|ident| u64::try_from(ident).ok())?;
