@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aiospy::inspector::children;
-use aiospy::snapshot::{Child, LoopState, Snapshot};
+use aiospy::snapshot::{Child, Loop, LoopState, Snapshot};
 
 use crate::remedy::Trouble;
 use crate::text::page::{clean, fit};
@@ -34,7 +34,7 @@ pub fn nothing_to_judge(snapshot: &Snapshot) -> Option<Trouble> {
         loops if loops.iter().all(|known| is_inherited(known.state)) => {
             format!("no event loop to judge: process {pid} only inherited its parent's by fork")
         }
-        loops if loops.iter().any(|known| known.may_run()) => {
+        loops if loops.iter().any(Loop::may_run) => {
             format!("no event loop to judge: that of process {pid} is gunicorn's control socket")
         }
         _ => format!("no event loop to judge: none of process {pid} is running"),
@@ -71,8 +71,6 @@ fn of(children: &[Child]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use aiospy::snapshot::Loop;
-
     use super::*;
     use crate::text::sample;
 

@@ -334,7 +334,7 @@ fn not_permitted(pid: i32, access: &Access) -> Advice {
     }
 }
 
-/// Whether an executable is PyPy: `/usr/bin/pypy3.10`, `/opt/pypy/bin/pypy3.10-c`.
+/// Whether an executable is `PyPy`: `/usr/bin/pypy3.10`, `/opt/pypy/bin/pypy3.10-c`.
 fn is_pypy(exe: &str) -> bool {
     exe.rsplit('/').next().is_some_and(|name| name.starts_with("pypy"))
 }
