@@ -3,9 +3,11 @@
 mod age;
 mod assemble;
 mod blocked;
+mod children;
 mod deciding;
 mod executors;
 mod glance;
+mod inherited;
 mod looping;
 mod processor;
 mod reading;
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub use self::children::children;
 use self::glance::Glances;
 use self::system::{SavedSystem, System};
 use crate::asyncio::{LoopFacts, TaskFacts};
@@ -298,6 +301,7 @@ impl Inspector {
             loops: read.loops,
             tasks: read.tasks,
             executors: read.executors,
+            children: Vec::new(),
             shutdown: read.shutdown,
             findings: None,
             looks: None,

@@ -211,6 +211,8 @@ pub enum RunningLoop {
         dict: Offset,
         /// `rl_loop` in the holder.
         running_loop: Offset,
+        /// `rl_pid` in the holder: the process that set it.
+        pid: Offset,
     },
     /// In the thread state's dictionary, the loop itself.
     Dict {

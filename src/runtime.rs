@@ -10,7 +10,7 @@ mod locate;
 
 use std::fmt;
 
-use crate::layout::{GLIBC_TID, RunningLoop};
+use crate::layout::{GLIBC_TID, Offset, RunningLoop};
 use crate::memory::Address;
 use crate::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
 
@@ -133,7 +133,7 @@ impl Reader<'_> {
                     let id = self.memory.u64(at.offset(native_id))?;
                     i32::try_from(id).ok()
                 }
-                None => self.memory.i32(Address(ident).offset(GLIBC_TID)).ok(),
+                None => self.pthread_tid(ident),
             };
             let native_id = native_id.filter(|&id| id > 0);
             threads.push(ThreadState { at, interpreter, ident, native_id });
@@ -141,6 +141,11 @@ impl Reader<'_> {
         }
         threads.reverse();
         Ok(threads)
+    }
+
+    /// The kernel's id of a thread in the target's own pid namespace, by its `pthread_t`.
+    pub fn pthread_tid(&self, ident: u64) -> Option<i32> {
+        self.memory.i32(Address(ident).offset(GLIBC_TID)).ok()
     }
 
     /// The dictionary of the module `name` in an interpreter.
@@ -171,28 +176,46 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    /// The loop that runs on a thread now.
+    /// The loop that runs on a thread now, as it says itself: in a child after a `fork` it may be
+    /// one of the parent ([`running_pid`](Self::running_pid)).
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn running_loop(&self, thread: &ThreadState) -> Read<Option<Address>> {
-        const KEY: &str = "__asyncio_running_event_loop__";
-        let in_dict = |dict: u64| match self.pointer(thread.at.offset(dict))? {
-            Some(dict) => self.dict_get(dict, KEY),
-            None => Ok(None),
-        };
         let running = match self.layout.thread.running_loop {
             RunningLoop::Field(offset) => self.pointer(thread.at.offset(offset))?,
-            RunningLoop::Dict { dict } => in_dict(dict)?,
-            RunningLoop::DictHolder { dict, running_loop } => match in_dict(dict)? {
-                Some(holder) if self.is_kind(holder, Kind::RunningLoopHolder) => {
-                    self.pointer(holder.offset(running_loop))?
+            RunningLoop::Dict { dict } => self.running_in_dict(thread, dict)?,
+            RunningLoop::DictHolder { dict, running_loop, .. } => {
+                match self.running_in_dict(thread, dict)? {
+                    Some(holder) if self.is_kind(holder, Kind::RunningLoopHolder) => {
+                        self.pointer(holder.offset(running_loop))?
+                    }
+                    // The pure-Python `_set_running_loop` keeps a tuple (loop, pid) elsewhere.
+                    _ => None,
                 }
-                // The pure-Python `_set_running_loop` keeps a tuple (loop, pid) elsewhere.
-                _ => None,
-            },
+            }
         };
         Ok(running.filter(|&at| !self.is_kind(at, Kind::None)))
+    }
+
+    /// The process that began to run the loop of a thread, by its own id; `None` from 3.12 on,
+    /// where `fork` resets the running loop of the child.
+    pub fn running_pid(&self, thread: &ThreadState) -> Option<i32> {
+        let RunningLoop::DictHolder { dict, pid, .. } = self.layout.thread.running_loop else {
+            return None;
+        };
+        let holder = self.running_in_dict(thread, dict).ok()??;
+        let is_holder = self.is_kind(holder, Kind::RunningLoopHolder);
+        self.memory.i32(holder.offset(pid)).ok().filter(|_| is_holder)
+    }
+
+    /// What is in the thread state's dictionary in place of the running loop.
+    fn running_in_dict(&self, thread: &ThreadState, dict: Offset) -> Read<Option<Address>> {
+        const KEY: &str = "__asyncio_running_event_loop__";
+        match self.pointer(thread.at.offset(dict))? {
+            Some(dict) => self.dict_get(dict, KEY),
+            None => Ok(None),
+        }
     }
 }
 

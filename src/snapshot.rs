@@ -85,6 +85,9 @@ pub struct Snapshot {
     /// Its thread pools.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub executors: Vec<Executor>,
+    /// The Python processes below it; looked for where it runs no event loop that could be judged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Child>,
     /// How far it is on its way out; absent when it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shutdown: Option<Shutdown>,
@@ -141,6 +144,7 @@ impl Snapshot {
             loops: Vec::new(),
             tasks: Vec::new(),
             executors: Vec::new(),
+            children: Vec::new(),
             shutdown: None,
             findings: None,
             looks: None,
@@ -161,6 +165,26 @@ impl Snapshot {
     pub fn thread_of(&self, event_loop: &Loop) -> Option<&Thread> {
         let tid = event_loop.thread?;
         self.threads.iter().find(|thread| thread.tid == Some(tid))
+    }
+
+    /// Whether it runs an event loop of the program: a conclusion that all is well can rest on
+    /// nothing else.
+    pub fn has_loop_to_judge(&self) -> bool {
+        self.loops.iter().any(|known| known.may_run() && !self.only_serves(known))
+    }
+
+    /// Whether a loop does nothing but serve a master of processes: gunicorn's control socket has
+    /// one in a thread of its own, from version 25 on.
+    fn only_serves(&self, event_loop: &Loop) -> bool {
+        let mut tasks = self.tasks.iter().filter(|task| task.loop_id == Some(event_loop.id));
+        let is_control = |task: &Task| {
+            let frame = task.frames.first();
+            frame.is_some_and(|frame| frame.location.file.ends_with("/gunicorn/ctl/server.py"))
+        };
+        let first = tasks.next();
+        event_loop.thread != Some(self.process.pid)
+            && first.is_some_and(is_control)
+            && tasks.all(is_control)
     }
 
     /// The task that runs on a loop: of those that run inside one another, the innermost.
@@ -261,6 +285,18 @@ impl Process {
         // waits and not after; 3.13 after (gh-116720). Test: healthy::failed_group.
         self.is_python("3.11") || self.is_python("3.12")
     }
+}
+
+/// A process below the one looked at that runs Python.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Child {
+    /// Its id in our pid namespace.
+    pub pid: i32,
+    /// Its command line.
+    pub command: String,
+    /// Whether it runs an event loop; absent where that could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_loops: Option<bool>,
 }
 
 /// One thread of the process that runs Python.
@@ -370,6 +406,9 @@ pub struct Loop {
     /// What it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<LoopState>,
+    /// The process whose loop it is a copy of, made by `fork`, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inherited_from: Option<i32>,
     /// Its current iteration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iteration: Option<Iteration>,
@@ -407,6 +446,10 @@ pub struct Loop {
     /// For how long it has done nothing but wait, where that can be told.
     #[serde(skip)]
     pub idle_for: Option<Duration>,
+    /// How many descriptors it watches, but for those that wake itself; looked at when it is
+    /// blocked.
+    #[serde(skip)]
+    pub watched: Option<u64>,
     /// What is in its ready queue, in words, the first of them.
     #[serde(skip)]
     pub ready_handles: Vec<String>,
@@ -422,6 +465,13 @@ pub struct Loop {
     /// Its turns since the look before, if it was watched.
     #[serde(skip)]
     pub turns: Option<Turns>,
+}
+
+impl Loop {
+    /// Whether the loop is run in this process, or may be for all that was read of it.
+    pub fn may_run(&self) -> bool {
+        self.state.is_none_or(LoopState::is_run)
+    }
 }
 
 /// What was seen of a loop that was glanced at many times in a row.
@@ -459,6 +509,15 @@ pub enum LoopState {
     Stopped,
     /// It was closed.
     Closed,
+    /// It is the parent's, from which the process was forked while it ran; nobody runs it here.
+    Inherited,
+}
+
+impl LoopState {
+    /// Whether the loop is run, by a thread of this process.
+    pub fn is_run(self) -> bool {
+        matches!(self, Self::Polling | Self::Running | Self::Blocked)
+    }
 }
 
 /// One turn of an event loop.

@@ -34,7 +34,7 @@ use jiff::{SignedDuration, Timestamp};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, getpgid, sysconf};
 
-pub use child::ChildFacts;
+pub use child::{ChildFacts, parents};
 pub use descriptor::{Descriptors, Wait};
 pub use maps::Mapping;
 pub use module::{MappedFile, Module, NotOpened};
@@ -66,6 +66,7 @@ pub struct Target {
     kept: Mutex<thread::Kept>,
     process: OnceLock<Process>,
     clock_offset: OnceLock<i128>,
+    born_by: OnceLock<Option<Duration>>,
 }
 
 impl Target {
@@ -114,6 +115,7 @@ impl Target {
             kept: Mutex::default(),
             process: OnceLock::new(),
             clock_offset: OnceLock::new(),
+            born_by: OnceLock::new(),
         })
     }
 
@@ -227,6 +229,26 @@ impl Target {
     /// How old the process is; `None` where that cannot be known.
     pub fn age(&self) -> Option<Duration> {
         age(self.identity.start_time)
+    }
+
+    /// The moment of its `CLOCK_MONOTONIC` by which it had begun: the kernel tells the beginning
+    /// to a hundredth of a second. Too early by as long as the machine was suspended since.
+    pub fn born_by(&self) -> Option<Duration> {
+        *self.born_by.get_or_init(|| {
+            let running = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
+            let born = from_ticks(self.identity.start_time.checked_add(1)?)?;
+            self.monotonic_now().ok()?.checked_sub(running.checked_sub(born)?)
+        })
+    }
+
+    /// The process that this one is a copy of, made by `fork`, as we see its id; `None` when that
+    /// is gone, or this one has begun another program since.
+    pub fn forked_from(&self) -> Option<i32> {
+        let now = read_stat(&self.stat).ok()?;
+        let parent = Stat::parse(&ProcDir::open(now.parent).ok()?.read("stat", 4096).ok()?)?;
+        // Where code and stack lie is chosen by chance with each `exec`, and `fork` keeps it.
+        let is_copy = matches!(now.image, Image::Program(..)) && parent.image == now.image;
+        is_copy.then_some(now.parent)
     }
 
     /// The facts that decide whether we may read the target, to explain a call refused with

@@ -106,9 +106,8 @@ impl<'s> Looks<'s> {
     /// callbacks all the time. False where that cannot be told.
     pub fn could_run(&self, id: Option<Address>) -> bool {
         let Some((before, now)) = self.loop_pair(id) else { return false };
-        let is_running =
-            |state| matches!(state, LoopState::Polling | LoopState::Running | LoopState::Blocked);
-        if !before.state.is_some_and(is_running) || !now.state.is_some_and(is_running) {
+        let is_run = LoopState::is_run;
+        if !before.state.is_some_and(is_run) || !now.state.is_some_and(is_run) {
             return false;
         }
         let state = self.last.thread_of(now).and_then(|thread| thread.state);

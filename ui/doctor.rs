@@ -58,7 +58,7 @@ fn print(steps: &[Step], page: &mut Page<'_>) -> std::io::Result<()> {
         match &step.outcome {
             Ok(found) => page.line(&line.with(Style::Plain, found))?,
             Err(error) => {
-                let advice = remedy::of(error);
+                let advice = remedy::of_process(error);
                 page.line(&line.with(Style::Plain, &advice.cause))?;
                 let mut line = Line::new();
                 line.pad_to(6);
@@ -95,7 +95,7 @@ fn document(pid: i32, steps: &[Step]) -> Document<'_> {
     let of_step = |step: &Step| match &step.outcome {
         Ok(_) => (None, None),
         Err(error) => {
-            let advice = remedy::of(error);
+            let advice = remedy::of_process(error);
             (Some(advice.cause), Some(advice.remedy))
         }
     };
@@ -124,21 +124,21 @@ mod tests {
     fn failed_steps_carry_their_remedy() {
         let steps = vec![
             Step { name: "process", outcome: Ok("4711 python3 app.py".to_owned()) },
-            Step { name: "asyncio", outcome: Err(Error::NoAsyncio { pid: 4711 }) },
+            Step { name: "asyncio", outcome: Err(Error::NoAsyncio { pid: i32::MAX }) },
         ];
         let mut out = Vec::new();
         print(&steps, &mut Page::new(&mut out, None, false)).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "ok    process  4711 python3 app.py\n\
-             FAIL  asyncio  process 4711 has not imported asyncio\n      \
-             try: pgrep -aP 4711: servers like gunicorn run their loops in worker processes below \
-             the first one\n"
+             FAIL  asyncio  process 2147483647 has not imported asyncio\n      \
+             try: aiospy dump 2147483647, which shows its thread stacks; no process below it runs \
+             an asyncio event loop, and Trio and gevent have no asyncio tasks\n"
         );
         assert!(!is_well(&steps) && is_well(&steps[..1]) && !is_well(&[]));
         let json = serde_json::to_value(document(4711, &steps)).unwrap();
         assert_eq!(json["ok"], false);
         assert_eq!(json["steps"][0]["found"], "4711 python3 app.py");
-        assert!(json["steps"][1]["remedy"].as_str().unwrap().starts_with("pgrep"));
+        assert!(json["steps"][1]["remedy"].as_str().unwrap().starts_with("aiospy dump"));
     }
 }

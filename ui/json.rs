@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    Consistency, Executor, Finding, Loop, Problem, Process, SCHEMA, Shutdown, Snapshot, Task,
-    Undecided, Verdict,
+    Child, Consistency, Executor, Finding, Loop, Problem, Process, SCHEMA, Shutdown, Snapshot,
+    Task, Undecided, Verdict,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -66,6 +66,8 @@ struct Brief<'a> {
     tasks: Vec<&'a Task>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     executors: &'a [Executor],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    children: &'a [Child],
     #[serde(skip_serializing_if = "Option::is_none")]
     shutdown: Option<&'a Shutdown>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,6 +95,7 @@ impl<'a> Brief<'a> {
             loops: &snapshot.loops,
             tasks: snapshot.tasks.iter().filter(|task| named.contains(&task.id)).collect(),
             executors: &snapshot.executors,
+            children: &snapshot.children,
             shutdown: snapshot.shutdown.as_ref(),
             findings,
             looks: snapshot.looks,

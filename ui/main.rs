@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod args;
 mod check;
+mod children;
 mod demo;
 mod diff;
 mod doctor;

@@ -93,6 +93,15 @@ impl Reader<'_> {
         Ok(facts)
     }
 
+    /// How many descriptors one of asyncio's own loops watches, but for those that wake itself.
+    pub fn watched_descriptors(&self, at: Address) -> Option<u64> {
+        let [selector, internal] =
+            self.attributes_named(at, ["_selector", "_internal_fds"]).ok()?;
+        let keys = self.dict(self.attribute(selector?, "_fd_to_key").ok()??, MAX_ITEMS).ok()?;
+        let internal = u64::try_from(self.int(internal?).ok()?).ok()?;
+        (keys.len() as u64).checked_sub(internal)
+    }
+
     /// The callables of `asyncio.events.Handle` objects.
     fn handle_callbacks(&self, handles: &[Address]) -> Vec<Address> {
         self.memory.prefetch(handles.iter().map(|at| (*at, 96)));

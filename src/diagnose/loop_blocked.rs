@@ -17,6 +17,7 @@ use super::graph::Node;
 use super::{Context, words};
 use crate::snapshot::{
     BlockingKind, Code, Loop, LoopState, Severity, Snapshot, Sureness, Task, Thread, ThreadState,
+    Waiting,
 };
 use crate::timeline::has_same_iteration;
 
@@ -178,7 +179,14 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
     let task = snapshot.running_task(event_loop);
     let thread = snapshot.thread_of(event_loop);
     let others = context.size(Some(event_loop.id)).saturating_sub(usize::from(task.is_some()));
-    let severity = if held >= CRITICAL { Severity::Critical } else { Severity::Warning };
+    let is_private = is_private(snapshot, event_loop, task);
+    let severity = if is_private {
+        Severity::Info
+    } else if held >= CRITICAL {
+        Severity::Critical
+    } else {
+        Severity::Warning
+    };
     let subject = subject(event_loop, task);
     let at = blamed(event_loop, thread).map(|place| format!(" at {place}")).unwrap_or_default();
     let halted = thread.is_some_and(is_halted);
@@ -205,7 +213,20 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
         .tasks(task)
         .affects(others + 1)
         .evidence(facts(event_loop, thread, held, others))
-        .advice(if halted { LET_GO_ON.to_owned() } else { advice(context, event_loop, &at) })
+        .evidence(is_private.then(|| {
+            "nothing else uses this loop: it has one task, for which nobody waits, and watches no \
+             descriptor"
+                .to_owned()
+        }))
+        .advice(if halted {
+            LET_GO_ON.to_owned()
+        } else if is_private {
+            "No other task is held up by this; if the thread is meant to wait there, nothing needs \
+             to change."
+                .to_owned()
+        } else {
+            advice(context, event_loop, &at)
+        })
 }
 
 /// Its thread is not given a processor: no line of the program is to blame.
@@ -224,6 +245,32 @@ fn starved(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: 
         .affects(others)
         .evidence(facts(event_loop, thread, held, others))
         .advice(STARVED)
+}
+
+/// Whether a loop is one that a thread has for itself, so that nothing is late when it is held:
+/// not the main thread's, with a single task for which nobody waits, and without any other callback,
+/// timer or descriptor.
+fn is_private(snapshot: &Snapshot, event_loop: &Loop, task: Option<&Task>) -> bool {
+    let (Some(task), Some(tid)) = (task, event_loop.thread) else { return false };
+    let pending = snapshot.tasks.iter().filter(|it| !it.is_over());
+    let others = pending.filter(|it| it.id != task.id);
+    let waits = |waiting: Option<&Waiting>| {
+        waiting.is_some_and(|it| {
+            it.tasks.contains(&task.id)
+                || it.thread == Some(tid)
+                || it.holders.contains(&task.id)
+                || it.foreign_loop == Some(event_loop.id)
+        })
+    };
+    let threads = snapshot.threads.iter().map(|thread| thread.waiting_on.as_deref());
+    tid != snapshot.process.pid
+        && event_loop.watched == Some(0)
+        && event_loop.ready == Some(0)
+        && event_loop.scheduled == Some(0)
+        && event_loop.nested_in.is_none()
+        && task.awaited_by.is_empty()
+        && others.clone().all(|it| it.loop_id != Some(event_loop.id))
+        && !others.map(|it| it.waiting_on.as_deref()).chain(threads).any(waits)
 }
 
 /// The task or the callback that runs.
@@ -368,7 +415,7 @@ fn advice(context: &Context<'_>, event_loop: &Loop, at: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{Scene, task};
+    use crate::diagnose::tests::{Scene, task, thread};
 
     fn sleeping(run: u64, ms: u64) -> Scene {
         Scene::new()
@@ -515,6 +562,35 @@ mod tests {
         traced.clone().turned().after(&traced.before()).assert_silent();
         polling().after(&first.before()).assert_silent();
         polling().once().assert_silent();
+    }
+
+    #[test]
+    fn a_loop_that_a_thread_has_for_itself_is_no_alarm() {
+        let private = || {
+            let scene = Scene::new().with([task(1).runs()]).in_callback(1, 4200);
+            scene.and(|snapshot| {
+                snapshot.process.pid = 7;
+                let event_loop = &mut snapshot.loops[0];
+                event_loop.watched = Some(0);
+                (event_loop.ready, event_loop.scheduled) = (Some(0), Some(0));
+            })
+        };
+        let severity = |scene: Scene| scene.once().of(Code::LoopBlocked).severity;
+        assert_eq!(severity(private()), Severity::Info);
+        let waiter = thread(9, &["main", "join"]);
+        let waits = Some(Box::new(Waiting { thread: Some(100), ..Waiting::default() }));
+        let joined = Thread { waiting_on: waits, ..waiter };
+        for other in [
+            private().and(|it| it.process.pid = 100),
+            private().and(|it| it.loops[0].watched = None),
+            private().and(|it| it.loops[0].watched = Some(1)),
+            private().and(|it| it.loops[0].scheduled = Some(1)),
+            private().and(|it| it.loops[0].ready = Some(1)),
+            private().with([task(2).sleeps(10)]),
+            private().and(|it| it.threads.push(joined)),
+        ] {
+            assert_eq!(severity(other), Severity::Critical);
+        }
     }
 
     #[test]

@@ -143,21 +143,29 @@ impl Inspector {
             .iter()
             .filter_map(|task| Some((task.at, Arc::clone(task.name.as_ref()?))))
             .collect();
-        let mut loops: Vec<Loop> = reading
-            .loops
-            .iter()
-            .map(|facts| {
-                let thread = home(facts, reading);
-                let has_begun = thread.is_none_or(|it| self.has_begun(reader, facts, it, reading));
-                event_loop(reader, facts, thread, has_begun, reading, &names, options)
-            })
-            .collect();
+        let own = reading.loops.iter().map(|facts| {
+            let thread = home(facts, reading);
+            let has_begun = thread.is_none_or(|it| self.has_begun(reader, facts, it, reading));
+            event_loop(reader, facts, thread, has_begun, reading, &names, options)
+        });
+        let inherited_from = self.system.forked_from();
+        let inherited = reading.inherited.iter().map(|facts| Loop {
+            id: facts.at,
+            class: facts.class.to_string(),
+            state: Some(LoopState::Inherited),
+            inherited_from,
+            ..Loop::default()
+        });
+        let mut loops: Vec<Loop> = own.chain(inherited).collect();
         let age = self.system.age();
         for event_loop in &mut loops {
             event_loop.limit_to(age);
         }
         self.note_held(&mut loops, reading, options);
-        for facts in loops.iter_mut().filter(|facts| facts.state != Some(LoopState::Stopped)) {
+        let runs = |facts: &&mut Loop| {
+            !matches!(facts.state, Some(LoopState::Stopped | LoopState::Inherited))
+        };
+        for facts in loops.iter_mut().filter(runs) {
             facts.processor = self.processor_of(facts);
             let thread = reading.threads.iter().find(|thread| thread.tid == facts.thread);
             let interpreter = thread.map(|thread| thread.state.interpreter);
@@ -206,6 +214,12 @@ impl Inspector {
             if is_evidence {
                 find_loops(reader, &chains, &mut tasks);
                 leftovers = read_leftovers(reader, reading);
+                // From 3.14 on a child forgets its parent's tasks, and libuv's loop has no frame:
+                // then only what lies in variables leads there.
+                leftovers.unretrieved.retain(|it| {
+                    let facts = it.loop_id.and_then(|at| reader.event_loop(at).ok());
+                    !facts.is_some_and(|facts| self.is_inherited(reader, reading, &facts))
+                });
             }
             self.explain_blocked(&mut loops, &threads, &tasks, &calls, reading, &chains);
         }
@@ -224,7 +238,7 @@ impl Inspector {
         }
     }
 
-    fn threads(
+    pub(super) fn threads(
         &self,
         reader: &Reader<'_>,
         reading: &Reading,
@@ -239,7 +253,9 @@ impl Inspector {
         for thread in &reading.threads {
             let tid = thread.tid.map(|tid| format!(" {tid}")).unwrap_or_default();
             let place = || format!("thread{tid}");
-            let frames = frames(reader, &place, &thread.stack.frames, options, problems);
+            let mut all = frames(reader, &place, &thread.inherited, options, problems);
+            all.extend(frames(reader, &place, &thread.stack.frames, options, problems));
+            let frames = all;
             // One thread may have a state in several interpreters: one stack in parts.
             let known =
                 threads.iter_mut().find(|known| known.tid.is_some() && known.tid == thread.tid);
@@ -406,7 +422,6 @@ fn event_loop(
     names: &FxHashMap<Address, Arc<str>>,
     options: &Options,
 ) -> Loop {
-    let threads = &reading.threads;
     let iteration = thread.and_then(|thread| match facts.uv {
         Some(_) => uv_iteration(reader, facts, thread, has_begun, reading, names),
         None => py_iteration(reader, facts, thread, names),
@@ -444,7 +459,7 @@ fn event_loop(
         ready: facts.ready,
         scheduled: facts.scheduled,
         debug: facts.debug,
-        nested_in: nested_in(facts.at, threads),
+        nested_in: nested_in(facts.at, reading),
         polls_without_waiting: run.and_then(|run| run.timeout).map(|timeout| timeout <= 0.0),
         iteration_id: match facts.uv {
             Some(uv) => Some(uv.time_ms),
@@ -473,12 +488,14 @@ fn idle_for(facts: &LoopFacts, run: &RunOnce, now: f64) -> Option<Duration> {
 }
 
 /// The loop that runs around this one on the same thread.
-fn nested_in(loop_at: Address, threads: &[ThreadReading]) -> Option<Address> {
-    threads.iter().find_map(|thread| {
+fn nested_in(loop_at: Address, reading: &Reading) -> Option<Address> {
+    reading.threads.iter().find_map(|thread| {
         // Outermost first.
         let runs = &thread.clock.iterations;
         let place = runs.iter().position(|run| run.loop_at == loop_at)?;
-        Some(runs.get(place.checked_sub(1)?)?.loop_at)
+        let outer = runs.get(place.checked_sub(1)?)?.loop_at;
+        // One that was left behind by a `fork` is not run around anything.
+        reading.loops.iter().any(|facts| facts.at == outer).then_some(outer)
     })
 }
 

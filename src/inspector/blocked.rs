@@ -39,6 +39,7 @@ impl Inspector {
     ) {
         let reader = self.reader();
         for facts in loops.iter_mut().filter(|facts| facts.state == Some(LoopState::Blocked)) {
+            facts.watched = reader.watched_descriptors(facts.id);
             let thread = threads.iter().find(|thread| thread.tid == facts.thread);
             let Some((thread, tid)) = thread.zip(facts.thread) else { continue };
             let wait = calls.get(&tid);

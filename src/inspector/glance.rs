@@ -19,6 +19,7 @@ pub(super) use self::began::Held;
 use self::began::{Beginnings, UvTime};
 use super::Inspector;
 use super::assemble::handle_in_words;
+use super::reading::tid_of;
 use crate::asyncio::{Position, RunOnceFrame};
 use crate::diagnose::blocking::{Evidence, blocking};
 use crate::error::Result;
@@ -132,7 +133,8 @@ impl Inspector {
         let interpreters = reader.interpreters(self.located.runtime).unwrap_or_default();
         let states =
             interpreters.iter().flat_map(|it| reader.thread_states(it.at).unwrap_or_default());
-        states.filter_map(|state| Some((state, reader.running_loop(&state).ok()??))).collect()
+        let running = states.filter_map(|state| Some((state, reader.running_loop(&state).ok()??)));
+        running.filter(|(state, at)| !self.runs_nothing(&reader, state, *at)).collect()
     }
 
     /// The threads that run loops, with what is known of those that did before.
@@ -157,7 +159,7 @@ impl Inspector {
                     };
                     Watched {
                         state,
-                        tid: state.native_id.and_then(|id| tids.get(&id).copied()),
+                        tid: tid_of(&reader, &state, &tids),
                         loop_at,
                         uv: uv(),
                         has_machine_clock: reader.has_machine_clock(loop_at),

@@ -12,11 +12,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{Inspector, Options};
 use crate::asyncio::{AsyncioModules, FutureState, LoopFacts, RunOnce, TaskFacts, is_alive};
 use crate::error::{Error, Result};
-use crate::frame::Stack;
+use crate::frame::{RawFrame, Stack};
 use crate::memory::{Address, Part, ReadMemory, word};
 use crate::object::{Kind, Reader};
 use crate::runtime::{Interpreter, ThreadState};
-use crate::snapshot::{Consistency, Depth, Problem};
+use crate::snapshot::{Consistency, Depth, Problem, Thread};
 use crate::target::Activity;
 
 /// How often tasks that changed while they were read are read again.
@@ -25,6 +25,9 @@ const MAX_ROUNDS: usize = 6;
 /// Tasks that are so many bytes apart at most are read in one piece.
 const NEAR: u64 = 1024;
 
+/// An interpreter that has imported asyncio, with its thread states.
+type WithAsyncio = (Interpreter, AsyncioModules, Vec<ThreadState>);
+
 /// What was read, before it becomes a snapshot.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -32,6 +35,8 @@ pub(super) struct Reading {
     pub activity: Activity,
     pub threads: Vec<ThreadReading>,
     pub loops: Vec<LoopFacts>,
+    /// The loops of the parent that the process was forked from, which it does not run.
+    pub inherited: Vec<LoopFacts>,
     pub tasks: Vec<TaskFacts>,
     /// All registered tasks, ended ones included.
     pub registered: Vec<Address>,
@@ -48,7 +53,10 @@ pub(super) struct ThreadReading {
     pub tid: Option<i32>,
     /// Its name in `threading`.
     pub name: Option<String>,
+    /// What it runs itself.
     pub stack: Stack,
+    /// The frames around those, of the parent that it was forked from.
+    pub inherited: Vec<RawFrame>,
     /// The loop that runs on it.
     pub running_loop: Option<Address>,
     /// Where its loops are.
@@ -97,6 +105,34 @@ impl Inspector {
         let reader = self.reader();
         let activity = self.system.activity();
         let mut problems = Vec::new();
+        let (threads, with_asyncio) = self.read_threads(&reader, &mut problems)?;
+        if with_asyncio.is_empty() {
+            return Err(Error::NoAsyncio { pid: self.system.pid() });
+        }
+        let addresses = registered(&reader, &with_asyncio, &mut problems)?;
+        let tasks = reader.read_tasks(&addresses, options.finished);
+        let now = self.now();
+        let mut reading = Reading {
+            activity,
+            threads,
+            loops: Vec::new(),
+            inherited: Vec::new(),
+            tasks,
+            registered: addresses,
+            problems,
+            now,
+        };
+        reading.read_loops(&reader);
+        self.set_apart_inherited(&reader, &mut reading);
+        Ok(reading)
+    }
+
+    /// Reads the threads of all interpreters, and which of these have asyncio.
+    fn read_threads(
+        &self,
+        reader: &Reader<'_>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<(Vec<ThreadReading>, Vec<WithAsyncio>)> {
         let interpreters =
             reader.interpreters(self.located.runtime).map_err(|error| Error::BadData {
                 wanted: "list of interpreters",
@@ -121,30 +157,41 @@ impl Inspector {
                     continue;
                 }
             };
-            let names = modules.map(|modules| thread_names(&reader, &modules)).unwrap_or_default();
+            let threading = reader.module(interpreter, "threading").ok().flatten();
+            let names = thread_names(reader, threading);
             for state in &states {
-                let tid = state.native_id.and_then(|id| tids.get(&id).copied());
-                threads.push(self.thread(&reader, *state, tid, names.get(&state.ident)));
+                let tid = tid_of(reader, state, &tids);
+                threads.push(self.thread(reader, *state, tid, names.get(&state.ident)));
             }
             with_asyncio.extend(modules.map(|modules| (*interpreter, modules, states)));
         }
-        if with_asyncio.is_empty() {
-            return Err(Error::NoAsyncio { pid: self.system.pid() });
-        }
-        let addresses = registered(&reader, &with_asyncio, &mut problems)?;
-        let tasks = reader.read_tasks(&addresses, options.finished);
-        let now = self.now();
-        let mut reading = Reading {
-            activity,
+        Ok((threads, with_asyncio))
+    }
+
+    /// The threads of a target that has not imported asyncio.
+    ///
+    /// # Errors
+    /// When the target is gone, or the list of its interpreters cannot be read.
+    pub fn threads_only(&mut self) -> Result<(Vec<Thread>, Vec<Problem>)> {
+        self.system.check_alive()?;
+        self.memory.renew(Part::First);
+        self.caches.begin_snapshot();
+        let reader = self.reader();
+        let mut problems = Vec::new();
+        let (threads, _) = self.read_threads(&reader, &mut problems)?;
+        let reading = Reading {
+            activity: self.system.activity(),
             threads,
             loops: Vec::new(),
-            tasks,
-            registered: addresses,
+            inherited: Vec::new(),
+            tasks: Vec::new(),
+            registered: Vec::new(),
             problems,
-            now,
+            now: None,
         };
-        reading.read_loops(&reader);
-        Ok(reading)
+        let mut problems = reading.problems();
+        let (threads, _) = self.threads(&reader, &reading, &Options::default(), &mut problems);
+        Ok((threads, problems))
     }
 
     fn thread(
@@ -158,7 +205,16 @@ impl Inspector {
         let stack = reader.stack(state.at);
         let read_at = self.now();
         let clock = Clock::read(reader, &stack, running_loop);
-        ThreadReading { state, tid, name: name.cloned(), stack, running_loop, clock, read_at }
+        ThreadReading {
+            state,
+            tid,
+            name: name.cloned(),
+            stack,
+            inherited: Vec::new(),
+            running_loop,
+            clock,
+            read_at,
+        }
     }
 
     /// How far a reading that has just ended is of one moment.
@@ -236,7 +292,7 @@ impl Reading {
 
     /// Reads the loops that run and those that tasks belong to.
     fn read_loops(&mut self, reader: &Reader<'_>) {
-        let mut seen = FxHashSet::default();
+        let mut seen: FxHashSet<Address> = self.inherited.iter().map(|facts| facts.at).collect();
         let running = self.threads.iter().filter_map(|thread| thread.running_loop);
         let iterations = self.threads.iter().flat_map(|thread| &thread.clock.iterations);
         let nested = iterations.map(|run| run.loop_at);
@@ -253,6 +309,19 @@ impl Reading {
         }
         place_loops(&self.loops, &mut self.threads);
     }
+}
+
+/// The id of a thread in our pid namespace.
+///
+/// A `fork` in C, as uWSGI's, leaves in the thread state the id that the thread had in the parent:
+/// there is no such thread here, and the `pthread_t` knows better.
+pub(super) fn tid_of(
+    reader: &Reader<'_>,
+    state: &ThreadState,
+    tids: &FxHashMap<i32, i32>,
+) -> Option<i32> {
+    let known = |id: i32| tids.get(&id).copied();
+    state.native_id.and_then(known).or_else(|| known(reader.pthread_tid(state.ident)?))
 }
 
 /// Corrects on which thread a loop runs.
@@ -277,7 +346,7 @@ fn place_loops(loops: &[LoopFacts], threads: &mut [ThreadReading]) {
 /// The addresses of all registered tasks.
 fn registered(
     reader: &Reader<'_>,
-    interpreters: &[(Interpreter, AsyncioModules, Vec<ThreadState>)],
+    interpreters: &[WithAsyncio],
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<Address>> {
     let mut addresses = Vec::new();
@@ -392,8 +461,8 @@ fn moved(reader: &Reader<'_>, tasks: &[TaskFacts], some: &[usize]) -> FxHashSet<
 }
 
 /// The names that `threading` has for threads, by `pthread_t`.
-fn thread_names(reader: &Reader<'_>, modules: &AsyncioModules) -> FxHashMap<u64, String> {
-    let active = modules.threading.and_then(|dict| reader.dict_get(dict, "_active").ok()?);
+fn thread_names(reader: &Reader<'_>, threading: Option<Address>) -> FxHashMap<u64, String> {
+    let active = threading.and_then(|dict| reader.dict_get(dict, "_active").ok()?);
     let items = active.and_then(|active| reader.dict(active, crate::object::MAX_ITEMS).ok());
     let name = |(ident, thread): (Address, Address)| {
         let ident = reader.int(ident).ok().and_then(|ident| u64::try_from(ident).ok())?;

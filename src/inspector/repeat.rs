@@ -51,7 +51,7 @@ impl Inspector {
             return;
         }
         let waits = |known: &Loop| {
-            matches!(known.state, Some(LoopState::Polling | LoopState::Stopped | LoopState::Closed))
+            known.state.is_some_and(|state| !state.is_run() || state == LoopState::Polling)
         };
         let is_sure = now.consistency == Consistency::Exact && now.loops.iter().all(waits);
         self.last = activity.filter(|_| is_sure).map(|activity| Last {

@@ -45,6 +45,15 @@ pub(super) trait System: Debug + Send {
     fn age(&self) -> Option<Duration>;
     /// How many bytes the process has moved so far.
     fn bytes_moved(&self) -> Option<u64>;
+    /// Its id as it knows it itself.
+    fn own_pid(&self) -> i32 {
+        let process = self.process();
+        process.namespace_pid.unwrap_or(process.pid)
+    }
+    /// The second of its `CLOCK_MONOTONIC` by which it had begun.
+    fn born_by(&self) -> Option<f64>;
+    /// The process that it is a copy of, as far as that is there.
+    fn forked_from(&self) -> Option<i32>;
     /// The text of a source file that the target's code names, if it can be read and is what runs.
     fn source(&self, path: &str) -> Option<Arc<str>>;
 }
@@ -118,6 +127,18 @@ impl System for Target {
         self.bytes_moved()
     }
 
+    fn own_pid(&self) -> i32 {
+        self.namespace_pid().unwrap_or(self.pid())
+    }
+
+    fn born_by(&self) -> Option<f64> {
+        self.born_by().map(|born| born.as_secs_f64())
+    }
+
+    fn forked_from(&self) -> Option<i32> {
+        self.forked_from()
+    }
+
     fn source(&self, path: &str) -> Option<Arc<str>> {
         match self.source(path) {
             SourceFile::Text(text) => Some(text),
@@ -137,6 +158,8 @@ pub(super) struct SavedSystem {
     children: BTreeMap<i32, ChildFacts>,
     now: Duration,
     age: Option<Duration>,
+    born_by: Option<f64>,
+    forked_from: Option<i32>,
 }
 
 impl SavedSystem {
@@ -159,6 +182,8 @@ impl SavedSystem {
             children: system.children(&pids),
             now: system.monotonic_now()?,
             age: system.age(),
+            born_by: system.born_by(),
+            forked_from: system.forked_from(),
             threads,
         })
     }
@@ -227,6 +252,14 @@ impl System for SavedSystem {
 
     fn bytes_moved(&self) -> Option<u64> {
         None
+    }
+
+    fn born_by(&self) -> Option<f64> {
+        self.born_by
+    }
+
+    fn forked_from(&self) -> Option<i32> {
+        self.forked_from
     }
 
     fn source(&self, _path: &str) -> Option<Arc<str>> {

@@ -39,8 +39,9 @@ pub const LAYOUT: Layout = Layout {
         native_thread_id: None,
         exc_info: 144, // PyThreadState.exc_info: DWARF
         datastack_chunk: None,
-        // PyThreadState.dict: DWARF, live; PyRunningLoopHolder.rl_loop: DWARF, live
-        running_loop: RunningLoop::DictHolder { dict: 152, running_loop: 16 },
+        // PyThreadState.dict: DWARF, live; PyRunningLoopHolder.rl_loop: DWARF, live;
+        // PyRunningLoopHolder.rl_pid: DWARF, live
+        running_loop: RunningLoop::DictHolder { dict: 152, running_loop: 16, pid: 24 },
         asyncio_running_task: None,
         asyncio_tasks_head: None,
     },

@@ -40,8 +40,9 @@ pub const LAYOUT: Layout = Layout {
         native_thread_id: Some(160), // PyThreadState.native_thread_id: DWARF, live
         exc_info: 120,               // PyThreadState.exc_info: DWARF
         datastack_chunk: Some(296),  // PyThreadState.datastack_chunk: DWARF
-        // PyThreadState.dict: DWARF, live; PyRunningLoopHolder.rl_loop: DWARF, live
-        running_loop: RunningLoop::DictHolder { dict: 128, running_loop: 16 },
+        // PyThreadState.dict: DWARF, live; PyRunningLoopHolder.rl_loop: DWARF, live;
+        // PyRunningLoopHolder.rl_pid: DWARF, live
+        running_loop: RunningLoop::DictHolder { dict: 128, running_loop: 16, pid: 24 },
         asyncio_running_task: None,
         asyncio_tasks_head: None,
     },

@@ -26,7 +26,7 @@ names!(ThreadState {
     Ended = 5,
     Other = 6,
 });
-names!(LoopState { Polling = 0, Running = 1, Blocked = 2, Stopped = 3, Closed = 4 });
+names!(LoopState { Polling = 0, Running = 1, Blocked = 2, Stopped = 3, Closed = 4, Inherited = 5 });
 names!(Phase { Select = 0, Ready = 1 });
 names!(TaskState { Running = 0, Ready = 1, Pending = 2, Done = 3, Cancelled = 4, Failed = 5 });
 names!(WaitKind {
@@ -190,8 +190,9 @@ record!(Loop {
     polls_without_waiting,
     iteration_id,
     idle_for as Since,
-    ready_handles
-    | turns = None, processor = None, processor_use = None, collector = None
+    ready_handles,
+    inherited_from
+    | turns = None, watched = None, processor = None, processor_use = None, collector = None
 });
 record!(Iteration { phase, elapsed as Since, callbacks_run, callbacks_total, handle });
 record!(Blocking { kind, description, fd, peer, frame, task, thread, loop_id });

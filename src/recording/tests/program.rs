@@ -144,6 +144,8 @@ pub fn event_loop() -> Loop {
         polls_without_waiting: Some(true),
         iteration_id: Some(77),
         idle_for: Some(Duration::from_millis(2)),
+        inherited_from: None,
+        watched: None,
         ready_handles: vec!["h".to_owned()],
         turns: None,
         processor: None,

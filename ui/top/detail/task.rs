@@ -229,6 +229,7 @@ impl Writer<'_> {
                 self.line(&Line::new().with(Style::Notice, &format!("no variables: {cause}")));
                 self.stack(&task.frames, &limits);
             }
+            None if task.is_over() && task.frames.is_empty() => {}
             None if task.frames.is_empty() => {
                 self.line(&Line::new().with(Style::Dim, "no frame was read"));
             }
