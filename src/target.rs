@@ -9,6 +9,7 @@
 //! not understood are left out, and nothing panics. Facts that cannot be had are absent.
 
 mod access;
+mod answer;
 mod child;
 mod clock;
 mod descriptor;
@@ -64,6 +65,8 @@ pub struct Target {
     kept: Mutex<thread::Kept>,
     process: OnceLock<Process>,
     clock_offset: OnceLock<i128>,
+    /// The first of its files that never answered; no other is asked for then.
+    silent_file: OnceLock<String>,
 }
 
 impl Target {
@@ -112,6 +115,7 @@ impl Target {
             kept: Mutex::default(),
             process: OnceLock::new(),
             clock_offset: OnceLock::new(),
+            silent_file: OnceLock::new(),
         })
     }
 
