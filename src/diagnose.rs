@@ -64,8 +64,8 @@ use self::draft::Drafts;
 use self::graph::Graph;
 use crate::memory::Address;
 use crate::snapshot::{
-    Finding, Location, Operation, Severity, Shutdown, Snapshot, Task, TaskState, Thread, WaitKind,
-    Waiting,
+    Code, Finding, Location, Operation, Severity, Shutdown, Snapshot, Task, TaskState, Thread,
+    WaitKind, Waiting,
 };
 use crate::timeline::{Looks, Pairs, Stillness};
 
@@ -78,6 +78,20 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// Whether something was seen that only a second look can tell from health.
     pub wants_second_look: bool,
+}
+
+/// Whether a finding says that something is not there, which a task may have that was not read.
+fn rests_on_absence(code: Code) -> bool {
+    matches!(
+        code,
+        Code::OrphanWait
+            | Code::PermitLeaked
+            | Code::QueueStalled
+            | Code::NeverAwaited
+            | Code::ExceptionUnretrieved
+            | Code::TaskOrphaned
+            | Code::AsyncgenOpen
+    )
 }
 
 /// Draws conclusions from one or two looks.
@@ -111,6 +125,9 @@ pub fn diagnose(looks: Looks<'_>) -> Diagnosis {
         nested_run::find,
     ] {
         find(&context, &mut drafts);
+    }
+    if looks.last.unread_tasks > 0 {
+        drafts.retain(|code| !rests_on_absence(code));
     }
     drafts.finish(&context)
 }

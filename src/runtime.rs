@@ -86,10 +86,10 @@ impl Reader<'_> {
         let fields = &self.layout.interpreter;
         let mut interpreters = Vec::new();
         let mut next = self.pointer(runtime.offset(self.layout.runtime.interpreters_head))?;
+        // What is walked is counted, not what is kept: a ring of those that are left out has no end.
+        let mut left = MAX_INTERPRETERS;
         while let Some(at) = next {
-            if interpreters.len() >= MAX_INTERPRETERS {
-                return Err(Unreadable::bad(at, "list of interpreters"));
-            }
+            left = left.checked_sub(1).ok_or(Unreadable::bad(at, "list of interpreters"))?;
             let id = self.memory.i64(at.offset(fields.id))?;
             if let Some(modules) = self.pointer(at.offset(fields.modules))? {
                 interpreters.push(Interpreter { at, id, modules });
@@ -222,6 +222,48 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Layout;
+    use crate::memory::Image;
+    use crate::object::{Caches, Memory};
+
+    /// A runtime at 0x10000 and interpreters at the given places, each with the place of the next
+    /// one and of its `sys.modules`.
+    fn runtime(layout: &Layout, interpreters: &[(u64, u64, u64)]) -> Memory {
+        let mut bytes = vec![0; 0x40_0000];
+        let mut put = |at: u64, value: u64| {
+            let at = usize::try_from(at - 0x10000).unwrap();
+            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        };
+        put(0x10000 + layout.runtime.interpreters_head, interpreters[0].0);
+        for &(at, next, modules) in interpreters {
+            put(at + layout.interpreter.next, next);
+            put(at + layout.interpreter.modules, modules);
+        }
+        Memory::new(Box::new(Image::new([(Address(0x10000), bytes)])))
+    }
+
+    #[test]
+    fn a_ring_of_interpreters_has_an_end_whether_they_are_kept_or_not() {
+        const MODULES: u64 = 0x20_0000;
+        let (first, second) = (0x10_0000, 0x18_0000);
+        for minor in 8..=15 {
+            let layout = Layout::for_minor(minor).unwrap();
+            let list = |interpreters: &[(u64, u64, u64)]| {
+                let memory = runtime(&layout, interpreters);
+                let caches = Caches::default();
+                let reader = Reader { memory: &memory, layout: &layout, caches: &caches };
+                reader.interpreters(Address(0x10000)).map(|found| found.len())
+            };
+            assert_eq!(list(&[(first, second, MODULES), (second, 0, MODULES)]), Ok(2));
+            assert_eq!(list(&[(first, second, 0), (second, 0, MODULES)]), Ok(1));
+            for modules in [0, MODULES] {
+                let bad = |at| Err(Unreadable::bad(Address(at), "list of interpreters"));
+                assert_eq!(list(&[(first, first, modules)]), bad(first));
+                let ring = [(first, second, modules), (second, first, modules)];
+                assert_eq!(list(&ring), bad(first));
+            }
+        }
+    }
 
     #[test]
     fn versions_in_words() {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::inspector::{BETWEEN_LOOKS, Inspector, Options};
+use crate::memory::TimeLimit;
 use crate::snapshot::{Depth, Glance, Process, Snapshot};
 
 /// How often a target that cannot be read just now is tried again: it starts or ends.
@@ -40,6 +41,10 @@ pub struct Plan {
     pub between: Depth,
     /// Whether one whose Python is not there yet is waited for.
     pub waits_for_python: bool,
+    /// How long one sample may take, and attaching.
+    pub timeout: Option<Duration>,
+    /// What runs for that long, for who watches over it.
+    pub limit: TimeLimit,
 }
 
 impl Plan {
@@ -53,7 +58,19 @@ impl Plan {
             evidence_every: BETWEEN_LOOKS,
             between: Depth::Reasons,
             waits_for_python: false,
+            timeout: None,
+            limit: TimeLimit::default(),
         }
+    }
+
+    /// Does something for which one sample's time is given.
+    fn limited<T>(&self, work: impl FnOnce() -> T) -> T {
+        if let Some(timeout) = self.timeout {
+            self.limit.begin(timeout);
+        }
+        let done = work();
+        self.limit.end();
+        done
     }
 }
 
@@ -155,7 +172,9 @@ impl Sampler<'_> {
     /// `None` when asked to end.
     fn attach(&mut self, is_first: bool) -> Result<Option<Inspector>> {
         loop {
-            let error = match Inspector::attach(self.pid) {
+            let plan = self.plan;
+            let attached = plan.limited(|| Inspector::attach_within(self.pid, &plan.limit));
+            let error = match attached {
                 Ok(inspector) => return Ok(Some(inspector)),
                 Err(error) => error,
             };
@@ -198,9 +217,17 @@ impl Sampler<'_> {
                 if begun < next_evidence {
                     options.depth = options.depth.min(self.plan.between);
                 }
-                inspector.snapshot(&options).map(|it| Sample::Whole(Box::new(it)))
+                self.plan.limited(|| {
+                    let taken = inspector.snapshot(&options)?;
+                    // What is missing in it has not ended.
+                    let whole = || Sample::Whole(Box::new(taken));
+                    inspector.timed_out().map_or_else(|| Ok(whole()), Err)
+                })
             } else {
-                inspector.glance().map(Sample::Glance)
+                self.plan.limited(|| {
+                    let glance = inspector.glance()?;
+                    inspector.timed_out().map_or(Ok(Sample::Glance(glance)), Err)
+                })
             };
             if matches!(&sample, Ok(Sample::Whole(snapshot)) if snapshot.depth >= Depth::Evidence) {
                 next_evidence = Instant::now() + self.plan.evidence_every;

@@ -105,6 +105,10 @@ pub struct Snapshot {
     pub undecided: Vec<Undecided>,
     /// What could not be read, or was not believable.
     pub problems: Vec<Problem>,
+    /// How many registered tasks are missing because they could not be read; the first ones are
+    /// among the problems.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unread_tasks: usize,
     /// How much was read.
     #[serde(skip)]
     pub depth: Depth,
@@ -151,6 +155,7 @@ impl Snapshot {
             verdict: None,
             undecided: Vec::new(),
             problems: Vec::new(),
+            unread_tasks: 0,
             depth: Depth::Evidence,
             unretrieved: Vec::new(),
             never_awaited: Vec::new(),
@@ -720,6 +725,11 @@ impl Problem {
     pub fn is_of_change(&self) -> bool {
         self.cause == Self::CHANGED
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Milliseconds with microseconds as the fraction.

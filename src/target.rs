@@ -9,6 +9,7 @@
 //! not understood are left out, and nothing panics. Facts that cannot be had are absent.
 
 mod access;
+mod answer;
 mod asleep;
 mod child;
 mod clock;
@@ -67,6 +68,8 @@ pub struct Target {
     process: OnceLock<Process>,
     clock_offset: OnceLock<i128>,
     born_by: OnceLock<Option<Duration>>,
+    /// The first of its files that never answered; no other is asked for then.
+    silent_file: OnceLock<String>,
 }
 
 impl Target {
@@ -116,6 +119,7 @@ impl Target {
             process: OnceLock::new(),
             clock_offset: OnceLock::new(),
             born_by: OnceLock::new(),
+            silent_file: OnceLock::new(),
         })
     }
 

@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::args::Check;
 use crate::output::Destination;
+use crate::patience::Patience;
 use crate::text::page::Page;
 use crate::{children, dump, json, text};
 
@@ -10,11 +11,11 @@ use crate::{children, dump, json, text};
 ///
 /// # Errors
 /// When the target cannot be read, has no event loop to judge, or the output cannot be written.
-pub fn run(options: &Check) -> anyhow::Result<Outcome> {
+pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
     let wanted = aiospy::Options::default();
-    let look = |pid| dump::look(pid, &wanted, options.looks, options.wait);
+    let look = |pid| dump::look(pid, &wanted, options.looks, options.wait, patience);
     let (_, looked) = dump::by_any_id(options.pid, look);
-    let mut snapshot = looked?;
+    let (mut snapshot, timed_out) = looked?;
     children::add(&mut snapshot);
     let mut to = Destination::open(&options.output)?;
     if options.is_json {
@@ -29,6 +30,9 @@ pub fn run(options: &Check) -> anyhow::Result<Outcome> {
         let pid = snapshot.process.pid;
         let parts = if number == 1 { "1 part".to_owned() } else { format!("{number} parts") };
         dump::note(format_args!("{parts} could not be read; aiospy dump {pid} lists them"));
+    }
+    if let Some(error) = timed_out {
+        return Err(error.into());
     }
     match (dump::outcome(&snapshot, options.fail_on), children::nothing_to_judge(&snapshot)) {
         // Nothing was seen to be wrong where nothing could be.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::Outcome;
 use crate::args::Doctor;
 use crate::output::Destination;
+use crate::patience::Patience;
 use crate::text::page::{Line, Page, Style};
 use crate::{dump, json, remedy};
 
@@ -17,16 +18,18 @@ const SCHEMA: &str = "aiospy.doctor/1";
 ///
 /// # Errors
 /// When the output cannot be written.
-pub fn run(options: &Doctor) -> anyhow::Result<Outcome> {
+pub fn run(options: &Doctor, patience: &Patience) -> anyhow::Result<Outcome> {
     let mut pid = options.pid;
-    let mut steps = Inspector::examine(pid);
+    patience.guard(pid, None);
+    let examine = |pid| patience.limited(|| Inspector::examine(pid, &patience.limit));
+    let mut steps = examine(pid);
     if let Some(host) = steps.iter().find_map(|step| match &step.outcome {
         Err(Error::NoSuchProcess { namespace_match, .. }) => *namespace_match,
         _ => None,
     }) {
         dump::note(remedy::other_namespace(pid, host));
         pid = host;
-        steps = Inspector::examine(pid);
+        steps = examine(pid);
     }
     let mut to = Destination::open(&options.output)?;
     if options.is_json {

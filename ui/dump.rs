@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::Outcome;
 use crate::args::{Dump, Report};
 use crate::output::{Destination, say};
+use crate::patience::Patience;
 use crate::text::page::{Page, Style};
 use crate::{children, json, remedy, text, waiting};
 
@@ -19,8 +20,8 @@ use crate::{children, json, remedy, text, waiting};
 ///
 /// # Errors
 /// When the target cannot be read, or the output not be written.
-pub fn run(options: &Dump) -> anyhow::Result<Outcome> {
-    let (pid, done) = by_any_id(options.pid, |pid| report(pid, &options.report));
+pub fn run(options: &Dump, patience: &Patience) -> anyhow::Result<Outcome> {
+    let (pid, done) = by_any_id(options.pid, |pid| report(pid, &options.report, patience));
     match done {
         Ok(snapshot) => Ok(outcome(&snapshot, options.fail_on)),
         Err(error) if is_without_tasks(&error) => {
@@ -55,15 +56,16 @@ pub fn outcome(snapshot: &Snapshot, fail_on: Option<Severity>) -> Outcome {
 /// Reads process `pid` and writes the report.
 ///
 /// # Errors
-/// When it cannot be read, or the output not be written.
-pub fn report(pid: i32, options: &Report) -> anyhow::Result<Snapshot> {
+/// When it cannot be read, or the output not be written; also when the time was over before all was
+/// read, after what was read.
+pub fn report(pid: i32, options: &Report, patience: &Patience) -> anyhow::Result<Snapshot> {
     let mut wanted = aiospy::Options::default();
     wanted.locals = options.locals;
     wanted.finished = options.has_finished;
-    let mut snapshot = look(pid, &wanted, options.looks, wait(options))?;
+    let (mut snapshot, timed_out) = look(pid, &wanted, options.looks, wait(options), patience)?;
     children::add(&mut snapshot);
     write(&snapshot, options)?;
-    Ok(snapshot)
+    timed_out.map_or(Ok(snapshot), |error| Err(error.into()))
 }
 
 /// How long a report may go on sampling: a person on a terminal waits, a program does not, and
@@ -74,7 +76,8 @@ fn wait(options: &Report) -> Duration {
     options.wait.unwrap_or(usual)
 }
 
-/// Reads process `pid`, with conclusions; for `wait` at most while something is undecided.
+/// Reads process `pid`, with conclusions; for `wait` at most while something is undecided. Also
+/// gives that the time was over before all was read.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -83,12 +86,17 @@ pub fn look(
     wanted: &aiospy::Options,
     looks: u8,
     wait: Duration,
-) -> anyhow::Result<Snapshot> {
-    let mut inspector = Inspector::attach(pid)?;
-    for warning in inspector.warnings() {
-        note(warning);
-    }
-    waiting::look(&mut inspector, wanted, looks, wait)
+    patience: &Patience,
+) -> anyhow::Result<(Snapshot, Option<Error>)> {
+    patience.guard(pid, None);
+    patience.limited(|| {
+        let mut inspector = Inspector::attach_within(pid, &patience.limit)?;
+        for warning in inspector.warnings() {
+            note(warning);
+        }
+        let snapshot = waiting::look(&mut inspector, wanted, looks, wait)?;
+        Ok((snapshot, inspector.timed_out()))
+    })
 }
 
 fn write(snapshot: &Snapshot, options: &Report) -> anyhow::Result<()> {
@@ -105,9 +113,20 @@ fn write(snapshot: &Snapshot, options: &Report) -> anyhow::Result<()> {
         };
         let (width, color) = (to.width, to.color);
         text::dump(snapshot, view, &mut Page::new(to.writer(), width, color))?;
+        source.iter().for_each(note_silent);
     }
     to.finish()?;
     Ok(())
+}
+
+/// Says that lines of source are missing because a file did not answer.
+fn note_silent(source: &Source) {
+    if let Some(file) = source.silent_file() {
+        note(format_args!(
+            "lines of source are left out: {file} did not answer, as on the mount of a server that \
+             is gone; --no-source reads none"
+        ));
+    }
 }
 
 /// Whether there is a Python, but one whose tasks cannot be read.

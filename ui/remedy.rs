@@ -10,6 +10,7 @@ use aiospy::{Error, recording};
 
 use crate::children;
 use crate::output::{self, say};
+use crate::text::words;
 
 /// A mistake in words.
 #[derive(Debug, PartialEq, Eq)]
@@ -190,6 +191,10 @@ pub fn of(error: &Error) -> Advice {
         Error::NoAsyncio { pid } => advice(
             plain,
             format!("pgrep -aP {pid}: servers like gunicorn run their loops in worker processes below the first one"),
+        ),
+        Error::TimedOut { pid, limit } => advice(
+            format!("gave up on process {pid} after {}: not all of it could be read", words::duration(*limit)),
+            format!("--timeout {}s; aiospy doctor {pid} tells which step takes so long", limit.as_secs().saturating_mul(6).max(10)),
         ),
         Error::TargetGone { .. } => {
             advice(plain, "again with the process that took its place".to_owned())
@@ -423,6 +428,7 @@ mod tests {
             version: version.to_owned(),
             reason: reason.to_owned(),
         };
+        let timed_out = Error::TimedOut { pid, limit: std::time::Duration::from_secs(10) };
         for (error, cause, remedy) in [
             (Error::NoSuchProcess { pid, namespace_match: None }, "no process 4711", "pgrep"),
             (Error::NoSuchProcess { pid, namespace_match: Some(9) }, "4711", "process 9"),
@@ -440,6 +446,7 @@ mod tests {
             (Error::NotInitialized { pid, phase: "ending" }, "ending", "earlier"),
             (Error::NoAsyncio { pid }, "not imported asyncio", "worker"),
             (Error::TargetGone { pid }, "ended", "took its place"),
+            (timed_out, "process 4711 after 10.0 s", "--timeout 60s"),
             (Error::Memory { wanted: "x", fault: gone }, "ended", "took its place"),
             (
                 Error::Memory {

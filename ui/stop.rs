@@ -25,6 +25,7 @@ use serde::Serialize;
 
 use crate::args::Stop;
 use crate::output::Destination;
+use crate::patience::Patience;
 use crate::remedy::{self, Trouble};
 use crate::text::page::{Page, Style};
 use crate::text::words;
@@ -41,9 +42,9 @@ const MAX_NAMES: usize = 8;
 ///
 /// # Errors
 /// When the target cannot be attached to, the signal not be sent, or the output not be written.
-pub fn run(options: &Stop) -> anyhow::Result<Outcome> {
+pub fn run(options: &Stop, patience: &Patience) -> anyhow::Result<Outcome> {
     let pid = options.pid;
-    stop(pid, options).map_err(|error| match remedy::namespace_match(&error) {
+    stop(pid, options, patience).map_err(|error| match remedy::namespace_match(&error) {
         // What is read may be guessed; what is signalled may not.
         Some(host) => Trouble::new(
             format!("no process {pid} in this pid namespace, so nothing was signalled"),
@@ -158,11 +159,14 @@ impl Teller<'_> {
     }
 }
 
-fn stop(pid: i32, options: &Stop) -> anyhow::Result<Outcome> {
+fn stop(pid: i32, options: &Stop, patience: &Patience) -> anyhow::Result<Outcome> {
     let asked = watch::on_signals()?;
     let to_end = Addressee::of(pid);
+    patience.guard(pid, Some(&asked));
     let to = Destination::open_queued(&options.output, &asked)?;
-    let plan = Plan::new(1.0 / EVERY.as_secs_f64(), EVERY);
+    let mut plan = Plan::new(1.0 / EVERY.as_secs_f64(), EVERY);
+    plan.timeout = Some(patience.timeout);
+    plan.limit = patience.limit.clone();
     let mut monitor = Monitor::new(Settings::default());
     let mut teller = Teller { to_end: &to_end, options, to, told: None, failed: None };
     let until: Cell<Option<Instant>> = Cell::new(None);

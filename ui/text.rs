@@ -157,6 +157,11 @@ fn counts(snapshot: &Snapshot, page: &mut Page<'_>) -> io::Result<()> {
         line.add(style, &words);
         separator = ", ";
     }
+    if snapshot.unread_tasks > 0 {
+        let unread = format!("{} could not be read", words::count(snapshot.unread_tasks));
+        line.add(Style::Plain, ", ");
+        line.add(Style::Notice, &unread);
+    }
     page.line(&line)?;
     cancellations(tasks, page)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::layout::uvloop::{HANDLE, LOOP, TIMER_NODE_TIMEOUT, UV_LOOP};
 use crate::memory::{Address, ReadMemory as _, word};
-use crate::object::{Kind, MAX_ITEMS, Read, Reader};
+use crate::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
 
 /// Timers at the front of the heap that are looked at for the earliest one that is not cancelled.
 const TIMERS_LOOKED_AT: u64 = 63;
@@ -37,6 +37,15 @@ pub struct LoopFacts {
     pub ready_callbacks: Vec<Address>,
     /// libuv's part, for uvloop.
     pub uv: Option<UvFacts>,
+    /// Parts that are there but could not be read, and why.
+    pub problems: Vec<(&'static str, Unreadable)>,
+}
+
+impl LoopFacts {
+    /// What was read of a part; that it could not be read is noted.
+    fn noted<T>(&mut self, part: &'static str, read: Read<T>) -> Option<T> {
+        read.map_err(|error| self.problems.push((part, error))).ok()
+    }
 }
 
 /// What was read of libuv's loop.
@@ -67,6 +76,7 @@ impl Reader<'_> {
             earliest_timer: None,
             ready_callbacks: Vec::new(),
             uv: None,
+            problems: Vec::new(),
         };
         if class.kind == Kind::UvLoop { Ok(self.uv_loop(facts)) } else { self.py_loop(facts) }
     }
@@ -80,15 +90,19 @@ impl Reader<'_> {
             .and_then(|at| u64::try_from(self.int(at).ok()?).ok());
         facts.closed = truth(closed);
         facts.debug = truth(debug);
-        if let Some(handles) = ready.and_then(|ready| self.deque(ready, MAX_ITEMS).ok()) {
+        let ready = ready.map(|ready| self.deque(ready, MAX_ITEMS));
+        if let Some(handles) = ready.and_then(|ready| facts.noted("ready queue", ready)) {
             facts.ready = Some(handles.len() as u64);
-            facts.ready_callbacks = self.handle_callbacks(&handles);
+            let callbacks = self.handle_callbacks(&handles);
+            facts.ready_callbacks = facts.noted("ready queue", callbacks).unwrap_or_default();
         }
         if let Some(scheduled) = scheduled {
-            facts.scheduled = self.size(scheduled, MAX_ITEMS, "list of timers").ok();
-            let timers = self.list(scheduled, TIMERS_LOOKED_AT).unwrap_or_default();
-            let deadlines = timers.into_iter().filter_map(|timer| self.timer_deadline(timer));
-            facts.earliest_timer = deadlines.min_by(f64::total_cmp);
+            let count = self.size(scheduled, MAX_ITEMS, "list of timers");
+            let timers = count.and_then(|count| Ok((count, self.earliest_timer(scheduled)?)));
+            if let Some((count, earliest)) = facts.noted("timers", timers) {
+                facts.scheduled = Some(count);
+                facts.earliest_timer = earliest;
+            }
         }
         Ok(facts)
     }
@@ -103,17 +117,24 @@ impl Reader<'_> {
     }
 
     /// The callables of `asyncio.events.Handle` objects.
-    fn handle_callbacks(&self, handles: &[Address]) -> Vec<Address> {
+    fn handle_callbacks(&self, handles: &[Address]) -> Read<Vec<Address>> {
         self.memory.prefetch(handles.iter().map(|at| (*at, 96)));
-        let callback = |at| self.attribute(at, "_callback").ok().flatten();
-        handles.iter().filter_map(|&at| callback(at)).collect()
+        let callbacks = handles.iter().map(|&at| self.attribute(at, "_callback"));
+        Ok(callbacks.collect::<Read<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    /// The earliest deadline in a heap of timers, of those that were not cancelled.
+    fn earliest_timer(&self, heap: Address) -> Read<Option<f64>> {
+        let timers = self.list(heap, TIMERS_LOOKED_AT)?.into_iter();
+        let deadlines: Vec<_> = timers.map(|at| self.timer_deadline(at)).collect::<Read<_>>()?;
+        Ok(deadlines.into_iter().flatten().min_by(f64::total_cmp))
     }
 
     /// When a `TimerHandle` is due, unless it was cancelled.
-    fn timer_deadline(&self, timer: Address) -> Option<f64> {
-        let [when, cancelled] = self.attributes_named(timer, ["_when", "_cancelled"]).ok()?;
+    fn timer_deadline(&self, timer: Address) -> Read<Option<f64>> {
+        let [when, cancelled] = self.attributes_named(timer, ["_when", "_cancelled"])?;
         let is_cancelled = cancelled.is_some_and(|at| self.int(at) == Ok(1));
-        if is_cancelled { None } else { self.float(when?) }
+        Ok(if is_cancelled { None } else { when.and_then(|when| self.float(when)) })
     }
 
     /// The value of a `float` or `int`.
@@ -155,7 +176,7 @@ impl Reader<'_> {
         facts.closed = self.memory.i32(at.offset(LOOP.closed)).ok().map(|n| n != 0);
         facts.debug = self.memory.i32(at.offset(LOOP.debug)).ok().map(|n| n != 0);
         if let Ok(Some(ready)) = self.pointer(at.offset(LOOP.ready))
-            && let Ok(handles) = self.deque(ready, MAX_ITEMS)
+            && let Some(handles) = facts.noted("ready queue", self.deque(ready, MAX_ITEMS))
         {
             facts.ready = Some(handles.len() as u64);
             self.memory.prefetch(handles.iter().map(|at| (*at, 96)));

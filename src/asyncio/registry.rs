@@ -34,6 +34,8 @@ pub struct AsyncioModules {
 pub struct Registered {
     /// Their addresses, each once, in the order of the registries.
     pub tasks: Vec<Address>,
+    /// References to tasks that could not be read, and why.
+    pub unread: Vec<(Address, Unreadable)>,
     /// Registries that could not be read whole, and why.
     pub problems: Vec<(&'static str, Unreadable)>,
 }
@@ -145,7 +147,7 @@ impl Reader<'_> {
         seen: &mut FxHashSet<Address>,
     ) {
         let members = set.and_then(|set| match set {
-            Some(set) => self.set_or_weak_set(set),
+            Some(set) => self.set_or_weak_set(set, &mut found.unread),
             None => Ok(Vec::new()),
         });
         match members {
@@ -155,7 +157,11 @@ impl Reader<'_> {
     }
 
     /// The members of a `set`, or the living ones of a `weakref.WeakSet`.
-    fn set_or_weak_set(&self, at: Address) -> Read<Vec<Address>> {
+    fn set_or_weak_set(
+        &self,
+        at: Address,
+        unread: &mut Vec<(Address, Unreadable)>,
+    ) -> Read<Vec<Address>> {
         if matches!(self.kind_of(at)?, Kind::Set) {
             return self.set(at);
         }
@@ -168,11 +174,15 @@ impl Reader<'_> {
         self.memory.prefetch(references.iter().map(|at| (*at, object + 8)));
         let mut members = Vec::with_capacity(references.len());
         for reference in references {
-            // A reference may be freed while we look at it: it then has left the set.
-            if self.is_kind(reference, Kind::Weakref)
-                && let Ok(Some(member)) = self.pointer(reference.offset(object))
-            {
-                members.push(member);
+            let member = match self.kind_of(reference) {
+                Ok(Kind::Weakref) => self.must_pointer(reference.offset(object), "reference"),
+                Ok(_) => Err(Unreadable::bad(reference, "reference")),
+                Err(error) => Err(error),
+            };
+            match member {
+                Ok(member) => members.push(member),
+                // It may have been freed meanwhile, and then has left the set.
+                Err(error) => unread.push((reference, error)),
             }
         }
         self.memory.prefetch(members.iter().map(|at| (*at, self.layout.task.size)));

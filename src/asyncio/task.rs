@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::frame::{Progress, RawFrame};
 use crate::layout::Flag;
-use crate::memory::Address;
-use crate::object::{Class, Kind, MAX_NAME, Read, Reader, Unreadable};
+use crate::memory::{Address, Fault};
+use crate::object::{Class, Kind, MAX_NAME, Read, Reader, Unreadable, is_alive};
 
 /// Coroutines of one chain that are followed: a suspended chain is as deep as the recursion limit
 /// lets it be, 1000 unless it was raised.
@@ -81,16 +81,6 @@ pub struct TaskFacts {
     pub problem: Option<(&'static str, Unreadable)>,
 }
 
-/// Whether the first word of an object is a reference count.
-///
-/// A freed object keeps its class until its memory is used again, but its first word is then the
-/// allocator's: null or the address of the next free block. Test: `churn`.
-pub fn is_alive(word: u64) -> bool {
-    // From 3.14 on the highest 16 bits are flags; no task has so many references.
-    let [low @ .., a, b, _, _] = word.to_le_bytes();
-    low != [0; 4] && a == 0 && b == 0
-}
-
 /// Where an await chain ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainEnd {
@@ -135,6 +125,15 @@ impl TaskFacts {
     }
 }
 
+/// The tasks that were asked for.
+#[derive(Debug, Default)]
+pub struct TasksRead {
+    /// Those that were read.
+    pub tasks: Vec<TaskFacts>,
+    /// Those that could not be read at all, and why.
+    pub unread: Vec<(Address, Unreadable)>,
+}
+
 /// A chain that is being followed: which task, and the object to look at next.
 struct Step {
     task: usize,
@@ -146,24 +145,32 @@ struct Step {
 impl Reader<'_> {
     /// Reads the given tasks with their await chains.
     ///
-    /// What is no task (any more) is left out; a task that can only partly be read has a
-    /// `problem`. Ended tasks are left out unless `finished` asks for them.
-    pub fn read_tasks(&self, addresses: &[Address], finished: bool) -> Vec<TaskFacts> {
-        let mut all = Vec::with_capacity(addresses.len());
+    /// A task that can only partly be read has a `problem`. Ended tasks are left out unless
+    /// `finished` asks for them.
+    pub fn read_tasks(&self, addresses: &[Address], finished: bool) -> TasksRead {
+        let mut all = TasksRead::default();
         for group in addresses.chunks(GROUP) {
+            if !self.memory.limit().may_begin() {
+                let late = |&at| (at, Fault::too_late(at, self.layout.task.size).into());
+                all.unread.extend(group.iter().map(late));
+                continue;
+            }
             if self.memory.is_full() {
                 self.memory.clear();
             }
             self.memory.prefetch(group.iter().map(|at| (*at, self.layout.task.size)));
-            let mut tasks: Vec<TaskFacts> = group
-                .iter()
-                .filter_map(|&at| self.task(at).ok())
-                .filter(|task| finished || task.state == FutureState::Pending)
-                .collect();
+            let mut tasks = Vec::with_capacity(group.len());
+            for &at in group {
+                match self.task(at) {
+                    Ok(task) if finished || task.state == FutureState::Pending => tasks.push(task),
+                    Ok(_) => {}
+                    Err(error) => all.unread.push((at, error)),
+                }
+            }
             self.read_names(&mut tasks);
             self.follow_chains(&mut tasks);
             self.read_waiters(&mut tasks);
-            all.append(&mut tasks);
+            all.tasks.append(&mut tasks);
         }
         all
     }

@@ -133,6 +133,11 @@ impl Drafts {
         self.drafts.iter().any(is_it)
     }
 
+    /// Drops the findings of some codes.
+    pub fn retain(&mut self, is_kept: impl Fn(Code) -> bool) {
+        self.drafts.retain(|draft| is_kept(draft.finding.code));
+    }
+
     /// Notes that something was seen that only a second look can tell from health.
     pub fn want_second_look(&mut self) {
         self.wants_second_look = true;

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::executors::{Limit, Pools};
 use super::looping::find_loops;
-use super::reading::{Reading, ThreadReading};
+use super::reading::{Reading, ThreadReading, nothing_changed};
 use super::shutdown::shutdown;
 use super::system::Syscalls;
 use super::waiting::{Reasons, complete};
@@ -19,7 +19,7 @@ use crate::asyncio::{
 use crate::error::Result;
 use crate::frame::{HandlerKind, RawFrame};
 use crate::memory::{Address, Part, ReadMemory};
-use crate::object::{Kind, Reader};
+use crate::object::{Kind, Reader, Unreadable};
 use crate::snapshot::{
     Cancellation, Consistency, Depth, Enclosed, Executor, Frame, Iteration, Location, Loop,
     LoopState, Phase, Problem, Shutdown, Swallower, Task, TaskState, Thread, WaitKind,
@@ -40,6 +40,8 @@ pub(super) struct Parts {
     pub enclosed: Vec<Enclosed>,
     pub shutdown: Option<Shutdown>,
     pub problems: Vec<Problem>,
+    /// How many registered tasks could not be read.
+    pub unread_tasks: usize,
 }
 
 /// A timer that is late by less is no lag: a loop that polls wakes up some time after it.
@@ -65,17 +67,21 @@ impl Inspector {
         // What a busy target does meanwhile is seen now, mostly: then this costs less than making
         // plain data twice.
         let is_moving = self.consistency(&reading) == Consistency::BestEffort;
-        if is_moving {
+        if is_moving && self.memory.limit().may_begin() {
             reading.settle(&reader, options);
         }
         let mut parts = self.assemble(&reader, &reading, options);
         if !is_moving {
             parts.consistency = self.consistency(&reading);
-            if parts.consistency == Consistency::BestEffort {
+            if parts.consistency == Consistency::BestEffort && self.memory.limit().may_begin() {
                 reading.settle(&reader, options);
                 parts = self.assemble(&reader, &reading, options);
             }
         }
+        if parts.consistency == Consistency::Exact {
+            nothing_changed(&mut parts.problems);
+        }
+        parts.problems.extend(damages(&reader));
         parts.activity = Some(reading.activity);
         parts.limit_to(self.system.age());
         for event_loop in &mut parts.loops {
@@ -235,6 +241,7 @@ impl Inspector {
             enclosed,
             shutdown: stage,
             problems,
+            unread_tasks: reading.unread.len(),
         }
     }
 
@@ -394,6 +401,16 @@ impl Inspector {
             });
         }
     }
+}
+
+/// The collections and texts that are damaged.
+fn damages(reader: &Reader<'_>) -> Vec<Problem> {
+    let damage = |(at, kind, error): (Address, &str, Unreadable)| Problem {
+        place: format!("{kind} {at}"),
+        wanted: "content".to_owned(),
+        cause: error.to_string(),
+    };
+    reader.damages().into_iter().map(damage).collect()
 }
 
 /// How many references there are to a task, but for that of a future to who awaits it.

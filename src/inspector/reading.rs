@@ -10,23 +10,29 @@ use std::ops::Range;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Inspector, Options};
-use crate::asyncio::{AsyncioModules, FutureState, LoopFacts, RunOnce, TaskFacts, is_alive};
+use crate::asyncio::{
+    AsyncioModules, FutureState, LoopFacts, Registered, RunOnce, TaskFacts, TasksRead,
+};
 use crate::error::{Error, Result};
 use crate::frame::{RawFrame, Stack};
 use crate::memory::{Address, Part, ReadMemory, word};
-use crate::object::{Kind, Reader};
+use crate::object::{Kind, Read, Reader, Unreadable, is_alive};
 use crate::runtime::{Interpreter, ThreadState};
 use crate::snapshot::{Consistency, Depth, Problem, Thread};
 use crate::target::Activity;
 
+/// How often tasks that could not be read are read again.
+const MORE_READINGS: usize = 3;
+/// Unread tasks that are told of one by one.
+const MAX_UNREAD_TOLD: usize = 16;
 /// How often tasks that changed while they were read are read again.
 const MAX_ROUNDS: usize = 6;
 
+/// Why parts do not belong together where no thread ran.
+const CONTRADICTS: &str = "its parts contradict each other, and no thread ran meanwhile";
+
 /// Tasks that are so many bytes apart at most are read in one piece.
 const NEAR: u64 = 1024;
-
-/// An interpreter that has imported asyncio, with its thread states.
-type WithAsyncio = (Interpreter, AsyncioModules, Vec<ThreadState>);
 
 /// What was read, before it becomes a snapshot.
 #[derive(Debug)]
@@ -40,6 +46,10 @@ pub(super) struct Reading {
     pub tasks: Vec<TaskFacts>,
     /// All registered tasks, ended ones included.
     pub registered: Vec<Address>,
+    /// Those of them that could not be read, and why.
+    pub unread: Vec<(Address, Unreadable)>,
+    /// Where tasks are registered.
+    registries: Vec<Registries>,
     pub problems: Vec<Problem>,
     /// Seconds of the target's `CLOCK_MONOTONIC` when the tasks had been read.
     pub now: Option<f64>,
@@ -109,8 +119,16 @@ impl Inspector {
         if with_asyncio.is_empty() {
             return Err(Error::NoAsyncio { pid: self.system.pid() });
         }
-        let addresses = registered(&reader, &with_asyncio, &mut problems)?;
-        let tasks = reader.read_tasks(&addresses, options.finished);
+        let mut registered = registered(&reader, &with_asyncio)?;
+        problems.extend(
+            registered
+                .problems
+                .iter()
+                .map(|(registry, error)| problem((*registry).to_owned(), "tasks", error)),
+        );
+        let TasksRead { tasks, mut unread } =
+            reader.read_tasks(&registered.tasks, options.finished);
+        unread.append(&mut registered.unread);
         let now = self.now();
         let mut reading = Reading {
             activity,
@@ -118,10 +136,13 @@ impl Inspector {
             loops: Vec::new(),
             inherited: Vec::new(),
             tasks,
-            registered: addresses,
+            registered: registered.tasks,
+            unread,
+            registries: with_asyncio,
             problems,
             now,
         };
+        reading.read_unread(&reader, options);
         reading.read_loops(&reader);
         self.set_apart_inherited(&reader, &mut reading);
         Ok(reading)
@@ -132,7 +153,7 @@ impl Inspector {
         &self,
         reader: &Reader<'_>,
         problems: &mut Vec<Problem>,
-    ) -> Result<(Vec<ThreadReading>, Vec<WithAsyncio>)> {
+    ) -> Result<(Vec<ThreadReading>, Vec<Registries>)> {
         let interpreters =
             reader.interpreters(self.located.runtime).map_err(|error| Error::BadData {
                 wanted: "list of interpreters",
@@ -141,7 +162,7 @@ impl Inspector {
             })?;
         let tids = self.tids();
         let mut threads = Vec::new();
-        let mut with_asyncio = Vec::new();
+        let mut with_asyncio: Vec<Registries> = Vec::new();
         for interpreter in &interpreters {
             let place = || format!("interpreter {}", interpreter.id);
             let modules = reader.asyncio_modules(interpreter);
@@ -186,6 +207,8 @@ impl Inspector {
             inherited: Vec::new(),
             tasks: Vec::new(),
             registered: Vec::new(),
+            unread: Vec::new(),
+            registries: Vec::new(),
             problems,
             now: None,
         };
@@ -263,8 +286,33 @@ impl Reading {
     /// some milliseconds apart: of them only those are read again whose parts do not fit together.
     /// What a busy target writes it has to fetch back from us; twice for each sample is too much.
     pub(super) fn settle(&mut self, reader: &Reader<'_>, options: &Options) {
-        settle(reader, &mut self.tasks, options);
+        self.unread.extend(settle(reader, &mut self.tasks, options));
+        self.read_unread(reader, options);
         self.read_loops(reader);
+    }
+
+    /// Reads those tasks again that could not be read, as long as they are registered: one that has
+    /// ended meanwhile is nothing that is missing.
+    fn read_unread(&mut self, reader: &Reader<'_>, options: &Options) {
+        for _ in 0..MORE_READINGS {
+            if self.unread.is_empty() || !reader.memory.limit().may_begin() {
+                return;
+            }
+            reader.memory.clear();
+            let Ok(mut now) = registered(reader, &self.registries) else { return };
+            // One that was freed in the midst of a reading is not there at the next.
+            let before: FxHashSet<Address> = self.unread.iter().map(|(at, _)| *at).collect();
+            now.unread.retain(|(at, _)| before.contains(at));
+            let is_there: FxHashSet<Address> = now.tasks.iter().copied().collect();
+            let known: FxHashSet<Address> = self.tasks.iter().map(|task| task.at).collect();
+            let unread = self.unread.iter().map(|(at, _)| *at);
+            let again: Vec<Address> =
+                unread.filter(|at| is_there.contains(at) && !known.contains(at)).collect();
+            let mut read = reader.read_tasks(&again, options.finished);
+            self.tasks.append(&mut read.tasks);
+            self.unread = read.unread;
+            self.unread.append(&mut now.unread);
+        }
     }
 
     /// What is missing or doubtful.
@@ -275,6 +323,17 @@ impl Reading {
             cause: Problem::CHANGED.to_owned(),
         };
         let mut problems = self.problems.clone();
+        if !self.unread.is_empty() {
+            let (missing, all) = (self.unread.len(), self.registered.len());
+            problems.push(Problem {
+                place: "asyncio".to_owned(),
+                wanted: "tasks".to_owned(),
+                cause: format!("{missing} of {all} registered tasks could not be read"),
+            });
+        }
+        for (at, error) in self.unread.iter().take(MAX_UNREAD_TOLD) {
+            problems.push(problem(format!("task {at}"), "task", error));
+        }
         for task in &self.tasks {
             let place = format!("task {}", task.at);
             if let Some((wanted, error)) = &task.problem {
@@ -302,8 +361,14 @@ impl Reading {
         self.loops.clear();
         self.problems.retain(|problem| !problem.place.starts_with("loop "));
         for at in all {
-            match reader.event_loop(at) {
-                Ok(facts) => self.loops.push(facts),
+            match steady_loop(reader, at) {
+                Ok(facts) => {
+                    let parts = facts.problems.iter();
+                    self.problems.extend(
+                        parts.map(|(part, error)| problem(format!("loop {at}"), part, error)),
+                    );
+                    self.loops.push(facts);
+                }
                 Err(error) => self.problems.push(problem(format!("loop {at}"), "class", &error)),
             }
         }
@@ -322,6 +387,19 @@ pub(super) fn tid_of(
 ) -> Option<i32> {
     let known = |id: i32| tids.get(&id).copied();
     state.native_id.and_then(known).or_else(|| known(reader.pthread_tid(state.ident)?))
+}
+
+/// Reads a loop; one that changes while it is read is read anew, as long as parts of it cannot be
+/// read. Test: `churn`.
+fn steady_loop(reader: &Reader<'_>, at: Address) -> Read<LoopFacts> {
+    for _ in 0..MAX_ROUNDS {
+        let facts = reader.event_loop(at)?;
+        if facts.problems.is_empty() || !reader.memory.limit().may_begin() {
+            return Ok(facts);
+        }
+        reader.memory.clear();
+    }
+    reader.event_loop(at)
 }
 
 /// Corrects on which thread a loop runs.
@@ -343,33 +421,40 @@ fn place_loops(loops: &[LoopFacts], threads: &mut [ThreadReading]) {
     }
 }
 
-/// The addresses of all registered tasks.
-fn registered(
-    reader: &Reader<'_>,
-    interpreters: &[WithAsyncio],
-    problems: &mut Vec<Problem>,
-) -> Result<Vec<Address>> {
-    let mut addresses = Vec::new();
+/// An interpreter with its asyncio and its threads.
+type Registries = (Interpreter, AsyncioModules, Vec<ThreadState>);
+
+/// All registered tasks.
+fn registered(reader: &Reader<'_>, registries: &[Registries]) -> Result<Registered> {
+    let mut all = Registered::default();
     let mut failed = None;
-    for (interpreter, modules, threads) in interpreters {
-        let found = reader.registered_tasks(interpreter, modules, threads);
-        addresses.extend(found.tasks);
-        for (registry, error) in found.problems {
-            problems.push(problem(registry.to_owned(), "tasks", &error));
-            failed.get_or_insert((registry, modules.tasks, error));
+    for (interpreter, modules, threads) in registries {
+        let mut found = reader.registered_tasks(interpreter, modules, threads);
+        if let Some((wanted, error)) = found.problems.first() {
+            failed.get_or_insert((*wanted, modules.tasks, error.to_string()));
         }
+        all.tasks.append(&mut found.tasks);
+        all.unread.append(&mut found.unread);
+        all.problems.append(&mut found.problems);
     }
     match failed {
         // Better an error than "no tasks" when they could not be read.
-        Some((wanted, at, error)) if addresses.is_empty() => {
-            Err(Error::BadData { wanted, at, reason: error.to_string() })
+        Some((wanted, at, reason)) if all.tasks.is_empty() => {
+            Err(Error::BadData { wanted, at, reason })
         }
-        _ => Ok(addresses),
+        _ => Ok(all),
     }
 }
 
 /// Compares each task with its memory now, and reads again what changed, then only that.
-fn settle(reader: &Reader<'_>, tasks: &mut Vec<TaskFacts>, options: &Options) {
+///
+/// Gives those that could not be read.
+fn settle(
+    reader: &Reader<'_>,
+    tasks: &mut Vec<TaskFacts>,
+    options: &Options,
+) -> Vec<(Address, Unreadable)> {
+    let mut unread = Vec::new();
     let mut unsettled: Vec<usize> = (0..tasks.len()).collect();
     for _ in 0..MAX_ROUNDS {
         let moved = if options.depth < Depth::Reasons {
@@ -378,13 +463,15 @@ fn settle(reader: &Reader<'_>, tasks: &mut Vec<TaskFacts>, options: &Options) {
         } else {
             moved(reader, tasks, &unsettled)
         };
-        if moved.is_empty() {
-            return;
+        if moved.is_empty() || !reader.memory.limit().may_begin() {
+            break;
         }
         reader.memory.renew(Part::Again);
         let addresses: Vec<Address> =
             tasks.iter().map(|task| task.at).filter(|at| moved.contains(at)).collect();
-        let again = reader.read_tasks(&addresses, options.finished);
+        let mut again = reader.read_tasks(&addresses, options.finished);
+        unread.append(&mut again.unread);
+        let again = again.tasks;
         let mut again: FxHashMap<Address, TaskFacts> =
             again.into_iter().map(|task| (task.at, task)).collect();
         tasks.retain_mut(|task| {
@@ -403,6 +490,7 @@ fn settle(reader: &Reader<'_>, tasks: &mut Vec<TaskFacts>, options: &Options) {
         let is_again = |(i, task): (usize, &TaskFacts)| moved.contains(&task.at).then_some(i);
         unsettled = tasks.iter().enumerate().filter_map(is_again).collect();
     }
+    unread
 }
 
 /// Whether the parts of a task do not fit together: it ran while it was read, or it runs.
@@ -470,6 +558,13 @@ fn thread_names(reader: &Reader<'_>, threading: Option<Address>) -> FxHashMap<u6
         Some((ident, reader.name(name).ok()?.to_string()))
     };
     items.unwrap_or_default().into_iter().filter_map(name).collect()
+}
+
+/// Corrects what was taken for a change in a reading during which nothing can have changed.
+pub(super) fn nothing_changed(problems: &mut [Problem]) {
+    for problem in problems.iter_mut().filter(|problem| problem.is_of_change()) {
+        CONTRADICTS.clone_into(&mut problem.cause);
+    }
 }
 
 fn problem(place: String, wanted: &str, error: &crate::object::Unreadable) -> Problem {

@@ -33,6 +33,8 @@ pub struct Caches {
     pub(super) recent_sites: Recent<(Address, i64, Address), Site>,
     /// Where the target's libraries lie, once that was read.
     libraries: OnceCell<Arc<Libraries>>,
+    /// What could not be read in this snapshot.
+    pub(super) damaged: RefCell<Vec<Address>>,
     snapshot: u32,
     /// The snapshot at which what nobody uses any more was dropped last.
     pruned: u32,
@@ -107,6 +109,7 @@ impl Caches {
     /// Begins a new snapshot: everything kept is compared again before its next use.
     pub fn begin_snapshot(&mut self) {
         self.snapshot = self.snapshot.wrapping_add(1);
+        self.damaged.get_mut().clear();
         let since = self.snapshot.wrapping_sub(self.pruned);
         if since >= Self::BETWEEN_PRUNES {
             self.prune(since);

@@ -6,11 +6,11 @@ use rustc_hash::FxHashSet;
 
 use super::{GROUP, MAX_FOUND, MAX_SEARCHED, MAX_SEARCHED_ITEMS, Search, is_searched};
 use crate::asyncio::secret::masked;
-use crate::asyncio::{ChainEnd, FutureState, is_alive};
+use crate::asyncio::{ChainEnd, FutureState};
 use crate::layout::uvloop::{HANDLE, LOOP};
 use crate::layout::{Flag, Frame, TaskRegistry};
 use crate::memory::Address;
-use crate::object::{Kind, MAX_ITEMS, Read, Reader};
+use crate::object::{Kind, MAX_ITEMS, Read, Reader, is_alive};
 use crate::snapshot::{Location, Unretrieved};
 
 /// Entries of a traceback that are followed; the default recursion limit is 1000.
