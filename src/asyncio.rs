@@ -5,6 +5,7 @@
 //! the invariant *its end is the task's `fut_waiter`* tells a torn read.
 
 mod callback;
+mod clock;
 mod event_loop;
 mod executor;
 mod iteration;
@@ -25,7 +26,7 @@ pub use iteration::{Position, RunOnce, RunOnceFrame};
 pub use leftover::{Leftovers, Remains};
 pub use primitive::FutureCounts;
 pub use registry::{AsyncioModules, Registered};
-pub use task::{ChainEnd, FutureState, TaskFacts, is_alive};
+pub use task::{ChainEnd, FutureState, TaskFacts, TasksRead};
 pub use transport::{Direction, Endpoint, Medium};
 
 #[cfg(doc)]

@@ -33,12 +33,14 @@ mod draft;
 mod exception_unretrieved;
 mod executor_job_stuck;
 mod executor_saturated;
+mod gc_pause;
 mod lock_convoy;
 mod loop_blocked;
 mod loop_self_deadlock;
 mod nested_run;
 mod never_awaited;
 mod orphan_wait;
+mod outlook;
 mod over_time;
 mod permit_leaked;
 mod pod_frozen;
@@ -81,6 +83,20 @@ pub struct Diagnosis {
     pub wants_second_look: bool,
 }
 
+/// Whether a finding says that something is not there, which a task may have that was not read.
+fn rests_on_absence(code: Code) -> bool {
+    matches!(
+        code,
+        Code::OrphanWait
+            | Code::PermitLeaked
+            | Code::QueueStalled
+            | Code::NeverAwaited
+            | Code::ExceptionUnretrieved
+            | Code::TaskOrphaned
+            | Code::AsyncgenOpen
+    )
+}
+
 /// Draws conclusions from one or two looks.
 pub fn diagnose(looks: Looks<'_>) -> Diagnosis {
     let context = Context::new(looks);
@@ -89,20 +105,22 @@ pub fn diagnose(looks: Looks<'_>) -> Diagnosis {
         loop_blocked::find,
         loop_self_deadlock::find,
         cancel_swallowed::find,
-        cleanup_stuck::find,
         cancel_undelivered::find,
-        shutdown_stuck::find,
         timeout_overdue::find,
         deadlock::find,
         lock_convoy::find,
         permit_leaked::find,
+        // How bad the next ones are hangs on what was found before.
+        cleanup_stuck::find,
         executor_saturated::find,
         executor_job_stuck::find,
+        shutdown_stuck::find,
         queue_stalled::find,
         orphan_wait::find,
         cross_loop::find,
         busy_spin::find,
         ready_backlog::find,
+        gc_pause::find,
         never_awaited::find,
         exception_unretrieved::find,
         task_orphaned::find,
@@ -114,23 +132,15 @@ pub fn diagnose(looks: Looks<'_>) -> Diagnosis {
         find(&context, &mut drafts);
     }
     pod_frozen::sort_out(looks, &mut drafts);
-    if looks.last.cut.is_some() || looks.first.is_some_and(|first| first.cut.is_some()) {
-        drafts.retain(|code| !rests_on_nobody(code));
+    if has_unread_tasks(looks) {
+        drafts.retain(|code| !rests_on_absence(code));
     }
     drafts.finish(&context)
 }
 
-/// Whether a finding says that nobody is there who would do something: of that nothing is known
-/// where not everybody was read.
-fn rests_on_nobody(code: Code) -> bool {
-    matches!(
-        code,
-        Code::PermitLeaked
-            | Code::OrphanWait
-            | Code::QueueStalled
-            | Code::TaskOrphaned
-            | Code::AsyncgenOpen
-    )
+/// Whether tasks are missing that are there, so that what is not there need not be missing.
+fn has_unread_tasks(looks: Looks<'_>) -> bool {
+    !looks.last.has_all_tasks() || looks.first.is_some_and(|first| first.cut.is_some())
 }
 
 /// What all findings draw from.
@@ -229,7 +239,7 @@ impl<'s> Context<'s> {
             self.running.push(task);
         }
         let Some(waiting) = &task.waiting_on else { return };
-        if waiting.deadlines.iter().any(|deadline| deadline.due_in.is_negative()) {
+        if waiting.deadlines.iter().filter_map(|it| it.due_in).any(|due_in| due_in.is_negative()) {
             self.overdue.push(task);
         }
         if task.is_torn {
@@ -346,6 +356,12 @@ impl<'s> Context<'s> {
         self.looks.first.is_some_and(was_enclosed) && self.is_out_of_reach(object)
     }
 
+    /// Whether tasks may have frames that were not read: then of nothing can be said that nobody
+    /// has it.
+    fn has_unread_frames(&self) -> bool {
+        self.now.tasks.iter().any(|task| task.is_partly_read && !task.is_over())
+    }
+
     /// The tasks that may do something before long without being asked to.
     fn active(&self) -> &[&'s Task] {
         self.active.get_or_init(|| self.now.tasks.iter().filter(|task| is_active(task)).collect())
@@ -373,7 +389,10 @@ fn merge(known: &mut Vec<Address>, more: &[Address]) {
 
 /// Whether the task goes on by itself some day.
 fn is_limited(task: &Task) -> bool {
-    let is_limited = |waiting: &Waiting| waiting.due_in.is_some() || !waiting.deadlines.is_empty();
+    let is_limited = |waiting: &Waiting| {
+        // A sleep is, also where nobody knows until when.
+        waiting.kind == WaitKind::Timer || waiting.due_in.is_some() || !waiting.deadlines.is_empty()
+    };
     !task.is_parked() || task.waiting_on.as_deref().is_none_or(is_limited)
 }
 
@@ -388,12 +407,15 @@ fn is_active(task: &Task) -> bool {
     if task.is_over() {
         return false;
     }
+    if task.is_partly_read {
+        return true;
+    }
     let Some(waiting) = task.waiting_on.as_deref().filter(|_| task.is_parked()) else {
         return true;
     };
     let is_soon = |due: SignedDuration| due < LONG;
     match waiting.kind {
-        _ if waiting.deadlines.iter().any(|deadline| is_soon(deadline.due_in)) => true,
+        _ if waiting.deadlines.iter().any(|limit| limit.due_in.is_none_or(is_soon)) => true,
         WaitKind::Timer => waiting.due_in.is_none_or(is_soon),
         WaitKind::Future => waiting.is_served == Some(true),
         WaitKind::Socket

@@ -5,6 +5,7 @@
 //! [`Problem`](crate::snapshot::Problem) in the snapshot.
 
 use std::io;
+use std::time::Duration;
 
 use crate::memory::{Address, Fault};
 
@@ -71,6 +72,14 @@ pub enum Error {
     TargetGone {
         /// The target.
         pid: i32,
+    },
+    /// It was not read in the time that was given for it.
+    #[error("process {pid} could not be read within {limit:?}")]
+    TimedOut {
+        /// The target.
+        pid: i32,
+        /// How long it might take.
+        limit: Duration,
     },
     /// A part that everything else depends on could not be read.
     #[error("could not read {wanted}")]

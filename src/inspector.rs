@@ -1,12 +1,16 @@
 //! The way in: attach to a target once, take snapshots of it as often as wanted.
 
+mod age;
 mod assemble;
 mod blocked;
 mod budget;
+mod children;
 mod deciding;
 mod executors;
 mod glance;
+mod inherited;
 mod looping;
+mod processor;
 mod reading;
 mod repeat;
 mod shutdown;
@@ -19,15 +23,16 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::budget::Budget;
+pub use self::children::children;
 use self::glance::Glances;
 use self::system::{SavedSystem, System};
 use crate::asyncio::{LoopFacts, TaskFacts};
 use crate::error::{Error, Result};
 use crate::frame::Stack;
-use crate::memory::{Address, Image, LiveMemory, Part, ReadMemory, ReadStats, Recorder};
+use crate::memory::{Address, Image, LiveMemory, Part, ReadMemory, ReadStats, Recorder, TimeLimit};
 use crate::object::{Caches, Memory, Reader};
 use crate::runtime::{Located, locate};
 use crate::snapshot::{Depth, Interval, Process, Shutdown, Snapshot, Task};
@@ -107,8 +112,11 @@ pub struct Inspector {
     /// Tasks that are there and had a cancellation at any snapshot.
     cancelled: FxHashSet<Address>,
     glances: Glances,
+    processors: processor::Processors,
     turns: turns::Watch,
     descriptors: RefCell<waiting::Descriptors>,
+    /// Since when loops with clocks of their own are in the callbacks they are in.
+    held: RefCell<FxHashMap<Address, glance::Held>>,
     /// The memory there is, of that asked for.
     budget: Option<(Option<u64>, Budget)>,
     /// The last snapshot, to be repeated.
@@ -146,7 +154,15 @@ impl Inspector {
     /// Each kind of [`Error`] can come from here; `Memory` and `BadData` only for the parts that
     /// everything else depends on.
     pub fn attach(pid: i32) -> Result<Self> {
-        Self::attach_in_steps(pid, &mut |_, _| ()).map_err(|(_, error)| error)
+        Self::attach_within(pid, &TimeLimit::default())
+    }
+
+    /// The same, for readings that may take so long; what `limit` has left when they begin counts.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach), and `TimedOut`.
+    pub fn attach_within(pid: i32, limit: &TimeLimit) -> Result<Self> {
+        Self::attach_in_steps(pid, limit, &mut |_, _| ()).map_err(|(_, error)| error)
     }
 
     /// Takes a snapshot of process `pid` and keeps all that was read for it.
@@ -180,8 +196,10 @@ impl Inspector {
             cancelled_before: FxHashSet::default(),
             cancelled: FxHashSet::default(),
             glances: Glances::default(),
+            processors: processor::Processors::default(),
             turns: turns::Watch::default(),
             descriptors: RefCell::default(),
+            held: RefCell::default(),
             budget: None,
             last: None,
         }
@@ -189,10 +207,10 @@ impl Inspector {
 
     /// Tries each step of attaching in turn and tells what was found; ends at the first failure
     /// that makes the next steps impossible.
-    pub fn examine(pid: i32) -> Vec<Step> {
+    pub fn examine(pid: i32, limit: &TimeLimit) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut note = |name, found| steps.push(Step { name, outcome: Ok(found) });
-        let attached = Self::attach_in_steps(pid, &mut note);
+        let attached = Self::attach_in_steps(pid, limit, &mut note);
         let failed = match attached {
             Ok(mut inspector) => inspector.examine_asyncio(&mut note).err(),
             Err(failed) => Some(failed),
@@ -205,6 +223,7 @@ impl Inspector {
 
     fn attach_in_steps(
         pid: i32,
+        limit: &TimeLimit,
         note: &mut dyn FnMut(&'static str, String),
     ) -> std::result::Result<Self, (&'static str, Error)> {
         let step = "process";
@@ -214,7 +233,10 @@ impl Inspector {
         note(step, if command.is_empty() { process.exe.unwrap_or_default() } else { command });
 
         // What we saw of a process that ends meanwhile is no verdict on it.
-        let verdict = |error| target.check_alive().err().unwrap_or(error);
+        let verdict = |error| {
+            let timed_out = || timed_out(pid, limit).unwrap_or(error);
+            target.check_alive().err().unwrap_or_else(timed_out)
+        };
 
         let step = "permission to read";
         let memory = open_memory(&target).map_err(|error| (step, verdict(error)))?;
@@ -222,7 +244,7 @@ impl Inspector {
         note(step, how.to_owned());
 
         let step = "Python runtime";
-        let memory = Memory::new(Box::new(memory));
+        let memory = Memory::new(Box::new(memory)).within(limit.clone());
         let located = locate(&target, &memory).map_err(|error| (step, verdict(error)))?;
         note(step, format!("_PyRuntime at {} in {}", located.runtime, located.found_in));
         note("version", format!("CPython {}", located.version));
@@ -241,6 +263,9 @@ impl Inspector {
         };
         let loops = snapshot.loops.len();
         note("asyncio", format!("imported, {loops} event loop{}", plural(loops)));
+        if let Some(error) = self.timed_out() {
+            return Err(("tasks", error));
+        }
         let (tasks, problems) = (snapshot.tasks.len(), snapshot.problems.len());
         let found = format!("{tasks} pending, {problems} problem{}", plural(problems));
         note("tasks", found);
@@ -250,13 +275,15 @@ impl Inspector {
     /// Reads everything once.
     ///
     /// # Errors
-    /// When the target is gone, may not be read any more, or lost its runtime; what fails for a
-    /// single task or thread becomes a problem in the snapshot.
+    /// When the target is gone, may not be read any more, or lost its runtime, or when its time is
+    /// over before anything was read; what fails for a single task or thread becomes a problem in
+    /// the snapshot.
     pub fn snapshot(&mut self, options: &Options) -> Result<Snapshot> {
         let taken_at = Timestamp::now();
         let started = Instant::now();
         let began = self.moment();
         let before = self.memory.stats();
+        self.memory.limit().restart();
         self.system.check_alive()?;
         self.note_turns();
         if let Some(mut snapshot) = self.repeated(options, taken_at) {
@@ -276,6 +303,9 @@ impl Inspector {
             self.system.check_alive()?;
             match read {
                 Ok(read) => break read,
+                Err(error) if self.memory.limit().was_cut() => {
+                    return Err(self.timed_out().unwrap_or(error));
+                }
                 Err(_) if self.located.is_ending(&self.memory) => {
                     return Err(Error::NotInitialized { pid: self.system.pid(), phase: "ending" });
                 }
@@ -304,6 +334,7 @@ impl Inspector {
             loops: read.loops,
             tasks: read.tasks,
             executors: read.executors,
+            children: Vec::new(),
             shutdown: read.shutdown,
             cut: read.cut,
             findings: None,
@@ -312,15 +343,18 @@ impl Inspector {
             undecided: Vec::new(),
             depth: options.depth,
             problems: read.problems,
+            unread_tasks: read.unread_tasks,
             unretrieved: read.leftovers.unretrieved,
             never_awaited: read.leftovers.never_awaited,
             open_generators: read.leftovers.open_generators,
             enclosed: read.enclosed,
+            libraries: self.caches.libraries().cloned().unwrap_or_default(),
             reads: ReadStats {
                 calls: after.calls - before.calls,
                 bytes: after.bytes - before.bytes,
             },
         };
+        self.processors.note(&mut snapshot, options.blocked_after);
         if snapshot.is_frozen() {
             // What it is frozen in is not what keeps it.
             snapshot.loops.iter_mut().for_each(|it| it.blocking = None);
@@ -352,6 +386,11 @@ impl Inspector {
     /// a shutdown has cancelled.
     fn had_cancellation(&self, task: &Task, all: &FxHashSet<Address>) -> bool {
         task.cancellation.is_some() || self.cancelled.contains(&task.id) || all.contains(&task.id)
+    }
+
+    /// That the last reading was not whole because its time was over.
+    pub fn timed_out(&self) -> Option<Error> {
+        timed_out(self.system.pid(), self.memory.limit())
     }
 
     /// Facts to be said before any result: an unknown newer Python, an odd set-up.
@@ -391,6 +430,11 @@ impl Inspector {
     pub fn reader(&self) -> Reader<'_> {
         Reader { memory: &self.memory, layout: &self.located.layout, caches: &self.caches }
     }
+}
+
+fn timed_out(pid: i32, limit: &TimeLimit) -> Option<Error> {
+    let limit = limit.length().filter(|_| limit.was_cut())?;
+    Some(Error::TimedOut { pid, limit })
 }
 
 fn plural(count: usize) -> &'static str {

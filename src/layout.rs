@@ -86,7 +86,54 @@ pub struct Layout {
     pub task: Task,
     /// Where all tasks are registered.
     pub registry: TaskRegistry,
+    /// The garbage collector's state.
+    pub collector: Collector,
 }
+
+/// `struct _gc_runtime_state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are CPython's")]
+pub struct Collector {
+    pub state: CollectorState,
+    pub collecting: Offset,
+    /// The first of three [generations](GENERATION_SIZE).
+    pub generations: Offset,
+    /// How many objects were left by the last collection of all.
+    pub long_lived: Offset,
+    pub statistics: CollectorStatistics,
+}
+
+/// Where the garbage collector's state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum CollectorState {
+    /// `gc` in `_PyRuntimeState`.
+    Runtime(Offset),
+    /// `gc` in `PyInterpreterState`.
+    Interpreter(Offset),
+}
+
+/// Where it says what it has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum CollectorStatistics {
+    /// `generation_stats`: for each generation three words, of which `collections` is the first.
+    Counts(Offset),
+    /// `generation_stats`: a pointer to a `struct gc_stats`, with times.
+    Rings(Offset),
+}
+
+/// `struct gc_generation`: `[ head: 2 words, threshold: int, count: int ]`.
+// 3.8-3.15: Include/internal/pycore_mem.h, pycore_gc.h, pycore_interp_structs.h; DWARF, live.
+pub const GENERATION_SIZE: u64 = 24;
+/// Items of a ring of `struct gc_stats`, one for a collection.
+// 3.15: Include/internal/pycore_interp_structs.h: struct gc_generation_stats:
+// [ ts_start, ts_stop, collections, collected, uncollectable, candidates, duration, heap_size ];
+// DWARF, live
+pub const RING_ITEM: u64 = 64;
+/// The rings of `struct gc_stats`, one for each generation: where, how many items. Behind the items
+/// is one byte: which of them is of the last collection that has ended.
+pub const RINGS: [(Offset, u64); 3] = [(0, 11), (712, 3), (912, 3)];
+/// `gc_generation.count`.
+pub const GENERATION_COUNT: Offset = 20;
 
 /// `_PyRuntimeState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -164,6 +211,8 @@ pub enum RunningLoop {
         dict: Offset,
         /// `rl_loop` in the holder.
         running_loop: Offset,
+        /// `rl_pid` in the holder: the process that set it.
+        pid: Offset,
     },
     /// In the thread state's dictionary, the loop itself.
     Dict {
@@ -413,6 +462,7 @@ pub struct Class {
     pub base: Offset,
     pub dict: Offset,
     pub dictoffset: Offset,
+    pub mro: Offset,
     pub qualname: Offset,
     pub cached_keys: Offset,
 }

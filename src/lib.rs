@@ -19,6 +19,7 @@
 //! # Layers
 //! Each knows only those before it:
 //! `memory → target → layout → runtime → object → frame → asyncio → snapshot → timeline → diagnose`.
+//! [`known`] says whose code a file is, to all from `object` on.
 
 pub mod asyncio;
 pub mod diagnose;
@@ -27,6 +28,7 @@ pub mod error;
 pub mod fallback;
 pub mod frame;
 pub mod inspector;
+pub mod known;
 pub mod layout;
 pub mod memory;
 pub mod monitor;

@@ -6,6 +6,7 @@
 
 pub mod cached;
 pub mod image;
+pub mod limit;
 pub mod live;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use serde::{Serialize, Serializer};
 
 pub use cached::{PageCache, Part};
 pub use image::{Image, Recorder};
+pub use limit::TimeLimit;
 pub use live::LiveMemory;
 
 /// The unit of reading: reading 8 bytes costs as much as reading a page (1.3 µs against 1.5 µs).
@@ -99,6 +101,11 @@ impl Fault {
         Self { at, len, errno: nix::libc::EFAULT }
     }
 
+    /// A read that was not tried any more because the time for it is over.
+    pub fn too_late(at: Address, len: u64) -> Self {
+        Self { at, len, errno: nix::libc::ETIMEDOUT }
+    }
+
     /// Whether the process itself is gone, not just this piece of memory.
     pub fn is_process_gone(self) -> bool {
         self.errno == nix::libc::ESRCH
@@ -110,6 +117,7 @@ fn errno_text(errno: i32) -> &'static str {
         nix::libc::EFAULT => "not mapped",
         nix::libc::EPERM | nix::libc::EACCES => "not permitted",
         nix::libc::ESRCH => "no such process",
+        nix::libc::ETIMEDOUT => "not read in time",
         other => nix::errno::Errno::from_raw(other).desc(),
     }
 }

@@ -21,8 +21,8 @@ use crate::snapshot::{
     Code, Depth, Finding, FindingId, Glance, Phase, Severity, Snapshot, Task, TaskState, number,
 };
 use crate::timeline::{
-    Callbacks, Cancellations, Fate, Growth, History, Iterations, Lives, Looks, LoopTiming, Pairs,
-    PlaceTotals, Places, Sequences, Standing, Stretch,
+    Callbacks, Cancellations, Collections, Fate, Growth, History, Iterations, Lives, Looks,
+    LoopTiming, Pairs, PlaceTotals, Places, Sequences, Standing, Stretch,
 };
 
 /// The least time between two snapshots that are asked where tasks stay and how many there are.
@@ -186,6 +186,7 @@ pub struct Monitor {
     cancellations: Cancellations,
     turns: BTreeMap<Fate, u64>,
     growth: Growth,
+    collections: Collections,
     sequences: Sequences,
     usages: VecDeque<Usage>,
     counted_at: Option<Duration>,
@@ -232,6 +233,7 @@ impl Monitor {
             lives: Lives::default(),
             cancellations: Cancellations::default(),
             turns: BTreeMap::new(),
+            collections: Collections::default(),
             sequences: Sequences::default(),
             usages: VecDeque::new(),
             counted_at: None,
@@ -378,6 +380,7 @@ impl Monitor {
         self.lives = Lives::default();
         self.cancellations = Cancellations::default();
         self.growth = Growth::over(self.settings.growth_over);
+        self.collections = Collections::default();
         self.sequences = Sequences::default();
         self.usages.clear();
         self.before = None;
@@ -395,7 +398,8 @@ impl Monitor {
             }
         }
         for (told, history) in self.cancellations.take(&snapshot).into_iter().enumerate() {
-            if let Some(fate) = history.fate() {
+            let came = history.turns.last().filter(|turn| !turn.is_earlier);
+            if let Some(fate) = came.map(|turn| turn.fate) {
                 *self.turns.entry(fate).or_default() += 1;
             }
             if told < MAX_TURNS {
@@ -407,9 +411,13 @@ impl Monitor {
         if since_count.is_none_or(|since| since >= BETWEEN_COUNTS) {
             self.counted_at = Some(now.monotonic);
             self.lives.take(&snapshot);
-            self.growth.take(&snapshot);
+            // How many of those there are that there was no memory for is not known.
+            if snapshot.cut.is_none() {
+                self.growth.take(&snapshot);
+            }
         }
         self.sequences.take(&snapshot);
+        self.collections.take(&snapshot);
         let is_soon =
             |before: &Snapshot| before.during.least_until(&snapshot.during) < BETWEEN_LOOKS;
         if snapshot.depth < Depth::Reasons {
@@ -443,11 +451,14 @@ impl Monitor {
                 now: &snapshot,
                 places: &self.places.totals(),
                 growth: &self.growth,
+                collections: &self.collections,
                 sequences: &self.sequences,
                 usage: self.usages.front().filter(|_| !is_throttled),
+                is_throttled,
             }));
         }
         number(&mut findings);
+        link(&mut findings);
         snapshot.findings = Some(findings.clone());
         snapshot.looks = Some(if is_compared { 2 } else { 1 });
         let snapshot = Arc::new(snapshot);
@@ -610,7 +621,8 @@ impl TaskCounts {
 
 /// Whether a finding is about an iteration that a light sample shows to be over: its loop polls.
 fn is_past(tracked: &Tracked, glance: &Glance) -> bool {
-    let is_held = matches!(tracked.finding.code, Code::LoopBlocked | Code::LoopSelfDeadlock);
+    let is_held =
+        matches!(tracked.finding.code, Code::LoopBlocked | Code::LoopSelfDeadlock | Code::GcPause);
     let polls = |id| glance.loops.iter().any(|it| it.id == id && it.phase == Phase::Select);
     is_held && tracked.seen_at < glance.taken_at && tracked.finding.loop_id.is_some_and(polls)
 }
@@ -655,8 +667,18 @@ fn is_same(before: &Finding, now: &Finding) -> bool {
         (None, None) if now.code == Code::SlowCallbacks => {
             before.evidence.first() == now.evidence.first()
         }
+        (None, None) if now.code == Code::GcPause => true,
         (None, None) => without_numbers(&before.title) == without_numbers(&now.title),
         _ => false,
+    }
+}
+
+/// Says which finding is the cause of those that only know its code.
+fn link(findings: &mut [Finding]) {
+    let ids: Vec<(Code, FindingId)> = findings.iter().map(|it| (it.code, it.id)).collect();
+    for finding in findings.iter_mut().filter(|finding| finding.cause.is_none()) {
+        let is_it = |(code, _): &&(Code, FindingId)| Some(*code) == finding.because_of;
+        finding.cause = ids.iter().find(is_it).map(|(_, id)| *id);
     }
 }
 
@@ -744,6 +766,7 @@ mod tests {
                 wait: None,
                 callback: None,
                 total: None,
+                processor: None,
                 work: None,
             };
             let taken_at = now + Duration::from_millis(after);

@@ -5,11 +5,12 @@
 //! the layout is for. No stack is walked for it, so a target whose threads run hot is as easy as
 //! an idle one.
 
+mod collector;
 mod locate;
 
 use std::fmt;
 
-use crate::layout::{GLIBC_TID, RunningLoop};
+use crate::layout::{GLIBC_TID, Offset, RunningLoop};
 use crate::memory::Address;
 use crate::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
 
@@ -85,10 +86,10 @@ impl Reader<'_> {
         let fields = &self.layout.interpreter;
         let mut interpreters = Vec::new();
         let mut next = self.pointer(runtime.offset(self.layout.runtime.interpreters_head))?;
+        // What is walked is counted, not what is kept: a ring of those that are left out has no end.
+        let mut left = MAX_INTERPRETERS;
         while let Some(at) = next {
-            if interpreters.len() >= MAX_INTERPRETERS {
-                return Err(Unreadable::bad(at, "list of interpreters"));
-            }
+            left = left.checked_sub(1).ok_or(Unreadable::bad(at, "list of interpreters"))?;
             let id = self.memory.i64(at.offset(fields.id))?;
             if let Some(modules) = self.pointer(at.offset(fields.modules))? {
                 interpreters.push(Interpreter { at, id, modules });
@@ -132,7 +133,7 @@ impl Reader<'_> {
                     let id = self.memory.u64(at.offset(native_id))?;
                     i32::try_from(id).ok()
                 }
-                None => self.memory.i32(Address(ident).offset(GLIBC_TID)).ok(),
+                None => self.pthread_tid(ident),
             };
             let native_id = native_id.filter(|&id| id > 0);
             threads.push(ThreadState { at, interpreter, ident, native_id });
@@ -140,6 +141,11 @@ impl Reader<'_> {
         }
         threads.reverse();
         Ok(threads)
+    }
+
+    /// The kernel's id of a thread in the target's own pid namespace, by its `pthread_t`.
+    pub fn pthread_tid(&self, ident: u64) -> Option<i32> {
+        self.memory.i32(Address(ident).offset(GLIBC_TID)).ok()
     }
 
     /// The dictionary of the module `name` in an interpreter.
@@ -170,34 +176,94 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    /// The loop that runs on a thread now.
+    /// The loop that runs on a thread now, as it says itself: in a child after a `fork` it may be
+    /// one of the parent ([`running_pid`](Self::running_pid)).
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn running_loop(&self, thread: &ThreadState) -> Read<Option<Address>> {
-        const KEY: &str = "__asyncio_running_event_loop__";
-        let in_dict = |dict: u64| match self.pointer(thread.at.offset(dict))? {
-            Some(dict) => self.dict_get(dict, KEY),
-            None => Ok(None),
-        };
         let running = match self.layout.thread.running_loop {
             RunningLoop::Field(offset) => self.pointer(thread.at.offset(offset))?,
-            RunningLoop::Dict { dict } => in_dict(dict)?,
-            RunningLoop::DictHolder { dict, running_loop } => match in_dict(dict)? {
-                Some(holder) if self.is_kind(holder, Kind::RunningLoopHolder) => {
-                    self.pointer(holder.offset(running_loop))?
+            RunningLoop::Dict { dict } => self.running_in_dict(thread, dict)?,
+            RunningLoop::DictHolder { dict, running_loop, .. } => {
+                match self.running_in_dict(thread, dict)? {
+                    Some(holder) if self.is_kind(holder, Kind::RunningLoopHolder) => {
+                        self.pointer(holder.offset(running_loop))?
+                    }
+                    // The pure-Python `_set_running_loop` keeps a tuple (loop, pid) elsewhere.
+                    _ => None,
                 }
-                // The pure-Python `_set_running_loop` keeps a tuple (loop, pid) elsewhere.
-                _ => None,
-            },
+            }
         };
         Ok(running.filter(|&at| !self.is_kind(at, Kind::None)))
+    }
+
+    /// The process that began to run the loop of a thread, by its own id; `None` from 3.12 on,
+    /// where `fork` resets the running loop of the child.
+    pub fn running_pid(&self, thread: &ThreadState) -> Option<i32> {
+        let RunningLoop::DictHolder { dict, pid, .. } = self.layout.thread.running_loop else {
+            return None;
+        };
+        let holder = self.running_in_dict(thread, dict).ok()??;
+        let is_holder = self.is_kind(holder, Kind::RunningLoopHolder);
+        self.memory.i32(holder.offset(pid)).ok().filter(|_| is_holder)
+    }
+
+    /// What is in the thread state's dictionary in place of the running loop.
+    fn running_in_dict(&self, thread: &ThreadState, dict: Offset) -> Read<Option<Address>> {
+        const KEY: &str = "__asyncio_running_event_loop__";
+        match self.pointer(thread.at.offset(dict))? {
+            Some(dict) => self.dict_get(dict, KEY),
+            None => Ok(None),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Layout;
+    use crate::memory::Image;
+    use crate::object::{Caches, Memory};
+
+    /// A runtime at 0x10000 and interpreters at the given places, each with the place of the next
+    /// one and of its `sys.modules`.
+    fn runtime(layout: &Layout, interpreters: &[(u64, u64, u64)]) -> Memory {
+        let mut bytes = vec![0; 0x40_0000];
+        let mut put = |at: u64, value: u64| {
+            let at = usize::try_from(at - 0x10000).unwrap();
+            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        };
+        put(0x10000 + layout.runtime.interpreters_head, interpreters[0].0);
+        for &(at, next, modules) in interpreters {
+            put(at + layout.interpreter.next, next);
+            put(at + layout.interpreter.modules, modules);
+        }
+        Memory::new(Box::new(Image::new([(Address(0x10000), bytes)])))
+    }
+
+    #[test]
+    fn a_ring_of_interpreters_has_an_end_whether_they_are_kept_or_not() {
+        const MODULES: u64 = 0x20_0000;
+        let (first, second) = (0x10_0000, 0x18_0000);
+        for minor in 8..=15 {
+            let layout = Layout::for_minor(minor).unwrap();
+            let list = |interpreters: &[(u64, u64, u64)]| {
+                let memory = runtime(&layout, interpreters);
+                let caches = Caches::default();
+                let reader = Reader { memory: &memory, layout: &layout, caches: &caches };
+                reader.interpreters(Address(0x10000)).map(|found| found.len())
+            };
+            assert_eq!(list(&[(first, second, MODULES), (second, 0, MODULES)]), Ok(2));
+            assert_eq!(list(&[(first, second, 0), (second, 0, MODULES)]), Ok(1));
+            for modules in [0, MODULES] {
+                let bad = |at| Err(Unreadable::bad(Address(at), "list of interpreters"));
+                assert_eq!(list(&[(first, first, modules)]), bad(first));
+                let ring = [(first, second, modules), (second, first, modules)];
+                assert_eq!(list(&ring), bad(first));
+            }
+        }
+    }
 
     #[test]
     fn versions_in_words() {

@@ -11,6 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::error::{Error, Result};
 use crate::inspector::{BETWEEN_LOOKS, Inspector, Options};
+use crate::memory::TimeLimit;
 use crate::snapshot::{Depth, Glance, Process, Quota, Snapshot};
 use crate::target::own_cgroup;
 
@@ -50,6 +51,10 @@ pub struct Plan {
     pub between: Depth,
     /// Whether one whose Python is not there yet is waited for.
     pub waits_for_python: bool,
+    /// How long one sample may take, and attaching.
+    pub timeout: Option<Duration>,
+    /// What runs for that long, for who watches over it.
+    pub limit: TimeLimit,
 }
 
 impl Plan {
@@ -63,7 +68,19 @@ impl Plan {
             evidence_every: BETWEEN_LOOKS,
             between: Depth::Reasons,
             waits_for_python: false,
+            timeout: None,
+            limit: TimeLimit::default(),
         }
+    }
+
+    /// Does something for which one sample's time is given.
+    fn limited<T>(&self, work: impl FnOnce() -> T) -> T {
+        if let Some(timeout) = self.timeout {
+            self.limit.begin(timeout);
+        }
+        let done = work();
+        self.limit.end();
+        done
     }
 }
 
@@ -224,7 +241,9 @@ impl Sampler<'_> {
     /// `None` when asked to end.
     fn attach(&mut self, is_first: bool) -> Result<Option<Inspector>> {
         loop {
-            let error = match Inspector::attach(self.pid) {
+            let plan = self.plan;
+            let attached = plan.limited(|| Inspector::attach_within(self.pid, &plan.limit));
+            let error = match attached {
                 Ok(inspector) => return Ok(Some(inspector)),
                 Err(error) => error,
             };
@@ -273,9 +292,17 @@ impl Sampler<'_> {
                 if begun < next_evidence {
                     options.depth = options.depth.min(self.plan.between);
                 }
-                inspector.snapshot(&options).map(|it| Sample::Whole(Box::new(it)))
+                self.plan.limited(|| {
+                    let taken = inspector.snapshot(&options)?;
+                    // What is missing in it has not ended.
+                    let whole = || Sample::Whole(Box::new(taken));
+                    inspector.timed_out().map_or_else(|| Ok(whole()), Err)
+                })
             } else {
-                inspector.glance().map(Sample::Glance)
+                self.plan.limited(|| {
+                    let glance = inspector.glance()?;
+                    inspector.timed_out().map_or(Ok(Sample::Glance(glance)), Err)
+                })
             };
             if matches!(&sample, Ok(Sample::Whole(snapshot)) if snapshot.depth >= Depth::Evidence) {
                 next_evidence = Instant::now() + self.plan.evidence_every;

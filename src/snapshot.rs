@@ -8,6 +8,7 @@
 
 mod cancelling;
 mod cgroup;
+mod collector;
 mod depth;
 mod describe;
 mod facts;
@@ -15,6 +16,7 @@ mod finding;
 mod glance;
 mod interval;
 mod place;
+mod processor;
 mod verdict;
 mod waiting;
 
@@ -27,9 +29,11 @@ use rustc_hash::FxHashSet;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::known::Libraries;
 use crate::memory::{Address, ReadStats};
 
 pub use cgroup::{Cgroup, MemoryLimit, Quota};
+pub use collector::Collector;
 pub use depth::Depth;
 pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{
@@ -42,6 +46,7 @@ pub use glance::{Glance, LoopGlance, Work};
 pub use interval::Interval;
 pub(crate) use place::is_library;
 pub use place::own_frame;
+pub use processor::{Processor, ProcessorUse};
 pub use verdict::{Doubt, Undecided, Verdict};
 pub use waiting::{
     Children, Deadline, Executor, Holders, Job, Limiter, Operation, WaitKind, Waiting,
@@ -85,6 +90,9 @@ pub struct Snapshot {
     /// Its thread pools.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub executors: Vec<Executor>,
+    /// The Python processes below it; looked for where it runs no event loop that could be judged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Child>,
     /// How far it is on its way out; absent when it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shutdown: Option<Shutdown>,
@@ -105,6 +113,10 @@ pub struct Snapshot {
     pub undecided: Vec<Undecided>,
     /// What could not be read, or was not believable.
     pub problems: Vec<Problem>,
+    /// How many registered tasks are missing because they could not be read; the first ones are
+    /// among the problems.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unread_tasks: usize,
     /// How much was read.
     #[serde(skip)]
     pub depth: Depth,
@@ -120,6 +132,9 @@ pub struct Snapshot {
     /// Things that only tasks can come to.
     #[serde(skip)]
     pub enclosed: Vec<Enclosed>,
+    /// Where the libraries of the target lie.
+    #[serde(skip)]
+    pub libraries: Arc<Libraries>,
     /// What the reading cost.
     #[serde(skip)]
     pub reads: ReadStats,
@@ -142,6 +157,7 @@ impl Snapshot {
             loops: Vec::new(),
             tasks: Vec::new(),
             executors: Vec::new(),
+            children: Vec::new(),
             shutdown: None,
             cut: None,
             findings: None,
@@ -149,13 +165,20 @@ impl Snapshot {
             verdict: None,
             undecided: Vec::new(),
             problems: Vec::new(),
+            unread_tasks: 0,
             depth: Depth::Evidence,
             unretrieved: Vec::new(),
             never_awaited: Vec::new(),
             open_generators: Vec::new(),
             enclosed: Vec::new(),
+            libraries: Arc::default(),
             reads: ReadStats::default(),
         }
+    }
+
+    /// Whether every registered task was read.
+    pub fn has_all_tasks(&self) -> bool {
+        self.unread_tasks == 0 && self.cut.is_none()
     }
 
     /// Whether a freezer keeps all its threads from running.
@@ -167,6 +190,26 @@ impl Snapshot {
     pub fn thread_of(&self, event_loop: &Loop) -> Option<&Thread> {
         let tid = event_loop.thread?;
         self.threads.iter().find(|thread| thread.tid == Some(tid))
+    }
+
+    /// Whether it runs an event loop of the program: a conclusion that all is well can rest on
+    /// nothing else.
+    pub fn has_loop_to_judge(&self) -> bool {
+        self.loops.iter().any(|known| known.may_run() && !self.only_serves(known))
+    }
+
+    /// Whether a loop does nothing but serve a master of processes: gunicorn's control socket has
+    /// one in a thread of its own, from version 25 on.
+    fn only_serves(&self, event_loop: &Loop) -> bool {
+        let mut tasks = self.tasks.iter().filter(|task| task.loop_id == Some(event_loop.id));
+        let is_control = |task: &Task| {
+            let frame = task.frames.first();
+            frame.is_some_and(|frame| frame.location.file.ends_with("/gunicorn/ctl/server.py"))
+        };
+        let first = tasks.next();
+        event_loop.thread != Some(self.process.pid)
+            && first.is_some_and(is_control)
+            && tasks.all(is_control)
     }
 
     /// The task that runs on a loop: of those that run inside one another, the innermost.
@@ -212,6 +255,13 @@ pub struct Cut {
     pub tasks_read: usize,
     /// How many are registered.
     pub tasks_at_least: usize,
+}
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { tasks_read, tasks_at_least } = self;
+        write!(f, "only {tasks_read} of at least {tasks_at_least} tasks were read (--max-memory)")
+    }
 }
 
 /// How far the parts of a snapshot are of one moment.
@@ -278,6 +328,18 @@ impl Process {
     }
 }
 
+/// A process below the one looked at that runs Python.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Child {
+    /// Its id in our pid namespace.
+    pub pid: i32,
+    /// Its command line.
+    pub command: String,
+    /// Whether it runs an event loop; absent where that could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_loops: Option<bool>,
+}
+
 /// One thread of the process that runs Python.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Thread {
@@ -299,6 +361,12 @@ pub struct Thread {
     /// The time it has had on a processor.
     #[serde(skip)]
     pub cpu_time: Option<Duration>,
+    /// The same number as long as it sleeps in one and the same wait; absent while it is awake.
+    #[serde(skip)]
+    pub sleep_id: Option<u64>,
+    /// For how long at least it has slept, where that was asked for and can be told.
+    #[serde(skip)]
+    pub asleep_for: Option<Duration>,
     /// Its Python frames, outermost first.
     pub frames: Vec<Frame>,
 }
@@ -379,6 +447,9 @@ pub struct Loop {
     /// What it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<LoopState>,
+    /// The process whose loop it is a copy of, made by `fork`, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inherited_from: Option<i32>,
     /// Its current iteration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iteration: Option<Iteration>,
@@ -416,12 +487,32 @@ pub struct Loop {
     /// For how long it has done nothing but wait, where that can be told.
     #[serde(skip)]
     pub idle_for: Option<Duration>,
+    /// How many descriptors it watches, but for those that wake itself; looked at when it is
+    /// blocked.
+    #[serde(skip)]
+    pub watched: Option<u64>,
     /// What is in its ready queue, in words, the first of them.
     #[serde(skip)]
     pub ready_handles: Vec<String>,
+    /// What its thread has had of a processor, where that is counted.
+    #[serde(skip)]
+    pub processor: Option<Processor>,
+    /// What its thread had of a processor lately, if it was looked at before.
+    #[serde(skip)]
+    pub processor_use: Option<ProcessorUse>,
+    /// The garbage collector that holds its thread when it is at work.
+    #[serde(skip)]
+    pub collector: Option<Collector>,
     /// Its turns since the look before, if it was watched.
     #[serde(skip)]
     pub turns: Option<Turns>,
+}
+
+impl Loop {
+    /// Whether the loop is run in this process, or may be for all that was read of it.
+    pub fn may_run(&self) -> bool {
+        self.state.is_none_or(LoopState::is_run)
+    }
 }
 
 /// What was seen of a loop that was glanced at many times in a row.
@@ -439,6 +530,10 @@ pub struct Turns {
     pub without_waiting: u32,
     /// What ran or was to run, in words, with how often it was seen.
     pub callbacks: BTreeMap<String, u32>,
+    /// How many bytes the process had moved when this began, where it was asked for.
+    pub moved_before: Option<u64>,
+    /// How many bytes it has moved since then.
+    pub moved: Option<u64>,
 }
 
 /// What an event loop does.
@@ -455,6 +550,15 @@ pub enum LoopState {
     Stopped,
     /// It was closed.
     Closed,
+    /// It is the parent's, from which the process was forked while it ran; nobody runs it here.
+    Inherited,
+}
+
+impl LoopState {
+    /// Whether the loop is run, by a thread of this process.
+    pub fn is_run(self) -> bool {
+        matches!(self, Self::Polling | Self::Running | Self::Blocked)
+    }
 }
 
 /// One turn of an event loop.
@@ -543,6 +647,9 @@ pub struct Task {
     /// Whether it did not hold still while it was read; then `problems` says what is uncertain.
     #[serde(skip)]
     pub is_torn: bool,
+    /// Whether it may have frames that were not read: what these hold or refer to is unknown.
+    #[serde(skip)]
+    pub is_partly_read: bool,
 }
 
 /// How far a task is.
@@ -650,10 +757,18 @@ impl Problem {
     /// The cause of one about what ran while it was read.
     pub(crate) const CHANGED: &str = "changed while reading";
 
+    /// The place of one about all the tasks that there was no memory for.
+    pub(crate) const CUT: &str = "tasks";
+
     /// Whether it is about something that ran while it was read, all of which was there.
     pub fn is_of_change(&self) -> bool {
         self.cause == Self::CHANGED
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Milliseconds with microseconds as the fraction.

@@ -9,6 +9,8 @@
 //! not understood are left out, and nothing panics. Facts that cannot be had are absent.
 
 mod access;
+mod answer;
+mod asleep;
 mod cgroup;
 mod child;
 mod clock;
@@ -21,6 +23,7 @@ mod socket;
 mod source;
 mod syscall;
 mod thread;
+mod traffic;
 
 use std::fs::File;
 use std::io;
@@ -34,7 +37,7 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, getpgid, sysconf};
 
 pub use cgroup::own as own_cgroup;
-pub use child::ChildFacts;
+pub use child::{ChildFacts, parents};
 pub use descriptor::{Descriptors, Wait};
 pub use maps::Mapping;
 pub use module::{MappedFile, Module, NotOpened};
@@ -66,6 +69,9 @@ pub struct Target {
     kept: Mutex<thread::Kept>,
     process: OnceLock<Process>,
     clock_offset: OnceLock<i128>,
+    born_by: OnceLock<Option<Duration>>,
+    /// The first of its files that never answered; no other is asked for then.
+    silent_file: OnceLock<String>,
     groups: Mutex<Option<cgroup::Groups>>,
 }
 
@@ -115,6 +121,8 @@ impl Target {
             kept: Mutex::default(),
             process: OnceLock::new(),
             clock_offset: OnceLock::new(),
+            born_by: OnceLock::new(),
+            silent_file: OnceLock::new(),
             groups: Mutex::default(),
         })
     }
@@ -226,6 +234,31 @@ impl Target {
             .map_err(|error| proc_error(self.pid, Some(&self.dir), "timens_offsets", error))
     }
 
+    /// How old the process is; `None` where that cannot be known.
+    pub fn age(&self) -> Option<Duration> {
+        age(self.identity.start_time)
+    }
+
+    /// The moment of its `CLOCK_MONOTONIC` by which it had begun: the kernel tells the beginning
+    /// to a hundredth of a second. Too early by as long as the machine was suspended since.
+    pub fn born_by(&self) -> Option<Duration> {
+        *self.born_by.get_or_init(|| {
+            let running = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
+            let born = from_ticks(self.identity.start_time.checked_add(1)?)?;
+            self.monotonic_now().ok()?.checked_sub(running.checked_sub(born)?)
+        })
+    }
+
+    /// The process that this one is a copy of, made by `fork`, as we see its id; `None` when that
+    /// is gone, or this one has begun another program since.
+    pub fn forked_from(&self) -> Option<i32> {
+        let now = read_stat(&self.stat).ok()?;
+        let parent = Stat::parse(&ProcDir::open(now.parent).ok()?.read("stat", 4096).ok()?)?;
+        // Where code and stack lie is chosen by chance with each `exec`, and `fork` keeps it.
+        let is_copy = matches!(now.image, Image::Program(..)) && parent.image == now.image;
+        is_copy.then_some(now.parent)
+    }
+
     /// The facts that decide whether we may read the target, to explain a call refused with
     /// `errno`: `EACCES` comes from opening `/proc/PID/maps`, `EPERM` from reading memory.
     pub fn access(&self, errno: Option<i32>) -> Access {
@@ -318,9 +351,14 @@ fn from_ticks(ticks: u64) -> Option<Duration> {
 
 /// When a process began, from its start time in ticks since boot.
 fn started_at(ticks: u64) -> Option<Timestamp> {
+    Timestamp::now().checked_sub(SignedDuration::try_from(age(ticks)?).ok()?).ok()
+}
+
+/// How old a process is, by its start time in ticks since boot; the time that the machine was
+/// suspended for counts.
+fn age(ticks: u64) -> Option<Duration> {
     let running = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
-    let age = running.checked_sub(from_ticks(ticks)?)?;
-    Timestamp::now().checked_sub(SignedDuration::try_from(age).ok()?).ok()
+    running.checked_sub(from_ticks(ticks)?)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod callbacks;
 mod cancellations;
+mod collections;
 mod growth;
 mod iterations;
 mod lives;
@@ -25,6 +26,7 @@ use crate::snapshot::{Frame, Loop, LoopState, Phase, Snapshot, Task, Thread, Thr
 
 pub use callbacks::{Callbacks, Stretch};
 pub use cancellations::{Cancellations, Fate, History, Turn};
+pub use collections::{Collected, Collections};
 pub use growth::Growth;
 pub use iterations::{Iterations, LoopTiming, Spread, histogram, note, ready_between};
 pub(crate) use lives::Marks;
@@ -104,9 +106,8 @@ impl<'s> Looks<'s> {
     /// callbacks all the time. False where that cannot be told.
     pub fn could_run(&self, id: Option<Address>) -> bool {
         let Some((before, now)) = self.loop_pair(id) else { return false };
-        let is_running =
-            |state| matches!(state, LoopState::Polling | LoopState::Running | LoopState::Blocked);
-        if !before.state.is_some_and(is_running) || !now.state.is_some_and(is_running) {
+        let is_run = LoopState::is_run;
+        if !before.state.is_some_and(is_run) || !now.state.is_some_and(is_run) {
             return false;
         }
         let state = self.last.thread_of(now).and_then(|thread| thread.state);
@@ -199,7 +200,7 @@ impl<'s> Pairs<'s> {
         let mut is_sure = false;
         if let (Some(before), Some(now)) = (&before.waiting_on, &task.waiting_on) {
             let dues = |waiting: &crate::snapshot::Waiting| {
-                let deadlines = waiting.deadlines.iter().map(|deadline| deadline.due_in);
+                let deadlines = waiting.deadlines.iter().filter_map(|deadline| deadline.due_in);
                 waiting.due_in.into_iter().chain(deadlines).collect::<Vec<_>>()
             };
             let (before, due) = (dues(before), dues(now));

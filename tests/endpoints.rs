@@ -64,7 +64,7 @@ fn compare(python: &Path, arguments: &[&str]) {
     assert!(tasks.len() > 30, "too few tasks: {}", tasks.len());
     for truth in tasks {
         let key = &truth["key"];
-        let tasks = reader.read_tasks(&[address(&truth["id"])], true);
+        let tasks = reader.read_tasks(&[address(&truth["id"])], true).tasks;
         let [task] = tasks.as_slice() else { panic!("{key}: no task") };
         let waiter = task.fut_waiter.unwrap_or_else(|| panic!("{key}: {task:?}"));
         let by_future = endpoints.get(&waiter).cloned();

@@ -101,7 +101,7 @@ fn contexts(python: &Python, arguments: &[&str]) {
 
     let tasks = truth["tasks"].as_object().unwrap();
     let addresses: Vec<Address> = tasks.keys().map(|at| parse(at)).collect();
-    let read_tasks = reader.read_tasks(&addresses, false);
+    let read_tasks = reader.read_tasks(&addresses, false).tasks;
     assert_eq!(read_tasks.len(), tasks.len());
     for task in &read_tasks {
         assert_eq!(task.problem, None);
@@ -130,7 +130,7 @@ fn eaters(python: &Python, arguments: &[&str]) {
     let sources = program.truth["sources"].as_object().unwrap();
     let with_source = |file: &str| Some(sources.get(file)?.as_str()?.into());
     let addresses: Vec<Address> = tasks.keys().map(|at| parse(at)).collect();
-    let read_tasks = reader.read_tasks(&addresses, false);
+    let read_tasks = reader.read_tasks(&addresses, false).tasks;
     assert_eq!(read_tasks.len(), tasks.len());
     let (mut differences, mut marked) = (Vec::new(), 0);
     for task in &read_tasks {
@@ -180,7 +180,7 @@ fn loops(python: &Python, arguments: &[&str]) {
     let file = program.truth["file"].as_str().unwrap();
     let tasks = program.truth["tasks"].as_object().unwrap();
     let addresses: Vec<Address> = tasks.keys().map(|at| parse(at)).collect();
-    let read_tasks = reader.read_tasks(&addresses, false);
+    let read_tasks = reader.read_tasks(&addresses, false).tasks;
     assert_eq!(read_tasks.len(), tasks.len());
     let mut differences = Vec::new();
     for task in &read_tasks {

@@ -30,6 +30,8 @@ mod errors;
 mod executors;
 #[path = "live/findings.rs"]
 mod findings;
+#[path = "live/forked.rs"]
+mod forked;
 #[path = "live/hostile.rs"]
 mod hostile;
 #[path = "live/leftovers.rs"]
@@ -144,6 +146,7 @@ fn main() {
     attach::add(&mut trials);
     errors::add(&mut trials);
     findings::add(&mut trials);
+    forked::add(&mut trials);
     report::add(&mut trials);
     pod::add(&mut trials);
     waiting::add(&mut trials);

@@ -21,6 +21,8 @@ pub struct Options {
     pub command: Command,
     /// Say more: the causes of an error, the cost of a reading.
     pub is_verbose: bool,
+    /// How long one reading may take.
+    pub timeout: Duration,
     /// How many bytes of memory snapshots may take; as many as there are, if `None`.
     pub max_memory: Option<u64>,
 }
@@ -348,7 +350,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::
         RawCommand::Export(export) => Command::Export(export.checked()?),
         RawCommand::Diff(diff) => Command::Diff(diff.checked()),
     };
-    Ok(Options { command, is_verbose: raw.verbose, max_memory: raw.max_memory })
+    Ok(Options {
+        command,
+        is_verbose: raw.verbose,
+        timeout: raw.timeout,
+        max_memory: raw.max_memory,
+    })
 }
 
 /// Attach to a running Python process and see what its asyncio program is doing.
@@ -370,6 +377,9 @@ struct Raw {
     /// Say more: the causes of an error, the cost of a reading
     #[arg(short, long, global = true)]
     verbose: bool,
+    /// How long reading the target once may take; then what was read by then is shown
+    #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = time)]
+    timeout: Duration,
     /// Memory to use at most, such as 256M; the smaller of 512M and half of what the cgroup has left
     #[arg(long, global = true, value_name = "SIZE", value_parser = recording::size, hide_short_help = true)]
     max_memory: Option<u64>,
@@ -844,6 +854,15 @@ mod tests {
         {
             assert_eq!(parsed(&format!("aiospy {bad}")).unwrap_err().exit_code(), 2, "{bad}");
         }
+    }
+
+    #[test]
+    fn timeout_may_stand_anywhere_and_is_ten_seconds() {
+        let timeout = |line: &str| parsed(line).unwrap().timeout;
+        assert_eq!(timeout("aiospy dump 1"), Duration::from_secs(10));
+        assert_eq!(timeout("aiospy --timeout 1m check 1"), Duration::from_secs(60));
+        assert_eq!(timeout("aiospy watch 1 --timeout 500ms"), Duration::from_millis(500));
+        assert_eq!(parsed("aiospy dump 1 --timeout 0").unwrap_err().exit_code(), 2);
     }
 
     #[test]

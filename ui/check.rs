@@ -3,18 +3,20 @@
 use crate::Outcome;
 use crate::args::Check;
 use crate::output::Destination;
+use crate::patience::Patience;
 use crate::text::page::Page;
-use crate::{dump, json, memory, text};
+use crate::{children, dump, json, memory, text};
 
 /// Runs the command; `Findings` when one is at or above the severity asked about.
 ///
 /// # Errors
-/// When the target cannot be read, or the output not be written.
-pub fn run(options: &Check) -> anyhow::Result<Outcome> {
+/// When the target cannot be read, has no event loop to judge, or the output cannot be written.
+pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
     let wanted = memory::bounded(aiospy::Options::default());
-    let look = |pid| dump::look(pid, &wanted, options.looks, options.wait);
+    let look = |pid| dump::look(pid, &wanted, options.looks, options.wait, patience);
     let (_, looked) = dump::by_any_id(options.pid, look);
-    let snapshot = looked?;
+    let (mut snapshot, timed_out) = looked?;
+    children::add(&mut snapshot);
     let mut to = Destination::open(&options.output)?;
     if options.is_json {
         json::check(&snapshot, &mut to)?;
@@ -29,5 +31,12 @@ pub fn run(options: &Check) -> anyhow::Result<Outcome> {
         let parts = if number == 1 { "1 part".to_owned() } else { format!("{number} parts") };
         dump::note(format_args!("{parts} could not be read; aiospy dump {pid} lists them"));
     }
-    Ok(dump::outcome(&snapshot, options.fail_on))
+    if let Some(error) = timed_out {
+        return Err(error.into());
+    }
+    match (dump::outcome(&snapshot, options.fail_on), children::nothing_to_judge(&snapshot)) {
+        // Nothing was seen to be wrong where nothing could be.
+        (Outcome::Done, Some(trouble)) => Err(trouble.into()),
+        (outcome, _) => Ok(outcome),
+    }
 }

@@ -21,6 +21,7 @@ use crate::args::Demo;
 use crate::dump;
 use crate::oom;
 use crate::output::say;
+use crate::patience::Patience;
 use crate::remedy::Trouble;
 
 /// How long a program may take to come to where it gets stuck; it takes two seconds at most.
@@ -96,7 +97,7 @@ pub fn names() -> PossibleValuesParser {
 ///
 /// # Errors
 /// When there is no Python, the program does not come up, or it cannot be read.
-pub fn run(options: &Demo) -> anyhow::Result<Outcome> {
+pub fn run(options: &Demo, patience: &Patience) -> anyhow::Result<Outcome> {
     let Some(name) = &options.name else {
         list()?;
         return Ok(Outcome::Done);
@@ -112,7 +113,7 @@ pub fn run(options: &Demo) -> anyhow::Result<Outcome> {
     wait_until_asleep(pid);
     dump::note(format_args!("demo-{name}.py runs as process {pid}; aiospy dump {pid} says:"));
     say("");
-    let done = dump::report(pid, &options.report);
+    let done = dump::report(pid, &options.report, patience);
     if done.is_ok() {
         say("");
         for line in scenario.look_at.lines() {

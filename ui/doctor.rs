@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::Outcome;
 use crate::args::Doctor;
 use crate::output::Destination;
+use crate::patience::Patience;
 use crate::text::page::{Line, Page, Style};
 use crate::{dump, json, remedy};
 
@@ -17,16 +18,18 @@ const SCHEMA: &str = "aiospy.doctor/1";
 ///
 /// # Errors
 /// When the output cannot be written.
-pub fn run(options: &Doctor) -> anyhow::Result<Outcome> {
+pub fn run(options: &Doctor, patience: &Patience) -> anyhow::Result<Outcome> {
     let mut pid = options.pid;
-    let mut steps = Inspector::examine(pid);
+    patience.guard(pid, None);
+    let examine = |pid| patience.limited(|| Inspector::examine(pid, &patience.limit));
+    let mut steps = examine(pid);
     if let Some(host) = steps.iter().find_map(|step| match &step.outcome {
         Err(Error::NoSuchProcess { namespace_match, .. }) => *namespace_match,
         _ => None,
     }) {
         dump::note(remedy::other_namespace(pid, host));
         pid = host;
-        steps = Inspector::examine(pid);
+        steps = examine(pid);
     }
     let mut to = Destination::open(&options.output)?;
     if options.is_json {
@@ -58,7 +61,7 @@ fn print(steps: &[Step], page: &mut Page<'_>) -> std::io::Result<()> {
         match &step.outcome {
             Ok(found) => page.line(&line.with(Style::Plain, found))?,
             Err(error) => {
-                let advice = remedy::of(error);
+                let advice = remedy::of_process(error);
                 page.line(&line.with(Style::Plain, &advice.cause))?;
                 let mut line = Line::new();
                 line.pad_to(6);
@@ -95,7 +98,7 @@ fn document(pid: i32, steps: &[Step]) -> Document<'_> {
     let of_step = |step: &Step| match &step.outcome {
         Ok(_) => (None, None),
         Err(error) => {
-            let advice = remedy::of(error);
+            let advice = remedy::of_process(error);
             (Some(advice.cause), Some(advice.remedy))
         }
     };
@@ -124,21 +127,21 @@ mod tests {
     fn failed_steps_carry_their_remedy() {
         let steps = vec![
             Step { name: "process", outcome: Ok("4711 python3 app.py".to_owned()) },
-            Step { name: "asyncio", outcome: Err(Error::NoAsyncio { pid: 4711 }) },
+            Step { name: "asyncio", outcome: Err(Error::NoAsyncio { pid: i32::MAX }) },
         ];
         let mut out = Vec::new();
         print(&steps, &mut Page::new(&mut out, None, false)).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "ok    process  4711 python3 app.py\n\
-             FAIL  asyncio  process 4711 has not imported asyncio\n      \
-             try: pgrep -aP 4711: servers like gunicorn run their loops in worker processes below \
-             the first one\n"
+             FAIL  asyncio  process 2147483647 has not imported asyncio\n      \
+             try: aiospy dump 2147483647, which shows its thread stacks; no process below it runs \
+             an asyncio event loop, and Trio and gevent have no asyncio tasks\n"
         );
         assert!(!is_well(&steps) && is_well(&steps[..1]) && !is_well(&[]));
         let json = serde_json::to_value(document(4711, &steps)).unwrap();
         assert_eq!(json["ok"], false);
         assert_eq!(json["steps"][0]["found"], "4711 python3 app.py");
-        assert!(json["steps"][1]["remedy"].as_str().unwrap().starts_with("pgrep"));
+        assert!(json["steps"][1]["remedy"].as_str().unwrap().starts_with("aiospy dump"));
     }
 }

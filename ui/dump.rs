@@ -12,15 +12,16 @@ use serde::Serialize;
 use crate::Outcome;
 use crate::args::{Dump, Report};
 use crate::output::{Destination, say};
+use crate::patience::Patience;
 use crate::text::page::{Page, Style};
-use crate::{json, memory, remedy, text, waiting};
+use crate::{children, json, memory, remedy, text, waiting};
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the target cannot be read, or the output not be written.
-pub fn run(options: &Dump) -> anyhow::Result<Outcome> {
-    let (pid, done) = by_any_id(options.pid, |pid| report(pid, &options.report));
+pub fn run(options: &Dump, patience: &Patience) -> anyhow::Result<Outcome> {
+    let (pid, done) = by_any_id(options.pid, |pid| report(pid, &options.report, patience));
     match done {
         Ok(snapshot) => Ok(outcome(&snapshot, options.fail_on)),
         Err(error) if is_without_tasks(&error) => {
@@ -55,14 +56,16 @@ pub fn outcome(snapshot: &Snapshot, fail_on: Option<Severity>) -> Outcome {
 /// Reads process `pid` and writes the report.
 ///
 /// # Errors
-/// When it cannot be read, or the output not be written.
-pub fn report(pid: i32, options: &Report) -> anyhow::Result<Snapshot> {
+/// When it cannot be read, or the output not be written; also when the time was over before all was
+/// read, after what was read.
+pub fn report(pid: i32, options: &Report, patience: &Patience) -> anyhow::Result<Snapshot> {
     let mut wanted = memory::bounded(aiospy::Options::default());
     wanted.locals = options.locals;
     wanted.finished = options.has_finished;
-    let snapshot = look(pid, &wanted, options.looks, wait(options))?;
+    let (mut snapshot, timed_out) = look(pid, &wanted, options.looks, wait(options), patience)?;
+    children::add(&mut snapshot);
     write(&snapshot, options)?;
-    Ok(snapshot)
+    timed_out.map_or(Ok(snapshot), |error| Err(error.into()))
 }
 
 /// How long a report may go on sampling: a person on a terminal waits, a program does not, and
@@ -73,7 +76,8 @@ fn wait(options: &Report) -> Duration {
     options.wait.unwrap_or(usual)
 }
 
-/// Reads process `pid`, with conclusions; for `wait` at most while something is undecided.
+/// Reads process `pid`, with conclusions; for `wait` at most while something is undecided. Also
+/// gives that the time was over before all was read.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -82,12 +86,17 @@ pub fn look(
     wanted: &aiospy::Options,
     looks: u8,
     wait: Duration,
-) -> anyhow::Result<Snapshot> {
-    let mut inspector = Inspector::attach(pid)?;
-    for warning in inspector.warnings() {
-        note(warning);
-    }
-    waiting::look(&mut inspector, wanted, looks, wait)
+    patience: &Patience,
+) -> anyhow::Result<(Snapshot, Option<Error>)> {
+    patience.guard(pid, None);
+    patience.limited(|| {
+        let mut inspector = Inspector::attach_within(pid, &patience.limit)?;
+        for warning in inspector.warnings() {
+            note(warning);
+        }
+        let snapshot = waiting::look(&mut inspector, wanted, looks, wait)?;
+        Ok((snapshot, inspector.timed_out()))
+    })
 }
 
 fn write(snapshot: &Snapshot, options: &Report) -> anyhow::Result<()> {
@@ -104,9 +113,20 @@ fn write(snapshot: &Snapshot, options: &Report) -> anyhow::Result<()> {
         };
         let (width, color) = (to.width, to.color);
         text::dump(snapshot, view, &mut Page::new(to.writer(), width, color))?;
+        source.iter().for_each(note_silent);
     }
     to.finish()?;
     Ok(())
+}
+
+/// Says that lines of source are missing because a file did not answer.
+fn note_silent(source: &Source) {
+    if let Some(file) = source.silent_file() {
+        note(format_args!(
+            "lines of source are left out: {file} did not answer, as on the mount of a server that \
+             is gone; --no-source reads none"
+        ));
+    }
 }
 
 /// Whether there is a Python, but one whose tasks cannot be read.
@@ -121,6 +141,8 @@ fn is_without_tasks(error: &anyhow::Error) -> bool {
     )
 }
 
+const BY_PY_SPY: &str = "thread stacks by py-spy follow";
+
 /// What can be said without tasks: never `"tasks": []`.
 #[derive(Serialize)]
 struct ThreadsOnly {
@@ -133,8 +155,11 @@ struct ThreadsOnly {
 
 /// Writes the thread stacks that py-spy finds, and says what is missing and why.
 fn threads_only(pid: i32, error: &anyhow::Error, options: &Report) -> anyhow::Result<()> {
-    let threads = match stacks(pid) {
-        Ok(threads) => threads,
+    let is_ours = matches!(error.downcast_ref(), Some(Error::NoAsyncio { .. }));
+    let read = if is_ours { own_stacks(pid) } else { stacks(pid).map(|it| (it, Vec::new())) };
+    let (threads, problems) = match read {
+        Ok(read) => read,
+        Err(_) if is_ours => return Ok(()),
         Err(cause) => {
             if options.is_verbose {
                 note(format_args!("py-spy cannot read its thread stacks either: {cause}"));
@@ -144,16 +169,22 @@ fn threads_only(pid: i32, error: &anyhow::Error, options: &Report) -> anyhow::Re
     };
     let mut to = Destination::open(&options.output)?;
     if options.is_json {
-        json::write(&threads_document(pid, error, threads), &mut to)?;
+        json::write(&threads_document(pid, error, threads, problems), &mut to)?;
     } else {
         let (width, color) = (to.width, to.color);
-        threads_text(error, &threads, &mut Page::new(to.writer(), width, color))?;
+        let by = if is_ours { "thread stacks follow" } else { BY_PY_SPY };
+        threads_text(error, by, &threads, &mut Page::new(to.writer(), width, color))?;
     }
     to.finish()?;
     Ok(())
 }
 
-fn threads_document(pid: i32, error: &anyhow::Error, threads: Vec<Thread>) -> ThreadsOnly {
+fn threads_document(
+    pid: i32,
+    error: &anyhow::Error,
+    threads: Vec<Thread>,
+    more: Vec<Problem>,
+) -> ThreadsOnly {
     let problem = Problem {
         place: format!("process {pid}"),
         wanted: "asyncio tasks".to_owned(),
@@ -164,19 +195,27 @@ fn threads_document(pid: i32, error: &anyhow::Error, threads: Vec<Thread>) -> Th
         tool: json::Tool::this(),
         process: Process { pid, ..Process::default() },
         threads,
-        problems: vec![problem],
+        problems: std::iter::once(problem).chain(more).collect(),
     }
 }
 
-fn threads_text(error: &anyhow::Error, threads: &[Thread], page: &mut Page<'_>) -> io::Result<()> {
-    let words = [
-        format!("asyncio tasks can't be read: {error};"),
-        "thread stacks by py-spy follow".to_owned(),
-    ];
+fn threads_text(
+    error: &anyhow::Error,
+    by: &str,
+    threads: &[Thread],
+    page: &mut Page<'_>,
+) -> io::Result<()> {
+    let words = [format!("asyncio tasks can't be read: {error};"), by.to_owned()];
     page.items("", Style::Notice, " ", &words)?;
     page.blank()?;
     text::threads(threads, &text::Lines::of(None), page)?;
     page.blank()
+}
+
+/// The threads of a Python that we can read and that has no tasks.
+fn own_stacks(pid: i32) -> Result<(Vec<Thread>, Vec<Problem>), String> {
+    let read = Inspector::attach(pid).and_then(|mut inspector| inspector.threads_only());
+    read.map_err(|error| error.to_string())
 }
 
 #[cfg(feature = "fallback")]
@@ -225,14 +264,15 @@ mod tests {
         };
         let mut out = Vec::new();
         let mut page = Page::new(&mut out, None, false);
-        threads_text(&error, std::slice::from_ref(&thread), &mut page).unwrap();
+        threads_text(&error, BY_PY_SPY, std::slice::from_ref(&thread), &mut page).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "asyncio tasks can't be read: Python 3.7 is not supported (below 3.8); thread stacks \
              by py-spy follow\n\nthread 4711 MainThread\n    <module>  app.py:7\n    inner     \
              app.py:3\n\n"
         );
-        let document = serde_json::to_value(threads_document(4711, &error, vec![thread])).unwrap();
+        let document =
+            serde_json::to_value(threads_document(4711, &error, vec![thread], Vec::new())).unwrap();
         assert!(document.get("tasks").is_none(), "{document}");
         assert_eq!(document["problems"][0]["wanted"], "asyncio tasks");
         let schema = serde_json::from_str(include_str!("../schema.json")).unwrap();

@@ -46,6 +46,7 @@ texts! {
     "sequential-awaits",
     "task-leak",
     "nested-run",
+    "gc-pause",
     "pod-throttled",
     "pod-frozen",
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    Cgroup, Consistency, Cut, Executor, Finding, Loop, Problem, Process, SCHEMA, Shutdown,
+    Cgroup, Child, Consistency, Cut, Executor, Finding, Loop, Problem, Process, SCHEMA, Shutdown,
     Snapshot, Task, Undecided, Verdict,
 };
 use jiff::Timestamp;
@@ -70,6 +70,8 @@ struct Brief<'a> {
     cut: Option<Cut>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     executors: &'a [Executor],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    children: &'a [Child],
     #[serde(skip_serializing_if = "Option::is_none")]
     shutdown: Option<&'a Shutdown>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +101,7 @@ impl<'a> Brief<'a> {
             tasks: snapshot.tasks.iter().filter(|task| named.contains(&task.id)).collect(),
             cut: snapshot.cut,
             executors: &snapshot.executors,
+            children: &snapshot.children,
             shutdown: snapshot.shutdown.as_ref(),
             findings,
             looks: snapshot.looks,
@@ -277,6 +280,9 @@ mod tests {
             tasks: vec![sample::id(1)],
             threads: vec![4712],
             children: Vec::new(),
+            endless: Vec::new(),
+            connections: None,
+            lasted: None,
         });
         let mut finding = sample::bank().findings.unwrap().remove(2);
         finding.evidence = vec!["a fact".to_owned()];
@@ -323,9 +329,13 @@ mod tests {
             }),
             function: Some("fetch".to_owned()),
             pid: Some(4713),
-            deadlines: vec![Deadline { frame: Some(0), due_in: SignedDuration::from_secs(2) }],
+            deadlines: vec![Deadline {
+                frame: Some(0),
+                due_in: Some(SignedDuration::from_secs(2)),
+            }],
             callbacks: vec!["Task.task_wakeup".to_owned()],
             foreign_loop: Some(Address(0x40)),
+            may_be_returned: false,
             is_served: Some(true),
         }
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod args;
 mod check;
+mod children;
 mod demo;
 mod diff;
 mod doctor;
@@ -16,6 +17,7 @@ mod json;
 mod memory;
 mod oom;
 mod output;
+mod patience;
 mod record;
 mod remedy;
 mod run;
@@ -26,6 +28,7 @@ mod waiting;
 mod watch;
 
 use args::Command;
+use patience::Patience;
 
 /// How a command ended that could be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,19 +48,20 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(usage) => return remedy::usage(&usage),
     };
+    let patience = Patience::new(options.timeout);
     memory::set_most(options.max_memory);
     let done = match &options.command {
-        Command::Dump(options) => dump::run(options),
-        Command::Check(options) => check::run(options),
+        Command::Dump(options) => dump::run(options, &patience),
+        Command::Check(options) => check::run(options, &patience),
         Command::Explain(options) => explain::run(options),
-        Command::Doctor(options) => doctor::run(options),
-        Command::Demo(options) => demo::run(options),
-        Command::Watch(options) => watch::run(options),
-        Command::Stop(options) => stop::run(options),
-        Command::Run(options) => run::run(options),
-        Command::Top(options) => top::run(options),
-        Command::Record(options) => record::run(options),
-        Command::Replay(options) => top::replay(options),
+        Command::Doctor(options) => doctor::run(options, &patience),
+        Command::Demo(options) => demo::run(options, &patience),
+        Command::Watch(options) => watch::run(options, &patience),
+        Command::Stop(options) => stop::run(options, &patience),
+        Command::Run(options) => run::run(options, &patience),
+        Command::Top(options) => top::run(options, &patience),
+        Command::Record(options) => record::run(options, &patience),
+        Command::Replay(options) => top::replay(options, &patience),
         Command::Export(options) => export::run(options),
         Command::Diff(options) => diff::run(options),
     };

@@ -20,6 +20,7 @@ use jiff::{Timestamp, Zoned};
 use self::progress::Progress;
 use crate::args::recording::{Record, Target, ending};
 use crate::flame::{self, Exporter, Totals};
+use crate::patience::Patience;
 use crate::remedy::{self, Trouble};
 use crate::text::words;
 use crate::{Outcome, dump, memory, output, run, watch};
@@ -33,17 +34,21 @@ const BETWEEN_STATISTICS: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When the target cannot be attached to, or the file not be written.
-pub fn run(options: &Record) -> anyhow::Result<Outcome> {
+pub fn run(options: &Record, patience: &Patience) -> anyhow::Result<Outcome> {
     match &options.target {
         Target::Pid(pid) => {
             let stop = watch::on_signals()?;
-            let (_, done) = dump::by_any_id(*pid, |pid| record(pid, options, &stop));
+            let (_, done) = dump::by_any_id(*pid, |pid| {
+                patience.guard(pid, Some(&stop));
+                record(pid, options, &stop, patience)
+            });
             done?;
             Ok(Outcome::Done)
         }
         Target::Command(command) => {
             let stop = AtomicBool::new(false);
-            let (done, status) = run::started(command, |pid| record(pid, options, &stop))?;
+            let (done, status) =
+                run::started(command, |pid| record(pid, options, &stop, patience))?;
             match done {
                 Err(error) if status.success() => Err(error),
                 // What it says about its end is the program's own affair.
@@ -53,10 +58,17 @@ pub fn run(options: &Record) -> anyhow::Result<Outcome> {
     }
 }
 
-fn record(pid: i32, options: &Record, stop: &AtomicBool) -> anyhow::Result<()> {
+fn record(
+    pid: i32,
+    options: &Record,
+    stop: &AtomicBool,
+    patience: &Patience,
+) -> anyhow::Result<()> {
     let mut plan = Plan::new(options.rate, Duration::ZERO);
     plan.evidence_every = BETWEEN_EVIDENCE;
     plan.options.repeats = true;
+    plan.timeout = Some(patience.timeout);
+    plan.limit = patience.limit.clone();
     plan.options.max_memory = memory::most();
     plan.waits_for_python = matches!(options.target, Target::Command(_));
     let wants_events = options.making.format.is_none_or(flame::has_events);

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use aiospy::error::Access;
 use aiospy::{Error, recording};
 
+use crate::children;
 use crate::output::{self, say};
+use crate::text::words;
 
 /// A mistake in words.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +51,10 @@ const IN_CONTAINER: &str = "kubectl debug … --profile=general, or docker run -
 
 /// Prints the error with its remedy; with `is_verbose` also what caused it, one line each.
 pub fn print(error: &anyhow::Error, is_verbose: bool) {
-    let Advice { cause, remedy } = of_any(error);
+    let Advice { cause, remedy } = match error.downcast_ref() {
+        Some(error) => of_process(error),
+        None => of_any(error),
+    };
     say(format_args!("aiospy: {cause}"));
     if is_verbose {
         for cause in error.chain().skip(1) {
@@ -60,6 +65,24 @@ pub fn print(error: &anyhow::Error, is_verbose: bool) {
         }
     }
     say(format_args!("  try: {remedy}"));
+}
+
+/// The same as [`of`], with the processes below one that is a launcher or a master.
+pub fn of_process(error: &Error) -> Advice {
+    let advice = of(error);
+    let remedy = match error {
+        Error::NoAsyncio { pid } => children::below(*pid).unwrap_or_else(|| {
+            format!(
+                "aiospy dump {pid}, which shows its thread stacks; no process below it runs an \
+                 asyncio event loop, and Trio and gevent have no asyncio tasks"
+            )
+        }),
+        Error::NotPython { pid, exe } if !is_pypy(exe) => {
+            children::below(*pid).unwrap_or(advice.remedy)
+        }
+        _ => advice.remedy,
+    };
+    Advice { remedy, ..advice }
 }
 
 /// Prints what clap has to say and gives the exit code for it.
@@ -138,6 +161,10 @@ pub fn of(error: &Error) -> Advice {
                 .to_owned(),
         ),
         Error::NotPermitted { pid, access } => not_permitted(*pid, access),
+        Error::NotPython { pid, exe } if is_pypy(exe) => advice(
+            format!("process {pid} runs PyPy, which is not supported ({exe})"),
+            "CPython 3.8 to 3.15".to_owned(),
+        ),
         Error::NotPython { pid, .. } => advice(
             plain,
             format!("pgrep -aP {pid}, if this is a shell or a launcher: it lists the processes below it"),
@@ -164,6 +191,10 @@ pub fn of(error: &Error) -> Advice {
         Error::NoAsyncio { pid } => advice(
             plain,
             format!("pgrep -aP {pid}: servers like gunicorn run their loops in worker processes below the first one"),
+        ),
+        Error::TimedOut { pid, limit } => advice(
+            format!("gave up on process {pid} after {}: not all of it could be read", words::duration(*limit)),
+            format!("--timeout {}s; aiospy doctor {pid} tells which step takes so long", limit.as_secs().saturating_mul(6).max(10)),
         ),
         Error::TargetGone { .. } => {
             advice(plain, "again with the process that took its place".to_owned())
@@ -308,6 +339,11 @@ fn not_permitted(pid: i32, access: &Access) -> Advice {
     }
 }
 
+/// Whether an executable is `PyPy`: `/usr/bin/pypy3.10`, `/opt/pypy/bin/pypy3.10-c`.
+fn is_pypy(exe: &str) -> bool {
+    exe.rsplit('/').next().is_some_and(|name| name.starts_with("pypy"))
+}
+
 /// The names of capabilities by bit, `include/uapi/linux/capability.h`.
 const CAPABILITIES: [&str; 41] = [
     "chown",
@@ -392,10 +428,12 @@ mod tests {
             version: version.to_owned(),
             reason: reason.to_owned(),
         };
+        let timed_out = Error::TimedOut { pid, limit: std::time::Duration::from_secs(10) };
         for (error, cause, remedy) in [
             (Error::NoSuchProcess { pid, namespace_match: None }, "no process 4711", "pgrep"),
             (Error::NoSuchProcess { pid, namespace_match: Some(9) }, "4711", "process 9"),
             (Error::NotPython { pid, exe: "nginx".into() }, "nginx", "pgrep -aP 4711"),
+            (Error::NotPython { pid, exe: "/opt/pypy3.10".into() }, "runs PyPy", "CPython"),
             (unsupported("3.7", "below 3.8"), "3.7", "newer Python"),
             (unsupported("2.7", "below 3.8"), "2.7", "newer Python"),
             (unsupported("3.16", "unknown"), "3.16", "newer aiospy"),
@@ -408,6 +446,7 @@ mod tests {
             (Error::NotInitialized { pid, phase: "ending" }, "ending", "earlier"),
             (Error::NoAsyncio { pid }, "not imported asyncio", "worker"),
             (Error::TargetGone { pid }, "ended", "took its place"),
+            (timed_out, "process 4711 after 10.0 s", "--timeout 60s"),
             (Error::Memory { wanted: "x", fault: gone }, "ended", "took its place"),
             (
                 Error::Memory {

@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::args::Run;
+use crate::patience::Patience;
 use crate::{Outcome, dump, oom, watch};
 
 /// How often it is looked whether the program has ended when it cannot be watched.
@@ -21,10 +22,11 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// When the program cannot be started.
-pub fn run(options: &Run) -> anyhow::Result<Outcome> {
+pub fn run(options: &Run, patience: &Patience) -> anyhow::Result<Outcome> {
     let stop = Arc::default();
+    // The program is not left alone when reading it takes too long.
     let (watched, status) =
-        started(&options.command, |pid| watch::watch(pid, &options.watching, &stop))?;
+        started(&options.command, |pid| watch::watch(pid, &options.watching, &stop, patience))?;
     match watched {
         // What it says about its end is the program's own affair.
         Err(error) if status.success() => dump::note(format_args!("not watched: {error:#}")),

@@ -1,16 +1,19 @@
 //! `aiospy stop PID`: asks a process to end, and tells what holds it until it does.
 
+mod holdup;
+
 use std::cell::Cell;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aiospy::monitor::{Monitor, Settings};
 use aiospy::sampler::{Ended, Plan, Sample, sample};
-use aiospy::snapshot::{Finding, Process, Snapshot};
+use aiospy::snapshot::{Code, Finding, Location, Process, Severity, Snapshot};
 use aiospy::target::Source;
 use aiospy::timeline::{Cancelled, StageTold, Step, Story};
 use anyhow::Context as _;
@@ -22,6 +25,7 @@ use serde::Serialize;
 
 use crate::args::Stop;
 use crate::output::Destination;
+use crate::patience::Patience;
 use crate::remedy::{self, Trouble};
 use crate::text::page::{Page, Style};
 use crate::text::words;
@@ -38,9 +42,9 @@ const MAX_NAMES: usize = 8;
 ///
 /// # Errors
 /// When the target cannot be attached to, the signal not be sent, or the output not be written.
-pub fn run(options: &Stop) -> anyhow::Result<Outcome> {
+pub fn run(options: &Stop, patience: &Patience) -> anyhow::Result<Outcome> {
     let pid = options.pid;
-    stop(pid, options).map_err(|error| match remedy::namespace_match(&error) {
+    stop(pid, options, patience).map_err(|error| match remedy::namespace_match(&error) {
         // What is read may be guessed; what is signalled may not.
         Some(host) => Trouble::new(
             format!("no process {pid} in this pid namespace, so nothing was signalled"),
@@ -91,6 +95,8 @@ struct Document<'a> {
     outcome: &'static str,
     elapsed_ms: f64,
     stages: &'a [StageTold],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_up: Option<&'a str>,
     cancelled: &'a [Cancelled],
     findings: &'a [Finding],
 }
@@ -102,6 +108,8 @@ struct Told {
     delivered: Option<Duration>,
     /// Whether it was still to be when that was last looked at.
     is_pending: bool,
+    /// Where the main task was before.
+    main_at: Option<Arc<Location>>,
 }
 
 /// Sends the signal, and tells what follows.
@@ -124,7 +132,8 @@ impl Teller<'_> {
                 format!("could not send {signal} to process {}", self.to_end.pid)
             })?;
             let story = Story::new(sent_at, Some(snapshot));
-            self.told = Some(Told { story, sent_at, delivered: None, is_pending: false });
+            let main_at = holdup::main_at(snapshot).cloned();
+            self.told = Some(Told { story, sent_at, delivered: None, is_pending: false, main_at });
             return self.say(Style::Strong, Duration::ZERO, &sent(snapshot, self.options));
         };
         let now = told.story.after(snapshot.taken_at);
@@ -150,12 +159,15 @@ impl Teller<'_> {
     }
 }
 
-fn stop(pid: i32, options: &Stop) -> anyhow::Result<Outcome> {
+fn stop(pid: i32, options: &Stop, patience: &Patience) -> anyhow::Result<Outcome> {
     let asked = watch::on_signals()?;
     let to_end = Addressee::of(pid);
+    patience.guard(pid, Some(&asked));
     let to = Destination::open_queued(&options.output, &asked)?;
     let mut plan = Plan::new(1.0 / EVERY.as_secs_f64(), EVERY);
     plan.options.max_memory = memory::most();
+    plan.timeout = Some(patience.timeout);
+    plan.limit = patience.limit.clone();
     let mut monitor = Monitor::new(Settings::default());
     let mut teller = Teller { to_end: &to_end, options, to, told: None, failed: None };
     let until: Cell<Option<Instant>> = Cell::new(None);
@@ -214,6 +226,15 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
     } else if let Some(found) = monitor.last().and_then(|last| last.findings.as_ref()) {
         findings.clone_from(found);
     }
+    if outcome == "grace-over" {
+        let grace = words::duration(teller.options.grace);
+        for finding in &mut findings {
+            outlast(finding, &grace);
+        }
+    }
+    let is_in_stage = told.story.stages().last().is_some_and(|told| told.ended.is_none());
+    let held_up = monitor.last().filter(|_| outcome != "ended" && !is_in_stage);
+    let held_up = held_up.and_then(holdup::in_words);
     let Teller { options, mut to, .. } = teller;
     if options.is_json {
         let document = Document {
@@ -226,12 +247,22 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
             outcome,
             elapsed_ms: json::ms(elapsed),
             stages: told.story.stages(),
+            held_up: held_up.as_deref(),
             cancelled: told.story.cancelled(),
             findings: &findings,
         };
         json::write(&document, &mut to)?;
     } else {
-        conclude(&mut to, &told, monitor.last(), outcome, elapsed)?;
+        let has_moved = monitor.last().is_some_and(|last| {
+            holdup::is_starting(last) || holdup::main_at(last) != told.main_at.as_ref()
+        });
+        conclude(&mut to, &told, outcome, elapsed, (has_moved, held_up.as_deref()))?;
+        // That nothing looks wrong would be no news of one that does not end.
+        if let Some(last) = monitor.last().filter(|_| !findings.is_empty()) {
+            let mut last = last.clone();
+            last.findings = Some(findings);
+            show_findings(&mut to, &last)?;
+        }
     }
     to.finish()?;
     Ok(())
@@ -272,25 +303,26 @@ fn names<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
     text
 }
 
+/// What a stage waits for: `waits for "relay" and thread 7`; absent where that is not known.
+fn waits(told: &StageTold) -> Option<String> {
+    let mut waits = Vec::new();
+    if !told.tasks.is_empty() {
+        waits.push(names(told.tasks.iter().map(|name| &**name)));
+    }
+    if !told.threads.is_empty() {
+        let tids: Vec<String> = told.threads.iter().map(|tid| format!("thread {tid}")).collect();
+        waits.push(tids.join(", "));
+    }
+    (!waits.is_empty()).then(|| format!("waits for {}", waits.join(" and ")))
+}
+
 fn in_words(step: &Step) -> (Style, String) {
     let name = |it: &Cancelled| it.name.as_deref().unwrap_or("a task").to_owned();
     match step {
         Step::Began(told) => {
-            let mut waits = Vec::new();
-            if !told.tasks.is_empty() {
-                waits.push(names(told.tasks.iter().map(|name| &**name)));
-            }
-            if !told.threads.is_empty() {
-                let tids: Vec<String> =
-                    told.threads.iter().map(|tid| format!("thread {tid}")).collect();
-                waits.push(tids.join(", "));
-            }
-            let waits = if waits.is_empty() {
-                String::new()
-            } else {
-                format!(", waits for {}", waits.join(" and "))
-            };
-            (Style::Active, format!("stage {} of {} begins{waits}", told.stage.as_str(), told.by))
+            let stage = told.stage.as_str();
+            let waits = waits(told).map(|waits| format!(", {waits}")).unwrap_or_default();
+            (Style::Active, format!("stage {stage} of {} begins{waits}", told.by))
         }
         Step::Ended(told) => {
             let took = told.ended.unwrap_or_default().saturating_sub(told.began);
@@ -323,9 +355,9 @@ fn line(to: &mut Destination, style: Style, at: Duration, text: &str) -> anyhow:
 fn conclude(
     to: &mut Destination,
     told: &Told,
-    last: Option<&Snapshot>,
     outcome: &str,
     elapsed: Duration,
+    (has_moved, held_up): (bool, Option<&str>),
 ) -> anyhow::Result<()> {
     let story = &told.story;
     if outcome == "ended" {
@@ -345,9 +377,16 @@ fn conclude(
         _ => "the grace is over",
     };
     let still = match (story.stages().last().filter(|told| told.ended.is_none()), &left[..]) {
-        (Some(told), _) => format!(", the process is still in stage {}", told.stage.as_str()),
+        (Some(told), _) => format!(
+            ", the process is still in stage {} of {}{}",
+            told.stage.as_str(),
+            told.by,
+            waits(told).map(|waits| format!(", which {waits}")).unwrap_or_default()
+        ),
         (None, []) if told.is_pending => ", the signal was not delivered".to_owned(),
-        (None, []) if !story.is_begun() => ", the process does not seem to stop at all".to_owned(),
+        (None, []) if !story.is_begun() && !has_moved => {
+            ", the process does not seem to stop at all".to_owned()
+        }
         (None, _) => ", the process is still there".to_owned(),
     };
     line(to, Style::Alarm, elapsed, &format!("{what}{still}"))?;
@@ -355,10 +394,13 @@ fn conclude(
         let text = format!("cancelled and still there: {}", names(left.iter().copied()));
         line(to, Style::Notice, elapsed, &text)?;
     }
-    // That nothing looks wrong would be no news of one that does not end.
-    let has_findings =
-        |last: &&Snapshot| last.findings.as_ref().is_some_and(|findings| !findings.is_empty());
-    let Some(last) = last.filter(has_findings) else { return Ok(()) };
+    if let Some(held_up) = held_up {
+        line(to, Style::Notice, elapsed, held_up)?;
+    }
+    Ok(())
+}
+
+fn show_findings(to: &mut Destination, last: &Snapshot) -> anyhow::Result<()> {
     let (color, width) = (to.color, to.width);
     let mut page = Page::new(to.writer(), width, color);
     page.blank()?;
@@ -366,4 +408,15 @@ fn conclude(
     let source = source.as_ref().map(|source| source as &dyn text::Files);
     text::findings(last, source, &mut page)?;
     Ok(())
+}
+
+/// What may yet end by itself has not ended in the time that it was given.
+fn outlast(finding: &mut Finding, grace: &str) {
+    if matches!(finding.code, Code::ShutdownStuck | Code::CleanupStuck)
+        && finding.severity < Severity::Critical
+    {
+        finding.severity = Severity::Critical;
+        finding.evidence.retain(|line| !line.starts_with("it may yet end by itself"));
+        finding.evidence.push(format!("its grace of {grace} is over"));
+    }
 }

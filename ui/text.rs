@@ -157,6 +157,16 @@ fn counts(snapshot: &Snapshot, page: &mut Page<'_>) -> io::Result<()> {
         line.add(style, &words);
         separator = ", ";
     }
+    if snapshot.unread_tasks > 0 {
+        let unread = format!("{} could not be read", words::count(snapshot.unread_tasks));
+        line.add(Style::Plain, ", ");
+        line.add(Style::Notice, &unread);
+    }
+    if let Some(cut) = snapshot.cut {
+        let left = cut.tasks_at_least.saturating_sub(cut.tasks_read + snapshot.unread_tasks);
+        line.add(Style::Plain, ", at least ");
+        line.add(Style::Notice, &format!("{} not read (--max-memory)", words::count(left)));
+    }
     page.line(&line)?;
     cancellations(tasks, page)
 }

@@ -29,6 +29,7 @@ use aiospy::Inspector;
 use crate::args::recording::Replay;
 use crate::args::{Top, Watched};
 use crate::output::{say, use_color_on_terminal};
+use crate::patience::Patience;
 use crate::{Outcome, dump};
 use session::{Session, Target};
 use view::theme::Theme;
@@ -37,7 +38,7 @@ use view::theme::Theme;
 ///
 /// # Errors
 /// When the target cannot be read, the program not be started, or the terminal not be used.
-pub fn run(options: &Top) -> anyhow::Result<Outcome> {
+pub fn run(options: &Top, patience: &Patience) -> anyhow::Result<Outcome> {
     if !is_terminal() {
         let pid = match &options.target {
             Watched::Process(pid) => pid.to_string(),
@@ -51,14 +52,18 @@ pub fn run(options: &Top) -> anyhow::Result<Outcome> {
         Watched::Command(command) => Target::Command(command.clone()),
         Watched::Process(pid) => {
             // What cannot be read is said as for any other command, before the screen is taken.
-            let (pid, attached) = dump::by_any_id(*pid, |pid| Ok(Inspector::attach(pid)?));
+            let (pid, attached) = dump::by_any_id(*pid, |pid| {
+                patience.guard(pid, None);
+                let attach = || Inspector::attach_within(pid, &patience.limit);
+                Ok(patience.limited(attach)?)
+            });
             attached?;
             Target::Process(pid)
         }
     };
     let variable = |name: &str| std::env::var(name).ok();
     let theme = Theme::of(use_color_on_terminal(options.color), options.is_ascii, variable);
-    Session::new(theme, options.rate, options.has_mouse).run(&target)
+    Session::new(theme, options.rate, options.has_mouse, patience.timeout).run(&target)
 }
 
 fn is_terminal() -> bool {
@@ -69,7 +74,7 @@ fn is_terminal() -> bool {
 ///
 /// # Errors
 /// When it cannot be read, or the terminal not be used.
-pub fn replay(options: &Replay) -> anyhow::Result<Outcome> {
+pub fn replay(options: &Replay, patience: &Patience) -> anyhow::Result<Outcome> {
     let path = options.recording.display();
     if !is_terminal() {
         say(format_args!(
@@ -79,5 +84,6 @@ pub fn replay(options: &Replay) -> anyhow::Result<Outcome> {
     }
     let variable = |name: &str| std::env::var(name).ok();
     let theme = Theme::of(use_color_on_terminal(options.color), options.is_ascii, variable);
-    Session::new(theme, 0.0, options.has_mouse).run(&Target::Recording(options.recording.clone()))
+    Session::new(theme, 0.0, options.has_mouse, patience.timeout)
+        .run(&Target::Recording(options.recording.clone()))
 }

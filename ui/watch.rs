@@ -18,6 +18,7 @@ use self::lines::Line;
 use crate::args::{Watch, Watching};
 use crate::hook::Hook;
 use crate::output::{Destination, Reader};
+use crate::patience::Patience;
 use crate::text::page::Page;
 use crate::{Outcome, dump, json, memory};
 
@@ -25,9 +26,12 @@ use crate::{Outcome, dump, json, memory};
 ///
 /// # Errors
 /// When the target cannot be attached to, or the output not be written.
-pub fn run(options: &Watch) -> anyhow::Result<Outcome> {
+pub fn run(options: &Watch, patience: &Patience) -> anyhow::Result<Outcome> {
     let stop = on_signals()?;
-    let (_, done) = dump::by_any_id(options.pid, |pid| watch(pid, &options.watching, &stop));
+    let (_, done) = dump::by_any_id(options.pid, |pid| {
+        patience.guard(pid, Some(&stop));
+        watch(pid, &options.watching, &stop, patience)
+    });
     let worst = done?;
     Ok(match options.watching.fail_on {
         Some(least) if worst >= Some(least) => Outcome::Findings,
@@ -57,6 +61,7 @@ pub fn watch(
     pid: i32,
     options: &Watching,
     stop: &Arc<AtomicBool>,
+    patience: &Patience,
 ) -> anyhow::Result<Option<Severity>> {
     let mut to = if options.is_beside {
         Destination::beside(options.output.color)
@@ -75,6 +80,8 @@ pub fn watch(
     // What happens between looks is told from frames, states and cancellations.
     plan.between = Depth::Tasks;
     plan.waits_for_python = options.waits_for_python;
+    plan.timeout = Some(patience.timeout);
+    plan.limit = patience.limit.clone();
     let reader = to.reader();
     let mut teller = Teller { is_text: options.is_text, to: &mut to, hook: None, failed: None };
     teller.hook = options.on_finding.as_deref().map(|command| Hook::new(command, stop));

@@ -174,10 +174,11 @@ impl Reader<'_> {
             self.code(code).ok()
         });
         code.is_some_and(|code| {
-            code.file.ends_with("asyncio/selector_events.py")
+            let file = self.asyncio_file(&code.file);
+            file == Some("selector_events.py")
                 || &*code.function == "_chain_future.<locals>._set_state"
                 // Before 3.11 a code object has the plain name only.
-                || &*code.function == "_set_state" && code.file.ends_with("asyncio/futures.py")
+                || &*code.function == "_set_state" && file == Some("futures.py")
         })
     }
 

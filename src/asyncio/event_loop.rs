@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::layout::uvloop::{HANDLE, LOOP, TIMER_NODE_TIMEOUT, UV_LOOP};
-use crate::memory::Address;
-use crate::object::{Kind, MAX_ITEMS, Read, Reader};
+use crate::memory::{Address, ReadMemory as _, word};
+use crate::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
 
 /// Timers at the front of the heap that are looked at for the earliest one that is not cancelled.
 const TIMERS_LOOKED_AT: u64 = 63;
@@ -25,6 +25,8 @@ pub struct LoopFacts {
     pub closed: Option<bool>,
     /// Whether it is in debug mode.
     pub debug: Option<bool>,
+    /// Whether its times are of the machine's monotonic clock; false where that cannot be told.
+    pub has_machine_clock: bool,
     /// How many handles are ready.
     pub ready: Option<u64>,
     /// How many timers are scheduled.
@@ -35,6 +37,15 @@ pub struct LoopFacts {
     pub ready_callbacks: Vec<Address>,
     /// libuv's part, for uvloop.
     pub uv: Option<UvFacts>,
+    /// Parts that are there but could not be read, and why.
+    pub problems: Vec<(&'static str, Unreadable)>,
+}
+
+impl LoopFacts {
+    /// What was read of a part; that it could not be read is noted.
+    fn noted<T>(&mut self, part: &'static str, read: Read<T>) -> Option<T> {
+        read.map_err(|error| self.problems.push((part, error))).ok()
+    }
 }
 
 /// What was read of libuv's loop.
@@ -59,11 +70,13 @@ impl Reader<'_> {
             thread_ident: None,
             closed: None,
             debug: None,
+            has_machine_clock: self.has_machine_clock(at),
             ready: None,
             scheduled: None,
             earliest_timer: None,
             ready_callbacks: Vec::new(),
             uv: None,
+            problems: Vec::new(),
         };
         if class.kind == Kind::UvLoop { Ok(self.uv_loop(facts)) } else { self.py_loop(facts) }
     }
@@ -77,31 +90,51 @@ impl Reader<'_> {
             .and_then(|at| u64::try_from(self.int(at).ok()?).ok());
         facts.closed = truth(closed);
         facts.debug = truth(debug);
-        if let Some(handles) = ready.and_then(|ready| self.deque(ready, MAX_ITEMS).ok()) {
+        let ready = ready.map(|ready| self.deque(ready, MAX_ITEMS));
+        if let Some(handles) = ready.and_then(|ready| facts.noted("ready queue", ready)) {
             facts.ready = Some(handles.len() as u64);
-            facts.ready_callbacks = self.handle_callbacks(&handles);
+            let callbacks = self.handle_callbacks(&handles);
+            facts.ready_callbacks = facts.noted("ready queue", callbacks).unwrap_or_default();
         }
         if let Some(scheduled) = scheduled {
-            facts.scheduled = self.size(scheduled, MAX_ITEMS, "list of timers").ok();
-            let timers = self.list(scheduled, TIMERS_LOOKED_AT).unwrap_or_default();
-            let deadlines = timers.into_iter().filter_map(|timer| self.timer_deadline(timer));
-            facts.earliest_timer = deadlines.min_by(f64::total_cmp);
+            let count = self.size(scheduled, MAX_ITEMS, "list of timers");
+            let timers = count.and_then(|count| Ok((count, self.earliest_timer(scheduled)?)));
+            if let Some((count, earliest)) = facts.noted("timers", timers) {
+                facts.scheduled = Some(count);
+                facts.earliest_timer = earliest;
+            }
         }
         Ok(facts)
     }
 
+    /// How many descriptors one of asyncio's own loops watches, but for those that wake itself.
+    pub fn watched_descriptors(&self, at: Address) -> Option<u64> {
+        let [selector, internal] =
+            self.attributes_named(at, ["_selector", "_internal_fds"]).ok()?;
+        let keys = self.dict(self.attribute(selector?, "_fd_to_key").ok()??, MAX_ITEMS).ok()?;
+        let internal = u64::try_from(self.int(internal?).ok()?).ok()?;
+        (keys.len() as u64).checked_sub(internal)
+    }
+
     /// The callables of `asyncio.events.Handle` objects.
-    fn handle_callbacks(&self, handles: &[Address]) -> Vec<Address> {
+    fn handle_callbacks(&self, handles: &[Address]) -> Read<Vec<Address>> {
         self.memory.prefetch(handles.iter().map(|at| (*at, 96)));
-        let callback = |at| self.attribute(at, "_callback").ok().flatten();
-        handles.iter().filter_map(|&at| callback(at)).collect()
+        let callbacks = handles.iter().map(|&at| self.attribute(at, "_callback"));
+        Ok(callbacks.collect::<Read<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    /// The earliest deadline in a heap of timers, of those that were not cancelled.
+    fn earliest_timer(&self, heap: Address) -> Read<Option<f64>> {
+        let timers = self.list(heap, TIMERS_LOOKED_AT)?.into_iter();
+        let deadlines: Vec<_> = timers.map(|at| self.timer_deadline(at)).collect::<Read<_>>()?;
+        Ok(deadlines.into_iter().flatten().min_by(f64::total_cmp))
     }
 
     /// When a `TimerHandle` is due, unless it was cancelled.
-    fn timer_deadline(&self, timer: Address) -> Option<f64> {
-        let [when, cancelled] = self.attributes_named(timer, ["_when", "_cancelled"]).ok()?;
+    fn timer_deadline(&self, timer: Address) -> Read<Option<f64>> {
+        let [when, cancelled] = self.attributes_named(timer, ["_when", "_cancelled"])?;
         let is_cancelled = cancelled.is_some_and(|at| self.int(at) == Ok(1));
-        if is_cancelled { None } else { self.float(when?) }
+        Ok(if is_cancelled { None } else { when.and_then(|when| self.float(when)) })
     }
 
     /// The value of a `float` or `int`.
@@ -110,6 +143,20 @@ impl Reader<'_> {
             Kind::Float => self.memory.f64(at.offset(self.layout.small.float_value)).ok(),
             #[expect(clippy::cast_precision_loss, reason = "seconds since the machine started")]
             Kind::Int => self.int(at).ok().map(|n| n as f64),
+            _ => None,
+        }
+        .filter(|value| value.is_finite())
+    }
+
+    /// The value of a `float` or small `int` as it is now, whatever was read of it before.
+    pub fn float_again(&self, at: Address) -> Option<f64> {
+        let mut bytes = [0; 32];
+        self.memory.source().read(at, &mut bytes).ok()?;
+        let class = word(&bytes, self.layout.object.ob_type).map(Address)?;
+        match self.class(class).ok()?.kind {
+            Kind::Float => word(&bytes, self.layout.small.float_value).map(f64::from_bits),
+            #[expect(clippy::cast_precision_loss, reason = "a number of one digit")]
+            Kind::Int => self.one_digit(&bytes).map(|n| n as f64),
             _ => None,
         }
         .filter(|value| value.is_finite())
@@ -129,7 +176,7 @@ impl Reader<'_> {
         facts.closed = self.memory.i32(at.offset(LOOP.closed)).ok().map(|n| n != 0);
         facts.debug = self.memory.i32(at.offset(LOOP.debug)).ok().map(|n| n != 0);
         if let Ok(Some(ready)) = self.pointer(at.offset(LOOP.ready))
-            && let Ok(handles) = self.deque(ready, MAX_ITEMS)
+            && let Some(handles) = facts.noted("ready queue", self.deque(ready, MAX_ITEMS))
         {
             facts.ready = Some(handles.len() as u64);
             self.memory.prefetch(handles.iter().map(|at| (*at, 96)));
@@ -140,17 +187,8 @@ impl Reader<'_> {
                 .filter_map(|at| self.pointer(at.offset(HANDLE.arg1)).ok().flatten())
                 .collect();
         }
-        let is_timers = |set: &Address| {
-            self.is_kind(*set, Kind::Set)
-                && self.set(*set).is_ok_and(|timers| {
-                    timers.first().is_none_or(|&at| self.is_kind(at, Kind::UvTimerHandle))
-                })
-        };
-        facts.scheduled = LOOP
-            .timers
-            .iter()
-            .filter_map(|&offset| self.pointer(at.offset(offset)).ok().flatten())
-            .find(is_timers)
+        facts.scheduled = self
+            .uv_timers(at)
             .and_then(|set| self.memory.u64(set.offset(self.layout.set.used)).ok());
         let first = self.pointer(uv.offset(UV_LOOP.timer_heap)).ok().flatten();
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since the machine started")]
@@ -178,6 +216,30 @@ impl Reader<'_> {
     pub fn uv_time_at(&self, at: Address) -> Option<Address> {
         let is_uv = self.is_kind(at, Kind::UvLoop);
         Some(self.pointer(at.offset(LOOP.uvloop)).ok().filter(|_| is_uv)??.offset(UV_LOOP.time))
+    }
+
+    /// The set of timers of uvloop's loop.
+    fn uv_timers(&self, at: Address) -> Option<Address> {
+        let is_timers = |set: &Address| {
+            self.is_kind(*set, Kind::Set)
+                && self.set(*set).is_ok_and(|timers| {
+                    timers.first().is_none_or(|&at| self.is_kind(at, Kind::UvTimerHandle))
+                })
+        };
+        let fields = LOOP.timers.iter();
+        let mut sets = fields.filter_map(|&offset| self.pointer(at.offset(offset)).ok().flatten());
+        sets.find(is_timers)
+    }
+
+    /// The handles of all timers of a loop.
+    pub fn timers(&self, at: Address) -> Vec<Address> {
+        let timers = if self.is_kind(at, Kind::UvLoop) {
+            self.uv_timers(at).and_then(|set| self.set(set).ok())
+        } else {
+            let list = self.attribute(at, "_scheduled").ok().flatten();
+            list.and_then(|list| self.list(list, MAX_ITEMS).ok())
+        };
+        timers.unwrap_or_default()
     }
 
     /// A handle's callback in words.

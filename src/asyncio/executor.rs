@@ -10,12 +10,11 @@ mod wait;
 
 use std::sync::Arc;
 
-use super::is_alive;
 use crate::frame::{RawFrame, Stack};
 use crate::layout::SimpleQueue;
 use crate::layout::uvloop::LOOP;
 use crate::memory::Address;
-use crate::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
+use crate::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable, is_alive};
 
 pub use wait::ThreadWait;
 
@@ -237,8 +236,8 @@ impl Reader<'_> {
         // to wait counts itself (`_idle_semaphore`), and a call that has ended since the stack
         // was read has left its frames there. From 3.14 on the initializer has one in between.
         inner.is_none_or(|frame| {
-            self.is_in(frame, "/queue.py")
-                || self.is_in(frame, "/threading.py")
+            self.is_in(frame, "queue.py")
+                || self.is_in(frame, "threading.py")
                 || self.is_in(frame, "concurrent/futures/thread.py")
                     && !self.is_function(frame, "initialize", "/thread.py")
         })
@@ -474,7 +473,7 @@ impl Reader<'_> {
             }
             // Its variables keep the last call while it waits for the next one.
             let inner = stack.frames.get(i + 1);
-            let is_idle = inner.is_some_and(|frame| self.is_in(frame, "/queue.py"));
+            let is_idle = inner.is_some_and(|frame| self.is_in(frame, "queue.py"));
             let busy = |name| local(name).filter(|_| !is_idle);
             let function = busy("func").and_then(|at| self.called_function(at, busy("args")));
             let future = busy("future").filter(|&at| self.kind_of(at).is_ok_and(Kind::is_future));
@@ -577,9 +576,9 @@ impl Reader<'_> {
         })
     }
 
-    /// Whether a frame is one of a file that ends so.
+    /// Whether a frame is one of this file of the standard library.
     fn is_in(&self, frame: &RawFrame, file: &str) -> bool {
-        self.code(frame.code).is_ok_and(|code| code.file.ends_with(file))
+        self.code(frame.code).is_ok_and(|code| self.stdlib_file(&code.file) == Some(file))
     }
 
     /// The value of an `int` that counts something.

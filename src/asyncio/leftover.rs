@@ -73,8 +73,6 @@ struct Shape {
     is_user: bool,
     /// How many words its variables are.
     variables: u64,
-    /// How many words its variables and its stack are at most.
-    words: u64,
 }
 
 /// A variable's value.
@@ -124,7 +122,7 @@ struct Search<'a> {
     shapes: FxHashMap<Address, Shape>,
     /// The variables of the program's own frames that hold something of a kind that matters.
     slots: Vec<Slot>,
-    /// What those values are, and those that may lead to a generator.
+    /// What those values are.
     kinds: FxHashMap<Address, Kind>,
     /// Collections and objects of the program in those variables, the first of them.
     objects: Vec<Address>,
@@ -210,8 +208,6 @@ impl<'a> Search<'a> {
                         self.slots.push(Slot { frame: self.frames.len(), ..*slot });
                         self.frames.push(owned);
                     }
-                } else if is_wrapper(kind) {
-                    self.kinds.insert(value, kind);
                 } else if is_searched(kind) && self.objects.len() < MAX_SEARCHED {
                     self.objects.push(value);
                 }
@@ -227,12 +223,8 @@ fn shape<'s>(
     code: Address,
 ) -> &'s Shape {
     shapes.entry(code).or_insert_with(|| match reader.code(code) {
-        Ok(code) => Shape {
-            is_user: !is_library(&code.file),
-            variables: code.locals_count,
-            words: code.locals_count.saturating_add(code.stacksize.min(MAX_SEARCHED_ITEMS)),
-        },
-        Err(_) => Shape { is_user: false, variables: 0, words: 0 },
+        Ok(code) => Shape { is_user: !is_library(&code.file), variables: code.locals_count },
+        Err(_) => Shape { is_user: false, variables: 0 },
     })
 }
 
@@ -257,11 +249,6 @@ fn read_words<'b>(
         buffer.clear();
     }
     buffer.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word))
-}
-
-/// Whether a value of this kind may stand between a variable and a generator.
-fn is_wrapper(kind: Kind) -> bool {
-    matches!(kind, Kind::Cell | Kind::AsyncGeneratorAsend | Kind::AsyncGeneratorAthrow)
 }
 
 /// Whether tasks may be found in a value of this kind.

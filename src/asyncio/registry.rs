@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
+use crate::known::Libraries;
 use crate::layout::TaskRegistry;
 use crate::memory::Address;
 use crate::object::{Kind, Read, Reader, Unreadable};
@@ -35,6 +36,8 @@ pub struct AsyncioModules {
 pub struct Registered {
     /// Their addresses, each once, in the order of the registries.
     pub tasks: Vec<Address>,
+    /// References to tasks that could not be read, and why.
+    pub unread: Vec<(Address, Unreadable)>,
     /// Registries that could not be read whole, and why.
     pub problems: Vec<(&'static str, Unreadable)>,
 }
@@ -54,9 +57,43 @@ impl Reader<'_> {
             self.pointer(module.offset(self.layout.small.module_dict)).ok().flatten()
         };
         let Some(tasks) = dict("asyncio.tasks") else { return Ok(None) };
+        self.find_libraries(tasks);
         let c_module = self.find_key(interpreter.modules, &items, "_asyncio");
         let c_module = c_module.filter(|&at| self.is_kind(at, Kind::Module));
         Ok(Some(AsyncioModules { tasks, c_module, threading: dict("threading") }))
+    }
+
+    /// Finds out, once, where the libraries of the target lie, from the functions of
+    /// `asyncio.tasks`: one of them may have been replaced by a package, but not all.
+    fn find_libraries(&self, tasks: Address) {
+        if self.caches.libraries().is_some() {
+            return;
+        }
+        let items = self.dict(tasks, crate::object::MAX_ITEMS).unwrap_or_default();
+        let found = items.into_iter().find_map(|(_, value)| {
+            let value = Some(value).filter(|value| self.is_kind(*value, Kind::Function))?;
+            let code = self.pointer(value.offset(self.layout.function.code)).ok()??;
+            Libraries::of_tasks(&self.code(code).ok()?.file)
+        });
+        if let Some(libraries) = found {
+            self.caches.keep_libraries(libraries);
+        }
+    }
+
+    /// Which file of asyncio's own it is: `locks.py`.
+    pub(crate) fn asyncio_file<'f>(&self, file: &'f str) -> Option<&'f str> {
+        match self.caches.libraries() {
+            Some(libraries) => libraries.asyncio(file),
+            None => Libraries::default().asyncio(file),
+        }
+    }
+
+    /// Which file of the standard library it is: `concurrent/futures/thread.py`.
+    pub(crate) fn stdlib_file<'f>(&self, file: &'f str) -> Option<&'f str> {
+        match self.caches.libraries() {
+            Some(libraries) => libraries.stdlib(file),
+            None => Libraries::default().stdlib(file),
+        }
     }
 
     /// All registered tasks of an interpreter, finished ones included.
@@ -112,7 +149,7 @@ impl Reader<'_> {
         seen: &mut FxHashSet<Address>,
     ) {
         let members = set.and_then(|set| match set {
-            Some(set) => self.set_or_weak_set(set),
+            Some(set) => self.set_or_weak_set(set, &mut found.unread),
             None => Ok(Vec::new()),
         });
         match members {
@@ -122,7 +159,11 @@ impl Reader<'_> {
     }
 
     /// The members of a `set`, or the living ones of a `weakref.WeakSet`.
-    fn set_or_weak_set(&self, at: Address) -> Read<Vec<Address>> {
+    fn set_or_weak_set(
+        &self,
+        at: Address,
+        unread: &mut Vec<(Address, Unreadable)>,
+    ) -> Read<Vec<Address>> {
         if matches!(self.kind_of(at)?, Kind::Set) {
             return self.set(at);
         }
@@ -138,22 +179,21 @@ impl Reader<'_> {
                 self.memory.clear();
             }
             self.memory.prefetch(group.iter().map(|at| (*at, object + 8)));
-            let first = members.len();
-            // A reference may be freed while we look at it: it then has left the set.
-            let living = group.iter().filter(|&&at| self.is_kind(at, Kind::Weakref));
-            members.extend(living.filter_map(|at| self.pointer(at.offset(object)).ok().flatten()));
-            let new = members.get(first..).unwrap_or_default();
-            self.memory.prefetch(new.iter().map(|at| (*at, self.layout.task.size)));
-            let mut kept = first;
-            for at in first..members.len() {
-                if let Some(&member) = members.get(at)
-                    && !self.is_kind(member, Kind::None)
-                {
-                    members.swap(kept, at);
-                    kept += 1;
+            let mut new = Vec::with_capacity(group.len());
+            for &reference in group {
+                let member = match self.kind_of(reference) {
+                    Ok(Kind::Weakref) => self.must_pointer(reference.offset(object), "reference"),
+                    Ok(_) => Err(Unreadable::bad(reference, "reference")),
+                    Err(error) => Err(error),
+                };
+                match member {
+                    Ok(member) => new.push(member),
+                    // It may have been freed meanwhile, and then has left the set.
+                    Err(error) => unread.push((reference, error)),
                 }
             }
-            members.truncate(kept);
+            self.memory.prefetch(new.iter().map(|at| (*at, self.layout.task.size)));
+            members.extend(new.into_iter().filter(|&member| !self.is_kind(member, Kind::None)));
         }
         Ok(members)
     }

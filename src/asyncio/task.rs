@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::frame::{Progress, RawFrame};
 use crate::layout::Flag;
-use crate::memory::Address;
-use crate::object::{Class, Kind, MAX_NAME, Read, Reader, Unreadable};
+use crate::memory::{Address, Fault};
+use crate::object::{Class, Kind, MAX_NAME, Read, Reader, Unreadable, is_alive};
 
 /// Coroutines of one chain that are followed: a suspended chain is as deep as the recursion limit
 /// lets it be, 1000 unless it was raised.
@@ -81,16 +81,6 @@ pub struct TaskFacts {
     pub problem: Option<(&'static str, Unreadable)>,
 }
 
-/// Whether the first word of an object is a reference count.
-///
-/// A freed object keeps its class until its memory is used again, but its first word is then the
-/// allocator's: null or the address of the next free block. Test: `churn`.
-pub fn is_alive(word: u64) -> bool {
-    // From 3.14 on the highest 16 bits are flags; no task has so many references.
-    let [low @ .., a, b, _, _] = word.to_le_bytes();
-    low != [0; 4] && a == 0 && b == 0
-}
-
 /// Where an await chain ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainEnd {
@@ -111,6 +101,11 @@ pub enum ChainEnd {
 }
 
 impl TaskFacts {
+    /// Whether frames of it may be missing from its chain.
+    pub fn is_partly_read(&self) -> bool {
+        matches!(self.end, ChainEnd::Opaque | ChainEnd::Executing | ChainEnd::Unknown)
+    }
+
     /// Whether the parts that were read belong together: a chain that ends at a future ends at
     /// the one the task is parked on.
     pub fn is_coherent(&self) -> bool {
@@ -130,6 +125,17 @@ impl TaskFacts {
     }
 }
 
+/// The tasks that were asked for.
+#[derive(Debug, Default)]
+pub struct TasksRead {
+    /// Those that were read.
+    pub tasks: Vec<TaskFacts>,
+    /// Those that could not be read at all, and why.
+    pub unread: Vec<(Address, Unreadable)>,
+    /// How many of those asked for these are about: the first ones, as far as there was room.
+    pub count: usize,
+}
+
 /// A chain that is being followed: which task, and the object to look at next.
 struct Step {
     task: usize,
@@ -141,43 +147,50 @@ struct Step {
 impl Reader<'_> {
     /// Reads the given tasks with their await chains.
     ///
-    /// What is no task (any more) is left out; a task that can only partly be read has a
-    /// `problem`. Ended tasks are left out unless `finished` asks for them.
-    pub fn read_tasks(&self, addresses: &[Address], finished: bool) -> Vec<TaskFacts> {
-        self.read_tasks_within(addresses, finished, usize::MAX).0
+    /// A task that can only partly be read has a `problem`. Ended tasks are left out unless
+    /// `finished` asks for them.
+    pub fn read_tasks(&self, addresses: &[Address], finished: bool) -> TasksRead {
+        self.read_tasks_within(addresses, finished, usize::MAX)
     }
 
-    /// The same of the first of them, until all that was read weighs more than `room` bytes; and how
-    /// many those are.
+    /// The same of the first of them, until all that was read weighs more than `room` bytes.
     pub fn read_tasks_within(
         &self,
         addresses: &[Address],
         finished: bool,
         room: usize,
-    ) -> (Vec<TaskFacts>, usize) {
-        let mut all = Vec::with_capacity(addresses.len().min(room / size_of::<TaskFacts>()));
-        let (mut weight, mut count) = (0, 0);
+    ) -> TasksRead {
+        let mut all = TasksRead::default();
+        let mut weight = 0;
         for group in addresses.chunks(GROUP) {
             if weight > room {
-                return (all, count);
+                break;
+            }
+            all.count += group.len();
+            if !self.memory.limit().may_begin() {
+                let late = |&at| (at, Fault::too_late(at, self.layout.task.size).into());
+                all.unread.extend(group.iter().map(late));
+                continue;
             }
             if self.memory.is_full() {
                 self.memory.clear();
             }
             self.memory.prefetch(group.iter().map(|at| (*at, self.layout.task.size)));
-            let mut tasks: Vec<TaskFacts> = group
-                .iter()
-                .filter_map(|&at| self.task(at).ok())
-                .filter(|task| finished || task.state == FutureState::Pending)
-                .collect();
+            let mut tasks = Vec::with_capacity(group.len());
+            for &at in group {
+                match self.task(at) {
+                    Ok(task) if finished || task.state == FutureState::Pending => tasks.push(task),
+                    Ok(_) => {}
+                    Err(error) => all.unread.push((at, error)),
+                }
+            }
             self.read_names(&mut tasks);
             self.follow_chains(&mut tasks);
             self.read_waiters(&mut tasks);
             weight += tasks.iter().map(TaskFacts::weight).sum::<usize>();
-            count += group.len();
-            all.append(&mut tasks);
+            all.tasks.append(&mut tasks);
         }
-        (all, count)
+        all
     }
 
     /// The fields of one task.
@@ -409,8 +422,23 @@ impl Reader<'_> {
             Kind::AsyncGeneratorAthrow => inner(fields.athrow),
             Kind::AnextAwaitable => inner(fields.anext),
             kind if kind.is_future() => Ok(Err(ChainEnd::Future(at))),
-            _ => Ok(Err(ChainEnd::Opaque)),
+            _ => Ok(self.compiled_awaits(&class, at)?.ok_or(ChainEnd::Opaque)),
         }
+    }
+
+    /// What a coroutine, generator or asynchronous generator of Cython awaits: where that is, its
+    /// class says itself, for these attributes of it are members. They are not of CPython's own.
+    fn compiled_awaits(&self, class: &Class, at: Address) -> Read<Option<Address>> {
+        if class.dict.is_null() {
+            return Ok(None);
+        }
+        for name in ["cr_await", "gi_yieldfrom", "ag_await"] {
+            let member = self.dict_get(class.dict, name)?;
+            if let Some(offset) = member.and_then(|member| self.slot(member)) {
+                return self.pointer(at.offset(offset));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the exception at `at` is a `CancelledError`.

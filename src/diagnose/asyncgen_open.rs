@@ -2,7 +2,7 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
-use super::{Context, grouped, words};
+use super::{Context, grouped, outlook, words};
 use crate::snapshot::{Code, OpenGenerator, Severity, Stage, Sureness};
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
@@ -14,14 +14,16 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
             && was_open(context, open)
     };
     let open = context.now.open_generators.iter();
-    let open = open.filter(|open| is_closing(open) || !open.is_in_use);
+    let open = open.filter(|open| is_closing(open) || !open.is_in_use && was_idle(context, open));
     let shape = |open: &&OpenGenerator| {
         (open.name.clone(), open.place.clone(), open.loop_id, is_closing(open))
     };
     for group in grouped(open, shape) {
         let Some(first) = group.first() else { continue };
-        let severity = if is_closing(first) { Severity::Warning } else { Severity::Info };
-        out.extend(report(&group, severity));
+        let is_closing = is_closing(first);
+        let is_long = closing.is_some_and(|it| outlook::has_lasted_long(context, it));
+        let severity = if is_closing && is_long { Severity::Warning } else { Severity::Info };
+        out.extend(report(&group, severity, is_closing));
     }
 }
 
@@ -31,7 +33,13 @@ fn was_open(context: &Context<'_>, open: &OpenGenerator) -> bool {
     context.looks.first.is_none_or(|first| first.open_generators.iter().any(same))
 }
 
-fn report(group: &[&OpenGenerator], severity: Severity) -> Option<Draft> {
+/// Whether nobody could go on with it at the first look either, if there was one.
+fn was_idle(context: &Context<'_>, open: &OpenGenerator) -> bool {
+    let same = |known: &OpenGenerator| known == open;
+    context.looks.first.is_none_or(|first| first.open_generators.iter().any(same))
+}
+
+fn report(group: &[&OpenGenerator], severity: Severity, is_closing: bool) -> Option<Draft> {
     let open = *group.first()?;
     let at = words::at_short(open.place.as_deref());
     let name = words::quoted(&open.name);
@@ -39,9 +47,10 @@ fn report(group: &[&OpenGenerator], severity: Severity) -> Option<Draft> {
         1 => format!("the asynchronous generator {name} is"),
         many => format!("{many} asynchronous generators {name} are"),
     };
-    let why = match severity {
-        Severity::Info => "open with nobody iterating",
-        _ => "not closed yet, and the shutdown waits for it",
+    let why = if is_closing {
+        "not closed yet, and the shutdown waits for it"
+    } else {
+        "open with nobody iterating"
     };
     let title = format!("{subject} suspended{at}, {why}");
     let places = group.iter().take(words::MAX_NAMED);
@@ -89,6 +98,7 @@ mod tests {
         assert_eq!(diagnosis.only().severity, Severity::Info);
         assert!(!diagnosis.wants_second_look);
         open(true).once().assert_silent();
+        open(false).after(&open(true).before()).assert_silent();
     }
 
     #[test]
@@ -103,9 +113,16 @@ mod tests {
                 tasks: Vec::new(),
                 threads: Vec::new(),
                 children: Vec::new(),
+                endless: Vec::new(),
+                connections: None,
+                lasted: None,
             });
         });
-        let diagnosis = scene.twice();
+        // Its clean-up may be under way.
+        scene.twice().assert_no_warning();
+        let lasted = std::time::Duration::from_secs(6);
+        let old = scene.and(|snapshot| snapshot.loops[0].idle_for = Some(lasted));
+        let diagnosis = old.twice();
         assert_eq!(diagnosis.codes(), [Code::AsyncgenOpen, Code::ShutdownStuck]);
         assert_eq!(diagnosis.findings[0].severity, Severity::Warning);
         assert_eq!(diagnosis.findings[1].because_of, Some(Code::AsyncgenOpen));

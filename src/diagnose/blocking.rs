@@ -16,13 +16,16 @@ pub struct Evidence<'a> {
     /// Whether that is the GIL: whether the word it waits for lies in `_PyRuntime`. (The GIL does
     /// in all versions, but for those sub-interpreters that have their own; no lock does.)
     pub waits_for_gil: Option<bool>,
+    /// Which generation the garbage collector of its interpreter collects now, if it does.
+    pub collecting: Option<u8>,
 }
 
 /// What keeps a thread from going on.
 pub fn blocking(thread: &Thread, evidence: Evidence<'_>) -> Blocking {
     let stack = Stack::of(&thread.frames);
     let call = Call::of(thread, evidence);
-    let (kind, description) = from_stack(evidence, &call, &stack)
+    let (kind, description) = from_collector(thread, evidence)
+        .or_else(|| from_stack(evidence, &call, &stack))
         .or_else(|| from_call(thread, evidence, &call, &stack))
         .unwrap_or_else(|| from_state(thread));
     let path = match evidence.wait.and_then(|wait| wait.awaited.as_ref()) {
@@ -215,6 +218,17 @@ impl<'a> Call<'a> {
 
 type Told = (BlockingKind, String);
 
+/// What the garbage collector says: who holds the GIL collects, all others wait for it.
+fn from_collector(thread: &Thread, evidence: Evidence<'_>) -> Option<Told> {
+    let generation = evidence.collecting?;
+    let what = format!("the garbage collector (generation {generation})");
+    if thread.state == Some(ThreadState::Running) {
+        return Some((BlockingKind::Gc, what));
+    }
+    let waits_for_it = evidence.waits_for_gil == Some(true);
+    waits_for_it.then(|| (BlockingKind::Gc, format!("{what}, at work in another thread")))
+}
+
 /// What the innermost frames of the standard library say.
 fn from_stack(evidence: Evidence<'_>, call: &Call<'_>, stack: &Stack<'_>) -> Option<Told> {
     const NAMES: [&str; 2] = ["getaddrinfo", "getfqdn"];
@@ -289,9 +303,7 @@ fn from_call(
         ("futex", awaited) => {
             let can_be_gil = !matches!(awaited, Some(Awaited::Futex { has_timeout: false, .. }));
             match evidence.waits_for_gil {
-                Some(true) => {
-                    Some((BlockingKind::Cpu, "on the processor, waiting for the GIL".to_owned()))
-                }
+                Some(true) => Some((BlockingKind::Cpu, "waiting for the GIL".to_owned())),
                 Some(false) => Some((BlockingKind::Lock, "a threading lock".to_owned())),
                 // The GIL is asked for every 5 ms, a lock without a timeout once.
                 None if !can_be_gil => Some((BlockingKind::Lock, "a threading lock".to_owned())),
@@ -407,7 +419,7 @@ mod tests {
     }
 
     fn of(thread: &Thread, wait: &Wait) -> Blocking {
-        blocking(thread, Evidence { wait: Some(wait), waits_for_gil: None })
+        blocking(thread, Evidence { wait: Some(wait), ..Evidence::default() })
     }
 
     fn told(blocking: &Blocking) -> (BlockingKind, &str, &str) {
@@ -534,7 +546,8 @@ mod tests {
         assert_eq!(kind(&[], true), BlockingKind::Unknown);
         let own = thread(&[]);
         for (gil, kind) in [(true, BlockingKind::Cpu), (false, BlockingKind::Lock)] {
-            let evidence = Evidence { wait: Some(&futex(true)), waits_for_gil: Some(gil) };
+            let (wait, waits_for_gil) = (Some(&futex(true)), Some(gil));
+            let evidence = Evidence { wait, waits_for_gil, collecting: None };
             assert_eq!(blocking(&own, evidence).kind, kind);
         }
     }
@@ -564,6 +577,25 @@ mod tests {
         let memory = wait("madvise", None, None, None);
         assert_eq!(of(&own, &memory).kind, BlockingKind::Cpu);
         assert_eq!(of(&thread(&[]), &memory).kind, BlockingKind::Unknown);
+    }
+
+    #[test]
+    fn the_garbage_collector() {
+        let collecting = |state, waits_for_gil, frames: &[&str]| {
+            let own = Thread { state: Some(state), ..thread(frames) };
+            let evidence = Evidence { wait: None, waits_for_gil, collecting: Some(2) };
+            let found = blocking(&own, evidence);
+            (found.kind, found.description)
+        };
+        let what = "the garbage collector (generation 2)".to_owned();
+        assert_eq!(collecting(ThreadState::Running, None, &[]), (BlockingKind::Gc, what.clone()));
+        // Another thread collects, and this one waits for the GIL.
+        let elsewhere = (BlockingKind::Gc, format!("{what}, at work in another thread"));
+        assert_eq!(collecting(ThreadState::Sleeping, Some(true), &[]), elsewhere);
+        // A lock is one, whoever collects meanwhile.
+        let frames = ["wait threading.py"];
+        let (kind, _) = collecting(ThreadState::Sleeping, Some(false), &frames);
+        assert_eq!(kind, BlockingKind::Lock);
     }
 
     #[test]

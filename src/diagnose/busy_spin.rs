@@ -17,6 +17,8 @@ const MAX_CALLBACKS: usize = 8;
 const MIN_IDLE: u32 = 4;
 /// The least share of a processor: who has less was stopped, or others had it.
 const LEAST_SHARE: f64 = 0.15;
+/// How many bytes it has to move in a second for that to be what it does.
+const BYTES_PER_SECOND: f64 = 64.0 * 1024.0;
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
@@ -28,7 +30,8 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
             continue;
         };
         let share = share(context, event_loop, gap);
-        let does_nothing = |turns: &&Turns| does_nothing(turns, share.unwrap_or(1.0));
+        let does_nothing =
+            |turns: &&Turns| does_nothing(turns, share.unwrap_or(1.0)) && !moves_bytes(turns, gap);
         let Some(turns) = event_loop.turns.as_ref().filter(does_nothing) else { continue };
         let callbacks = callbacks(turns);
         if !(1..=MAX_CALLBACKS).contains(&callbacks.len()) {
@@ -50,6 +53,14 @@ fn does_nothing(turns: &Turns, share: f64) -> bool {
         && turns.woken * 10 <= turns.samples
         && turns.without_waiting * 10 >= turns.samples * 6
         && idle >= 0.3 * share.min(1.0) * samples
+}
+
+/// Whether it moves so many bytes that this is what it does, as one who sends with `drain()` and
+/// `sleep(0)`: a loop that spins comes round some ten thousand times in a second.
+fn moves_bytes(turns: &Turns, gap: Duration) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a rate, by far smaller than 2^52")]
+    let moved = turns.moved.unwrap_or_default() as f64;
+    moved > BYTES_PER_SECOND * gap.as_secs_f64()
 }
 
 /// What it goes round with. A name seen now and then, or one of no function, may have been read
@@ -130,7 +141,7 @@ mod tests {
 
     fn turns(idle: u32, callbacks: &[(&str, u32)]) -> Turns {
         let callbacks = callbacks.iter().map(|&(name, times)| (name.to_owned(), times)).collect();
-        Turns { samples: 40, idle, woken: 0, without_waiting: 33, callbacks }
+        Turns { samples: 40, idle, without_waiting: 33, callbacks, ..Turns::default() }
     }
 
     fn spinning(cpu_ms: u64, turns: Turns) -> Scene {
@@ -170,6 +181,15 @@ mod tests {
         let names: Vec<String> = (0..20).map(|n| format!("task {n}")).collect();
         let many: Vec<_> = names.iter().map(|name| (name.as_str(), 2)).collect();
         again(1195, turns(37, &many)).after(&first).assert_silent();
+    }
+
+    #[test]
+    fn moving_bytes_is_progress() {
+        let first = spinning(1000, Turns::default()).before();
+        let sends = Turns { moved: Some(2_000_000), ..turns(37, &[("task t1", 30)]) };
+        spinning(1195, sends).turned().after(&first).assert_silent();
+        let beside = Turns { moved: Some(300), ..turns(37, &[("task t1", 30)]) };
+        assert_eq!(spinning(1195, beside).turned().after(&first).only().code, Code::BusySpin);
     }
 
     #[test]

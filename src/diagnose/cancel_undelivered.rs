@@ -4,7 +4,7 @@ use super::cleanup_stuck::is_unique;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, LoopState, Severity, Sureness, Task};
+use crate::snapshot::{Code, Severity, Sureness, Task};
 use crate::timeline::Stillness;
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
@@ -42,7 +42,7 @@ fn judge(context: &Context<'_>, task: &Task) -> Option<Severity> {
     let is_same_task = stillness == Stillness::Surely || is_unique(task);
     match event_loop.state? {
         // Nobody runs it.
-        LoopState::Stopped | LoopState::Closed => None,
+        state if !state.is_run() => None,
         _ if context.could_run(task) && is_same_task => Some(Severity::Warning),
         _ => Some(Severity::Info),
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
-use super::{Context, STUCK_AFTER, grouped, words};
+use super::{Context, STUCK_AFTER, grouped, outlook, words};
 use crate::snapshot::{Code, Location, Pending, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
@@ -31,16 +31,18 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         if context.gap.is_none() {
             out.want_second_look();
             if is_ending {
-                found.push((task, Severity::Critical));
+                found.push((task, outlook::of_clean_up(context, out, task)));
             }
         } else if let Some(is_sure) = has_stayed(context, task) {
-            let stood = context.looks.lives.map(|_| context.stood_for(task));
-            let severity = match (is_ending, stood) {
-                (true, _) => Severity::Critical,
-                (false, Some(stood)) if stood < SOON => continue,
-                (false, Some(stood)) if stood < STUCK_AFTER => Severity::Info,
-                (false, _) if is_sure => Severity::Warning,
-                (false, _) => Severity::Info,
+            let stood = context.stood_for(task);
+            let severity = if is_ending {
+                outlook::of_clean_up(context, out, task)
+            } else if stood < SOON && context.looks.lives.is_some() {
+                continue;
+            } else if stood < STUCK_AFTER || !is_sure {
+                Severity::Info
+            } else {
+                Severity::Warning
             };
             found.push((task, severity));
         }
@@ -143,14 +145,23 @@ mod tests {
     use crate::diagnose::tests::{LOOP, Scene, task};
     use crate::snapshot::{Shutdown, Stage};
 
+    /// The loop has done nothing for long.
+    fn stands(scene: Scene) -> Scene {
+        scene.and(|snapshot| snapshot.loops[0].idle_for = Some(Duration::from_secs(7)))
+    }
+
     #[test]
     fn a_clean_up_that_waits_at_both_looks() {
         let scene = Scene::new().with([task(1).reads_socket().handling()]);
         let once = scene.once();
         assert!(once.findings.is_empty() && once.wants_second_look);
+        // A farewell whose answer is under way looks the same.
         let twice = scene.twice();
-        assert_eq!(twice.only().severity, Severity::Warning);
+        assert_eq!(twice.only().severity, Severity::Info);
         assert!(twice.only().title.contains("for at least 200 ms"), "{}", twice.only().title);
+        let twice = stands(scene).twice();
+        assert_eq!(twice.only().severity, Severity::Warning);
+        assert!(twice.only().title.contains("for at least 7.0 s"), "{}", twice.only().title);
     }
 
     #[test]
@@ -178,7 +189,8 @@ mod tests {
     fn asyncios_own_names_tell_tasks_apart() {
         let named = |name: &'static str| {
             let builder = task(1).reads_socket().handling();
-            Scene::new().with([builder.and(|task| task.name = Some(name.into()))])
+            let scene = Scene::new().with([builder.and(|task| task.name = Some(name.into()))]);
+            stands(scene)
         };
         let twice = named("Task-7").turned().after(&named("Task-7").before());
         assert_eq!(twice.only().severity, Severity::Warning);
@@ -197,6 +209,9 @@ mod tests {
                 tasks: Vec::new(),
                 threads: Vec::new(),
                 children: Vec::new(),
+                endless: Vec::new(),
+                connections: None,
+                lasted: None,
             });
         });
         assert_eq!(scene.once().codes(), [Code::ShutdownStuck]);
@@ -215,11 +230,19 @@ mod tests {
                 tasks: vec![snapshot.tasks[0].id],
                 threads: Vec::new(),
                 children: Vec::new(),
+                endless: Vec::new(),
+                connections: None,
+                lasted: None,
             });
         });
         for diagnosis in [scene.once(), scene.twice()] {
+            assert_eq!(diagnosis.codes().len(), 2);
+            diagnosis.assert_no_warning();
+        }
+        let scene = stands(scene);
+        for diagnosis in [scene.once(), scene.twice(), scene.once().of_one_look(&scene.snapshot)] {
             assert_eq!(diagnosis.codes(), [Code::CleanupStuck, Code::ShutdownStuck]);
-            assert_eq!(diagnosis.of(Code::CleanupStuck).severity, Severity::Critical);
+            assert_eq!(diagnosis.of(Code::CleanupStuck).severity, Severity::Warning);
             let follower = diagnosis.of(Code::ShutdownStuck);
             assert_eq!(follower.because_of, Some(Code::CleanupStuck));
         }

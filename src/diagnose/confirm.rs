@@ -1,6 +1,6 @@
 //! What keeps a conclusion from being a false alarm where a program ran while it was read.
 
-use super::Diagnosis;
+use super::{Diagnosis, STUCK_AFTER};
 use crate::memory::Address;
 use crate::snapshot::{Code, Consistency, Finding, Severity, Snapshot, Stage};
 use crate::timeline::Looks;
@@ -40,8 +40,16 @@ impl Diagnosis {
         self.wants_second_look |= self.findings.iter().any(is_in_doubt);
         self.findings.retain(|finding| !is_in_doubt(finding));
         for finding in &mut self.findings {
-            // A clean-up may be over in a moment, and so may a loop that is run again and again.
-            if matches!(finding.code, Code::CleanupStuck | Code::ShutdownStuck) {
+            // A clean-up may be over in a moment, and so may a loop that is run again and again:
+            // unless it has been at it for long.
+            let known = snapshot.loops.iter().find(|known| Some(known.id) == finding.loop_id);
+            let idle = match known {
+                Some(known) => known.idle_for,
+                // The main thread waits for the others.
+                None => snapshot.threads.first().and_then(|main| main.asleep_for),
+            };
+            let is_old = idle.is_some_and(|idle| idle >= STUCK_AFTER);
+            if !is_old && matches!(finding.code, Code::CleanupStuck | Code::ShutdownStuck) {
                 finding.severity = Severity::Info;
             }
         }

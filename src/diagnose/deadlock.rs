@@ -105,7 +105,7 @@ fn report(context: &Context<'_>, group: &[&Circle]) -> Draft {
         .flat_map(|circle| tasks(context, circle))
         .filter_map(|task| task.waiting_on.as_deref())
         .flat_map(|waiting| &waiting.deadlines)
-        .map(|deadline| deadline.due_in)
+        .filter_map(|deadline| deadline.due_in)
         .filter(SignedDuration::is_positive)
         .min();
     let mut lines = first.map(|circle| circle_lines(context, circle)).unwrap_or_default();

@@ -22,6 +22,8 @@ pub struct Draft {
     pub about: Vec<Node>,
     /// How many tasks suffer.
     pub affected: usize,
+    /// Whether it is that a thread is given no processor.
+    is_starved: bool,
 }
 
 impl Draft {
@@ -42,7 +44,7 @@ impl Draft {
             cause: None,
             pending: None,
         };
-        Self { finding, about: Vec::new(), affected: 0 }
+        Self { finding, about: Vec::new(), affected: 0, is_starved: false }
     }
 
     /// A note that may be a hang, seen for too short a time: who waits for what, and for how long
@@ -77,6 +79,12 @@ impl Draft {
     /// How many tasks suffer.
     pub fn affects(mut self, tasks: usize) -> Self {
         self.affected = tasks;
+        self
+    }
+
+    /// That a thread is given no processor: this follows from a quota that is used up.
+    pub fn for_want_of_processor(mut self) -> Self {
+        self.is_starved = true;
         self
     }
 
@@ -125,6 +133,16 @@ impl Drafts {
     /// Whether this was found with `node` to blame.
     pub fn blames(&self, code: Code, node: Node) -> bool {
         let is_it = |draft: &Draft| draft.finding.code == code && draft.about.contains(&node);
+        self.drafts.iter().any(is_it)
+    }
+
+    /// Whether this was found with `node` to blame, and is as bad as can be.
+    pub fn is_blamed_for_sure(&self, code: Code, node: Node) -> bool {
+        let is_it = |draft: &Draft| {
+            draft.finding.code == code
+                && draft.finding.severity == Severity::Critical
+                && draft.about.contains(&node)
+        };
         self.drafts.iter().any(is_it)
     }
 
@@ -275,6 +293,10 @@ fn loop_cause(drafts: &[Draft], at: usize) -> Option<usize> {
             .position(|known| known.finding.code == code && known.finding.loop_id == Some(loop_id))
     };
     let code = draft.finding.code;
+    let throttled = || drafts.iter().position(|it| it.finding.code == Code::PodThrottled);
+    if draft.is_starved {
+        return throttled();
+    }
     if code == Code::LoopBlocked {
         let node = |known: &Draft| known.about.iter().any(|node| draft.about.contains(node));
         return holding(Code::LoopSelfDeadlock).or_else(|| {
@@ -284,8 +306,7 @@ fn loop_cause(drafts: &[Draft], at: usize) -> Option<usize> {
     if !follows_from_loop(code) {
         return None;
     }
-    let is_throttled = |known: &Draft| known.finding.code == Code::PodThrottled;
     holding(Code::LoopSelfDeadlock)
         .or_else(|| holding(Code::LoopBlocked))
-        .or_else(|| drafts.iter().position(is_throttled).filter(|_| code == Code::ReadyBacklog))
+        .or_else(|| throttled().filter(|_| code == Code::ReadyBacklog))
 }

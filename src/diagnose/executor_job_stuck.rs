@@ -7,7 +7,7 @@
 use super::draft::{Draft, Drafts};
 use super::executor_saturated::{has_not_moved, job_line, pool_before};
 use super::graph::Node;
-use super::{Context, STUCK_AFTER, grouped, severity_of, words};
+use super::{Context, STUCK_AFTER, grouped, outlook, severity_of, words};
 use crate::snapshot::{
     Code, Executor, Job, Pending, Severity, Stage, Sureness, Task, Thread, ThreadState,
 };
@@ -30,11 +30,12 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     });
     let mut found = Vec::new();
     for (pool, job) in jobs() {
-        let is_waited_for = |tid| ending.is_some_and(|ending| ending.threads.contains(&tid));
-        if job.thread.is_some_and(is_waited_for)
+        let is_waited_for = |tid: &i32| ending.is_some_and(|ending| ending.threads.contains(tid));
+        if let Some(tid) = job.thread.filter(is_waited_for)
             && (context.gap.is_none() || has_stayed(context, pool, job))
         {
-            found.push(Stuck { task: None, job, severity: Severity::Critical, is_pending: false });
+            let severity = outlook::of_thread(context, out, tid);
+            found.push(Stuck { task: None, job, severity, is_pending: false });
         }
     }
     let is_told: Vec<_> = found.iter().filter_map(|stuck| stuck.job.thread).collect();
@@ -52,12 +53,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
             out.want_second_look();
         } else if has_stayed(context, pool, job) && context.pairs.has_not_moved(task) {
             let is_pending = !may_last(context, task, tid);
-            let severity = match context.stood_for(task) {
-                stood if is_pending && stood >= STUCK_AFTER => {
-                    severity_of(context.stillness(task), Severity::Warning)
-                }
-                _ => Severity::Info,
-            };
+            let severity = if is_pending { severity(context, task, tid) } else { Severity::Info };
             found.push(Stuck { task: Some(task), job, severity, is_pending });
         }
     }
@@ -80,6 +76,17 @@ fn has_stayed(context: &Context<'_>, pool: &Executor, job: &Job) -> bool {
 fn may_last(context: &Context<'_>, task: &Task, tid: i32) -> bool {
     let has_limit = task.waiting_on.as_deref().is_some_and(|waiting| !waiting.deadlines.is_empty());
     has_limit || context.thread(tid).is_none_or(|thread| is_working_or_idle(context, thread))
+}
+
+/// How bad a call is that does not end by itself.
+fn severity(context: &Context<'_>, task: &Task, tid: i32) -> Severity {
+    match context.thread(tid).and_then(|thread| thread.asleep_for) {
+        // Whatever its task seems to do.
+        Some(slept) if slept >= STUCK_AFTER => Severity::Warning,
+        Some(_) => Severity::Info,
+        None if context.stood_for(task) < STUCK_AFTER => Severity::Info,
+        None => severity_of(context.stillness(task), Severity::Warning),
+    }
 }
 
 /// Whether the thread computes, or waits for what may well be long in coming.
@@ -105,6 +112,7 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
     let thread = job.thread.and_then(|tid| context.thread(tid));
     let place = thread.and_then(|thread| words::own_frame(&thread.frames));
     let at = words::at_short(place.map(|frame| &*frame.location));
+    let slept = thread.and_then(|thread| thread.asleep_for);
     let call = thread.and_then(|thread| thread.syscall.as_ref());
     let call = call.map(|call| match &call.peer {
         Some(peer) => format!(": {} {peer}", call.name),
@@ -123,7 +131,7 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
     });
     let time = match job.elapsed {
         Some(time) => format!(" for {}", words::span(time)),
-        None => match task.map(|task| context.stood_for(task)).max(context.gap) {
+        None => match slept.or(task.map(|task| context.stood_for(task))).max(context.gap) {
             Some(time) => format!(" for at least {}", words::span(time)),
             None => String::new(),
         },
@@ -140,12 +148,13 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
     lines.extend(thread.into_iter().flat_map(|thread| words::stack(&thread.frames)));
     lines.extend(words::lines(tasks(), words::wait_line));
     let limits = tasks().filter_map(|task| task.waiting_on.as_deref());
-    let limit = limits.flat_map(|waiting| &waiting.deadlines).map(|limit| limit.due_in).min();
-    lines.push(match limit {
+    let limits: Vec<_> = limits.flat_map(|waiting| &waiting.deadlines).collect();
+    lines.push(match limits.iter().filter_map(|limit| limit.due_in).min() {
         Some(due) => format!(
             "a time limit ends the wait in {}, but not the call",
             words::span(due.unsigned_abs())
         ),
+        None if !limits.is_empty() => "a time limit ends the wait, but not the call".to_owned(),
         None => "no time limit is around it".to_owned(),
     });
     let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());

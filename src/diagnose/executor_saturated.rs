@@ -4,9 +4,11 @@
 //! One that a program has made for itself is there to have a limit, so as long as its calls come
 //! on, that others wait makes no more than a note.
 
+use std::time::Duration;
+
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
-use super::{Context, words};
+use super::{Context, STUCK_AFTER, words};
 use crate::memory::Address;
 use crate::snapshot::{Code, Executor, Job, Limiter, Severity, Sureness, Syscall, Task};
 use crate::timeline::same_places;
@@ -16,12 +18,14 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         if !is_full(pool) {
             continue;
         }
+        let before = pool.id.and_then(|id| pool_before(context, id)).filter(|pool| is_full(pool));
         if context.gap.is_none() {
             out.want_second_look();
-            out.add(report(context, pool, at_most_note(pool, Severity::Warning)));
-        } else if let Some(severity) = judge(context, pool) {
-            out.add(report(context, pool, severity));
+        } else if before.is_none() {
+            continue;
         }
+        let severity = judge(context, out, pool, before);
+        out.add(report(context, pool, severity));
     }
 }
 
@@ -35,22 +39,60 @@ fn is_full(pool: &Executor) -> bool {
     has_queue && has_all && is_busy
 }
 
-/// A queue that gets shorter is one that is worked on.
-fn judge(context: &Context<'_>, pool: &Executor) -> Option<Severity> {
-    let before = pool_before(context, pool.id?)?;
-    if !is_full(before) {
-        return None;
-    }
-    let is_same = |job: &Job| has_not_moved(context, before, job);
+/// How bad it is, told by the threads: one that has slept in one and the same wait for long does
+/// not come on. Where the calls of others end, that there is a queue is what a pool is for.
+fn judge(
+    context: &Context<'_>,
+    out: &Drafts,
+    pool: &Executor,
+    before: Option<&Executor>,
+) -> Severity {
     // A thread that is between two calls is one that comes on.
     let has_all = pool.workers.is_none_or(|workers| pool.jobs.len() as u64 >= workers);
-    Some(if has_all && !pool.jobs.is_empty() && pool.jobs.iter().all(is_same) {
+    let is_stuck =
+        |job: &&Job| stands_for(context, before, job).is_some_and(|stood| stood >= STUCK_AFTER);
+    let stuck = pool.jobs.iter().filter(is_stuck).count();
+    // One that waits for a call of the same pool waits for a thread that is not there.
+    let waits_for_pool = |job: &Job| {
+        let thread = job.thread.and_then(|tid| context.thread(tid));
+        let waiting = thread.and_then(|thread| thread.waiting_on.as_deref());
+        waiting.is_some_and(|waiting| waiting.object.is_some() && waiting.object == pool.id)
+    };
+    let is_circle = !pool.jobs.is_empty() && pool.jobs.iter().all(waits_for_pool);
+    let nodes = pool.jobs.iter().filter_map(|job| job.thread).map(Node::Thread);
+    let mut nodes = pool.id.map(Node::Executor).into_iter().chain(nodes);
+    if nodes.any(|node| out.is_blamed_for_sure(Code::Deadlock, node))
+        || has_all && (is_circle || stuck > 0 && stuck == pool.jobs.len())
+    {
         Severity::Critical
-    } else if pool.queued < before.queued {
-        Severity::Info
-    } else {
+    } else if stuck > 0 || !is_worked_on(pool, before) {
         at_most_note(pool, Severity::Warning)
-    })
+    } else {
+        Severity::Info
+    }
+}
+
+/// Whether the calls of a pool may all be coming on; of processes the queue tells.
+fn is_worked_on(pool: &Executor, before: Option<&Executor>) -> bool {
+    let is_of_threads = pool.jobs.iter().any(|job| job.thread.is_some());
+    is_of_threads || before.is_none_or(|before| pool.queued < before.queued)
+}
+
+/// For how long at least the thread of a call has stood where it is; `None` where it moves.
+pub(super) fn stands_for(
+    context: &Context<'_>,
+    before: Option<&Executor>,
+    job: &Job,
+) -> Option<Duration> {
+    if context.gap.is_some() && !has_not_moved(context, before?, job) {
+        return None;
+    }
+    let slept = context.thread(job.thread?)?.asleep_for;
+    let waits = |task: &&&Task| {
+        task.waiting_on.as_deref().is_some_and(|waiting| waiting.thread == job.thread)
+    };
+    let waiter = || context.offloading.iter().find(waits).map(|task| context.stood_for(task));
+    slept.or_else(waiter).max(context.gap)
 }
 
 /// No more than a note of a limit that is meant.
@@ -63,13 +105,16 @@ pub(super) fn pool_before<'s>(context: &Context<'s>, id: Address) -> Option<&'s 
     pools.into_iter().find(|pool| pool.id == Some(id))
 }
 
-/// Whether the same thread ran the same call at the first look, at the same place.
+/// Whether the same thread ran the same call at the first look and has slept since, at the same
+/// place. The next call may have the address of the last one: what tells is that it did not run.
 pub(super) fn has_not_moved(context: &Context<'_>, before: &Executor, job: &Job) -> bool {
     let Some(tid) = job.thread else { return false };
     let is_same = |known: &&Job| known.thread == Some(tid) && known.id == job.id;
     let threads = (context.looks.thread_before(tid), context.thread(tid));
     let (Some(thread_before), Some(thread)) = threads else { return false };
     before.jobs.iter().any(|known| is_same(&known))
+        && thread.sleep_id.is_some()
+        && thread_before.sleep_id == thread.sleep_id
         && same_places(&thread_before.frames, &thread.frames)
         && is_same_call(thread_before.syscall.as_ref(), thread.syscall.as_ref())
 }
@@ -113,12 +158,16 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
         (Some(Limiter::Own), true) => format!("that anyio's limiter {name} allows"),
         (Some(Limiter::Own), false) => "that a limiter of anyio allows".to_owned(),
     };
-    let stands = if severity == Severity::Critical { ", and none comes on" } else { "" };
-    let title = format!(
-        "all {} {of} are busy{stands}, with {} in its queue",
-        words::count(usize::try_from(workers).unwrap_or(usize::MAX), "thread"),
-        words::count(queued, "call"),
-    );
+    let stands = match (severity, workers) {
+        (Severity::Critical, 1) => ", and does not come on",
+        (Severity::Critical, _) => ", and none comes on",
+        _ => "",
+    };
+    let busy = match workers {
+        1 => format!("the only thread {of} is busy"),
+        many => format!("all {many} threads {of} are busy"),
+    };
+    let title = format!("{busy}{stands}, with {} in its queue", words::count(queued, "call"));
     let mut lines: Vec<_> = pool
         .jobs
         .iter()
@@ -127,6 +176,13 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
         .collect();
     if let Some(others) = pool.jobs.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
         lines.push(format!("and {others} more"));
+    }
+    if let Some(gap) = context.gap.filter(|_| severity == Severity::Info) {
+        let before = pool.id.and_then(|id| pool_before(context, id));
+        let is_moving = |job: &&Job| stands_for(context, before, job).is_none();
+        let moving = pool.jobs.iter().filter(is_moving).count();
+        let gap = words::span(gap);
+        lines.push(format!("{moving} of {workers} threads have run in the last {gap}"));
     }
     lines.extend(words::lines(tasks.iter().copied(), words::wait_line));
     if lines.is_empty() {
@@ -156,7 +212,7 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
 mod tests {
     use super::*;
     use crate::diagnose::tests::{Scene, pool, task, thread};
-    use crate::snapshot::Consistency;
+    use crate::snapshot::{Consistency, WaitKind, Waiting};
 
     fn full(queued: u64) -> Scene {
         Scene::new().with([task(1).offloads(200), task(2).offloads(201), task(3).offloads(0)]).and(
@@ -168,12 +224,22 @@ mod tests {
         )
     }
 
+    /// The threads have slept for so long.
+    fn standing(queued: u64, slept: Duration) -> Scene {
+        full(queued).and(|snapshot| {
+            for thread in &mut snapshot.threads[1..] {
+                thread.asleep_for = Some(slept);
+            }
+        })
+    }
+
     #[test]
     fn a_pool_in_which_nothing_comes_on() {
-        let once = full(1).once();
-        assert_eq!(once.only().severity, Severity::Warning);
+        let scene = standing(1, STUCK_AFTER);
+        let once = scene.once();
+        assert_eq!(once.only().severity, Severity::Critical);
         assert!(once.wants_second_look);
-        let twice = full(1).twice();
+        let twice = scene.twice();
         let finding = twice.only();
         assert_eq!((finding.code, finding.severity), (Code::ExecutorSaturated, Severity::Critical));
         assert_eq!(
@@ -185,7 +251,8 @@ mod tests {
 
     #[test]
     fn of_threads_that_run_two_looks_are_needed() {
-        let scene = full(1).and(|snapshot| snapshot.consistency = Consistency::SameStep);
+        let scene = standing(1, STUCK_AFTER);
+        let scene = scene.and(|snapshot| snapshot.consistency = Consistency::SameStep);
         let once = scene.once().of_one_look(&scene.snapshot);
         assert!(once.findings.is_empty() && once.wants_second_look);
         assert_eq!(scene.twice().only().severity, Severity::Critical);
@@ -200,8 +267,55 @@ mod tests {
             }
         });
         now.after(&first).assert_no_warning();
-        let grown = now.and(|snapshot| snapshot.executors[0].queued = Some(50));
-        assert_eq!(grown.after(&first).of(Code::ExecutorSaturated).severity, Severity::Warning);
+        // That it grows for a moment says nothing: what counts is that its calls end.
+        now.and(|snapshot| snapshot.executors[0].queued = Some(50))
+            .after(&first)
+            .assert_no_warning();
+    }
+
+    #[test]
+    fn calls_that_end_are_told_by_the_threads_and_not_by_addresses() {
+        // The next call is at the same line, in an object at the same address; the queue is as long.
+        let ran = |tids: &[i32]| {
+            standing(2, STUCK_AFTER).and(|snapshot| {
+                for thread in
+                    snapshot.threads.iter_mut().filter(|it| tids.contains(&it.tid.unwrap()))
+                {
+                    (thread.sleep_id, thread.asleep_for) = (Some(2), Some(Duration::ZERO));
+                }
+            })
+        };
+        let first = standing(2, STUCK_AFTER).before();
+        let both = ran(&[200, 201]).after(&first);
+        both.assert_no_warning();
+        let line = "2 of 2 threads have run in the last 200 ms";
+        assert!(both.only().evidence.iter().any(|it| it == line), "{:#?}", both.only());
+        assert_eq!(ran(&[201]).after(&first).only().severity, Severity::Warning);
+        // A call that takes a second stands as well.
+        for scene in [standing(2, Duration::from_secs(1)), full(2)] {
+            scene.twice().assert_no_warning();
+            scene.once().assert_no_warning();
+        }
+    }
+
+    #[test]
+    fn a_pool_whose_only_thread_waits_for_the_pool() {
+        let scene = full(1).and(|snapshot| {
+            snapshot.executors[0].jobs.pop();
+            (snapshot.executors[0].workers, snapshot.executors[0].max_workers) = (Some(1), Some(1));
+            let waiting = Waiting {
+                kind: WaitKind::Executor,
+                object: snapshot.executors[0].id,
+                ..Waiting::default()
+            };
+            snapshot.threads[1].waiting_on = Some(Box::new(waiting));
+        });
+        let twice = scene.twice();
+        let finding = twice.of(Code::ExecutorSaturated);
+        assert_eq!(finding.severity, Severity::Critical);
+        let title = "the only thread of pool \"asyncio\" is busy, and does not come on, with 1 call in \
+                     its queue";
+        assert_eq!(finding.title, title);
     }
 
     #[test]
@@ -222,7 +336,7 @@ mod tests {
     #[test]
     fn a_limiter_is_a_pool_of_as_many_threads_as_it_has_tokens() {
         let of = |limiter| {
-            full(5).and(|snapshot| {
+            standing(5, STUCK_AFTER).and(|snapshot| {
                 let pool = &mut snapshot.executors[0];
                 (pool.limiter, pool.name) = (Some(limiter), Some("limit".to_owned()));
             })
@@ -239,11 +353,11 @@ mod tests {
             let first = scene.before();
             let now = scene.turned().and(|snapshot| {
                 snapshot.executors[0].jobs[0].id = Address(0x7abc);
+                snapshot.threads[1].sleep_id = Some(2);
             });
             now.after(&first)
         };
         comes_on(of(Limiter::Own)).assert_no_warning();
-        of(Limiter::Own).once().assert_no_warning();
         assert!(of(Limiter::Own).once().wants_second_look);
         assert_eq!(comes_on(of(Limiter::Default)).only().severity, Severity::Warning);
         // One of its calls has just ended.

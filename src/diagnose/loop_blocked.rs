@@ -4,6 +4,10 @@
 //! part of it. Ten thousand short callbacks in one iteration are no blocking callback: so the age
 //! is shared out among those that have run, and where that is below the threshold a second look
 //! has to find the very same callback.
+//!
+//! A thread that is runnable may not be on a processor. Of a callback that computes, as far as one
+//! look tells, only a second one tells whether it does: it is not blamed before, and not at all
+//! where its thread waited for a processor instead.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,8 +16,8 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, words};
 use crate::snapshot::{
-    Blocking, BlockingKind, Code, Loop, LoopState, Severity, Snapshot, Sureness, Task, Thread,
-    ThreadState,
+    BlockingKind, Code, Loop, LoopState, Severity, Snapshot, Sureness, Task, Thread, ThreadState,
+    Waiting,
 };
 use crate::timeline::has_same_iteration;
 
@@ -27,6 +31,11 @@ const SLOW_COMPUTING: Duration = Duration::from_millis(500);
 /// What to do about a thread that is stopped.
 const LET_GO_ON: &str =
     "The thread is stopped by a signal or a debugger; SIGCONT, or the debugger, lets it go on.";
+
+/// What to do about a thread that gets no processor.
+pub(super) const STARVED: &str = "The thread is runnable and the kernel does not run it: look for a CPU quota \
+    (the container's limit) that is too small, or for other processes on the same processors; \
+    give it more, or move them elsewhere. No line of the program is to blame.";
 
 enum Verdict {
     /// Held for so long.
@@ -42,8 +51,15 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         if event_loop.state == Some(LoopState::Polling) {
             find_halted(context, event_loop, before, out);
         }
+        if is_by_collector(event_loop, before) {
+            // That is `gc-pause`.
+            continue;
+        }
         match judge(event_loop, before, context.gap) {
             Verdict::Held(time) => {
+                if context.gap.is_none() && is_unproven(event_loop) {
+                    out.want_second_look();
+                }
                 out.add(report(context, context.now, event_loop, time));
                 continue;
             }
@@ -53,11 +69,43 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         // One that has ended since the first look was there all the same.
         if let (Some(first), Some(before)) = (context.looks.first, before)
             && let Verdict::Held(time) = judge(before, None, None)
+            && !(is_unproven(before) && may_be_short_of_processor(event_loop))
+            && !is_by_collector(before, None)
         {
             let seen = "seen at the first of two looks; it had ended by the second".to_owned();
             out.add(report(context, first, before, time).evidence([seen]));
         }
     }
+}
+
+/// Whether what the thread had of a processor is not known, of a callback that seems to compute.
+fn is_unproven(event_loop: &Loop) -> bool {
+    let kind = event_loop.blocking.as_ref().map(|blocking| blocking.kind);
+    matches!(kind, Some(BlockingKind::Cpu | BlockingKind::Gc)) && event_loop.processor_use.is_none()
+}
+
+fn is_short_of_processor(event_loop: &Loop) -> bool {
+    event_loop.processor_use.is_some_and(|used| used.is_short())
+}
+
+/// The same, or nobody knows though it is counted.
+fn may_be_short_of_processor(event_loop: &Loop) -> bool {
+    match event_loop.processor_use {
+        Some(used) => used.is_short(),
+        None => event_loop.processor.is_some(),
+    }
+}
+
+/// Whether the garbage collector keeps a loop: it is at work, and the callback was not seen to
+/// compute before.
+pub(super) fn is_by_collector(event_loop: &Loop, before: Option<&Loop>) -> bool {
+    let is = |known: &Loop, kind: BlockingKind| {
+        let blocking = known.blocking.as_ref();
+        known.state == Some(LoopState::Blocked) && blocking.is_some_and(|it| it.kind == kind)
+    };
+    let computed =
+        |before: &Loop| has_same_iteration(before, event_loop) && is(before, BlockingKind::Cpu);
+    is(event_loop, BlockingKind::Gc) && !before.is_some_and(computed)
 }
 
 /// A loop that would wait for events, were its thread not stopped: no event reaches it.
@@ -115,22 +163,45 @@ fn judge(event_loop: &Loop, before: Option<&Loop>, gap: Option<Duration>) -> Ver
     // One of so many took at least its share.
     let share = run.and_then(|run| held.checked_div(u32::try_from(run).ok()?)).unwrap_or(held);
     let waits = event_loop.blocking.as_ref().is_some_and(|blocking| {
-        !matches!(blocking.kind, BlockingKind::Cpu | BlockingKind::Unknown)
+        !matches!(
+            blocking.kind,
+            BlockingKind::Cpu | BlockingKind::Gc | BlockingKind::Starved | BlockingKind::Unknown
+        )
     });
     let is_held = if waits { share >= SLOW || held >= CRITICAL } else { share >= SLOW_COMPUTING };
     if is_held { Verdict::Held(held) } else { Verdict::Unsure }
 }
 
 fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: Duration) -> Draft {
+    if event_loop.blocking.as_ref().is_some_and(|it| it.kind == BlockingKind::Starved) {
+        return starved(context, snapshot, event_loop, held);
+    }
     let task = snapshot.running_task(event_loop);
     let thread = snapshot.thread_of(event_loop);
     let others = context.size(Some(event_loop.id)).saturating_sub(usize::from(task.is_some()));
-    let severity = if held >= CRITICAL { Severity::Critical } else { Severity::Warning };
+    let is_private = is_private(snapshot, event_loop, task);
+    let severity = if is_private {
+        Severity::Info
+    } else if held >= CRITICAL {
+        Severity::Critical
+    } else {
+        Severity::Warning
+    };
     let subject = subject(event_loop, task);
     let at = blamed(event_loop, thread).map(|place| format!(" at {place}")).unwrap_or_default();
     let halted = thread.is_some_and(is_halted);
     let doing = match &event_loop.blocking {
         _ if halted => "; its thread is stopped from outside".to_owned(),
+        Some(_) if is_unproven(event_loop) => format!(": runnable{at}"),
+        Some(blocking)
+            if is_short_of_processor(event_loop) && blocking.kind == BlockingKind::Cpu =>
+        {
+            format!(": computing{at}, and short of a processor")
+        }
+        // It was at something else at the other look.
+        Some(blocking) if blocking.kind == BlockingKind::Gc => {
+            format!(": computing{at}, and collecting garbage")
+        }
         Some(blocking) => format!(": {}{at}", blocking.description),
         None => at.clone(),
     };
@@ -142,11 +213,66 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
         .tasks(task)
         .affects(others + 1)
         .evidence(facts(event_loop, thread, held, others))
+        .evidence(is_private.then(|| {
+            "nothing else uses this loop: it has one task, for which nobody waits, and watches no \
+             descriptor"
+                .to_owned()
+        }))
         .advice(if halted {
             LET_GO_ON.to_owned()
+        } else if is_private {
+            "No other task is held up by this; if the thread is meant to wait there, nothing needs \
+             to change."
+                .to_owned()
         } else {
-            advice(context, event_loop.blocking.as_ref(), &at)
+            advice(context, event_loop, &at)
         })
+}
+
+/// Its thread is not given a processor: no line of the program is to blame.
+fn starved(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: Duration) -> Draft {
+    let severity = if held >= CRITICAL { Severity::Warning } else { Severity::Info };
+    let others = context.size(Some(event_loop.id));
+    let what = match &event_loop.blocking {
+        Some(blocking) => blocking.description.clone(),
+        None => "waits for a processor".to_owned(),
+    };
+    let title = format!("the event loop's thread {what}");
+    let thread = snapshot.thread_of(event_loop);
+    Draft::new(Code::LoopBlocked, severity, Sureness::Read, title)
+        .on_loop(Some(event_loop.id))
+        .blames(event_loop.thread.map(Node::Thread))
+        .affects(others)
+        .for_want_of_processor()
+        .evidence(facts(event_loop, thread, held, others))
+        .advice(STARVED)
+}
+
+/// Whether a loop is one that a thread has for itself, so that nothing is late when it is held:
+/// not the main thread's, with a single task for which nobody waits, and without any other callback,
+/// timer or descriptor.
+fn is_private(snapshot: &Snapshot, event_loop: &Loop, task: Option<&Task>) -> bool {
+    let (Some(task), Some(tid)) = (task, event_loop.thread) else { return false };
+    let pending = snapshot.tasks.iter().filter(|it| !it.is_over());
+    let others = pending.filter(|it| it.id != task.id);
+    let waits = |waiting: Option<&Waiting>| {
+        waiting.is_some_and(|it| {
+            it.tasks.contains(&task.id)
+                || it.thread == Some(tid)
+                || it.holders.contains(&task.id)
+                || it.foreign_loop == Some(event_loop.id)
+        })
+    };
+    let threads = snapshot.threads.iter().map(|thread| thread.waiting_on.as_deref());
+    tid != snapshot.process.pid
+        && snapshot.has_all_tasks()
+        && event_loop.watched == Some(0)
+        && event_loop.ready == Some(0)
+        && event_loop.scheduled == Some(0)
+        && event_loop.nested_in.is_none()
+        && task.awaited_by.is_empty()
+        && others.clone().all(|it| it.loop_id != Some(event_loop.id))
+        && !others.map(|it| it.waiting_on.as_deref()).chain(threads).any(waits)
 }
 
 /// The task or the callback that runs.
@@ -196,6 +322,12 @@ fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usi
     }
     if let Some(blocking) = &event_loop.blocking {
         lines.push(format!("kind: {}", kind_name(blocking.kind)));
+        let is_running =
+            matches!(blocking.kind, BlockingKind::Cpu | BlockingKind::Gc | BlockingKind::Starved);
+        lines.extend(event_loop.processor_use.filter(|_| is_running).map(|used| {
+            let (ran, time) = (used.ran.as_millis(), used.time.as_millis());
+            format!("its thread was on a processor for {ran} of the last {time} ms")
+        }));
     }
     lines.extend(overdue(event_loop));
     if others > 0 {
@@ -224,13 +356,23 @@ fn kind_name(kind: BlockingKind) -> &'static str {
         BlockingKind::Dns => "dns",
         BlockingKind::Subprocess => "subprocess",
         BlockingKind::Cpu => "cpu",
+        BlockingKind::Starved => "starved",
+        BlockingKind::Gc => "gc",
         BlockingKind::FutureResult => "future-result",
         BlockingKind::Unknown => "unknown",
     }
 }
 
-fn advice(context: &Context<'_>, blocking: Option<&Blocking>, at: &str) -> String {
+fn advice(context: &Context<'_>, event_loop: &Loop, at: &str) -> String {
+    if is_unproven(event_loop) {
+        return format!(
+            "Either the computation{at} holds the event loop, or its thread is given no processor: \
+             a second sample tells. The former belongs into a `ProcessPoolExecutor`; for the \
+             latter look for a CPU quota or for other processes on the same processors."
+        );
+    }
     let off = context.off_thread();
+    let blocking = event_loop.blocking.as_ref();
     let kind = blocking.map_or(BlockingKind::Unknown, |blocking| blocking.kind);
     match kind {
         BlockingKind::Sleep => format!(
@@ -256,10 +398,11 @@ fn advice(context: &Context<'_>, blocking: Option<&Blocking>, at: &str) -> Strin
             "The call{at} waits for a child process on the event loop's thread; use `await \
              asyncio.create_subprocess_exec(…)`, or move it to a thread with `{off}`."
         ),
-        BlockingKind::Cpu => format!(
+        BlockingKind::Cpu | BlockingKind::Gc => format!(
             "The computation{at} holds the event loop; move it to a `ProcessPoolExecutor` with \
              `loop.run_in_executor`, or divide it with `await asyncio.sleep(0)` in between."
         ),
+        BlockingKind::Starved => STARVED.to_owned(),
         BlockingKind::FutureResult => format!(
             "`Future.result()`{at} waits on the event loop's own thread; use `await \
              asyncio.wrap_future(future)`."
@@ -274,7 +417,8 @@ fn advice(context: &Context<'_>, blocking: Option<&Blocking>, at: &str) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{Scene, task};
+    use crate::diagnose::tests::{Scene, task, thread};
+    use crate::snapshot::Cut;
 
     fn sleeping(run: u64, ms: u64) -> Scene {
         Scene::new()
@@ -338,6 +482,66 @@ mod tests {
         assert_eq!(finding.only().code, Code::LoopBlocked);
     }
 
+    /// A callback that is runnable since `held` ms, whose thread ran for `ran` of the last 200 ms.
+    fn runnable(held: u64, ran: Option<u64>) -> Scene {
+        let ms = Duration::from_millis;
+        let processor_use = ran.map(|ran| crate::snapshot::ProcessorUse {
+            time: ms(200),
+            ran: ms(ran),
+            waited: ms(200 - ran),
+        });
+        let processor = crate::snapshot::Processor {
+            at: ms(1000),
+            ran: ms(500),
+            waited: ms(9),
+            sleeps: Some(4),
+        };
+        let kind =
+            if ran.is_some_and(|ran| ran < 50) { BlockingKind::Starved } else { BlockingKind::Cpu };
+        Scene::new()
+            .with([task(1).runs(), task(2).sleeps(10)])
+            .in_callback(1, held)
+            .blocked_by(kind, |blocking| {
+                blocking.description = "waited for a processor for 184 of 200 ms".to_owned();
+                blocking.frame = blocking.frame.take().filter(|_| kind == BlockingKind::Cpu);
+            })
+            .and(|snapshot| {
+                snapshot.loops[0].processor = Some(processor);
+                snapshot.loops[0].processor_use = processor_use;
+            })
+    }
+
+    #[test]
+    fn one_that_is_given_no_processor_is_not_blamed_on_its_line() {
+        let first = runnable(300, None).before();
+        let starved = runnable(300, Some(16)).after(&first);
+        let finding = starved.only();
+        let title = "the event loop's thread waited for a processor for 184 of 200 ms";
+        assert_eq!((finding.severity, finding.title.as_str()), (Severity::Info, title));
+        assert!(finding.tasks.is_empty() && finding.advice.contains("quota"));
+        let critical = runnable(4000, Some(16)).after(&runnable(4000, None).before());
+        assert_eq!(critical.only().severity, Severity::Warning);
+        // One that computes is.
+        let computing = runnable(300, Some(199)).after(&first);
+        let title = &computing.only().title;
+        assert!(title.starts_with("\"t1\" has held") && title.ends_with("app.py:31"), "{title}");
+    }
+
+    #[test]
+    fn one_look_does_not_tell_computing_from_waiting_for_a_processor() {
+        let once = runnable(4000, None).once();
+        assert!(once.wants_second_look);
+        assert!(once.only().title.ends_with(": runnable at app.py:31"), "{}", once.only().title);
+        // It had ended by the second look, before which the thread was given no processor.
+        let ended = |ran: u64| {
+            let used = runnable(0, Some(ran)).snapshot.loops[0].processor_use;
+            let later = Scene::new().turned().and(|it| it.loops[0].processor_use = used);
+            later.after(&runnable(900, None))
+        };
+        ended(16).assert_silent();
+        assert_eq!(ended(190).only().code, Code::LoopBlocked);
+    }
+
     #[test]
     fn one_that_has_ended_by_the_second_look_is_told() {
         let diagnosis = Scene::new().turned().after(&sleeping(1, 900));
@@ -361,6 +565,37 @@ mod tests {
         traced.clone().turned().after(&traced.before()).assert_silent();
         polling().after(&first.before()).assert_silent();
         polling().once().assert_silent();
+    }
+
+    #[test]
+    fn a_loop_that_a_thread_has_for_itself_is_no_alarm() {
+        let private = || {
+            let scene = Scene::new().with([task(1).runs()]).in_callback(1, 4200);
+            scene.and(|snapshot| {
+                snapshot.process.pid = 7;
+                let event_loop = &mut snapshot.loops[0];
+                event_loop.watched = Some(0);
+                (event_loop.ready, event_loop.scheduled) = (Some(0), Some(0));
+            })
+        };
+        let severity = |scene: Scene| scene.once().of(Code::LoopBlocked).severity;
+        assert_eq!(severity(private()), Severity::Info);
+        let waiter = thread(9, &["main", "join"]);
+        let waits = Some(Box::new(Waiting { thread: Some(100), ..Waiting::default() }));
+        let joined = Thread { waiting_on: waits, ..waiter };
+        for other in [
+            private().and(|it| it.process.pid = 100),
+            private().and(|it| it.loops[0].watched = None),
+            private().and(|it| it.loops[0].watched = Some(1)),
+            private().and(|it| it.loops[0].scheduled = Some(1)),
+            private().and(|it| it.loops[0].ready = Some(1)),
+            private().with([task(2).sleeps(10)]),
+            private().and(|it| it.threads.push(joined)),
+            private().and(|it| it.unread_tasks = 1),
+            private().and(|it| it.cut = Some(Cut { tasks_read: 1, tasks_at_least: 2 })),
+        ] {
+            assert_eq!(severity(other), Severity::Critical);
+        }
     }
 
     #[test]

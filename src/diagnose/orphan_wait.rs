@@ -112,6 +112,14 @@ mod tests {
     }
 
     #[test]
+    fn who_may_give_it_may_be_a_task_that_was_not_read() {
+        let scene = Scene::new().with([named(1)]);
+        assert_eq!(scene.twice().only().code, Code::OrphanWait);
+        let unread = scene.and(|snapshot| snapshot.unread_tasks = 1);
+        assert!(unread.twice().findings.is_empty());
+    }
+
+    #[test]
     fn running_for_ever_is_healthy() {
         Scene::new().with([waiter(1)]).once().assert_silent();
         Scene::new().with([waiter(1), task(2).awaits(&[1])]).twice().assert_silent();

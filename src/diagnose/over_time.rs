@@ -1,12 +1,12 @@
 //! What only an observation over time can tell: `slow-callbacks`, `sequential-awaits`,
-//! `task-leak`, `pod-throttled`.
+//! `task-leak`, `pod-throttled`; how much of the time is that of `gc-pause`.
 
 use std::time::Duration;
 
 use super::draft::Draft;
-use super::{Usage, grouped, pod_throttled, sequential_awaits, words};
-use crate::snapshot::{Code, Finding, Severity, Snapshot, Sureness, Task};
-use crate::timeline::{Growth, PlaceTotals, Sequences, time_between};
+use super::{Usage, gc_pause, grouped, pod_throttled, sequential_awaits, words};
+use crate::snapshot::{BlockingKind, Code, Finding, Severity, Snapshot, Sureness, Task};
+use crate::timeline::{Collected, Collections, Growth, PlaceTotals, Sequences, time_between};
 
 /// So many callbacks that block at one place are no accident.
 const AGAIN_AND_AGAIN: u64 = 3;
@@ -27,26 +27,85 @@ pub struct Observed<'o> {
     pub places: &'o [PlaceTotals],
     /// How the numbers of tasks grew.
     pub growth: &'o Growth,
+    /// What the garbage collectors took.
+    pub collections: &'o Collections,
     /// Which tasks make one call after the other.
     pub sequences: &'o Sequences,
     /// What its control groups had used some time ago.
     pub usage: Option<&'o Usage>,
+    /// Whether it is known already that they use up a quota.
+    pub is_throttled: bool,
 }
 
 /// Draws conclusions from an observation.
 pub fn over_time(observed: Observed<'_>) -> Vec<Finding> {
+    let is_recent =
+        |place: &&PlaceTotals| time_between(place.last_at, observed.now.taken_at) <= RECENT;
     let is_again = |place: &&PlaceTotals| {
-        // What is nowhere in particular is many things, or a machine that gave no processor.
+        // What is nowhere in particular is many things.
         place.file.is_some()
+            && !matches!(place.kind, BlockingKind::Gc | BlockingKind::Starved)
             && place.count >= AGAIN_AND_AGAIN
-            && time_between(place.last_at, observed.now.taken_at) <= RECENT
+            && is_recent(place)
     };
     let slow = observed.places.iter().filter(is_again).map(|place| slow(place, observed.time));
+    let of_kind = |kind| move |place: &&PlaceTotals| place.kind == kind;
+    let starved: Vec<_> =
+        observed.places.iter().filter(of_kind(BlockingKind::Starved)).filter(is_recent).collect();
+    let mut starved = starved.first().and_then(|place| starved_again(place, observed.time));
+    let collector = collector(observed);
     let grown = observed.growth.growing().into_iter();
     let leaks = grown.filter_map(|(shape, counts)| leak(&shape, &counts, observed));
     let sequential = sequential_awaits::find(observed.sequences, observed.now);
     let throttled = observed.usage.and_then(|usage| pod_throttled::over_time(usage, observed.now));
+    if observed.is_throttled || throttled.is_some() {
+        starved = starved.map(|it| Finding { because_of: Some(Code::PodThrottled), ..it });
+    }
+    let slow = slow.chain(starved).chain(collector);
     slow.chain(leaks).chain(sequential).chain(throttled).collect()
+}
+
+/// What the garbage collector took: by its own count, else as callbacks show it.
+fn collector(observed: Observed<'_>) -> Vec<Finding> {
+    let own: Vec<Collected> = observed.collections.totals().collect();
+    if !own.is_empty() {
+        return own.iter().filter_map(gc_pause::by_its_own_time).collect();
+    }
+    let places = observed.places.iter().filter(|place| place.kind == BlockingKind::Gc);
+    let places: Vec<PlaceTotals> = places.cloned().collect();
+    gc_pause::over_time(observed.time, &places).into_iter().collect()
+}
+
+/// Callbacks that were long only because their thread was given no processor: no line of the
+/// program is to blame.
+fn starved_again(place: &PlaceTotals, observed: Duration) -> Option<Finding> {
+    if place.count < AGAIN_AND_AGAIN {
+        return None;
+    }
+    let longest = place.length.map_or(0.0, |length| length.max_ms);
+    let title = format!(
+        "callbacks blocked the event loop {} times because its thread waited for a processor, {} \
+         in all, the longest {}",
+        place.count,
+        span_of_ms(place.total_ms),
+        span_of_ms(longest),
+    );
+    // What is the same each time comes first: it tells this finding from others.
+    let lines = [
+        "the thread was runnable, and the kernel gave it no processor".to_owned(),
+        format!("the last of them {}", place.description),
+    ];
+    let draft = Draft::new(Code::SlowCallbacks, Severity::Info, Sureness::Read, title)
+        .evidence(lines.into_iter().chain(share_of(place, observed)))
+        .advice(super::loop_blocked::STARVED);
+    Some(draft.finding)
+}
+
+/// `2.0 % of the time of the observation`.
+fn share_of(place: &PlaceTotals, observed: Duration) -> Option<String> {
+    let seconds = observed.as_secs_f64();
+    let share = || (place.total_ms / 10.0 / seconds).min(100.0);
+    (seconds > 0.0).then(|| format!("{:.1} % of the time of the observation", share()))
 }
 
 fn span_of_ms(ms: f64) -> String {
@@ -75,11 +134,7 @@ fn slow(place: &PlaceTotals, observed: Duration) -> Finding {
             span_of_ms(length.p99_ms)
         )
     }));
-    let seconds = observed.as_secs_f64();
-    if seconds > 0.0 {
-        let share = (place.total_ms / 10.0 / seconds).min(100.0);
-        lines.push(format!("{share:.1} % of the time of the observation"));
-    }
+    lines.extend(share_of(place, observed));
     let draft = Draft::new(Code::SlowCallbacks, Severity::Warning, Sureness::Read, title)
         .evidence(lines)
         .advice(format!(
@@ -123,11 +178,12 @@ fn leak(shape: &str, counts: &[usize], observed: Observed<'_>) -> Option<Finding
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
     use jiff::Timestamp;
 
     use crate::diagnose::tests::{Scene, task};
-    use crate::snapshot::BlockingKind;
     use crate::timeline::Spread;
 
     fn place(count: u64, last: u64) -> PlaceTotals {
@@ -145,14 +201,27 @@ mod tests {
     }
 
     fn found(places: &[PlaceTotals], growth: &Growth, now: &Snapshot) -> Vec<Finding> {
+        found_where(places, growth, now, false)
+    }
+
+    fn found_where(
+        places: &[PlaceTotals],
+        growth: &Growth,
+        now: &Snapshot,
+        is_throttled: bool,
+    ) -> Vec<Finding> {
         let sequences = &Sequences::default();
+        let (time, collections) = (Duration::from_secs(60), &Collections::default());
+        let usage = None;
         over_time(Observed {
-            time: Duration::from_secs(60),
+            time,
             now,
             places,
             growth,
+            collections,
             sequences,
-            usage: None,
+            usage,
+            is_throttled,
         })
     }
 
@@ -168,6 +237,19 @@ mod tests {
         );
         assert!(finding.evidence.contains(&"2.0 % of the time of the observation".to_owned()));
         assert!(found(&[place(2, 0)], &growth, &now).is_empty());
+        let gc = PlaceTotals { kind: BlockingKind::Gc, ..place(9, 0) };
+        let [finding] = &found(&[gc], &growth, &now)[..] else { panic!() };
+        assert_eq!((finding.code, finding.severity), (Code::GcPause, Severity::Info));
+        assert!(finding.title.contains("9 times, 1.2 s in all"), "{}", finding.title);
+        let kind = BlockingKind::Starved;
+        let starved = PlaceTotals { file: None, line: None, function: None, kind, ..place(9, 0) };
+        let [finding] = &found(from_ref(&starved), &growth, &now)[..] else { panic!() };
+        assert_eq!((finding.code, finding.severity), (Code::SlowCallbacks, Severity::Info));
+        assert!(finding.title.contains("waited for a processor"), "{}", finding.title);
+        assert_eq!(finding.because_of, None);
+        let places = &[starved];
+        let [finding] = &found_where(places, &growth, &now, true)[..] else { panic!() };
+        assert_eq!(finding.because_of, Some(Code::PodThrottled));
         let nowhere = PlaceTotals { file: None, line: None, function: None, ..place(9, 0) };
         assert!(found(&[nowhere], &growth, &now).is_empty());
     }

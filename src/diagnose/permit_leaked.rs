@@ -38,7 +38,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
         if context.gap.is_none() {
             out.want_second_look();
         } else if was_so(context, head) {
-            found.push(judge(context, line, context.stillness(head)));
+            found.extend(judge(context, line, context.stillness(head)));
         }
     }
     let shape = |leak: &Leak<'_>| {
@@ -56,7 +56,11 @@ fn was_so(context: &Context<'_>, head: &Task) -> bool {
         && context.stillness(head) != Stillness::Moved
 }
 
-fn judge<'c>(context: &'c Context<'_>, line: &'c Line<'_>, stillness: Stillness) -> Leak<'c> {
+fn judge<'c>(
+    context: &'c Context<'_>,
+    line: &'c Line<'_>,
+    stillness: Stillness,
+) -> Option<Leak<'c>> {
     let hanging: FxHashSet<Address> =
         context.graph.waiting_for(Node::Object(line.object)).iter().map(|task| task.id).collect();
     let suspects: Vec<&Task> = line
@@ -66,32 +70,41 @@ fn judge<'c>(context: &'c Context<'_>, line: &'c Line<'_>, stillness: Stillness)
         .filter_map(|id| context.task(*id))
         .collect();
     let is_out_of_reach = context.stays_out_of_reach(line.object);
-    let by_block = line.waiters.iter().all(|task| enters_block(task));
+    let by_block = line.waiters.iter().all(|task| enters_block(context, task));
     let may_have_it = || suspects.iter().any(|task| super::is_active(task));
     let is_lock = line.waiting.kind == WaitKind::Lock;
     let others = || context.active().iter().any(|task| !hanging.contains(&task.id));
-    let (severity, sureness) = if is_out_of_reach {
+    let verdict = if is_out_of_reach {
         (Severity::Critical, Sureness::Derived)
+    } else if line.waiting.may_be_returned || context.has_unread_frames() {
+        return None;
     } else if stillness != Stillness::Surely {
+        // Those that refer to it may have had it in between.
+        if !by_block || !suspects.is_empty() {
+            return None;
+        }
         (Severity::Info, Sureness::Guessed)
     } else if suspects.is_empty() && (by_block || is_lock && !others()) {
         (Severity::Critical, Sureness::Derived)
     } else if is_lock && (by_block || suspects.is_empty() || !may_have_it()) {
         (Severity::Warning, Sureness::Guessed)
-    } else {
-        // A semaphore may count events, or be given back by a timer: nobody holds that.
+    } else if by_block || is_lock || line.waiting.limit.is_some() {
         (Severity::Info, Sureness::Guessed)
+    } else {
+        // A semaphore that is only acquired may count events: nobody has taken its permits.
+        return None;
     };
+    let (severity, sureness) = verdict;
     let may_move = stillness != Stillness::Surely;
-    Leak { line, severity, sureness, is_out_of_reach, suspects, may_move }
+    Some(Leak { line, severity, sureness, is_out_of_reach, suspects, may_move })
 }
 
 /// Whether the task waits in `async with` of the thing itself: a class of the program that has one
 /// inside may give it back by other means.
-fn enters_block(task: &Task) -> bool {
+fn enters_block(context: &Context<'_>, task: &Task) -> bool {
     let is_enter = |location: &Location| {
         location.function.rsplit('.').next() == Some("__aenter__")
-            && location.file.contains("asyncio/")
+            && context.now.libraries.asyncio(&location.file).is_some()
     };
     task.frames.iter().any(|frame| is_enter(&frame.location))
 }
@@ -213,6 +226,28 @@ mod tests {
     fn a_pool_whose_connections_are_out_is_healthy() {
         let scene = Scene::new().with([waiter(1), waiter(2), task(9).reads_socket()]);
         scene.twice().assert_no_warning();
+    }
+
+    #[test]
+    fn one_that_a_callback_may_give_back_is_healthy() {
+        let waits = |number| {
+            let waiter = task(number).at_lock(900, &[]).in_aenter();
+            waiter.waits(WaitKind::Lock, |waiting| waiting.may_be_returned = true)
+        };
+        Scene::new().with([waits(1), waits(2)]).twice().assert_silent();
+    }
+
+    #[test]
+    fn frames_that_were_not_read_may_hold_it() {
+        let compiled = task(9).reads_socket().and(|task| task.is_partly_read = true);
+        let waiters = [waiter(1).in_aenter(), waiter(2).in_aenter()];
+        Scene::new().with(waiters).with([compiled]).twice().assert_silent();
+    }
+
+    #[test]
+    fn a_semaphore_that_counts_events_is_healthy() {
+        let readers = [waiter(1), waiter(2), task(9).gathers(&[1, 2])];
+        Scene::new().with(readers).twice().assert_silent();
     }
 
     #[test]

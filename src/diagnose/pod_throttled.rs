@@ -173,6 +173,7 @@ fn cores(quota: &Quota) -> String {
 mod tests {
     use super::*;
     use crate::diagnose::tests::{Scene, task};
+    use crate::snapshot::BlockingKind;
 
     fn quota(periods: u64, throttled: u64) -> Quota {
         Quota {
@@ -251,6 +252,20 @@ mod tests {
         let title = "The CPU quota of 0.08 cores stopped this process in 30 of 100 periods";
         assert_eq!(found(30).unwrap().title, title);
         assert_eq!(found(20), None);
+    }
+
+    #[test]
+    fn a_thread_that_is_given_no_processor_follows_from_it() {
+        let starved = |quota: Quota, ran| {
+            let scene = scene([quota], ran).with([task(1).runs()]).in_callback(1, 4000);
+            scene.blocked_by(BlockingKind::Starved, |blocking| blocking.frame = None)
+        };
+        let first = starved(quota(80, 78), 0).before();
+        let diagnosis = starved(quota(82, 80), 20).after(&first);
+        assert_eq!(diagnosis.codes(), [Code::PodThrottled, Code::LoopBlocked]);
+        assert_eq!(diagnosis.findings[1].because_of, Some(Code::PodThrottled));
+        let free = starved(quota(82, 78), 20).after(&first);
+        assert_eq!(free.only().because_of, None);
     }
 
     #[test]

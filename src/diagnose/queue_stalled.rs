@@ -39,7 +39,11 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
             let is_part = side == Side::Empty && waiters.len() < tasks.len();
             // Consumers of a queue that others can come to are idle.
             let is_idle = side == Side::Empty && !context.is_out_of_reach(queue);
-            if waiters.is_empty() || is_met || is_part || is_idle {
+            // Who has taken an item may work on it for as long as it likes; not who asks for more.
+            let is_worked_on = side == Side::Unfinished
+                && !tasks.iter().any(|task| operation(task) == Some(Operation::Get))
+                && !context.is_out_of_reach(queue);
+            if waiters.is_empty() || is_met || is_part || is_idle || is_worked_on {
                 continue;
             }
             if context.gap.is_none() {

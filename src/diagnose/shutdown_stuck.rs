@@ -8,9 +8,9 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
-use super::{Context, words};
+use super::{Context, outlook, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Severity, Shutdown, Stage, Sureness, Task, Thread};
+use crate::snapshot::{Code, Shutdown, Stage, Sureness, Task, Thread};
 
 /// How many threads are shown with their whole stack.
 const MAX_STACKS: usize = 3;
@@ -22,7 +22,8 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     } else if !has_lasted(context, shutdown) {
         return;
     }
-    out.add(report(context, shutdown));
+    let draft = report(context, out, shutdown);
+    out.add(draft);
 }
 
 /// Whether what it waits for was waited for at the first look.
@@ -37,39 +38,42 @@ fn has_lasted(context: &Context<'_>, now: &Shutdown) -> bool {
     })
 }
 
-fn report(context: &Context<'_>, shutdown: &Shutdown) -> Draft {
+fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
     let tasks: Vec<&Task> = shutdown.tasks.iter().filter_map(|id| context.task(*id)).collect();
     let threads: Vec<&Thread> =
         shutdown.threads.iter().filter_map(|tid| context.thread(*tid)).collect();
     let culprits = culprits(context, shutdown, &tasks);
     let is_victim = |task: &&Task| culprits.iter().all(|culprit| culprit.id != task.id);
     let victims: Vec<&Task> = tasks.iter().copied().filter(is_victim).collect();
+    let outlook = outlook::of_stage(context, out, shutdown, &culprits, &threads);
     let by = &shutdown.by;
     let title = match shutdown.stage {
         Stage::Graceful => {
-            let what = held_by(&culprits, &threads, "connections and requests");
+            let otherwise = match shutdown.connections {
+                Some(1) => "1 connection",
+                _ if by.ends_with("pool") => "connections that were not given back",
+                _ => "connections and requests",
+            };
+            let what = held_by(&culprits, &threads, otherwise, tasks.len());
             format!("{by} is stopping and waits for {what}")
         }
         Stage::CancelAll => {
-            let what = held_by(&culprits, &[], "tasks");
-            format!("{by} has cancelled all tasks and waits for {what} to end")
+            let what = held_by(&culprits, &[], "tasks", tasks.len());
+            format!("{by} has cancelled all tasks and waits for the end of {what}")
         }
         Stage::Asyncgens => {
-            let open = generators(context, shutdown).count();
-            format!(
-                "{by} closes {} and does not come to an end",
-                match open {
-                    0 => "asynchronous generators".to_owned(),
-                    open => words::count(open, "asynchronous generator"),
-                }
-            )
+            let what = match generators(context, shutdown).count() {
+                0 => "asynchronous generators".to_owned(),
+                open => words::count(open, "asynchronous generator"),
+            };
+            format!("{by} waits for {what} to close")
         }
         Stage::DefaultExecutor => {
-            let what = held_by(&[], &threads, "threads");
+            let what = held_by(&[], &threads, "threads", 0);
             format!("{by} closes the default executor and waits for {what} to end")
         }
         Stage::InterpreterThreads => {
-            let what = held_by(&[], &threads, "threads that are no daemons");
+            let what = held_by(&[], &threads, "threads that are no daemons", 0);
             format!("the interpreter is ending and waits for {what}")
         }
     };
@@ -80,6 +84,11 @@ fn report(context: &Context<'_>, shutdown: &Shutdown) -> Draft {
             .as_ref()
             .map(|frame| format!("it waits at {}", words::long(&frame.location))),
     );
+    lines.extend(shutdown.connections.map(|open| {
+        let is = if open == 1 { "is" } else { "are" };
+        let open = usize::try_from(open).unwrap_or(usize::MAX);
+        format!("{} {is} still open", words::count(open, "connection"))
+    }));
     lines.extend(words::lines(culprits.iter().copied(), words::wait_line));
     lines.extend(words::lines(victims.iter().copied(), words::wait_line));
     for (at, thread) in threads.iter().take(words::MAX_NAMED).enumerate() {
@@ -102,7 +111,8 @@ fn report(context: &Context<'_>, shutdown: &Shutdown) -> Draft {
     if lines.len() == 1 {
         lines.push("what it waits for was not found".to_owned());
     }
-    Draft::new(Code::ShutdownStuck, Severity::Critical, Sureness::Read, title)
+    lines.extend(outlook.lines);
+    Draft::new(Code::ShutdownStuck, outlook.severity, Sureness::Read, title)
         .on_loop(shutdown.loop_id)
         .blames(culprits.iter().chain(&victims).map(|task| Node::Task(task.id)))
         .blames(shutdown.threads.iter().map(|tid| Node::Thread(*tid)))
@@ -111,11 +121,11 @@ fn report(context: &Context<'_>, shutdown: &Shutdown) -> Draft {
         .tasks(culprits)
         .tasks(victims)
         .evidence(lines)
-        .advice(advice(shutdown.stage))
+        .advice(advice(shutdown))
 }
 
-/// The tasks that in the end hold the stage: those that what it waits for leads to, and those in
-/// the program's own code that have children to wait for later on.
+/// The tasks that in the end hold the stage: those that what it waits for leads to, and those on
+/// the way there that are in the program's own code and have children to wait for later on.
 fn culprits<'s>(context: &Context<'s>, shutdown: &Shutdown, tasks: &[&'s Task]) -> Vec<&'s Task> {
     let starts = match shutdown.task.filter(|_| tasks.is_empty()) {
         Some(stopping) if runs_own_code(context, shutdown, stopping) => &vec![stopping],
@@ -126,10 +136,17 @@ fn culprits<'s>(context: &Context<'s>, shutdown: &Shutdown, tasks: &[&'s Task]) 
     // Nothing tells whether it is such a task or its children that hold it, unless it is a server's
     // or a library's, which does no more than to read on from its connection.
     let known: FxHashSet<Address> = ends.iter().map(|task| task.id).collect();
-    let is_own = |task: &&&Task| {
+    let is_own = |task: &&Task| {
         parents.contains(&task.id) && !known.contains(&task.id) && is_in_own_body(context, task)
     };
-    ends.extend(tasks.iter().filter(is_own));
+    // The innermost first: what holds it is more often there.
+    let between = outlook::awaited(context, shutdown).into_iter().rev();
+    ends.extend(between.filter_map(|id| context.task(id)).filter(is_own));
+    // A framework has tasks of its own beside a handler, which end when that does.
+    let is_of_program = |task: &&Task| task.frames.iter().any(|it| !it.location.is_library());
+    if ends.iter().any(is_of_program) {
+        ends.retain(is_of_program);
+    }
     // In a circle each is as much to blame as the next.
     if ends.is_empty() { tasks.to_vec() } else { ends }
 }
@@ -168,7 +185,8 @@ fn closing<'c>(
     generators(context, shutdown).filter(move |_| is_at_them)
 }
 
-fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str) -> String {
+/// What is waited for: those that hold it by name, or how many there are of `all`.
+fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str, all: usize) -> String {
     if let [task] = tasks {
         return format!("{}{}", words::name(task), words::at_short(words::place(task)));
     }
@@ -177,12 +195,25 @@ fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str) -> String {
         (0, 1) => threads.iter().map(|thread| words::thread(thread)).collect(),
         (0, many) => words::count(many, "thread"),
         (1..=3, _) => words::names(tasks.iter().copied(), 3),
-        (many, _) => words::count(many, "task"),
+        (many, _) => {
+            let held = tasks.first().and_then(|task| words::place(task));
+            let held = held.map(|at| format!(", held at {}", words::short(at)));
+            let all = if all == 0 { many } else { all };
+            format!("{}{}", words::count(all, "task"), held.unwrap_or_default())
+        }
     }
 }
 
-fn advice(stage: Stage) -> &'static str {
-    match stage {
+fn advice(shutdown: &Shutdown) -> &'static str {
+    match shutdown.stage {
+        Stage::Graceful if shutdown.by == "asyncio.Server" => {
+            "Close the connections that are left (`Server.close_clients()` from Python 3.13 on), \
+             or give `wait_closed()` a time limit with `asyncio.wait_for`."
+        }
+        Stage::Graceful if shutdown.by.ends_with("pool") => {
+            "Give each connection back (`async with pool.acquire()`), end the tasks that have one \
+             before the pool is closed, and give its `close()` a time limit."
+        }
         Stage::Graceful => {
             "Let endless responses end when the server stops, and give the stop a time limit \
              (uvicorn: `--timeout-graceful-shutdown`)."
@@ -208,6 +239,12 @@ fn advice(stage: Stage) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Address;
+    use crate::snapshot::Severity;
+    use crate::timeline::{Lives, Looks};
+    use std::time::Duration;
+
+    use crate::diagnose::diagnose;
     use crate::diagnose::tests::{LOOP, Scene, frame, ids, library_frame, pool, task, thread};
 
     fn at(stage: Stage, tasks: &[u64], threads: &[i32]) -> Scene {
@@ -220,6 +257,9 @@ mod tests {
             tasks: ids(tasks),
             threads: threads.to_vec(),
             children: Vec::new(),
+            endless: Vec::new(),
+            connections: None,
+            lasted: None,
         };
         Scene::new().and(|snapshot| {
             snapshot.shutdown = Some(shutdown);
@@ -229,13 +269,82 @@ mod tests {
 
     #[test]
     fn a_server_that_waits_for_an_endless_response() {
-        let scene = at(Stage::Graceful, &[1], &[]).with([task(1).sleeps(1000)]);
-        for diagnosis in [scene.once(), scene.twice()] {
+        let scene = |task| {
+            at(Stage::Graceful, &[1], &[]).with([task]).and(|snapshot| {
+                snapshot.shutdown.as_mut().unwrap().endless = ids(&[1]);
+            })
+        };
+        let endless = scene(task(1).sleeps(1000));
+        for diagnosis in [endless.once(), endless.twice()] {
             let finding = diagnosis.only();
             assert_eq!(finding.severity, Severity::Critical);
             assert_eq!(finding.title, "asyncio.run is stopping and waits for \"t1\" at app.py:1");
             assert_eq!(finding.because_of, None);
         }
+        // Its client may leave, the server ends a websocket, and a limit ends all.
+        scene(task(1).reads_socket()).twice().assert_no_warning();
+        scene(task(1).sleeps(1000).deadline(30_000)).twice().assert_no_warning();
+        let websocket = task(1).sleeps(1000).and(|task| {
+            task.frames.insert(0, library_frame("WebSocketProtocol.run_asgi"));
+        });
+        scene(websocket).twice().assert_no_warning();
+        let stopping = task(2).awaits(&[1]).deadline(30_000);
+        let limited = endless.and(|snapshot| {
+            snapshot.shutdown.as_mut().unwrap().task = Some(Address(2));
+            snapshot.tasks.push(stopping.task);
+        });
+        limited.twice().assert_no_warning();
+    }
+
+    #[test]
+    fn a_request_that_is_under_way_is_healthy_until_it_has_lasted() {
+        for stage in [Stage::Graceful, Stage::CancelAll, Stage::Asyncgens] {
+            let scene = at(stage, &[1], &[]).with([task(1).sleeps(1000).handling()]);
+            scene.once().assert_no_warning();
+            scene.twice().assert_no_warning();
+            let old = scene.clone().and(|snapshot| {
+                snapshot.loops[0].idle_for = Some(Duration::from_secs(31));
+            });
+            let twice = old.twice();
+            let finding = twice.of(Code::ShutdownStuck);
+            assert_eq!(finding.severity, Severity::Warning);
+            let line = "it has lasted for at least 31 s";
+            assert!(finding.evidence.iter().any(|it| it == line), "{finding:#?}");
+            // The server itself says so.
+            let old = scene.clone().and(|snapshot| {
+                snapshot.shutdown.as_mut().unwrap().lasted = Some(Duration::from_secs(6));
+            });
+            assert_eq!(old.twice().of(Code::ShutdownStuck).severity, Severity::Warning);
+            // It was seen for so long, while the loop went round.
+            let mut lives = Lives::default();
+            let mut first = scene.clone();
+            for _ in 0..30 {
+                first.snapshot.later(Duration::from_millis(200));
+                lives.take(&first.snapshot);
+            }
+            let mut last = first.clone().turned();
+            last.snapshot.later(Duration::from_millis(200));
+            lives.take(&last.snapshot);
+            let first = Some(&first.snapshot);
+            let seen = diagnose(Looks { first, last: &last.snapshot, lives: Some(&lives) });
+            assert_eq!(seen.of(Code::ShutdownStuck).severity, Severity::Warning);
+        }
+    }
+
+    #[test]
+    fn parents_in_between_are_culprits_as_well() {
+        // A connection of the server, a handler with a group of its own, and a child of that.
+        let connection = task(1).reads_socket().and(|task| {
+            task.frames = vec![library_frame("StreamReader.read")];
+        });
+        let tasks = [connection, task(2).reads_socket(), task(3).sleeps(1000)];
+        let scene = at(Stage::Graceful, &[1], &[]).with(tasks).and(|snapshot| {
+            let stage = snapshot.shutdown.as_mut().unwrap();
+            stage.children = vec![(Address(1), Address(2)), (Address(2), Address(3))];
+        });
+        let twice = scene.twice();
+        assert_eq!(twice.only().tasks, ids(&[3, 2, 1]));
+        assert!(twice.only().title.ends_with("waits for \"t3\" and \"t2\""));
     }
 
     #[test]
@@ -279,6 +388,28 @@ mod tests {
     }
 
     #[test]
+    fn tasks_of_a_framework_beside_a_handler_are_no_culprits() {
+        let helper = |number| {
+            task(number).at_event().and(|task| task.frames = vec![library_frame("Event.wait")])
+        };
+        let requests = [1, 2, 3, 4];
+        let tasks = requests.iter().flat_map(|&at| [task(at).at_event(), helper(at + 10)]);
+        let scene = at(Stage::Graceful, &requests, &[]).with(tasks).and(|snapshot| {
+            let children = requests.map(|at| (Address(at), Address(at + 10)));
+            snapshot.shutdown.as_mut().unwrap().children = children.to_vec();
+        });
+        let twice = scene.twice();
+        let finding = twice.of(Code::ShutdownStuck);
+        assert_eq!(finding.tasks, ids(&[4, 3, 2, 1]));
+        // As many as the stage waits for.
+        assert!(
+            finding.title.ends_with("waits for 4 tasks, held at app.py:4"),
+            "{}",
+            finding.title
+        );
+    }
+
+    #[test]
     fn a_handler_of_the_shutdown_that_does_not_end_is_the_culprit() {
         let scene = |inner: crate::snapshot::Frame| {
             let stopping = task(1).awaits(&[2]).and(|task| {
@@ -311,7 +442,9 @@ mod tests {
         let scene = at(Stage::DefaultExecutor, &[], &[200]).and(|snapshot| {
             snapshot.loops[0].executor = Some(pool(4, 0, &[200]));
         });
-        let diagnosis = scene.twice();
+        scene.twice().assert_no_warning();
+        let old = scene.and(|snapshot| snapshot.loops[0].idle_for = Some(Duration::from_secs(6)));
+        let diagnosis = old.twice();
         assert_eq!(diagnosis.codes(), [Code::ExecutorJobStuck, Code::ShutdownStuck]);
         let finding = diagnosis.of(Code::ShutdownStuck);
         assert!(finding.title.contains("thread 200"), "{}", finding.title);

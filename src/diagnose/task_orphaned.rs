@@ -1,36 +1,63 @@
-//! `task-orphaned`: a pending task that nothing but asyncio's registry refers to.
+//! `task-orphaned`: a pending task that the garbage collector may destroy.
+//!
+//! That nothing refers to a task but what it waits for is common and harmless: the loop keeps the
+//! timer or transport that will wake it, and asyncio's own servers of 3.8 to 3.11 keep no more of
+//! their handlers' tasks. Only one whose future nothing else refers to either is a cycle of
+//! garbage. What packages start is theirs to keep.
 
 use super::draft::{Draft, Drafts};
 use super::{Context, grouped, words};
 use crate::snapshot::{Code, Severity, Sureness, Task};
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
-    if context.forgotten.is_empty() {
-        return;
-    }
+    let garbage = || context.forgotten.iter().copied().filter(|task| is_garbage(context, task));
     if context.gap.is_none() {
-        out.want_second_look();
+        if garbage().next().is_some() {
+            out.want_second_look();
+        }
         return;
     }
     let was_so = |task: &&Task| {
-        context.pairs.before(task).is_some_and(|before| before.references == task.references)
+        context.pairs.before(task).is_some_and(|before| {
+            before.references == task.references && before.fut_waiter == task.fut_waiter
+        })
     };
-    let tasks = context.forgotten.iter().copied().filter(was_so);
-    for group in grouped(tasks, |task| (task.coroutine.clone(), task.loop_id)) {
+    for group in grouped(garbage().filter(was_so), |task| (task.coroutine.clone(), task.loop_id)) {
         out.extend(report(&group));
     }
+}
+
+/// Whether it is the program's own and waits for what nothing else refers to.
+fn is_garbage(context: &Context<'_>, task: &Task) -> bool {
+    // A coroutine of a compiled package is not among the frames.
+    let is_own = task.frames.first().is_some_and(|frame| {
+        task.coroutine.as_deref() == Some(&*frame.location.function) && !frame.location.is_library()
+    });
+    is_own
+        && task.waiting_on.as_deref().is_some_and(|waiting| {
+            let enclosed = waiting.object.and_then(|object| context.enclosed.get(&object));
+            waiting.is_served == Some(false)
+                || enclosed.is_some_and(|tasks| tasks.iter().all(|id| *id == task.id))
+        })
 }
 
 fn report(group: &[&Task]) -> Option<Draft> {
     let task = *group.first()?;
     let of = task.coroutine.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
-    let subject = match group.len() {
-        1 => format!("{}{of} is", words::name(task)),
-        many => format!("{many} tasks{of} are"),
+    let title = match group.len() {
+        1 => format!(
+            "{}{of} is pending, and nothing else refers to it or to what it waits for",
+            words::name(task)
+        ),
+        many => format!(
+            "{many} tasks{of} are pending, and nothing else refers to them or to what they wait for"
+        ),
     };
-    let title = format!("{subject} referred to by nothing but what it waits for");
-    let title = if group.len() > 1 { title.replace("it waits", "they wait") } else { title };
-    let mut lines = vec!["one reference, no awaiter, no callback".to_owned()];
+    let mut lines = vec![
+        "the only reference to it is from what it waits for, and to that from the task: no \
+         awaiter, no callback"
+            .to_owned(),
+    ];
     lines.extend(words::lines(group.iter().copied(), words::wait_line));
     Some(
         Draft::new(Code::TaskOrphaned, Severity::Info, Sureness::Read, title)
@@ -39,9 +66,8 @@ fn report(group: &[&Task]) -> Option<Draft> {
             .affects(group.len())
             .evidence(lines)
             .advice(
-                "Keep the task that `create_task` returns, in a set or an `asyncio.TaskGroup`: one \
-                 that nothing refers to may be thrown away before it has ended, and its exception \
-                 with it.",
+                "Keep the task that `create_task` returns, in a set or an `asyncio.TaskGroup`: the \
+                 garbage collector may destroy this one before it has ended.",
             ),
     )
 }
@@ -49,10 +75,13 @@ fn report(group: &[&Task]) -> Option<Draft> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{Builder, Scene, task};
+    use crate::diagnose::tests::{Builder, Scene, ids, task};
+    use crate::memory::Address;
+    use crate::snapshot::{Enclosed, Operation, WaitKind};
 
     fn forgotten(number: u64, references: u64) -> Builder {
-        task(number).sleeps(1000).and(|task| task.references = Some(references))
+        let waits = task(number).waits(WaitKind::Future, |waiting| waiting.is_served = Some(false));
+        waits.and(|task| task.references = Some(references))
     }
 
     #[test]
@@ -61,7 +90,21 @@ mod tests {
         assert!(scene.once().findings.is_empty() && scene.once().wants_second_look);
         let diagnosis = scene.twice();
         assert_eq!(diagnosis.only().severity, Severity::Info);
-        assert!(diagnosis.only().title.starts_with("3 tasks of work are referred to by nothing"));
+        assert!(diagnosis.only().title.starts_with("3 tasks of work are pending, and nothing"));
+    }
+
+    #[test]
+    fn one_at_a_queue_that_only_it_knows() {
+        let waits = |tasks: &[u64]| {
+            let consumer = task(1).at_queue(Operation::Get, 0, 0);
+            let consumer = consumer.and(|task| task.references = Some(1));
+            let tasks = ids(tasks);
+            Scene::new().with([consumer]).and(|snapshot| {
+                snapshot.enclosed = vec![Enclosed { object: Address(0x900), tasks }];
+            })
+        };
+        assert_eq!(waits(&[1]).twice().of(Code::TaskOrphaned).severity, Severity::Info);
+        assert!(!waits(&[1, 2]).twice().codes().contains(&Code::TaskOrphaned));
     }
 
     #[test]
@@ -71,5 +114,23 @@ mod tests {
         Scene::new().with([called]).once().assert_silent();
         let ended = Scene::new().with([forgotten(1, 1)]).before();
         Scene::new().turned().after(&ended).assert_silent();
+    }
+
+    #[test]
+    fn one_that_the_loop_will_wake_is_healthy() {
+        let woken = [task(1).sleeps(1000), task(2).reads_socket(), task(3).at_event()];
+        let woken = woken.map(|builder| builder.and(|task| task.references = Some(1)));
+        Scene::new().with(woken).twice().assert_silent();
+    }
+
+    #[test]
+    fn one_of_a_package_is_not_the_programs() {
+        let package = forgotten(1, 1).and(|task| {
+            let frame = &mut task.frames[0];
+            let mut location = (*frame.location).clone();
+            location.file = "/venv/lib/python3.12/site-packages/grpc/aio/server.py".into();
+            frame.location = std::sync::Arc::new(location);
+        });
+        Scene::new().with([package]).twice().assert_silent();
     }
 }

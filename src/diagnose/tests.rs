@@ -91,7 +91,7 @@ impl Scene {
             for waiting in snapshot.tasks.iter_mut().filter_map(|task| task.waiting_on.as_mut()) {
                 waiting.due_in = waiting.due_in.map(|due| due + gap);
                 for deadline in &mut waiting.deadlines {
-                    deadline.due_in += gap;
+                    deadline.due_in = deadline.due_in.map(|due_in| due_in + gap);
                 }
             }
             for turn in snapshot.loops.iter_mut().filter_map(|known| known.iteration.as_mut()) {
@@ -201,6 +201,7 @@ pub fn thread(tid: i32, functions: &[&str]) -> Thread {
         tid: Some(tid),
         name: Some(format!("thread_{tid}")),
         state: Some(ThreadState::Sleeping),
+        sleep_id: Some(1),
         frames: functions.iter().zip(10..).map(|(name, line)| frame(name, line)).collect(),
         ..Thread::default()
     }
@@ -330,7 +331,7 @@ impl Builder {
 
     pub fn deadline(self, ms: i64) -> Self {
         self.and(|task| {
-            let due_in = SignedDuration::from_millis(ms);
+            let due_in = Some(SignedDuration::from_millis(ms));
             let waiting = task.waiting_on.get_or_insert_default();
             waiting.deadlines.push(Deadline { frame: Some(0), due_in });
         })

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
-
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, words};
@@ -57,9 +55,10 @@ fn culprit<'c>(context: &Context<'c>, task: &'c Task) -> &'c Task {
 
 /// The limit that is past the longest, and by how much.
 fn overdue(task: &Task) -> Option<(&Deadline, Duration)> {
-    let deadlines = &task.waiting_on.as_deref()?.deadlines;
-    let worst = deadlines.iter().min_by_key(|deadline| deadline.due_in)?;
-    worst.due_in.is_negative().then(|| (worst, SignedDuration::unsigned_abs(worst.due_in)))
+    let deadlines = task.waiting_on.as_deref()?.deadlines.iter();
+    let known = deadlines.filter_map(|deadline| Some((deadline, deadline.due_in?)));
+    let (worst, due_in) = known.min_by_key(|(_, due_in)| *due_in)?;
+    due_in.is_negative().then(|| (worst, due_in.unsigned_abs()))
 }
 
 /// Whether the limit is late for a reason of its own, or for one that is told: a loop that is

@@ -100,6 +100,25 @@ impl Reader<'_> {
         Ok(numbers.into_iter().filter_map(|it| self.name_of_code(code.at, it)).collect())
     }
 
+    /// Whether a suspended frame is in a loop that its function has no way out of but an exception
+    /// that comes from elsewhere: no `return`, no `raise`, no end of it.
+    ///
+    /// # Errors
+    /// As [`ahead`](Self::ahead).
+    pub(crate) fn loops_for_ever(&self, frame: &RawFrame) -> Read<bool> {
+        let code = self.code(frame.code)?;
+        let flow = self.flow(&code)?;
+        let present = u64::try_from(frame.lasti).ok().and_then(|lasti| flow.index_of(lasti));
+        let Some(present) = present else { return Ok(false) };
+        let (reached, returns) = flow.reach(&flow.after(present), false);
+        let raises = || {
+            let mut ops = flow.instructions.iter().zip(&reached);
+            ops.any(|(one, &is_reached)| is_reached && one.op == Some(Op::Raise))
+        };
+        let comes_back = reached.get(present).copied().unwrap_or(false);
+        Ok(comes_back && !returns && !raises())
+    }
+
     /// The instructions that a frame may still come to, in their order.
     fn instructions_ahead<'c>(
         &self,

@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::budget::Budget;
 use super::executors::{Limit, Pools};
 use super::looping::find_loops;
-use super::reading::{Reading, ThreadReading};
+use super::reading::{Reading, ThreadReading, nothing_changed};
 use super::shutdown::shutdown;
 use super::system::Syscalls;
 use super::waiting::{Reasons, complete};
@@ -20,12 +20,12 @@ use crate::asyncio::{
 use crate::error::Result;
 use crate::frame::{HandlerKind, RawFrame};
 use crate::memory::{Address, Part, ReadMemory};
-use crate::object::{Kind, Reader};
+use crate::object::{Kind, Reader, Unreadable};
 use crate::snapshot::{
     Cancellation, Consistency, Cut, Depth, Enclosed, Executor, Frame, Iteration, Location, Loop,
     LoopState, Phase, Problem, Shutdown, Swallower, Task, TaskState, Thread, WaitKind,
 };
-use crate::target::Activity;
+use crate::target::{Activity, ThreadActivity};
 
 /// The parts of a snapshot that come from the target.
 pub(super) struct Parts {
@@ -42,6 +42,8 @@ pub(super) struct Parts {
     pub shutdown: Option<Shutdown>,
     pub cut: Option<Cut>,
     pub problems: Vec<Problem>,
+    /// How many registered tasks could not be read.
+    pub unread_tasks: usize,
 }
 
 /// A timer that is late by less is no lag: a loop that polls wakes up some time after it.
@@ -49,6 +51,9 @@ const LEAST_LAG: f64 = 0.001;
 
 /// How much of a callable tells which task's step it is.
 const CALLBACK_LEN: u64 = 48;
+
+/// Threads of which it is asked for how long they have slept.
+const MAX_SLEEPERS: usize = 64;
 
 /// Callables of a ready queue that are named.
 const READY_HANDLES: usize = 8;
@@ -67,18 +72,23 @@ impl Inspector {
         // What a busy target does meanwhile is seen now, mostly: then this costs less than making
         // plain data twice.
         let is_moving = self.consistency(&reading) == Consistency::BestEffort;
-        if is_moving {
+        if is_moving && self.memory.limit().may_begin() {
             reading.settle(&reader, options);
         }
         let mut parts = self.assemble(&reader, &reading, options, budget);
         if !is_moving {
             parts.consistency = self.consistency(&reading);
-            if parts.consistency == Consistency::BestEffort {
+            if parts.consistency == Consistency::BestEffort && self.memory.limit().may_begin() {
                 reading.settle(&reader, options);
                 parts = self.assemble(&reader, &reading, options, budget);
             }
         }
+        if parts.consistency == Consistency::Exact {
+            nothing_changed(&mut parts.problems);
+        }
+        parts.problems.extend(damages(&reader));
         parts.activity = Some(reading.activity);
+        parts.limit_to(self.system.age());
         for event_loop in &mut parts.loops {
             // Of a loop that went on meanwhile the timers and the wait are not of one moment.
             if parts.consistency != Consistency::Exact {
@@ -89,7 +99,37 @@ impl Inspector {
                 turn.elapsed = turn.elapsed.or(event_loop.idle_for);
             }
         }
+        if options.depth >= Depth::Evidence {
+            self.ask_for_sleep(&mut parts);
+        }
         Ok(parts)
+    }
+
+    /// Says of the threads whose sleep is evidence for how long they have slept, and of the loops
+    /// on them that they have waited so long.
+    fn ask_for_sleep(&self, parts: &mut Parts) {
+        let loops = parts.loops.iter().filter(|known| known.state == Some(LoopState::Polling));
+        let mut wanted: Vec<i32> = loops.filter_map(|known| known.thread).collect();
+        if let Some(stage) = &parts.shutdown {
+            // The main thread waits for the others.
+            wanted.extend(parts.threads.first().and_then(|thread| thread.tid));
+            wanted.extend(&stage.threads);
+        }
+        let jobs = parts.executors.iter().flat_map(|pool| &pool.jobs);
+        wanted.extend(jobs.filter_map(|job| job.thread));
+        wanted.truncate(MAX_SLEEPERS);
+        wanted.sort_unstable();
+        wanted.dedup();
+        let slept = self.system.asleep_for(&wanted);
+        for thread in &mut parts.threads {
+            thread.asleep_for = thread.tid.and_then(|tid| slept.get(&tid).copied());
+        }
+        for event_loop in &mut parts.loops {
+            if event_loop.state == Some(LoopState::Polling) {
+                let slept = event_loop.thread.and_then(|tid| slept.get(&tid).copied());
+                event_loop.idle_for = event_loop.idle_for.max(slept);
+            }
+        }
     }
 
     fn assemble(
@@ -116,16 +156,7 @@ impl Inspector {
         self.memory.prefetch(callbacks().map(|&callback| (callback, CALLBACK_LEN)));
         let ready: FxHashSet<Address> =
             callbacks().filter_map(|&callback| reader.stepped_task(callback)).collect();
-        let names: FxHashMap<Address, Arc<str>> = reading
-            .tasks
-            .iter()
-            .filter_map(|task| Some((task.at, Arc::clone(task.name.as_ref()?))))
-            .collect();
-        let mut loops: Vec<Loop> = reading
-            .loops
-            .iter()
-            .map(|facts| event_loop(reader, facts, reading, &names, options))
-            .collect();
+        let mut loops = self.loops(reader, reading, options);
         let live = live_frames(reading, &running);
         let mut tasks = tasks(reader, reading, &live, &ready, (options, &room), &mut problems);
         let (mut threads, calls) = self.threads(reader, reading, (options, &room), &mut problems);
@@ -151,7 +182,8 @@ impl Inspector {
             find_awaiters(reader, reading, &mut tasks);
             let wanted = vec![true; tasks.len()];
             let pools = Pools::read(reader, reading);
-            let reasons = Reasons::new(reader, reading, &chains, &pools, is_evidence);
+            let mut reasons = Reasons::new(reader, reading, &chains, &pools, is_evidence);
+            reasons.is_ending = stage.is_some();
             let limits;
             (enclosed, limits) = self.explain(reasons, &mut tasks, &wanted);
             executors = pools.executors(reader, reading, &limits);
@@ -167,6 +199,12 @@ impl Inspector {
             if is_evidence {
                 find_loops(reader, &chains, &mut tasks);
                 leftovers = read_leftovers(reader, reading);
+                // From 3.14 on a child forgets its parent's tasks, and libuv's loop has no frame:
+                // then only what lies in variables leads there.
+                leftovers.unretrieved.retain(|it| {
+                    let facts = it.loop_id.and_then(|at| reader.event_loop(at).ok());
+                    !facts.is_some_and(|facts| self.is_inherited(reader, reading, &facts))
+                });
             }
             self.explain_blocked(&mut loops, &threads, &tasks, &calls, reading, &chains);
         }
@@ -181,12 +219,52 @@ impl Inspector {
             leftovers,
             enclosed,
             shutdown: stage,
-            cut: reading.cut,
+            cut: reading.cut(),
             problems,
+            unread_tasks: reading.unread.len(),
         }
     }
 
-    fn threads(
+    /// The loops, those of the parent included.
+    fn loops(&self, reader: &Reader<'_>, reading: &Reading, options: &Options) -> Vec<Loop> {
+        let names: FxHashMap<Address, Arc<str>> = reading
+            .tasks
+            .iter()
+            .filter_map(|task| Some((task.at, Arc::clone(task.name.as_ref()?))))
+            .collect();
+        let own = reading.loops.iter().map(|facts| {
+            let thread = home(facts, reading);
+            let has_begun = thread.is_none_or(|it| self.has_begun(reader, facts, it, reading));
+            event_loop(reader, facts, thread, has_begun, reading, &names, options)
+        });
+        let inherited_from = self.system.forked_from();
+        let inherited = reading.inherited.iter().map(|facts| Loop {
+            id: facts.at,
+            class: facts.class.to_string(),
+            state: Some(LoopState::Inherited),
+            inherited_from,
+            ..Loop::default()
+        });
+        let mut loops: Vec<Loop> = own.chain(inherited).collect();
+        let age = self.system.age();
+        for event_loop in &mut loops {
+            event_loop.limit_to(age);
+        }
+        self.note_held(&mut loops, reading, options);
+        let runs = |facts: &&mut Loop| {
+            !matches!(facts.state, Some(LoopState::Stopped | LoopState::Inherited))
+        };
+        for facts in loops.iter_mut().filter(runs) {
+            facts.processor = self.processor_of(facts);
+            let thread = reading.threads.iter().find(|thread| thread.tid == facts.thread);
+            let interpreter = thread.map(|thread| thread.state.interpreter);
+            let collector = |at| reader.collector(self.located.runtime, at);
+            facts.collector = interpreter.map(collector);
+        }
+        loops
+    }
+
+    pub(super) fn threads(
         &self,
         reader: &Reader<'_>,
         reading: &Reading,
@@ -201,7 +279,9 @@ impl Inspector {
         for thread in &reading.threads {
             let tid = thread.tid.map(|tid| format!(" {tid}")).unwrap_or_default();
             let place = || format!("thread{tid}");
-            let frames = frames(reader, &place, &thread.stack.frames, options, problems);
+            let mut all = frames(reader, &place, &thread.inherited, options, problems);
+            all.extend(frames(reader, &place, &thread.stack.frames, options, problems));
+            let frames = all;
             // One thread may have a state in several interpreters: one stack in parts.
             let known =
                 threads.iter_mut().find(|known| known.tid.is_some() && known.tid == thread.tid);
@@ -216,6 +296,11 @@ impl Inspector {
                 state: facts.map(|facts| facts.state),
                 syscall: thread.tid.and_then(|tid| Some(syscalls.get(&tid)?.syscall.clone())),
                 cpu_time: facts.and_then(|facts| facts.cpu_time),
+                sleep_id: thread
+                    .tid
+                    .and_then(|tid| reading.activity.thread(tid))
+                    .and_then(ThreadActivity::sleep_id),
+                asleep_for: None,
                 waiting_on: None,
                 frames,
             });
@@ -265,6 +350,7 @@ impl Inspector {
             |i: usize| tasks.get(i).is_some_and(|t| t.state == Some(TaskState::Running));
         let mut waits = reasons.explain_all(wanted, &is_running);
         complete(&mut waits, tasks, &*self.system, &mut self.descriptors.borrow_mut());
+        reasons.note_returned(&mut waits);
         let suspects = reasons.suspects(&waits);
         let enclosed = reasons.enclosed(&waits, tasks);
         // Whom each task awaits: who awaits whom, turned around.
@@ -336,6 +422,16 @@ impl Inspector {
     }
 }
 
+/// The collections and texts that are damaged.
+fn damages(reader: &Reader<'_>) -> Vec<Problem> {
+    let damage = |(at, kind, error): (Address, &str, Unreadable)| Problem {
+        place: format!("{kind} {at}"),
+        wanted: "content".to_owned(),
+        cause: error.to_string(),
+    };
+    reader.damages().into_iter().map(damage).collect()
+}
+
 /// How many references there are to a task, but for that of a future to who awaits it.
 fn references(reader: &Reader<'_>, facts: &TaskFacts) -> Option<u64> {
     // future_awaited_by_add in Modules/_asynciomodule.c, from 3.14 on.
@@ -343,21 +439,27 @@ fn references(reader: &Reader<'_>, facts: &TaskFacts) -> Option<u64> {
     reader.references(facts.at).map(|count| count.saturating_sub(u64::from(is_known)))
 }
 
-/// A loop with its state and iteration.
-fn event_loop(
-    reader: &Reader<'_>,
-    facts: &LoopFacts,
-    reading: &Reading,
-    names: &FxHashMap<Address, Arc<str>>,
-    options: &Options,
-) -> Loop {
+/// The thread that runs a loop.
+fn home<'r>(facts: &LoopFacts, reading: &'r Reading) -> Option<&'r ThreadReading> {
     // What a thread says of its loop may be torn; the loop itself knows its thread as well.
     let is_home = |thread: &&ThreadReading| Some(thread.state.ident) == facts.thread_ident;
     let threads = &reading.threads;
     let runs = |thread: &&ThreadReading| thread.runs(facts.at);
-    let thread = threads.iter().find(runs).or_else(|| threads.iter().find(is_home));
+    threads.iter().find(runs).or_else(|| threads.iter().find(is_home))
+}
+
+/// A loop with its state and iteration.
+fn event_loop(
+    reader: &Reader<'_>,
+    facts: &LoopFacts,
+    thread: Option<&ThreadReading>,
+    has_begun: bool,
+    reading: &Reading,
+    names: &FxHashMap<Address, Arc<str>>,
+    options: &Options,
+) -> Loop {
     let iteration = thread.and_then(|thread| match facts.uv {
-        Some(_) => uv_iteration(reader, facts, thread, reading, names),
+        Some(_) => uv_iteration(reader, facts, thread, has_begun, reading, names),
         None => py_iteration(reader, facts, thread, names),
     });
     let state = match (facts.closed, thread, &iteration) {
@@ -373,7 +475,9 @@ fn event_loop(
         (_, Some(_), None) if facts.ready.is_some() => Some(LoopState::Running),
         _ => None,
     };
-    let read_at = thread.and_then(|thread| thread.read_at);
+    // libuv's times always are the machine's.
+    let is_comparable = facts.has_machine_clock || facts.uv.is_some();
+    let read_at = thread.and_then(|thread| thread.read_at).filter(|_| is_comparable);
     let lag = match (facts.earliest_timer, read_at) {
         // A timer that was freed while it was looked at may be due at any time, mostly at 0.
         (Some(due), Some(now)) if due > 0.0 && now - due >= LEAST_LAG => Some(seconds(now - due)),
@@ -391,11 +495,12 @@ fn event_loop(
         ready: facts.ready,
         scheduled: facts.scheduled,
         debug: facts.debug,
-        nested_in: nested_in(facts.at, threads),
+        nested_in: nested_in(facts.at, reading),
         polls_without_waiting: run.and_then(|run| run.timeout).map(|timeout| timeout <= 0.0),
         iteration_id: match facts.uv {
             Some(uv) => Some(uv.time_ms),
             None => run.and_then(|run| match run.position.end_time {
+                Some(_) if !is_comparable => None,
                 Some(began) => Some(began.to_bits()),
                 // While it waits it has no time of its own: the wait itself tells it from others.
                 None => reading.activity.thread(thread?.tid?)?.sleep_id(),
@@ -419,12 +524,14 @@ fn idle_for(facts: &LoopFacts, run: &RunOnce, now: f64) -> Option<Duration> {
 }
 
 /// The loop that runs around this one on the same thread.
-fn nested_in(loop_at: Address, threads: &[ThreadReading]) -> Option<Address> {
-    threads.iter().find_map(|thread| {
+fn nested_in(loop_at: Address, reading: &Reading) -> Option<Address> {
+    reading.threads.iter().find_map(|thread| {
         // Outermost first.
         let runs = &thread.clock.iterations;
         let place = runs.iter().position(|run| run.loop_at == loop_at)?;
-        Some(runs.get(place.checked_sub(1)?)?.loop_at)
+        let outer = runs.get(place.checked_sub(1)?)?.loop_at;
+        // One that was left behind by a `fork` is not run around anything.
+        reading.loops.iter().any(|facts| facts.at == outer).then_some(outer)
     })
 }
 
@@ -480,7 +587,7 @@ fn py_iteration(
     let handle = run.handle.and_then(|handle| handle_in_words(reader, handle, names));
     Some(Iteration {
         phase: Phase::Ready,
-        elapsed: thread.read_at.map(|now| seconds(now - began)),
+        elapsed: thread.read_at.filter(|_| facts.has_machine_clock).map(|now| seconds(now - began)),
         callbacks_run: run.position.index.map(|index| index + 1),
         callbacks_total: run.position.total,
         handle,
@@ -488,11 +595,12 @@ fn py_iteration(
 }
 
 /// The iteration of uvloop, from libuv's clock: it waits when its thread is in `epoll_wait` on the
-/// loop's own descriptor.
+/// loop's own descriptor, or was woken and has not come to its next iteration.
 fn uv_iteration(
     reader: &Reader<'_>,
     facts: &LoopFacts,
     thread: &ThreadReading,
+    has_begun: bool,
     reading: &Reading,
     names: &FxHashMap<Address, Arc<str>>,
 ) -> Option<Iteration> {
@@ -500,9 +608,8 @@ fn uv_iteration(
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since the machine started")]
     let began = uv.time_ms as f64 / 1000.0;
     let elapsed = thread.read_at.map(|now| seconds(now - began));
-    let call = thread.tid.and_then(|tid| reading.activity.thread(tid)?.syscall());
-    let is_polling =
-        call.is_some_and(|(name, fd)| name.starts_with("epoll_") && fd == Some(uv.backend_fd));
+    let activity = thread.tid.and_then(|tid| reading.activity.thread(tid));
+    let is_polling = !has_begun || activity.is_some_and(|it| it.polls(uv.backend_fd));
     let task = thread
         .stack
         .frames
@@ -575,6 +682,9 @@ fn tasks(
                 .flatten(),
             has_callbacks: facts.has_awaiters,
             is_torn: !facts.is_coherent(),
+            is_partly_read: live.is_none()
+                && facts.state == FutureState::Pending
+                && facts.is_partly_read(),
             ..Task::default()
         });
     }

@@ -9,7 +9,7 @@ use crate::diagnose::blocking::{Evidence, blocking};
 use crate::frame::RawFrame;
 use crate::memory::Address;
 use crate::object::{Kind, MAX_ITEMS, Reader};
-use crate::snapshot::{Blocking, BlockingKind, Loop, LoopState, Task, Thread};
+use crate::snapshot::{Blocking, BlockingKind, Loop, LoopState, Task, Thread, ThreadState};
 use crate::target::{Awaited, Wait};
 
 /// Threads that wait for one another, one after the other.
@@ -39,11 +39,15 @@ impl Inspector {
     ) {
         let reader = self.reader();
         for facts in loops.iter_mut().filter(|facts| facts.state == Some(LoopState::Blocked)) {
+            facts.watched = reader.watched_descriptors(facts.id);
             let thread = threads.iter().find(|thread| thread.tid == facts.thread);
             let Some((thread, tid)) = thread.zip(facts.thread) else { continue };
             let wait = calls.get(&tid);
             let waits_for_gil = self.waits_for_gil(wait);
-            let mut blocking = blocking(thread, Evidence { wait, waits_for_gil });
+            let read = reading.threads.iter().find(|read| read.tid == facts.thread);
+            let interpreter = read.map(|read| read.state.interpreter);
+            let collecting = interpreter.and_then(|at| self.collecting(at, thread, waits_for_gil));
+            let mut blocking = blocking(thread, Evidence { wait, waits_for_gil, collecting });
             let waits = Waits { reader: &reader, reading, threads, tasks };
             if blocking.kind == BlockingKind::Lock && thread.waiting_on.is_none() {
                 let read = reading.threads.iter().position(|read| read.tid == facts.thread);
@@ -59,6 +63,18 @@ impl Inspector {
             waits.follow(thread, &mut blocking);
             facts.blocking = Some(blocking);
         }
+    }
+
+    /// Which generation the garbage collector of an interpreter collects now, if that may be what
+    /// keeps this thread.
+    pub(super) fn collecting(
+        &self,
+        interpreter: Address,
+        thread: &Thread,
+        waits_for_gil: Option<bool>,
+    ) -> Option<u8> {
+        let may_be = thread.state == Some(ThreadState::Running) || waits_for_gil == Some(true);
+        may_be.then(|| self.reader().collecting(self.located.runtime, interpreter))?
     }
 
     /// Whether what a thread waits for is the GIL; `None` when it is no lock at all.

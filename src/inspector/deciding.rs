@@ -11,7 +11,7 @@ use super::{BETWEEN_LOOKS, Inspector, Options};
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::error::{Error, Result};
 use crate::memory::Address;
-use crate::snapshot::{Code, Doubt, Finding, Severity, Snapshot, Undecided};
+use crate::snapshot::{Code, Doubt, Finding, Loop, Severity, Snapshot, Undecided};
 use crate::timeline::{Lives, Looks};
 
 /// The longest sleep in one piece, so that an end that is asked for comes soon.
@@ -57,9 +57,17 @@ impl Inspector {
             let next = match self.snapshot(options) {
                 Ok(next) => next,
                 // It has ended: what was seen of it stays true.
-                Err(Error::TargetGone { .. } | Error::NotInitialized { .. }) => break,
+                Err(
+                    Error::TargetGone { .. }
+                    | Error::NotInitialized { .. }
+                    | Error::TimedOut { .. },
+                ) => break,
                 Err(error) => return Err(error),
             };
+            // What is missing in it has not ended.
+            if self.timed_out().is_some() {
+                break;
+            }
             suspects.lives.take(&next);
             judged = judged.followed_by(next, &suspects.lives);
             suspects.note(&judged);
@@ -71,12 +79,18 @@ impl Inspector {
     fn judge(&mut self, options: &Options, looks: u8) -> Result<Judged> {
         let first = self.snapshot(options)?;
         let raw = diagnose(Looks::one(&first));
-        let diagnosis = raw.clone().of_one_look(&first);
-        if !diagnosis.wants_second_look || looks < 2 || !self.system.is_live() {
+        let mut diagnosis = raw.clone().of_one_look(&first);
+        // Since when a loop with a clock of its own runs a callback, only two can tell.
+        diagnosis.wants_second_look |= first.loops.iter().any(Loop::is_of_unknown_age);
+        let can_read = self.system.is_live() && self.timed_out().is_none();
+        if !diagnosis.wants_second_look || looks < 2 || !can_read {
             return Ok(Judged { before: None, now: first, raw, diagnosis, taken: 1 });
         }
         let mut turns = self.watch_turns(&first, BETWEEN_LOOKS);
         let mut second = self.snapshot(options)?;
+        if self.timed_out().is_some() {
+            return Ok(Judged { before: None, now: first, raw, diagnosis, taken: 1 });
+        }
         for event_loop in &mut second.loops {
             event_loop.turns = turns.remove(&event_loop.id);
         }
@@ -98,6 +112,8 @@ impl Inspector {
             if !goes_on(self.moment().saturating_sub(since)) {
                 return false;
             }
+            // Nothing is read meanwhile.
+            self.memory.limit().restart();
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return true;

@@ -7,14 +7,19 @@
 //! callback is at, for which the stack is walked, is looked at only when it has run for some
 //! milliseconds.
 
+mod began;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
+pub(super) use self::began::Held;
+use self::began::{Beginnings, UvTime};
 use super::Inspector;
 use super::assemble::handle_in_words;
+use super::reading::tid_of;
 use crate::asyncio::{Position, RunOnceFrame};
 use crate::diagnose::blocking::{Evidence, blocking};
 use crate::error::Result;
@@ -23,7 +28,7 @@ use crate::memory::{Address, ReadMemory as _};
 use crate::object::Reader;
 use crate::runtime::ThreadState as State;
 use crate::snapshot::{
-    BlockingKind, Frame, Glance, Location, LoopGlance, Phase, Thread, ThreadState, Work,
+    BlockingKind, Frame, Glance, Location, LoopGlance, Phase, Processor, Thread, ThreadState, Work,
 };
 use crate::target::{ThreadActivity, Wait};
 
@@ -37,8 +42,8 @@ const WORTH_A_LOOK: Duration = Duration::from_millis(4);
 /// What keeps a thread whose cgroup is frozen.
 const FROZEN: &str = "its cgroup is frozen";
 
-/// How far two readings of the clock may be apart by rounding.
-const CLOCK_STEP: Duration = Duration::from_micros(1);
+/// A reading of a thread's times that took longer is of no one moment.
+const PROMPT: Duration = Duration::from_millis(5);
 
 /// What is kept from one glance to the next.
 #[derive(Debug, Default)]
@@ -55,11 +60,12 @@ struct Watched {
     loop_at: Address,
     /// What libuv has of it, for uvloop.
     uv: Option<Uv>,
+    /// Whether its times are the machine's; libuv's own always are.
+    has_machine_clock: bool,
     /// The frame of its iterations, once it was found on the stack.
     run_once: Option<RunOnceFrame>,
+    beginnings: Beginnings,
     last: Option<Last>,
-    /// A time that an iteration cannot have begun at, unless it is read again.
-    doubted: Option<Duration>,
     /// The thread's last sleep, which is looked up once.
     sleep: Option<Sleep>,
 }
@@ -132,7 +138,8 @@ impl Inspector {
         let interpreters = reader.interpreters(self.located.runtime).unwrap_or_default();
         let states =
             interpreters.iter().flat_map(|it| reader.thread_states(it.at).unwrap_or_default());
-        states.filter_map(|state| Some((state, reader.running_loop(&state).ok()??))).collect()
+        let running = states.filter_map(|state| Some((state, reader.running_loop(&state).ok()??)));
+        running.filter(|(state, at)| !self.runs_nothing(&reader, state, *at)).collect()
     }
 
     /// The threads that run loops, with what is known of those that did before.
@@ -157,12 +164,13 @@ impl Inspector {
                     };
                     Watched {
                         state,
-                        tid: state.native_id.and_then(|id| tids.get(&id).copied()),
+                        tid: tid_of(&reader, &state, &tids),
                         loop_at,
                         uv: uv(),
+                        has_machine_clock: reader.has_machine_clock(loop_at),
                         run_once: None,
+                        beginnings: Beginnings::default(),
                         last: None,
-                        doubted: None,
                         sleep: None,
                     }
                 })
@@ -173,25 +181,30 @@ impl Inspector {
     fn glance_at(&self, watched: &mut Watched) -> Option<LoopGlance> {
         let at = self.system.monotonic_now().ok()?;
         let activity = watched.tid.and_then(|tid| self.system.thread_activity(tid));
+        let processor = activity.as_ref().and_then(|activity| self.processor(activity, at));
         if let Some(last) = &watched.last
             && let (Some(before), Some(now)) = (&last.activity, &activity)
             && before.did_not_run_until(now)
             && (last.glance.work.is_some() || !is_worth_a_look(&last.glance, last.since, at))
         {
-            return Some(LoopGlance { at, read_by: at, ..last.glance.clone() });
+            let glance = LoopGlance { at, read_by: at, processor, ..last.glance.clone() };
+            watched.beginnings.note(&glance);
+            return Some(glance);
         }
+        let born = self.system.age().and_then(|age| at.checked_sub(age));
         let reader = self.reader();
         let light = if let Some(uv) = watched.uv {
-            Some(uv_glance(&reader, watched, uv, activity.as_ref())?)
+            Some(uv_glance(&reader, watched, uv, at, activity.as_ref())?)
         } else {
             let position = watched.run_once.as_ref().and_then(|frame| reader.position(frame));
-            position.map(|position| py_glance(watched, position, activity.as_ref()))
+            position.map(|position| py_glance(watched, position, at, activity.as_ref()))
         };
         if let Some(light) = &light {
-            let glance = self.timed(light.clone(), at)?;
+            let glance = watched.believe(self.timed(light.clone(), at)?, born)?;
+            let glance = LoopGlance { processor, ..glance };
             let since = since(watched.last.as_ref(), &glance);
             if !is_worth_a_look(&glance, since, glance.read_by) {
-                return watched.believe(glance, since, activity);
+                return Some(watched.keep(glance, since, activity));
             }
         }
         // What lasts may be a loop that is not there any more: asyncio's has its frame on the stack.
@@ -210,15 +223,33 @@ impl Inspector {
         // A stack that did not hold still is no sign that the loop is not there any more.
         let light = light.filter(|_| watched.uv.is_some() || !stack.is_complete);
         let glance =
-            run.map(|run| py_glance(watched, run.position, activity.as_ref())).or(light)?;
-        let mut glance = self.timed(glance, at)?;
+            run.map(|run| py_glance(watched, run.position, at, activity.as_ref())).or(light)?;
+        let glance = watched.believe(self.timed(glance, at)?, born)?;
+        let mut glance = LoopGlance { processor, ..glance };
         let since = since(watched.last.as_ref(), &glance);
         if is_worth_a_look(&glance, since, glance.read_by) {
+            if let (Some(processor), Some(activity)) = (&mut glance.processor, &activity) {
+                processor.sleeps = self.sleeps(activity);
+            }
             let handle = runs.last().and_then(|run| run.handle);
             let work = self.work(&reader, watched, &stack, activity.as_ref(), handle);
             glance.work = Some(Arc::new(work));
         }
-        watched.believe(glance, since, activity)
+        Some(watched.keep(glance, since, activity))
+    }
+
+    /// What a thread has had of a processor by a reading of it that began at `at`; `None` where we
+    /// were away ourselves meanwhile, so that nobody knows of which moment it is.
+    pub(super) fn processor(&self, read: &ThreadActivity, at: Duration) -> Option<Processor> {
+        let by = self.system.monotonic_now().ok()?;
+        let (ran, waited) = (read.processor_time?, read.waiting_time?);
+        let is_prompt = by.saturating_sub(at) <= PROMPT;
+        is_prompt.then_some(Processor { at, ran, waited, sleeps: None })
+    }
+
+    /// How often a thread that is runnable has gone to sleep by itself.
+    pub(super) fn sleeps(&self, read: &ThreadActivity) -> Option<u64> {
+        if read.is_asleep() { None } else { self.system.sleeps(read.tid) }
     }
 
     /// A glance whose reading began at `at` and is over.
@@ -263,7 +294,8 @@ impl Inspector {
             frames,
             ..Thread::default()
         };
-        let told = blocking(&thread, Evidence { wait, waits_for_gil });
+        let collecting = self.collecting(watched.state.interpreter, &thread, waits_for_gil);
+        let told = blocking(&thread, Evidence { wait, waits_for_gil, collecting });
         let names = FxHashMap::default();
         // uvloop's handles are not on the Python stack: there the coroutine tells.
         let coroutine = || {
@@ -290,31 +322,22 @@ impl Inspector {
 }
 
 impl Watched {
-    /// Keeps a glance, and gives it if it can be believed.
-    ///
-    /// A time that was read while it changed is some other number: no iteration begins before the
-    /// loop was last seen at another, nor in the future.
-    fn believe(
+    /// A glance as it can be believed, by what was seen before; `None` if it has to be taken again.
+    fn believe(&mut self, glance: LoopGlance, born: Option<Duration>) -> Option<LoopGlance> {
+        let last = self.last.as_ref().map(|last| &last.glance);
+        self.beginnings.believe(glance, last, born, self.uv.is_some())
+    }
+
+    /// Keeps a glance for the next one.
+    fn keep(
         &mut self,
         glance: LoopGlance,
         since: Option<Duration>,
         activity: Option<ThreadActivity>,
-    ) -> Option<LoopGlance> {
-        let before = self.last.as_ref().map(|last| &last.glance);
-        let is_torn = |began: Duration| {
-            let is_older =
-                |before: &LoopGlance| before.began != Some(began) && began + CLOCK_STEP < before.at;
-            began > glance.read_by || before.is_some_and(is_older)
-        };
-        let doubted = glance.began.filter(|began| self.uv.is_none() && is_torn(*began));
-        // Read twice it is right, and what was believed before it was not.
-        if doubted.is_some() && self.doubted != doubted {
-            self.doubted = doubted;
-            return None;
-        }
-        self.doubted = None;
+    ) -> LoopGlance {
+        self.beginnings.note(&glance);
         self.last = Some(Last { activity, glance: glance.clone(), since });
-        Some(glance)
+        glance
     }
 }
 
@@ -346,11 +369,15 @@ fn below_loop(frames: &[Frame]) -> Vec<Arc<Location>> {
 
 /// Of asyncio's own loops, from the variables of `_run_once`.
 fn py_glance(
-    watched: &Watched,
+    watched: &mut Watched,
     position: Position,
+    at: Duration,
     activity: Option<&ThreadActivity>,
 ) -> LoopGlance {
-    let began = position.end_time.and_then(|at| Duration::try_from_secs_f64(at).ok());
+    let began = position.end_time.and_then(|time| {
+        let known = Duration::try_from_secs_f64(time).ok().filter(|_| watched.has_machine_clock);
+        known.or_else(|| Some(watched.beginnings.first_seen(time, at)))
+    });
     LoopGlance {
         id: watched.loop_at,
         thread: watched.tid,
@@ -361,42 +388,51 @@ fn py_glance(
         wait: activity.filter(|_| began.is_none()).and_then(ThreadActivity::sleep_id),
         callback: position.index,
         total: position.total,
+        processor: None,
         work: None,
     }
 }
 
 /// Of uvloop, from libuv's clock, the thread's system call, and the outermost coroutine on its
 /// stack.
+///
+/// One that was woken and has not come to its next iteration counts as polling still.
 fn uv_glance(
     reader: &Reader<'_>,
-    watched: &Watched,
+    watched: &mut Watched,
     uv: Uv,
+    at: Duration,
     activity: Option<&ThreadActivity>,
 ) -> Option<LoopGlance> {
-    let call = activity.and_then(ThreadActivity::syscall);
-    let is_polling =
-        call.is_some_and(|(name, fd)| name.starts_with("epoll_") && fd == Some(uv.backend_fd));
+    let is_polling = activity.is_some_and(|now| now.polls(uv.backend_fd));
+    let coroutine = || began::coroutine(reader, &reader.stack_within(watched.state.at, FEW_TRIES));
+    let coroutine = if is_polling { None } else { coroutine() };
     let began = || {
+        // After the stack: when a coroutine runs, its iteration has its time.
         let mut time = [0; 8];
         reader.memory.source().read(uv.time, &mut time).ok()?;
         Some(Duration::from_millis(u64::from_le_bytes(time)))
     };
-    let coroutine = || {
-        let stack = reader.stack_within(watched.state.at, FEW_TRIES);
-        // Of one that did not hold still only the inner part is there.
-        let mut frames = stack.frames.iter().filter(|_| stack.is_complete);
-        frames.find_map(|frame| frame.generator.non_null())
+    let began = if is_polling { None } else { Some(began()?) };
+    let last = watched.last.as_ref().map(|last| (&last.glance, last.activity.as_ref()));
+    let began = match began {
+        Some(began) => {
+            let seen = UvTime { at, began, activity, runs_coroutine: coroutine.is_some() };
+            watched.beginnings.is_of_this(&seen, last)?.then_some(began)
+        }
+        None => None,
     };
     Some(LoopGlance {
         id: watched.loop_at,
         thread: watched.tid,
         at: Duration::ZERO,
         read_by: Duration::ZERO,
-        phase: if is_polling { Phase::Select } else { Phase::Ready },
-        began: if is_polling { None } else { Some(began()?) },
+        phase: if began.is_some() { Phase::Ready } else { Phase::Select },
+        began,
         wait: activity.filter(|_| is_polling).and_then(ThreadActivity::sleep_id),
-        callback: if is_polling { None } else { coroutine().map(|at| at.0) },
+        callback: began.and(coroutine).map(|at| at.0),
         total: None,
+        processor: None,
         work: None,
     })
 }
@@ -418,6 +454,7 @@ mod tests {
             wait: None,
             callback,
             total: None,
+            processor: None,
             work: None,
         };
         let all = [

@@ -5,23 +5,33 @@
 //! before and after, no other task of it moved. Else every task is compared with what its memory
 //! says now, and those that changed are read again.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::budget::Budget;
 use super::{Inspector, Options};
-use crate::asyncio::{AsyncioModules, FutureState, LoopFacts, RunOnce, TaskFacts, is_alive};
+use crate::asyncio::{
+    AsyncioModules, FutureState, LoopFacts, Registered, RunOnce, TaskFacts, TasksRead,
+};
 use crate::error::{Error, Result};
-use crate::frame::Stack;
+use crate::frame::{RawFrame, Stack};
 use crate::memory::{Address, Part, ReadMemory, word};
-use crate::object::{Kind, Reader};
+use crate::object::{Kind, Read, Reader, Unreadable, is_alive};
 use crate::runtime::{Interpreter, ThreadState};
-use crate::snapshot::{Consistency, Cut, Depth, Problem};
+use crate::snapshot::{Consistency, Cut, Depth, Problem, Thread};
 use crate::target::Activity;
 
+/// How often tasks that could not be read are read again.
+const MORE_READINGS: usize = 3;
+/// Unread tasks that are told of one by one.
+const MAX_UNREAD_TOLD: usize = 16;
 /// How often tasks that changed while they were read are read again.
 const MAX_ROUNDS: usize = 6;
+
+/// Why parts do not belong together where no thread ran.
+const CONTRADICTS: &str = "its parts contradict each other, and no thread ran meanwhile";
 
 /// Tasks that are so many bytes apart at most are read in one piece.
 const NEAR: u64 = 1024;
@@ -33,11 +43,17 @@ pub(super) struct Reading {
     pub activity: Activity,
     pub threads: Vec<ThreadReading>,
     pub loops: Vec<LoopFacts>,
+    /// The loops of the parent that the process was forked from, which it does not run.
+    pub inherited: Vec<LoopFacts>,
     pub tasks: Vec<TaskFacts>,
     /// The registered tasks that were read, ended ones included.
     pub registered: Vec<Address>,
-    /// That these are not all, for want of memory.
-    pub cut: Option<Cut>,
+    /// How many registered tasks were left out, for want of memory.
+    left_out: usize,
+    /// Those of them that could not be read, and why.
+    pub unread: Vec<(Address, Unreadable)>,
+    /// Where tasks are registered.
+    registries: Vec<Registries>,
     pub problems: Vec<Problem>,
     /// Seconds of the target's `CLOCK_MONOTONIC` when the tasks had been read.
     pub now: Option<f64>,
@@ -51,7 +67,10 @@ pub(super) struct ThreadReading {
     pub tid: Option<i32>,
     /// Its name in `threading`.
     pub name: Option<String>,
+    /// What it runs itself.
     pub stack: Stack,
+    /// The frames around those, of the parent that it was forked from.
+    pub inherited: Vec<RawFrame>,
     /// The loop that runs on it.
     pub running_loop: Option<Address>,
     /// Where its loops are.
@@ -100,6 +119,48 @@ impl Inspector {
         let reader = self.reader();
         let activity = self.system.activity();
         let mut problems = Vec::new();
+        let (threads, with_asyncio) = self.read_threads(&reader, &mut problems)?;
+        if with_asyncio.is_empty() {
+            return Err(Error::NoAsyncio { pid: self.system.pid() });
+        }
+        let mut registered = registered(&reader, &with_asyncio)?;
+        problems.extend(
+            registered
+                .problems
+                .iter()
+                .map(|(registry, error)| problem((*registry).to_owned(), "tasks", error)),
+        );
+        let TasksRead { tasks, mut unread, count } =
+            reader.read_tasks_within(&registered.tasks, options.finished, budget.for_tasks());
+        unread.append(&mut registered.unread);
+        let left_out = registered.tasks.len() - count;
+        registered.tasks.truncate(count);
+        let now = self.now();
+        let mut reading = Reading {
+            activity,
+            threads,
+            loops: Vec::new(),
+            inherited: Vec::new(),
+            tasks,
+            registered: registered.tasks,
+            left_out,
+            unread,
+            registries: with_asyncio,
+            problems,
+            now,
+        };
+        reading.read_unread(&reader, options);
+        reading.read_loops(&reader);
+        self.set_apart_inherited(&reader, &mut reading);
+        Ok(reading)
+    }
+
+    /// Reads the threads of all interpreters, and which of these have asyncio.
+    fn read_threads(
+        &self,
+        reader: &Reader<'_>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<(Vec<ThreadReading>, Vec<Registries>)> {
         let interpreters =
             reader.interpreters(self.located.runtime).map_err(|error| Error::BadData {
                 wanted: "list of interpreters",
@@ -108,7 +169,7 @@ impl Inspector {
             })?;
         let tids = self.tids();
         let mut threads = Vec::new();
-        let mut with_asyncio = Vec::new();
+        let mut with_asyncio: Vec<Registries> = Vec::new();
         for interpreter in &interpreters {
             let place = || format!("interpreter {}", interpreter.id);
             let modules = reader.asyncio_modules(interpreter);
@@ -124,38 +185,45 @@ impl Inspector {
                     continue;
                 }
             };
-            let names = modules.map(|modules| thread_names(&reader, &modules)).unwrap_or_default();
+            let threading = reader.module(interpreter, "threading").ok().flatten();
+            let names = thread_names(reader, threading);
             for state in &states {
-                let tid = state.native_id.and_then(|id| tids.get(&id).copied());
-                threads.push(self.thread(&reader, *state, tid, names.get(&state.ident)));
+                let tid = tid_of(reader, state, &tids);
+                threads.push(self.thread(reader, *state, tid, names.get(&state.ident)));
             }
             with_asyncio.extend(modules.map(|modules| (*interpreter, modules, states)));
         }
-        if with_asyncio.is_empty() {
-            return Err(Error::NoAsyncio { pid: self.system.pid() });
-        }
-        let mut addresses = registered(&reader, &with_asyncio, &mut problems)?;
-        let (tasks, count) =
-            reader.read_tasks_within(&addresses, options.finished, budget.for_tasks());
-        let all = addresses.len();
-        let cut = (count < all).then_some(Cut { tasks_read: count, tasks_at_least: all });
-        if let Some(cut) = cut {
-            problems.push(cut_short(cut));
-            addresses.truncate(count);
-        }
-        let now = self.now();
-        let mut reading = Reading {
-            activity,
+        Ok((threads, with_asyncio))
+    }
+
+    /// The threads of a target that has not imported asyncio.
+    ///
+    /// # Errors
+    /// When the target is gone, or the list of its interpreters cannot be read.
+    pub fn threads_only(&mut self) -> Result<(Vec<Thread>, Vec<Problem>)> {
+        self.system.check_alive()?;
+        self.memory.renew(Part::First);
+        self.caches.begin_snapshot();
+        let reader = self.reader();
+        let mut problems = Vec::new();
+        let (threads, _) = self.read_threads(&reader, &mut problems)?;
+        let reading = Reading {
+            activity: self.system.activity(),
             threads,
             loops: Vec::new(),
-            tasks,
-            registered: addresses,
-            cut,
+            inherited: Vec::new(),
+            tasks: Vec::new(),
+            registered: Vec::new(),
+            left_out: 0,
+            unread: Vec::new(),
+            registries: Vec::new(),
             problems,
-            now,
+            now: None,
         };
-        reading.read_loops(&reader);
-        Ok(reading)
+        let mut problems = reading.problems();
+        let (threads, _) =
+            self.threads(&reader, &reading, (&Options::default(), &Cell::new(0)), &mut problems);
+        Ok((threads, problems))
     }
 
     fn thread(
@@ -169,7 +237,16 @@ impl Inspector {
         let stack = reader.stack(state.at);
         let read_at = self.now();
         let clock = Clock::read(reader, &stack, running_loop);
-        ThreadReading { state, tid, name: name.cloned(), stack, running_loop, clock, read_at }
+        ThreadReading {
+            state,
+            tid,
+            name: name.cloned(),
+            stack,
+            inherited: Vec::new(),
+            running_loop,
+            clock,
+            read_at,
+        }
     }
 
     /// How far a reading that has just ended is of one moment.
@@ -218,8 +295,42 @@ impl Reading {
     /// some milliseconds apart: of them only those are read again whose parts do not fit together.
     /// What a busy target writes it has to fetch back from us; twice for each sample is too much.
     pub(super) fn settle(&mut self, reader: &Reader<'_>, options: &Options) {
-        settle(reader, &mut self.tasks, options);
+        self.unread.extend(settle(reader, &mut self.tasks, options));
+        self.read_unread(reader, options);
         self.read_loops(reader);
+    }
+
+    /// Reads those tasks again that could not be read, as long as they are registered: one that has
+    /// ended meanwhile is nothing that is missing.
+    fn read_unread(&mut self, reader: &Reader<'_>, options: &Options) {
+        for _ in 0..MORE_READINGS {
+            if self.unread.is_empty() || !reader.memory.limit().may_begin() {
+                return;
+            }
+            reader.memory.clear();
+            let Ok(mut now) = registered(reader, &self.registries) else { return };
+            // One that was freed in the midst of a reading is not there at the next.
+            let before: FxHashSet<Address> = self.unread.iter().map(|(at, _)| *at).collect();
+            now.unread.retain(|(at, _)| before.contains(at));
+            let is_there: FxHashSet<Address> = now.tasks.iter().copied().collect();
+            let known: FxHashSet<Address> = self.tasks.iter().map(|task| task.at).collect();
+            let unread = self.unread.iter().map(|(at, _)| *at);
+            let again: Vec<Address> =
+                unread.filter(|at| is_there.contains(at) && !known.contains(at)).collect();
+            let mut read = reader.read_tasks(&again, options.finished);
+            self.tasks.append(&mut read.tasks);
+            self.unread = read.unread;
+            self.unread.append(&mut now.unread);
+        }
+    }
+
+    /// That not all tasks were read, for want of memory.
+    pub(super) fn cut(&self) -> Option<Cut> {
+        let known = self.registered.len();
+        (self.left_out > 0).then(|| Cut {
+            tasks_read: known.saturating_sub(self.unread.len()),
+            tasks_at_least: known + self.left_out,
+        })
     }
 
     /// What is missing or doubtful.
@@ -230,6 +341,18 @@ impl Reading {
             cause: Problem::CHANGED.to_owned(),
         };
         let mut problems = self.problems.clone();
+        if !self.unread.is_empty() {
+            let (missing, all) = (self.unread.len(), self.registered.len());
+            problems.push(Problem {
+                place: "asyncio".to_owned(),
+                wanted: "tasks".to_owned(),
+                cause: format!("{missing} of {all} registered tasks could not be read"),
+            });
+        }
+        problems.extend(self.cut().map(cut_short));
+        for (at, error) in self.unread.iter().take(MAX_UNREAD_TOLD) {
+            problems.push(problem(format!("task {at}"), "task", error));
+        }
         for task in &self.tasks {
             let place = format!("task {}", task.at);
             if let Some((wanted, error)) = &task.problem {
@@ -247,7 +370,7 @@ impl Reading {
 
     /// Reads the loops that run and those that tasks belong to.
     fn read_loops(&mut self, reader: &Reader<'_>) {
-        let mut seen = FxHashSet::default();
+        let mut seen: FxHashSet<Address> = self.inherited.iter().map(|facts| facts.at).collect();
         let running = self.threads.iter().filter_map(|thread| thread.running_loop);
         let iterations = self.threads.iter().flat_map(|thread| &thread.clock.iterations);
         let nested = iterations.map(|run| run.loop_at);
@@ -257,13 +380,45 @@ impl Reading {
         self.loops.clear();
         self.problems.retain(|problem| !problem.place.starts_with("loop "));
         for at in all {
-            match reader.event_loop(at) {
-                Ok(facts) => self.loops.push(facts),
+            match steady_loop(reader, at) {
+                Ok(facts) => {
+                    let parts = facts.problems.iter();
+                    self.problems.extend(
+                        parts.map(|(part, error)| problem(format!("loop {at}"), part, error)),
+                    );
+                    self.loops.push(facts);
+                }
                 Err(error) => self.problems.push(problem(format!("loop {at}"), "class", &error)),
             }
         }
         place_loops(&self.loops, &mut self.threads);
     }
+}
+
+/// The id of a thread in our pid namespace.
+///
+/// A `fork` in C, as uWSGI's, leaves in the thread state the id that the thread had in the parent:
+/// there is no such thread here, and the `pthread_t` knows better.
+pub(super) fn tid_of(
+    reader: &Reader<'_>,
+    state: &ThreadState,
+    tids: &FxHashMap<i32, i32>,
+) -> Option<i32> {
+    let known = |id: i32| tids.get(&id).copied();
+    state.native_id.and_then(known).or_else(|| known(reader.pthread_tid(state.ident)?))
+}
+
+/// Reads a loop; one that changes while it is read is read anew, as long as parts of it cannot be
+/// read. Test: `churn`.
+fn steady_loop(reader: &Reader<'_>, at: Address) -> Read<LoopFacts> {
+    for _ in 0..MAX_ROUNDS {
+        let facts = reader.event_loop(at)?;
+        if facts.problems.is_empty() || !reader.memory.limit().may_begin() {
+            return Ok(facts);
+        }
+        reader.memory.clear();
+    }
+    reader.event_loop(at)
 }
 
 /// Corrects on which thread a loop runs.
@@ -285,33 +440,40 @@ fn place_loops(loops: &[LoopFacts], threads: &mut [ThreadReading]) {
     }
 }
 
-/// The addresses of all registered tasks.
-fn registered(
-    reader: &Reader<'_>,
-    interpreters: &[(Interpreter, AsyncioModules, Vec<ThreadState>)],
-    problems: &mut Vec<Problem>,
-) -> Result<Vec<Address>> {
-    let mut addresses = Vec::new();
+/// An interpreter with its asyncio and its threads.
+type Registries = (Interpreter, AsyncioModules, Vec<ThreadState>);
+
+/// All registered tasks.
+fn registered(reader: &Reader<'_>, registries: &[Registries]) -> Result<Registered> {
+    let mut all = Registered::default();
     let mut failed = None;
-    for (interpreter, modules, threads) in interpreters {
-        let found = reader.registered_tasks(interpreter, modules, threads);
-        addresses.extend(found.tasks);
-        for (registry, error) in found.problems {
-            problems.push(problem(registry.to_owned(), "tasks", &error));
-            failed.get_or_insert((registry, modules.tasks, error));
+    for (interpreter, modules, threads) in registries {
+        let mut found = reader.registered_tasks(interpreter, modules, threads);
+        if let Some((wanted, error)) = found.problems.first() {
+            failed.get_or_insert((*wanted, modules.tasks, error.to_string()));
         }
+        all.tasks.append(&mut found.tasks);
+        all.unread.append(&mut found.unread);
+        all.problems.append(&mut found.problems);
     }
     match failed {
         // Better an error than "no tasks" when they could not be read.
-        Some((wanted, at, error)) if addresses.is_empty() => {
-            Err(Error::BadData { wanted, at, reason: error.to_string() })
+        Some((wanted, at, reason)) if all.tasks.is_empty() => {
+            Err(Error::BadData { wanted, at, reason })
         }
-        _ => Ok(addresses),
+        _ => Ok(all),
     }
 }
 
 /// Compares each task with its memory now, and reads again what changed, then only that.
-fn settle(reader: &Reader<'_>, tasks: &mut Vec<TaskFacts>, options: &Options) {
+///
+/// Gives those that could not be read.
+fn settle(
+    reader: &Reader<'_>,
+    tasks: &mut Vec<TaskFacts>,
+    options: &Options,
+) -> Vec<(Address, Unreadable)> {
+    let mut unread = Vec::new();
     let mut unsettled: Vec<usize> = (0..tasks.len()).collect();
     for _ in 0..MAX_ROUNDS {
         let moved = if options.depth < Depth::Reasons {
@@ -320,13 +482,15 @@ fn settle(reader: &Reader<'_>, tasks: &mut Vec<TaskFacts>, options: &Options) {
         } else {
             moved(reader, tasks, &unsettled)
         };
-        if moved.is_empty() {
-            return;
+        if moved.is_empty() || !reader.memory.limit().may_begin() {
+            break;
         }
         reader.memory.renew(Part::Again);
         let addresses: Vec<Address> =
             tasks.iter().map(|task| task.at).filter(|at| moved.contains(at)).collect();
-        let again = reader.read_tasks(&addresses, options.finished);
+        let mut again = reader.read_tasks(&addresses, options.finished);
+        unread.append(&mut again.unread);
+        let again = again.tasks;
         let mut again: FxHashMap<Address, TaskFacts> =
             again.into_iter().map(|task| (task.at, task)).collect();
         tasks.retain_mut(|task| {
@@ -345,6 +509,7 @@ fn settle(reader: &Reader<'_>, tasks: &mut Vec<TaskFacts>, options: &Options) {
         let is_again = |(i, task): (usize, &TaskFacts)| moved.contains(&task.at).then_some(i);
         unsettled = tasks.iter().enumerate().filter_map(is_again).collect();
     }
+    unread
 }
 
 /// Whether the parts of a task do not fit together: it ran while it was read, or it runs.
@@ -403,8 +568,8 @@ fn moved(reader: &Reader<'_>, tasks: &[TaskFacts], some: &[usize]) -> FxHashSet<
 }
 
 /// The names that `threading` has for threads, by `pthread_t`.
-fn thread_names(reader: &Reader<'_>, modules: &AsyncioModules) -> FxHashMap<u64, String> {
-    let active = modules.threading.and_then(|dict| reader.dict_get(dict, "_active").ok()?);
+fn thread_names(reader: &Reader<'_>, threading: Option<Address>) -> FxHashMap<u64, String> {
+    let active = threading.and_then(|dict| reader.dict_get(dict, "_active").ok()?);
     let items = active.and_then(|active| reader.dict(active, crate::object::MAX_ITEMS).ok());
     let name = |(ident, thread): (Address, Address)| {
         let ident = reader.int(ident).ok().and_then(|ident| u64::try_from(ident).ok())?;
@@ -414,6 +579,13 @@ fn thread_names(reader: &Reader<'_>, modules: &AsyncioModules) -> FxHashMap<u64,
     items.unwrap_or_default().into_iter().filter_map(name).collect()
 }
 
+/// Corrects what was taken for a change in a reading during which nothing can have changed.
+pub(super) fn nothing_changed(problems: &mut [Problem]) {
+    for problem in problems.iter_mut().filter(|problem| problem.is_of_change()) {
+        CONTRADICTS.clone_into(&mut problem.cause);
+    }
+}
+
 fn problem(place: String, wanted: &str, error: &crate::object::Unreadable) -> Problem {
     Problem { place, wanted: wanted.to_owned(), cause: error.to_string() }
 }
@@ -421,12 +593,8 @@ fn problem(place: String, wanted: &str, error: &crate::object::Unreadable) -> Pr
 /// That there was no memory for all tasks.
 fn cut_short(cut: Cut) -> Problem {
     Problem {
-        place: "tasks".to_owned(),
+        place: Problem::CUT.to_owned(),
         wanted: format!("all {}", cut.tasks_at_least),
-        cause: format!(
-            "{} of at least {} tasks were read, for the others there is not enough memory \
-             (--max-memory)",
-            cut.tasks_read, cut.tasks_at_least
-        ),
+        cause: format!("{cut}: there is not enough memory for the others"),
     }
 }

@@ -51,7 +51,7 @@ impl Inspector {
             return;
         }
         let waits = |known: &Loop| {
-            matches!(known.state, Some(LoopState::Polling | LoopState::Stopped | LoopState::Closed))
+            known.state.is_some_and(|state| !state.is_run() || state == LoopState::Polling)
         };
         let is_sure = now.consistency == Consistency::Exact && now.loops.iter().all(waits);
         self.last = activity.filter(|_| is_sure).map(|activity| Last {
@@ -91,7 +91,7 @@ impl Waiting {
         let left = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
         later(&mut self.since, passed);
         for deadline in &mut self.deadlines {
-            deadline.due_in = deadline.due_in.saturating_sub(left);
+            deadline.due_in = deadline.due_in.map(|due_in| due_in.saturating_sub(left));
         }
         if let Some(due_in) = &mut self.due_in {
             *due_in = due_in.saturating_sub(left);

@@ -5,7 +5,9 @@
 //! before all of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
 use super::reading::{Reading, ThreadReading};
@@ -13,11 +15,17 @@ use crate::asyncio::{FutureState, TaskFacts, ThreadWait};
 use crate::frame::{RawFrame, Stack};
 use crate::memory::Address;
 use crate::object::{Kind, MAX_ITEMS, Reader};
-use crate::snapshot::{Frame, Shutdown, Stage};
+use crate::snapshot::{Frame, Shutdown, Stage, is_library};
 
 /// Children of groups that are listed; a server may have as many connections as it has
 /// descriptors, and each of them a few.
 const MAX_CHILDREN: usize = 1 << 18;
+/// Tasks whose variables are looked at for a connection.
+const MAX_HANDLERS: usize = 10_000;
+/// Frames of each of them, from the outermost.
+const MAX_OUTER: usize = 3;
+/// `Sun, 29 Nov 2026 12:18:59 GMT`
+const MAX_DATE: u64 = 64;
 
 /// What a function means for a shutdown when a frame of it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +54,10 @@ enum Server {
     /// `RequestHandler.shutdown` of aiohttp: one connection.
     AiohttpConnection,
     Hypercorn,
+    /// `Server.wait_closed` of asyncio's own server.
+    Asyncio,
+    /// The `close` of a driver's pool, which waits until all connections were given back.
+    Pool(&'static str),
 }
 
 impl Server {
@@ -54,7 +66,14 @@ impl Server {
             Self::Uvicorn => "uvicorn",
             Self::Aiohttp | Self::AiohttpConnection => "aiohttp",
             Self::Hypercorn => "hypercorn",
+            Self::Asyncio => "asyncio.Server",
+            Self::Pool(name) => name,
         }
+    }
+
+    /// Whether a program may well close it and go on.
+    fn may_be_a_part(self) -> bool {
+        matches!(self, Self::Asyncio | Self::Pool(_))
     }
 }
 
@@ -80,6 +99,13 @@ fn mark_of(name: &str, file: &str) -> Option<Mark> {
         "shutdown" if is("uvicorn/server.py") => Mark::Graceful(Server::Uvicorn),
         "cleanup" if is("aiohttp/web_runner.py") => Mark::Graceful(Server::Aiohttp),
         "shutdown" if is("aiohttp/web_protocol.py") => Mark::Graceful(Server::AiohttpConnection),
+        "wait_closed" if is("asyncio/base_events.py") => Mark::Graceful(Server::Asyncio),
+        "close" if is("asyncpg/pool.py") => Mark::Graceful(Server::Pool("asyncpg's pool")),
+        "close" if is("psycopg_pool/pool_async.py") => {
+            Mark::Graceful(Server::Pool("psycopg's pool"))
+        }
+        "wait_closed" if is("aiomysql/pool.py") => Mark::Graceful(Server::Pool("aiomysql's pool")),
+        "wait_closed" if is("aiopg/pool.py") => Mark::Graceful(Server::Pool("aiopg's pool")),
         "worker_serve" if is("hypercorn/asyncio/run.py") => Mark::Graceful(Server::Hypercorn),
         _ => return None,
     })
@@ -167,6 +193,9 @@ fn interpreter(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
         tasks: Vec::new(),
         threads,
         children: Vec::new(),
+        endless: Vec::new(),
+        connections: None,
+        lasted: None,
     })
 }
 
@@ -246,6 +275,9 @@ fn closing(
         tasks,
         threads,
         children: Vec::new(),
+        endless: Vec::new(),
+        connections: None,
+        lasted: None,
     })
 }
 
@@ -299,6 +331,9 @@ fn cancel_all(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
         tasks: to_cancel.map(|at| pending(&reader, at)).unwrap_or_default(),
         threads: Vec::new(),
         children: Vec::new(),
+        endless: Vec::new(),
+        connections: None,
+        lasted: None,
     })
 }
 
@@ -331,23 +366,36 @@ fn graceful(
     marked: &[(&TaskFacts, &RawFrame, Mark)],
 ) -> Option<Shutdown> {
     let reader = marks.reader;
-    let (task, server, frame) = marked.iter().find_map(|&(task, frame, mark)| match mark {
+    let stopping = marked.iter().filter_map(|&(task, frame, mark)| match mark {
         Mark::Graceful(Server::Hypercorn) => {
             hypercorn_stops(&reader, task, frame).then_some((task, Server::Hypercorn, frame))
         }
         // One connection may be shut down while the server runs.
         Mark::Graceful(Server::AiohttpConnection) => None,
+        Mark::Graceful(server) if server.may_be_a_part() => {
+            let is_end = is_main(&reader, reading, task) && is_closing(&reader, server, frame);
+            is_end.then_some((task, server, frame))
+        }
         Mark::Graceful(server) => Some((task, server, frame)),
         _ => None,
-    })?;
+    });
+    let (task, server, frame) = stopping.min_by_key(|(_, server, _)| server.may_be_a_part())?;
     let local = |name| reader.local(frame, name).ok().flatten();
+    let (mut started, mut connections) = (None, None);
     let tasks = match server {
         Server::Uvicorn => {
             let state = local("self").and_then(|at| reader.attribute(at, "server_state").ok()?);
+            started = state.and_then(|at| last_date(&reader, at));
             let tasks = state.and_then(|at| reader.attribute(at, "tasks").ok()?);
             tasks.map(|at| pending(&reader, at)).unwrap_or_default()
         }
         Server::Hypercorn => local("server_tasks").map_or(Vec::new(), |at| pending(&reader, at)),
+        Server::Asyncio => {
+            let own = local("self");
+            connections = own.and_then(|at| open_connections(&reader, at));
+            own.map(|at| handlers(&reader, reading, at)).unwrap_or_default()
+        }
+        Server::Pool(_) => Vec::new(),
         Server::Aiohttp | Server::AiohttpConnection => {
             let connections = marked
                 .iter()
@@ -376,12 +424,20 @@ fn graceful(
         stage: Stage::Graceful,
         by,
         loop_id: task.loop_at,
-        // Not the coroutine that the server waits in, but the server's own innermost line.
-        frame: plain(&reader, innermost_of(&reader, task, frame)),
+        // Not the coroutine that the server waits in, but the server's own innermost line; and for
+        // what is only called to end a part of the program the line of the call.
+        frame: if server.may_be_a_part() {
+            plain(&reader, caller_of(task, frame))
+        } else {
+            plain(&reader, innermost_of(&reader, task, frame))
+        },
         task: Some(task.at),
         tasks,
         threads: Vec::new(),
         children: group_children(&reader, reading),
+        endless: endless(&reader, reading),
+        connections,
+        lasted: started.and_then(|started| lasted(started, Timestamp::now())),
     })
 }
 
@@ -411,6 +467,102 @@ fn group_children(reader: &Reader<'_>, reading: &Reading) -> Vec<(Address, Addre
         }
     }
     children
+}
+
+/// Whether a task is the one that a thread runs its loop for.
+fn is_main(reader: &Reader<'_>, reading: &Reading, task: &TaskFacts) -> bool {
+    reading.threads.iter().flat_map(|thread| &thread.stack.frames).any(|frame| {
+        let is_run = reader.code(frame.code).is_ok_and(|code| {
+            code.function.rsplit('.').next() == Some("run_until_complete")
+                && code.file.ends_with("asyncio/base_events.py")
+        });
+        is_run && reader.local(frame, "future") == Ok(Some(task.at))
+    })
+}
+
+/// Whether a server was closed: who waits until it is may as well wait for that for ever. A pool
+/// is by the function that waits.
+fn is_closing(reader: &Reader<'_>, server: Server, frame: &RawFrame) -> bool {
+    if server != Server::Asyncio {
+        return true;
+    }
+    let own = reader.local(frame, "self").ok().flatten();
+    let sockets = own.and_then(|at| reader.attribute(at, "_sockets").ok()?);
+    sockets.is_some_and(|at| reader.is_kind(at, Kind::None))
+}
+
+/// How many connections of one of asyncio's servers are open.
+fn open_connections(reader: &Reader<'_>, server: Address) -> Option<u64> {
+    if let Some(count) = reader.attribute(server, "_active_count").ok()? {
+        return u64::try_from(reader.int(count).ok()?).ok();
+    }
+    // A `WeakSet`, from 3.12.2 and 3.13 on.
+    let clients = reader.attribute(server, "_clients").ok()??;
+    let references = reader.attribute(clients, "data").ok()??;
+    u64::try_from(reader.set(references).ok()?.len()).ok()
+}
+
+/// The tasks that have a stream of one of asyncio's servers.
+fn handlers(reader: &Reader<'_>, reading: &Reading, server: Address) -> Vec<Address> {
+    let attribute = |at, name| reader.attribute(at, name).ok().flatten();
+    let is_of_server = |at| {
+        let is_stream = reader.is_kind(at, Kind::Other)
+            && (reader.is_a(at, "StreamReader") || reader.is_a(at, "StreamWriter"));
+        let transport = || {
+            let transport = attribute(at, "_transport")?;
+            let inner = attribute(transport, "_ssl_protocol");
+            inner.map_or(Some(transport), |protocol| attribute(protocol, "_transport"))
+        };
+        is_stream && transport().and_then(|at| attribute(at, "_server")) == Some(server)
+    };
+    let has_stream = |task: &&TaskFacts| {
+        // The function that was called for the connection, or one that it calls.
+        task.chain.iter().take(MAX_OUTER).any(|frame| {
+            let locals = reader.locals(frame).unwrap_or_default();
+            locals.into_iter().any(|(_, value)| is_of_server(value))
+        })
+    };
+    let pending = reading.tasks.iter().filter(|task| task.state == FutureState::Pending);
+    pending.take(MAX_HANDLERS).filter(has_stream).map(|task| task.at).collect()
+}
+
+/// The frame that has called `frame`.
+fn caller_of<'t>(task: &'t TaskFacts, frame: &'t RawFrame) -> &'t RawFrame {
+    let at = task.chain.iter().position(|known| known.generator == frame.generator);
+    at.and_then(|at| task.chain.get(at.checked_sub(1)?)).unwrap_or(frame)
+}
+
+/// The tasks that are in a loop of the program that only an exception ends.
+fn endless(reader: &Reader<'_>, reading: &Reading) -> Vec<Address> {
+    let mut known: FxHashMap<(Address, i64), bool> = FxHashMap::default();
+    let mut is_endless = |frame: &RawFrame| {
+        *known.entry((frame.code, frame.lasti)).or_insert_with(|| {
+            let is_own = reader.code(frame.code).is_ok_and(|code| !is_library(&code.file));
+            is_own && reader.loops_for_ever(frame).unwrap_or(false)
+        })
+    };
+    let pending = reading.tasks.iter().filter(|task| task.state == FutureState::Pending);
+    pending.filter(|task| task.chain.iter().any(&mut is_endless)).map(|task| task.at).collect()
+}
+
+/// The `Date` that uvicorn puts into its answers: it is made anew each second until the server is
+/// told to stop.
+fn last_date(reader: &Reader<'_>, state: Address) -> Option<Timestamp> {
+    let headers = reader.attribute(state, "default_headers").ok()??;
+    let first = *reader.list(headers, MAX_ITEMS).ok()?.first()?;
+    let pair = reader.tuple(first).ok()?;
+    let (name, value) = (*pair.first()?, *pair.get(1)?);
+    let text = |at| String::from_utf8(reader.bytes(at, MAX_DATE).ok()?).ok();
+    (text(name)? == "date").then_some(())?;
+    let date = jiff::fmt::rfc2822::parse(&text(value)?).ok()?;
+    Some(date.timestamp())
+}
+
+/// For how long at least a server has not made its `Date` anew, which it does each second.
+fn lasted(last: Timestamp, now: Timestamp) -> Option<Duration> {
+    let passed = Duration::try_from(now.duration_since(last)).ok()?;
+    // Of the second that is given, and the one in which the next would have come.
+    passed.checked_sub(Duration::from_secs(2))
 }
 
 /// Whether a frame waits for the children of a group, having left its body.
@@ -479,4 +631,21 @@ fn is_pending(reader: &Reader<'_>, at: Address) -> bool {
 fn plain(reader: &Reader<'_>, frame: &RawFrame) -> Option<Frame> {
     let site = reader.site(frame.code, frame.lasti, frame.qualname).ok()?;
     Some(Frame { location: site.location, locals: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_as_old_as_its_last_date() {
+        let date = "Sun, 29 Nov 2026 12:18:59 GMT";
+        let last = jiff::fmt::rfc2822::parse(date).unwrap().timestamp();
+        let after = |seconds| last + Duration::from_secs(seconds);
+        assert_eq!(lasted(last, after(9)), Some(Duration::from_secs(7)));
+        // The next one is not yet due.
+        assert_eq!(lasted(last, after(1)), None);
+        // The clock was set back.
+        assert_eq!(lasted(after(9), last), None);
+    }
 }

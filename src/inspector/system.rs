@@ -32,6 +32,10 @@ pub(super) trait System: Debug + Send {
     fn activity(&self) -> Activity;
     /// What one thread does.
     fn thread_activity(&self, tid: i32) -> Option<ThreadActivity>;
+    /// How often one thread went to sleep by itself.
+    fn sleeps(&self, tid: i32) -> Option<u64>;
+    /// For how long at least the given threads have been asleep.
+    fn asleep_for(&self, tids: &[i32]) -> BTreeMap<i32, Duration>;
     /// The system calls the given threads are in, and what those wait for.
     fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls;
     /// What the given descriptors are.
@@ -39,6 +43,19 @@ pub(super) trait System: Debug + Send {
     /// What the given children do, by their ids as the target knows them.
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts>;
     fn monotonic_now(&self) -> Result<Duration>;
+    /// How old the process is.
+    fn age(&self) -> Option<Duration>;
+    /// How many bytes the process has moved so far.
+    fn bytes_moved(&self) -> Option<u64>;
+    /// Its id as it knows it itself.
+    fn own_pid(&self) -> i32 {
+        let process = self.process();
+        process.namespace_pid.unwrap_or(process.pid)
+    }
+    /// The second of its `CLOCK_MONOTONIC` by which it had begun.
+    fn born_by(&self) -> Option<f64>;
+    /// The process that it is a copy of, as far as that is there.
+    fn forked_from(&self) -> Option<i32>;
     /// The text of a source file that the target's code names, if it can be read and is what runs.
     fn source(&self, path: &str) -> Option<Arc<str>>;
 }
@@ -80,6 +97,14 @@ impl System for Target {
         self.thread_activity(tid)
     }
 
+    fn sleeps(&self, tid: i32) -> Option<u64> {
+        self.sleeps(tid)
+    }
+
+    fn asleep_for(&self, tids: &[i32]) -> BTreeMap<i32, Duration> {
+        self.asleep_for(tids)
+    }
+
     fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls {
         let descriptors = self.descriptors();
         let call = |&tid: &i32| Some((tid, descriptors.wait(tid, read)?));
@@ -98,6 +123,26 @@ impl System for Target {
 
     fn monotonic_now(&self) -> Result<Duration> {
         self.monotonic_now()
+    }
+
+    fn age(&self) -> Option<Duration> {
+        self.age()
+    }
+
+    fn bytes_moved(&self) -> Option<u64> {
+        self.bytes_moved()
+    }
+
+    fn own_pid(&self) -> i32 {
+        self.namespace_pid().unwrap_or(self.pid())
+    }
+
+    fn born_by(&self) -> Option<f64> {
+        self.born_by().map(|born| born.as_secs_f64())
+    }
+
+    fn forked_from(&self) -> Option<i32> {
+        self.forked_from()
     }
 
     fn source(&self, path: &str) -> Option<Arc<str>> {
@@ -119,6 +164,9 @@ pub(super) struct SavedSystem {
     descriptors: BTreeMap<i32, Described>,
     children: BTreeMap<i32, ChildFacts>,
     now: Duration,
+    age: Option<Duration>,
+    born_by: Option<f64>,
+    forked_from: Option<i32>,
 }
 
 impl SavedSystem {
@@ -141,6 +189,9 @@ impl SavedSystem {
             descriptors: system.descriptors(&fds),
             children: system.children(&pids),
             now: system.monotonic_now()?,
+            age: system.age(),
+            born_by: system.born_by(),
+            forked_from: system.forked_from(),
             threads,
         })
     }
@@ -183,6 +234,14 @@ impl System for SavedSystem {
         self.activity.thread(tid).cloned()
     }
 
+    fn sleeps(&self, _tid: i32) -> Option<u64> {
+        None
+    }
+
+    fn asleep_for(&self, _tids: &[i32]) -> BTreeMap<i32, Duration> {
+        BTreeMap::new()
+    }
+
     fn syscalls(&self, _tids: &[i32], _read: ReadBytes<'_>) -> Syscalls {
         self.syscalls.clone()
     }
@@ -197,6 +256,22 @@ impl System for SavedSystem {
 
     fn monotonic_now(&self) -> Result<Duration> {
         Ok(self.now)
+    }
+
+    fn age(&self) -> Option<Duration> {
+        self.age
+    }
+
+    fn bytes_moved(&self) -> Option<u64> {
+        None
+    }
+
+    fn born_by(&self) -> Option<f64> {
+        self.born_by
+    }
+
+    fn forked_from(&self) -> Option<i32> {
+        self.forked_from
     }
 
     fn source(&self, _path: &str) -> Option<Arc<str>> {

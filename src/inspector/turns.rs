@@ -47,10 +47,11 @@ impl Inspector {
     /// Gives a new look what was seen of the loops' turns since the one before, and watches on.
     pub(super) fn turn_watch(&mut self, snapshot: &mut Snapshot) {
         let mut seen = std::mem::take(&mut self.turns);
+        self.note_moved(&mut seen.loops);
         for event_loop in &mut snapshot.loops {
             event_loop.turns = seen.loops.remove(&event_loop.id);
         }
-        self.turns.loops = restless(snapshot);
+        self.turns.loops = self.restless(snapshot);
     }
 
     /// Waits for `during`, and watches those loops meanwhile that may never wait.
@@ -60,7 +61,7 @@ impl Inspector {
         during: Duration,
     ) -> FxHashMap<Address, Turns> {
         let until = Instant::now() + during;
-        let mut watched = restless(before);
+        let mut watched = self.restless(before);
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if watched.is_empty() || left < BETWEEN_GLANCES {
@@ -70,7 +71,32 @@ impl Inspector {
             std::thread::sleep(BETWEEN_GLANCES);
             self.glance_at_turns(&mut watched);
         }
+        self.note_moved(&mut watched);
         watched
+    }
+
+    /// The loops that may never wait.
+    fn restless(&self, snapshot: &Snapshot) -> FxHashMap<Address, Turns> {
+        let mut restless: Vec<Address> = Vec::new();
+        restless
+            .extend(snapshot.loops.iter().filter(|it| snapshot.is_restless(it)).map(|it| it.id));
+        if restless.is_empty() {
+            return FxHashMap::default();
+        }
+        let moved_before = self.system.bytes_moved();
+        restless.into_iter().map(|id| (id, Turns { moved_before, ..Turns::default() })).collect()
+    }
+
+    /// Notes how many bytes were moved meanwhile.
+    fn note_moved(&self, watched: &mut FxHashMap<Address, Turns>) {
+        if watched.is_empty() {
+            return;
+        }
+        let now = self.system.bytes_moved();
+        for turns in watched.values_mut() {
+            turns.moved =
+                now.zip(turns.moved_before).and_then(|(now, before)| now.checked_sub(before));
+        }
     }
 
     fn glance_at_turns(&mut self, watched: &mut FxHashMap<Address, Turns>) {
@@ -98,12 +124,6 @@ impl Inspector {
         }
         self.memory.end_part();
     }
-}
-
-/// The loops that may never wait.
-fn restless(snapshot: &Snapshot) -> FxHashMap<Address, Turns> {
-    let restless = snapshot.loops.iter().filter(|it| snapshot.is_restless(it));
-    restless.map(|it| (it.id, Turns::default())).collect()
 }
 
 impl Turns {

@@ -7,13 +7,14 @@
 
 mod enclosed;
 mod holders;
+mod returned;
 mod role;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -65,6 +66,10 @@ pub(super) struct Reasons<'a> {
     pools: &'a Pools,
     /// Whether what only findings rest on is asked for.
     evidence: bool,
+    /// The loops whose times are not of the machine's clock: what is due in them nobody knows.
+    foreign_clocks: FxHashSet<Address>,
+    /// Whether the program is on its way out.
+    pub(super) is_ending: bool,
     /// The loops that things belong to, with their classes' names.
     things: RefCell<FxHashMap<Address, Thing>>,
     /// The limits of anyio that were met, `None` for those with tokens that are not for calls in
@@ -139,7 +144,12 @@ impl<'a> Reasons<'a> {
             holders: OnceCell::new(),
             pools,
             evidence,
+            is_ending: false,
             limits: RefCell::default(),
+            foreign_clocks: {
+                let foreign = reading.loops.iter().filter(|facts| !facts.has_machine_clock);
+                foreign.map(|facts| facts.at).collect()
+            },
             things: RefCell::default(),
         }
     }
@@ -198,6 +208,27 @@ impl<'a> Reasons<'a> {
         suspects.into_iter().map(|(thing, tasks)| (thing, tasks.into())).collect()
     }
 
+    /// Notes which locks and semaphores without a holder a timer or another callback refers to, and
+    /// may give back; each of them where that cannot be told.
+    pub(super) fn note_returned(&self, all: &mut [Option<Box<Waiting>>]) {
+        let lost = |waiting: &Waiting| {
+            let is_lost = matches!(waiting.kind, WaitKind::Lock | WaitKind::Semaphore)
+                && waiting.holders.is_empty();
+            waiting.object.filter(|_| is_lost)
+        };
+        let things: FxHashSet<Address> =
+            all.iter().filter_map(|waiting| lost(waiting.as_deref()?)).collect();
+        if things.is_empty() || !self.evidence {
+            return;
+        }
+        let returned = self.read_returned(&things);
+        for waiting in all.iter_mut().filter_map(Option::as_deref_mut) {
+            waiting.may_be_returned = lost(waiting).is_some_and(|thing| {
+                returned.as_ref().is_none_or(|returned| returned.contains(&thing))
+            });
+        }
+    }
+
     /// Reads what the tasks of a group need, in few calls.
     fn prefetch(&self, tasks: &[&TaskFacts]) {
         let memory = self.reader.memory;
@@ -226,8 +257,9 @@ impl<'a> Reasons<'a> {
             return function;
         }
         let site = self.reader.site(frame.code, frame.lasti, frame.qualname);
-        let role =
-            site.map_or(Role::Other, |site| Role::of(&site.location.function, &site.location.file));
+        let role = site.map_or(Role::Other, |site| {
+            Role::of(&site.location.function, self.reader.asyncio_file(&site.location.file))
+        });
         let has_contexts = self.reader.has_contexts(frame).unwrap_or(false);
         let function = Function { role, has_contexts };
         self.functions.borrow_mut().insert(frame.code, function);
@@ -282,7 +314,7 @@ impl<'a> Reasons<'a> {
         let thing = waiting.object.map(|object| self.thing(object));
         waiting.foreign_loop = self.foreign_loop(task, thing.as_ref());
         waiting.class = thing.and_then(|thing| thing.class);
-        self.add_deadlines(&all, &mut waiting);
+        self.add_deadlines(task, &all, &mut waiting);
         waiting
     }
 
@@ -322,11 +354,11 @@ impl<'a> Reasons<'a> {
         match inner.role {
             Role::Sleep => {
                 let timer = own(inner, "h");
-                let left = timer.and_then(|timer| self.left(timer));
+                let left = timer.and_then(|timer| self.left(task, timer));
                 Some(Waiting {
                     kind: WaitKind::Timer,
                     due_in: left.and_then(|left| SignedDuration::try_from_secs_f64(left).ok()),
-                    since: left.and_then(|left| self.slept(inner.frame, left)),
+                    since: timer.and_then(|timer| self.slept(task, inner.frame, timer)),
                     ..Waiting::default()
                 })
             }
@@ -360,7 +392,13 @@ impl<'a> Reasons<'a> {
                     children: things.map(|things| self.count(&things)),
                     // Others' awaiters do not tell of one that awaits itself.
                     tasks: if is_own { vec![task.at] } else { Vec::new() },
-                    due_in: own(inner, "timeout_handle").and_then(|timer| self.due_in(timer)),
+                    due_in: own(inner, "timeout_handle").and_then(|timer| self.due_in(task, timer)),
+                    // There is a limit, also where nobody knows when it ends.
+                    deadlines: own(inner, "timeout_handle")
+                        .filter(|_| self.has_own_clock(task))
+                        .map(|_| Deadline { frame: None, due_in: None })
+                        .into_iter()
+                        .collect(),
                     ..Waiting::default()
                 })
             }
@@ -371,7 +409,7 @@ impl<'a> Reasons<'a> {
                     kind: WaitKind::Task,
                     operation: Some(Operation::WaitFor),
                     children: inner_future.map(|future| self.count(&[future])),
-                    due_in: own(inner, "timeout_handle").and_then(|timer| self.due_in(timer)),
+                    due_in: own(inner, "timeout_handle").and_then(|timer| self.due_in(task, timer)),
                     ..Waiting::default()
                 })
             }
@@ -658,50 +696,70 @@ impl<'a> Reasons<'a> {
         line
     }
 
+    /// Whether the task's loop has another clock than the machine.
+    fn has_own_clock(&self, task: &TaskFacts) -> bool {
+        task.loop_at.is_some_and(|at| self.foreign_clocks.contains(&at))
+    }
+
+    /// What the clock of a task's loop says, if that is the machine's.
+    fn now(&self, task: &TaskFacts) -> Option<f64> {
+        self.reading.now.filter(|_| !self.has_own_clock(task))
+    }
+
     /// In how many seconds a timer is due.
-    fn left(&self, timer: Address) -> Option<f64> {
+    fn left(&self, task: &TaskFacts, timer: Address) -> Option<f64> {
         // The clock counts from the start of the machine: what is due before that was freed while it
         // was looked at, and used again.
         let when = self.reader.timer_when(timer).filter(|when| *when >= 0.0)?;
-        Some(when - self.reading.now?)
+        Some(when - self.now(task)?)
     }
 
     /// In how long a timer is due.
-    fn due_in(&self, timer: Address) -> Option<SignedDuration> {
-        SignedDuration::try_from_secs_f64(self.left(timer)?).ok()
+    fn due_in(&self, task: &TaskFacts, timer: Address) -> Option<SignedDuration> {
+        SignedDuration::try_from_secs_f64(self.left(task, timer)?).ok()
     }
 
-    /// For how long a `sleep` has slept: what is gone of its delay when `left` seconds are left.
-    fn slept(&self, frame: &RawFrame, left: f64) -> Option<std::time::Duration> {
+    /// For how long a `sleep` has slept: it began `delay` before its timer is due.
+    ///
+    /// The numbers are only worth something together: a short sleep may have ended while they were
+    /// read, and another number may lie where its delay lay. So they are read once more, by what the
+    /// frame says then.
+    fn slept(&self, task: &TaskFacts, frame: &RawFrame, timer: Address) -> Option<Duration> {
+        let now = self.now(task)?;
         let delay = self.reader.local(frame, "delay").ok()??;
-        let slept = self.reader.float(delay)? - left;
-        // The same is true of who has slept for longer than the machine runs.
-        let is_so = self.reading.now.is_some_and(|now| slept <= now);
-        std::time::Duration::try_from_secs_f64(slept).ok().filter(|_| is_so)
+        let when = self.reader.timer_when_object(timer)?;
+        let (due, length) = (self.reader.float(when)?, self.reader.float(delay)?);
+        let slept = Duration::try_from_secs_f64(now - (due - length)).ok()?;
+        let is_still = self.reader.float_again(when) == Some(due)
+            && self.reader.local_again(frame, "delay") == Some(delay)
+            && self.reader.float_again(delay) == Some(length);
+        is_still.then_some(slept)
     }
 
     /// Time limits on the way.
-    fn add_deadlines(&self, steps: &[Step<'_>], waiting: &mut Waiting) {
+    fn add_deadlines(&self, task: &TaskFacts, steps: &[Step<'_>], waiting: &mut Waiting) {
         // Outermost first, as the frames of a task are.
         for (at, &Step { role, has_contexts, frame }) in steps.iter().rev().enumerate() {
             // `wait_for` up to 3.11 has a timer of its own.
             if role == Role::WaitFor
                 && let Ok(Some(timer)) = self.reader.local(frame, "timeout_handle")
-                && let Some(due_in) = self.due_in(timer)
+                && let due_in = self.due_in(task, timer)
+                && (due_in.is_some() || self.has_own_clock(task))
             {
                 waiting.deadlines.push(Deadline { frame: Some(at), due_in });
             }
             let entered = has_contexts.then(|| self.reader.entered(frame));
             for entered in entered.and_then(Result::ok).unwrap_or_default() {
-                if let Some(due_in) = self.deadline(entered.manager) {
-                    waiting.deadlines.push(Deadline { frame: Some(at), due_in });
-                }
+                let limit = self.deadline(task, entered.manager);
+                let limit = limit.map(|limit| Deadline { frame: Some(at), ..limit });
+                waiting.deadlines.extend(limit);
             }
         }
     }
 
-    /// In how long a context ends by itself: `asyncio.timeout`, `async_timeout`, anyio's scopes.
-    fn deadline(&self, manager: Address) -> Option<SignedDuration> {
+    /// The time limit of a context that ends by itself: `asyncio.timeout`, `async_timeout`, anyio's
+    /// scopes.
+    fn deadline(&self, task: &TaskFacts, manager: Address) -> Option<Deadline> {
         let reader = &self.reader;
         let class = reader.class_of(manager).ok()?;
         let attribute = match &*class.name {
@@ -716,7 +774,10 @@ impl<'a> Reasons<'a> {
             _ => return None,
         };
         // No limit is `None` or infinite.
-        SignedDuration::try_from_secs_f64(reader.float(attribute)? - self.reading.now?).ok()
+        let due = reader.float(attribute)?;
+        let left = self.now(task).map(|now| due - now);
+        let due_in = left.and_then(|left| SignedDuration::try_from_secs_f64(left).ok());
+        Some(Deadline { frame: None, due_in })
     }
 
     /// The name by which the innermost frame knows an object that is neither asyncio's nor anyio's

@@ -5,11 +5,11 @@
 //! `scripts/check-layouts` checks the rows again.
 
 use super::{
-    Attributes, Awaitable, Awaiting, Bytecode, Class, Code, CurrentFrame, Deque, Dict, DictKeys,
-    Flag, Frame, FrameStates, Function, Future, Generator, GeneratorFrame, Handler, Int, IntSize,
-    Interpreter, InterpreterFrame, Iterators, Layout, LineTable, LoadLocal, LocalNames, Object,
-    RangeIterator, RunningLoop, Runtime, Set, SimpleQueue, Small, StackPointer, Task, TaskRegistry,
-    Thread, Traceback, Unicode,
+    Attributes, Awaitable, Awaiting, Bytecode, Class, Code, Collector, CollectorState,
+    CollectorStatistics, CurrentFrame, Deque, Dict, DictKeys, Flag, Frame, FrameStates, Function,
+    Future, Generator, GeneratorFrame, Handler, Int, IntSize, Interpreter, InterpreterFrame,
+    Iterators, Layout, LineTable, LoadLocal, LocalNames, Object, RangeIterator, RunningLoop,
+    Runtime, Set, SimpleQueue, Small, StackPointer, Task, TaskRegistry, Thread, Traceback, Unicode,
 };
 
 /// Where everything lies in CPython 3.13.
@@ -115,6 +115,7 @@ pub const LAYOUT: Layout = Layout {
         base: 256,        // PyTypeObject.tp_base: DWARF, live
         dict: 264,        // PyTypeObject.tp_dict: DWARF, live
         dictoffset: 288,  // PyTypeObject.tp_dictoffset: DWARF, live
+        mro: 344,         // PyTypeObject.tp_mro: DWARF
         qualname: 872,    // PyHeapTypeObject.ht_qualname: DWARF
         cached_keys: 880, // PyHeapTypeObject.ht_cached_keys: DWARF, live
     },
@@ -230,4 +231,12 @@ pub const LAYOUT: Layout = Layout {
         size: 144, // sizeof(TaskObj): DWARF
     },
     registry: TaskRegistry::ScheduledAndEager, // Lib/asyncio/tasks.py; live
+    // Include/internal/pycore_gc.h: struct _gc_runtime_state
+    collector: Collector {
+        state: CollectorState::Interpreter(7400), // PyInterpreterState.gc: DWARF, live
+        collecting: 200,                          // collecting: DWARF, live
+        generations: 24,                          // generations: DWARF, live
+        long_lived: 224,                          // long_lived_total: DWARF, live
+        statistics: CollectorStatistics::Counts(128), // generation_stats: DWARF, live
+    },
 };

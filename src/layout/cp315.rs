@@ -5,11 +5,11 @@
 //! `scripts/check-layouts` checks the rows again.
 
 use super::{
-    Attributes, Awaitable, AwaitedBy, Awaiting, Bytecode, Class, Code, CurrentFrame, Deque, Dict,
-    DictKeys, Flag, Frame, FrameStates, Function, Future, Generator, GeneratorFrame, Handler, Int,
-    IntSize, Interpreter, InterpreterFrame, Iterators, Layout, LineTable, LoadLocal, LocalNames,
-    Object, RangeIterator, RunningLoop, Runtime, Set, SimpleQueue, Small, StackPointer, Task,
-    TaskRegistry, Thread, Traceback, Unicode,
+    Attributes, Awaitable, AwaitedBy, Awaiting, Bytecode, Class, Code, Collector, CollectorState,
+    CollectorStatistics, CurrentFrame, Deque, Dict, DictKeys, Flag, Frame, FrameStates, Function,
+    Future, Generator, GeneratorFrame, Handler, Int, IntSize, Interpreter, InterpreterFrame,
+    Iterators, Layout, LineTable, LoadLocal, LocalNames, Object, RangeIterator, RunningLoop,
+    Runtime, Set, SimpleQueue, Small, StackPointer, Task, TaskRegistry, Thread, Traceback, Unicode,
 };
 
 /// Where everything lies in CPython 3.15.
@@ -108,6 +108,7 @@ pub const LAYOUT: Layout = Layout {
         base: 256,        // PyTypeObject.tp_base: DWARF, live
         dict: 264,        // PyTypeObject.tp_dict: DWARF, live
         dictoffset: 288,  // PyTypeObject.tp_dictoffset: DWARF, live
+        mro: 344,         // PyTypeObject.tp_mro: DWARF
         qualname: 880,    // PyHeapTypeObject.ht_qualname: DWARF
         cached_keys: 888, // PyHeapTypeObject.ht_cached_keys: DWARF, live
     },
@@ -231,4 +232,12 @@ pub const LAYOUT: Layout = Layout {
     },
     // asyncio_state in Modules/_asynciomodule.c: DWARF, live
     registry: TaskRegistry::Lists { foreign: 48, foreign_eager: 56 },
+    // Include/internal/pycore_interp_structs.h: struct _gc_runtime_state
+    collector: Collector {
+        state: CollectorState::Interpreter(7400), // PyInterpreterState.gc: DWARF, live
+        collecting: 112,                          // collecting: DWARF, live
+        generations: 8,                           // generations: DWARF, live
+        long_lived: 152,                          // long_lived_total: DWARF, live
+        statistics: CollectorStatistics::Rings(104), // generation_stats: DWARF, live
+    },
 };

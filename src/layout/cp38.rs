@@ -5,11 +5,11 @@
 //! `scripts/check-layouts` checks the rows again.
 
 use super::{
-    Attributes, Awaitable, Awaiting, Bytecode, Class, Code, CurrentFrame, Deque, Dict, DictKeys,
-    Flag, Frame, Function, Future, Generator, GeneratorFrame, GeneratorRunning, Handler, Int,
-    IntSize, Interpreter, Iterators, Layout, LineTable, LoadLocal, LocalNames, Object, ObjectFrame,
-    RangeIterator, RunningLoop, Runtime, Set, SimpleQueue, Small, StackDepth, Task, TaskRegistry,
-    Thread, Traceback, Unicode,
+    Attributes, Awaitable, Awaiting, Bytecode, Class, Code, Collector, CollectorState,
+    CollectorStatistics, CurrentFrame, Deque, Dict, DictKeys, Flag, Frame, Function, Future,
+    Generator, GeneratorFrame, GeneratorRunning, Handler, Int, IntSize, Interpreter, Iterators,
+    Layout, LineTable, LoadLocal, LocalNames, Object, ObjectFrame, RangeIterator, RunningLoop,
+    Runtime, Set, SimpleQueue, Small, StackDepth, Task, TaskRegistry, Thread, Traceback, Unicode,
 };
 
 /// Where everything lies in CPython 3.8.
@@ -39,8 +39,9 @@ pub const LAYOUT: Layout = Layout {
         native_thread_id: None,
         exc_info: 144, // PyThreadState.exc_info: DWARF
         datastack_chunk: None,
-        // PyThreadState.dict: DWARF, live; PyRunningLoopHolder.rl_loop: DWARF, live
-        running_loop: RunningLoop::DictHolder { dict: 152, running_loop: 16 },
+        // PyThreadState.dict: DWARF, live; PyRunningLoopHolder.rl_loop: DWARF, live;
+        // PyRunningLoopHolder.rl_pid: DWARF, live
+        running_loop: RunningLoop::DictHolder { dict: 152, running_loop: 16, pid: 24 },
         asyncio_running_task: None,
         asyncio_tasks_head: None,
     },
@@ -105,6 +106,7 @@ pub const LAYOUT: Layout = Layout {
         base: 256,        // PyTypeObject.tp_base: DWARF, live
         dict: 264,        // PyTypeObject.tp_dict: DWARF, live
         dictoffset: 288,  // PyTypeObject.tp_dictoffset: DWARF, live
+        mro: 344,         // PyTypeObject.tp_mro: DWARF
         qualname: 864,    // PyHeapTypeObject.ht_qualname: DWARF
         cached_keys: 872, // PyHeapTypeObject.ht_cached_keys: DWARF
     },
@@ -218,4 +220,12 @@ pub const LAYOUT: Layout = Layout {
         size: 144, // sizeof(TaskObj): DWARF
     },
     registry: TaskRegistry::AllTasks, // Lib/asyncio/tasks.py; live
+    // Include/internal/pycore_runtime.h, pycore_pymem.h: struct _gc_runtime_state
+    collector: Collector {
+        state: CollectorState::Runtime(344), // _PyRuntimeState.gc: DWARF, live
+        collecting: 200,                     // collecting: DWARF, live
+        generations: 24,                     // generations: DWARF, live
+        long_lived: 224,                     // long_lived_total: DWARF, live
+        statistics: CollectorStatistics::Counts(128), // generation_stats: DWARF, live
+    },
 };

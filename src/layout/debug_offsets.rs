@@ -8,8 +8,8 @@
 use serde::Serialize;
 
 use super::{
-    Bytecode, CurrentFrame, DictKeys, Frame, GeneratorFrame, Layout, LineTable, LocalNames, Offset,
-    RunningLoop, StackPointer,
+    Bytecode, CollectorState, CollectorStatistics, CurrentFrame, DictKeys, Frame, GeneratorFrame,
+    Layout, LineTable, LocalNames, Offset, RunningLoop, StackPointer,
 };
 
 /// The first bytes of `_Py_DebugOffsets`.
@@ -76,6 +76,7 @@ struct Fields {
     interpreter_next: usize,
     threads_head: usize,
     modules: usize,
+    gc: usize,
     thread_size: usize,
     thread_next: usize,
     thread_interp: usize,
@@ -110,6 +111,9 @@ struct Fields {
     str_ascii_size: usize,
     gi_iframe: Option<usize>,
     gi_frame_state: Option<usize>,
+    gc_size: usize,
+    gc_collecting: usize,
+    gc_generation_stats: Option<usize>,
 }
 
 /// 3.13: 584 bytes; from the DWARF of 3.13.0 and read live on 3.13.0 and 3.13.15.
@@ -122,6 +126,7 @@ const FIELDS_313: Fields = Fields {
     interpreter_next: 64,
     threads_head: 72,
     modules: 88,
+    gc: 80,
     thread_size: 152,
     thread_next: 168,
     thread_interp: 176,
@@ -156,11 +161,15 @@ const FIELDS_313: Fields = Fields {
     str_ascii_size: 560,
     gi_iframe: None,
     gi_frame_state: None,
+    gc_size: 568,
+    gc_collecting: 576,
+    gc_generation_stats: None,
 };
 
 /// 3.14: 760 bytes; from the DWARF of 3.14.10 and read live there.
 const FIELDS_314: Fields = Fields {
     modules: 96,
+    gc: 88,
     thread_size: 176,
     thread_next: 192,
     thread_interp: 200,
@@ -195,6 +204,8 @@ const FIELDS_314: Fields = Fields {
     str_ascii_size: 640,
     gi_iframe: Some(680),
     gi_frame_state: Some(688),
+    gc_size: 648,
+    gc_collecting: 656,
     ..FIELDS_313
 };
 
@@ -230,6 +241,9 @@ const FIELDS_315: Fields = Fields {
     str_ascii_size: 736,
     gi_iframe: Some(808),
     gi_frame_state: Some(816),
+    gc_size: 752,
+    gc_collecting: 760,
+    gc_generation_stats: Some(784),
     ..FIELDS_314
 };
 
@@ -290,6 +304,16 @@ pub fn apply(layout: &mut Layout, table: &[u8]) -> Result<(), &'static str> {
         "interpreter_state.threads_head",
     )?;
     take(&mut state.modules, fields.modules, interpreter, "interpreter_state.imports_modules")?;
+    if let CollectorState::Interpreter(gc) = &mut layout.collector.state {
+        take(gc, fields.gc, interpreter, "interpreter_state.gc")?;
+    }
+    let collector = size(fields.gc_size, "gc.size")?;
+    take(&mut layout.collector.collecting, fields.gc_collecting, collector, "gc.collecting")?;
+    if let (CollectorStatistics::Rings(stats), Some(at)) =
+        (&mut layout.collector.statistics, fields.gc_generation_stats)
+    {
+        take(stats, at, collector, "gc.generation_stats")?;
+    }
 
     let thread = size(fields.thread_size, "thread_state.size")?;
     let state = &mut layout.thread;

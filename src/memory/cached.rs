@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
-use super::{Address, Fault, PAGE, ReadMemory, ReadStats};
+use super::{Address, Fault, PAGE, ReadMemory, ReadStats, TimeLimit};
 
 /// Bytes of a page as a length.
 const PAGE_LEN: usize = 4096;
@@ -61,6 +61,7 @@ pub struct PageCache<M> {
     /// Pages kept before it is full.
     max_pages: Cell<usize>,
     habits: RefCell<Habits>,
+    limit: TimeLimit,
 }
 
 /// Which pages came one by one in each part of a snapshot.
@@ -184,7 +185,19 @@ impl<M: ReadMemory> PageCache<M> {
             readahead: Cell::new(1),
             max_pages: Cell::new(MAX_PAGES),
             habits: RefCell::default(),
+            limit: TimeLimit::default(),
         }
+    }
+
+    /// The same, that reads nothing any more when the time is over; what it has stays there.
+    #[must_use]
+    pub fn within(self, limit: TimeLimit) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// How long reading may take.
+    pub fn limit(&self) -> &TimeLimit {
+        &self.limit
     }
 
     /// What lies below the cache: every read through it is fresh.
@@ -316,6 +329,10 @@ impl<M: ReadMemory> PageCache<M> {
                     _ => ranges.push(page..end),
                 }
             }
+            if !self.limit.may_read() {
+                index(&mut pages).extend(batch.iter().map(|&page| (page, UNREADABLE)));
+                continue;
+            }
             let (first, bytes) = pages.reserve(batch.len());
             let mut bad: Vec<usize> = Vec::new();
             self.source.read_many(&ranges, bytes, &mut |range| bad.push(range));
@@ -350,7 +367,9 @@ impl<M: ReadMemory> PageCache<M> {
             None => self.miss(page),
         };
         if slot == UNREADABLE {
-            return Err(Fault::unmapped(Address(page), PAGE));
+            let is_late = !self.limit.may_read();
+            let fault = if is_late { Fault::too_late } else { Fault::unmapped };
+            return Err(fault(Address(page), PAGE));
         }
         if let Some(recent) = recent {
             recent.set((page, slot));
@@ -529,7 +548,10 @@ fn page_range(at: Address, len: u64) -> impl Iterator<Item = u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::memory::Image;
 
     /// Each word says where it is.
     #[derive(Debug)]
@@ -563,5 +585,27 @@ mod tests {
         assert!(kept() <= most, "{}", kept());
         assert_eq!(cache.vec(page(3), 2 << 20).map(|bytes| bytes.len()), Ok(2 << 20));
         assert!(kept() <= most, "{}", kept());
+    }
+
+    #[test]
+    fn when_the_time_is_over_only_what_was_read_is_there() {
+        let limit = TimeLimit::default();
+        let pages = [0x1000, 0x2000].map(|at| (Address(at), vec![7; PAGE_LEN]));
+        let memory = PageCache::new(Image::new(pages)).within(limit.clone());
+        limit.begin(Duration::from_secs(1000));
+        assert_eq!(memory.u8(Address(0x1008)), Ok(7));
+        assert!(!limit.was_cut());
+        limit.begin(Duration::ZERO);
+        assert_eq!(memory.u8(Address(0x1009)), Ok(7));
+        assert!(!limit.was_cut());
+        let late = memory.u64(Address(0x2000)).unwrap_err();
+        assert_eq!(late, Fault::too_late(Address(0x2000), 8));
+        assert_eq!(late.to_string(), "8 bytes at 0x2000: not read in time");
+        assert!(limit.was_cut());
+        // The next reading has time of its own.
+        limit.begin(Duration::from_secs(1000));
+        memory.clear();
+        assert_eq!(memory.u8(Address(0x2000)), Ok(7));
+        assert!(!limit.was_cut());
     }
 }

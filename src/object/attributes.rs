@@ -155,7 +155,7 @@ impl Reader<'_> {
     /// The offset that a `member_descriptor` stands for; `None` for anything else.
     ///
     /// `PyMemberDef: [ name: ptr, type: int, offset: ssize ]`
-    fn slot(&self, at: Address) -> Option<u64> {
+    pub(crate) fn slot(&self, at: Address) -> Option<u64> {
         if !self.is_kind(at, Kind::MemberDescriptor) {
             return None;
         }

@@ -1,6 +1,6 @@
 //! What was learnt about immutable things, kept from one snapshot to the next.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::keys::Keys;
 use super::{Class, Code, Kind, Site};
+use crate::known::Libraries;
 use crate::memory::Address;
 
 /// Things kept per cache.
@@ -30,6 +31,10 @@ pub struct Caches {
     pub(super) kinds: Recent<Address, Kind>,
     pub(super) recent_codes: Recent<Address, Arc<Code>>,
     pub(super) recent_sites: Recent<(Address, i64, Address), Site>,
+    /// Where the target's libraries lie, once that was read.
+    libraries: OnceCell<Arc<Libraries>>,
+    /// What could not be read in this snapshot.
+    pub(super) damaged: RefCell<Vec<Address>>,
     snapshot: u32,
     /// The snapshot at which what nobody uses any more was dropped last.
     pruned: u32,
@@ -92,9 +97,19 @@ impl Caches {
     /// of light samples, in which a whole one falls that uses what is still there.
     const BETWEEN_PRUNES: u32 = 20_000;
 
+    /// Where the target's libraries lie, as far as that is known.
+    pub fn libraries(&self) -> Option<&Arc<Libraries>> {
+        self.libraries.get()
+    }
+
+    pub(crate) fn keep_libraries(&self, libraries: Libraries) {
+        self.libraries.get_or_init(|| Arc::new(libraries));
+    }
+
     /// Begins a new snapshot: everything kept is compared again before its next use.
     pub fn begin_snapshot(&mut self) {
         self.snapshot = self.snapshot.wrapping_add(1);
+        self.damaged.get_mut().clear();
         let since = self.snapshot.wrapping_sub(self.pruned);
         if since >= Self::BETWEEN_PRUNES {
             self.prune(since);

@@ -36,6 +36,12 @@ impl Reader<'_> {
         }
     }
 
+    /// The cells with the free variables of the function at `at`.
+    pub(crate) fn cells(&self, at: Address) -> Vec<Address> {
+        let closure = self.pointer(at.offset(self.layout.function.closure)).ok().flatten();
+        closure.and_then(|closure| self.tuple(closure).ok()).unwrap_or_default()
+    }
+
     /// The function behind a function or bound method; `None` for any other object.
     pub fn function_of(&self, at: Address) -> Option<Address> {
         let function = match self.kind_of(at).ok()? {

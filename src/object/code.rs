@@ -147,7 +147,7 @@ impl Reader<'_> {
     }
 
     /// The bytes of the `bytes` at `at`, which must not be more than `max`.
-    fn bytes(&self, at: Address, max: u64) -> Read<Vec<u8>> {
+    pub(crate) fn bytes(&self, at: Address, max: u64) -> Read<Vec<u8>> {
         if self.kind_of(at)? != Kind::Bytes {
             return Err(Unreadable::bad(at, "bytes"));
         }

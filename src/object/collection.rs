@@ -39,8 +39,11 @@ impl Reader<'_> {
         if self.kind_of(at)? != Kind::Tuple {
             return Err(Unreadable::bad(at, "tuple"));
         }
-        let count = self.size(at, MAX_ITEMS, "tuple")?;
-        self.pointers(at.offset(self.layout.small.tuple_items), count)
+        let read = || {
+            let count = self.size(at, MAX_ITEMS, "tuple")?;
+            self.pointers(at.offset(self.layout.small.tuple_items), count)
+        };
+        self.noting(at, read())
     }
 
     /// The items of the `list` at `at`, at most `max` of them.
@@ -51,12 +54,15 @@ impl Reader<'_> {
         if self.kind_of(at)? != Kind::List {
             return Err(Unreadable::bad(at, "list"));
         }
-        let count = self.size(at, MAX_ITEMS, "list")?.min(max);
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        let items = self.must_pointer(at.offset(self.layout.small.list_items), "list")?;
-        self.pointers(items, count)
+        let read = || {
+            let count = self.size(at, MAX_ITEMS, "list")?.min(max);
+            if count == 0 {
+                return Ok(Vec::new());
+            }
+            let items = self.must_pointer(at.offset(self.layout.small.list_items), "list")?;
+            self.pointers(items, count)
+        };
+        self.noting(at, read())
     }
 
     /// The members of the `set` or `frozenset` at `at`.
@@ -71,6 +77,12 @@ impl Reader<'_> {
         if !matches!(self.kind_of(at)?, Kind::Set | Kind::FrozenSet) {
             return Err(bad());
         }
+        self.noting(at, self.table(at))
+    }
+
+    /// The members in the table of a set.
+    fn table(&self, at: Address) -> Read<Vec<Address>> {
+        let bad = || Unreadable::bad(at, "set");
         let fields = &self.layout.set;
         // [ used, mask, table ] lie one behind the other.
         let header = at.offset(fields.used).0..at.offset(fields.table + 8).0;
@@ -122,10 +134,15 @@ impl Reader<'_> {
     /// # Errors
     /// When it is no deque or cannot be read.
     pub fn deque(&self, at: Address, max: u64) -> Read<Vec<Address>> {
-        let bad = || Unreadable::bad(at, "deque");
         if self.kind_of(at)? != Kind::Deque {
-            return Err(bad());
+            return Err(Unreadable::bad(at, "deque"));
         }
+        self.noting(at, self.deque_values(at, max))
+    }
+
+    /// The values in the blocks of a deque.
+    fn deque_values(&self, at: Address, max: u64) -> Read<Vec<Address>> {
+        let bad = || Unreadable::bad(at, "deque");
         let fields = &self.layout.deque;
         let mut left = self.size(at, MAX_ITEMS, "deque")?.min(max);
         let mut values = Vec::new();
@@ -155,12 +172,15 @@ impl Reader<'_> {
             return Err(Unreadable::bad(at, "dict"));
         }
         let fields = &self.layout.dict;
-        if self.memory.u64(at.offset(fields.used))? == 0 {
-            return Ok(Vec::new());
-        }
-        let keys = self.must_pointer(at.offset(fields.keys), "dict")?;
-        let values = self.pointer(at.offset(fields.values))?;
-        self.dict_items(keys, values.map(|values| values.offset(fields.first_value)), max)
+        let read = || {
+            if self.memory.u64(at.offset(fields.used))? == 0 {
+                return Ok(Vec::new());
+            }
+            let keys = self.must_pointer(at.offset(fields.keys), "dict")?;
+            let values = self.pointer(at.offset(fields.values))?;
+            self.dict_items(keys, values.map(|values| values.offset(fields.first_value)), max)
+        };
+        self.noting(at, read())
     }
 
     /// The entries of dict keys in their order, at most `max` of them: keys, and values where these

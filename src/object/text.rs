@@ -30,6 +30,10 @@ impl Reader<'_> {
     /// # Errors
     /// When it cannot be read or its header is not believable.
     pub fn str(&self, at: Address, max: usize) -> Read<String> {
+        self.noting(at, self.read_str(at, max))
+    }
+
+    fn read_str(&self, at: Address, max: usize) -> Read<String> {
         let bad = || Unreadable::bad(at, "str");
         let fields = &self.layout.unicode;
         let length = self.memory.u64(at.offset(fields.length))?;

@@ -26,7 +26,7 @@ names!(ThreadState {
     Ended = 5,
     Other = 6,
 });
-names!(LoopState { Polling = 0, Running = 1, Blocked = 2, Stopped = 3, Closed = 4 });
+names!(LoopState { Polling = 0, Running = 1, Blocked = 2, Stopped = 3, Closed = 4, Inherited = 5 });
 names!(Phase { Select = 0, Ready = 1 });
 names!(TaskState { Running = 0, Ready = 1, Pending = 2, Done = 3, Cancelled = 4, Failed = 5 });
 names!(WaitKind {
@@ -76,6 +76,8 @@ names!(BlockingKind {
     Cpu = 6,
     FutureResult = 7,
     Unknown = 8,
+    Starved = 9,
+    Gc = 10,
 });
 names!(Stage {
     Graceful = 0,
@@ -160,7 +162,16 @@ record!(Process {
     debug_build,
     started_at,
 });
-record!(Thread { tid, name, state, syscall, waiting_on, cpu_time, frames });
+record!(Thread {
+    tid,
+    name,
+    state,
+    syscall,
+    waiting_on,
+    cpu_time,
+    frames
+    | sleep_id = None, asleep_for = None
+});
 record!(Syscall { name, fd, peer });
 record!(Socket { protocol, local, remote, state, receive_queue, send_queue });
 record!(Loop {
@@ -179,8 +190,9 @@ record!(Loop {
     polls_without_waiting,
     iteration_id,
     idle_for as Since,
-    ready_handles
-    | turns = None
+    ready_handles,
+    inherited_from
+    | turns = None, watched = None, processor = None, processor_use = None, collector = None
 });
 record!(Iteration { phase, elapsed as Since, callbacks_run, callbacks_total, handle });
 record!(Blocking { kind, description, fd, peer, frame, task, thread, loop_id });
@@ -199,7 +211,7 @@ record!(Task {
     swallower,
     has_callbacks,
     is_torn
-    | suspects = [].into(), looping = None, references = None
+    | suspects = [].into(), looping = None, references = None, is_partly_read = false
 });
 record!(Cancellation { requested, must_cancel, in_flight, handling, message });
 record!(Swallower { location, clause, is_sure });
@@ -207,7 +219,17 @@ record!(Children { pending, done, failed, cancelled, return_exceptions, aborting
 record!(Deadline { frame, due_in as Due });
 record!(Executor { id, name, workers, max_workers, idle, queued, is_shut_down, limiter, jobs });
 record!(Job { function, thread, task, elapsed as Since, id });
-record!(Shutdown { stage, by, loop_id, frame, task, tasks, threads, children });
+record!(Shutdown {
+    stage,
+    by,
+    loop_id,
+    frame,
+    task,
+    tasks,
+    threads,
+    children
+    | endless = Vec::new(), connections = None, lasted = None
+});
 record!(Problem { place, wanted, cause });
 record!(ReadStats { calls, bytes });
 record!(Finding {
@@ -227,10 +249,21 @@ record!(Finding {
 });
 record!(Tracked { number, opened_at, seen_at, finding, was, worst, told_at, missing });
 record!(Work { handle, task, stack, place, kind, description, peer });
-record!(Stretch { loop_id, thread, began_at, length, uncertainty, is_over, samples, work, stacks });
 record!(Interval { began, ended });
+record!(Stretch {
+    loop_id,
+    thread,
+    began_at,
+    length,
+    uncertainty,
+    is_over,
+    samples,
+    work,
+    stacks,
+    waited
+});
 record!(Marks { first_seen, is_born, steps, seen, stays_since });
-record!(Turn { fate, at, place });
+record!(Turn { fate, at, place, is_earlier });
 record!(History { task, name, coroutine, requests, turns | suspected = None });
 record!(Statistics { at, loops, tasks, samples, missed, cancellations });
 record!(LoopStatistics { id, timing });
@@ -278,5 +311,5 @@ record!(Waiting {
     callbacks,
     foreign_loop,
     is_served
-    | description = String::new() => in_words
+    | description = String::new(), may_be_returned = false => in_words
 });

@@ -28,6 +28,8 @@ fn place() -> Place {
 }
 
 fn record(path: &std::path::Path, series: &[Snapshot], limits: Limits) -> Vec<Written> {
+    // What a record of the same test before left there.
+    let _ = std::fs::remove_file(path);
     let mut writer = Writer::create(path, limits).unwrap();
     let mut lives = Lives::default();
     let mut written = Vec::new();
@@ -161,6 +163,7 @@ fn events_come_back_and_can_be_gone_to() {
         uncertainty: Duration::from_micros(4),
         is_over: true,
         samples: 6,
+        waited: Some(Duration::from_millis(20)),
         work: Some(Arc::clone(&work)),
         stacks: vec![(work, 6)],
     };
@@ -169,7 +172,12 @@ fn events_come_back_and_can_be_gone_to() {
         name: Some("n".into()),
         coroutine: None,
         requests: Some(1),
-        turns: vec![Turn { fate: Fate::Swallowed, at: at(1), place: Some(location("f", 1)) }],
+        turns: vec![Turn {
+            fate: Fate::Swallowed,
+            at: at(1),
+            place: Some(location("f", 1)),
+            is_earlier: true,
+        }],
         suspected: None,
     };
     let told = [

@@ -1,6 +1,6 @@
 //! Finds `_PyRuntime` in a target and proves it.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::Version;
 use crate::error::{Error, Result};
@@ -8,6 +8,9 @@ use crate::layout::{Layout, SUPPORTED, debug_offsets};
 use crate::memory::{Address, ReadMemory};
 use crate::object::{Caches, Kind, Memory, Read, Reader, Unreadable};
 use crate::target::{MappedFile, Mapping, Module, Target};
+
+/// The minor versions whose runtime does not begin with a table about itself.
+const WITHOUT_TABLE: RangeInclusive<u8> = 8..=12;
 
 /// How often the proof is tried on a target that makes threads and modules meanwhile.
 const MAX_TRIES: usize = 10;
@@ -231,7 +234,8 @@ fn identify(
     if let Some(head) = debug_offsets::head(&table) {
         return identify_by_table(memory, runtime, head, &table, pid);
     }
-    // 3.11 and 3.12 export their version; before that the proof tells whether a guess was right.
+    // 3.11 and 3.12 export their version, unless they are linked statically; else the proof tells
+    // whether a guess was right.
     let exported = module.exported("Py_Version").and_then(|at| memory.u32(at).ok()).map(Version);
     let minors = match (exported, hint) {
         (Some(version), _) if version.major() == 3 => vec![version.minor()],
@@ -239,10 +243,10 @@ fn identify(
             return Err(too_old(format!("{major}.{minor}")));
         }
         (_, Some((_, hint))) => {
-            let others = (8..=10).filter(|minor| *minor != hint);
+            let others = WITHOUT_TABLE.filter(|minor| *minor != hint);
             std::iter::once(hint).chain(others).collect()
         }
-        _ => (8..=10).rev().collect(),
+        _ => WITHOUT_TABLE.rev().collect(),
     };
     let mut first_error = None;
     for layout in minors.into_iter().filter_map(Layout::for_minor) {

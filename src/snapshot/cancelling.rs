@@ -1,5 +1,7 @@
 //! How far a task and its cancellation are, as one snapshot tells it.
 
+use jiff::SignedDuration;
+
 use super::{Cancellation, Task, TaskState, WaitKind};
 
 impl Task {
@@ -45,7 +47,8 @@ impl Task {
     pub fn is_owed_by_time(&self) -> bool {
         let waiting = self.waiting_on.as_deref();
         let over = waiting.map_or(0, |waiting| {
-            waiting.deadlines.iter().filter(|deadline| !deadline.due_in.is_positive()).count()
+            let is_over = |due_in: SignedDuration| !due_in.is_positive();
+            waiting.deadlines.iter().filter(|limit| limit.due_in.is_none_or(is_over)).count()
         });
         self.requests().is_some_and(|count| count <= over as u64)
     }

@@ -2,6 +2,7 @@
 //! awaits, what nobody looked at.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 use serde::Serialize;
@@ -55,8 +56,12 @@ pub enum BlockingKind {
     Dns,
     /// A child process.
     Subprocess,
-    /// Nothing: it computes.
+    /// Nothing: it computes, as far as is known.
     Cpu,
+    /// It could run, and was not given a processor.
+    Starved,
+    /// The garbage collector.
+    Gc,
     /// The result of a `concurrent.futures.Future`.
     FutureResult,
     /// Not to be told.
@@ -89,9 +94,23 @@ pub struct Shutdown {
     /// `[ (task, child) ]`; looked for while a server waits for its connections.
     #[serde(skip)]
     pub children: Vec<(Address, Address)>,
+    /// Tasks that nothing but an exception lets out of a loop of the program in which they are.
+    #[serde(skip)]
+    pub endless: Vec<Address>,
+    /// How many connections are open of what is closed, where it counts them.
+    #[serde(skip)]
+    pub connections: Option<u64>,
+    /// For how long at least the stage has lasted, as far as the server itself tells.
+    #[serde(skip)]
+    pub lasted: Option<Duration>,
 }
 
 impl Shutdown {
+    /// Whether another one is of the same stage of the same shutdown.
+    pub fn is_same_stage(&self, other: &Self) -> bool {
+        self.stage == other.stage && self.loop_id == other.loop_id && self.by == other.by
+    }
+
     /// The tasks that are all cancelled, whether their Python counts that or not, while that is
     /// the stage.
     pub fn all_cancelled(&self) -> FxHashSet<Address> {
@@ -182,11 +201,12 @@ pub struct OpenGenerator {
     pub place: Option<Arc<Location>>,
     /// The loop that would close it.
     pub loop_id: Option<Address>,
-    /// Whether some task's await chain or variables lead to it.
+    /// Whether somebody may go on with it: something refers to it but a variable that its function
+    /// does not read any more.
     pub is_in_use: bool,
 }
 
-/// A lock, semaphore or queue to which only suspended frames of tasks refer: nobody else can give
+/// A lock, semaphore, queue or event to which only suspended frames of tasks refer: nobody else can give
 /// back a permit of it, or put anything in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enclosed {

@@ -183,6 +183,8 @@ codes! {
     TaskLeak = "task-leak",
     /// Two event loops run one inside the other on the same thread.
     NestedRun = "nested-run",
+    /// The garbage collector holds the loop's thread.
+    GcPause = "gc-pause",
     /// The cgroup's quota of processor time is used up again and again.
     PodThrottled = "pod-throttled",
     /// A freezer keeps every thread of the process from running.

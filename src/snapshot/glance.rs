@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{BlockingKind, Location, Phase};
+use super::{BlockingKind, Location, Phase, Processor};
 use crate::memory::Address;
 
 /// Where all loops of a target were at one moment.
@@ -40,8 +40,18 @@ pub struct LoopGlance {
     pub callback: Option<u64>,
     /// How many callbacks the iteration has to run.
     pub total: Option<u64>,
+    /// What its thread has had of a processor, where that is counted.
+    pub processor: Option<Processor>,
     /// What the callback is at, when the phase has lasted for some milliseconds.
     pub work: Option<Arc<Work>>,
+}
+
+impl LoopGlance {
+    /// Whether its thread was seen to sleep in its poll: on its way there or back it may be about
+    /// to run callbacks.
+    pub fn is_asleep_in_poll(&self) -> bool {
+        self.phase == Phase::Select && self.wait.is_some()
+    }
 }
 
 /// What a callback is at.

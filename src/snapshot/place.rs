@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::{Frame, Location, Task};
+use crate::known::below_library;
 
 /// Whether a file belongs to Python or to a package that was installed, not to the program.
 pub(crate) fn is_library(file: &str) -> bool {
     file.starts_with("<frozen ")
-        || ["/lib/python", "/lib64/python", "/site-packages/", "/dist-packages/"]
-            .iter()
-            .any(|part| file.contains(part))
+        || ["/site-packages/", "/dist-packages/"].iter().any(|part| file.contains(part))
+        || below_library(file).is_some()
 }
 
 impl Location {
@@ -46,7 +46,7 @@ mod tests {
         ] {
             assert!(is_library(file), "{file}");
         }
-        for file in ["/srv/app/db.py", "<string>", "<stdin>"] {
+        for file in ["/srv/app/db.py", "/srv/lib/pythonic/app.py", "<string>", "<stdin>"] {
             assert!(!is_library(file), "{file}");
         }
     }

@@ -47,6 +47,8 @@ pub enum Doubt {
     OneSample,
     /// Not everything could be read.
     Unread,
+    /// There was not enough memory to read every task.
+    Cut,
     /// No event loop runs.
     NoLoop,
 }
@@ -66,6 +68,10 @@ impl Snapshot {
         if let Some(unread) = unread(&self.problems) {
             undecided.push(unread);
         }
+        if let Some(cut) = self.cut {
+            let (reason, title) = (Doubt::Cut, cut.to_string());
+            undecided.push(Undecided { reason, title, code: None, seen_for: None });
+        }
         let is_judged =
             |state| matches!(state, LoopState::Polling | LoopState::Running | LoopState::Blocked);
         if !self.loops.iter().filter_map(|known| known.state).any(is_judged) {
@@ -83,9 +89,11 @@ impl Snapshot {
     }
 }
 
-/// That not everything was read. What changed while it was read has moved: it does not hang.
+/// That not everything was read. What changed while it was read has moved: it does not hang. What
+/// there was no memory for is another reason.
 fn unread(problems: &[Problem]) -> Option<Undecided> {
-    let missing = || problems.iter().filter(|problem| !problem.is_of_change());
+    let is_unread = |it: &&Problem| !it.is_of_change() && it.place != Problem::CUT;
+    let missing = || problems.iter().filter(is_unread);
     let all = missing().count();
     let tasks = missing().filter(|problem| problem.place.starts_with("task ")).count();
     let (number, what) = if tasks == all { (all, "task") } else { (all, "part") };
@@ -101,6 +109,7 @@ fn unread(problems: &[Problem]) -> Option<Undecided> {
 mod tests {
     use super::*;
     use crate::diagnose::tests::Scene;
+    use crate::snapshot::Cut;
 
     fn verdict(change: impl FnOnce(&mut Snapshot)) -> (Option<Verdict>, Vec<Doubt>) {
         let mut snapshot = Scene::new().and(change).snapshot;
@@ -126,6 +135,18 @@ mod tests {
         assert_eq!(idle, (Some(Verdict::Undecided), vec![Doubt::NoLoop]));
         let unknown = verdict(|snapshot| snapshot.loops[0].state = None);
         assert_eq!(unknown, (Some(Verdict::Undecided), vec![Doubt::NoLoop]));
+    }
+
+    #[test]
+    fn nobody_knows_of_tasks_that_there_was_no_memory_for() {
+        let cut = |snapshot: &mut Snapshot| {
+            snapshot.cut = Some(Cut { tasks_read: 3, tasks_at_least: 8 });
+            let place = Problem::CUT.to_owned();
+            snapshot.problems.push(Problem { place, ..problem("no memory") });
+        };
+        assert_eq!(verdict(cut), (Some(Verdict::Undecided), vec![Doubt::Cut]));
+        let words = Cut { tasks_read: 3, tasks_at_least: 8 }.to_string();
+        assert_eq!(words, "only 3 of at least 8 tasks were read (--max-memory)");
     }
 
     #[test]

@@ -146,6 +146,9 @@ pub struct Waiting {
     /// task. `None` where that cannot be told.
     #[serde(skip)]
     pub is_served: Option<bool>,
+    /// Whether a timer or another callback refers to the lock or semaphore, and may give it back.
+    #[serde(skip)]
+    pub may_be_returned: bool,
 }
 
 /// What kind of thing a task waits for.
@@ -238,9 +241,14 @@ pub struct Deadline {
     /// The frame (index into the task's `frames`) that has set it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<usize>,
-    /// When it ends, from the time of the snapshot; negative when it is past.
-    #[serde(rename = "due_in_ms", serialize_with = "as_signed_ms")]
-    pub due_in: SignedDuration,
+    /// When it ends, from the time of the snapshot; negative when it is past. `None` where that is
+    /// not known: the loop may have a clock of its own.
+    #[serde(
+        rename = "due_in_ms",
+        serialize_with = "as_opt_signed_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub due_in: Option<SignedDuration>,
 }
 
 /// A pool of threads that runs calls for tasks; or a limit of anyio on such calls, while some
@@ -312,13 +320,6 @@ pub struct Job {
 #[expect(clippy::cast_precision_loss, reason = "2^53 µs are 285 years")]
 fn signed_ms(time: SignedDuration) -> f64 {
     time.as_micros() as f64 / 1000.0
-}
-
-fn as_signed_ms<S: serde::Serializer>(
-    time: &SignedDuration,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(signed_ms(*time))
 }
 
 #[expect(clippy::ref_option, reason = "the shape serde asks for")]

@@ -59,6 +59,19 @@ impl Target {
     }
 }
 
+/// All processes that we see with the parent of each, by id.
+pub fn parents() -> Vec<(i32, i32)> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten();
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let parent = |pid: i32| {
+        let stat = Stat::parse(&ProcDir::open(pid).ok()?.read("stat", 4096).ok()?)?;
+        Some((pid, stat.parent))
+    };
+    let mut all: Vec<(i32, i32)> = pids.filter_map(parent).collect();
+    all.sort_unstable();
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::{Mode, major, minor};
 
 use super::Target;
+use super::answer::in_time;
 use super::elf::Elf;
 use super::maps::{Mapping, bytes_of};
 use super::proc::without_deleted;
@@ -190,43 +191,30 @@ impl Target {
             "map_files",
             Box::new(|| {
                 let name = format!("map_files/{:x}-{:x}", first.start, first.end);
-                Ok(Found { is_sure: true, ..accept(&self.dir.look_up(&name)?, first)? })
+                Ok(Found { is_sure: true, ..accept(self.dir.look_up(&name)?, first)? })
             }),
         )];
         if file.is_main {
             all.push((
                 "exe",
                 Box::new(|| {
-                    Ok(Found { is_sure: true, ..accept(&self.dir.look_up("exe")?, first)? })
+                    Ok(Found { is_sure: true, ..accept(self.dir.look_up("exe")?, first)? })
                 }),
             ));
         }
         if !first.is_deleted {
-            all.push(("root", Box::new(|| accept(&self.look_up(seen)?, first))));
+            all.push(("root", Box::new(|| accept(self.look_up(seen)?, first))));
         }
         // The path is as we would see it. After a replacement the new file is no use, but a
         // bind mount may still lead to the old one.
-        all.push(("path", Box::new(|| accept(&look_up_own(path)?, first))));
+        all.push(("path", Box::new(|| accept(look_up_own(path)?, first))));
         all
     }
 
     /// Looks a path of the target up below its root, without opening it.
     fn look_up(&self, path: &Path) -> io::Result<File> {
-        let root = self.dir.look_up("root")?;
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        match openat2(&root, path, how) {
-            // Kernels before 5.6, and sandboxes that do not know the call. A link may then lead
-            // elsewhere, but what it leads to still has to be the mapped file, and nothing of
-            // it is shown: only addresses are looked up in it.
-            Err(nix::Error::ENOSYS | nix::Error::EPERM) => {
-                let relative = path.strip_prefix("/").unwrap_or(path);
-                let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-                Ok(openat(&root, relative, flags, Mode::empty())?.into())
-            }
-            found => Ok(found?.into()),
-        }
+        let (root, path) = (self.dir.look_up("root")?, path.to_owned());
+        in_time(move || look_up_below(&root, &path))
     }
 }
 
@@ -236,17 +224,37 @@ struct Found {
     is_sure: bool,
 }
 
+fn look_up_below(root: &File, path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let how = OpenHow::new()
+        .flags(flags)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    match openat2(root, path, how) {
+        // Kernels before 5.6, and sandboxes that do not know the call. A link may then lead
+        // elsewhere, but what it leads to still has to be the mapped file, and nothing of it is
+        // shown: only addresses are looked up in it.
+        Err(nix::Error::ENOSYS | nix::Error::EPERM) => {
+            let relative = path.strip_prefix("/").unwrap_or(path);
+            Ok(openat(root, relative, flags, Mode::empty())?.into())
+        }
+        found => Ok(found?.into()),
+    }
+}
+
 fn look_up_own(path: &Path) -> io::Result<File> {
-    Ok(open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?.into())
+    let path = path.to_owned();
+    in_time(move || Ok(open(&path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?.into()))
 }
 
 /// Opens what was looked up, if it is a regular file.
-fn accept(looked_up: &File, mapping: &Mapping) -> io::Result<Found> {
-    let facts = looked_up.metadata()?;
-    if !facts.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let file = File::open(format!("/proc/self/fd/{}", looked_up.as_raw_fd()))?;
+fn accept(looked_up: File, mapping: &Mapping) -> io::Result<Found> {
+    let (facts, file) = in_time(move || {
+        let facts = looked_up.metadata()?;
+        if !facts.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        Ok((facts, File::open(format!("/proc/self/fd/{}", looked_up.as_raw_fd()))?))
+    })?;
     Ok(Found { file, is_sure: is_same(&facts, mapping) })
 }
 
@@ -318,11 +326,11 @@ mod tests {
         let files = target.files(&target.maps().unwrap());
         let path = files[0].first.path.clone().unwrap();
         let below_root = target.look_up(&path).unwrap();
-        assert!(accept(&below_root, &files[0].first).unwrap().is_sure);
-        assert!(accept(&look_up_own(&path).unwrap(), &files[0].first).unwrap().is_sure);
+        assert!(accept(below_root.try_clone().unwrap(), &files[0].first).unwrap().is_sure);
+        assert!(accept(look_up_own(&path).unwrap(), &files[0].first).unwrap().is_sure);
         let other = Mapping { inode: 1, ..files[0].first.clone() };
-        assert!(!accept(&below_root, &other).unwrap().is_sure);
-        assert!(accept(&look_up_own(Path::new("/dev/null")).unwrap(), &other).is_err());
+        assert!(!accept(below_root.try_clone().unwrap(), &other).unwrap().is_sure);
+        assert!(accept(look_up_own(Path::new("/dev/null")).unwrap(), &other).is_err());
     }
 
     #[test]

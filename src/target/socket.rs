@@ -25,7 +25,7 @@ use super::proc::ProcDir;
 use crate::snapshot::Socket;
 
 /// How long the tables of one [`Sockets`] may be read in all: about 20,000 sockets as text.
-const PATIENCE: Duration = Duration::from_millis(50);
+pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 /// More than can be read in that time; a line has 150 bytes and a message 80.
 const MAX_TABLE: usize = 32 * 1024 * 1024;
 /// The kernel gives text by pages and messages by 32 KiB.
@@ -285,7 +285,7 @@ fn text(dir: &ProcDir, kind: Kind) -> Source {
 }
 
 /// Whether the target's network namespace is ours.
-fn is_of_our_network(dir: &ProcDir) -> bool {
+pub(super) fn is_of_our_network(dir: &ProcDir) -> bool {
     let ours = ProcDir::own().and_then(|own| own.link("ns/net"));
     let theirs = dir.link("ns/net");
     ours.is_ok_and(|ours| theirs.is_ok_and(|theirs| ours == theirs))
@@ -305,12 +305,27 @@ const DESTINATION: usize = 24;
 const RECEIVE_QUEUE: usize = 56;
 const SEND_QUEUE: usize = 60;
 const INODE: usize = 68;
+/// The length of the message without its attributes.
+const MESSAGE: usize = 72;
+// The same file: an attribute with a `struct tcp_info` (include/uapi/linux/tcp.h).
+const INET_DIAG_INFO: u16 = 2;
+const BYTES_ACKED: usize = 120;
+const BYTES_RECEIVED: usize = 128;
 /// In all states but those without an inode, and those not yet bound or connected.
 const STATES: u32 = 0b1111_0011_0110;
 const IPPROTO_TCP: u8 = 6;
 
 /// Asks the kernel for the list of all TCP sockets of our network namespace.
 fn ask_kernel(family: AddressFamily) -> Option<OwnedFd> {
+    ask(family, 0)
+}
+
+/// The same with what each has sent and received.
+pub(super) fn ask_kernel_for_bytes(family: AddressFamily) -> Option<OwnedFd> {
+    ask(family, 1 << (INET_DIAG_INFO - 1))
+}
+
+fn ask(family: AddressFamily, extensions: u8) -> Option<OwnedFd> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
@@ -330,7 +345,7 @@ fn ask_kernel(family: AddressFamily) -> Option<OwnedFd> {
     put(0, &len.to_ne_bytes());
     put(4, &SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     put(6, &(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-    put(HEADER, &[u8::try_from(family.as_raw()).ok()?, IPPROTO_TCP]);
+    put(HEADER, &[u8::try_from(family.as_raw()).ok()?, IPPROTO_TCP, extensions]);
     put(HEADER + 4, &STATES.to_ne_bytes());
     rustix::net::send(&socket, &request, SendFlags::empty()).ok()?;
     Some(socket)
@@ -342,6 +357,61 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// A list of TCP sockets with what each has sent and received.
+#[derive(Debug, Default)]
+pub(super) struct TcpList {
+    messages: Vec<u8>,
+}
+
+impl TcpList {
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Reads on; whether there may be more.
+    pub(super) fn read(&mut self, receive: impl FnOnce(&mut [u8]) -> usize) -> bool {
+        let start = self.messages.len();
+        self.messages.resize(start.saturating_add(BLOCK), 0);
+        let len = receive(self.messages.get_mut(start..).unwrap_or_default()).min(BLOCK);
+        self.messages.truncate(start.saturating_add(len));
+        let is_end = |(kind, _): (u16, &[u8])| matches!(kind, NLMSG_DONE | NLMSG_ERROR);
+        len > 0 && !messages(self.messages.get(start..).unwrap_or_default()).any(is_end)
+    }
+
+    /// Each socket's inode with the bytes that it has received, and those sent that its peer has
+    /// acknowledged.
+    pub(super) fn bytes(&self) -> impl Iterator<Item = (u64, u64)> {
+        messages(&self.messages).filter_map(|(_, message)| {
+            let inode = u32_at(message, INODE)?;
+            let info = attribute(message.get(MESSAGE..)?, INET_DIAG_INFO)?;
+            let count = |at: usize| Some(u64::from_ne_bytes(*info.get(at..)?.first_chunk()?));
+            Some((inode.into(), count(BYTES_ACKED)?.saturating_add(count(BYTES_RECEIVED)?)))
+        })
+    }
+}
+
+/// The kinds and bodies of netlink messages.
+fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (len, kind) = (usize::try_from(u32_at(bytes, 0)?).ok()?, u16_at(bytes, 4)?);
+        let body = bytes.get(HEADER..len)?;
+        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, body))
+    })
+}
+
+/// The value of an attribute behind a message (`struct rtattr`).
+fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    loop {
+        let (len, kind) = (usize::from(u16_at(bytes, 0)?), u16_at(bytes, 2)?);
+        let value = bytes.get(4..len)?;
+        if kind == wanted {
+            return Some(value);
+        }
+        bytes = bytes.get(len.next_multiple_of(4)..)?;
+    }
 }
 
 /// A `struct inet_diag_msg` of a TCP socket.

@@ -23,6 +23,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid};
 use rustc_hash::FxHashMap;
 
+use super::answer::in_time;
 use super::{Target, started_at};
 use crate::snapshot::Process;
 
@@ -73,6 +74,12 @@ impl Source {
         (apart <= SAME_START).then(|| Self { target, reader, kept: Mutex::default() })
     }
 
+    /// The first file that did not answer, as those on the mount of a server that is gone; after
+    /// it none is read any more.
+    pub fn silent_file(&self) -> Option<&str> {
+        self.target.silent_file.get().map(String::as_str)
+    }
+
     /// The file that a code object calls `path`.
     pub fn file(&self, path: &str) -> SourceFile {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,21 +107,26 @@ impl Target {
 
     fn source_for(&self, path: &str, reader: &Reader) -> SourceFile {
         // `<string>`, `<frozen importlib._bootstrap>`.
-        if path.is_empty() || path.starts_with('<') {
+        if path.is_empty() || path.starts_with('<') || self.silent_file.get().is_some() {
             return SourceFile::Absent;
         }
-        let begin = || {
+        let read = || {
             let mut path = PathBuf::from(path);
             if path.is_relative() {
                 path = self.below_root(&self.dir.link("cwd")?).join(path);
             }
-            Ok::<_, io::Error>((self.dir.look_up("root")?, path))
+            let (root, reader) = (self.dir.look_up("root")?, reader.clone());
+            // The root is ours to look up; from there on only the target's own rights count.
+            in_time(move || {
+                reader.as_user(|| look_up_below(&root, &path).and_then(|file| reader.read(&file)))
+            })
         };
-        // The root is ours to look up; from there on only the target's own rights count.
-        let read = |(root, path): (File, PathBuf)| {
-            reader.as_user(|| look_up_below(&root, &path).and_then(|file| reader.read(&file)))
-        };
-        begin().and_then(read).unwrap_or(SourceFile::Absent)
+        read().unwrap_or_else(|error| {
+            if error.kind() == io::ErrorKind::TimedOut {
+                self.silent_file.get_or_init(|| path.to_owned());
+            }
+            SourceFile::Absent
+        })
     }
 }
 
@@ -139,7 +151,7 @@ fn is_our_root(root: &Metadata) -> bool {
 }
 
 /// On whose behalf files are read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Reader {
     started_at: Timestamp,
     uid: u32,

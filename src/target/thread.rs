@@ -53,6 +53,8 @@ pub struct ThreadActivity {
     /// The processor time it has used, current to its last sleep; absent on kernels that do not
     /// count it.
     pub processor_time: Option<Duration>,
+    /// The time it has waited for a processor, as far as these waits are over; absent as that.
+    pub waiting_time: Option<Duration>,
     /// The `syscall` file's line, number, arguments, stack and program counter.
     line: Option<Box<str>>,
     /// In place of the line where that is not to be had.
@@ -94,6 +96,37 @@ impl ThreadActivity {
             Runs::Scheduled(times) => Some(times),
             Runs::Switches(own, others) => Some(own.wrapping_add(others)),
             Runs::Unknown => None,
+        }
+    }
+
+    /// Whether it sleeps in a poll of the descriptor `fd` of epoll.
+    pub fn polls(&self, fd: i32) -> bool {
+        self.syscall().is_some_and(|(name, of)| name.starts_with("epoll_") && of == Some(fd))
+    }
+
+    /// How long it has not been asleep between this reading and the `later` one: it ran, or waited
+    /// for a processor. The kernel counts the time of one that runs by its ticks, some milliseconds
+    /// apart; `None` where it counts nothing.
+    pub fn awake_until(&self, later: &Self) -> Option<Duration> {
+        let ran = self.ran_until(later)?;
+        Some(ran + later.waiting_time?.saturating_sub(self.waiting_time?))
+    }
+
+    /// How long it has run between this reading and the `later` one, at least.
+    pub fn ran_until(&self, later: &Self) -> Option<Duration> {
+        Some(later.processor_time?.saturating_sub(self.processor_time?))
+    }
+
+    /// One that ran for `ran` ms in all when it was seen in `line`.
+    #[cfg(test)]
+    pub(crate) fn seen(line: &str, ran: u64) -> Self {
+        Self {
+            tid: 1,
+            processor_time: Some(Duration::from_millis(ran)),
+            waiting_time: Some(Duration::ZERO),
+            line: Some(line.into()),
+            state: None,
+            runs: Runs::Scheduled(1),
         }
     }
 
@@ -285,19 +318,24 @@ impl Target {
             .and_then(|file| read_again(file, &mut buffer).ok())
             .and_then(parse_schedstat);
         let runs = match counts {
-            Some((_, count)) => Runs::Scheduled(count),
-            None => self.switches(tid).unwrap_or(Runs::Unknown),
+            Some(counts) => Runs::Scheduled(counts.times),
+            None => self.switches(tid).map_or(Runs::Unknown, |(own, all)| Runs::Switches(own, all)),
         };
-        let processor_time = counts.map(|(time, _)| time);
-        ThreadActivity { tid, processor_time, line, state, runs }
+        let processor_time = counts.map(|counts| counts.ran);
+        let waiting_time = counts.map(|counts| counts.waited);
+        ThreadActivity { tid, processor_time, waiting_time, line, state, runs }
     }
 
-    fn switches(&self, tid: i32) -> Option<Runs> {
+    /// How often a thread went to sleep by itself.
+    pub fn sleeps(&self, tid: i32) -> Option<u64> {
+        self.switches(tid).map(|(own, _)| own)
+    }
+
+    /// Its context switches: its own, and those that it was made to do.
+    fn switches(&self, tid: i32) -> Option<(u64, u64)> {
         let status = Status::from(self.dir.read(&format!("task/{tid}/status"), MAX_STATUS).ok()?);
-        Some(Runs::Switches(
-            status.number("voluntary_ctxt_switches")?,
-            status.number("nonvoluntary_ctxt_switches")?,
-        ))
+        let own = status.number("voluntary_ctxt_switches")?;
+        Some((own, status.number("nonvoluntary_ctxt_switches")?))
     }
 }
 
@@ -307,15 +345,25 @@ fn read_again<'a>(file: &File, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
     Ok(buffer.get(..len).unwrap_or_default())
 }
 
+/// What the scheduler counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    ran: Duration,
+    waited: Duration,
+    /// How often it was put on a processor.
+    times: u64,
+}
+
 /// Parses `TIME_ON_PROCESSOR TIME_WAITING TIMES_SCHEDULED`.
 ///
 /// A thread that exists has been scheduled at least once: a zero says that nobody counts.
-fn parse_schedstat(line: &[u8]) -> Option<(Duration, u64)> {
+fn parse_schedstat(line: &[u8]) -> Option<Counts> {
     let line = std::str::from_utf8(line).ok()?;
-    let mut words = line.split_ascii_whitespace();
-    let time = Duration::from_nanos(words.next()?.parse().ok()?);
-    let count = words.nth(1)?.parse().ok().filter(|&count: &u64| count > 0)?;
-    Some((time, count))
+    let mut words = line.split_ascii_whitespace().map(str::parse);
+    let mut number = || words.next()?.ok();
+    let (ran, waited) = (number()?, number()?);
+    let times = number().filter(|&times: &u64| times > 0)?;
+    Some(Counts { ran: Duration::from_nanos(ran), waited: Duration::from_nanos(waited), times })
 }
 
 #[cfg(test)]
@@ -331,6 +379,7 @@ mod tests {
         ThreadActivity {
             tid,
             processor_time: None,
+            waiting_time: None,
             line: Some("202 0x1 0x2 0x3 0x4 0x5 0x6 0x7 0x8\n".into()),
             state: None,
             runs: Runs::Scheduled(count),
@@ -343,7 +392,8 @@ mod tests {
 
     #[test]
     fn schedstat_lines() {
-        assert_eq!(parse_schedstat(b"1130901 0 7\n"), Some((Duration::from_nanos(1_130_901), 7)));
+        let (ran, waited) = (Duration::from_nanos(1_130_901), Duration::from_nanos(52));
+        assert_eq!(parse_schedstat(b"1130901 52 7\n"), Some(Counts { ran, waited, times: 7 }));
         assert_eq!(parse_schedstat(b"0 0 0\n"), None);
         assert_eq!(parse_schedstat(b"12\n"), None);
     }

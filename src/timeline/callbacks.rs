@@ -12,13 +12,18 @@ use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
 use crate::memory::Address;
-use crate::snapshot::{BlockingKind, Glance, Location, LoopGlance, Phase, Work};
+use crate::snapshot::{
+    BlockingKind, Glance, Location, LoopGlance, Phase, Processor, ProcessorUse, Work,
+};
 
 /// Different stacks of one stretch that are kept; what is seen beyond is counted together.
 const MAX_STACKS: usize = 32;
 
 /// Where nothing was seen for so long, that says nothing of what was seen before it.
 const HOLE: Duration = Duration::from_millis(100);
+/// A thread's time on a processor is told with some milliseconds of delay: that of so long a time
+/// says something.
+const TELLING: Duration = Duration::from_millis(50);
 /// A loop that was not seen for so long is taken not to run any more.
 const UNSEEN: Duration = Duration::from_millis(500);
 
@@ -41,6 +46,8 @@ pub struct Stretch {
     pub samples: u32,
     /// What was seen most of the time.
     pub work: Option<Arc<Work>>,
+    /// How much of it its thread waited for a processor at least, where that is known.
+    pub waited: Option<Duration>,
     /// All that was seen: each stack and how often, the most frequent first.
     pub stacks: Vec<(Arc<Work>, u32)>,
 }
@@ -49,6 +56,25 @@ impl Stretch {
     /// What kind of call kept the thread most of the time.
     pub fn kind(&self) -> BlockingKind {
         self.work.as_ref().map_or(BlockingKind::Unknown, |work| work.kind)
+    }
+
+    /// The same, with the processor to blame where it would have been shorter than `threshold`, had
+    /// its thread been given one: no line of the program is then.
+    fn judged(mut self, threshold: Duration) -> Self {
+        let (Some(work), Some(waited)) = (&self.work, self.waited) else { return self };
+        let used = ProcessorUse { time: self.length, ran: Duration::ZERO, waited };
+        // How long it was of its own is no more certain than how long it was.
+        if used.is_starved(threshold + self.uncertainty) {
+            let work = Work {
+                place: None,
+                kind: BlockingKind::Starved,
+                description: used.in_words(),
+                peer: None,
+                ..(**work).clone()
+            };
+            self.work = Some(Arc::new(work));
+        }
+        self
     }
 
     /// The line to blame.
@@ -80,6 +106,11 @@ struct Current {
     uncertainty: Duration,
     samples: u32,
     seen: Vec<(Arc<Work>, u32)>,
+    /// What its thread had had of a processor before it was seen, when it was first seen to be
+    /// runnable in it, and at last.
+    before: Option<Processor>,
+    first: Option<Processor>,
+    last: Option<Processor>,
 }
 
 impl Callbacks {
@@ -98,7 +129,8 @@ impl Callbacks {
             let ended = track.take(now);
             over.extend(ended.map(|(current, end)| {
                 let (end, uncertain) = end;
-                current.stretch(now, glance, end, uncertain, true)
+                let until = now.processor;
+                current.stretch(now, glance, end, uncertain, Some(until)).judged(threshold)
             }));
         }
         // A loop that is not run any more has ended what it ran; one that was not to be read for a
@@ -114,7 +146,8 @@ impl Callbacks {
             if let Some(current) = track.current.take() {
                 // It was over by the time at which the loop was not there any more.
                 let (end, uncertain) = between(track.last.at, missing_since);
-                over.push(current.stretch(&track.last, glance, end, uncertain, true));
+                let stretch = current.stretch(&track.last, glance, end, uncertain, Some(None));
+                over.push(stretch.judged(threshold));
             }
             false
         });
@@ -126,7 +159,9 @@ impl Callbacks {
     pub fn ongoing(&self, glance: &Glance, threshold: Duration) -> Vec<Stretch> {
         let current = self.loops.values().filter_map(|track| {
             let current = track.current.as_ref()?;
-            Some(current.stretch(&track.last, glance, track.last.at, Duration::ZERO, false))
+            let end = track.last.at;
+            let stretch = current.stretch(&track.last, glance, end, Duration::ZERO, None);
+            Some(stretch.judged(threshold))
         });
         current.filter(|stretch| stretch.length >= threshold).collect()
     }
@@ -175,6 +210,10 @@ impl Current {
             (Some(began), Some(before)) if is_same_phase => {
                 between(before.at.max(began), now.read_by)
             }
+            // No callback runs while its loop sleeps in its poll, whatever the time says.
+            (Some(began), Some(before)) if before.is_asleep_in_poll() => {
+                (began.max(before.at), Duration::ZERO)
+            }
             (Some(began), _) => (began, Duration::ZERO),
             (None, Some(before)) => between(before.at, now.read_by),
             (None, None) => (now.at, Duration::ZERO),
@@ -186,6 +225,9 @@ impl Current {
             uncertainty,
             samples: 0,
             seen: Vec::new(),
+            before: before.and_then(|before| before.processor),
+            first: None,
+            last: None,
         };
         current.note(now);
         Some(current)
@@ -212,6 +254,10 @@ impl Current {
 
     fn note(&mut self, now: &LoopGlance) {
         self.samples = self.samples.saturating_add(1);
+        if let Some(processor) = now.processor.filter(|processor| processor.sleeps.is_some()) {
+            self.first.get_or_insert(processor);
+            self.last = Some(processor);
+        }
         let Some(work) = &now.work else { return };
         let known = self.seen.iter_mut().find(|(known, _)| {
             Arc::ptr_eq(known, work) || known.kind == work.kind && known.stack == work.stack
@@ -223,26 +269,61 @@ impl Current {
         }
     }
 
+    /// For how long at least its thread waited for a processor, of a length; `after` is what that
+    /// had had of one when it was over.
+    fn waited(&self, length: Duration, after: Option<Processor>, work: &Work) -> Option<Duration> {
+        let between = |from: Option<Processor>, to: Option<Processor>| {
+            from.zip(to).map(|(from, to)| from.until(&to))
+        };
+        let inner = between(self.first, self.last).map(|inner| match self.before {
+            Some(_) => inner.waited,
+            // Nobody saw how it began: it was like what was seen of it, if that says anything.
+            None if inner.time >= TELLING => inner.waited_of(length),
+            None => Duration::ZERO,
+        });
+        let outer = between(self.before, after).map(|outer: ProcessorUse| match work.kind {
+            // All that it ran may have been in here: when it did not, it waited, as far as it did.
+            BlockingKind::Cpu | BlockingKind::Gc if outer.time <= length * 2 => {
+                outer.waited.min(length.saturating_sub(outer.ran))
+            }
+            // Nobody looked for long: it was like all of the time in which it was runnable.
+            BlockingKind::Cpu | BlockingKind::Gc => {
+                let time = outer.ran + outer.waited;
+                ProcessorUse { time, ..outer }.waited_of(length)
+            }
+            // All that it waited may have been around it.
+            _ => outer.waited.saturating_sub(outer.time.saturating_sub(length)),
+        });
+        inner.max(outer).map(|waited| waited.min(length))
+    }
+
+    /// As it is at `end`; `over` is there when it is over, with what its thread had had of a
+    /// processor by then.
+    #[expect(clippy::option_option, reason = "over, and known")]
     fn stretch(
         &self,
         of: &LoopGlance,
         glance: &Glance,
         end: Duration,
         uncertain: Duration,
-        is_over: bool,
+        over: Option<Option<Processor>>,
     ) -> Stretch {
         let mut stacks = self.seen.clone();
         stacks.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let ago = glance.at.saturating_sub(self.began);
+        let length = end.saturating_sub(self.began);
+        let work = most_seen(&stacks);
+        let after = over.unwrap_or(self.last);
         Stretch {
             loop_id: of.id,
             thread: of.thread,
             began_at: glance.taken_at.checked_sub(ago).unwrap_or(glance.taken_at),
-            length: end.saturating_sub(self.began),
+            length,
             uncertainty: self.uncertainty + uncertain,
-            is_over,
+            is_over: over.is_some(),
+            waited: work.as_ref().and_then(|work| self.waited(length, after, work)),
             samples: self.samples,
-            work: most_seen(&stacks),
+            work,
             stacks,
         }
     }
@@ -292,6 +373,7 @@ mod tests {
                 wait: None,
                 callback: began.map(|_| callback),
                 total: Some(3),
+                processor: None,
                 work,
             }],
         }
@@ -302,6 +384,67 @@ mod tests {
         let threshold = Duration::from_millis(10);
         let over = glances.iter().flat_map(|glance| callbacks.take(glance, threshold));
         over.map(|it| (it.length.as_millis(), it.uncertainty.as_millis(), it.samples)).collect()
+    }
+
+    /// A glance at one that computes, whose thread has run for `ran` ms and waited for `waited`.
+    fn computing(at: u64, began: Option<u64>, ran: u64, waited: u64) -> Glance {
+        let mut glance = glance(at, began, 0);
+        let event_loop = &mut glance.loops[0];
+        let [at, ran, waited] = [at, ran, waited].map(Duration::from_millis);
+        let sleeps = began.map(|_| 7);
+        event_loop.processor = Some(Processor { at, ran, waited, sleeps });
+        event_loop.work = event_loop.work.take().map(|work| {
+            let place = crate::diagnose::tests::location("retry", 31);
+            let kind = BlockingKind::Cpu;
+            Arc::new(Work { kind, place: Some(place), ..(*work).clone() })
+        });
+        glance
+    }
+
+    /// What is blamed for the one stretch of these glances of at least 100 ms.
+    fn blamed(glances: &[Glance]) -> (BlockingKind, String, bool) {
+        let mut callbacks = Callbacks::default();
+        let threshold = Duration::from_millis(100);
+        let over = glances.iter().flat_map(|glance| callbacks.take(glance, threshold));
+        let [stretch] = &over.collect::<Vec<_>>()[..] else { panic!() };
+        let description = stretch.work.as_ref().unwrap().description.clone();
+        (stretch.kind(), description, stretch.place().is_some())
+    }
+
+    #[test]
+    fn one_whose_thread_was_given_no_processor_is_blamed_on_no_line() {
+        // 15 ms of work with a quota of 8 %: the wait is booked at its end.
+        let starved = [
+            computing(0, None, 100, 50),
+            computing(10, Some(1), 108, 50),
+            computing(50, Some(1), 108, 50),
+            computing(140, Some(1), 109, 142),
+            computing(151, None, 116, 142),
+        ];
+        let (kind, description, has_place) = blamed(&starved);
+        assert_eq!((kind, has_place), (BlockingKind::Starved, false));
+        assert!(description.starts_with("waited for a processor for 129 of 14"), "{description}");
+        // 150 ms of work, on a processor all the time, and for half of it.
+        for (scale, ran) in [(1, 150), (2, 150)] {
+            let computes = [
+                computing(0, None, 100, 50),
+                computing(10 * scale, Some(1), 108, 50),
+                computing(140 * scale, Some(1), 100 + ran - 10, 50 + 130 * (scale - 1)),
+                computing(152 * scale, None, 100 + ran, 50 + 152 * (scale - 1)),
+            ];
+            assert_eq!(blamed(&computes).0, BlockingKind::Cpu, "{scale}");
+        }
+    }
+
+    #[test]
+    fn of_one_that_began_before_anybody_looked_the_rest_tells() {
+        let attached = |ran: u64| {
+            let first = computing(1000, Some(100), 500, 50);
+            let last = computing(1200, Some(100), 500 + ran, 50);
+            blamed(&[first, last, computing(1201, None, 501 + ran, 50)]).0
+        };
+        assert_eq!(attached(8), BlockingKind::Starved);
+        assert_eq!(attached(180), BlockingKind::Cpu);
     }
 
     #[test]
@@ -331,6 +474,20 @@ mod tests {
         // What had lasted already is told, with how much is not known.
         let glances = [glance(10, None, 0), glance(80, Some(18), 0), glance(480, None, 0)];
         assert_eq!(all(&glances), [(124, 338, 1)]);
+    }
+
+    #[test]
+    fn none_began_before_its_loop_was_seen_asleep() {
+        let asleep = |at| {
+            let mut glance = glance(at, None, 0);
+            glance.loops[0].wait = Some(at);
+            glance
+        };
+        // The time is from before the poll that the loop was seen in at 100.
+        let glances = [asleep(100), glance(102, Some(3), 0), asleep(104)];
+        assert_eq!(all(&glances), []);
+        let glances = [asleep(100), glance(102, Some(3), 0), glance(120, Some(3), 0), asleep(122)];
+        assert_eq!(all(&glances), [(21, 1, 2)]);
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub struct Turn {
     pub at: Timestamp,
     /// Where the task was; of what was swallowed, the clause that did it, if that is known.
     pub place: Option<Arc<Location>>,
+    /// Whether it was so at the first sample: it came about at some time before.
+    pub is_earlier: bool,
 }
 
 /// What became of a cancellation of one task.
@@ -64,7 +66,7 @@ pub struct History {
     /// What was seen, in its order.
     pub turns: Vec<Turn>,
     /// What the last sample told for the first time; another has to say so, too.
-    pub(crate) suspected: Option<(Fate, Option<Arc<Location>>)>,
+    pub(crate) suspected: Option<Turn>,
 }
 
 impl History {
@@ -77,6 +79,8 @@ impl History {
 /// The cancellations of a target.
 #[derive(Debug, Default)]
 pub struct Cancellations {
+    /// Whether there was a sample before.
+    has_begun: bool,
     open: FxHashMap<Address, History>,
     over: VecDeque<History>,
     /// The tasks that awaited another one, or handle since what came of that: where nothing is
@@ -90,6 +94,7 @@ impl Cancellations {
         let ending = now.shutdown.as_ref().map(Shutdown::all_cancelled).unwrap_or_default();
         let is_counted = now.process.counts_cancellations();
         let leaves_requests = now.process.groups_leave_requests();
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
         let mut told = Vec::new();
         let mut there = FxHashSet::default();
         let mut awaiting = FxHashSet::default();
@@ -115,7 +120,7 @@ impl Cancellations {
             if of_other && known.is_none() && task.is_on_its_way_out() {
                 awaiting.insert(task.id);
             }
-            let is_told = self.note(task, seen, now);
+            let is_told = self.note(task, seen, now, is_first);
             if let Some(history) = self.open.get(&task.id).filter(|it| it.name == task.name) {
                 there.insert(task.id);
                 told.extend(is_told.then(|| history.clone()));
@@ -126,10 +131,11 @@ impl Cancellations {
             self.open.keys().copied().filter(|id| !there.contains(id)).collect();
         for id in gone {
             let Some(mut history) = self.open.remove(&id) else { continue };
-            if history.turns.is_empty() {
+            // Of those that there was no memory for nobody knows whether they have ended.
+            if history.turns.is_empty() || now.cut.is_some() {
                 continue;
             }
-            history.turn(Fate::Finished, now.taken_at, None);
+            history.turn(Turn::at(now, Fate::Finished, None));
             told.push(history.clone());
             self.close(history);
         }
@@ -158,7 +164,7 @@ impl Cancellations {
     }
 
     /// Notes what a sample tells; whether that is something new to be told.
-    fn note(&mut self, task: &Task, seen: Seen, now: &Snapshot) -> bool {
+    fn note(&mut self, task: &Task, seen: Seen, now: &Snapshot, is_first: bool) -> bool {
         let (fate, place) = match seen {
             Seen::Nothing => {
                 if let Some(known) = self.open.get_mut(&task.id) {
@@ -183,28 +189,29 @@ impl Cancellations {
             if let Some(mut before) = self.open.remove(&task.id)
                 && !before.turns.is_empty()
             {
-                before.turn(Fate::Finished, now.taken_at, None);
+                before.turn(Turn::at(now, Fate::Finished, None));
                 self.close(before);
             }
             self.open.insert(task.id, History::of(task));
         }
         let Some(history) = self.open.get_mut(&task.id) else { return false };
         history.requests = history.requests.max(task.requests());
+        let turn = Turn { is_earlier: is_first, ..Turn::at(now, fate, place) };
         // One sample alone may have caught it on its way from one place to the next.
         if matches!(fate, Fate::Swallowed | Fate::Handled) && history.fate() != Some(fate) {
             return match history.suspected.take() {
                 // Where nothing is counted only the first one knows of a clause.
-                Some((first, place)) if first == fate || task.requests().is_none() => {
-                    history.turn(first, now.taken_at, place)
+                Some(first) if first.fate == fate || task.requests().is_none() => {
+                    history.turn(Turn { at: now.taken_at, ..first })
                 }
                 _ => {
-                    history.suspected = Some((fate, place));
+                    history.suspected = Some(turn);
                     false
                 }
             };
         }
         history.suspected = None;
-        history.turn(fate, now.taken_at, place)
+        history.turn(turn)
     }
 
     fn close(&mut self, history: History) {
@@ -212,6 +219,12 @@ impl Cancellations {
         if self.over.len() > MAX_OVER {
             self.over.pop_front();
         }
+    }
+}
+
+impl Turn {
+    fn at(now: &Snapshot, fate: Fate, place: Option<Arc<Location>>) -> Self {
+        Self { fate, at: now.taken_at, place, is_earlier: false }
     }
 }
 
@@ -228,12 +241,12 @@ impl History {
     }
 
     /// Whether it is another turn than the last one.
-    fn turn(&mut self, fate: Fate, at: Timestamp, place: Option<Arc<Location>>) -> bool {
+    fn turn(&mut self, turn: Turn) -> bool {
         let is_same = self.turns.last().is_some_and(|last| {
             // Another clean-up behind the first is a new turn, a step within one is none.
-            last.fate == fate
-                && (fate != Fate::CleaningUp
-                    || function(last.place.as_ref()) == function(place.as_ref()))
+            last.fate == turn.fate
+                && (turn.fate != Fate::CleaningUp
+                    || function(last.place.as_ref()) == function(turn.place.as_ref()))
         });
         if is_same {
             return false;
@@ -242,7 +255,7 @@ impl History {
             // The first one says since when.
             self.turns.remove(1);
         }
-        self.turns.push(Turn { fate, at, place });
+        self.turns.push(turn);
         true
     }
 }
@@ -380,6 +393,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_so_at_the_first_sample_came_about_before() {
+        let earlier = |samples: Vec<Option<Builder>>| -> Vec<(Fate, bool)> {
+            let mut cancellations = Cancellations::default();
+            let scenes = samples.into_iter().map(|it| Scene::new().with(it));
+            let told = scenes.flat_map(|scene| cancellations.take(&scene.snapshot));
+            let told = told.map(|history| history.turns.last().unwrap().clone());
+            told.map(|turn| (turn.fate, turn.is_earlier)).collect()
+        };
+        let goes_on = || Some(requested(1));
+        let well = || Some(task(1).reads_socket());
+        assert_eq!(earlier(vec![goes_on(), goes_on(), goes_on()]), [(Fate::Swallowed, true)]);
+        assert_eq!(earlier(vec![well(), goes_on(), goes_on()]), [(Fate::Swallowed, false)]);
+        let all = vec![Some(on_its_way()), goes_on(), goes_on(), None];
+        let expected = [(Fate::Requested, true), (Fate::Swallowed, false), (Fate::Finished, false)];
+        assert_eq!(earlier(all), expected);
+        let all = vec![Some(cleans_up()), Some(cleans_up()), None];
+        assert_eq!(earlier(all), [(Fate::CleaningUp, true), (Fate::Finished, false)]);
+    }
+
+    #[test]
     fn what_is_taken_back_is_handled_and_may_come_again() {
         let well = || Some(requested(0));
         let all = vec![Some(on_its_way()), well(), well(), well(), Some(on_its_way())];
@@ -443,6 +476,9 @@ mod tests {
                     frame: None,
                     task: None,
                     children: Vec::new(),
+                    endless: Vec::new(),
+                    connections: None,
+                    lasted: None,
                     tasks: vec![Address(1)],
                     threads: Vec::new(),
                 });

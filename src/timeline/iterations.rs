@@ -265,6 +265,7 @@ mod tests {
                 wait: began.is_none().then_some(wait),
                 callback: None,
                 total: began.map(|_| 3),
+                processor: None,
                 work: None,
             }],
         }

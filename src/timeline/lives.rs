@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::memory::Address;
-use crate::snapshot::{Snapshot, Task, TaskState};
+use crate::snapshot::{Shutdown, Snapshot, Task, TaskState};
 
 /// From here on it is no accident that a task was found at the same place each time.
 const ENOUGH: u32 = 8;
@@ -21,6 +21,8 @@ pub struct Lives {
     tasks: FxHashMap<Address, Kept>,
     /// When the last sample was begun.
     now: Option<Duration>,
+    /// The stage of a shutdown, and since when it was seen.
+    stage: Option<(Shutdown, Duration)>,
 }
 
 /// What is known of one task's life.
@@ -110,7 +112,19 @@ impl Lives {
             tasks.insert(task.id, kept);
         }
         self.tasks = tasks;
-        self.now = Some(snapshot.during.began);
+        let now = snapshot.during.began;
+        self.now = Some(now);
+        let known = self.stage.take();
+        self.stage = snapshot.shutdown.as_ref().map(|shutdown| match known {
+            Some((stage, since)) if stage.is_same_stage(shutdown) => (stage, since),
+            _ => (shutdown.clone(), now),
+        });
+    }
+
+    /// For how long a stage of a shutdown was seen at every sample.
+    pub(crate) fn stage_for(&self, shutdown: &Shutdown) -> Option<Duration> {
+        let (stage, since) = self.stage.as_ref()?;
+        stage.is_same_stage(shutdown).then_some(self.now?.saturating_sub(*since))
     }
 
     /// For how long a task was found at the same place at every one of enough samples.

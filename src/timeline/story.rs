@@ -249,6 +249,9 @@ mod tests {
             frame: None,
             task: None,
             children: Vec::new(),
+            endless: Vec::new(),
+            connections: None,
+            lasted: None,
             tasks: tasks.iter().copied().map(Address).collect(),
             threads: Vec::new(),
         });

@@ -163,7 +163,7 @@ impl Case {
         let snapshot = self.inspector.snapshot(&Options::default()).unwrap();
         let thread = snapshot.threads.iter().find(|thread| thread.tid == Some(self.tid)).unwrap();
         let waits_for_gil = wait.and_then(|wait| self.waits_for_gil(wait));
-        blocking(thread, Evidence { wait, waits_for_gil })
+        blocking(thread, Evidence { wait, waits_for_gil, ..Evidence::default() })
     }
 }
 

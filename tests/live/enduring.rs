@@ -27,6 +27,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     add("uvicorn_stuck", |python| uvicorn(python, false));
     add("uvicorn_closed", |python| uvicorn(python, true));
     add("stop_interrupted", stop_interrupted);
+    add("stop_starting", stop_starting);
     add("run_replaced", run_replaced);
     add("run_terminated", |python| run(python, Signal::SIGTERM));
     add("run_interrupted", |python| run(python, Signal::SIGINT));
@@ -39,6 +40,8 @@ pub fn add(trials: &mut Vec<Trial>) {
     add("thread", |python| last_state(python, "thread"));
     add("killed", killed);
     add("stopped", stopped);
+    // Before, `wait_closed` of a server that was closed does not wait.
+    per_version(trials, "enduring::stop_serving", |minor| minor >= 12, stop_serving);
 }
 
 /// `aiospy watch`, whose events are read as they come.
@@ -167,6 +170,38 @@ fn uvicorn(python: &Python, is_closed: bool) {
     assert!(stuck["tasks"].as_array().unwrap().contains(stream), "{stuck:#} without {stream}");
 }
 
+/// What `stop --json` tells of a program that does not end.
+fn outlasted(python: &Path, kind: &str) -> Value {
+    let program = Program::start(python, "holding.py", &[kind]);
+    let output = aiospy(&["stop", "--json", "--grace", "1s", &program.pid().to_string()]);
+    let told = parse(&texts(&output).0);
+    check_stop_schema(&told);
+    assert_eq!((output.status.code(), &told["outcome"]), (Some(3), &"grace-over".into()));
+    told
+}
+
+/// A main task that waits for the connections of its server is in a stage, with their handlers.
+fn stop_serving(python: &Python) {
+    let told = outlasted(&python.path, "server");
+    let stage = &told["stages"][0];
+    assert_eq!((&stage["stage"], &stage["by"]), (&"graceful".into(), &"asyncio.Server".into()));
+    assert_eq!(stage["tasks"], serde_json::json!(["handler"]));
+    let stuck = told["findings"].as_array().unwrap();
+    let stuck = stuck.iter().find(|it| it["code"] == "shutdown-stuck").unwrap();
+    assert_eq!(stuck["severity"], "critical", "the grace is over");
+    let evidence = stuck["evidence"].as_array().unwrap();
+    assert!(evidence.contains(&"1 connection is still open".into()), "{stuck:#}");
+    assert!(evidence.iter().any(|it| it.as_str().unwrap().contains(" in serve")), "{stuck:#}");
+}
+
+/// What holds a start-up is told when the signal came into it.
+fn stop_starting(python: &Python) {
+    let told = outlasted(python.venv.as_deref().unwrap(), "startup");
+    let held_up = told["held_up"].as_str().unwrap_or_else(|| panic!("{told:#}"));
+    assert!(held_up.starts_with("uvicorn has not started yet: "), "{held_up}");
+    assert!(held_up.contains(" in app") && held_up.contains(" in migrate"), "{held_up}");
+}
+
 /// A signal ends `stop` before its grace is over, with its summary; the target is left alone.
 fn stop_interrupted(python: &Python) {
     for (signal, is_json) in [
@@ -190,11 +225,10 @@ fn stop_interrupted(python: &Python) {
             check_stop_schema(&told);
             assert_eq!(told["outcome"], "interrupted");
         } else {
+            let said = "interrupted, the process does not seem to stop at all";
+            assert!(stdout.lines().any(|line| line.ends_with(said)), "{stdout}");
             let last = stdout.lines().last().unwrap();
-            assert!(
-                last.ends_with("interrupted, the process does not seem to stop at all"),
-                "{stdout}"
-            );
+            assert!(last.contains("the main task \"Task-1\" waits for event stop"), "{stdout}");
         }
         // It hears as before, and ends by its standard input.
         kill(Pid::from_raw(program.pid()), Signal::SIGTERM).unwrap();

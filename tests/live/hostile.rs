@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use super::per_version;
-use super::support::{Program, Python};
+use super::support::{Program, Python, aiospy, dump, texts};
 
 /// Damaged images per version.
 const IMAGES: u64 = 60;
@@ -23,6 +23,8 @@ const MAX_FRAMES: usize = 5_000_000;
 pub fn add(trials: &mut Vec<Trial>) {
     per_version(trials, "image::read_again", |_| true, read_again);
     per_version(trials, "image::damaged", |_| true, damaged);
+    per_version(trials, "damaged::objects", |_| true, damaged_objects);
+    per_version(trials, "damaged::interpreters", |_| true, damaged_interpreters);
 }
 
 fn options() -> Options {
@@ -36,6 +38,42 @@ fn save(python: &Python) -> (Value, SavedTarget) {
     let program = Program::start(&python.path, "truth.py", &["--mode", "blocked"]);
     let (snapshot, saved) = Inspector::save(program.pid(), &options()).unwrap();
     (serde_json::to_value(snapshot).unwrap(), saved)
+}
+
+/// What cannot be read of a target that has damaged itself is told of, all of it.
+fn damaged_objects(python: &Python) {
+    let program = Program::start(&python.path, "damaged.py", &["objects"]);
+    let dump = dump(program.pid(), &["--locals"]);
+    let problems = dump["problems"].as_array().unwrap();
+    let places: Vec<&str> = problems.iter().map(|it| it["where"].as_str().unwrap()).collect();
+    let texts = |key: &str| -> Vec<String> {
+        let all = program.truth[key].as_array().unwrap().iter();
+        all.map(|it| it.as_str().unwrap().to_owned()).collect()
+    };
+    for place in texts("damaged") {
+        assert!(places.contains(&&*place), "{place} is not in {problems:#?}");
+    }
+    for id in texts("unread") {
+        assert!(places.contains(&&*format!("task {id}")), "{id} is not in {problems:#?}");
+        assert!(!dump["tasks"].as_array().unwrap().iter().any(|task| task["id"] == *id));
+    }
+    assert_eq!(dump["unread_tasks"], texts("unread").len());
+    // Nothing ran, so nothing has changed.
+    assert_eq!(dump["consistency"], "exact");
+    let is_changed = |it: &&Value| it["cause"].as_str().unwrap().contains("changed");
+    assert_eq!(problems.iter().find(is_changed), None);
+}
+
+/// A list of interpreters without end does not hold anybody.
+fn damaged_interpreters(python: &Python) {
+    let program = Program::start(&python.path, "damaged.py", &["interpreters"]);
+    for command in ["dump", "check", "doctor"] {
+        let output = aiospy(&[command, "--timeout", "60s", &program.pid().to_string()]);
+        let (stdout, stderr) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{command}: {stdout}{stderr}");
+        let said = format!("{stdout}{stderr}");
+        assert!(said.contains("list of interpreters"), "{command}: {said}");
+    }
 }
 
 /// What was saved gives the same snapshot again, without the process.

@@ -157,8 +157,11 @@ fn little_memory(python: &Python) {
     assert!((1..4_000).contains(&read), "{read}");
     let cut = serde_json::json!({"tasks_read": read, "tasks_at_least": 4_001});
     assert_eq!(some["cut"], cut);
-    let words = format!("{read} of at least 4001 tasks were read");
+    let words = format!("only {read} of at least 4001 tasks were read (--max-memory)");
     let problems = some["problems"].as_array().unwrap();
     assert!(problems.iter().any(|it| it["cause"].as_str().unwrap().starts_with(&words)), "{words}");
+    assert_eq!(some["verdict"], "undecided");
+    let reasons = some["undecided"].as_array().unwrap();
+    assert!(reasons.iter().any(|it| it["reason"] == "cut" && it["title"] == *words), "{some}");
     assert!(codes(&some["findings"]).iter().all(|(_, severity)| *severity == "info"), "{words}");
 }

@@ -61,6 +61,17 @@ pub fn add(trials: &mut Vec<Trial>) {
         |_| true,
         |python| light(with_uvloop(python), "uvloop"),
     );
+    for idle in IDLE {
+        for (suffix, on_uvloop, versions, is_busy) in idle.variants() {
+            let versions: &[u32] = if is_long() { &[] } else { versions };
+            per_version(
+                trials,
+                &format!("watch::idle::{}{suffix}", idle.name),
+                |minor| versions.is_empty() || versions.contains(&minor),
+                move |python| stays_silent(python, idle, on_uvloop, is_busy),
+            );
+        }
+    }
     for kind in ["clean", "slow", "executor", "swallow", "deaf"] {
         per_version(
             trials,
@@ -79,6 +90,14 @@ pub fn add(trials: &mut Vec<Trial>) {
             move |python| {
                 over_time(&python.path, kind, code);
             },
+        );
+    }
+    for kind in ["crowded", "computing", "gc"] {
+        per_version(
+            trials,
+            &format!("watch::kept::{kind}"),
+            |minor| [8, 12, 15].contains(&minor),
+            move |python| kept(&python.path, kind),
         );
     }
     per_version(trials, "watch::cancellations", |_| true, cancellations);
@@ -110,6 +129,109 @@ pub fn add(trials: &mut Vec<Trial>) {
         on_finding_interrupted(&python("3.12").unwrap().path);
     });
     once(trials, "run::exit_code", &[], || run(&python("3.12").unwrap().path));
+}
+
+/// A program that does next to nothing.
+#[derive(Clone, Copy)]
+struct Idle {
+    name: &'static str,
+    file: &'static str,
+    options: &'static [&'static str],
+    /// The versions on which it is watched in short, on asyncio's loop and on uvloop; on the second
+    /// ones beside busy neighbours, too.
+    versions: [&'static [u32]; 3],
+}
+
+const IDLE: [Idle; 5] = [
+    Idle {
+        name: "uvicorn",
+        file: "healthy/idle_uvicorn.py",
+        options: &[],
+        versions: [&[12], &[9, 12, 15], &[12]],
+    },
+    Idle {
+        name: "hypercorn",
+        file: "healthy/idle_hypercorn.py",
+        options: &[],
+        versions: [&[], &[12], &[]],
+    },
+    Idle {
+        name: "aiohttp",
+        file: "healthy/idle_aiohttp.py",
+        options: &[],
+        versions: [&[], &[12], &[]],
+    },
+    Idle {
+        name: "sleep1",
+        file: "ticking.py",
+        options: &["--kind", "1"],
+        versions: [&[], &[12], &[]],
+    },
+    Idle {
+        name: "sleep0.1",
+        file: "ticking.py",
+        options: &["--kind", "0.1"],
+        versions: [&[12], &[11, 13], &[12]],
+    },
+];
+
+impl Idle {
+    /// The ends of its trials' names, with whether it is on uvloop, the versions in short (none:
+    /// not in short), and whether the machine is busy.
+    fn variants(&self) -> Vec<(&'static str, bool, &'static [u32], bool)> {
+        let [asyncio, uvloop, busy] = self.versions;
+        let all = [
+            ("", false, asyncio, false),
+            ("+uvloop", true, uvloop, false),
+            ("+busy", false, &[][..], true),
+            ("+uvloop+busy", true, busy, true),
+        ];
+        all.into_iter().filter(|(_, _, versions, _)| is_long() || !versions.is_empty()).collect()
+    }
+}
+
+/// Whether all of them are watched, for a minute each: some hours.
+fn is_long() -> bool {
+    std::env::var_os("AIOSPY_LONG").is_some()
+}
+
+/// Nothing is told of one that does next to nothing.
+fn stays_silent(python: &Python, idle: Idle, on_uvloop: bool, is_busy: bool) {
+    let _neighbours: Vec<Program> =
+        if is_busy { (0..2).map(|_| neighbour(&python.path)).collect() } else { Vec::new() };
+    let options = idle.options.iter().copied().chain(on_uvloop.then_some("--uvloop"));
+    let options: Vec<&str> = options.collect();
+    let venv = python.venv.as_deref().unwrap();
+    let program = Program::start(venv, idle.file, &options);
+    let pid = program.pid().to_string();
+    let duration = if is_long() { "60s" } else { "5s" };
+    let output = aiospy(&["watch", &pid, "--duration", duration, "--interval", "4s"]);
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    let events = events(&stdout);
+    assert!(of(&events, "blocking").is_empty(), "{stdout}");
+    let opened = of(&events, "finding-opened").into_iter();
+    let alarms: Vec<_> = opened.filter(|it| it["finding"]["severity"] != "info").collect();
+    assert!(alarms.is_empty(), "{alarms:#?}");
+    let told = of(&events, "statistics");
+    assert!(!told.is_empty(), "{stdout}");
+    for known in told.iter().flat_map(|it| it["loops"].as_array().unwrap()) {
+        let number = |of: &Value| of.as_f64().unwrap_or_default();
+        assert!(number(&known["busy"]) < 0.2, "{known:#}");
+        assert!(number(&known["lag_mean_ms"]) < 2.0, "{known:#}");
+        // It polls for a tenth of a second or longer each time: no iteration is like that.
+        assert!(number(&known["ready"]["p50_ms"]) < 50.0, "{known:#}");
+    }
+}
+
+/// One that takes a processor for itself until it is dropped.
+fn neighbour(python: &Path) -> Program {
+    let busy = "import os, threading\n\
+        threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()\n\
+        print('{}\\nREADY', flush=True)\nwhile True: pass";
+    let mut command = Command::new(python);
+    command.args(["-c", busy]);
+    Program::spawn(command)
 }
 
 /// The tool, with its output to be read as it comes.
@@ -241,7 +363,8 @@ fn watch_schedule(python: &Path, options: &[&str], watching: &[&str], exactness_
         if event["samples"].as_u64().unwrap() < 5 {
             continue;
         }
-        if event["kind"] != block["kind"] {
+        // A busy machine may be what made it so long.
+        if event["kind"] != block["kind"] && event["kind"] != "starved" {
             wrong.push(format!("{} of {length:.1} ms is told as {}", block["kind"], event["kind"]));
         }
         let frames = event["stacks"][0]["frames"].as_array().unwrap().iter();
@@ -300,6 +423,49 @@ fn over_time(python: &Path, kind: &str, code: &str) {
             assert_eq!(alarms.len(), 1, "{stdout}");
             assert_eq!(alarms[0]["code"], code);
         }
+    }
+}
+
+/// What keeps a loop is blamed: not the program's line, where that is another process or the
+/// garbage collector.
+fn kept(python: &Path, kind: &str) {
+    let program = Program::start(python, "kept.py", &[kind]);
+    let pid = program.pid().to_string();
+    let mut tool = launch(&["watch", &pid, "--whole-every", "100ms"]);
+    let mut told = Vec::new();
+    for line in BufReader::new(tool.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        told.extend(events(&line));
+        let is_enough = match kind {
+            "gc" => {
+                of(&told, "finding-opened").iter().any(|it| it["finding"]["code"] == "gc-pause")
+            }
+            _ => of(&told, "blocking").len() == 4,
+        };
+        if is_enough {
+            break;
+        }
+    }
+    kill(id_of(&tool), Signal::SIGKILL).unwrap();
+    tool.wait().unwrap();
+    let blocks = of(&told, "blocking");
+    let wanted: &[&str] = match kind {
+        "crowded" => &["starved"],
+        "computing" => &["cpu"],
+        // The machine may be busy, too.
+        _ => &["gc", "starved"],
+    };
+    for block in &blocks {
+        assert!(wanted.contains(&block["kind"].as_str().unwrap()), "{block:#}");
+    }
+    assert!(kind == "gc" || !blocks.is_empty(), "{told:#?}");
+    if kind != "computing" {
+        let opened = of(&told, "finding-opened");
+        let blames_program = opened.iter().find(|it| {
+            let title = it["finding"]["title"].as_str().unwrap();
+            // That is not known of one who is only said to be runnable.
+            title.contains("kept.py:") && !title.contains("runnable")
+        });
+        assert_eq!(blames_program, None);
     }
 }
 

@@ -18,6 +18,7 @@ sys.dont_write_bytecode = True
 
 import argparse
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -244,27 +245,57 @@ async def in_use_from_closure():
     await inner()
 
 
-async def given_up():
+async def in_collection():
     iterated = items()
     await iterated.__anext__()
     kept.append(iterated)
 
 
-def note_generators(lost, **expected):
+@contextlib.asynccontextmanager
+async def driven(name):
+    yield name  # driven
+
+
+async def in_context():
+    async with driven("block"):
+        await asyncio.sleep(FOREVER)
+
+
+async def in_manager():
+    manager = driven("manager")
+    await manager.__aenter__()
+    await asyncio.sleep(FOREVER)
+    await manager.__aexit__(None, None, None)
+
+
+async def in_exit_stack():
+    stack = contextlib.AsyncExitStack()
+    await stack.enter_async_context(driven("stack"))
+    kept.append(stack)
+
+
+async def given_up():
+    iterated = items()
+    await iterated.__anext__()
+    lost.add(address(iterated))
+    await asyncio.sleep(FOREVER)
+
+
+lost = set()
+
+
+def note_generators(**expected):
     """All that the loop has been told of, by who made them."""
     by_code = {}
     for generator in hooked:
         by_code.setdefault(generator.ag_code.co_name, []).append(generator)
     assert {name: len(of) for name, of in by_code.items()} == expected
     for generator in by_code["items"]:
-        note_generator(generator, "outer", generator is not lost)
-    # Each was made by the one that was told of right before it.
-    for generator in by_code["inner_items"]:
-        outer = hooked[hooked.index(generator) - 1]
-        assert outer.ag_code.co_name == "items"
-        note_generator(generator, "inner", outer is not lost)
-    for generator in by_code.get("slow_items", ()):
-        note_generator(generator, "slow", True)
+        note_generator(generator, "outer", address(generator) not in lost)
+    # The one that iterates it closes it, whenever it is closed itself.
+    for mark, name in ("inner", "inner_items"), ("slow", "slow_items"), ("driven", "driven"):
+        for generator in by_code.get(name, ()):
+            note_generator(generator, mark, True)
 
 
 def hook():
@@ -309,9 +340,12 @@ async def bring_about():
     await start(has_looked())
     await start(gathers())
     await start(waits_for_all())
-    for one in [in_body, in_generator, in_variable, in_use_from_closure, given_up]:
+    for one in [in_body, in_generator, in_variable, in_use_from_closure, in_collection]:
         await start(one())
-    note_generators(kept[-1], items=4, inner_items=4, slow_items=1)
+    for one in [in_context, in_manager, in_exit_stack, given_up]:
+        await start(one())
+    note_generators(items=5, inner_items=5, slow_items=1, driven=3)
+    hooked.clear()
     future = loop.create_future()
     future.set_exception(Refused("no task"))
     note_failed(future, Refused("no task"), None)
@@ -335,7 +369,7 @@ async def fails_at_once(error):
 async def blocks_all(told):
     mine = told.pop()
     async for _ in items():
-        note_generators(None, items=1, inner_items=1)
+        note_generators(items=1, inner_items=1)
         common.watchdog()
         common.emit_ready(truth({}))
         time.sleep(FOREVER)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::monitor::{Event, Tracked};
-use aiospy::snapshot::{LoopState, Snapshot};
+use aiospy::snapshot::Snapshot;
 use aiospy::timeline::Stretch;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -177,7 +177,7 @@ impl Html {
     fn loops_over_time(&mut self, snapshot: &Snapshot, bin: usize, weight: u64) {
         for event_loop in &snapshot.loops {
             let thread = snapshot.thread_of(event_loop);
-            let is_run = !matches!(event_loop.state, Some(LoopState::Stopped | LoopState::Closed));
+            let is_run = event_loop.may_run();
             let Some(thread) = thread.filter(|_| is_run) else { continue };
             let at = match self.loops.iter().position(|(id, _)| *id == event_loop.id) {
                 Some(at) => at,

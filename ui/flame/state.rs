@@ -65,6 +65,14 @@ pub fn is_polling(event_loop: &Loop) -> bool {
 /// Of what runs on a loop: whether it is on a processor, or which call holds its thread.
 pub fn of_running(event_loop: Option<&Loop>, thread: Option<&Thread>) -> State {
     let running = || State::new(Kind::Running, "running", None);
+    let blocking_kind = event_loop.and_then(|known| known.blocking.as_ref()).map(|it| it.kind);
+    match blocking_kind {
+        Some(BlockingKind::Starved) => {
+            return State::new(Kind::Blocking, "waiting for a processor", None);
+        }
+        Some(BlockingKind::Gc) => return State::new(Kind::Blocking, "garbage collection", None),
+        _ => {}
+    }
     let is_on_processor =
         |thread: &Thread| matches!(thread.state, None | Some(ThreadState::Running));
     let Some(thread) = thread.filter(|thread| !is_on_processor(thread)) else { return running() };

@@ -25,10 +25,11 @@ pub fn of(snapshot: &Snapshot) -> Glance {
             at,
             read_by: at,
             phase: turn.phase,
-            began: if is_busy { began(event_loop) } else { None },
+            began: turn.elapsed.filter(|_| is_busy).and_then(|_| began(event_loop)),
             wait: event_loop.iteration_id.filter(|_| !is_busy && !is_uvloop(event_loop)),
             callback: turn.callbacks_run.and_then(|run| run.checked_sub(1)),
             total: turn.callbacks_total,
+            processor: event_loop.processor,
             work: (is_busy && is_long).then(|| Arc::new(work(snapshot, event_loop, thread))),
         })
     });
@@ -41,8 +42,10 @@ fn is_uvloop(event_loop: &Loop) -> bool {
 
 /// When the iteration of a loop that runs callbacks began: what tells it from another is just that.
 fn began(event_loop: &Loop) -> Option<Duration> {
+    /// The least number that stands for a time in seconds: those of libuv's milliseconds are less.
+    const LEAST: u64 = 1 << 52;
     let id = event_loop.iteration_id?;
-    if is_uvloop(event_loop) {
+    if id < LEAST {
         return Some(Duration::from_millis(id));
     }
     Duration::try_from_secs_f64(f64::from_bits(id)).ok()

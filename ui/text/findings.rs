@@ -8,6 +8,8 @@ use rustc_hash::FxHashMap;
 use super::page::{Line, Page, Style};
 use super::source::{Known, Lines, shortened};
 use super::{path, verdict, words};
+use crate::children;
+use crate::remedy::Trouble;
 
 /// The widest that sentences become, so that they stay readable.
 const MAX_PROSE: usize = 100;
@@ -39,6 +41,14 @@ struct Cause<'f> {
 pub fn section(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::Result<()> {
     let Some(findings) = &snapshot.findings else { return Ok(()) };
     let looks = snapshot.looks.map(|looks| words::counted(usize::from(looks), "look"));
+    if findings.is_empty()
+        && let Some(Trouble { cause, remedy }) = children::nothing_to_judge(snapshot)
+    {
+        page.line(&Line::new().with(Style::Notice, &cause))?;
+        let line = Line::new().with(Style::Notice, "try: ").with(Style::Plain, &remedy);
+        page.line(&line)?;
+        return page.blank();
+    }
     if let Some(why) = verdict::undecided(snapshot) {
         let line = Line::new().with(Style::Notice, "?  undecided").with(Style::Strong, ": ");
         page.wrapped(line, MARGIN, MAX_PROSE, Style::Strong, &why)?;
@@ -276,6 +286,9 @@ pub fn brief(snapshot: &Snapshot, least: Option<Severity>, page: &mut Page<'_>) 
             line.add(Style::Dim, &format!(" (follows from {cause})"));
         }
         page.line(&line)?;
+    }
+    if !snapshot.has_loop_to_judge() {
+        return Ok(());
     }
     let is_below = |least| findings.iter().all(|finding| finding.severity < least);
     if least.is_none_or(is_below)

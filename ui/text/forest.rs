@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Code, Finding, Location, Severity, Task, TaskState, Waiting};
+use aiospy::snapshot::{Code, Deadline, Finding, Location, Severity, Task, TaskState, Waiting};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::names;
@@ -249,8 +249,9 @@ fn own_shapes(nodes: &[Node<'_>]) -> Vec<u64> {
 /// no difference to the look.
 fn own_wait(waiting: &Waiting) -> u64 {
     let Waiting { kind, class, name, operation, deadlines, foreign_loop, .. } = waiting;
-    let limits: Vec<(Option<usize>, bool)> =
-        deadlines.iter().map(|limit| (limit.frame, limit.due_in.is_negative())).collect();
+    let is_over = |limit: &Deadline| limit.due_in.map(|due_in| due_in.is_negative());
+    let limits: Vec<(Option<usize>, Option<bool>)> =
+        deadlines.iter().map(|limit| (limit.frame, is_over(limit))).collect();
     hash(&(kind, class, name, operation, limits, foreign_loop))
 }
 

@@ -65,7 +65,7 @@ pub fn event_loop(
     let (style, state) = words::loop_state(of);
     line.add(style, &state);
     let is_blocked = of.state == Some(LoopState::Blocked);
-    let is_alive = !matches!(of.state, Some(LoopState::Stopped | LoopState::Closed));
+    let is_alive = of.may_run();
     if let Some(handle) = of.iteration.as_ref().and_then(words::handle).filter(|_| is_alive) {
         line.add(if is_blocked { Style::Strong } else { Style::Plain }, &format!(" in {handle}"));
     }
@@ -437,6 +437,9 @@ mod tests {
             tasks: tasks.iter().copied().map(sample::id).collect(),
             threads: threads.to_vec(),
             children: Vec::new(),
+            endless: Vec::new(),
+            connections: None,
+            lasted: None,
         };
         snapshot.shutdown = Some(shutdown(Stage::CancelAll, &[1, 2], &[]));
         let text = section_of(&snapshot, Some(80));

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use aiospy::known::below_library;
 use unicode_width::UnicodeWidthStr;
 
 use super::page;
@@ -16,21 +17,7 @@ pub fn short(path: &str) -> &str {
             return rest;
         }
     }
-    for (at, mark) in path.rmatch_indices("/python") {
-        let rest = path.get(at + mark.len()..).unwrap_or_default();
-        let Some((version, rest)) = rest.split_once('/') else { continue };
-        let is_library = path.get(..at).is_some_and(|head| {
-            head.ends_with("/lib") || head.ends_with("/lib64") || head.ends_with("/Lib")
-        });
-        let version = version.strip_suffix(".zip").unwrap_or(version);
-        let version = version.trim_end_matches(['t', 'd']);
-        let is_version = !version.is_empty()
-            && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        if is_library && is_version {
-            return rest;
-        }
-    }
-    path
+    below_library(path).unwrap_or(path)
 }
 
 /// Whether `path` is a file of Python's own library.

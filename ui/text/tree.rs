@@ -166,6 +166,11 @@ pub fn frames(
     lines: &Lines<'_>,
 ) -> io::Result<()> {
     let Some(first) = tasks.first() else { return Ok(()) };
+    // One that has ended has none.
+    if first.frames.is_empty() && first.is_over() {
+        let coroutine = first.coroutine.as_deref().unwrap_or("ended");
+        return page.line(&Line::new().with(Style::Dim, margin).with(Style::Plain, coroutine));
+    }
     if first.frames.is_empty() {
         let line = Line::new().with(Style::Dim, margin);
         return match &first.coroutine {

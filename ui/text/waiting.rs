@@ -93,7 +93,7 @@ fn about_all(waits: &[&Waiting], names: &Names<'_>) -> String {
         .iter()
         .flat_map(|waiting| &waiting.deadlines)
         .filter(|deadline| deadline.frame.is_none())
-        .map(|deadline| deadline.due_in)
+        .filter_map(|deadline| deadline.due_in)
         .peekable();
     if limits.peek().is_some() {
         facts.push(time_limit(limits).0);
@@ -193,8 +193,8 @@ pub fn limits_by_frame<'t>(
     let mut due_in: FxHashMap<usize, Vec<SignedDuration>> = FxHashMap::default();
     let waits = tasks.into_iter().filter_map(|task| task.waiting_on.as_deref());
     for deadline in waits.flat_map(|waiting| &waiting.deadlines) {
-        if let Some(frame) = deadline.frame {
-            due_in.entry(frame).or_default().push(deadline.due_in);
+        if let (Some(frame), Some(time)) = (deadline.frame, deadline.due_in) {
+            due_in.entry(frame).or_default().push(time);
         }
     }
     due_in.into_iter().map(|(frame, due_in)| (frame, time_limit(due_in))).collect()
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn due_in(task: &mut Task, frame: Option<usize>, millis: i64) {
-        let due_in = SignedDuration::from_millis(millis);
+        let due_in = Some(SignedDuration::from_millis(millis));
         task.waiting_on.as_mut().unwrap().deadlines.push(Deadline { frame, due_in });
     }
 

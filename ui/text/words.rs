@@ -177,14 +177,20 @@ pub fn loop_state(of: &Loop) -> (Style, String) {
         (Some(LoopState::Blocked), _) => (Style::Alarm, "BLOCKED"),
         (Some(LoopState::Stopped), _) => (Style::Notice, "stopped: no thread runs it"),
         (Some(LoopState::Closed), _) => (Style::Dim, "closed"),
+        (Some(LoopState::Inherited), _) => return (Style::Dim, inherited(of)),
         (None, None) => (Style::Dim, "state unknown"),
     };
-    let is_run = !matches!(of.state, Some(LoopState::Stopped | LoopState::Closed));
     let elapsed = of.iteration.as_ref().and_then(|iteration| iteration.elapsed);
-    match elapsed.filter(|_| is_run) {
+    match elapsed.filter(|_| of.may_run()) {
         Some(elapsed) => (style, format!("{word} for {}", duration(elapsed))),
         None => (style, word.to_owned()),
     }
+}
+
+/// That a loop is the parent's: `inherited from process 4711 by fork: not run here`.
+fn inherited(of: &Loop) -> String {
+    let from = of.inherited_from.map(|pid| format!(" from process {pid}")).unwrap_or_default();
+    format!("inherited{from} by fork: not run here")
 }
 
 /// What kind of call keeps a loop's thread, in a word.
@@ -197,6 +203,8 @@ pub fn blocking_kind(kind: BlockingKind) -> &'static str {
         BlockingKind::Dns => "dns",
         BlockingKind::Subprocess => "subprocess",
         BlockingKind::Cpu => "cpu",
+        BlockingKind::Starved => "starved",
+        BlockingKind::Gc => "gc",
         BlockingKind::FutureResult => "future result",
         BlockingKind::Unknown => "unknown",
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Finding, Glance, LoopGlance, LoopState, Phase, Snapshot};
+use aiospy::snapshot::{Finding, Glance, LoopGlance, Phase, Snapshot};
 use aiospy::timeline::{
     Cancellations, History, Life, LoopTiming, PlaceTotals, Standing, Stretch, Turn, ready_between,
 };
@@ -227,7 +227,7 @@ impl Histories {
     /// Takes in a whole sample.
     pub fn whole(&mut self, snapshot: &Snapshot) {
         for of in &snapshot.loops {
-            let is_run = !matches!(of.state, Some(LoopState::Stopped | LoopState::Closed));
+            let is_run = of.may_run();
             let elapsed = of.iteration.as_ref().filter(|turn| turn.phase == Phase::Ready);
             let held = elapsed.and_then(|turn| turn.elapsed);
             let lag = is_run.then(|| held.max(of.lag).unwrap_or_default());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aiospy::memory::Address;
 use aiospy::monitor::{Event, Statistics};
 use aiospy::recording::{Error, Moment, Recording};
-use aiospy::snapshot::{LoopState, Phase, Severity, Snapshot};
+use aiospy::snapshot::{Phase, Severity, Snapshot};
 use aiospy::timeline::{Fate, History, Places, Stretch};
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -261,7 +261,7 @@ fn histories(told: &[Statistics], snapshot: &Snapshot) -> Vec<LoopHistory> {
     let history = |event_loop: &aiospy::snapshot::Loop| {
         let known =
             told.last().and_then(|told| told.loops.iter().find(|it| it.id == event_loop.id));
-        let is_run = !matches!(event_loop.state, Some(LoopState::Stopped | LoopState::Closed));
+        let is_run = event_loop.may_run();
         let turn = event_loop.iteration.as_ref().filter(|turn| turn.phase == Phase::Ready);
         let held = turn.and_then(|turn| turn.elapsed);
         LoopHistory {

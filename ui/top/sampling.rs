@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use aiospy::memory::TimeLimit;
 use aiospy::monitor::{Event as Told, Monitor, Settings};
 use aiospy::sampler::{Ended, Plan, Sample, sample};
 use aiospy::snapshot::Snapshot;
@@ -22,6 +23,9 @@ use crate::{dump, memory, remedy};
 
 /// Light samples a second: enough to see what blocks a loop for longer than 100 ms, to 5 ms.
 const GLANCES: f64 = 200.0;
+/// How long a reading that is under way is waited for at the end, and how often it is looked.
+const LAST_READING: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(10);
 /// How often it is told how the loops do.
 const INTERVAL: Duration = Duration::from_secs(2);
 
@@ -53,11 +57,24 @@ impl Slot {
     }
 }
 
+/// What is read how.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// The process.
+    pub pid: i32,
+    /// Whether one whose Python is not there yet is waited for.
+    pub waits_for_python: bool,
+    /// How long reading it once may take.
+    pub timeout: Duration,
+}
+
 /// A target that is sampled.
 pub struct Sampling {
     /// The latest feed.
     pub slot: Arc<Slot>,
     control: Arc<Control>,
+    /// What runs while it reads.
+    limit: TimeLimit,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -72,29 +89,30 @@ struct Control {
 }
 
 impl Sampling {
-    /// Samples process `pid` with `rate` whole snapshots a second; `tell` is woken when there is
+    /// Samples a process with `rate` whole snapshots a second; `tell` is woken when there is
     /// something new.
     pub fn start<M: Send + 'static>(
-        pid: i32,
+        reading: Reading,
         rate: f64,
-        waits_for_python: bool,
         tell: Sender<M>,
         wrap: impl Fn(Message) -> M + Send + 'static,
     ) -> Self {
         let (slot, control) = (Arc::<Slot>::default(), Arc::<Control>::default());
         control.set_rate(rate);
         let shared = (Arc::clone(&slot), Arc::clone(&control));
+        let limit = TimeLimit::default();
+        let within = limit.clone();
         let thread = std::thread::Builder::new().name("sampler".to_owned());
         let thread = thread.spawn(move || {
             let (slot, control) = shared;
             // Nobody listens any more: it is over.
             let tell = |message| tell.send(wrap(message)).is_ok();
-            let work = || run(pid, waits_for_python, &slot, &control, &tell);
+            let work = || run(reading, &within, &slot, &control, &tell);
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 tell(Message::Failed("a mistake of aiospy has ended the reading".to_owned()));
             }
         });
-        Self { slot, control, thread: thread.ok() }
+        Self { slot, control, limit, thread: thread.ok() }
     }
 
     /// From now on so many whole snapshots a second.
@@ -111,9 +129,16 @@ impl Sampling {
 impl Drop for Sampling {
     fn drop(&mut self) {
         self.control.is_over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        let until = Instant::now() + LAST_READING;
+        // One that is blocked in the kernel is left behind: it ends with the process.
+        while self.limit.length().is_some() && !thread.is_finished() {
+            if Instant::now() > until {
+                return;
+            }
+            std::thread::sleep(STEP);
         }
+        let _ = thread.join();
     }
 }
 
@@ -136,27 +161,28 @@ impl Control {
 }
 
 fn run(
-    pid: i32,
-    waits_for_python: bool,
+    reading: Reading,
+    limit: &TimeLimit,
     slot: &Slot,
     control: &Control,
     tell: &dyn Fn(Message) -> bool,
 ) {
     let mut builder = Builder::new();
-    sample_on(pid, waits_for_python, slot, control, tell, &mut builder);
+    sample_on(reading, limit, slot, control, tell, &mut builder);
     if let Some(message) = builder.record(None) {
         tell(message);
     }
 }
 
 fn sample_on(
-    pid: i32,
-    waits_for_python: bool,
+    reading: Reading,
+    limit: &TimeLimit,
     slot: &Slot,
     control: &Control,
     tell: &dyn Fn(Message) -> bool,
     builder: &mut Builder,
 ) {
+    let pid = reading.pid;
     loop {
         let rate = control.rate();
         builder.rate = rate;
@@ -164,8 +190,10 @@ fn sample_on(
             GLANCES.max(rate),
             Duration::try_from_secs_f64(1.0 / rate).unwrap_or_default(),
         );
-        plan.waits_for_python = waits_for_python;
+        plan.waits_for_python = reading.waits_for_python;
         plan.options.max_memory = memory::most();
+        plan.timeout = Some(reading.timeout);
+        plan.limit = limit.clone();
         // A plan holds for one session: for another rate a new one is begun.
         let is_asked =
             || control.is_over.load(Ordering::Relaxed) || (control.rate() - rate).abs() > 1e-9;

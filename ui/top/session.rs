@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use aiospy::memory::Address;
+use aiospy::memory::{Address, TimeLimit};
 use aiospy::snapshot::Depth;
 use aiospy::{Inspector, Options};
 use anyhow::Context as _;
@@ -30,7 +30,7 @@ use super::app::{App, Effect, Event, Move};
 use super::feed::Feed;
 use super::picker::{Candidate, Scanning};
 use super::replay::Replay;
-use super::sampling::{Message, Sampling};
+use super::sampling::{Message, Reading, Sampling};
 use super::view;
 use super::view::theme::Theme;
 use crate::args::{Color, Output};
@@ -77,11 +77,13 @@ pub struct Session {
     /// The time of day and that of the recording when it began to play.
     playing: Option<(Instant, Timestamp)>,
     pid: i32,
+    /// How long reading a target once may take.
+    timeout: Duration,
 }
 
 impl Session {
     /// One that looks so and reads a target so often.
-    pub fn new(theme: Theme, rate: f64, has_mouse: bool) -> Self {
+    pub fn new(theme: Theme, rate: f64, has_mouse: bool, timeout: Duration) -> Self {
         let (sender, receiver) = channel();
         Self {
             theme,
@@ -94,6 +96,7 @@ impl Session {
             replay: None,
             playing: None,
             pid: 0,
+            timeout,
         }
     }
 
@@ -140,8 +143,8 @@ impl Session {
     fn sample(&mut self, pid: i32, waits_for_python: bool) {
         self.pid = pid;
         let sender = self.sender.clone();
-        self.sampling =
-            Some(Sampling::start(pid, self.rate, waits_for_python, sender, Coming::Sampled));
+        let reading = Reading { pid, waits_for_python, timeout: self.timeout };
+        self.sampling = Some(Sampling::start(reading, self.rate, sender, Coming::Sampled));
     }
 
     fn read_keys(&self) {
@@ -235,7 +238,7 @@ impl Session {
                     sampling.set_rate(rate);
                 }
             }
-            Effect::Attach(pid) => match Inspector::attach(pid) {
+            Effect::Attach(pid) => match attach_within(pid, self.timeout) {
                 Ok(_) => {
                     self.scanning = None;
                     self.sample(pid, false);
@@ -302,12 +305,12 @@ impl Session {
 
     /// Reads the local variables of a task beside the sampler: it takes a look of its own.
     fn read_locals(&self, id: Address) {
-        let (sender, pid) = (self.sender.clone(), self.pid);
+        let (sender, pid, timeout) = (self.sender.clone(), self.pid, self.timeout);
         std::thread::spawn(move || {
             let mut options = memory::bounded(Options::default());
             options.locals = aiospy::Locals::WithoutSecrets;
             options.depth = Depth::Tasks;
-            let frames = Inspector::attach(pid)
+            let frames = attach_within(pid, timeout)
                 .and_then(|mut inspector| inspector.snapshot(&options))
                 .map_err(|error| crate::remedy::of(&error).cause)
                 .and_then(|snapshot| {
@@ -318,6 +321,13 @@ impl Session {
             let _ = sender.send(Coming::Event(Box::new(Event::Locals(id, frames))));
         });
     }
+}
+
+/// Attaches to a process, to read it for so long at most.
+fn attach_within(pid: i32, timeout: Duration) -> aiospy::Result<Inspector> {
+    let limit = TimeLimit::default();
+    limit.begin(timeout);
+    Inspector::attach_within(pid, &limit)
 }
 
 /// Also gives the mouse back when this thread panics. Other threads tell what happened to them:

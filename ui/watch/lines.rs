@@ -108,6 +108,8 @@ pub struct CancellationLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     requests: Option<u64>,
     began_at: Timestamp,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    before_sampling: bool,
 }
 
 impl<'a> CancellationLine<'a> {
@@ -123,6 +125,7 @@ impl<'a> CancellationLine<'a> {
             place: last.and_then(|turn| turn.place.as_deref()).map(FrameLine::of),
             requests: history.requests,
             began_at: first.map_or(now, |turn| turn.at),
+            before_sampling: last.is_some_and(|turn| turn.is_earlier),
         }
     }
 }
@@ -156,6 +159,8 @@ pub struct BlockingLine<'a> {
     at: Timestamp,
     length_ms: f64,
     uncertainty_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processor_wait_ms: Option<f64>,
     #[serde(rename = "loop")]
     loop_id: Address,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -197,16 +202,19 @@ impl<'a> FrameLine<'a> {
 impl<'a> BlockingLine<'a> {
     fn of(stretch: &'a Stretch) -> Self {
         let work = stretch.work.as_deref();
+        let is_starved = stretch.kind() == BlockingKind::Starved;
         let frames = |work: &'a Work| work.stack.iter().map(|at| FrameLine::of(at)).collect();
         let stacks = stretch.stacks.iter().map(|(work, samples)| StackLine {
             samples: *samples,
-            kind: work.kind,
+            // What each sample saw was runnable; that it did not run shows only in all of it.
+            kind: if is_starved { BlockingKind::Starved } else { work.kind },
             frames: frames(work),
         });
         Self {
             at: stretch.began_at,
             length_ms: json::ms(stretch.length),
             uncertainty_ms: json::ms(stretch.uncertainty),
+            processor_wait_ms: stretch.waited.map(json::ms),
             loop_id: stretch.loop_id,
             thread: stretch.thread,
             kind: stretch.kind(),

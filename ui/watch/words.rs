@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aiospy::monitor::{Event, LoopStatistics, Monitor, Statistics, Summary, TaskCounts, Tracked};
 use aiospy::sampler::Ended;
-use aiospy::snapshot::{Finding, Location, Process, Severity};
+use aiospy::snapshot::{BlockingKind, Finding, Location, Process, Severity};
 use aiospy::timeline::{Fate, History, Idle, PlaceTotals, Stretch, Stuck};
 
 use crate::text::page::Style;
@@ -106,13 +106,25 @@ fn cancelled(history: &History) -> Line {
     let Some(turn) = history.turns.last() else {
         return (Style::Dim, "cancelled", name);
     };
+    let is_earlier = history.turns.first().is_some_and(|turn| turn.is_earlier);
     let after = began.filter(|began| *began < turn.at).map(|began| {
         let after = Duration::try_from(turn.at.duration_since(began)).unwrap_or_default();
-        format!(", {} after the request", words::duration(after))
+        let least = if is_earlier { "at least " } else { "" };
+        format!(", {least}{} after the request", words::duration(after))
     });
     let after = after.unwrap_or_default();
     let at = at(turn.place.as_ref());
     let (style, text) = match turn.fate {
+        _ if turn.is_earlier => {
+            let what = match turn.fate {
+                Fate::Requested => "was asked to end",
+                Fate::CleaningUp => "began to clean up",
+                Fate::Handled => "took it back",
+                Fate::Swallowed => "swallowed it",
+                Fate::Finished => "ended",
+            };
+            (Style::Plain, format!("{name} {what}{at}, before sampling began"))
+        }
         Fate::Requested => (Style::Plain, format!("{name} was asked to end{at}")),
         Fate::CleaningUp => (Style::Plain, format!("{name} cleans up{at}{after}")),
         Fate::Handled => (Style::Plain, format!("{name} took it back and goes on{at}{after}")),
@@ -226,11 +238,20 @@ pub fn end(monitor: &Monitor, still: &[Stretch], summary: &Summary, ended: Ended
 
 fn place(place: &PlaceTotals) -> Line {
     let at = place.file.as_deref().map(|file| path::full(file, place.line));
+    let at = match at {
+        Some(at) => format!(" at {at}"),
+        // No place is to blame.
+        None if place.kind == BlockingKind::Starved => String::new(),
+        None => " at an unknown place".to_owned(),
+    };
+    let what = match place.kind {
+        // The numbers of the last one say nothing of the others.
+        BlockingKind::Starved => "waited for a processor",
+        _ => &place.description,
+    };
     let text = format!(
-        "{} × {} at {}: {:.0} ms in all, longest {:.0} ms",
+        "{} × {what}{at}: {:.0} ms in all, longest {:.0} ms",
         place.count,
-        place.description,
-        at.as_deref().unwrap_or("an unknown place"),
         place.total_ms,
         place.length.map_or(0.0, |length| length.max_ms)
     );

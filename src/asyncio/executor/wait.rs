@@ -48,19 +48,17 @@ impl Reader<'_> {
         for frame in stack.frames.iter().rev() {
             let code = self.code(frame.code).ok()?;
             let name = code.function.rsplit('.').next().unwrap_or_default();
-            let is_file = |end: &str| code.file.ends_with(end);
-            let own = if is_file("/threading.py") {
-                self.threading_wait(frame, name)
-            } else if is_file("/queue.py") {
-                self.queue_wait(frame, name)
-            } else if is_file("concurrent/futures/_base.py") {
-                self.future_wait(frame, name)
-            } else if is_file("concurrent/futures/thread.py") {
-                // A thread of a pool that runs a call has other frames on top of this one.
-                let queue = if name == "_worker" { self.pool_frame(frame)?.queue } else { None };
-                queue.map(ThreadWait::Work)
-            } else {
-                return found;
+            let own = match self.stdlib_file(&code.file) {
+                Some("threading.py") => self.threading_wait(frame, name),
+                Some("queue.py") => self.queue_wait(frame, name),
+                Some("concurrent/futures/_base.py") => self.future_wait(frame, name),
+                Some("concurrent/futures/thread.py") => {
+                    // A thread of a pool that runs a call has other frames on top of this one.
+                    let is_worker = name == "_worker";
+                    let queue = if is_worker { self.pool_frame(frame)?.queue } else { None };
+                    queue.map(ThreadWait::Work)
+                }
+                _ => return found,
             };
             found = own.or(found);
         }

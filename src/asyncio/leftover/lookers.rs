@@ -5,7 +5,6 @@ use rustc_hash::FxHashSet;
 use super::{MAX_SEARCHED_ITEMS, Search, first_variable, read_words};
 use crate::memory::Address;
 use crate::object::{Kind, MAX_ITEMS, Reader};
-use crate::snapshot::is_library;
 
 /// Frames that are looked at: 2,000 tasks of ten frames each.
 const MAX_FRAMES: usize = 20_000;
@@ -53,7 +52,7 @@ impl Search<'_> {
         let mut places = FxHashSet::default();
         for owned in self.every_frame() {
             let Ok(code) = reader.code(owned.frame.code) else { continue };
-            if is_library(&code.file) && code.file.contains("asyncio/") {
+            if reader.asyncio_file(&code.file).is_some() {
                 continue;
             }
             let Ok(names) = reader.names_ahead(owned.frame) else { return Lookers::Any };

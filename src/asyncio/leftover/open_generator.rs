@@ -1,9 +1,12 @@
-//! Asynchronous generators that have begun and not ended, and whether somebody has them.
+//! Asynchronous generators that have begun and not ended, and whether somebody may go on with them.
+//!
+//! A generator can be driven from anywhere: by the frame of an `async for`, by a context manager
+//! that an exit stack will leave, by an attribute of whoever subscribed. So it counts as in use
+//! unless each reference to it is accounted for, and none can be used any more.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
-use super::{GROUP, MAX_FOUND, Search, Slot, first_variable, read_words, shape};
-use crate::asyncio::ChainEnd;
+use super::{MAX_FOUND, Owned, Search, Slot, first_variable};
 use crate::frame::RawFrame;
 use crate::memory::Address;
 use crate::object::{Kind, Read, Reader};
@@ -64,130 +67,53 @@ impl Search<'_> {
         if open.is_empty() {
             return Vec::new();
         }
-        let mut in_use = if self.has_unseen_frames() {
-            open.iter().map(|(at, ..)| *at).collect()
-        } else {
-            self.in_use(&open)
-        };
-        for slot in &self.slots {
-            if in_use.contains(&slot.value) && self.is_abandoned(slot) {
-                in_use.remove(&slot.value);
-            }
-        }
-        let name = |at| reader.generator_name(at);
+        let abandoned = self.abandoned();
         open.into_iter()
             .filter_map(|(at, frame, loop_at)| {
                 let site = reader.site(frame.code, frame.lasti, frame.qualname);
                 Some(OpenGenerator {
                     id: at,
-                    name: name(at)?,
+                    name: reader.generator_name(at)?,
                     place: site.ok().map(|site| site.location),
                     loop_id: Some(loop_at),
-                    is_in_use: in_use.contains(&at),
+                    is_in_use: !abandoned.contains(&at),
                 })
             })
             .collect()
     }
 
-    /// Whether a task runs, or moved meanwhile, whose inner frames are on no stack that was read:
-    /// nobody knows what these have. Test: `leftovers::iterated`.
-    fn has_unseen_frames(&self) -> bool {
-        self.remains.tasks.iter().any(|task| match task.end {
-            ChainEnd::Executing => {
-                task.chain.last().is_none_or(|frame| !self.on_stacks.contains(&frame.at))
-            }
-            // What it awaits was freed, or we cannot look into it.
-            ChainEnd::Opaque => task.fut_waiter.is_none(),
-            _ => !task.is_coherent(),
-        })
-    }
-
-    /// Those generators that a frame of a task or thread leads to.
+    /// The generators that nothing refers to but one variable of a suspended function, which does
+    /// not read it any more.
     ///
-    /// The generator of an `async for` is only on the value stack of its frame. A word above the
-    /// top of that stack may be an old one: then a generator counts as in use that is not.
-    fn in_use(&self, open: &[(Address, RawFrame, Address)]) -> FxHashSet<Address> {
-        let reader = self.reader;
-        let by_address: FxHashMap<Address, &RawFrame> =
-            open.iter().map(|(at, frame, _)| (*at, frame)).collect();
-        let mut in_use = FxHashSet::default();
-        let mut shapes = FxHashMap::default();
-        let mut buffer = Vec::new();
-        // A frame that runs may be about to go on with what it awaits, which is on no stack then.
-        let stacks = self.remains.threads.iter().flat_map(|(_, stack)| &stack.frames);
-        let mut running: FxHashSet<Address> =
-            stacks.filter(|frame| !frame.generator.is_null()).map(|frame| frame.at).collect();
-        // What one that is in use iterates is in use: its frame is looked at after the others.
-        let mut found: Vec<RawFrame> = Vec::new();
-        let mut look = |frames: &mut dyn Iterator<Item = RawFrame>, found: &mut Vec<RawFrame>| {
-            if reader.memory.is_full() {
-                reader.memory.clear();
-            }
-            let ranges: Vec<(RawFrame, Address, u64)> = frames
-                .map(|frame| {
-                    let len = shape(&reader, &mut shapes, frame.code).words;
-                    (frame, first_variable(&reader, &frame), len)
+    /// A function that runs is left out: it may call one with the value of a variable that has the
+    /// only counted reference to it, from 3.14 on.
+    fn abandoned(&self) -> FxHashSet<Address> {
+        let slots = self.slots.iter().filter(|slot| {
+            self.kinds.get(&slot.value) == Some(&Kind::AsyncGenerator)
+                && self.reader.references(slot.value) == Some(1)
+                && self.frames.get(slot.frame).is_some_and(|owned| {
+                    !self.on_stacks.contains(&owned.frame.at)
+                        && self.reads_variable(owned.frame, slot.index) == Some(false)
+                        && self.still_has(owned, slot) == Some(true)
                 })
-                .collect();
-            reader.memory.prefetch(ranges.iter().map(|&(_, first, len)| (first, 8 * len)));
-            for (frame, first, len) in ranges {
-                let words = read_words(&reader, first, len, &mut buffer);
-                let values = words.filter_map(|word| reader.slot_value(word));
-                for value in values.chain(frame.generator.non_null()) {
-                    for value in [Some(value), self.wrapped(value)].into_iter().flatten() {
-                        if let Some(frame) = by_address.get(&value)
-                            && in_use.insert(value)
-                        {
-                            found.push(**frame);
-                        }
-                    }
-                    if running.contains(&frame.at)
-                        && let Some(inner) = self.coroutine_frame(value)
-                        && running.insert(inner.at)
-                    {
-                        found.push(inner);
-                    }
-                }
-            }
-        };
-        let mut frames = self.every_frame().peekable();
-        while frames.peek().is_some() {
-            look(&mut frames.by_ref().take(GROUP).map(|owned| *owned.frame), &mut found);
+        });
+        slots.map(|slot| slot.value).collect()
+    }
+
+    /// Whether a task still waits where it did, and its frame has the same in a variable: a loop
+    /// that is run again and again has other things at the same addresses a moment later.
+    fn still_has(&self, owned: &Owned<'_>, slot: &Slot) -> Option<bool> {
+        let reader = self.reader;
+        let at = owned.task?;
+        let task = self.remains.tasks.iter().find(|task| task.at == at)?;
+        let waiter = task.fut_waiter.filter(|_| task.class.kind == Kind::Task)?;
+        let variable = first_variable(&reader, owned.frame).offset(8 * slot.index as u64);
+        let waits_at = at.offset(reader.layout.task.fut_waiter);
+        for word in [variable, slot.value, waits_at] {
+            reader.memory.forget(word, 8);
         }
-        while let Some(frame) = found.pop() {
-            look(&mut std::iter::once(frame), &mut found);
-        }
-        in_use
-    }
-
-    /// The frame of the coroutine at `value`, if there is one.
-    fn coroutine_frame(&self, value: Address) -> Option<RawFrame> {
-        let is_coroutine = matches!(
-            self.reader.kind_of(value),
-            Ok(Kind::Coroutine | Kind::Generator | Kind::AsyncGenerator)
-        );
-        self.reader.generator(value).ok().filter(|_| is_coroutine)?.frame
-    }
-
-    /// Whether nothing has what is in a variable but that variable, which is not read any more.
-    fn is_abandoned(&self, slot: &Slot) -> bool {
-        self.reader.references(slot.value) == Some(1)
-            && self
-                .frames
-                .get(slot.frame)
-                .is_some_and(|owned| self.reads_variable(owned.frame, slot.index) == Some(false))
-    }
-
-    /// What is in a cell, which a variable is in that an inner function uses as well; or the
-    /// generator of an `asend` or `aclose` that somebody keeps.
-    fn wrapped(&self, value: Address) -> Option<Address> {
-        let fields = &self.reader.layout.awaitable;
-        let offset = match self.kinds.get(&value)? {
-            Kind::Cell => self.reader.layout.small.cell_ref,
-            Kind::AsyncGeneratorAsend => fields.asend,
-            Kind::AsyncGeneratorAthrow => fields.athrow,
-            _ => return None,
-        };
-        self.reader.pointer(value.offset(offset)).ok()?
+        let is_same = reader.slot_value(reader.memory.u64(variable).ok()?) == Some(slot.value)
+            && reader.references(slot.value) == Some(1);
+        Some(is_same && reader.pointer(waits_at).ok()? == Some(waiter))
     }
 }

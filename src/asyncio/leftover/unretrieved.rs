@@ -6,11 +6,11 @@ use rustc_hash::FxHashSet;
 
 use super::{GROUP, MAX_FOUND, MAX_SEARCHED, MAX_SEARCHED_ITEMS, Search, is_searched};
 use crate::asyncio::secret::masked;
-use crate::asyncio::{ChainEnd, FutureState, is_alive};
+use crate::asyncio::{ChainEnd, FutureState};
 use crate::layout::uvloop::{HANDLE, LOOP};
 use crate::layout::{Flag, Frame, TaskRegistry};
 use crate::memory::Address;
-use crate::object::{Kind, MAX_ITEMS, Read, Reader};
+use crate::object::{Kind, MAX_ITEMS, Read, Reader, is_alive};
 use crate::snapshot::{Location, Unretrieved};
 
 /// Entries of a traceback that are followed; the default recursion limit is 1000.
@@ -295,9 +295,7 @@ impl Search<'_> {
         // `wait`, `wait_for`, `as_completed` and `TaskGroup` have them in their variables.
         for owned in self.every_frame() {
             let Ok(code) = reader.code(owned.frame.code) else { continue };
-            if !(code.file.ends_with("asyncio/tasks.py")
-                || code.file.ends_with("asyncio/taskgroups.py"))
-            {
+            if !matches!(reader.asyncio_file(&code.file), Some("tasks.py" | "taskgroups.py")) {
                 continue;
             }
             for (_, value) in reader.locals(owned.frame).unwrap_or_default() {

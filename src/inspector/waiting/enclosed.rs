@@ -59,7 +59,7 @@ struct Census<'c> {
 }
 
 impl Reasons<'_> {
-    /// The locks, semaphores and queues that only tasks can come to, of those where this may
+    /// The locks, semaphores, queues, and at the end of a program events, that only tasks can come to, of those where this may
     /// tell that nobody will; none when no evidence is asked for.
     pub(in super::super) fn enclosed(
         &self,
@@ -73,6 +73,8 @@ impl Reasons<'_> {
             (WaitKind::Lock | WaitKind::Semaphore, _) => waiting.holders.is_empty(),
             (WaitKind::Queue, Some(Operation::Join)) => waiting.value.is_some_and(|left| left > 0),
             (WaitKind::Queue, _) => true,
+            // Many an idle program waits for events, and its end for hardly one.
+            (WaitKind::Event, _) => self.is_ending,
             _ => false,
         };
         let lost = all.iter().flatten().map(|waiting| &**waiting).filter(may_be_lost);

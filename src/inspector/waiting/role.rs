@@ -42,15 +42,12 @@ pub(super) enum Role {
 }
 
 impl Role {
-    /// The role of a function, by its qualified name and its file.
+    /// The role of a function, by its qualified name and which file of asyncio's it is in, if any.
     ///
     // Lib/asyncio of 3.8 to 3.15: tasks.py, locks.py, queues.py, taskgroups.py, base_events.py,
     // futures.py.
-    pub(super) fn of(function: &str, file: &str) -> Self {
-        let Some((folder, file)) = file.rsplit_once('/') else { return Self::Other };
-        if !folder.ends_with("asyncio") || folder.contains("site-packages") {
-            return Self::Other;
-        }
+    pub(super) fn of(function: &str, file: Option<&str>) -> Self {
+        let Some(file) = file else { return Self::Other };
         match (file, function) {
             ("tasks.py", "sleep") => Self::Sleep,
             ("tasks.py", "wait_for" | "_cancel_and_wait") => Self::WaitFor,
@@ -82,14 +79,12 @@ mod tests {
 
     #[test]
     fn by_function_and_file() {
-        let of = |function| Role::of(function, "/usr/lib/python3.12/asyncio/locks.py");
+        let of = |function| Role::of(function, Some("locks.py"));
         assert_eq!(of("Lock.acquire"), Role::Lock);
         assert_eq!(of("Barrier._wait"), Role::Barrier);
         assert_eq!(of("Lock.__aenter__"), Role::Asyncio);
-        assert_eq!(Role::of("Lock.acquire", "/app/locks.py"), Role::Other);
-        assert_eq!(Role::of("Lock.acquire", "locks.py"), Role::Other);
-        // A package of its own that is called alike.
-        let own = "/app/site-packages/redis/asyncio/locks.py";
-        assert_eq!(Role::of("Lock.acquire", own), Role::Other);
+        assert_eq!(Role::of("Lock.acquire", Some("tasks.py")), Role::Asyncio);
+        // A class of the program's or of a package that is called alike.
+        assert_eq!(Role::of("Lock.acquire", None), Role::Other);
     }
 }

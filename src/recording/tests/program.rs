@@ -65,7 +65,10 @@ pub fn reason(ms: i64) -> Waiting {
         }),
         function: Some("work".to_owned()),
         pid: Some(12),
-        deadlines: vec![Deadline { frame: Some(0), due_in: SignedDuration::from_millis(-70) }],
+        deadlines: vec![Deadline {
+            frame: Some(0),
+            due_in: Some(SignedDuration::from_millis(-70)),
+        }],
         callbacks: vec!["f".to_owned()],
         foreign_loop: Some(Address(8)),
         is_served: Some(false),
@@ -141,8 +144,13 @@ pub fn event_loop() -> Loop {
         polls_without_waiting: Some(true),
         iteration_id: Some(77),
         idle_for: Some(Duration::from_millis(2)),
+        inherited_from: None,
+        watched: None,
         ready_handles: vec!["h".to_owned()],
         turns: None,
+        processor: None,
+        processor_use: None,
+        collector: None,
     }
 }
 
@@ -193,6 +201,8 @@ pub fn full(at: Timestamp) -> Snapshot {
         state: Some(ThreadState::Uninterruptible),
         syscall: Some(Syscall { name: "read".to_owned(), fd: Some(5), peer: Some("p".to_owned()) }),
         waiting_on: Some(Box::new(reason(10))),
+        sleep_id: None,
+        asleep_for: None,
         cpu_time: Some(Duration::from_millis(70)),
         frames: frames(&[("<module>", 1), ("main", 99)]),
     }];
@@ -205,6 +215,9 @@ pub fn full(at: Timestamp) -> Snapshot {
         frame: frames(&[("run", 7)]).pop(),
         task: Some(Address(0x10)),
         children: vec![(Address(1), Address(2))],
+        endless: Vec::new(),
+        connections: None,
+        lasted: None,
         tasks: vec![Address(0x10)],
         threads: vec![4711],
     });

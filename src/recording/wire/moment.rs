@@ -76,21 +76,6 @@ impl Due {
     }
 }
 
-impl As<SignedDuration> for Due {
-    fn put(fact: &SignedDuration, to: &mut Put<'_>) {
-        Self::put_one(*fact, to);
-    }
-    fn get(from: &mut Get<'_>) -> Read<SignedDuration> {
-        Self::get_one(from)
-    }
-    fn is_absent(_fact: &SignedDuration) -> bool {
-        false
-    }
-    fn absent() -> Read<SignedDuration> {
-        Err(Bad("a time is missing"))
-    }
-}
-
 impl As<Option<SignedDuration>> for Due {
     fn put(fact: &Option<SignedDuration>, to: &mut Put<'_>) {
         Self::put_one(fact.unwrap_or_default(), to);

@@ -39,7 +39,8 @@ async def main():
     # Tokens for calls in threads and for others.
     tasks += [asyncio.create_task(offload(shared)) for _ in range(3)]
     tasks += [asyncio.create_task(use(shared)) for _ in range(3)]
-    stage.when(lambda: done[0] > 20)
+    # All threads are at work, and calls wait: both are meant.
+    stage.when(lambda: done[0] > 20, also=["executor-saturated"])
     await asyncio.wait(tasks)
 
 

@@ -26,7 +26,8 @@ async def main():
     queue = asyncio.Queue(5)
     producers = [asyncio.create_task(produce(queue)) for _ in range(3)]
     consumer = asyncio.create_task(consume(queue))
-    stage.when(stage.resting({producer: "full" for producer in producers}))
+    full = stage.resting({producer: "full" for producer in producers})
+    stage.when(full, also=["queue-stalled"])  # It is full, and nobody takes from it for a while.
     await asyncio.wait([consumer] + producers)
 
 

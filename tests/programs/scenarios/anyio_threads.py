@@ -41,6 +41,7 @@ async def main():
             ],
             also=["executor-job-stuck", "lock-convoy"],
             waiting=lambda: [stage.waits(task, "executor") for task in tasks[:2]],
+            held_for=stage.STUCK,
         )
     await asyncio.wait(tasks)
 

@@ -21,9 +21,10 @@ async def main():
     stage.when(
         lambda: stage.within("_cancel_all_tasks") and parked(),
         lambda: [
-            stage.finding("shutdown-stuck", "critical", [task], kind="cancel-all"),
-            stage.finding("cleanup-stuck", "critical", [task], "culprit"),
+            stage.finding("shutdown-stuck", "warning", [task], kind="cancel-all"),
+            stage.finding("cleanup-stuck", "warning", [task], "culprit"),
         ],
+        held_for=stage.STUCK,
     )
 
 

@@ -39,6 +39,7 @@ async def main():
         stage.resting({task: "culprit", stopper: "stops"}),
         lambda: [stage.finding("cleanup-stuck", "warning", [task], "culprit")],
         waiting=lambda: [stage.waits(task, "socket")],
+        held_for=stage.STUCK,
     )
     await stopper
 

@@ -51,6 +51,7 @@ async def main():
             ],
             also=["executor-job-stuck"],
             waiting=lambda: [stage.waits(task, "executor") for task in tasks],
+            held_for=stage.STUCK,
         )
     await asyncio.wait(tasks)
 

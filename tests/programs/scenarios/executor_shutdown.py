@@ -25,8 +25,9 @@ async def main():
     phase = "interpreter-threads" if old else "default-executor"
     stage.when(
         lambda: stage.within("_python_exit") if old else stage.runs(loop, "shutdown_default_executor") and stage.asleep(),
-        lambda: [stage.finding("shutdown-stuck", "critical", at="culprit", kind=phase)],
+        lambda: [stage.finding("shutdown-stuck", "warning", at="culprit", kind=phase)],
         also=["executor-job-stuck"],
+        held_for=stage.STUCK,
     )
 
 

@@ -17,8 +17,9 @@ async def main():
     stage.when(
         lambda: stage.within("_shutdown"),
         lambda: [
-            stage.finding("shutdown-stuck", "critical", at="culprit", kind="interpreter-threads")
+            stage.finding("shutdown-stuck", "warning", at="culprit", kind="interpreter-threads")
         ],
+        held_for=stage.STUCK,
     )
 
 

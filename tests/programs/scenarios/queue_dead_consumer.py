@@ -24,7 +24,7 @@ async def main():
     producers = [asyncio.create_task(produce(queue), name="produce-%d" % n) for n in range(3)]
     consumer = asyncio.create_task(consume(queue), name="consume")
     if stage.healthy:
-        stage.when(queue.full)
+        stage.when(queue.full, also=["queue-stalled"])  # It is full, and nobody takes from it.
         await asyncio.wait(producers)
     parked = stage.resting({task: "culprit" for task in producers})
     stage.when(

@@ -31,7 +31,7 @@ async def main():
         for n in range(6 if stage.healthy else 103)
     ]
     if stage.healthy:
-        stage.when(lambda: True)
+        stage.when(lambda: True, also=["lock-convoy"])  # The holders do wait for their peers.
     else:
         # From the time that the loop may wait it can be told how long it has.
         asyncio.get_running_loop().call_later(3600, print)

@@ -84,7 +84,7 @@ def when(reached, expected=None, also=(), waiting=None, held_for=0.0):
     """READY once `reached()` has been true for `held_for` seconds.
 
     expected: gives the findings, asked then; None: there must be none. also: codes of other
-    findings that are true too. waiting: gives what tasks wait for.
+    findings that are true too; of a healthy program, of notes. waiting: gives what tasks wait for.
     """
 
     def watch():

@@ -164,8 +164,12 @@ impl Writer<'_> {
             for turn in &history.turns {
                 let (style, word) = fate_word(turn.fate);
                 let at = turn.place.as_ref().map(|at| format!(" at {}", short_place(at)));
-                let ago = age(turn.at, self.app.now);
-                let words = format!("{word}{}, {ago} ago", at.unwrap_or_default());
+                let when = if turn.is_earlier {
+                    "before sampling began".to_owned()
+                } else {
+                    format!("{} ago", age(turn.at, self.app.now))
+                };
+                let words = format!("{word}{}, {when}", at.unwrap_or_default());
                 self.fact(label, style, &words)?;
                 label = "";
             }
@@ -225,6 +229,7 @@ impl Writer<'_> {
                 self.line(&Line::new().with(Style::Notice, &format!("no variables: {cause}")));
                 self.stack(&task.frames, &limits);
             }
+            None if task.is_over() && task.frames.is_empty() => {}
             None if task.frames.is_empty() => {
                 self.line(&Line::new().with(Style::Dim, "no frame was read"));
             }

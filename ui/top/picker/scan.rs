@@ -3,18 +3,22 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use aiospy::memory::TimeLimit;
 use aiospy::snapshot::{Depth, LoopState, Snapshot};
 use aiospy::{Error, Inspector, Options};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Candidate, Seen};
 use crate::text::words;
 
 /// How often processes are looked for.
 const EVERY: Duration = Duration::from_secs(2);
+/// How long reading one process may take, and how long it is waited for.
+const TIMEOUT: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is looked whether it is over.
 const STEP: Duration = Duration::from_millis(50);
 /// At most so many are looked at; more nobody can choose from.
@@ -47,20 +51,33 @@ impl Drop for Scanning {
 }
 
 fn scan(is_over: &AtomicBool, tell: &dyn Fn(Vec<Candidate>) -> bool) {
-    let mut known: FxHashMap<i32, Option<Inspector>> = FxHashMap::default();
+    let mut looker = Looker::start();
+    // Those that blocked who read them.
+    let mut silent: FxHashSet<i32> = FxHashSet::default();
+    let mut is_first = true;
     loop {
         let mut found = candidates();
-        let pids: Vec<i32> = found.iter().map(|it| it.pid).collect();
-        known.retain(|pid, _| pids.contains(pid));
+        let pids: FxHashSet<i32> = found.iter().map(|it| it.pid).collect();
+        silent.retain(|pid| pids.contains(pid));
+        looker.keep(pids);
         // What they are is there at once, what they do follows.
-        if known.is_empty() && !tell(found.clone()) {
+        if std::mem::take(&mut is_first) && !tell(found.clone()) {
             return;
         }
         for candidate in &mut found {
             if is_over.load(Ordering::Relaxed) {
                 return;
             }
-            candidate.seen = Some(look(candidate.pid, &mut known));
+            let pid = candidate.pid;
+            candidate.seen = Some(if silent.contains(&pid) {
+                Seen::Other("no answer".to_owned())
+            } else {
+                looker.look(pid).unwrap_or_else(|| {
+                    silent.insert(pid);
+                    looker = Looker::start();
+                    Seen::Other("no answer".to_owned())
+                })
+            });
         }
         found.sort_by_key(|it| (!matches!(it.seen, Some(Seen::Asyncio { .. })), it.pid));
         if !tell(found) {
@@ -72,6 +89,55 @@ fn scan(is_over: &AtomicBool, tell: &dyn Fn(Vec<Candidate>) -> bool) {
             }
             std::thread::sleep(STEP);
         }
+    }
+}
+
+/// A thread that looks at processes; at one that never answers it is left behind.
+struct Looker {
+    asks: Sender<Ask>,
+    answers: Receiver<Seen>,
+}
+
+/// What it is asked.
+enum Ask {
+    /// What a process does.
+    Look(i32),
+    /// To forget all but these.
+    Keep(FxHashSet<i32>),
+}
+
+impl Looker {
+    fn start() -> Self {
+        let (asks, asked) = channel();
+        let (sender, answers) = channel();
+        let work = move || {
+            let mut known: FxHashMap<i32, Option<Inspector>> = FxHashMap::default();
+            let limit = TimeLimit::default();
+            for ask in asked {
+                match ask {
+                    Ask::Keep(pids) => known.retain(|pid, _| pids.contains(pid)),
+                    Ask::Look(pid) => {
+                        limit.begin(TIMEOUT);
+                        if sender.send(look(pid, &limit, &mut known)).is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        };
+        // Without a thread there is no answer, and that is what the list says.
+        let _ = std::thread::Builder::new().name("look".to_owned()).spawn(work);
+        Self { asks, answers }
+    }
+
+    fn keep(&self, pids: FxHashSet<i32>) {
+        let _ = self.asks.send(Ask::Keep(pids));
+    }
+
+    /// What a process does; `None` when there is no answer in time.
+    fn look(&self, pid: i32) -> Option<Seen> {
+        self.asks.send(Ask::Look(pid)).ok()?;
+        self.answers.recv_timeout(PATIENCE).ok()
     }
 }
 
@@ -112,10 +178,10 @@ fn is_python(pid: i32, program: &str) -> bool {
     is_named(exe) || is_named(program) || has_library()
 }
 
-fn look(pid: i32, known: &mut FxHashMap<i32, Option<Inspector>>) -> Seen {
+fn look(pid: i32, limit: &TimeLimit, known: &mut FxHashMap<i32, Option<Inspector>>) -> Seen {
     let inspector = known.entry(pid).or_default();
     if inspector.is_none() {
-        match Inspector::attach(pid) {
+        match Inspector::attach_within(pid, limit) {
             Ok(attached) => *inspector = Some(attached),
             Err(error) => return other(&error),
         }
@@ -123,7 +189,8 @@ fn look(pid: i32, known: &mut FxHashMap<i32, Option<Inspector>>) -> Seen {
     let Some(attached) = inspector else { return Seen::Other(String::new()) };
     let mut options = Options::default();
     options.depth = Depth::Tasks;
-    match attached.snapshot(&options) {
+    let taken = attached.snapshot(&options);
+    match attached.timed_out().map_or(taken, Err) {
         Ok(snapshot) => seen(&snapshot),
         Err(error) => {
             // It may have replaced its program: the next time anew.
@@ -164,6 +231,7 @@ fn other(error: &Error) -> Seen {
         Error::NotPython { .. } => "no Python".to_owned(),
         Error::UnsupportedVersion { version, .. } => format!("Python {version}: not supported"),
         Error::NotInitialized { phase, .. } => (*phase).to_owned(),
+        Error::TimedOut { .. } => "too slow to read".to_owned(),
         Error::NoSuchProcess { .. } | Error::TargetGone { .. } => "ended".to_owned(),
         _ => "not to be read".to_owned(),
     })

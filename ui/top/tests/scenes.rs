@@ -154,6 +154,7 @@ fn stretch(
         uncertainty: Duration::from_millis(2),
         is_over: true,
         samples: 40,
+        waited: None,
         stacks: vec![(Arc::clone(&work), 38)],
         work: Some(work),
     }
@@ -273,6 +274,9 @@ pub fn shutdown() -> Feed {
         tasks: vec![id(2), id(3)],
         threads: Vec::new(),
         children: Vec::new(),
+        endless: Vec::new(),
+        connections: None,
+        lasted: None,
     });
     let mut found = finding(
         Code::CancelSwallowed,
@@ -300,6 +304,7 @@ fn histories() -> Arc<[Cancelled]> {
         fate,
         at: now() - SignedDuration::from_secs(ago),
         place: place.cloned(),
+        is_earlier: false,
     };
     let swallowed = vec![turn(Fate::Requested, 31, None), turn(Fate::Swallowed, 30, Some(&place))];
     let ended = vec![

@@ -113,11 +113,14 @@ fn past(history: &Cancelled, now: Timestamp) -> Vec<(Style, String)> {
     ]
 }
 
-/// How long ago it was asked for.
+/// How long ago it was asked for; what was so from the first sample on is from some time before.
 fn asked(history: Option<&Cancelled>, now: Timestamp) -> String {
     let Some(first) = history.and_then(|history| history.turns.first()) else {
         return String::new();
     };
+    if first.is_earlier {
+        return "before".to_owned();
+    }
     let ago = Duration::try_from(now.duration_since(first.at)).unwrap_or_default();
     format!("{:>6}", short(ago))
 }

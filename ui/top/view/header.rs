@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aiospy::snapshot::{Loop, LoopState, Process, Snapshot};
+use aiospy::snapshot::{Loop, Process, Snapshot};
 use ratatui::layout::Rect;
 
 use super::canvas::{BARS, Canvas};
@@ -112,7 +112,7 @@ fn loop_line(app: &App, watched: &Watched, at: usize) -> Line {
 }
 
 fn is_run(of: &Loop) -> bool {
-    !matches!(of.state, Some(LoopState::Stopped | LoopState::Closed))
+    of.may_run()
 }
 
 /// How late the loop was over the last seconds, as a row of bars.

@@ -1,0 +1,10 @@
+//! Whose code a frame runs.
+//!
+//! Much of what is concluded depends on it: what a task waits for is told by functions of asyncio,
+//! and the line to name is the program's own. A path alone does not say it: programs lie in folders
+//! called `orders-asyncio` or `lib/pythonic`, and have files called `queue.py`. So the target is
+//! asked where its libraries lie.
+
+mod origin;
+
+pub use origin::{Libraries, below_library};

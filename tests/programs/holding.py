@@ -1,0 +1,61 @@
+"""A service that does not end at SIGTERM, in no stage that its framework tells of.
+
+    holding.py server      its main task waits for the connections of an asyncio server to close,
+                           and one client stays (3.12 and later wait for it)
+    holding.py startup     uvicorn's application never comes to the end of its start-up
+
+Prints READY.
+"""
+
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import asyncio
+import signal
+
+import common
+
+
+async def handle(reader, writer):
+    asyncio.current_task().set_name("handler")
+    while await reader.readline():
+        writer.write(b"ok\n")
+        await writer.drain()
+    writer.close()
+
+
+async def serve():
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(b"hello\n")
+    await reader.readline()
+    common.emit_ready({})
+    await stop.wait()
+    server.close()
+    await server.wait_closed()
+
+
+async def migrate():
+    common.emit_ready({})
+    while True:
+        await asyncio.sleep(0.5)
+
+
+async def app(scope, receive, send):
+    assert scope["type"] == "lifespan"
+    await receive()
+    await asyncio.ensure_future(migrate())
+
+
+common.watchdog()
+if sys.argv[1] == "server":
+    asyncio.run(serve())
+else:
+    import uvicorn
+
+    uvicorn.run(app, port=0, log_level="critical")
