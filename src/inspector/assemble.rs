@@ -127,32 +127,18 @@ impl Inspector {
         }
     }
 
-    fn assemble(&self, reader: &Reader<'_>, reading: &Reading, options: &Options) -> Parts {
-        self.memory.begin_part(Part::Plain);
-        let mut problems = reading.problems();
-        let running: Running = reading
-            .threads
-            .iter()
-            .enumerate()
-            .flat_map(|(thread, reading)| {
-                let frames = reading.stack.frames.iter().enumerate();
-                frames.map(move |(at, frame)| (frame.generator, (thread, at)))
-            })
-            .filter(|(generator, _)| !generator.is_null())
-            .collect();
-        let callbacks = || reading.loops.iter().flat_map(|facts| &facts.ready_callbacks);
-        self.memory.prefetch(callbacks().map(|&callback| (callback, CALLBACK_LEN)));
-        let ready: FxHashSet<Address> =
-            callbacks().filter_map(|&callback| reader.stepped_task(callback)).collect();
-        let names: FxHashMap<Address, Arc<str>> = reading
-            .tasks
-            .iter()
-            .filter_map(|task| Some((task.at, Arc::clone(task.name.as_ref()?))))
-            .collect();
+    /// The loops, those that were inherited from a parent last.
+    fn loops(
+        &self,
+        reader: &Reader<'_>,
+        reading: &Reading,
+        names: &FxHashMap<Address, Arc<str>>,
+        options: &Options,
+    ) -> Vec<Loop> {
         let own = reading.loops.iter().map(|facts| {
             let thread = home(facts, reading);
             let has_begun = thread.is_none_or(|it| self.has_begun(reader, facts, it, reading));
-            event_loop(reader, facts, thread, has_begun, reading, &names, options)
+            event_loop(reader, facts, thread, has_begun, reading, names, options)
         });
         let inherited_from = self.system.forked_from();
         let inherited = reading.inherited.iter().map(|facts| Loop {
@@ -178,6 +164,32 @@ impl Inspector {
             let collector = |at| reader.collector(self.located.runtime, at);
             facts.collector = interpreter.map(collector);
         }
+        loops
+    }
+
+    fn assemble(&self, reader: &Reader<'_>, reading: &Reading, options: &Options) -> Parts {
+        self.memory.begin_part(Part::Plain);
+        let mut problems = reading.problems();
+        let running: Running = reading
+            .threads
+            .iter()
+            .enumerate()
+            .flat_map(|(thread, reading)| {
+                let frames = reading.stack.frames.iter().enumerate();
+                frames.map(move |(at, frame)| (frame.generator, (thread, at)))
+            })
+            .filter(|(generator, _)| !generator.is_null())
+            .collect();
+        let callbacks = || reading.loops.iter().flat_map(|facts| &facts.ready_callbacks);
+        self.memory.prefetch(callbacks().map(|&callback| (callback, CALLBACK_LEN)));
+        let ready: FxHashSet<Address> =
+            callbacks().filter_map(|&callback| reader.stepped_task(callback)).collect();
+        let names: FxHashMap<Address, Arc<str>> = reading
+            .tasks
+            .iter()
+            .filter_map(|task| Some((task.at, Arc::clone(task.name.as_ref()?))))
+            .collect();
+        let mut loops = self.loops(reader, reading, &names, options);
         let live = live_frames(reading, &running);
         let mut tasks = tasks(reader, reading, &live, &ready, options, &mut problems);
         let (mut threads, calls) = self.threads(reader, reading, options, &mut problems);
