@@ -120,6 +120,16 @@ pub struct Access {
     pub our_uid: Option<u32>,
     /// The target's effective user id.
     pub target_uid: Option<u32>,
+    /// Our effective group id.
+    pub our_gid: Option<u32>,
+    /// The target's group id: of its real, effective and saved one the first that is not ours.
+    pub target_gid: Option<u32>,
+    /// Whether the target may be dumped, as far as the owner of its files in `/proc` tells.
+    pub is_dumpable: Option<bool>,
+    /// Whether `/proc` hides it from us (`hidepid`).
+    pub is_hidden: bool,
+    /// Security modules that are active and may refuse it by rules of their own.
+    pub security_modules: Vec<String>,
     /// Whether we hold `CAP_SYS_PTRACE`.
     pub has_ptrace_capability: Option<bool>,
     /// Capabilities the target may use that we lack, as a bit mask.
@@ -132,6 +142,35 @@ pub struct Access {
     pub seccomp_filter: Option<bool>,
     /// The error number of the refused call.
     pub errno: Option<i32>,
+}
+
+impl Access {
+    /// The facts in words, one line each.
+    pub fn facts(&self) -> Vec<String> {
+        let id = |id: Option<u32>| id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+        let both =
+            |what: &str, ours, theirs| format!("{what}: ours {}, its {}", id(ours), id(theirs));
+        let mut facts = vec![
+            both("uid", self.our_uid, self.target_uid),
+            both("gid", self.our_gid, self.target_gid),
+        ];
+        let mut add = |what: &str, value: Option<String>| {
+            facts.extend(value.map(|value| format!("{what}: {value}")));
+        };
+        let word = |is: bool| if is { "yes" } else { "no" }.to_owned();
+        add("hidden by /proc (hidepid)", self.is_hidden.then(|| word(true)));
+        add("dumpable", self.is_dumpable.map(word));
+        add("CAP_SYS_PTRACE here", self.has_ptrace_capability.map(word));
+        let missing = self.missing_capabilities.filter(|missing| *missing != 0);
+        add("capabilities it has and we lack", missing.map(|mask| format!("{mask:#x}")));
+        add("kernel.yama.ptrace_scope", self.yama_scope.map(|scope| scope.to_string()));
+        add("same user namespace", self.same_user_namespace.map(word));
+        add("seccomp filter here", self.seccomp_filter.map(word));
+        let modules = &self.security_modules;
+        add("security modules", (!modules.is_empty()).then(|| modules.join(", ")));
+        add("errno", self.errno.map(|errno| errno.to_string()));
+        facts
+    }
 }
 
 /// The library's result.

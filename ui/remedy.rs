@@ -61,7 +61,9 @@ pub fn print(error: &anyhow::Error, is_verbose: bool) {
             say(format_args!("  because: {cause}"));
         }
         if let Some(Error::NotPermitted { access, .. }) = error.downcast_ref() {
-            say(format_args!("  because: {access:?}"));
+            for fact in access.facts() {
+                say(format_args!("  {fact}"));
+            }
         }
     }
     say(format_args!("  try: {remedy}"));
@@ -262,6 +264,13 @@ fn not_permitted(pid: i32, access: &Access) -> Advice {
             "a reboot with a lower kernel.yama.ptrace_scope; 3 cannot be taken back on a running system".to_owned(),
         );
     }
+    if access.is_hidden {
+        let ours = access.our_uid.map(|uid| format!(" from uid {uid}")).unwrap_or_default();
+        return advice(
+            format!("/proc is mounted with hidepid, which hides it{ours}"),
+            format!("sudo aiospy …, or as the user that runs it; in a container: {IN_CONTAINER}"),
+        );
+    }
     if access.same_user_namespace == Some(false) && (has_capability || users.is_none()) {
         return advice(
             "it lives in another user namespace, where our capabilities do not count".to_owned(),
@@ -275,9 +284,12 @@ fn not_permitted(pid: i32, access: &Access) -> Advice {
                 "docker run --security-opt seccomp=unconfined, or in Kubernetes seccompProfile: Unconfined".to_owned(),
             )
         } else {
+            let modules = match &access.security_modules[..] {
+                [] => "AppArmor, SELinux".to_owned(),
+                active => active.join(", "),
+            };
             advice(
-                "CAP_SYS_PTRACE is there, so a security module (AppArmor, SELinux) must refuse it"
-                    .to_owned(),
+                format!("CAP_SYS_PTRACE is there, so a security module ({modules}) may refuse it"),
                 "journalctl -k | grep -iE 'apparmor|avc', which names the rule".to_owned(),
             )
         };
@@ -303,6 +315,25 @@ fn not_permitted(pid: i32, access: &Access) -> Advice {
                 },
             )
         };
+    }
+    let groups = access.our_gid.zip(access.target_gid).filter(|(ours, theirs)| ours != theirs);
+    if let Some(((ours, theirs), uid)) = groups.zip(access.target_uid) {
+        // The kernel wants both ids to be the same; a debug container has gid 0 unless told.
+        return advice(
+            format!(
+                "it runs with gid {theirs}, aiospy with gid {ours}, and the kernel wants the same"
+            ),
+            format!(
+                "as {uid}:{theirs} (runAsUser and runAsGroup of a debug container, docker exec -u \
+                 {uid}:{theirs}); or {sudo}"
+            ),
+        );
+    }
+    if access.is_dumpable == Some(false) {
+        return advice(
+            "it asked not to be dumped, or changed its user after it began".to_owned(),
+            sudo,
+        );
     }
     if let Some(scope @ (1 | 2)) = access.yama_scope {
         let rule = if scope == 1 {
@@ -331,8 +362,16 @@ fn not_permitted(pid: i32, access: &Access) -> Advice {
                 .to_owned(),
             IN_CONTAINER.to_owned(),
         ),
+        _ if !access.security_modules.is_empty() => advice(
+            format!(
+                "it is of the same user and group, so a security module ({}) may refuse it",
+                access.security_modules.join(", ")
+            ),
+            sudo,
+        ),
         _ => advice(
-            "it is of the same user but protected (it changed its user, or asked not to be dumped)"
+            "it is of the same user, but may be protected (it changed its user, or asked not to be \
+             dumped)"
                 .to_owned(),
             sudo,
         ),
@@ -497,6 +536,18 @@ mod tests {
             (
                 Access { missing_capabilities: Some(0b11_1111), ..same.clone() },
                 "chown, dac_override, dac_read_search and 3 more",
+                "sudo",
+            ),
+            (
+                Access { our_gid: Some(0), target_gid: Some(1000), ..same.clone() },
+                "gid 1000, aiospy with gid 0",
+                "1000:1000",
+            ),
+            (Access { is_dumpable: Some(false), ..same.clone() }, "asked not to be dumped", "sudo"),
+            (Access { is_hidden: true, ..same.clone() }, "hidepid", "sudo"),
+            (
+                Access { security_modules: vec!["apparmor".to_owned()], ..same.clone() },
+                "security module (apparmor)",
                 "sudo",
             ),
             (Access { seccomp_filter: Some(true), ..capable.clone() }, "seccomp", "unconfined"),

@@ -132,6 +132,46 @@ impl Inspector {
         }
     }
 
+    /// The loops, those that were inherited from a parent last.
+    fn loops(
+        &self,
+        reader: &Reader<'_>,
+        reading: &Reading,
+        names: &FxHashMap<Address, Arc<str>>,
+        options: &Options,
+    ) -> Vec<Loop> {
+        let own = reading.loops.iter().map(|facts| {
+            let thread = home(facts, reading);
+            let has_begun = thread.is_none_or(|it| self.has_begun(reader, facts, it, reading));
+            event_loop(reader, facts, thread, has_begun, reading, names, options)
+        });
+        let inherited_from = self.system.forked_from();
+        let inherited = reading.inherited.iter().map(|facts| Loop {
+            id: facts.at,
+            class: facts.class.to_string(),
+            state: Some(LoopState::Inherited),
+            inherited_from,
+            ..Loop::default()
+        });
+        let mut loops: Vec<Loop> = own.chain(inherited).collect();
+        let age = self.system.age();
+        for event_loop in &mut loops {
+            event_loop.limit_to(age);
+        }
+        self.note_held(&mut loops, reading, options);
+        let runs = |facts: &&mut Loop| {
+            !matches!(facts.state, Some(LoopState::Stopped | LoopState::Inherited))
+        };
+        for facts in loops.iter_mut().filter(runs) {
+            facts.processor = self.processor_of(facts);
+            let thread = reading.threads.iter().find(|thread| thread.tid == facts.thread);
+            let interpreter = thread.map(|thread| thread.state.interpreter);
+            let collector = |at| reader.collector(self.located.runtime, at);
+            facts.collector = interpreter.map(collector);
+        }
+        loops
+    }
+
     fn assemble(
         &self,
         reader: &Reader<'_>,
@@ -156,7 +196,12 @@ impl Inspector {
         self.memory.prefetch(callbacks().map(|&callback| (callback, CALLBACK_LEN)));
         let ready: FxHashSet<Address> =
             callbacks().filter_map(|&callback| reader.stepped_task(callback)).collect();
-        let mut loops = self.loops(reader, reading, options);
+        let names: FxHashMap<Address, Arc<str>> = reading
+            .tasks
+            .iter()
+            .filter_map(|task| Some((task.at, Arc::clone(task.name.as_ref()?))))
+            .collect();
+        let mut loops = self.loops(reader, reading, &names, options);
         let live = live_frames(reading, &running);
         let mut tasks = tasks(reader, reading, &live, &ready, (options, &room), &mut problems);
         let (mut threads, calls) = self.threads(reader, reading, (options, &room), &mut problems);
@@ -223,45 +268,6 @@ impl Inspector {
             problems,
             unread_tasks: reading.unread.len(),
         }
-    }
-
-    /// The loops, those of the parent included.
-    fn loops(&self, reader: &Reader<'_>, reading: &Reading, options: &Options) -> Vec<Loop> {
-        let names: FxHashMap<Address, Arc<str>> = reading
-            .tasks
-            .iter()
-            .filter_map(|task| Some((task.at, Arc::clone(task.name.as_ref()?))))
-            .collect();
-        let own = reading.loops.iter().map(|facts| {
-            let thread = home(facts, reading);
-            let has_begun = thread.is_none_or(|it| self.has_begun(reader, facts, it, reading));
-            event_loop(reader, facts, thread, has_begun, reading, &names, options)
-        });
-        let inherited_from = self.system.forked_from();
-        let inherited = reading.inherited.iter().map(|facts| Loop {
-            id: facts.at,
-            class: facts.class.to_string(),
-            state: Some(LoopState::Inherited),
-            inherited_from,
-            ..Loop::default()
-        });
-        let mut loops: Vec<Loop> = own.chain(inherited).collect();
-        let age = self.system.age();
-        for event_loop in &mut loops {
-            event_loop.limit_to(age);
-        }
-        self.note_held(&mut loops, reading, options);
-        let runs = |facts: &&mut Loop| {
-            !matches!(facts.state, Some(LoopState::Stopped | LoopState::Inherited))
-        };
-        for facts in loops.iter_mut().filter(runs) {
-            facts.processor = self.processor_of(facts);
-            let thread = reading.threads.iter().find(|thread| thread.tid == facts.thread);
-            let interpreter = thread.map(|thread| thread.state.interpreter);
-            let collector = |at| reader.collector(self.located.runtime, at);
-            facts.collector = interpreter.map(collector);
-        }
-        loops
     }
 
     pub(super) fn threads(

@@ -3,6 +3,8 @@
 //! Uses `/proc` only. A fact that cannot be read is `None`. The facts are for a person to act on;
 //! nothing here decides anything: only the read itself tells whether it is permitted.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use super::proc::{ProcDir, Status};
 use crate::error::Access;
 
@@ -18,9 +20,21 @@ pub(super) fn gather(target: Option<&ProcDir>, errno: Option<i32>) -> Access {
     let their_mask = theirs.as_ref().and_then(|status| status.mask("CapPrm"));
     let namespace = |dir: Option<&ProcDir>| dir.and_then(|dir| dir.link("ns/user").ok());
     let has_ptrace_capability = our_mask.map(|mask| mask & SYS_PTRACE != 0);
+    let our_gid = ours.as_ref().and_then(|status| gids(status).get(1).copied());
+    let their_gids = theirs.as_ref().map(gids).unwrap_or_default();
+    let target_uid = theirs.as_ref().and_then(Status::effective_uid);
     Access {
         our_uid: ours.as_ref().and_then(Status::effective_uid),
-        target_uid: theirs.as_ref().and_then(Status::effective_uid),
+        target_uid,
+        our_gid,
+        target_gid: their_gids
+            .iter()
+            .find(|gid| Some(**gid) != our_gid)
+            .or_else(|| their_gids.get(1))
+            .copied(),
+        is_dumpable: target.zip(target_uid).and_then(|(dir, uid)| is_dumpable(dir, uid)),
+        is_hidden: target.is_none(),
+        security_modules: security_modules(),
         has_ptrace_capability,
         missing_capabilities: their_mask.zip(our_mask).map(|(theirs, ours)| theirs & !ours),
         yama_scope: yama_scope(),
@@ -45,6 +59,27 @@ fn is_in_user_namespace(dir: &ProcDir) -> bool {
     !map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
 }
 
+/// The real, effective and saved group, each of which the kernel compares with ours.
+fn gids(status: &Status) -> Vec<u32> {
+    let ids = status.field("Gid").unwrap_or_default().split_ascii_whitespace();
+    ids.take(3).filter_map(|id| id.parse().ok()).collect()
+}
+
+/// The files of a process that may not be dumped belong to root (`proc(5)`); of one that is root's
+/// that tells nothing.
+fn is_dumpable(dir: &ProcDir, uid: u32) -> Option<bool> {
+    let owner = dir.look_up("status").ok()?.metadata().ok()?.uid();
+    (uid != 0).then_some(owner == uid)
+}
+
+/// Those of the active modules that have rules of their own about reading another process.
+fn security_modules() -> Vec<String> {
+    const WITH_RULES: [&str; 5] = ["apparmor", "selinux", "smack", "tomoyo", "landlock"];
+    let active = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+    let active = active.trim().split(',').filter(|name| WITH_RULES.contains(name));
+    active.map(str::to_owned).collect()
+}
+
 fn yama_scope() -> Option<u8> {
     std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok()?.trim().parse().ok()
 }
@@ -61,5 +96,8 @@ mod tests {
         assert!(access.our_uid.is_some());
         assert_eq!(access.same_user_namespace, Some(true));
         assert_eq!(access.errno, Some(1));
+        assert!(access.our_gid.is_some() && access.our_gid == access.target_gid);
+        assert_ne!(access.is_dumpable, Some(false));
+        assert!(!access.is_hidden && gather(None, None).is_hidden);
     }
 }

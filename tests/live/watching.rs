@@ -61,17 +61,7 @@ pub fn add(trials: &mut Vec<Trial>) {
         |_| true,
         |python| light(with_uvloop(python), "uvloop"),
     );
-    for idle in IDLE {
-        for (suffix, on_uvloop, versions, is_busy) in idle.variants() {
-            let versions: &[u32] = if is_long() { &[] } else { versions };
-            per_version(
-                trials,
-                &format!("watch::idle::{}{suffix}", idle.name),
-                |minor| versions.is_empty() || versions.contains(&minor),
-                move |python| stays_silent(python, idle, on_uvloop, is_busy),
-            );
-        }
-    }
+    add_idle(trials);
     for kind in ["clean", "slow", "executor", "swallow", "deaf"] {
         per_version(
             trials,
@@ -129,6 +119,21 @@ pub fn add(trials: &mut Vec<Trial>) {
         on_finding_interrupted(&python("3.12").unwrap().path);
     });
     once(trials, "run::exit_code", &[], || run(&python("3.12").unwrap().path));
+}
+
+/// Services that do nothing, of which nothing is to be said.
+fn add_idle(trials: &mut Vec<Trial>) {
+    for idle in IDLE {
+        for (suffix, on_uvloop, versions, is_busy) in idle.variants() {
+            let versions: &[u32] = if is_long() { &[] } else { versions };
+            per_version(
+                trials,
+                &format!("watch::idle::{}{suffix}", idle.name),
+                |minor| versions.is_empty() || versions.contains(&minor),
+                move |python| stays_silent(python, idle, on_uvloop, is_busy),
+            );
+        }
+    }
 }
 
 /// A program that does next to nothing.
