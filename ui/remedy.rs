@@ -239,10 +239,7 @@ fn is_older(version: &str) -> bool {
 /// The order is that of cost and certainty: what nobody can pass, what the capability does not
 /// help with, other user, Yama, capabilities, what is left.
 fn not_permitted(pid: i32, access: &Access) -> Advice {
-    let advice = |why: String, remedy: String| Advice {
-        cause: format!("not permitted to read process {pid}: {why}"),
-        remedy,
-    };
+    let advice = |why: String, remedy: String| refused(pid, &why, remedy);
     let sudo = match access.our_uid {
         Some(0) => IN_CONTAINER.to_owned(),
         _ => format!("sudo aiospy …, or in a container: {IN_CONTAINER}"),
@@ -316,6 +313,12 @@ fn not_permitted(pid: i32, access: &Access) -> Advice {
             )
         };
     }
+    same_user_not_permitted(pid, access, sudo)
+}
+
+/// The same of a process of our user, where no capability helps.
+fn same_user_not_permitted(pid: i32, access: &Access, sudo: String) -> Advice {
+    let advice = |why: String, remedy: String| refused(pid, &why, remedy);
     let groups = access.our_gid.zip(access.target_gid).filter(|(ours, theirs)| ours != theirs);
     if let Some(((ours, theirs), uid)) = groups.zip(access.target_uid) {
         // The kernel wants both ids to be the same; a debug container has gid 0 unless told.
@@ -376,6 +379,11 @@ fn not_permitted(pid: i32, access: &Access) -> Advice {
             sudo,
         ),
     }
+}
+
+/// That the kernel does not let us read a process, why, and what lets us.
+fn refused(pid: i32, why: &str, remedy: String) -> Advice {
+    Advice { cause: format!("not permitted to read process {pid}: {why}"), remedy }
 }
 
 /// Whether an executable is `PyPy`: `/usr/bin/pypy3.10`, `/opt/pypy/bin/pypy3.10-c`.
