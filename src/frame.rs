@@ -257,6 +257,21 @@ impl Reader<'_> {
         (mask != 0 && word & mask == mask).then_some(word >> SHIFT)
     }
 
+    /// What may be on the value stack of a frame that runs, from the bottom.
+    ///
+    /// How high it is by then is stored nowhere: what is above its top is of before, and may be
+    /// freed.
+    ///
+    /// # Errors
+    /// When the frame cannot be read.
+    pub fn on_stack_of_running(&self, frame: &RawFrame) -> Read<Vec<Address>> {
+        let code = self.code(frame.code)?;
+        let (first, _) = self.value_stack(frame, &code)?;
+        let words = self.memory.vec(first, 8 * code.stacksize)?;
+        let words = words.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+        Ok(words.filter_map(|word| self.slot_value(word)).collect())
+    }
+
     /// The objects that a suspended frame has a counted reference to, in its variables and on its
     /// stack, once for each reference. Cells are given themselves.
     ///

@@ -58,8 +58,23 @@ impl Reader<'_> {
     }
 
     fn try_stack(&self, thread: Address) -> Stack {
+        self.walk(self.innermost_frame(thread))
+    }
+
+    /// The frame at `innermost` and those around it, of code that a thread will come back to.
+    ///
+    /// It holds still for as long as the thread runs another stack; frames that were read before
+    /// are read anew.
+    pub fn stack_below(&self, innermost: Address) -> Stack {
+        let before = self.walk(Ok(Some(innermost)));
+        let seen: Vec<_> = before.frames.iter().map(|frame| (frame.at, FRAME_LEN)).collect();
+        self.memory.refresh(&seen);
+        self.walk(Ok(Some(innermost)))
+    }
+
+    fn walk(&self, innermost: Read<Option<Address>>) -> Stack {
         let mut frames = Vec::new();
-        let mut next = self.innermost_frame(thread);
+        let mut next = innermost;
         // Shims are counted too, which are not kept: a ring of them has no end.
         for _ in 0..MAX_FRAMES {
             let Ok(Some(at)) = next else { break };
