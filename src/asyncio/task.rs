@@ -386,6 +386,9 @@ impl Reader<'_> {
                         task.handling = Some(task.chain.len());
                     }
                     task.chain.push(frame);
+                    if matches!(generator.progress, Progress::Awaiting(_)) {
+                        task.chain.extend(self.frames_of_greenlet(&frame));
+                    }
                 }
                 Ok(match generator.progress {
                     Progress::Awaiting(next) => Ok(next),

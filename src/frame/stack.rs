@@ -61,15 +61,17 @@ impl Reader<'_> {
         self.walk(self.innermost_frame(thread))
     }
 
-    /// The frame at `innermost` and those around it, of code that a thread will come back to.
-    ///
-    /// It holds still for as long as the thread runs another stack; frames that were read before
-    /// are read anew.
+    /// The frame at `innermost` and those that it will come back to, none of which runs now.
     pub fn stack_below(&self, innermost: Address) -> Stack {
-        let before = self.walk(Ok(Some(innermost)));
+        self.walk(Ok(Some(innermost)))
+    }
+
+    /// The same, but what of it was read before is read anew.
+    pub fn stack_below_now(&self, innermost: Address) -> Stack {
+        let before = self.stack_below(innermost);
         let seen: Vec<_> = before.frames.iter().map(|frame| (frame.at, FRAME_LEN)).collect();
         self.memory.refresh(&seen);
-        self.walk(Ok(Some(innermost)))
+        self.stack_below(innermost)
     }
 
     fn walk(&self, innermost: Read<Option<Address>>) -> Stack {

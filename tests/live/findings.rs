@@ -86,6 +86,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("executor_saturated").twin(),
     scenario("executor_shutdown").twin(),
     scenario("greenlet_blocked").until(13).libraries().twin(),
+    scenario("greenlet_waits").until(13).libraries(),
     scenario("held_lock").twin(),
     scenario("hypercorn_stream").libraries().twin(),
     scenario("interpreter_threads"),
