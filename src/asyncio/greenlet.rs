@@ -106,7 +106,8 @@ impl Reader<'_> {
         while let Some(frame) = next.filter(|_| frames.len() < MAX_RUNNING) {
             frames.push(frame);
             let on_stack = self.on_stack_of_running(&frame).unwrap_or_default();
-            next = on_stack.into_iter().find_map(|at| self.running_frame(at));
+            let mut inner = on_stack.into_iter().filter_map(|at| self.running_frame(at));
+            next = inner.find(|frame| !frames.contains(frame));
         }
         frames
     }
