@@ -16,6 +16,8 @@ use super::path;
 /// How many changed files are named.
 const MAX_CHANGED: usize = 3;
 
+/// Letters of one line that are shown.
+const MAX_LINE: usize = 300;
 /// Definitions in one file that are looked for in it.
 const MAX_DEFINITIONS: usize = 16;
 /// Lines from the first decorator to the `def`.
@@ -93,7 +95,13 @@ impl Index {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
         let start = *self.starts.get(at)?;
         let end = self.starts.get(at + 1).copied().unwrap_or(self.text.len());
-        Some(self.text.get(start..end)?.trim_end())
+        let line = self.text.get(start..end)?.trim_end();
+        // Code that was made or packed by a program may have lines of megabytes.
+        Some(
+            line.char_indices()
+                .nth(MAX_LINE)
+                .map_or(line, |(cut, _)| line.get(..cut).unwrap_or(line)),
+        )
     }
 }
 
@@ -361,6 +369,9 @@ mod tests {
         assert_eq!(around(2, 1), [""; 0], "an empty line is at nothing");
         assert_eq!(around(4, 5), ["1 one", "2 ", "3   two    2", "4 three"]);
         assert_eq!(Lines::of(None).line("a.py", 1), None);
+        let files = sample::Sources::of(&[("b.py", &"ä".repeat(3_000_000))]);
+        let line = Lines::of(Some(&files)).line("b.py", 1).unwrap();
+        assert_eq!(line.chars().count(), MAX_LINE);
     }
 
     #[test]
