@@ -403,6 +403,7 @@ impl Inspector {
                     file: eater.file,
                     line: Some(eater.line),
                     column: None,
+                    definition: None,
                 }),
                 clause: match eater.kind {
                     HandlerKind::Except => "except",
@@ -751,7 +752,13 @@ fn frames(
                 });
                 let unknown: Arc<str> = Arc::from("?");
                 let file = Arc::clone(&unknown);
-                Arc::new(Location { function: unknown, file, line: None, column: None })
+                Arc::new(Location {
+                    function: unknown,
+                    file,
+                    line: None,
+                    column: None,
+                    definition: None,
+                })
             }
         };
         let locals = (options.locals != Locals::Unread).then(|| match reader.locals(frame) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::{Kind, Read, Reader, Unreadable};
 use crate::layout::{Awaiting, Bytecode, LineTable, LocalNames};
 use crate::memory::Address;
-use crate::snapshot::Location;
+use crate::snapshot::{Definition, Location};
 
 /// Bytes of a line table that are read; the longest functions seen have some 100 KiB.
 const MAX_LINE_TABLE: u64 = 4 << 20;
@@ -272,7 +272,16 @@ impl Reader<'_> {
         };
         let file = Arc::clone(&code.file);
         let site = Site {
-            location: Arc::new(Location { function, file, line, column }),
+            location: Arc::new(Location {
+                function,
+                file,
+                line,
+                column,
+                definition: Some(Definition {
+                    name: Arc::clone(&code.function),
+                    line: code.first_line,
+                }),
+            }),
             is_await: self.is_await(&code, lasti),
         };
         self.caches.sites.borrow_mut().insert(key, site.clone());
