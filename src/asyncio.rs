@@ -8,6 +8,7 @@ mod callback;
 mod clock;
 mod event_loop;
 mod executor;
+mod greenlet;
 mod iteration;
 mod leftover;
 mod primitive;

@@ -76,6 +76,7 @@ fn frame(frame: py_spy::Frame) -> Frame {
             file: frame.filename.into(),
             line: u32::try_from(frame.line).ok().filter(|line| *line > 0),
             column: None,
+            definition: None,
         }),
         locals: None,
     }

@@ -23,6 +23,9 @@ pub(crate) use looping::Loops;
 pub use looping::{ForLoop, Turns};
 pub use stack::Stack;
 
+/// Values on the stack of a frame that runs that are looked at.
+const MAX_VALUES: u64 = 4096;
+
 /// A frame before names and lines are looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawFrame {
@@ -255,6 +258,21 @@ impl Reader<'_> {
             Frame::Object(_) => 0,
         };
         (mask != 0 && word & mask == mask).then_some(word >> SHIFT)
+    }
+
+    /// What may be on the value stack of a frame that runs, from the bottom.
+    ///
+    /// How high it is by then is stored nowhere: what is above its top is of before, and may be
+    /// freed.
+    ///
+    /// # Errors
+    /// When the frame cannot be read.
+    pub fn on_stack_of_running(&self, frame: &RawFrame) -> Read<Vec<Address>> {
+        let code = self.code(frame.code)?;
+        let (first, _) = self.value_stack(frame, &code)?;
+        let words = self.memory.vec(first, 8 * code.stacksize.min(MAX_VALUES))?;
+        let words = words.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+        Ok(words.filter_map(|word| self.slot_value(word)).collect())
     }
 
     /// The objects that a suspended frame has a counted reference to, in its variables and on its

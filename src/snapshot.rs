@@ -706,6 +706,18 @@ pub struct Location {
     pub line: Option<u32>,
     /// Column in bytes, from 0; Python 3.11 and later.
     pub column: Option<u32>,
+    /// How its code begins in that file, to tell it from another file of that name.
+    pub definition: Option<Definition>,
+}
+
+/// The beginning of a code object in its file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Definition {
+    /// What the code itself is called, the last part of a qualified name; a coroutine may go by
+    /// another, that of the function which it wraps.
+    pub name: Arc<str>,
+    /// The line of the first decorator, or of `def`, from 1.
+    pub line: u32,
 }
 
 /// One frame of a coroutine, generator or function.

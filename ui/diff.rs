@@ -38,7 +38,9 @@ pub fn run(options: &Diff) -> anyhow::Result<Outcome> {
     let before = Path::new(&options.before);
     let (first, second) = match &options.after {
         Some(after) => (read(before, End::Last)?, read(after, End::Last)?),
-        None if is_recording(before).unwrap_or(false) => {
+        None if is_recording(before)
+            .with_context(|| format!("could not read {}", before.display()))? =>
+        {
             (read(before, End::First)?, read(before, End::Last)?)
         }
         None => {

@@ -118,21 +118,23 @@ fn of_any(error: &anyhow::Error) -> Advice {
     if let Some(remedy) = recording.and_then(of_recording) {
         return Advice { cause: format!("{error:#}"), remedy: remedy.to_owned() };
     }
+    let what = error.to_string();
     let remedy = match output::io_kind(error) {
-        Some(io::ErrorKind::NotFound) if is_reading(error) => {
-            "ls, which lists the files that are there"
+        Some(kind) if what.starts_with("could not start ") => match kind {
+            io::ErrorKind::PermissionDenied => "chmod +x, if it is a program",
+            _ => "the path of a program, or the name of one that is on PATH",
+        },
+        Some(io::ErrorKind::NotFound) if what.starts_with("could not read ") => {
+            "the path of a file that is there"
         }
+        Some(_) if what.starts_with("could not read ") => "as a user who may read it",
+        Some(_) if what.contains("standard output") => "-o with a file that has room",
         Some(io::ErrorKind::PermissionDenied) => "another file with -o, or - for standard output",
         Some(io::ErrorKind::TimedOut) => "-o with a file: one has no reader to wait for",
         Some(_) => "-o with a file in a folder that exists and has room, or - for standard output",
         None => "again with -v, which tells more",
     };
     Advice { cause: format!("{error:#}"), remedy: remedy.to_owned() }
-}
-
-/// Whether it is about a file that was to be read.
-fn is_reading(error: &anyhow::Error) -> bool {
-    error.to_string().starts_with("could not read ")
 }
 
 fn of_recording(error: &recording::Error) -> Option<&'static str> {
@@ -575,6 +577,17 @@ mod tests {
         let advice = of_any(&io.context("could not write x/y.txt"));
         assert!(advice.cause.starts_with("could not write x/y.txt: "), "{advice:?}");
         assert!(advice.remedy.contains("-o"), "{advice:?}");
+        for (what, kind, remedy) in [
+            ("could not start /nope", io::ErrorKind::NotFound, "on PATH"),
+            ("could not start ./a.py", io::ErrorKind::PermissionDenied, "chmod"),
+            ("could not read /nope", io::ErrorKind::NotFound, "a file that is there"),
+            ("could not read a.aiospy", io::ErrorKind::PermissionDenied, "may read it"),
+            ("could not write standard output", io::ErrorKind::StorageFull, "-o with a file"),
+        ] {
+            let advice = of_any(&anyhow::Error::from(io::Error::from(kind)).context(what));
+            assert!(advice.cause.starts_with(what), "{advice:?}");
+            assert!(advice.remedy.contains(remedy), "{advice:?}");
+        }
         let unread = io::Error::new(io::ErrorKind::TimedOut, "nobody reads it");
         let advice = of_any(&serde_json::Error::io(unread).into());
         assert!(advice.remedy.contains("reader"), "{advice:?}");

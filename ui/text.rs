@@ -62,7 +62,7 @@ pub fn findings(
     source: Option<&dyn Files>,
     page: &mut Page<'_>,
 ) -> io::Result<()> {
-    findings::section(snapshot, &Lines::of(source), page)
+    findings::section(snapshot, &Lines::of_snapshot(source, snapshot), page)
 }
 
 /// Writes the whole report.
@@ -70,7 +70,7 @@ pub fn findings(
 /// # Errors
 /// Those of the page.
 pub fn dump(snapshot: &Snapshot, view: View<'_>, page: &mut Page<'_>) -> io::Result<()> {
-    let lines = Lines::of(view.source);
+    let lines = Lines::of_snapshot(view.source, snapshot);
     process(snapshot, page)?;
     page.blank()?;
     findings::section(snapshot, &lines, page)?;

@@ -193,6 +193,11 @@ impl Reader<'_> {
         all
     }
 
+    /// The outermost coroutine of the task at `at`.
+    pub(super) fn coroutine_of(&self, at: Address) -> Option<Address> {
+        self.task(at).ok()?.coro
+    }
+
     /// The fields of one task.
     fn task(&self, at: Address) -> Read<TaskFacts> {
         if !is_alive(self.memory.u64(at)?) {
@@ -391,8 +396,6 @@ impl Reader<'_> {
     /// Looks at one object of a chain: the next one, or the end.
     fn chain_step(&self, task: &mut TaskFacts, at: Address) -> Read<Result<Address, ChainEnd>> {
         let class = self.class_of(at)?;
-        let fields = &self.layout.awaitable;
-        let inner = |offset| self.must_pointer(at.offset(offset), "awaitable").map(Ok);
         match class.kind {
             Kind::Coroutine | Kind::Generator | Kind::AsyncGenerator => {
                 let generator = self.generator(at)?;
@@ -401,6 +404,9 @@ impl Reader<'_> {
                         task.handling = Some(task.chain.len());
                     }
                     task.chain.push(frame);
+                    if matches!(generator.progress, Progress::Awaiting(_)) {
+                        task.chain.extend(self.frames_of_greenlet(&frame));
+                    }
                 }
                 Ok(match generator.progress {
                     Progress::Awaiting(next) => Ok(next),
@@ -413,16 +419,15 @@ impl Reader<'_> {
                     Progress::Finished => Err(ChainEnd::Finished),
                 })
             }
-            Kind::FutureIter => Ok(Err(match self.pointer(at.offset(fields.future_iter))? {
-                Some(future) => ChainEnd::Future(future),
-                None => ChainEnd::Opaque,
-            })),
-            Kind::CoroutineWrapper => inner(fields.coroutine_wrapper),
-            Kind::AsyncGeneratorAsend => inner(fields.asend),
-            Kind::AsyncGeneratorAthrow => inner(fields.athrow),
-            Kind::AnextAwaitable => inner(fields.anext),
+            Kind::FutureIter => {
+                let future = self.pointer(at.offset(self.layout.awaitable.future_iter))?;
+                Ok(Err(future.map_or(ChainEnd::Opaque, ChainEnd::Future)))
+            }
             kind if kind.is_future() => Ok(Err(ChainEnd::Future(at))),
-            _ => Ok(self.compiled_awaits(&class, at)?.ok_or(ChainEnd::Opaque)),
+            kind => Ok(match self.inner_awaitable(at, kind)? {
+                Some(inner) => Ok(inner),
+                None => self.compiled_awaits(&class, at)?.ok_or(ChainEnd::Opaque),
+            }),
         }
     }
 
@@ -439,6 +444,19 @@ impl Reader<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// What an awaitable stands for that only passes on.
+    pub(super) fn inner_awaitable(&self, at: Address, kind: Kind) -> Read<Option<Address>> {
+        let fields = &self.layout.awaitable;
+        let offset = match kind {
+            Kind::CoroutineWrapper => fields.coroutine_wrapper,
+            Kind::AsyncGeneratorAsend => fields.asend,
+            Kind::AsyncGeneratorAthrow => fields.athrow,
+            Kind::AnextAwaitable => fields.anext,
+            _ => return Ok(None),
+        };
+        self.must_pointer(at.offset(offset), "awaitable").map(Some)
     }
 
     /// Whether the exception at `at` is a `CancelledError`.

@@ -406,8 +406,13 @@ mod tests {
             let (function, file) = text.split_once(' ').unwrap();
             let file =
                 if file.starts_with(['/', '<']) { file.into() } else { format!("{LIB}{file}") };
-            let location =
-                Location { function: function.into(), file: file.into(), line: None, column: None };
+            let location = Location {
+                function: function.into(),
+                file: file.into(),
+                line: None,
+                column: None,
+                definition: None,
+            };
             Frame { location: location.into(), locals: None }
         });
         Thread { frames: frames.collect(), state: Some(ThreadState::Sleeping), ..Thread::default() }

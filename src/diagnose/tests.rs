@@ -183,6 +183,7 @@ pub fn location(function: &str, line: u32) -> Arc<Location> {
         file: "/srv/app.py".into(),
         line: Some(line),
         column: None,
+        definition: None,
     })
 }
 
@@ -192,7 +193,13 @@ pub fn frame(function: &str, line: u32) -> Frame {
 
 pub fn library_frame(function: &str) -> Frame {
     let file = "/usr/lib/python3.13/asyncio/locks.py".into();
-    let location = Location { function: function.into(), file, line: Some(100), column: None };
+    let location = Location {
+        function: function.into(),
+        file,
+        line: Some(100),
+        column: None,
+        definition: None,
+    };
     Frame { location: Arc::new(location), locals: None }
 }
 

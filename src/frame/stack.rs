@@ -58,8 +58,25 @@ impl Reader<'_> {
     }
 
     fn try_stack(&self, thread: Address) -> Stack {
+        self.walk(self.innermost_frame(thread))
+    }
+
+    /// The frame at `innermost` and those that it will come back to, none of which runs now.
+    pub fn stack_below(&self, innermost: Address) -> Stack {
+        self.walk(Ok(Some(innermost)))
+    }
+
+    /// The same, but what of it was read before is read anew.
+    pub fn stack_below_now(&self, innermost: Address) -> Stack {
+        let before = self.stack_below(innermost);
+        let seen: Vec<_> = before.frames.iter().map(|frame| (frame.at, FRAME_LEN)).collect();
+        self.memory.refresh(&seen);
+        self.stack_below(innermost)
+    }
+
+    fn walk(&self, innermost: Read<Option<Address>>) -> Stack {
         let mut frames = Vec::new();
-        let mut next = self.innermost_frame(thread);
+        let mut next = innermost;
         // Shims are counted too, which are not kept: a ring of them has no end.
         for _ in 0..MAX_FRAMES {
             let Ok(Some(at)) = next else { break };

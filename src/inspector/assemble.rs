@@ -416,6 +416,7 @@ impl Inspector {
                     file: eater.file,
                     line: Some(eater.line),
                     column: None,
+                    definition: None,
                 }),
                 clause: match eater.kind {
                     HandlerKind::Except => "except",
@@ -764,7 +765,13 @@ fn frames(
                 });
                 let unknown: Arc<str> = Arc::from("?");
                 let file = Arc::clone(&unknown);
-                Arc::new(Location { function: unknown, file, line: None, column: None })
+                Arc::new(Location {
+                    function: unknown,
+                    file,
+                    line: None,
+                    column: None,
+                    definition: None,
+                })
             }
         };
         let wants_locals = options.locals != Locals::Unread && room.get() > 0;

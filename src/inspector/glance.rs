@@ -212,7 +212,7 @@ impl Inspector {
         if watched.uv.is_some() && !is_there() {
             return None;
         }
-        let stack = reader.stack(watched.state.at);
+        let stack = reader.thread_stack(&watched.state, Some(watched.loop_at));
         let runs = if watched.uv.is_some() { Vec::new() } else { reader.iterations(&stack) };
         let run = runs.iter().rfind(|run| run.loop_at == watched.loop_at);
         if run.is_some() || stack.is_complete {

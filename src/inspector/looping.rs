@@ -35,7 +35,9 @@ pub(super) fn find_loops(reader: &Reader<'_>, chains: &[&[RawFrame]], tasks: &mu
             continue;
         }
         let mut in_loops = Vec::new();
-        for (at, frame) in chain.iter().enumerate().rev() {
+        // Synchronous code in a greenlet cannot make its calls at the same time.
+        let own = chain.iter().enumerate().filter(|(_, frame)| !frame.generator.is_null());
+        for (at, frame) in own.rev() {
             let loops = known
                 .entry((frame.code, frame.lasti))
                 .or_insert_with(|| own_loops(reader, frame).unwrap_or_default());

@@ -234,7 +234,7 @@ impl Inspector {
         name: Option<&String>,
     ) -> ThreadReading {
         let running_loop = reader.running_loop(&state).ok().flatten();
-        let stack = reader.stack(state.at);
+        let stack = reader.thread_stack(&state, running_loop);
         let read_at = self.now();
         let clock = Clock::read(reader, &stack, running_loop);
         ThreadReading {
@@ -265,7 +265,7 @@ impl Inspector {
             slept
                 || !has_loop
                 || thread.clock.is_ticking() && {
-                    let stack = reader.stack(thread.state.at);
+                    let stack = reader.thread_stack(&thread.state, thread.running_loop);
                     thread.clock == Clock::read(&reader, &stack, thread.running_loop)
                 }
         };

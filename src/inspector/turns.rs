@@ -110,7 +110,7 @@ impl Inspector {
             let turns = watched.get_mut(&loop_at).filter(|turns| !turns.is_at_work());
             let Some(turns) = turns else { continue };
             let now = || {
-                let stack = reader.stack(state.at);
+                let stack = reader.thread_stack(&state, Some(loop_at));
                 reader.iterations(&stack).into_iter().rfind(|run| run.loop_at == loop_at)
             };
             let Some(run) = now() else { continue };

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::{Kind, Read, Reader, Unreadable};
 use crate::layout::{Awaiting, Bytecode, LineTable, LocalNames};
 use crate::memory::Address;
-use crate::snapshot::Location;
+use crate::snapshot::{Definition, Location};
 
 /// Bytes of a line table that are read; the longest functions seen have some 100 KiB.
 const MAX_LINE_TABLE: u64 = 4 << 20;
@@ -33,6 +33,8 @@ pub struct Code {
     first_line: u32,
     line_table: Vec<u8>,
     names: OnceLock<Vec<(Arc<str>, bool)>>,
+    /// Whether it may switch to a greenlet.
+    switches: OnceLock<bool>,
     instructions: OnceLock<Vec<u8>>,
     protected: OnceLock<Vec<Protected>>,
     /// Where its `with` and `async with` blocks are cleaned up after an exception.
@@ -114,6 +116,7 @@ impl Reader<'_> {
             first_line,
             line_table: self.bytes(table, MAX_LINE_TABLE)?,
             names: OnceLock::new(),
+            switches: OnceLock::new(),
             instructions: OnceLock::new(),
             protected: OnceLock::new(),
             contexts: OnceLock::new(),
@@ -183,6 +186,17 @@ impl Reader<'_> {
             }
         }
         Ok(names)
+    }
+
+    /// Whether a function uses an attribute or global variable `switch`, as one does that switches to
+    /// a greenlet.
+    pub fn may_switch(&self, code: &Code) -> bool {
+        let uses_it = || {
+            let names = code.at.offset(self.layout.code.global_names);
+            let names = self.tuple(self.must_pointer(names, "names")?)?;
+            Ok::<_, Unreadable>(names.into_iter().any(|at| self.is_text(at, "switch") == Ok(true)))
+        };
+        *code.switches.get_or_init(|| uses_it().unwrap_or(false))
     }
 
     /// The instructions of a code object as they lie in memory: from 3.11 on the interpreter
@@ -258,7 +272,16 @@ impl Reader<'_> {
         };
         let file = Arc::clone(&code.file);
         let site = Site {
-            location: Arc::new(Location { function, file, line, column }),
+            location: Arc::new(Location {
+                function,
+                file,
+                line,
+                column,
+                definition: Some(Definition {
+                    name: Arc::clone(&code.function),
+                    line: code.first_line,
+                }),
+            }),
             is_await: self.is_await(&code, lasti),
         };
         self.caches.sites.borrow_mut().insert(key, site.clone());

@@ -223,6 +223,7 @@ impl Added {
                 file: from.known_text()?,
                 line: from.number_and_one()?,
                 column: from.number_and_one()?,
+                definition: None,
             })),
             STACK => {
                 let len = from.length()?;

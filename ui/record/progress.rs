@@ -42,6 +42,7 @@ impl Progress {
             let line =
                 format!("recording {} · CPython {python} · {command} → {file}{end}", self.pid);
             // A terminal that is gone is nobody's concern.
+            self.clear();
             let _ = writeln!(io::stderr(), "{}", page::clean(&line));
         }
     }

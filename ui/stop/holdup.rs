@@ -84,8 +84,13 @@ mod tests {
     use super::*;
 
     fn task(id: u64, name: &str, at: (&str, &str), waits: Waiting) -> Task {
-        let location =
-            Location { function: at.1.into(), file: at.0.into(), line: Some(7), column: None };
+        let location = Location {
+            function: at.1.into(),
+            file: at.0.into(),
+            line: Some(7),
+            column: None,
+            definition: None,
+        };
         Task {
             id: Address(id),
             name: Some(name.into()),

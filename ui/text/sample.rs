@@ -28,8 +28,13 @@ pub fn frames(places: &[&str]) -> Vec<Frame> {
             file.to_owned()
         };
         let line = Some(line.parse().unwrap());
-        let location =
-            Location { function: function.into(), file: file.into(), line, column: None };
+        let location = Location {
+            function: function.into(),
+            file: file.into(),
+            line,
+            column: None,
+            definition: None,
+        };
         Frame { location: Arc::new(location), locals: None }
     };
     places.iter().map(frame).collect()

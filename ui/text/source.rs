@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use aiospy::snapshot::{Frame, Snapshot};
+use aiospy::snapshot::{Definition, Frame, Snapshot};
 use aiospy::target::{Source, SourceFile};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -15,6 +15,17 @@ use super::path;
 
 /// How many changed files are named.
 const MAX_CHANGED: usize = 3;
+
+/// Letters of one line that are shown.
+const MAX_LINE: usize = 300;
+/// Definitions in one file that are looked for in it.
+const MAX_DEFINITIONS: usize = 16;
+/// Lines from the first decorator to the `def`.
+const MAX_DECORATORS: u32 = 200;
+
+fn is_of_name(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
 
 /// Where source files come from.
 pub trait Files {
@@ -31,6 +42,8 @@ impl Files for Source {
 /// The lines of source files; none, when there is nothing to take them from.
 pub struct Lines<'f> {
     files: Option<&'f dyn Files>,
+    /// Whose code has to begin in them where it says.
+    snapshot: Option<&'f Snapshot>,
     indexes: RefCell<FxHashMap<String, Option<Index>>>,
     changed: RefCell<BTreeSet<String>>,
 }
@@ -48,6 +61,32 @@ impl Index {
         Self { text, starts }
     }
 
+    /// Whether code begins where it says: with its `def`, `class` or `lambda`, or a decorator and
+    /// then these. What is made without such a word, as comprehensions are, may begin anywhere.
+    fn defines(&self, definition: &Definition) -> bool {
+        let name = definition.name.rsplit('.').next().unwrap_or_default();
+        let line = |number| self.whole_line(number).map(str::trim_start);
+        match name {
+            "<lambda>" => line(definition.line).is_some_and(|line| line.contains("lambda")),
+            _ if name.starts_with('<') => true,
+            _ => {
+                let defines = |line: &str| {
+                    let rest = ["async def ", "def ", "class "].iter().find_map(|word| {
+                        line.find(word).and_then(|at| line.get(at + word.len()..))
+                    });
+                    let after = rest.and_then(|rest| rest.trim_start().strip_prefix(name));
+                    after.is_some_and(|after| !after.starts_with(is_of_name))
+                };
+                let first = line(definition.line);
+                first.is_some_and(defines)
+                    || first.is_some_and(|first| first.starts_with('@'))
+                        && (1..=MAX_DECORATORS)
+                            .filter_map(|by| line(definition.line.saturating_add(by)))
+                            .any(defines)
+            }
+        }
+    }
+
     fn line(&self, number: u32) -> Option<&str> {
         Some(self.whole_line(number)?.trim()).filter(|line| !line.is_empty())
     }
@@ -56,14 +95,40 @@ impl Index {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
         let start = *self.starts.get(at)?;
         let end = self.starts.get(at + 1).copied().unwrap_or(self.text.len());
-        Some(self.text.get(start..end)?.trim_end())
+        let line = self.text.get(start..end)?.trim_end();
+        // Code that was made or packed by a program may have lines of megabytes.
+        Some(
+            line.char_indices()
+                .nth(MAX_LINE)
+                .map_or(line, |(cut, _)| line.get(..cut).unwrap_or(line)),
+        )
     }
 }
 
 impl<'f> Lines<'f> {
     /// The lines of `files`.
     pub fn of(files: Option<&'f dyn Files>) -> Self {
-        Self { files, indexes: RefCell::default(), changed: RefCell::default() }
+        Self { files, snapshot: None, indexes: RefCell::default(), changed: RefCell::default() }
+    }
+
+    /// The same, but for files in which the code of a snapshot does not begin where it has to:
+    /// those are others, that only have the names.
+    pub fn of_snapshot(files: Option<&'f dyn Files>, snapshot: &'f Snapshot) -> Self {
+        Self { snapshot: Some(snapshot), ..Self::of(files) }
+    }
+
+    /// Whether a file is the one that its name was compiled from, as far as some of its code tells.
+    fn is_what_runs(&self, file: &str, index: &Index) -> bool {
+        let Some(snapshot) = self.snapshot else { return true };
+        let frames = snapshot.tasks.iter().flat_map(|task| &task.frames);
+        let frames = frames.chain(snapshot.threads.iter().flat_map(|thread| &thread.frames));
+        let mut seen: FxHashSet<&Definition> = FxHashSet::default();
+        let here = frames.map(|frame| &frame.location).filter(|at| *at.file == *file);
+        let definitions = here.filter_map(|at| at.definition.as_ref());
+        definitions
+            .filter(|definition| seen.insert(definition))
+            .take(MAX_DEFINITIONS)
+            .all(|definition| index.defines(definition))
     }
 
     /// A line, without the blanks around it.
@@ -103,7 +168,10 @@ impl<'f> Lines<'f> {
         let mut indexes = self.indexes.borrow_mut();
         if !indexes.contains_key(file) {
             let index = match files.file(file) {
-                SourceFile::Text(text) => Some(Index::of(text)),
+                SourceFile::Text(text) => {
+                    let index = Index::of(text);
+                    self.is_what_runs(file, &index).then_some(index)
+                }
                 SourceFile::Changed => {
                     self.changed.borrow_mut().insert(file.to_owned());
                     None
@@ -239,6 +307,8 @@ pub fn shortened(text: &str, places: &[Place<'_>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aiospy::snapshot::Location;
+
     use super::*;
     use crate::text::sample;
 
@@ -299,6 +369,33 @@ mod tests {
         assert_eq!(around(2, 1), [""; 0], "an empty line is at nothing");
         assert_eq!(around(4, 5), ["1 one", "2 ", "3   two    2", "4 three"]);
         assert_eq!(Lines::of(None).line("a.py", 1), None);
+        let files = sample::Sources::of(&[("b.py", &"ä".repeat(3_000_000))]);
+        let line = Lines::of(Some(&files)).line("b.py", 1).unwrap();
+        assert_eq!(line.chars().count(), MAX_LINE);
+    }
+
+    #[test]
+    fn a_file_in_which_the_code_begins_elsewhere_is_another() {
+        let text =
+            "import x\n\n@route(\n  '/',\n)\nasync def hang():\n    f = lambda: 1\n    pass\n";
+        let index = Index::of(text.into());
+        let begins = |name: &str, line| index.defines(&Definition { name: name.into(), line });
+        assert!(begins("hang", 3) && begins("App.hang", 6) && begins("<lambda>", 7));
+        assert!(begins("<listcomp>", 99), "nothing tells");
+        assert!(!begins("hang", 2) && !begins("han", 6) && !begins("other", 3));
+        assert!(!begins("<lambda>", 6) && !begins("hang", 99));
+
+        let files = sample::Sources::of(&[("/srv/bank/app.py", "a\nb\n")]);
+        let mut snapshot = sample::bank();
+        assert_eq!(
+            Lines::of_snapshot(Some(&files), &snapshot).line("/srv/bank/app.py", 2).as_deref(),
+            Some("b")
+        );
+        let frame = snapshot.tasks[2].frames.first_mut().unwrap();
+        let name = Arc::clone(&frame.location.function);
+        let definition = Some(Definition { name, line: 1 });
+        frame.location = Arc::new(Location { definition, ..(*frame.location).clone() });
+        assert_eq!(Lines::of_snapshot(Some(&files), &snapshot).line("/srv/bank/app.py", 2), None);
     }
 
     #[test]

@@ -44,7 +44,8 @@ impl Document {
 /// Tells of something at length, in lines of `width` columns.
 pub fn document(subject: Subject, app: &App, watched: &Watched, width: usize) -> Document {
     let files = watched.feed.files.as_deref();
-    let lines = Lines::of(files.map(|files| files as &dyn crate::text::Files));
+    let files = files.map(|files| files as &dyn crate::text::Files);
+    let lines = Lines::of_snapshot(files, watched.snapshot());
     let mut document = Document::default();
     let names = Names::of(watched.snapshot());
     let mut writer = Writer { app, watched, names, width, lines: &lines, to: &mut document };

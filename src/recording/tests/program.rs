@@ -23,7 +23,13 @@ impl Chance {
 
 pub fn location(function: &str, line: u32) -> Arc<Location> {
     let (function, file) = (function.into(), "/srv/app.py".into());
-    Arc::new(Location { function, file, line: Some(line), column: (line > 50).then_some(4) })
+    Arc::new(Location {
+        function,
+        file,
+        line: Some(line),
+        column: (line > 50).then_some(4),
+        definition: None,
+    })
 }
 
 pub fn frames(of: &[(&str, u32)]) -> Vec<Frame> {

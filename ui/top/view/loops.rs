@@ -33,7 +33,8 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
     let mut lines = Vec::new();
     let width = usize::from(region.width);
     let files = watched.feed.files.as_deref();
-    let source = Lines::of(files.map(|files| files as &dyn crate::text::Files));
+    let files = files.map(|files| files as &dyn crate::text::Files);
+    let source = Lines::of_snapshot(files, snapshot);
     let mut page = Page::kept(&mut lines, width);
     // Lines that are kept in memory are always written.
     let _ = loops::event_loop(at + 1, of, snapshot, &source, &mut page);
