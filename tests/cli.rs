@@ -265,7 +265,7 @@ fn what_is_no_recording_is_said_with_a_remedy() {
         (
             &["export", missing.to_str().unwrap(), "-f", "svg", "-o", "-"],
             "could not access",
-            "ls, which",
+            "a file that is there",
         ),
         (&["diff", file], "is no recording with a beginning", "aiospy diff A B"),
         (&["diff", file, file], "neither a recording nor a dump", "aiospy dump --json"),
