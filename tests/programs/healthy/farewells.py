@@ -72,6 +72,8 @@ async def main():
 
 
 kept = []
-stage.when(lambda: ended[0] > 0)
+# They end by themselves, and until then it is true that they are awaited.
+ENDING = ["asyncgen-open", "cleanup-stuck", "executor-job-stuck", "shutdown-stuck"]
+stage.when(lambda: ended[0] > 0, also=ENDING)
 while True:
     stage.run(main())

@@ -27,7 +27,7 @@ async def handler(pool):
 
 async def main():
     pool = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="thumbs")
-    stage.when(lambda: ended[0] > 2)
+    stage.when(lambda: ended[0] > 2, also=["executor-job-stuck", "executor-saturated"])
     await asyncio.wait([asyncio.ensure_future(handler(pool)) for _ in range(4)])
 
 

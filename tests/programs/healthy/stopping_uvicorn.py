@@ -63,6 +63,7 @@ async def main():
 
 
 under_way = []
-stage.when(lambda: stops[0] > 0)
+# A stop that ends by itself is under way at some looks.
+stage.when(lambda: stops[0] > 0, also=["cleanup-stuck", "shutdown-stuck"])
 while True:
     stage.run(main())

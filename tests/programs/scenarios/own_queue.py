@@ -31,6 +31,7 @@ async def main():
         lambda: [stage.finding("executor-saturated", "critical", tasks[2:], kind="limiter")],
         also=["executor-job-stuck", "lock-convoy"],
         waiting=lambda: [stage.waits(task, "executor") for task in tasks[:2]],
+        held_for=stage.STUCK,
     )
     await asyncio.wait(tasks)
 
