@@ -20,6 +20,9 @@ use crate::snapshot::{Snapshot, Turns};
 const BETWEEN_GLANCES: Duration = Duration::from_millis(2);
 /// The same when they come with samples that are taken anyway, for seconds.
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(5);
+/// Two readings that took longer tell nothing: meanwhile one that computes and gives way every few
+/// milliseconds is in another turn, too. Test: `healthy::cooperative`.
+const PROMPT: Duration = Duration::from_micros(500);
 /// A loop that was seen so often to answer others, and most of the time, does not spin.
 const ENOUGH: u32 = 5;
 
@@ -113,14 +116,16 @@ impl Inspector {
                 let stack = reader.thread_stack(&state, Some(loop_at));
                 reader.iterations(&stack).into_iter().rfind(|run| run.loop_at == loop_at)
             };
-            let Some(run) = now() else { continue };
+            let begun = Instant::now();
+            // A stack is read anew each time, and so is the loop's time.
+            let (Some(run), Some(again)) = (now(), now()) else { continue };
+            if begun.elapsed() > PROMPT {
+                continue;
+            }
             let facts = reader.event_loop(loop_at).ok();
             let callbacks = callbacks(&reader, &run, facts.as_ref());
             turns.woken += u32::from(is_woken(&reader, &run, facts));
-            // A stack is read anew each time, and so is the loop's time.
-            if let Some(again) = now() {
-                turns.note(&run, &again, callbacks);
-            }
+            turns.note(&run, &again, callbacks);
         }
         self.memory.end_part();
     }
