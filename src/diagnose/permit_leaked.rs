@@ -79,8 +79,9 @@ fn judge<'c>(
     } else if line.waiting.may_be_returned || context.has_unread_frames() {
         return None;
     } else if stillness != Stillness::Surely {
-        // Those that refer to it may have had it in between.
-        if !by_block || !suspects.is_empty() {
+        // Those that refer to it may have had it in between, or those that wait, in turn.
+        let stands = |task: &&Task| keeps_place(context, task);
+        if !by_block || !suspects.is_empty() || !line.waiters.iter().all(stands) {
             return None;
         }
         (Severity::Info, Sureness::Guessed)
@@ -97,6 +98,14 @@ fn judge<'c>(
     let (severity, sureness) = verdict;
     let may_move = stillness != Stillness::Surely;
     Some(Leak { line, severity, sureness, is_out_of_reach, suspects, may_move })
+}
+
+/// Whether a task waits at the same place of the line as at the first look.
+fn keeps_place(context: &Context<'_>, task: &Task) -> bool {
+    let position = |task: &Task| task.waiting_on.as_deref().and_then(|waiting| waiting.position);
+    let before = context.pairs.before(task);
+    before.is_some_and(|before| position(before) == position(task))
+        && context.stillness(task) != Stillness::Moved
 }
 
 /// Whether the task waits in `async with` of the thing itself: a class of the program that has one
@@ -255,5 +264,19 @@ mod tests {
         let first = Scene::new().with([waiter(1).in_aenter()]);
         Scene::new().with([task(1).sleeps(5)]).turned().after(&first.before()).assert_silent();
         first.clone().turned().after(&first.before()).assert_no_warning();
+    }
+
+    #[test]
+    fn a_line_that_moves_on_behind_its_head_is_not_stuck() {
+        let at = |number: u64, position| {
+            waiter(number).in_aenter().waits(WaitKind::Lock, |waiting| {
+                waiting.position = Some(position);
+            })
+        };
+        let scene = |second, third| Scene::new().with([at(1, 1), at(2, second), at(3, third)]);
+        let first = scene(2, 3).before();
+        assert_eq!(scene(2, 3).turned().after(&first).only().code, Code::PermitLeaked);
+        // The same one is the first again, but the others have changed places meanwhile.
+        scene(3, 2).turned().after(&first).assert_silent();
     }
 }

@@ -41,7 +41,8 @@ async def main():
         for n in range(2 if stage.healthy else 7)
     ]
     if stage.healthy:
-        stage.when(lambda: len(pool._threads) == 2)
+        # At some looks both are at it, and the next calls are there already.
+        stage.when(lambda: len(pool._threads) == 2, also=["executor-saturated"])
     else:
         parked = stage.resting({task: "waiting" for task in tasks})
         stage.when(
