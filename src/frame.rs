@@ -355,15 +355,11 @@ impl Reader<'_> {
         Ok(None)
     }
 
-    /// The variable `name` of a frame as it is now, whatever was read before; cells are not looked
-    /// through.
-    pub fn local_again(&self, frame: &RawFrame, name: &str) -> Option<Address> {
+    /// Where the variable `name` of a frame is.
+    pub fn local_slot(&self, frame: &RawFrame, name: &str) -> Option<Address> {
         let code = self.code(frame.code).ok()?;
         let slot = self.local_names(&code).iter().position(|(known, _)| **known == *name)?;
-        let at = self.first_local(frame).offset(8 * u64::try_from(slot).ok()?);
-        let mut bytes = [0; 8];
-        self.memory.source().read(at, &mut bytes).ok()?;
-        self.slot_value(u64::from_le_bytes(bytes))
+        Some(self.first_local(frame).offset(8 * u64::try_from(slot).ok()?))
     }
 
     /// Where the variables of a frame are.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::layout::uvloop::{HANDLE, LOOP, TIMER_NODE_TIMEOUT, UV_LOOP};
-use crate::memory::{Address, ReadMemory as _, word};
+use crate::memory::Address;
 use crate::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
 
 /// Timers at the front of the heap that are looked at for the earliest one that is not cancelled.
@@ -143,20 +143,6 @@ impl Reader<'_> {
             Kind::Float => self.memory.f64(at.offset(self.layout.small.float_value)).ok(),
             #[expect(clippy::cast_precision_loss, reason = "seconds since the machine started")]
             Kind::Int => self.int(at).ok().map(|n| n as f64),
-            _ => None,
-        }
-        .filter(|value| value.is_finite())
-    }
-
-    /// The value of a `float` or small `int` as it is now, whatever was read of it before.
-    pub fn float_again(&self, at: Address) -> Option<f64> {
-        let mut bytes = [0; 32];
-        self.memory.source().read(at, &mut bytes).ok()?;
-        let class = word(&bytes, self.layout.object.ob_type).map(Address)?;
-        match self.class(class).ok()?.kind {
-            Kind::Float => word(&bytes, self.layout.small.float_value).map(f64::from_bits),
-            #[expect(clippy::cast_precision_loss, reason = "a number of one digit")]
-            Kind::Int => self.one_digit(&bytes).map(|n| n as f64),
             _ => None,
         }
         .filter(|value| value.is_finite())

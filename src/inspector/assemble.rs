@@ -72,6 +72,7 @@ impl Inspector {
         // What a busy target does meanwhile is seen now, mostly: then this costs less than making
         // plain data twice.
         let is_moving = self.consistency(&reading) == Consistency::BestEffort;
+        reading.is_moving = is_moving;
         if is_moving && self.memory.limit().may_begin() {
             reading.settle(&reader, options);
         }
@@ -79,6 +80,7 @@ impl Inspector {
         if !is_moving {
             parts.consistency = self.consistency(&reading);
             if parts.consistency == Consistency::BestEffort && self.memory.limit().may_begin() {
+                reading.is_moving = true;
                 reading.settle(&reader, options);
                 parts = self.assemble(&reader, &reading, options, budget);
             }

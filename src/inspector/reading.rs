@@ -57,6 +57,8 @@ pub(super) struct Reading {
     pub problems: Vec<Problem>,
     /// Seconds of the target's `CLOCK_MONOTONIC` when the tasks had been read.
     pub now: Option<f64>,
+    /// Whether threads ran while it was read, or since.
+    pub is_moving: bool,
 }
 
 /// A thread state with what was read of it.
@@ -148,6 +150,7 @@ impl Inspector {
             registries: with_asyncio,
             problems,
             now,
+            is_moving: true,
         };
         reading.read_unread(&reader, options);
         reading.read_loops(&reader);
@@ -219,6 +222,7 @@ impl Inspector {
             registries: Vec::new(),
             problems,
             now: None,
+            is_moving: true,
         };
         let mut problems = reading.problems();
         let (threads, _) =

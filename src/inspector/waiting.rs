@@ -9,6 +9,7 @@ mod enclosed;
 mod holders;
 mod returned;
 mod role;
+mod sleeps;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use jiff::SignedDuration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::role::Role;
+use self::sleeps::Sleep;
 use super::BETWEEN_LOOKS;
 use super::executors::{Limit, Pools};
 use super::reading::Reading;
@@ -55,6 +57,8 @@ pub(super) struct Reasons<'a> {
     chains: &'a [&'a [RawFrame]],
     /// Each ready task's place in the queue of its loop, from 1, and the queue's length.
     queue: FxHashMap<Address, (u64, u64)>,
+    /// The sleeps of this group of tasks, to be read again.
+    sleeps: RefCell<Vec<Sleep>>,
     functions: RefCell<FxHashMap<Address, Function>>,
     lines: RefCell<FxHashMap<(Address, &'static str), Rc<Line>>>,
     names: RefCell<Names>,
@@ -136,6 +140,7 @@ impl<'a> Reasons<'a> {
             reading,
             chains,
             queue,
+            sleeps: RefCell::default(),
             functions: RefCell::default(),
             lines: RefCell::default(),
             names: RefCell::default(),
@@ -173,6 +178,11 @@ impl<'a> Reasons<'a> {
             self.prefetch(&wanted.map(|(_, task)| task).collect::<Vec<_>>());
             for (i, task) in (group..).zip(tasks) {
                 all.push(is_wanted(i).then(|| self.explain(task, is_running(i))).flatten());
+            }
+            let moved = self.moved_sleeps();
+            let of_group = all.iter_mut().skip(group).zip(tasks);
+            for (waiting, _) in of_group.filter(|(_, task)| moved.contains(&task.at)) {
+                waiting.iter_mut().for_each(|waiting| waiting.since = None);
             }
         }
         all
@@ -730,10 +740,8 @@ impl<'a> Reasons<'a> {
         let when = self.reader.timer_when_object(timer)?;
         let (due, length) = (self.reader.float(when)?, self.reader.float(delay)?);
         let slept = Duration::try_from_secs_f64(now - (due - length)).ok()?;
-        let is_still = self.reader.float_again(when) == Some(due)
-            && self.reader.local_again(frame, "delay") == Some(delay)
-            && self.reader.float_again(delay) == Some(length);
-        is_still.then_some(slept)
+        self.note_sleep(task.at, frame, [when, delay])?;
+        Some(slept)
     }
 
     /// Time limits on the way.
