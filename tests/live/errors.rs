@@ -284,7 +284,7 @@ fn protected() {
     command.args(["-c", CHANGE_USER]);
     let program = Program::spawn(command);
     let refused = refused_by(|| tool_as_nobody(&tool), program.pid());
-    refused.assert_says("of the same user but protected", "sudo aiospy");
+    refused.assert_says("asked not to be dumped, or changed its user", "sudo aiospy");
     // The administrator may.
     self::refused(program.pid()).assert_says("has not imported asyncio", "thread stacks");
 }
