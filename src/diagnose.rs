@@ -308,6 +308,18 @@ impl<'s> Context<'s> {
         if self.could_run(task) { self.pairs.stillness(task) } else { Stillness::Moved }
     }
 
+    /// Whether those in a line keep their places: all that were in it at the first look too. One
+    /// that is served meanwhile and joins again is most of the time behind others.
+    fn stands(&self, line: &Line<'_>) -> bool {
+        let place = |task: &Task| {
+            let waiting = task.waiting_on.as_deref()?;
+            (waiting.object == Some(line.object)).then_some(waiting.position)
+        };
+        let mut before =
+            line.waiters.iter().filter_map(|task| Some((task, self.pairs.before(task)?)));
+        before.all(|(task, before)| place(before).is_none_or(|was| Some(was) == place(task)))
+    }
+
     /// For how long at least a task has stood where it is: no longer than its loop has been idle
     /// can be told of most, and the time between the looks of those that did not move.
     fn stood_for(&self, task: &Task) -> Duration {

@@ -40,7 +40,8 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
             .map(|task| context.stillness(task))
             .min()
             .unwrap_or(Stillness::Moved);
-        if stillness != Stillness::Moved {
+        // Where all go round, two looks may find the same one at work, and others behind it.
+        if stillness == Stillness::Surely || stillness != Stillness::Moved && context.stands(line) {
             let keep_pace = holders.iter().all(|holder| is_short_sleep(holder));
             // A semaphore is there for tasks to queue up before a slow other end; and where a loop
             // goes on turning a lock may only seem to be held all the time.

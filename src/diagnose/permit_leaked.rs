@@ -80,8 +80,7 @@ fn judge<'c>(
         return None;
     } else if stillness != Stillness::Surely {
         // Those that refer to it may have had it in between, or those that wait, in turn.
-        let stands = |task: &&Task| keeps_place(context, task);
-        if !by_block || !suspects.is_empty() || !line.waiters.iter().all(stands) {
+        if !by_block || !suspects.is_empty() || !context.stands(line) {
             return None;
         }
         (Severity::Info, Sureness::Guessed)
@@ -98,14 +97,6 @@ fn judge<'c>(
     let (severity, sureness) = verdict;
     let may_move = stillness != Stillness::Surely;
     Some(Leak { line, severity, sureness, is_out_of_reach, suspects, may_move })
-}
-
-/// Whether a task waits at the same place of the line as at the first look.
-fn keeps_place(context: &Context<'_>, task: &Task) -> bool {
-    let position = |task: &Task| task.waiting_on.as_deref().and_then(|waiting| waiting.position);
-    let before = context.pairs.before(task);
-    before.is_some_and(|before| position(before) == position(task))
-        && context.stillness(task) != Stillness::Moved
 }
 
 /// Whether the task waits in `async with` of the thing itself: a class of the program that has one
