@@ -16,6 +16,10 @@ use crate::timeline::{Lives, Looks};
 
 /// The longest sleep in one piece, so that an end that is asked for comes soon.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
+/// How often a snapshot is taken in which a loop may run.
+const MAX_TRIES: usize = 6;
+/// The time between two of them.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 /// A suspect that was missing for so long is gone. In one comparison it may be missing because its
 /// loop was busy with something else.
 const LASTING: Duration = Duration::from_millis(1500);
@@ -76,8 +80,22 @@ impl Inspector {
         Ok(judged.concluded(undecided))
     }
 
+    /// A snapshot in which a loop runs, if one does soon: between two calls of `asyncio.run` there
+    /// is none for a moment. Test: `healthy::restarting`.
+    fn sample(&mut self, options: &Options) -> Result<Snapshot> {
+        let mut tries = 0;
+        loop {
+            let snapshot = self.snapshot(options)?;
+            tries += 1;
+            if tries == MAX_TRIES || snapshot.has_loop_to_judge() || !self.system.is_live() {
+                return Ok(snapshot);
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+    }
+
     fn judge(&mut self, options: &Options, looks: u8) -> Result<Judged> {
-        let first = self.snapshot(options)?;
+        let first = self.sample(options)?;
         let raw = diagnose(Looks::one(&first));
         let mut diagnosis = raw.clone().of_one_look(&first);
         // Since when a loop with a clock of its own runs a callback, only two can tell.
@@ -87,7 +105,7 @@ impl Inspector {
             return Ok(Judged { before: None, now: first, raw, diagnosis, taken: 1 });
         }
         let mut turns = self.watch_turns(&first, BETWEEN_LOOKS);
-        let mut second = self.snapshot(options)?;
+        let mut second = self.sample(options)?;
         if self.timed_out().is_some() {
             return Ok(Judged { before: None, now: first, raw, diagnosis, taken: 1 });
         }
