@@ -182,7 +182,9 @@ impl<'a> Reasons<'a> {
             let moved = self.moved_sleeps();
             let of_group = all.iter_mut().skip(group).zip(tasks);
             for (waiting, _) in of_group.filter(|(_, task)| moved.contains(&task.at)) {
-                waiting.iter_mut().for_each(|waiting| waiting.since = None);
+                if let Some(waiting) = waiting {
+                    waiting.since = None;
+                }
             }
         }
         all
