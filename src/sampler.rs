@@ -277,7 +277,8 @@ impl Sampler<'_> {
         let mut governor = Governor::new();
         loop {
             let planned = start + every * number;
-            let moment = planned.max(governor.free_at);
+            // Where there is no quota nothing is put off, and what comes late is missed.
+            let moment = governor.share.map_or(planned, |_| planned.max(governor.free_at));
             let is_limited = moment > planned;
             if is_limited {
                 (start, number) = (moment, 0);
