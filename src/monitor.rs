@@ -466,6 +466,10 @@ impl Monitor {
         self.last = Some(Arc::clone(&snapshot));
         let Some((first, _)) = before else { return ControlFlow::Continue(()) };
         self.follow(findings, now, tell)?;
+        // All tasks are compared for it: only where something may have moved.
+        if !self.open.iter().any(Moved::may_be_past) {
+            return ControlFlow::Continue(());
+        }
         let looks = Looks { first: Some(&first), last: &snapshot, lives: None };
         let moved = Moved::between(looks);
         self.close_if(tell, |tracked| moved.is_past(tracked))
@@ -477,10 +481,14 @@ impl Monitor {
         tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
         is_over: impl Fn(&Tracked) -> bool,
     ) -> ControlFlow<()> {
-        let (gone, open) = std::mem::take(&mut self.open).into_iter().partition(is_over);
+        // Most of the time none is, and it is asked at each light sample.
+        if !self.open.iter().any(&is_over) {
+            return ControlFlow::Continue(());
+        }
+        let (gone, open): (Vec<_>, _) =
+            std::mem::take(&mut self.open).into_iter().partition(is_over);
         self.open = open;
-        let mut gone: Vec<Tracked> = gone;
-        gone.drain(..).try_for_each(|tracked| tell(Event::Closed(tracked)))
+        gone.into_iter().try_for_each(|tracked| tell(Event::Closed(tracked)))
     }
 
     /// Keeps what was used of the quotas in the last seconds.
@@ -639,18 +647,21 @@ impl<'s> Moved<'s> {
         Self { pairs: looks.pairs(), now }
     }
 
-    /// Whether a finding that was not seen again said that a task stands still which has moved.
-    /// One that is not there may just not have been read, and what is only worth knowing comes
-    /// and goes by its nature: that waits.
+    /// Whether a finding was not seen again that said that something stands still: what is only
+    /// worth knowing comes and goes by its nature.
+    fn may_be_past(tracked: &Tracked) -> bool {
+        tracked.missing > 0 && tracked.finding.severity > Severity::Info
+    }
+
+    /// Whether it said so of a task that has moved. One that is not there may just not have been
+    /// read: that waits.
     fn is_past(&self, tracked: &Tracked) -> bool {
         let has_moved = |id: &Address| {
             let Some(task) = self.now.get(id) else { return false };
             let was_there = self.pairs.before(task).is_some();
             task.is_over() || was_there && !self.pairs.has_not_moved(task)
         };
-        tracked.missing > 0
-            && tracked.finding.severity > Severity::Info
-            && tracked.finding.tasks.first().is_some_and(has_moved)
+        Self::may_be_past(tracked) && tracked.finding.tasks.first().is_some_and(has_moved)
     }
 }
 
