@@ -53,12 +53,15 @@ impl fmt::Display for Version {
     }
 }
 
+/// The number of the main interpreter.
+pub const MAIN: i64 = 0;
+
 /// An interpreter of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interpreter {
     /// Its `PyInterpreterState`.
     pub at: Address,
-    /// Its number; 0 is the main one.
+    /// Its number; [`MAIN`] is the main one.
     pub id: i64,
     /// Its `sys.modules`.
     pub modules: Address,

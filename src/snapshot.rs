@@ -349,6 +349,10 @@ pub struct Thread {
     /// Its name in `threading`, else the kernel's name for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The number of the sub-interpreter that its innermost frames belong to; absent for the main
+    /// interpreter, and where it has no frames.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<i64>,
     /// What the kernel says it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<ThreadState>,

@@ -293,11 +293,12 @@ pub fn threads(threads: &[Thread], lines: &Lines<'_>, page: &mut Page<'_>) -> io
     Ok(())
 }
 
-/// `thread 4711 MainThread`
+/// `thread 4711 MainThread`, `thread 4712 worker in interpreter 1`
 fn thread_name(thread: &Thread) -> String {
     let tid = thread.tid.map(|tid| format!(" {tid}")).unwrap_or_default();
     let name = thread.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-    format!("thread{tid}{name}")
+    let sub = thread.interpreter.map(|id| format!(" in interpreter {id}")).unwrap_or_default();
+    format!("thread{tid}{name}{sub}")
 }
 
 fn problems(snapshot: &Snapshot, page: &mut Page<'_>) -> io::Result<()> {

@@ -21,6 +21,7 @@ use crate::error::Result;
 use crate::frame::{HandlerKind, RawFrame};
 use crate::memory::{Address, Part, ReadMemory};
 use crate::object::{Kind, Reader, Unreadable};
+use crate::runtime::MAIN;
 use crate::snapshot::{
     Cancellation, Consistency, Cut, Depth, Enclosed, Executor, Frame, Iteration, Location, Loop,
     LoopState, Phase, Problem, Shutdown, Swallower, Task, TaskState, Thread, WaitKind,
@@ -290,17 +291,21 @@ impl Inspector {
             let mut all = frames(reader, &place, &thread.inherited, options, problems);
             all.extend(frames(reader, &place, &thread.stack.frames, options, problems));
             let frames = all;
+            let interpreter =
+                Some(thread.interpreter).filter(|id| *id != MAIN && !frames.is_empty());
             // One thread may have a state in several interpreters: one stack in parts.
             let known =
                 threads.iter_mut().find(|known| known.tid.is_some() && known.tid == thread.tid);
             if let Some(known) = known {
                 known.frames.extend(frames);
+                known.interpreter = interpreter.or(known.interpreter);
                 continue;
             }
             let facts = thread.tid.and_then(|tid| facts.get(&tid));
             threads.push(Thread {
                 tid: thread.tid,
                 name: thread.name.clone().or_else(|| facts.map(|facts| facts.name.clone())),
+                interpreter,
                 state: facts.map(|facts| facts.state),
                 syscall: thread.tid.and_then(|tid| Some(syscalls.get(&tid)?.syscall.clone())),
                 cpu_time: facts.and_then(|facts| facts.cpu_time),

@@ -65,6 +65,8 @@ pub(super) struct Reading {
 #[derive(Debug)]
 pub(super) struct ThreadReading {
     pub state: ThreadState,
+    /// The number of the interpreter that the state belongs to.
+    pub interpreter: i64,
     /// Its id in our pid namespace.
     pub tid: Option<i32>,
     /// Its name in `threading`.
@@ -192,7 +194,12 @@ impl Inspector {
             let names = thread_names(reader, threading);
             for state in &states {
                 let tid = tid_of(reader, state, &tids);
-                threads.push(self.thread(reader, *state, tid, names.get(&state.ident)));
+                threads.push(self.thread(
+                    reader,
+                    (interpreter.id, *state),
+                    tid,
+                    names.get(&state.ident),
+                ));
             }
             with_asyncio.extend(modules.map(|modules| (*interpreter, modules, states)));
         }
@@ -233,7 +240,7 @@ impl Inspector {
     fn thread(
         &self,
         reader: &Reader<'_>,
-        state: ThreadState,
+        (interpreter, state): (i64, ThreadState),
         tid: Option<i32>,
         name: Option<&String>,
     ) -> ThreadReading {
@@ -243,6 +250,7 @@ impl Inspector {
         let clock = Clock::read(reader, &stack, running_loop);
         ThreadReading {
             state,
+            interpreter,
             tid,
             name: name.cloned(),
             stack,

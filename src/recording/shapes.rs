@@ -165,6 +165,7 @@ record!(Process {
 record!(Thread {
     tid,
     name,
+    interpreter,
     state,
     syscall,
     waiting_on,

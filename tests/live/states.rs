@@ -206,6 +206,13 @@ fn subinterpreter(python: &Python) {
         let items = interpreters.iter().flat_map(|truth| truth[part].as_array().unwrap().clone());
         all[part] = items.collect();
     }
-    let differences = differences(python, &all, &dump(program.pid(), &["--all"]));
+    let dump = dump(program.pid(), &["--all", "--threads"]);
+    let differences = differences(python, &all, &dump);
     assert!(differences.is_empty(), "{differences:#?}");
+    for truth in interpreters {
+        let tid = &truth["loops"][0]["thread"];
+        let thread = dump["threads"].as_array().unwrap().iter().find(|it| it["tid"] == *tid);
+        let number = thread.unwrap()["interpreter"].as_i64().unwrap_or(0);
+        assert_eq!(truth["interpreter"], number);
+    }
 }

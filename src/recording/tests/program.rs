@@ -204,6 +204,7 @@ pub fn full(at: Timestamp) -> Snapshot {
     snapshot.threads = vec![Thread {
         tid: Some(4711),
         name: Some("MainThread".to_owned()),
+        interpreter: Some(1),
         state: Some(ThreadState::Uninterruptible),
         syscall: Some(Syscall { name: "read".to_owned(), fd: Some(5), peer: Some("p".to_owned()) }),
         waiting_on: Some(Box::new(reason(10))),

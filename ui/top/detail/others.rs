@@ -98,7 +98,8 @@ impl Writer<'_> {
         };
         let name = thread.name.as_deref().unwrap_or("unnamed");
         let line = Line::new().with(Style::Strong, name);
-        self.line(&line.with(Style::Dim, &format!("  thread {tid}")));
+        let sub = thread.interpreter.map(|id| format!(" in interpreter {id}")).unwrap_or_default();
+        self.line(&line.with(Style::Dim, &format!("  thread {tid}{sub}")));
         if let Some(held) = words::held(thread.state) {
             self.line(&Line::new().with(Style::Alarm, held));
         }
