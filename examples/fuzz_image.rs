@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aiospy::inspector::SavedTarget;
+use aiospy::watch::look;
 use aiospy::{Inspector, Locals, Options};
 use serde_json::Value;
 
@@ -218,7 +219,7 @@ fn read(saved: &Saved, seed: u64, totals: &mut Totals) {
     damage(&mut target, &mut Numbers(seed));
     let began = processor_time();
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let snapshot = Inspector::open(target).look(&options(), 1)?;
+        let snapshot = look(&mut Inspector::open(target), &options(), 1)?;
         Ok::<_, aiospy::Error>(serde_json::to_string(&snapshot).unwrap().len())
     }));
     // Of the processor, so that a busy machine changes no verdict.

@@ -18,7 +18,6 @@
 //! The tasks are gone through once, and each file looks only at those that may concern it:
 //! 10,000 sleepers concern none.
 
-pub mod blocking;
 pub mod graph;
 
 mod asyncgen_open;

@@ -5,7 +5,6 @@ mod assemble;
 mod blocked;
 mod budget;
 mod children;
-mod deciding;
 mod executors;
 mod glance;
 mod inherited;
@@ -368,8 +367,18 @@ impl Inspector {
 
     /// The moment by the target's `CLOCK_MONOTONIC`; by ours, where it has one of its own that
     /// cannot be known: moments are only compared with one another.
-    fn moment(&self) -> Duration {
+    pub(crate) fn moment(&self) -> Duration {
         self.system.monotonic_now().unwrap_or_else(|_| crate::target::monotonic())
+    }
+
+    /// Whether this is a process, not what was saved of one.
+    pub(crate) fn is_live(&self) -> bool {
+        self.system.is_live()
+    }
+
+    /// Gives what is read next the whole time that one look may take.
+    pub(crate) fn restart_time_limit(&self) {
+        self.memory.limit().restart();
     }
 
     /// The memory there is. What is left to our control group changes by what we take ourselves, so

@@ -17,13 +17,30 @@
 //! * The library never prints, never exits and never sees a terminal.
 //!
 //! # Layers
-//! Each knows only those before it:
-//! `memory → target → layout → runtime → object → frame → asyncio → snapshot → timeline → diagnose`.
-//! [`known`] says whose code a file is, to all from `object` on.
+//! Each knows only those before it; `tests/layers.rs` holds this list.
+//!
+//! | layer | answers |
+//! |---|---|
+//! | [`memory`] | bytes at an address |
+//! | [`known`] | whose code a file is |
+//! | [`snapshot`] | the words that everybody shares, as plain data |
+//! | [`error`] | why there is no snapshot |
+//! | [`target`] | the process around the memory |
+//! | [`layout`] | where fields lie in each version |
+//! | [`object`], [`runtime`], [`frame`] | CPython from outside |
+//! | [`asyncio`] | loops, tasks, futures, what they wait for |
+//! | [`explain`] | from facts to the snapshot's words |
+//! | [`inspector`] | one attached target, and what is read of it in which order |
+//! | [`timeline`] | several snapshots |
+//! | [`diagnose`] | findings |
+//! | [`watch`] | samples over time, and the events made from them |
+//! | [`recording`] | samples in a file |
+//! | `fallback` | thread stacks by py-spy |
 
 pub mod asyncio;
 pub mod diagnose;
 pub mod error;
+pub mod explain;
 #[cfg(feature = "fallback")]
 pub mod fallback;
 pub mod frame;
@@ -31,14 +48,13 @@ pub mod inspector;
 pub mod known;
 pub mod layout;
 pub mod memory;
-pub mod monitor;
 pub mod object;
 pub mod recording;
 pub mod runtime;
-pub mod sampler;
 pub mod snapshot;
 pub mod target;
 pub mod timeline;
+pub mod watch;
 
 pub use error::{Error, Result};
 pub use inspector::{Inspector, Locals, Options};

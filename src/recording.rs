@@ -38,9 +38,9 @@ use std::io;
 use rustc_hash::FxHashMap;
 
 use crate::memory::Address;
-use crate::monitor::{Monitor, Tracked};
 use crate::snapshot::Snapshot;
 use crate::timeline::{Life, Lives, Stretch};
+use crate::watch::monitor::{Monitor, Tracked};
 
 pub use event::{Event, Recorded};
 pub use reader::{Damage, Recording, is_recording};

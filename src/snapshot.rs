@@ -513,6 +513,12 @@ pub struct Loop {
 }
 
 impl Loop {
+    /// Whether it runs callbacks and nobody knows since when.
+    pub(crate) fn is_of_unknown_age(&self) -> bool {
+        let turn = self.iteration.as_ref();
+        turn.is_some_and(|turn| turn.phase == Phase::Ready && turn.elapsed.is_none())
+    }
+
     /// Whether the loop is run in this process, or may be for all that was read of it.
     pub fn may_run(&self) -> bool {
         self.state.is_none_or(LoopState::is_run)

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use aiospy::monitor::Event;
 use aiospy::recording::{Error, Recording};
+use aiospy::watch::monitor::Event;
 use anyhow::Context as _;
 
 use crate::args::recording::{Export, ending};

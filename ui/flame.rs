@@ -17,8 +17,8 @@ pub mod tree;
 use std::io::Write;
 use std::time::Duration;
 
-use aiospy::monitor::Event;
 use aiospy::snapshot::{Process, Snapshot};
+use aiospy::watch::monitor::Event;
 use clap::ValueEnum;
 use jiff::Timestamp;
 

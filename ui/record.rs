@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use aiospy::monitor::{Event, Monitor, Settings};
 use aiospy::recording::{Recording, Taken, Writer, Written};
-use aiospy::sampler::{Ended, Plan, Sample, sample};
 use aiospy::snapshot::{Depth, Process, Snapshot};
+use aiospy::watch::monitor::{Event, Monitor, Settings};
+use aiospy::watch::sampler::{Ended, Plan, Sample, sample};
 use anyhow::Context as _;
 use jiff::{Timestamp, Zoned};
 

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use aiospy::monitor::{Monitor, Settings};
-use aiospy::sampler::{Ended, Plan, Sample, sample};
 use aiospy::snapshot::{Code, Finding, Location, Process, Severity, Snapshot};
 use aiospy::target::Source;
 use aiospy::timeline::{Cancelled, StageTold, Step, Story};
+use aiospy::watch::monitor::{Monitor, Settings};
+use aiospy::watch::sampler::{Ended, Plan, Sample, sample};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use nix::sys::signal::{Signal, kill};

@@ -27,11 +27,11 @@ pub fn look(
     wait: Duration,
 ) -> anyhow::Result<Snapshot> {
     if wait.is_zero() {
-        return Ok(inspector.look(wanted, looks)?);
+        return Ok(aiospy::watch::look(inspector, wanted, looks)?);
     }
     let stop = on_interrupt()?;
     let mut progress = Progress { is_shown: io::stderr().is_terminal(), wait, second: None };
-    let looked = inspector.look_and_wait(wanted, looks, wait, &mut |passed| {
+    let looked = aiospy::watch::look_and_wait(inspector, wanted, looks, wait, &mut |passed| {
         progress.show(passed);
         !stop.load(Ordering::Relaxed)
     });

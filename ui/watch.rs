@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use aiospy::monitor::{Event, Monitor, Settings};
-use aiospy::sampler::{Ended, Plan, Sample, sample};
 use aiospy::snapshot::{Depth, Process, Severity};
+use aiospy::watch::monitor::{Event, Monitor, Settings};
+use aiospy::watch::sampler::{Ended, Plan, Sample, sample};
 use anyhow::Context as _;
 
 use self::lines::Line;

@@ -5,7 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Inspector;
 use super::reading::{Reading, ThreadReading};
 use super::system::Syscalls;
-use crate::diagnose::blocking::{Evidence, blocking};
+use crate::explain::blocking::{Evidence, blocking};
 use crate::frame::RawFrame;
 use crate::memory::Address;
 use crate::object::{Kind, MAX_ITEMS, Reader};

@@ -58,7 +58,7 @@ impl Inspector {
     }
 
     /// Waits for `during`, and watches those loops meanwhile that may never wait.
-    pub(super) fn watch_turns(
+    pub(crate) fn watch_turns(
         &mut self,
         before: &Snapshot,
         during: Duration,

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::wire::{Bad, Get, Put, Read, Wire, several};
-use crate::monitor::{self, Statistics, Tracked};
 use crate::timeline::{History, Stretch};
+use crate::watch::monitor::{self, Statistics, Tracked};
 
 /// An event and when it was told.
 #[derive(Debug, Clone)]

@@ -5,7 +5,6 @@
 
 use super::wire::{Bad, Get, Put, Read, Wire, names, record, several};
 use crate::memory::ReadStats;
-use crate::monitor::{LoopStatistics, Statistics, TaskCounts, Tracked};
 use crate::snapshot::{
     Blocking, BlockingKind, Cancellation, Children, Code, Consistency, Deadline, Executor, Finding,
     Interval, Iteration, Job, Limiter, Loop, LoopState, Operation, Phase, Problem, Process,
@@ -15,6 +14,7 @@ use crate::snapshot::{
 use crate::timeline::{
     Fate, History, Idle, LoopTiming, Marks, Spread, Standing, States, Stretch, Stuck, Turn,
 };
+use crate::watch::monitor::{LoopStatistics, Statistics, TaskCounts, Tracked};
 
 names!(Consistency { Exact = 0, SameStep = 1, BestEffort = 2 });
 names!(ThreadState {

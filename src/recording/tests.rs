@@ -9,11 +9,11 @@ use jiff::Timestamp;
 
 use self::program::{Chance, full, location, series};
 use super::*;
-use crate::monitor::{Event, LoopStatistics, Statistics, TaskCounts};
 use crate::snapshot::*;
 use crate::timeline::{
     Fate, History, Idle, Lives, LoopTiming, Spread, Standing, Stretch, Stuck, Turn,
 };
+use crate::watch::monitor::{Event, LoopStatistics, Statistics, TaskCounts};
 
 /// A file in a folder of its own.
 struct Place {

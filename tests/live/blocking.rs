@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use aiospy::diagnose::blocking::{Evidence, blocking};
+use aiospy::explain::blocking::{Evidence, blocking};
 use aiospy::memory::{Address, LiveMemory, ReadMemory};
 use aiospy::snapshot::{Blocking, BlockingKind};
 use aiospy::target::{Awaited, Target, Wait};

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aiospy::monitor::{Monitor, Settings};
 use aiospy::recording::{Error, Limits, Recording, Taken, Writer};
-use aiospy::sampler::{Plan, Sample, sample};
+use aiospy::watch::monitor::{Monitor, Settings};
+use aiospy::watch::sampler::{Plan, Sample, sample};
 use jiff::Timestamp;
 use libtest_mimic::Trial;
 use nix::sys::signal::{Signal, kill};

@@ -8,9 +8,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use aiospy::memory::Address;
-use aiospy::monitor::{Event, Tracked};
 use aiospy::snapshot::{Snapshot, Task, own_frame};
 use aiospy::timeline::Stretch;
+use aiospy::watch::monitor::{Event, Tracked};
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};

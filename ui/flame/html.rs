@@ -5,9 +5,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use aiospy::memory::Address;
-use aiospy::monitor::{Event, Tracked};
 use aiospy::snapshot::Snapshot;
 use aiospy::timeline::Stretch;
+use aiospy::watch::monitor::{Event, Tracked};
 use jiff::Timestamp;
 use serde::Serialize;
 

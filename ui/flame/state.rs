@@ -1,6 +1,6 @@
 //! What a task does or waits for, in a word and a few: the same for all tasks that are alike.
 
-use aiospy::diagnose::blocking::{Evidence, blocking};
+use aiospy::explain::blocking::{Evidence, blocking};
 use aiospy::snapshot::{
     BlockingKind, Loop, LoopState, Operation, Phase, Snapshot, Task, TaskState, Thread,
     ThreadState, WaitKind, Waiting,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aiospy::diagnose::blocking::{Evidence, blocking};
+use aiospy::explain::blocking::{Evidence, blocking};
 use aiospy::snapshot::{Frame, Glance, Loop, LoopGlance, Phase, Snapshot, Thread, Work};
 
 use crate::text::words;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use aiospy::monitor::{Event, Monitor};
 use aiospy::recording::{Error, Limits, Taken, Writer};
+use aiospy::watch::monitor::{Event, Monitor};
 use jiff::Timestamp;
 
 /// A recording that is being written.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aiospy::memory::Address;
-use aiospy::monitor::{Event, Statistics};
 use aiospy::recording::{Error, Moment, Recording};
 use aiospy::snapshot::{Phase, Severity, Snapshot};
 use aiospy::timeline::{Fate, History, Places, Stretch};
+use aiospy::watch::monitor::{Event, Statistics};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;

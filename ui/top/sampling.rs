@@ -10,11 +10,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aiospy::memory::TimeLimit;
-use aiospy::monitor::{Event as Told, Monitor, Settings};
-use aiospy::sampler::{Ended, Plan, Sample, sample};
 use aiospy::snapshot::Snapshot;
 use aiospy::target::Source;
 use aiospy::timeline::Standing;
+use aiospy::watch::monitor::{Event as Told, Monitor, Settings};
+use aiospy::watch::sampler::{Ended, Plan, Sample, sample};
 use jiff::Timestamp;
 
 use super::feed::{Blocked, Cancelled, Feed, Histories, Known, SharedFiles};

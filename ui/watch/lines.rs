@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use aiospy::memory::Address;
-use aiospy::monitor::{Event, Monitor, Statistics, Summary, Tracked};
-use aiospy::sampler::Ended;
 use aiospy::snapshot::{BlockingKind, Finding, Location, Process, Severity, Work};
 use aiospy::timeline::{Fate, History, Stretch};
+use aiospy::watch::monitor::{Event, Monitor, Statistics, Summary, Tracked};
+use aiospy::watch::sampler::Ended;
 use jiff::Timestamp;
 use serde::Serialize;
 

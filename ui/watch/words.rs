@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aiospy::monitor::{Event, LoopStatistics, Monitor, Statistics, Summary, TaskCounts, Tracked};
-use aiospy::sampler::Ended;
 use aiospy::snapshot::{BlockingKind, Finding, Location, Process, Severity};
 use aiospy::timeline::{Fate, History, Idle, PlaceTotals, Stretch, Stuck};
+use aiospy::watch::monitor::{
+    Event, LoopStatistics, Monitor, Statistics, Summary, TaskCounts, Tracked,
+};
+use aiospy::watch::sampler::Ended;
 
 use crate::text::page::Style;
 use crate::text::{findings, path, words};

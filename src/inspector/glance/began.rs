@@ -89,14 +89,6 @@ pub(in crate::inspector) struct Held {
     since: Duration,
 }
 
-impl Loop {
-    /// Whether it runs callbacks and nobody knows since when.
-    pub(in crate::inspector) fn is_of_unknown_age(&self) -> bool {
-        let turn = self.iteration.as_ref();
-        turn.is_some_and(|turn| turn.phase == Phase::Ready && turn.elapsed.is_none())
-    }
-}
-
 impl Inspector {
     /// Says of loops whose own times say nothing since when they are known to be in a callback: since
     /// their threads were first seen in the sleep that they are in.

@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aiospy::monitor::{Monitor, Settings};
 use aiospy::recording::{Limits, Taken, Writer};
-use aiospy::sampler::Sample;
 use aiospy::snapshot::{Interval, Snapshot};
+use aiospy::watch::monitor::{Monitor, Settings};
+use aiospy::watch::sampler::Sample;
 
 use super::{Screen, scenes};
 use crate::top::app::{Effect, Event, Move};

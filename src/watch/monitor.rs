@@ -16,7 +16,6 @@ use serde::Serialize;
 use crate::diagnose::{Diagnosis, Observed, Usage, diagnose, over_time};
 use crate::inspector::BETWEEN_LOOKS;
 use crate::memory::Address;
-use crate::sampler::Sample;
 use crate::snapshot::{
     Code, Depth, Finding, FindingId, Glance, Phase, Severity, Snapshot, Task, TaskState, number,
 };
@@ -24,6 +23,7 @@ use crate::timeline::{
     Callbacks, Cancellations, Collections, Fate, Growth, History, Iterations, Lives, Looks,
     LoopTiming, Pairs, PlaceTotals, Places, Sequences, Standing, Stretch,
 };
+use crate::watch::sampler::Sample;
 
 /// The least time between two snapshots that are asked where tasks stay and how many there are.
 const BETWEEN_COUNTS: Duration = Duration::from_millis(50);

@@ -7,9 +7,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BETWEEN_LOOKS, Inspector, Options};
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::error::{Error, Result};
+use crate::inspector::{BETWEEN_LOOKS, Inspector, Options};
 use crate::memory::Address;
 use crate::snapshot::{Code, Doubt, Finding, Loop, Severity, Snapshot, Undecided};
 use crate::timeline::{Lives, Looks};
@@ -24,120 +24,116 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 /// loop was busy with something else.
 const LASTING: Duration = Duration::from_millis(1500);
 
-impl Inspector {
-    /// Takes a snapshot and draws conclusions from it, with a second look where the first one saw
-    /// something that only a second can tell from health, at most `looks` of them.
-    ///
-    /// # Errors
-    /// As [`snapshot`](Self::snapshot).
-    pub fn look(&mut self, options: &Options, looks: u8) -> Result<Snapshot> {
-        self.look_and_wait(options, looks, Duration::ZERO, &mut |_| true)
-    }
+/// Takes a snapshot and draws conclusions from it, with a second look where the first one saw
+/// something that only a second can tell from health, at most `looks` of them.
+///
+/// # Errors
+/// As [`Inspector::snapshot`].
+pub fn look(inspector: &mut Inspector, options: &Options, looks: u8) -> Result<Snapshot> {
+    look_and_wait(inspector, options, looks, Duration::ZERO, &mut |_| true)
+}
 
-    /// The same, and goes on while something is undecided, for `wait` at most. `goes_on` is told
-    /// several times a second how long that has taken so far; when it says no, what is known by
-    /// then is given.
-    ///
-    /// # Errors
-    /// As [`snapshot`](Self::snapshot).
-    pub fn look_and_wait(
-        &mut self,
-        options: &Options,
-        looks: u8,
-        wait: Duration,
-        goes_on: &mut dyn FnMut(Duration) -> bool,
-    ) -> Result<Snapshot> {
-        let mut judged = self.judge(options, looks)?;
-        let mut suspects = Suspects::of(&judged);
-        let until = suspects.since.saturating_add(wait);
-        let can_wait = !wait.is_zero() && self.system.is_live();
-        while can_wait && judged.now.during.began < until && suspects.are_open(&judged) {
-            // No more than half of the time is spent on reading.
-            let pause = BETWEEN_LOOKS.max(judged.now.elapsed);
-            let pause = pause.min(until.saturating_sub(self.moment()));
-            if !self.pause(pause, suspects.since, goes_on) {
-                break;
-            }
-            let next = match self.snapshot(options) {
-                Ok(next) => next,
-                // It has ended: what was seen of it stays true.
-                Err(
-                    Error::TargetGone { .. }
-                    | Error::NotInitialized { .. }
-                    | Error::TimedOut { .. },
-                ) => break,
-                Err(error) => return Err(error),
-            };
-            // What is missing in it has not ended.
-            if self.timed_out().is_some() {
-                break;
-            }
-            suspects.lives.take(&next);
-            judged = judged.followed_by(next, &suspects.lives);
-            suspects.note(&judged);
+/// The same, and goes on while something is undecided, for `wait` at most. `goes_on` is told
+/// several times a second how long that has taken so far; when it says no, what is known by
+/// then is given.
+///
+/// # Errors
+/// As [`Inspector::snapshot`].
+pub fn look_and_wait(
+    inspector: &mut Inspector,
+    options: &Options,
+    looks: u8,
+    wait: Duration,
+    goes_on: &mut dyn FnMut(Duration) -> bool,
+) -> Result<Snapshot> {
+    let mut judged = judge(inspector, options, looks)?;
+    let mut suspects = Suspects::of(&judged);
+    let until = suspects.since.saturating_add(wait);
+    let can_wait = !wait.is_zero() && inspector.is_live();
+    while can_wait && judged.now.during.began < until && suspects.are_open(&judged) {
+        // No more than half of the time is spent on reading.
+        let pause = BETWEEN_LOOKS.max(judged.now.elapsed);
+        let pause = pause.min(until.saturating_sub(inspector.moment()));
+        if !wait_for(inspector, pause, suspects.since, goes_on) {
+            break;
         }
-        let undecided = suspects.undecided(&judged);
-        Ok(judged.concluded(undecided))
+        let next = match inspector.snapshot(options) {
+            Ok(next) => next,
+            // It has ended: what was seen of it stays true.
+            Err(
+                Error::TargetGone { .. } | Error::NotInitialized { .. } | Error::TimedOut { .. },
+            ) => break,
+            Err(error) => return Err(error),
+        };
+        // What is missing in it has not ended.
+        if inspector.timed_out().is_some() {
+            break;
+        }
+        suspects.lives.take(&next);
+        judged = judged.followed_by(next, &suspects.lives);
+        suspects.note(&judged);
     }
+    let undecided = suspects.undecided(&judged);
+    Ok(judged.concluded(undecided))
+}
 
-    /// A snapshot in which a loop runs, if one does soon: between two calls of `asyncio.run` there
-    /// is none for a moment. Test: `healthy::restarting`.
-    fn sample(&mut self, options: &Options) -> Result<Snapshot> {
-        let mut tries = 0;
-        loop {
-            let snapshot = self.snapshot(options)?;
-            tries += 1;
-            if tries == MAX_TRIES || snapshot.has_loop_to_judge() || !self.system.is_live() {
-                return Ok(snapshot);
-            }
-            std::thread::sleep(BETWEEN_TRIES);
+/// A snapshot in which a loop runs, if one does soon: between two calls of `asyncio.run` there
+/// is none for a moment. Test: `healthy::restarting`.
+fn sample(inspector: &mut Inspector, options: &Options) -> Result<Snapshot> {
+    let mut tries = 0;
+    loop {
+        let snapshot = inspector.snapshot(options)?;
+        tries += 1;
+        if tries == MAX_TRIES || snapshot.has_loop_to_judge() || !inspector.is_live() {
+            return Ok(snapshot);
         }
+        std::thread::sleep(BETWEEN_TRIES);
     }
+}
 
-    fn judge(&mut self, options: &Options, looks: u8) -> Result<Judged> {
-        let first = self.sample(options)?;
-        let raw = diagnose(Looks::one(&first));
-        let mut diagnosis = raw.clone().of_one_look(&first);
-        // Since when a loop with a clock of its own runs a callback, only two can tell.
-        diagnosis.wants_second_look |= first.loops.iter().any(Loop::is_of_unknown_age);
-        let can_read = self.system.is_live() && self.timed_out().is_none();
-        if !diagnosis.wants_second_look || looks < 2 || !can_read {
-            return Ok(Judged { before: None, now: first, raw, diagnosis, taken: 1 });
-        }
-        let mut turns = self.watch_turns(&first, BETWEEN_LOOKS);
-        let mut second = self.sample(options)?;
-        if self.timed_out().is_some() {
-            return Ok(Judged { before: None, now: first, raw, diagnosis, taken: 1 });
-        }
-        for event_loop in &mut second.loops {
-            event_loop.turns = turns.remove(&event_loop.id);
-        }
-        let both = Looks { first: Some(&first), last: &second, lives: None };
-        let diagnosis = diagnose(both).confirmed_by(&raw, both);
-        let raw = diagnose(Looks::one(&second));
-        Ok(Judged { before: Some(first), now: second, raw, diagnosis, taken: 2 })
+fn judge(inspector: &mut Inspector, options: &Options, looks: u8) -> Result<Judged> {
+    let first = sample(inspector, options)?;
+    let raw = diagnose(Looks::one(&first));
+    let mut diagnosis = raw.clone().of_one_look(&first);
+    // Since when a loop with a clock of its own runs a callback, only two can tell.
+    diagnosis.wants_second_look |= first.loops.iter().any(Loop::is_of_unknown_age);
+    let can_read = inspector.is_live() && inspector.timed_out().is_none();
+    if !diagnosis.wants_second_look || looks < 2 || !can_read {
+        return Ok(Judged { before: None, now: first, raw, diagnosis, taken: 1 });
     }
+    let mut turns = inspector.watch_turns(&first, BETWEEN_LOOKS);
+    let mut second = sample(inspector, options)?;
+    if inspector.timed_out().is_some() {
+        return Ok(Judged { before: None, now: first, raw, diagnosis, taken: 1 });
+    }
+    for event_loop in &mut second.loops {
+        event_loop.turns = turns.remove(&event_loop.id);
+    }
+    let both = Looks { first: Some(&first), last: &second, lives: None };
+    let diagnosis = diagnose(both).confirmed_by(&raw, both);
+    let raw = diagnose(Looks::one(&second));
+    Ok(Judged { before: Some(first), now: second, raw, diagnosis, taken: 2 })
+}
 
-    /// False when it is not to go on.
-    fn pause(
-        &self,
-        pause: Duration,
-        since: Duration,
-        goes_on: &mut dyn FnMut(Duration) -> bool,
-    ) -> bool {
-        let until = Instant::now() + pause;
-        loop {
-            if !goes_on(self.moment().saturating_sub(since)) {
-                return false;
-            }
-            // Nothing is read meanwhile.
-            self.memory.limit().restart();
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
-            }
-            std::thread::sleep(left.min(LONGEST_SLEEP));
+/// False when it is not to go on.
+fn wait_for(
+    inspector: &Inspector,
+    pause: Duration,
+    since: Duration,
+    goes_on: &mut dyn FnMut(Duration) -> bool,
+) -> bool {
+    let until = Instant::now() + pause;
+    loop {
+        if !goes_on(inspector.moment().saturating_sub(since)) {
+            return false;
         }
+        // Nothing is read meanwhile.
+        inspector.restart_time_limit();
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        std::thread::sleep(left.min(LONGEST_SLEEP));
     }
 }
 

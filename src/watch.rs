@@ -1,0 +1,8 @@
+//! Samples of a target over time: as many as it takes to judge it, or at a rate, and the events
+//! made from them.
+
+mod deciding;
+pub mod monitor;
+pub mod sampler;
+
+pub use deciding::{look, look_and_wait};
