@@ -5,8 +5,8 @@
 //! holds still, so its frame is exact; the frames of a running thread are copied in one call and
 //! walked in the copy, and a walk that meets something unbelievable is done again.
 
+mod ahead;
 mod context;
-mod flow;
 mod handler;
 mod looping;
 mod stack;
@@ -15,11 +15,8 @@ use crate::layout::{Awaiting, Frame, GeneratorFrame, GeneratorRunning, StackDept
 use crate::memory::Address;
 use crate::object::{Code, Kind, Read, Reader, Unreadable};
 
-pub(crate) use context::Contexts;
 pub use context::Entered;
-pub(crate) use flow::Flow;
 pub use handler::{Eater, Ending, Handler, HandlerKind};
-pub(crate) use looping::Loops;
 pub use looping::{ForLoop, Turns};
 pub use stack::Stack;
 

@@ -17,15 +17,21 @@ mod text;
 
 pub use caches::Caches;
 pub use class::{Class, Kind};
+pub(crate) use code::{Body, Flow, Instruction, Outcome};
 pub use code::{Code, Protected, Site};
-pub use collection::MAX_ITEMS;
-pub use text::MAX_NAME;
 
 use crate::layout::Layout;
 use crate::memory::{Address, Fault, PageCache, ReadMemory};
 
 /// The page cache over whatever the target's memory comes from.
 pub type Memory = PageCache<Box<dyn ReadMemory + Send>>;
+
+/// Items of one collection that are read; more tasks than this were never seen in a process.
+pub const MAX_ITEMS: u64 = 1 << 20;
+
+/// Code points of a name that are read: function, file and task names are far shorter; a longer
+/// one ends in `…`.
+pub const MAX_NAME: usize = 1024;
 
 /// Why an object could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

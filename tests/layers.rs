@@ -18,11 +18,8 @@ use std::path::{Path, PathBuf};
 
 use support::root;
 
-/// Imports against the order: from where, of what.
-const EXCEPTIONS: [(&str, &str); 1] = [("object", "frame")];
-
 /// Folders in which modules form a circle.
-const CIRCLES: [(&str, &str); 3] = [("src", "object"), ("ui", ""), ("ui", "top")];
+const CIRCLES: [(&str, &str); 2] = [("ui", ""), ("ui", "top")];
 
 /// A module's path from the root of its crate: `["asyncio", "task"]`.
 type Module = Vec<String>;
@@ -253,10 +250,6 @@ fn each_layer_knows_only_those_before_it() {
     let library = Crate::read("src", "lib");
     let mut against = library.edges().remove(&Module::new()).unwrap();
     against.retain(|(from, to), _| place(from) < place(to));
-    for (from, to) in EXCEPTIONS {
-        let known = against.remove(&(from.to_owned(), to.to_owned()));
-        assert!(known.is_some(), "{from} takes nothing from {to} any more: no exception");
-    }
     assert!(against.is_empty(), "{against:#?}");
     let modules = library.files.keys().filter(|module| module.len() == 1);
     let modules: BTreeSet<&String> = modules.map(|module| &module[0]).collect();

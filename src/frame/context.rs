@@ -36,22 +36,6 @@ pub struct Entered {
     pub is_async: bool,
 }
 
-/// What the instructions of a code object tell about its contexts.
-#[derive(Debug, Default)]
-pub(crate) struct Contexts {
-    /// Handlers that call `__exit__` or `__aexit__`, with whether it is the latter, in order.
-    exits: Vec<(u64, bool)>,
-    /// Whether it has an `async for`.
-    has_async_for: bool,
-}
-
-impl Contexts {
-    fn exit_at(&self, handler: u64) -> Option<bool> {
-        let found = self.exits.binary_search_by_key(&handler, |&(at, _)| at).ok()?;
-        self.exits.get(found).map(|&(_, is_async)| is_async)
-    }
-}
-
 /// The row that covers an instruction.
 fn covering(rows: &[Protected], at: u64) -> Option<&Protected> {
     let behind = rows.partition_point(|row| row.start <= at);
@@ -285,39 +269,5 @@ impl Reader<'_> {
         let values = words.as_chunks::<8>().0.iter();
         let values = values.filter_map(|word| self.slot_value(u64::from_le_bytes(*word)));
         Ok(values.filter(|&at| self.is_kind(at, Kind::AsyncGenerator)).collect())
-    }
-
-    /// What the instructions of a code object tell about its contexts.
-    fn contexts<'c>(&self, code: &'c Code) -> Read<&'c Contexts> {
-        if let Some(contexts) = code.contexts.get() {
-            return Ok(contexts);
-        }
-        let opcodes = self.layout.handler;
-        let instructions = self.instructions(code)?.as_chunks::<2>().0;
-        let opcode = |unit: usize| instructions.get(unit).map(|[opcode, _]| *opcode);
-        let is_async = |unit: usize| opcode(unit + 1) == Some(opcodes.get_awaitable);
-        let unit_of = |at: u64| usize::try_from(at / 2).unwrap_or(usize::MAX);
-        let mut contexts = Contexts::default();
-        if self.layout.code.exception_table.is_some() {
-            for row in self.protected(code)? {
-                // The first instruction is PUSH_EXC_INFO, or stands for it where lines are traced.
-                let unit = unit_of(row.target).saturating_add(1);
-                if opcode(unit) == Some(opcodes.with_except_start) {
-                    contexts.exits.push((row.target, is_async(unit)));
-                }
-                let has_end = opcode(unit - 1) == Some(opcodes.end_async_for);
-                contexts.has_async_for |= has_end;
-            }
-        } else {
-            for (unit, [opcode, _]) in instructions.iter().enumerate() {
-                if *opcode == opcodes.with_except_start {
-                    contexts.exits.push((2 * unit as u64, is_async(unit)));
-                }
-                contexts.has_async_for |= *opcode == opcodes.end_async_for;
-            }
-        }
-        contexts.exits.sort_unstable();
-        contexts.exits.dedup();
-        Ok(code.contexts.get_or_init(|| contexts))
     }
 }

@@ -9,12 +9,11 @@
 use std::sync::Arc;
 
 use super::context::Around;
-use super::flow::{Flow, Outcome};
 use super::{Progress, RawFrame};
 use crate::layout::Frame;
 use crate::layout::opcodes::Op;
 use crate::memory::Address;
-use crate::object::{Code, Kind, Read, Reader};
+use crate::object::{Code, Flow, Kind, Outcome, Read, Reader};
 use crate::snapshot::is_library;
 
 /// Instructions that an expression behind `except` or `with` may have.

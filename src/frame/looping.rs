@@ -5,47 +5,17 @@
 //! `except` that goes on with the loop is in it, and an `else` is not, nor what is followed by
 //! `break` or `return` only. `while` and `async for` have no `FOR_ITER`.
 
-use std::ops::Range;
-
 use super::RawFrame;
-use super::flow::Flow;
-use crate::layout::opcodes::Op;
 use crate::layout::{Awaiting, RangeIterator};
 use crate::memory::Address;
-use crate::object::{Code, Kind, Read, Reader};
+use crate::object::{Body, Kind, Read, Reader};
 
-/// Loops of one function that are told apart.
-const MAX_LOOPS: usize = 200;
 /// Values on the stack of one frame that are looked at.
 const MAX_STACK: u64 = 1000;
 /// Iterators inside iterators: `enumerate(zip(…))`.
 const MAX_DEPTH: usize = 4;
 /// More turns than this are no number of a real loop.
 const MAX_COUNT: u64 = 1 << 48;
-
-/// The `for` loops of a code object.
-#[derive(Debug, Default)]
-pub(crate) struct Loops {
-    all: Vec<Body>,
-}
-
-#[derive(Debug)]
-struct Body {
-    /// The `FOR_ITER`, in bytes.
-    at: u64,
-    /// The instructions in it, by their number, in order.
-    instructions: Vec<Range<usize>>,
-}
-
-impl Body {
-    fn has(&self, instruction: usize) -> bool {
-        self.instructions.iter().any(|range| range.contains(&instruction))
-    }
-
-    fn len(&self) -> usize {
-        self.instructions.iter().map(Range::len).sum()
-    }
-}
 
 /// A `for` loop that a frame is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,29 +173,5 @@ impl Reader<'_> {
             },
             _ => Turns::default(),
         }
-    }
-
-    /// The loops of a code object.
-    fn loops<'c>(&self, code: &'c Code) -> Read<&'c Loops> {
-        if let Some(loops) = code.loops.get() {
-            return Ok(loops);
-        }
-        let loops = Loops::new(self.flow(code)?);
-        Ok(code.loops.get_or_init(|| loops))
-    }
-}
-
-impl Loops {
-    fn new(flow: &Flow) -> Self {
-        let heads = flow.all_with(Op::ForIter);
-        if heads.is_empty() {
-            return Self::default();
-        }
-        let predecessors = flow.predecessors();
-        let bodies = heads.into_iter().take(MAX_LOOPS).filter_map(|head| {
-            let instructions = flow.loop_body(head, &predecessors);
-            Some(Body { at: flow.at(head)?, instructions })
-        });
-        Self { all: bodies.filter(|body| !body.instructions.is_empty()).collect() }
     }
 }

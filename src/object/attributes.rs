@@ -5,9 +5,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::class::{Class, MAX_BASES};
-use super::collection::MAX_ITEMS;
 use super::keys::Storage;
-use super::{Kind, Read, Reader};
+use super::{Kind, MAX_ITEMS, Read, Reader};
 use crate::layout::{Attributes, IntSize};
 use crate::memory::Address;
 

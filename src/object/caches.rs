@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::keys::Keys;
+use super::text::Label;
 use super::{Class, Code, Kind, Site};
 use crate::known::Libraries;
 use crate::memory::Address;
@@ -38,14 +39,6 @@ pub struct Caches {
     snapshot: u32,
     /// The snapshot at which what nobody uses any more was dropped last.
     pruned: u32,
-}
-
-/// The name of a task, by the address of the string or number that it is made from. Both are compared
-/// with what is there each time, so that a name costs no memory but once.
-#[derive(Debug)]
-pub(super) enum Label {
-    Text(Arc<str>),
-    Number(i64, Arc<str>),
 }
 
 /// What was asked for lately, each at one place that its key leads to: what is asked again and again

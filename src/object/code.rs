@@ -1,11 +1,20 @@
 //! Code objects: names, lines and columns of the instruction a frame is at.
 
+mod contexts;
+mod flow;
+mod loops;
+
 use std::sync::{Arc, OnceLock};
 
 use super::{Kind, Read, Reader, Unreadable};
 use crate::layout::{Awaiting, Bytecode, LineTable, LocalNames};
 use crate::memory::Address;
 use crate::snapshot::{Definition, Location};
+
+use contexts::Contexts;
+pub(crate) use flow::{Flow, Instruction, Outcome};
+pub(crate) use loops::Body;
+use loops::Loops;
 
 /// Bytes of a line table that are read; the longest functions seen have some 100 KiB.
 const MAX_LINE_TABLE: u64 = 4 << 20;
@@ -38,11 +47,11 @@ pub struct Code {
     instructions: OnceLock<Vec<u8>>,
     protected: OnceLock<Vec<Protected>>,
     /// Where its `with` and `async with` blocks are cleaned up after an exception.
-    pub(crate) contexts: OnceLock<crate::frame::Contexts>,
+    contexts: OnceLock<Contexts>,
     /// How its instructions follow each other.
-    pub(crate) flow: OnceLock<crate::frame::Flow>,
+    flow: OnceLock<Flow>,
     /// Its `for` loops.
-    pub(crate) loops: OnceLock<crate::frame::Loops>,
+    loops: OnceLock<Loops>,
 }
 
 /// A row of the exception table (3.11 and later): where an exception raised in a piece of code

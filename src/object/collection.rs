@@ -1,11 +1,8 @@
 //! Collections: tuple, list, dict, set, deque.
 
-use super::{Kind, Read, Reader, Unreadable};
+use super::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
 use crate::layout::DictKeys;
 use crate::memory::Address;
-
-/// Items of one collection that are read; more tasks than this were never seen in a process.
-pub const MAX_ITEMS: u64 = 1 << 20;
 
 /// The hash of a set's entry that was removed.
 // 3.8-3.15: Objects/setobject.c, set_discard_entry: key = dummy, hash = -1

@@ -3,13 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::caches::Label;
-use super::{Kind, Read, Reader, Unreadable};
+use super::{Kind, MAX_NAME, Read, Reader, Unreadable};
 use crate::memory::{Address, word};
-
-/// Code points of a name that are read: function, file and task names are far shorter; a longer
-/// one ends in `…`.
-pub const MAX_NAME: usize = 1024;
 
 /// Digits of an `int` that are read: 30 bits each, so 300 decimal places.
 const MAX_DIGITS: u64 = 34;
@@ -21,6 +16,14 @@ const MAX_C_STRING: u64 = 256;
 // 3.8-3.15: Include/cpython/unicodeobject.h
 const COMPACT: u32 = 1 << 5;
 const ASCII: u32 = 1 << 6;
+
+/// The name of a task, by the address of the string or number that it is made from. Both are compared
+/// with what is there each time, so that a name costs no memory but once.
+#[derive(Debug)]
+pub(super) enum Label {
+    Text(Arc<str>),
+    Number(i64, Arc<str>),
+}
 
 impl Reader<'_> {
     /// The text of the `str` at `at`, at most `max` code points of it; a cut one ends in `…`.
