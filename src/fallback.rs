@@ -71,13 +71,11 @@ fn read_stacks(pid: i32) -> Result<Vec<Thread>, String> {
 
 fn frame(frame: py_spy::Frame) -> Frame {
     Frame {
-        location: Arc::new(Location {
-            function: frame.name.into(),
-            file: frame.filename.into(),
-            line: u32::try_from(frame.line).ok().filter(|line| *line > 0),
-            column: None,
-            definition: None,
-        }),
+        location: Arc::new(Location::by_path(
+            frame.name.into(),
+            frame.filename.into(),
+            u32::try_from(frame.line).ok().filter(|line| *line > 0),
+        )),
         locals: None,
     }
 }

@@ -176,7 +176,8 @@ impl Inspector {
         let mut inspector = Self::new(Box::new(target), memory, located.clone());
         let snapshot = inspector.snapshot(options)?;
         let read = |at, into: &mut [u8]| inspector.memory.source().read(at, into).is_ok();
-        let system = SavedSystem::of(&*inspector.system, &snapshot, &read)?;
+        let system =
+            SavedSystem::of(&*inspector.system, &snapshot, inspector.caches.libraries(), &read)?;
         let image = image.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok((snapshot, SavedTarget { image, system, located }))
     }
@@ -347,7 +348,6 @@ impl Inspector {
             never_awaited: read.leftovers.never_awaited,
             open_generators: read.leftovers.open_generators,
             enclosed: read.enclosed,
-            libraries: self.caches.libraries().cloned().unwrap_or_default(),
             reads: ReadStats {
                 calls: after.calls - before.calls,
                 bytes: after.bytes - before.bytes,

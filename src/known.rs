@@ -6,5 +6,6 @@
 //! asked where its libraries lie.
 
 mod origin;
+mod stdlib;
 
-pub use origin::{Libraries, below_library};
+pub use origin::{Home, Libraries, Origin};

@@ -29,7 +29,7 @@ use rustc_hash::FxHashSet;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::known::Libraries;
+pub use crate::known::Origin;
 use crate::memory::{Address, ReadStats};
 
 pub use cgroup::{Cgroup, MemoryLimit, Quota};
@@ -44,7 +44,6 @@ pub(crate) use finding::number;
 pub use finding::{Code, Finding, FindingId, Pending, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
 pub use interval::Interval;
-pub(crate) use place::is_library;
 pub use place::own_frame;
 pub use processor::{Processor, ProcessorUse};
 pub use verdict::{Doubt, Undecided, Verdict};
@@ -132,9 +131,6 @@ pub struct Snapshot {
     /// Things that only tasks can come to.
     #[serde(skip)]
     pub enclosed: Vec<Enclosed>,
-    /// Where the libraries of the target lie.
-    #[serde(skip)]
-    pub libraries: Arc<Libraries>,
     /// What the reading cost.
     #[serde(skip)]
     pub reads: ReadStats,
@@ -171,7 +167,6 @@ impl Snapshot {
             never_awaited: Vec::new(),
             open_generators: Vec::new(),
             enclosed: Vec::new(),
-            libraries: Arc::default(),
             reads: ReadStats::default(),
         }
     }
@@ -718,6 +713,10 @@ pub struct Location {
     pub column: Option<u32>,
     /// How its code begins in that file, to tell it from another file of that name.
     pub definition: Option<Definition>,
+    /// Whose code it is.
+    pub origin: Origin,
+    /// How many bytes at the beginning of `file` are the folder of the library that it is of.
+    pub root_len: u32,
 }
 
 /// The beginning of a code object in its file.
@@ -756,6 +755,7 @@ impl Serialize for Frame {
         if let Some(column) = self.location.column {
             map.serialize_entry("column", &column)?;
         }
+        map.serialize_entry("origin", &self.location.origin)?;
         if let Some(locals) = &self.locals {
             map.serialize_entry("locals", &Locals(locals))?;
         }

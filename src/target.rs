@@ -18,6 +18,7 @@ mod descriptor;
 mod elf;
 mod maps;
 mod module;
+mod packages;
 mod proc;
 mod socket;
 mod source;

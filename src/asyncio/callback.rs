@@ -174,7 +174,7 @@ impl Reader<'_> {
             self.code(code).ok()
         });
         code.is_some_and(|code| {
-            let file = self.asyncio_file(&code.file);
+            let file = code.asyncio();
             file == Some("selector_events.py")
                 || &*code.function == "_chain_future.<locals>._set_state"
                 // Before 3.11 a code object has the plain name only.

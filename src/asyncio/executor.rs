@@ -578,7 +578,7 @@ impl Reader<'_> {
 
     /// Whether a frame is one of this file of the standard library.
     fn is_in(&self, frame: &RawFrame, file: &str) -> bool {
-        self.code(frame.code).is_ok_and(|code| self.stdlib_file(&code.file) == Some(file))
+        self.code(frame.code).is_ok_and(|code| code.stdlib() == Some(file))
     }
 
     /// The value of an `int` that counts something.

@@ -121,7 +121,7 @@ impl Reader<'_> {
 
     fn run_once(&self, frame: &RawFrame) -> Option<RunOnce> {
         let code = self.code(frame.code).ok()?;
-        let names = Names::of(&code, self.asyncio_file(&code.file))?;
+        let names = Names::of(&code, code.asyncio())?;
         let locals = self.locals(frame).ok()?;
         let local = |name: &str| {
             let found = locals.iter().find(|(local, _)| &**local == name);
@@ -159,7 +159,7 @@ impl Reader<'_> {
             Frame::Object(fields) => (fields.code, fields.back, fields.localsplus),
             Frame::Interpreter(fields) => (fields.executable, fields.previous, fields.localsplus),
         };
-        let Names { index, total } = Names::of(&code, self.asyncio_file(&code.file))?;
+        let Names { index, total } = Names::of(&code, code.asyncio())?;
         let names = self.local_names(&code);
         let place = |name: &str| {
             let slot = names.iter().position(|(known, is_cell)| **known == *name && !is_cell)?;

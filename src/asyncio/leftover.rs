@@ -19,7 +19,7 @@ use crate::frame::{RawFrame, Stack};
 use crate::layout::Frame;
 use crate::memory::Address;
 use crate::object::{Kind, Reader};
-use crate::snapshot::{MAX_LEFT_BEHIND, NeverAwaited, OpenGenerator, Unretrieved, is_library};
+use crate::snapshot::{MAX_LEFT_BEHIND, NeverAwaited, OpenGenerator, Unretrieved};
 
 /// Facts of one kind that are kept: more of them say no more.
 const MAX_FOUND: usize = MAX_LEFT_BEHIND;
@@ -223,7 +223,7 @@ fn shape<'s>(
     code: Address,
 ) -> &'s Shape {
     shapes.entry(code).or_insert_with(|| match reader.code(code) {
-        Ok(code) => Shape { is_user: !is_library(&code.file), variables: code.locals_count },
+        Ok(code) => Shape { is_user: !code.is_library(), variables: code.locals_count },
         Err(_) => Shape { is_user: false, variables: 0 },
     })
 }

@@ -5,9 +5,11 @@ use rustc_hash::FxHashSet;
 use crate::known::Libraries;
 use crate::layout::TaskRegistry;
 use crate::memory::Address;
-use crate::object::{Kind, Read, Reader, Unreadable};
+use crate::object::{Kind, MAX_NAME, Read, Reader, Unreadable};
 use crate::runtime::{Interpreter, ThreadState};
 
+/// Folders that a program imports from.
+const MAX_FOLDERS: u64 = 200;
 /// Tasks of one list that are followed; ten times what was ever seen in one process.
 const MAX_TASKS: usize = 1 << 20;
 /// Weak references that are followed together: their tasks lie in up to 32 MiB of pages.
@@ -57,16 +59,17 @@ impl Reader<'_> {
             self.pointer(module.offset(self.layout.small.module_dict)).ok().flatten()
         };
         let Some(tasks) = dict("asyncio.tasks") else { return Ok(None) };
-        self.find_libraries(tasks);
+        self.find_libraries(tasks, dict("sys"));
         let c_module = self.find_key(interpreter.modules, &items, "_asyncio");
         let c_module = c_module.filter(|&at| self.is_kind(at, Kind::Module));
         Ok(Some(AsyncioModules { tasks, c_module, threading: dict("threading") }))
     }
 
     /// Finds out, once, where the libraries of the target lie, from the functions of
-    /// `asyncio.tasks`: one of them may have been replaced by a package, but not all.
-    fn find_libraries(&self, tasks: Address) {
-        if self.caches.libraries().is_some() {
+    /// `asyncio.tasks`, one of which may have been replaced by a package, but not all, and from
+    /// `sys.path`.
+    fn find_libraries(&self, tasks: Address, sys: Option<Address>) {
+        if self.caches.known_libraries().is_some() {
             return;
         }
         let items = self.dict(tasks, crate::object::MAX_ITEMS).unwrap_or_default();
@@ -76,24 +79,18 @@ impl Reader<'_> {
             Libraries::of_tasks(&self.code(code).ok()?.file)
         });
         if let Some(libraries) = found {
-            self.caches.keep_libraries(libraries);
+            let path = sys.and_then(|sys| self.search_path(sys).ok()).unwrap_or_default();
+            self.caches.keep_libraries(libraries.with_path(path));
         }
     }
 
-    /// Which file of asyncio's own it is: `locks.py`.
-    pub(crate) fn asyncio_file<'f>(&self, file: &'f str) -> Option<&'f str> {
-        match self.caches.libraries() {
-            Some(libraries) => libraries.asyncio(file),
-            None => Libraries::default().asyncio(file),
-        }
-    }
-
-    /// Which file of the standard library it is: `concurrent/futures/thread.py`.
-    pub(crate) fn stdlib_file<'f>(&self, file: &'f str) -> Option<&'f str> {
-        match self.caches.libraries() {
-            Some(libraries) => libraries.stdlib(file),
-            None => Libraries::default().stdlib(file),
-        }
+    /// `sys.path`; what is no text in it is left out.
+    fn search_path(&self, sys: Address) -> Read<Vec<String>> {
+        let items = self.dict(sys, crate::object::MAX_ITEMS)?;
+        let Some(path) = self.find_key(sys, &items, "path") else { return Ok(Vec::new()) };
+        let folders = self.list(path, MAX_FOLDERS)?.into_iter();
+        let folders = folders.filter(|&at| self.is_kind(at, Kind::Str));
+        Ok(folders.filter_map(|at| self.str(at, MAX_NAME).ok()).collect())
     }
 
     /// All registered tasks of an interpreter, finished ones included.

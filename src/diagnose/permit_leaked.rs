@@ -70,7 +70,7 @@ fn judge<'c>(
         .filter_map(|id| context.task(*id))
         .collect();
     let is_out_of_reach = context.stays_out_of_reach(line.object);
-    let by_block = line.waiters.iter().all(|task| enters_block(context, task));
+    let by_block = line.waiters.iter().all(|task| enters_block(task));
     let may_have_it = || suspects.iter().any(|task| super::is_active(task));
     let is_lock = line.waiting.kind == WaitKind::Lock;
     let others = || context.active().iter().any(|task| !hanging.contains(&task.id));
@@ -101,10 +101,9 @@ fn judge<'c>(
 
 /// Whether the task waits in `async with` of the thing itself: a class of the program that has one
 /// inside may give it back by other means.
-fn enters_block(context: &Context<'_>, task: &Task) -> bool {
+fn enters_block(task: &Task) -> bool {
     let is_enter = |location: &Location| {
-        location.function.rsplit('.').next() == Some("__aenter__")
-            && context.now.libraries.asyncio(&location.file).is_some()
+        location.function.rsplit('.').next() == Some("__aenter__") && location.asyncio().is_some()
     };
     task.frames.iter().any(|frame| is_enter(&frame.location))
 }

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::diagnose::tests::{Builder, Scene, ids, task};
     use crate::memory::Address;
-    use crate::snapshot::{Enclosed, Operation, WaitKind};
+    use crate::snapshot::{Enclosed, Location, Operation, WaitKind};
 
     fn forgotten(number: u64, references: u64) -> Builder {
         let waits = task(number).waits(WaitKind::Future, |waiting| waiting.is_served = Some(false));
@@ -127,8 +127,8 @@ mod tests {
     fn one_of_a_package_is_not_the_programs() {
         let package = forgotten(1, 1).and(|task| {
             let frame = &mut task.frames[0];
-            let mut location = (*frame.location).clone();
-            location.file = "/venv/lib/python3.12/site-packages/grpc/aio/server.py".into();
+            let file = "/venv/lib/python3.12/site-packages/grpc/aio/server.py".into();
+            let location = Location::by_path(frame.location.function.clone(), file, Some(1));
             frame.location = std::sync::Arc::new(location);
         });
         Scene::new().with([package]).twice().assert_silent();

@@ -178,13 +178,7 @@ pub fn turn(phase: Phase, ms: u64) -> Iteration {
 }
 
 pub fn location(function: &str, line: u32) -> Arc<Location> {
-    Arc::new(Location {
-        function: function.into(),
-        file: "/srv/app.py".into(),
-        line: Some(line),
-        column: None,
-        definition: None,
-    })
+    Arc::new(Location::by_path(function.into(), "/srv/app.py".into(), Some(line)))
 }
 
 pub fn frame(function: &str, line: u32) -> Frame {
@@ -193,13 +187,7 @@ pub fn frame(function: &str, line: u32) -> Frame {
 
 pub fn library_frame(function: &str) -> Frame {
     let file = "/usr/lib/python3.13/asyncio/locks.py".into();
-    let location = Location {
-        function: function.into(),
-        file,
-        line: Some(100),
-        column: None,
-        definition: None,
-    };
+    let location = Location::by_path(function.into(), file, Some(100));
     Frame { location: Arc::new(location), locals: None }
 }
 

@@ -5,7 +5,7 @@
 //! the system call knows only how, so the innermost frames of the standard library are asked
 //! first. The GIL and a lock look alike to the kernel: see [`Evidence::waits_for_gil`].
 
-use crate::snapshot::{Blocking, BlockingKind, Frame, Socket, Thread, ThreadState};
+use crate::snapshot::{Blocking, BlockingKind, Frame, Origin, Socket, Thread, ThreadState};
 use crate::target::{Awaited, Wait};
 
 /// What is known of a thread beside its stack.
@@ -50,20 +50,11 @@ struct Stack<'t> {
     frames: Vec<Site<'t>>,
 }
 
-/// A frame and what its file is.
+/// A frame and which module of the standard library it is of.
 #[derive(Clone, Copy)]
 struct Site<'t> {
     frame: &'t Frame,
-    origin: Origin<'t>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin<'t> {
-    /// A module of the standard library, by its path there.
-    Standard(&'t str),
-    /// An installed package.
-    Package,
-    Own,
+    stdlib: Option<&'t str>,
 }
 
 /// Functions whose callees are the program's: module, function.
@@ -78,17 +69,8 @@ const CALLERS: [(&str, &str); 6] = [
 
 impl<'t> Stack<'t> {
     fn of(frames: &'t [Frame]) -> Self {
-        // A library that lies where nobody would look is found by asyncio's own frames.
-        let library = frames.iter().find_map(|frame| {
-            let file = &*frame.location.file;
-            ["asyncio/base_events.py", "asyncio/runners.py"]
-                .into_iter()
-                .find_map(|module| file.strip_suffix(module).filter(|path| path.ends_with('/')))
-        });
-        let sites = frames.iter().rev().map(|frame| {
-            let file = &*frame.location.file;
-            Site { frame, origin: Origin::of(file, library) }
-        });
+        let sites =
+            frames.iter().rev().map(|frame| Site { frame, stdlib: frame.location.stdlib() });
         let is_caller = |site: &Site<'_>| CALLERS.iter().any(|&(m, f)| site.is(m, &[f]));
         Self { frames: sites.take_while(|site| !is_caller(site)).collect() }
     }
@@ -96,53 +78,26 @@ impl<'t> Stack<'t> {
     /// The frame to blame: the innermost one of the program's own code, else of a package.
     fn place(&self) -> Option<&'t Frame> {
         let sites = &self.frames;
-        let own = sites.iter().find(|site| site.origin == Origin::Own);
-        let package = || sites.iter().find(|site| site.origin == Origin::Package);
-        own.or_else(package).or(sites.first()).map(|site| site.frame)
+        let of = |origin| sites.iter().find(|site| site.frame.location.origin == origin);
+        let found = of(Origin::Own).or_else(|| of(Origin::Package)).or(sites.first());
+        found.map(|site| site.frame)
     }
 
     /// Whether the innermost frame is of one of these modules of the standard library.
     fn ends_in(&self, modules: &[&str]) -> bool {
-        self.frames.first().is_some_and(
-            |site| matches!(site.origin, Origin::Standard(module) if modules.contains(&module)),
-        )
+        let module = self.frames.first().and_then(|site| site.stdlib);
+        module.is_some_and(|module| modules.contains(&module))
     }
 
     /// The frames of the standard library below the innermost one of other code.
     fn library(&self) -> impl DoubleEndedIterator<Item = &Site<'t>> {
-        let is_standard = |site: &&Site<'_>| matches!(site.origin, Origin::Standard(_));
-        let len = self.frames.iter().take_while(is_standard).count();
+        let len = self.frames.iter().take_while(|site| site.stdlib.is_some()).count();
         self.frames.iter().take(len)
     }
 
     /// The outermost of those frames that is of such a function.
     fn within(&self, module: &str, functions: &[&str]) -> Option<&'t str> {
         self.library().rev().find(|site| site.is(module, functions)).map(Site::function)
-    }
-}
-
-impl<'t> Origin<'t> {
-    fn of(file: &'t str, library: Option<&str>) -> Self {
-        let is_package = ["/site-packages/", "/dist-packages/"].iter().any(|at| file.contains(at));
-        if is_package {
-            return Self::Package;
-        }
-        if let Some(module) = library.and_then(|library| file.strip_prefix(library)) {
-            return Self::Standard(module);
-        }
-        // Compiled into the interpreter: `<frozen importlib._bootstrap>`.
-        if file.starts_with("<frozen ") {
-            return Self::Standard(file);
-        }
-        for root in ["/lib/python3.", "/lib64/python3."] {
-            let module = file.split_once(root).and_then(|(_, rest)| rest.split_once('/'));
-            if let Some((minor, module)) = module
-                && minor.bytes().take_while(u8::is_ascii_digit).count() > 0
-            {
-                return Self::Standard(module);
-            }
-        }
-        Self::Own
     }
 }
 
@@ -154,7 +109,7 @@ impl<'t> Site<'t> {
     }
 
     fn is(&self, module: &str, functions: &[&str]) -> bool {
-        self.origin == Origin::Standard(module) && functions.contains(&self.function())
+        self.stdlib == Some(module) && functions.contains(&self.function())
     }
 }
 
@@ -406,13 +361,7 @@ mod tests {
             let (function, file) = text.split_once(' ').unwrap();
             let file =
                 if file.starts_with(['/', '<']) { file.into() } else { format!("{LIB}{file}") };
-            let location = Location {
-                function: function.into(),
-                file: file.into(),
-                line: None,
-                column: None,
-                definition: None,
-            };
+            let location = Location::by_path(function.into(), file.into(), None);
             Frame { location: location.into(), locals: None }
         });
         Thread { frames: frames.collect(), state: Some(ThreadState::Sleeping), ..Thread::default() }
@@ -622,22 +571,5 @@ mod tests {
         let found = blocking(&installed, Evidence::default()).frame.unwrap();
         assert_eq!(&*found.location.function, "app");
         assert_eq!(blocking(&Thread::default(), Evidence::default()).frame, None);
-    }
-
-    #[test]
-    fn libraries_in_any_place() {
-        for (file, module) in [
-            ("/usr/lib/python3.11/queue.py", Some("queue.py")),
-            ("/usr/lib64/python3.9/asyncio/events.py", Some("asyncio/events.py")),
-            ("/src/cpython/Lib/queue.py", Some("queue.py")),
-            ("/usr/lib/python3.x/queue.py", None),
-            ("/app/queue.py", None),
-        ] {
-            let found = Origin::of(file, Some("/src/cpython/Lib/"));
-            assert!(found == module.map_or(Origin::Own, Origin::Standard), "{file}");
-        }
-        for file in ["/usr/lib/python3/dist-packages/x.py", "/v/lib/python3.9/site-packages/x.py"] {
-            assert!(Origin::of(file, Some("/v/lib/python3.9/")) == Origin::Package, "{file}");
-        }
     }
 }

@@ -14,7 +14,6 @@ use crate::layout::Frame;
 use crate::layout::opcodes::Op;
 use crate::memory::Address;
 use crate::object::{Code, Flow, Kind, Outcome, Read, Reader};
-use crate::snapshot::is_library;
 
 /// Instructions that an expression behind `except` or `with` may have.
 const MAX_EXPRESSION: usize = 64;
@@ -294,7 +293,7 @@ impl Reader<'_> {
     ) -> Read<Vec<Candidate>> {
         let code = self.code(frame.code)?;
         let mut candidates = Vec::new();
-        if is_library(&code.file) {
+        if code.is_library() {
             return Ok(candidates);
         }
         let flow = self.flow(&code)?;
@@ -312,7 +311,7 @@ impl Reader<'_> {
             }
             seen.push(scope.code);
             let Ok(code) = self.code(scope.code) else { continue };
-            if is_library(&code.file) {
+            if code.is_library() {
                 continue;
             }
             let function = self.site(scope.code, 0, scope.qualname)?.location;
@@ -771,7 +770,7 @@ fn candidate(
     rank: (Guess, usize, u32),
 ) -> Candidate {
     let (guess, frame, line) = rank;
-    let is_library = is_library(&code.file);
+    let is_library = code.is_library();
     let eater = Eater {
         function: Arc::clone(function),
         file: Arc::clone(&code.file),

@@ -418,13 +418,12 @@ impl Inspector {
                 continue;
             }
             task.swallower = reader.cancel_eater(chain, &source).map(|eater| Swallower {
-                location: Arc::new(Location {
-                    function: eater.function,
-                    file: eater.file,
-                    line: Some(eater.line),
-                    column: None,
-                    definition: None,
-                }),
+                location: Arc::new(Location::new(
+                    eater.function,
+                    eater.file,
+                    Some(eater.line),
+                    &reader.caches.libraries(),
+                )),
                 clause: match eater.kind {
                     HandlerKind::Except => "except",
                     HandlerKind::Finally => "finally",
@@ -772,13 +771,7 @@ fn frames(
                 });
                 let unknown: Arc<str> = Arc::from("?");
                 let file = Arc::clone(&unknown);
-                Arc::new(Location {
-                    function: unknown,
-                    file,
-                    line: None,
-                    column: None,
-                    definition: None,
-                })
+                Arc::new(Location::by_path(unknown, file, None))
             }
         };
         let wants_locals = options.locals != Locals::Unread && room.get() > 0;

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use crate::frame::{ForLoop, RawFrame};
 use crate::memory::Address;
 use crate::object::{Kind, Reader};
-use crate::snapshot::{Looping, Operation, Task, WaitKind, is_library};
+use crate::snapshot::{Looping, Operation, Task, WaitKind};
 
 /// Loops with fewer turns are no long series: one over the attempts of one call stands inside the
 /// loop over the calls.
@@ -132,7 +132,7 @@ fn is_begun(reader: &Reader<'_>, value: Address, task: &Task) -> bool {
 
 /// The loops that a frame of the program's own code is in.
 fn own_loops(reader: &Reader<'_>, frame: &RawFrame) -> Option<Loops> {
-    if is_library(&reader.code(frame.code).ok()?.file) {
+    if reader.code(frame.code).ok()?.is_library() {
         return None;
     }
     Some(reader.for_loops(frame).ok()?.into())

@@ -203,7 +203,17 @@ impl Inspector {
             }
             with_asyncio.extend(modules.map(|modules| (*interpreter, modules, states)));
         }
+        self.find_packages();
         Ok((threads, with_asyncio))
+    }
+
+    /// Asks, once, what is installed in the folders that the target imports from.
+    fn find_packages(&self) {
+        let libraries = self.caches.libraries();
+        if !libraries.unexamined().is_empty() {
+            let examined = libraries.examined(|folder| self.system.installed(folder));
+            self.caches.keep_libraries(examined);
+        }
     }
 
     /// The threads of a target that has not imported asyncio.

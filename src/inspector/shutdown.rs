@@ -15,7 +15,7 @@ use crate::asyncio::{FutureState, TaskFacts, ThreadWait};
 use crate::frame::{RawFrame, Stack};
 use crate::memory::Address;
 use crate::object::{Kind, MAX_ITEMS, Reader};
-use crate::snapshot::{Frame, Shutdown, Stage, is_library};
+use crate::snapshot::{Frame, Shutdown, Stage};
 
 /// Children of groups that are listed; a server may have as many connections as it has
 /// descriptors, and each of them a few.
@@ -537,7 +537,7 @@ fn endless(reader: &Reader<'_>, reading: &Reading) -> Vec<Address> {
     let mut known: FxHashMap<(Address, i64), bool> = FxHashMap::default();
     let mut is_endless = |frame: &RawFrame| {
         *known.entry((frame.code, frame.lasti)).or_insert_with(|| {
-            let is_own = reader.code(frame.code).is_ok_and(|code| !is_library(&code.file));
+            let is_own = reader.code(frame.code).is_ok_and(|code| !code.is_library());
             is_own && reader.loops_for_ever(frame).unwrap_or(false)
         })
     };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::known::Libraries;
 use crate::snapshot::{Cgroup, Process, Snapshot, Socket};
 use crate::target::{
     Activity, ChildFacts, ReadBytes, SourceFile, Target, ThreadActivity, ThreadFacts, Wait,
@@ -56,6 +57,8 @@ pub(super) trait System: Debug + Send {
     fn born_by(&self) -> Option<f64>;
     /// The process that it is a copy of, as far as that is there.
     fn forked_from(&self) -> Option<i32>;
+    /// What is installed in a folder: `aiohttp` and `six.py`.
+    fn installed(&self, folder: &str) -> Vec<Arc<str>>;
     /// The text of a source file that the target's code names, if it can be read and is what runs.
     fn source(&self, path: &str) -> Option<Arc<str>>;
 }
@@ -145,6 +148,10 @@ impl System for Target {
         self.forked_from()
     }
 
+    fn installed(&self, folder: &str) -> Vec<Arc<str>> {
+        self.installed(folder)
+    }
+
     fn source(&self, path: &str) -> Option<Arc<str>> {
         match self.source(path) {
             SourceFile::Text(text) => Some(text),
@@ -167,6 +174,7 @@ pub(super) struct SavedSystem {
     age: Option<Duration>,
     born_by: Option<f64>,
     forked_from: Option<i32>,
+    libraries: Arc<Libraries>,
 }
 
 impl SavedSystem {
@@ -174,6 +182,7 @@ impl SavedSystem {
     pub(super) fn of(
         system: &dyn System,
         snapshot: &Snapshot,
+        libraries: Arc<Libraries>,
         read: ReadBytes<'_>,
     ) -> Result<Self> {
         let threads = system.threads();
@@ -192,6 +201,7 @@ impl SavedSystem {
             age: system.age(),
             born_by: system.born_by(),
             forked_from: system.forked_from(),
+            libraries,
             threads,
         })
     }
@@ -272,6 +282,10 @@ impl System for SavedSystem {
 
     fn forked_from(&self) -> Option<i32> {
         self.forked_from
+    }
+
+    fn installed(&self, folder: &str) -> Vec<Arc<str>> {
+        self.libraries.installed(folder)
     }
 
     fn source(&self, _path: &str) -> Option<Arc<str>> {

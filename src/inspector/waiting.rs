@@ -269,9 +269,8 @@ impl<'a> Reasons<'a> {
             return function;
         }
         let site = self.reader.site(frame.code, frame.lasti, frame.qualname);
-        let role = site.map_or(Role::Other, |site| {
-            Role::of(&site.location.function, self.reader.asyncio_file(&site.location.file))
-        });
+        let role = site
+            .map_or(Role::Other, |site| Role::of(&site.location.function, site.location.asyncio()));
         let has_contexts = self.reader.has_contexts(frame).unwrap_or(false);
         let function = Function { role, has_contexts };
         self.functions.borrow_mut().insert(frame.code, function);

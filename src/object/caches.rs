@@ -1,6 +1,6 @@
 //! What was learnt about immutable things, kept from one snapshot to the next.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub struct Caches {
     pub(super) recent_codes: Recent<Address, Arc<Code>>,
     pub(super) recent_sites: Recent<(Address, i64, Address), Site>,
     /// Where the target's libraries lie, once that was read.
-    libraries: OnceCell<Arc<Libraries>>,
+    libraries: RefCell<Option<Arc<Libraries>>>,
     /// What could not be read in this snapshot.
     pub(super) damaged: RefCell<Vec<Address>>,
     snapshot: u32,
@@ -56,6 +56,10 @@ impl<K, V> Recent<K, V> {
 impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
     fn place(key: K) -> usize {
         usize::try_from(FxBuildHasher.hash_one(key) >> 32).unwrap_or(0) % Self::COUNT
+    }
+
+    fn clear(&self) {
+        self.0.borrow_mut().fill_with(|| None);
     }
 
     fn get(&self, key: K, snapshot: u32) -> Option<V> {
@@ -90,13 +94,23 @@ impl Caches {
     /// of light samples, in which a whole one falls that uses what is still there.
     const BETWEEN_PRUNES: u32 = 20_000;
 
-    /// Where the target's libraries lie, as far as that is known.
-    pub fn libraries(&self) -> Option<&Arc<Libraries>> {
-        self.libraries.get()
+    /// Where the target's libraries lie; `None` before that was read.
+    pub(crate) fn known_libraries(&self) -> Option<Arc<Libraries>> {
+        self.libraries.borrow().clone()
     }
 
+    /// Where the target's libraries lie, as far as that is known.
+    pub fn libraries(&self) -> Arc<Libraries> {
+        self.known_libraries().unwrap_or_default()
+    }
+
+    /// Takes that in. Whose a function is that was read before is asked again.
     pub(crate) fn keep_libraries(&self, libraries: Libraries) {
-        self.libraries.get_or_init(|| Arc::new(libraries));
+        self.libraries.replace(Some(Arc::new(libraries)));
+        self.codes.borrow_mut().clear();
+        self.sites.borrow_mut().clear();
+        self.recent_codes.clear();
+        self.recent_sites.clear();
     }
 
     /// Begins a new snapshot: everything kept is compared again before its next use.

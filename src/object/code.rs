@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::{Kind, Read, Reader, Unreadable};
 use crate::layout::{Awaiting, Bytecode, LineTable, LocalNames};
 use crate::memory::Address;
-use crate::snapshot::{Definition, Location};
+use crate::snapshot::{Definition, Location, Origin};
 
 use contexts::Contexts;
 pub(crate) use flow::{Flow, Instruction, Outcome};
@@ -33,6 +33,10 @@ pub struct Code {
     pub function: Arc<str>,
     /// `co_filename`.
     pub file: Arc<str>,
+    /// Whose it is.
+    pub origin: Origin,
+    /// How many bytes at the beginning of `file` are the folder of the library that it is of.
+    pub root_len: u32,
     /// Address of the first instruction.
     pub bytecode: Address,
     /// `co_stacksize`: the most values on its stack.
@@ -110,10 +114,15 @@ impl Reader<'_> {
             return Ok(code);
         }
         let stacksize = self.memory.i32(at.offset(fields.stacksize))?;
+        let file = self.name(file)?;
+        let libraries = self.caches.libraries();
+        let home = libraries.home(&file);
         let code = Arc::new(Code {
             at,
             function: self.name(name)?,
-            file: self.name(file)?,
+            origin: home.origin,
+            root_len: home.root_len(&file),
+            file: Arc::clone(&file),
             bytecode: match fields.bytecode {
                 Bytecode::Inline(offset) => at.offset(offset),
                 Bytecode::Bytes(offset) => self
@@ -290,6 +299,8 @@ impl Reader<'_> {
                     name: Arc::clone(&code.function),
                     line: code.first_line,
                 }),
+                origin: code.origin,
+                root_len: code.root_len,
             }),
             is_await: self.is_await(&code, lasti),
         };
@@ -313,6 +324,22 @@ impl Reader<'_> {
 }
 
 impl Code {
+    /// Whether it is Python's own or that of an installed package.
+    pub fn is_library(&self) -> bool {
+        self.origin != Origin::Own
+    }
+
+    /// Which file of the standard library it is of: `concurrent/futures/thread.py`.
+    pub fn stdlib(&self) -> Option<&str> {
+        let len = usize::try_from(self.root_len).ok().filter(|_| self.origin == Origin::Stdlib)?;
+        self.file.get(len..)
+    }
+
+    /// Which file of asyncio's own it is of: `locks.py`.
+    pub fn asyncio(&self) -> Option<&str> {
+        self.stdlib()?.strip_prefix("asyncio/")
+    }
+
     /// Line and column of the instruction at `lasti` bytes; the first line when none has run.
     fn position(&self, lasti: i64, table: LineTable) -> (Option<u32>, Option<u32>) {
         let Ok(lasti) = u64::try_from(lasti) else { return (Some(self.first_line), None) };

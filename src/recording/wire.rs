@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::snapshot::{Frame, Location};
+use crate::snapshot::{Frame, Location, Origin};
 
 pub use facts::{at, nanos};
 pub use moment::{Due, Since};
@@ -39,6 +39,9 @@ pub struct Names {
 const TEXT: u8 = 0;
 const PLACE: u8 = 1;
 const STACK: u8 = 2;
+
+/// Whose code is at a place, by its number.
+const ORIGINS: [Origin; 3] = [Origin::Own, Origin::Package, Origin::Stdlib];
 
 impl Names {
     /// What was added since the last time it was asked for.
@@ -75,6 +78,8 @@ impl Names {
                 file,
                 place.line.map_or(0, |line| u64::from(line) + 1),
                 place.column.map_or(0, |column| u64::from(column) + 1),
+                ORIGINS.iter().position(|it| *it == place.origin).unwrap_or(0) as u64,
+                u64::from(place.root_len),
             ] {
                 put_number(&mut self.added, part);
             }
@@ -224,6 +229,11 @@ impl Added {
                 line: from.number_and_one()?,
                 column: from.number_and_one()?,
                 definition: None,
+                origin: ORIGINS
+                    .get(usize::from(from.byte()?))
+                    .copied()
+                    .ok_or(Bad("an unknown origin"))?,
+                root_len: u32::try_from(from.number()?).unwrap_or(0),
             })),
             STACK => {
                 let len = from.length()?;

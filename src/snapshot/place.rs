@@ -3,19 +3,52 @@
 use std::sync::Arc;
 
 use super::{Frame, Location, Task};
-use crate::known::below_library;
-
-/// Whether a file belongs to Python or to a package that was installed, not to the program.
-pub(crate) fn is_library(file: &str) -> bool {
-    file.starts_with("<frozen ")
-        || ["/site-packages/", "/dist-packages/"].iter().any(|part| file.contains(part))
-        || below_library(file).is_some()
-}
+use crate::known::{Libraries, Origin};
 
 impl Location {
+    /// One of which only the path says whose code it is.
+    pub fn by_path(function: Arc<str>, file: Arc<str>, line: Option<u32>) -> Self {
+        Self::new(function, file, line, &Libraries::default())
+    }
+
+    /// One without a column, whose code it is by the libraries of its target.
+    pub fn new(
+        function: Arc<str>,
+        file: Arc<str>,
+        line: Option<u32>,
+        libraries: &Libraries,
+    ) -> Self {
+        let home = libraries.home(&file);
+        let (origin, root_len) = (home.origin, home.root_len(&file));
+        Self { function, file, line, column: None, definition: None, origin, root_len }
+    }
+
     /// Whether it is in Python's own code or that of an installed package.
     pub fn is_library(&self) -> bool {
-        is_library(&self.file)
+        self.origin != Origin::Own
+    }
+
+    /// Whether its code was read from a file: `<string>` is none.
+    pub fn has_file(&self) -> bool {
+        !self.file.starts_with('<')
+    }
+
+    /// Its file below the folder of the library that it is of: `asyncio/locks.py`.
+    pub fn path(&self) -> &str {
+        usize::try_from(self.root_len)
+            .ok()
+            .and_then(|len| self.file.get(len..))
+            .unwrap_or(&self.file)
+    }
+
+    /// Which file of asyncio's own it is of: `locks.py`.
+    pub fn asyncio(&self) -> Option<&str> {
+        self.stdlib()?.strip_prefix("asyncio/")
+    }
+
+    /// The same for one of the standard library; `None` for others.
+    pub fn stdlib(&self) -> Option<&str> {
+        (self.origin == Origin::Stdlib).then(|| self.path())
     }
 }
 
@@ -29,25 +62,5 @@ impl Task {
     /// Where it is in the program's own code; else where it is.
     pub fn place(&self) -> Option<&Arc<Location>> {
         own_frame(&self.frames).map(|frame| &frame.location)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn library_code_is_told_from_the_program() {
-        for file in [
-            "/usr/lib/python3.13/asyncio/tasks.py",
-            "/srv/venv/lib/python3.8/site-packages/uvicorn/server.py",
-            "/usr/lib/python3/dist-packages/aiohttp/web.py",
-            "<frozen runpy>",
-        ] {
-            assert!(is_library(file), "{file}");
-        }
-        for file in ["/srv/app/db.py", "/srv/lib/pythonic/app.py", "<string>", "<stdin>"] {
-            assert!(!is_library(file), "{file}");
-        }
     }
 }

@@ -152,7 +152,7 @@ fn is_our_root(root: &Metadata) -> bool {
 
 /// On whose behalf files are read.
 #[derive(Debug, Clone)]
-struct Reader {
+pub(super) struct Reader {
     started_at: Timestamp,
     uid: u32,
     gid: u32,
@@ -160,7 +160,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn of(target: &Target) -> Option<Self> {
+    pub(super) fn of(target: &Target) -> Option<Self> {
         let status = target.dir.status().ok()?;
         let ids = |name| status.field(name).unwrap_or_default().split_ascii_whitespace();
         let gid = ids("Gid").nth(1)?.parse().ok()?;
@@ -175,7 +175,10 @@ impl Reader {
 
     /// Does `what` with the target's rights over files, if ours are those of root: in a thread of
     /// its own, for they are a thread's.
-    fn as_user<T: Send>(&self, what: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    pub(super) fn as_user<T: Send>(
+        &self,
+        what: impl FnOnce() -> io::Result<T> + Send,
+    ) -> io::Result<T> {
         if !geteuid().is_root() || self.uid == 0 {
             return what();
         }

@@ -334,8 +334,7 @@ fn where_is(task: &Task) -> Where<'_> {
 
 /// Whether a function is of those that have an order.
 fn is_in_order(location: &Location) -> bool {
-    let is_stream = location.is_library() && location.file.ends_with("/asyncio/streams.py");
-    is_stream && !location.function.ends_with("open_connection")
+    location.asyncio() == Some("streams.py") && !location.function.ends_with("open_connection")
         || IN_ORDER.contains(&last_name(location))
 }
 
@@ -347,7 +346,7 @@ fn last_name(location: &Location) -> &str {
 /// What is called in the loop, by the first of its functions that says something.
 fn callee(looping: &Looping, task: &Task, crowd: &Crowd<'_>) -> Option<String> {
     let inner = task.frames.get(looping.frame + 1..)?;
-    let is_asyncio = |at: &Location| at.is_library() && at.file.contains("/asyncio/");
+    let is_asyncio = |at: &Location| at.asyncio().is_some();
     let says_something = |frame: &&Frame| {
         !is_asyncio(&frame.location) && !last_name(&frame.location).starts_with("__")
     };

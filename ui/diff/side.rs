@@ -1,5 +1,7 @@
 //! One side of a comparison, from a dump's JSON: every fact in it may be absent.
 
+use aiospy::known::Libraries;
+use aiospy::snapshot::Origin;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -85,7 +87,13 @@ impl Entry {
                 let line = frame.get("line").and_then(Value::as_u64);
                 let line = line.and_then(|line| u32::try_from(line).ok());
                 let function = text(frame, "function").unwrap_or_default();
-                (path::frame(&function, &file, line), path::is_own(&file))
+                let origin = frame.get("origin").and_then(Value::as_str);
+                // Dumps of before did not say it.
+                let is_own = origin.map_or_else(
+                    || Libraries::default().home(&file).origin == Origin::Own,
+                    |origin| origin == "own",
+                );
+                (path::frame(&function, &file, line), is_own)
             })
             .collect();
         let own = frames.iter().rev().find(|(_, is_own)| *is_own).or(frames.last());

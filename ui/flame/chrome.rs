@@ -312,7 +312,7 @@ fn clean(text: &str) -> String {
 }
 
 fn place(place: &std::sync::Arc<aiospy::snapshot::Location>) -> String {
-    clean(&path::frame(&place.function, &place.file, place.line))
+    clean(&path::frame(&place.function, place.path(), place.line))
 }
 
 impl Exporter for Chrome {

@@ -248,7 +248,7 @@ fn clean(text: &str) -> String {
 }
 
 fn place(place: &aiospy::snapshot::Location) -> String {
-    clean(&path::frame(&place.function, &place.file, place.line))
+    clean(&path::frame(&place.function, place.path(), place.line))
 }
 
 fn note(bins: &mut Vec<u64>, bin: usize, change: impl FnOnce(u64) -> u64) {

@@ -142,10 +142,10 @@ impl Tree {
         if let Some((_, known)) = self.places.get(&key) {
             return *known;
         }
-        let text = path::frame(&place.function, &place.file, place.line);
+        let text = path::frame(&place.function, place.path(), place.line);
         let known = self.known.get(&text).copied();
         let number = known.unwrap_or_else(|| {
-            let kind = if path::is_own(&place.file) { Kind::Own } else { Kind::Library };
+            let kind = if place.is_library() { Kind::Library } else { Kind::Own };
             self.add_label(text, kind, Some(Arc::clone(place)))
         });
         // A recording that is read has new ones in each block.

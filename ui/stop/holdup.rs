@@ -84,13 +84,7 @@ mod tests {
     use super::*;
 
     fn task(id: u64, name: &str, at: (&str, &str), waits: Waiting) -> Task {
-        let location = Location {
-            function: at.1.into(),
-            file: at.0.into(),
-            line: Some(7),
-            column: None,
-            definition: None,
-        };
+        let location = Location::by_path(at.1.into(), at.0.into(), Some(7));
         Task {
             id: Address(id),
             name: Some(name.into()),

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use aiospy::snapshot::{Code, Finding, FindingId, Severity, Snapshot, Sureness};
+use aiospy::snapshot::{Code, Finding, FindingId, Origin, Severity, Snapshot, Sureness};
 use rustc_hash::FxHashMap;
 
 use super::page::{Line, Page, Style};
 use super::source::{Known, Lines, shortened};
-use super::{path, verdict, words};
+use super::{verdict, words};
 use crate::children;
 use crate::remedy::Trouble;
 
@@ -230,7 +230,7 @@ fn at_length(
         let start = Line::new().with(Style::Plain, &margin);
         let words = shortened(fact, &places);
         page.wrapped(start, &format!("{margin}  "), usize::MAX, Style::Plain, words.trim_start())?;
-        let own = places.iter().rev().find(|place| path::is_own(place.file));
+        let own = places.iter().rev().find(|place| place.origin == Origin::Own);
         if let Some(place) = own.filter(|place| last != Some((place.file, place.line))) {
             lines.show(page, &margin, place.file, Some(place.line))?;
             last = Some((place.file, place.line));

@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use super::page::{Line, Page, Style};
 use super::source::Lines;
 use super::waiting::Names;
-use super::{merge, path, thread_name, tree, words};
+use super::{merge, thread_name, tree, words};
 
 /// How many frames of a blocked thread the header shows.
 const MAX_LIVE_FRAMES: usize = 6;
@@ -271,7 +271,7 @@ fn shutdown(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::
         waited.push(format!("{}: {names}", words::counted(shutdown.threads.len(), "thread")));
     }
     page.line_with(line, "    ", Style::Plain, &waited)?;
-    if let Some(frame) = shutdown.frame.as_ref().filter(|f| path::is_own(&f.location.file)) {
+    if let Some(frame) = shutdown.frame.as_ref().filter(|f| !f.location.is_library()) {
         tree::stack(page, "    ", std::slice::from_ref(frame), lines)?;
     }
     Ok(())

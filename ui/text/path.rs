@@ -2,32 +2,15 @@
 
 use std::borrow::Cow;
 
-use aiospy::known::below_library;
+use aiospy::known::Libraries;
 use unicode_width::UnicodeWidthStr;
 
 use super::page;
 
-/// `path` without the folder of the interpreter's library or of its packages.
-///
-/// `/usr/lib/python3.11/asyncio/tasks.py` → `asyncio/tasks.py`,
-/// `/opt/venv/lib/python3.12/site-packages/aiohttp/web.py` → `aiohttp/web.py`.
+/// `path` without the folder of the interpreter's library or of its packages, where only the path
+/// itself tells; [`Location::path`](aiospy::snapshot::Location::path) knows more.
 pub fn short(path: &str) -> &str {
-    for folder in ["/site-packages/", "/dist-packages/"] {
-        if let Some((_, rest)) = path.rsplit_once(folder) {
-            return rest;
-        }
-    }
-    below_library(path).unwrap_or(path)
-}
-
-/// Whether `path` is a file of Python's own library.
-pub fn is_library(path: &str) -> bool {
-    !path.contains("-packages/") && short(path).len() < path.len()
-}
-
-/// Whether `path` is a file of the program itself: neither Python's nor a package's.
-pub fn is_own(path: &str) -> bool {
-    !path.starts_with('<') && !path.contains("-packages/") && !is_library(path)
+    Libraries::default().home(path).path
 }
 
 /// `path:line`, shortened in its middle to at most `room` columns where that is possible.
@@ -123,9 +106,6 @@ mod tests {
         ] {
             assert_eq!(short(path), expected);
         }
-        assert!(is_library("/usr/lib/python3.11/asyncio/tasks.py"));
-        assert!(!is_library("/opt/venv/lib/python3.12/site-packages/aiohttp/web.py"));
-        assert!(!is_library("/srv/app.py") && !is_library("<string>"));
     }
 
     #[test]

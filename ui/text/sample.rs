@@ -28,13 +28,7 @@ pub fn frames(places: &[&str]) -> Vec<Frame> {
             file.to_owned()
         };
         let line = Some(line.parse().unwrap());
-        let location = Location {
-            function: function.into(),
-            file: file.into(),
-            line,
-            column: None,
-            definition: None,
-        };
+        let location = Location::by_path(function.into(), file.into(), line);
         Frame { location: Arc::new(location), locals: None }
     };
     places.iter().map(frame).collect()

@@ -6,7 +6,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use aiospy::snapshot::{Definition, Frame, Snapshot};
+use aiospy::known::Libraries;
+use aiospy::snapshot::{Definition, Frame, Location, Origin, Snapshot};
 use aiospy::target::{Source, SourceFile};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -223,12 +224,14 @@ impl<'f> Lines<'f> {
     }
 }
 
-/// The innermost frame of the program's own code; where there is none, of a package's.
+/// The innermost frame of the program's own code that has a file; where there is none, of a
+/// package's.
 pub fn innermost_own(frames: &[Frame]) -> Option<usize> {
-    let place = |is_wanted: fn(&str) -> bool| {
-        frames.iter().rposition(|frame| is_wanted(&frame.location.file))
+    let place = |origin| {
+        let is_it = |at: &Location| at.origin == origin && at.has_file();
+        frames.iter().rposition(|frame| is_it(&frame.location))
     };
-    place(path::is_own).or_else(|| place(|file| !path::is_library(file)))
+    place(Origin::Own).or_else(|| place(Origin::Package))
 }
 
 /// A `file:line` in a text.
@@ -238,12 +241,14 @@ pub struct Place<'t> {
     pub range: Range<usize>,
     /// The file.
     pub file: &'t str,
+    /// Whose it is.
+    pub origin: Origin,
     /// The line in it.
     pub line: u32,
 }
 
-/// The files that are known from frames.
-pub struct Known<'s>(FxHashSet<&'s str>);
+/// The files that are known from frames, and whose they are.
+pub struct Known<'s>(FxHashMap<&'s str, Origin>);
 
 impl<'s> Known<'s> {
     /// Those of a snapshot.
@@ -251,11 +256,11 @@ impl<'s> Known<'s> {
         let tasks = snapshot.tasks.iter().flat_map(|task| &task.frames);
         let threads = snapshot.threads.iter().flat_map(|thread| &thread.frames);
         let mut seen = FxHashSet::default();
-        let mut files = FxHashSet::default();
+        let mut files = FxHashMap::default();
         for frame in tasks.chain(threads) {
             // Frames at the same instruction share one location.
             if seen.insert(Arc::as_ptr(&frame.location).addr()) {
-                files.insert(&*frame.location.file);
+                files.insert(&*frame.location.file, frame.location.origin);
             }
         }
         Self(files)
@@ -276,11 +281,14 @@ impl<'s> Known<'s> {
                 before.match_indices([' ', '(', '"', '\'', '=']).map(|(at, mark)| at + mark.len()),
             );
             let file = begins.filter_map(|at| before.get(at..)).find(|&file| {
-                self.0.contains(file)
+                self.0.contains_key(file)
                     || file.starts_with('/') && is_module(file) && !file.contains(' ')
             });
             if let Some(file) = file {
-                places.push(Place { range: colon - file.len()..colon + 1 + digits, file, line });
+                let known = self.0.get(file).copied();
+                let origin = known.unwrap_or_else(|| Libraries::default().home(file).origin);
+                let range = colon - file.len()..colon + 1 + digits;
+                places.push(Place { range, file, origin, line });
             }
         }
         places
@@ -307,8 +315,6 @@ pub fn shortened(text: &str, places: &[Place<'_>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aiospy::snapshot::Location;
-
     use super::*;
     use crate::text::sample;
 

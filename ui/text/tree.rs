@@ -19,7 +19,7 @@
 
 use std::io;
 
-use aiospy::snapshot::{Frame, Snapshot, Task};
+use aiospy::snapshot::{Frame, Origin, Snapshot, Task};
 use rustc_hash::FxHashMap;
 use unicode_width::UnicodeWidthStr;
 
@@ -212,14 +212,14 @@ fn stack_with(
         let location = &frame.location;
         let mut line = Line::new().with(Style::Dim, margin);
         // A name that leaves no room for the place loses its end; the place matters more.
-        let room = page.room(start + 2 + path::place(&location.file, location.line, 0).width());
+        let room = page.room(start + 2 + path::place(location.path(), location.line, 0).width());
         let function = page::clean(&location.function);
         // One's own code stands out against Python's.
-        let style = if path::is_library(&location.file) { Style::Dim } else { Style::Plain };
+        let style = if location.origin == Origin::Stdlib { Style::Dim } else { Style::Plain };
         line.add(style, &page::fit(&function, room.max(MAX_FUNCTION / 2)));
         line.pad_to((line.width() + 2).max(column));
         let room = page.room(line.width());
-        line.add(Style::Dim, &path::place(&location.file, location.line, room));
+        line.add(Style::Dim, &path::place(location.path(), location.line, room));
         match limits.get(&at) {
             Some((words, is_past)) => {
                 let style = if *is_past { Style::Alarm } else { Style::Plain };

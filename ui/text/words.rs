@@ -246,8 +246,7 @@ pub fn consistency(consistency: Consistency) -> &'static str {
 /// The innermost frames of a loop's thread that are not the loop's own machinery.
 pub fn below_the_loop(frames: &[Frame]) -> &[Frame] {
     let is_machinery = |frame: &Frame| {
-        let file = super::path::short(&frame.location.file);
-        file.starts_with("asyncio/")
+        frame.location.asyncio().is_some()
             && matches!(
                 frame.location.function.rsplit('.').next(),
                 Some("_run" | "_run_once" | "run_forever" | "run_until_complete" | "run")

@@ -7,7 +7,7 @@ mod task;
 use std::io;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Frame, Snapshot};
+use aiospy::snapshot::{Frame, Origin, Snapshot};
 
 use super::app::{App, Watched};
 use super::feed::Feed;
@@ -165,7 +165,7 @@ impl<'a> Writer<'a> {
                 let style = if is_past { Style::Alarm } else { Style::Plain };
                 self.line(&Line::new().with(Style::Dim, "    ").with(style, &words));
             }
-            if path::is_own(&frame.location.file) || Some(at) == own {
+            if !frame.location.is_library() || Some(at) == own {
                 let around = if Some(at) == own { AROUND } else { 0 };
                 self.source(&frame.location.file, frame.location.line, around);
             }
@@ -178,18 +178,18 @@ impl<'a> Writer<'a> {
 
     fn frame(&mut self, frame: &Frame) {
         let location = &frame.location;
-        let is_library = path::is_library(&location.file);
-        let style = if is_library { Style::Dim } else { Style::Plain };
+        let is_stdlib = location.origin == Origin::Stdlib;
+        let style = if is_stdlib { Style::Dim } else { Style::Plain };
         let mut line = Line::new().with(style, &location.function).with(Style::Dim, "  ");
         let room = self.width.saturating_sub(line.width());
-        let least = path::place(&location.file, location.line, 0);
+        let least = path::place(location.path(), location.line, 0);
         if room < least.len() {
             // The place matters more than the end of a long name.
             let name = self.width.saturating_sub(least.len() + 2);
             line = Line::new().with(style, &location.function).fitted(name).with(Style::Dim, "  ");
         }
         let room = self.width.saturating_sub(line.width());
-        line.add(Style::Dim, &path::place(&location.file, location.line, room));
+        line.add(Style::Dim, &path::place(location.path(), location.line, room));
         self.line(&line);
     }
 

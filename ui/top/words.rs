@@ -55,6 +55,6 @@ pub fn short_place(at: &Location) -> String {
 
 /// `function  file:line`, as far as there is room.
 pub fn place(at: &Location, room: usize) -> String {
-    let file = path::place(&at.file, at.line, room.saturating_sub(at.function.len() + 2));
+    let file = path::place(at.path(), at.line, room.saturating_sub(at.function.len() + 2));
     format!("{}  {file}", at.function)
 }

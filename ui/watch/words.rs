@@ -95,7 +95,7 @@ fn blocked(stretch: &Stretch) -> String {
 
 fn at(place: Option<&Arc<Location>>) -> String {
     let Some(at) = place else { return String::new() };
-    format!(" at {} in {}", path::full(&at.file, at.line), at.function)
+    format!(" at {} in {}", path::full(at.path(), at.line), at.function)
 }
 
 fn cancelled(history: &History) -> Line {

@@ -48,7 +48,7 @@ impl Reader<'_> {
         for frame in stack.frames.iter().rev() {
             let code = self.code(frame.code).ok()?;
             let name = code.function.rsplit('.').next().unwrap_or_default();
-            let own = match self.stdlib_file(&code.file) {
+            let own = match code.stdlib() {
                 Some("threading.py") => self.threading_wait(frame, name),
                 Some("queue.py") => self.queue_wait(frame, name),
                 Some("concurrent/futures/_base.py") => self.future_wait(frame, name),

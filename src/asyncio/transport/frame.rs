@@ -30,7 +30,7 @@ impl Reader<'_> {
     /// its variables; `None` for all other frames.
     pub fn io_of_frame(&self, frame: &RawFrame) -> Option<Endpoint> {
         let code = self.code(frame.code).ok()?;
-        let file = self.asyncio_file(&code.file)?;
+        let file = code.asyncio()?;
         // Before 3.11 a code object knows no class; no two of these share a name in one file.
         let function = code.function.rsplit('.').next()?;
         let is_known = match file {

@@ -29,6 +29,8 @@ pub fn location(function: &str, line: u32) -> Arc<Location> {
         line: Some(line),
         column: (line > 50).then_some(4),
         definition: None,
+        origin: Origin::Own,
+        root_len: 0,
     })
 }
 

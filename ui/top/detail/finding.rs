@@ -2,12 +2,12 @@
 
 use std::io;
 
-use aiospy::snapshot::Code;
+use aiospy::snapshot::{Code, Origin};
 
 use super::{AROUND, Writer};
 use crate::text::page::{Line, Style};
 use crate::text::source::{Known, shortened};
-use crate::text::{findings, path, words};
+use crate::text::{findings, words};
 use crate::top::feed::Known as Open;
 use crate::top::subject::Subject;
 use crate::top::words::age;
@@ -64,7 +64,7 @@ impl Writer<'_> {
             let words = words.trim_start();
             let next = format!("{margin}  ");
             self.page(|page| page.wrapped(head, &next, usize::MAX, Style::Plain, words))?;
-            let own = found.iter().rev().find(|place| path::is_own(place.file));
+            let own = found.iter().rev().find(|place| place.origin == Origin::Own);
             if let Some(place) = own.filter(|place| last != Some((place.file, place.line))) {
                 self.source(place.file, Some(place.line), AROUND / 2);
                 last = Some((place.file, place.line));

@@ -1,0 +1,108 @@
+//! What is installed in a folder of the target, as packages say that were put there.
+//!
+//! Folders called `site-packages` have nothing else in them. With `pip install --target` packages
+//! lie beside the program, as they do in many images and in functions of clouds. Each has a folder
+//! `NAME.dist-info` there, in which `RECORD` lists its files.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Target;
+use super::answer::in_time;
+use super::source::{Reader, look_up_below};
+
+/// Entries of one folder that are looked at.
+const MAX_ENTRIES: usize = 20_000;
+/// Packages in one folder.
+const MAX_PACKAGES: usize = 500;
+/// Bytes of the list of files of one package; the longest seen has some 800 KiB.
+const MAX_RECORD: u64 = 2 << 20;
+
+impl Target {
+    /// The names of the files and folders in `folder` that packages have installed: `aiohttp`,
+    /// `six.py`.
+    pub fn installed(&self, folder: &str) -> Vec<Arc<str>> {
+        if self.silent_file.get().is_some() {
+            return Vec::new();
+        }
+        let read = || {
+            let reader = Reader::of(self).ok_or(io::ErrorKind::NotFound)?;
+            let (root, path) = (self.dir.look_up("root")?, folder.to_owned());
+            in_time(move || reader.as_user(|| installed(&root, Path::new(&path))))
+        };
+        read().unwrap_or_else(|error| {
+            if error.kind() == io::ErrorKind::TimedOut {
+                self.silent_file.get_or_init(|| folder.to_owned());
+            }
+            Vec::new()
+        })
+    }
+}
+
+fn installed(root: &File, folder: &Path) -> io::Result<Vec<Arc<str>>> {
+    let looked_up = look_up_below(root, folder)?;
+    let mut names = BTreeSet::new();
+    let entries = std::fs::read_dir(format!("/proc/self/fd/{}", looked_up.as_raw_fd()))?;
+    let entries =
+        entries.take(MAX_ENTRIES).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    for package in entries.filter(|name| name.ends_with(".dist-info")).take(MAX_PACKAGES) {
+        let record = look_up_below(root, &folder.join(package).join("RECORD"));
+        // One that is not whole says nothing.
+        names.extend(record.and_then(|it| top_levels(&it)).unwrap_or_default());
+    }
+    Ok(names.into_iter().collect())
+}
+
+/// The first part of each file's path in the list of a package's files.
+fn top_levels(record: &File) -> io::Result<Vec<Arc<str>>> {
+    if !record.metadata()?.is_file() {
+        return Ok(Vec::new());
+    }
+    let mut text = Vec::new();
+    let file = File::open(format!("/proc/self/fd/{}", record.as_raw_fd()))?;
+    file.take(MAX_RECORD).read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    let names: BTreeSet<&str> = text.lines().filter_map(top_level).collect();
+    Ok(names.into_iter().map(Arc::from).collect())
+}
+
+/// `aiohttp/web.py,sha256=…,1234` → `aiohttp`, if there may be code in it.
+fn top_level(line: &str) -> Option<&str> {
+    let path = line.strip_prefix('"').unwrap_or(line).split(',').next()?;
+    let (name, is_folder) = path.split_once('/').map_or((path, false), |(name, _)| (name, true));
+    let is_code = if is_folder { !name.contains('.') } else { name.strip_suffix(".py").is_some() };
+    (is_code && !matches!(name, "" | "bin" | "__pycache__")).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn packages_say_what_is_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("app.py", "");
+        write("orders/db.py", "");
+        let record = "../../bin/normalizer,,\naiohttp/web.py,sha256=x,12\naiohttp/_http.so,,\n\
+            aiohttp-3.9.dist-info/RECORD,,\n__pycache__/six.cpython-312.pyc,,\n";
+        write("aiohttp-3.9.dist-info/RECORD", record);
+        write("six-1.0.dist-info/RECORD", "six.py,sha256=y,3\nbin/six,,\n");
+        write("broken-1.0.dist-info/METADATA", "");
+        let root = File::open("/").unwrap();
+        let names = installed(&root, folder.path()).unwrap();
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        assert_eq!(names, ["aiohttp", "six.py"]);
+        assert!(installed(&root, &folder.path().join("app.py")).is_err());
+    }
+}
