@@ -5,7 +5,7 @@
 //! called `orders-asyncio` or `lib/pythonic`, and have files called `queue.py`. So the target is
 //! asked where its libraries lie.
 
+mod names;
 mod origin;
-mod stdlib;
 
 pub use origin::{Home, Libraries, Origin};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::stdlib;
+use super::names;
 
 /// Whose code it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -141,8 +141,8 @@ impl Libraries {
             return package(path);
         }
         if !file.starts_with('/') {
-            let is_stdlib = stdlib::has(file) && self.stdlib.as_deref().is_none_or(str::is_empty);
-            let origin = if is_stdlib { Origin::Stdlib } else { Origin::Own };
+            let is_frozen = self.stdlib.as_deref().is_none_or(str::is_empty);
+            let origin = if is_frozen { names::origin(file) } else { Origin::Own };
             return Home { origin, path: file };
         }
         let told = self.stdlib.as_deref().filter(|folder| !folder.is_empty());
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_frozen_program_has_relative_names() {
-        let installed: [(&str, &[&str]); 1] = [("/tmp/_MEI1/", &["aiohttp"])];
+        let installed: [(&str, &[&str]); 1] = [("/tmp/_MEI1/", &["uncommon"])];
         let libraries = libraries("", &["/tmp/_MEI1/base_library.zip", "/tmp/_MEI1"], &installed);
         assert_eq!(libraries.asyncio("asyncio/locks.py"), Some("locks.py"));
         check(
@@ -282,7 +282,9 @@ mod tests {
             Origin::Stdlib,
             "concurrent/futures/thread.py",
         );
-        check(&libraries, "aiohttp/web.py", Origin::Package, "aiohttp/web.py");
+        check(&libraries, "uncommon/web.py", Origin::Package, "uncommon/web.py");
+        // Most packages leave no list of files in it.
+        check(&libraries, "httpx/_client.py", Origin::Package, "httpx/_client.py");
         for own in ["app.py", "orders/db.py", "/srv/asyncio/locks.py"] {
             check(&libraries, own, Origin::Own, own);
         }
