@@ -44,7 +44,7 @@ pub(crate) use finding::number;
 pub use finding::{Code, Finding, FindingId, Pending, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
 pub use interval::Interval;
-pub use place::own_frame;
+pub use place::{below_loop, own_frame};
 pub use processor::{Processor, ProcessorUse};
 pub use verdict::{Doubt, Undecided, Verdict};
 pub use waiting::{
@@ -199,7 +199,7 @@ impl Snapshot {
         let mut tasks = self.tasks.iter().filter(|task| task.loop_id == Some(event_loop.id));
         let is_control = |task: &Task| {
             let frame = task.frames.first();
-            frame.is_some_and(|frame| frame.location.file.ends_with("/gunicorn/ctl/server.py"))
+            frame.is_some_and(|frame| frame.location.is_in("gunicorn/ctl/server.py"))
         };
         let first = tasks.next();
         event_loop.thread != Some(self.process.pid)

@@ -47,9 +47,7 @@ impl Reader<'_> {
         }
         let fields = &self.layout.function;
         let code = self.code(self.pointer(method.offset(fields.code)).ok()??).ok()?;
-        if !code.file.ends_with("asyncio/base_events.py")
-            || code.function.rsplit('.').next() != Some("time")
-        {
+        if !code.is_in("asyncio/base_events.py") || code.name() != "time" {
             return Some(false);
         }
         // `return time.monotonic()`; whoever freezes the time for a test replaces that.

@@ -239,7 +239,7 @@ impl Reader<'_> {
             self.is_in(frame, "queue.py")
                 || self.is_in(frame, "threading.py")
                 || self.is_in(frame, "concurrent/futures/thread.py")
-                    && !self.is_function(frame, "initialize", "/thread.py")
+                    && !self.is_function(frame, "initialize", "concurrent/futures/thread.py")
         })
     }
 
@@ -425,9 +425,9 @@ impl Reader<'_> {
     /// What the frame of a pool's thread knows of its pool; `None` for any other frame.
     fn pool_frame(&self, frame: &RawFrame) -> Option<PoolFrame> {
         let code = self.code(frame.code).ok()?;
-        let is_process_pool = code.file.ends_with("concurrent/futures/process.py");
-        let name = code.function.rsplit('.').next().unwrap_or_default();
-        let is_worker = name == "_worker" && code.file.ends_with("concurrent/futures/thread.py");
+        let is_process_pool = code.is_in("concurrent/futures/process.py");
+        let name = code.name();
+        let is_worker = name == "_worker" && code.is_in("concurrent/futures/thread.py");
         // Up to 3.8 a function, later the thread's own method.
         let is_manager = is_process_pool && matches!(name, "_queue_management_worker" | "run");
         if !is_worker && !is_manager {
@@ -569,11 +569,9 @@ impl Reader<'_> {
         self.name(self.attribute(future, "_state").ok()??).ok()
     }
 
-    /// Whether a frame is one of the function `name` (without its class) in a file that ends so.
+    /// Whether a frame is one of the function `name` (without its class) in that file of a library.
     fn is_function(&self, frame: &RawFrame, name: &str, file: &str) -> bool {
-        self.code(frame.code).is_ok_and(|code| {
-            code.function.rsplit('.').next() == Some(name) && code.file.ends_with(file)
-        })
+        self.code(frame.code).is_ok_and(|code| code.is_in(file) && code.name() == name)
     }
 
     /// Whether a frame is one of this file of the standard library.

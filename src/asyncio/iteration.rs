@@ -96,9 +96,7 @@ impl Names {
                 Some(Self { index: "i", total: Some("ntodo") })
             }
             // _patch_loop in nest_asyncio.py, 1.0 to 1.6.
-            "_run_once" if code.file.ends_with("/nest_asyncio.py") => {
-                Some(Self { index: "_", total: None })
-            }
+            "_run_once" if code.is_in("nest_asyncio.py") => Some(Self { index: "_", total: None }),
             _ => None,
         }
     }

@@ -95,10 +95,9 @@ fn is_working_or_idle(context: &Context<'_>, thread: &Thread) -> bool {
     let has_worked = before.is_some_and(|before| before.cpu_time < thread.cpu_time);
     let is_asleep =
         matches!(thread.state, Some(ThreadState::Sleeping | ThreadState::Uninterruptible));
-    let at_queue =
-        thread.frames.last().is_some_and(|frame| {
-            frame.location.file.ends_with("/queue.py") || frame.location.function.ends_with("input")
-        }) || thread.frames.iter().any(|frame| frame.location.file.ends_with("/queue.py"));
+    let at_queue = thread.frames.last().is_some_and(|frame| {
+        frame.location.is_in("queue.py") || frame.location.function.ends_with("input")
+    }) || thread.frames.iter().any(|frame| frame.location.is_in("queue.py"));
     let at_terminal = thread.syscall.as_ref().is_some_and(|call| call.fd == Some(0));
     has_worked || !is_asleep || at_queue || at_terminal
 }

@@ -17,7 +17,7 @@ use super::graph::Node;
 use super::{Context, words};
 use crate::snapshot::{
     BlockingKind, Code, Loop, LoopState, Severity, Snapshot, Sureness, Task, Thread, ThreadState,
-    Waiting,
+    Waiting, below_loop,
 };
 use crate::timeline::has_same_iteration;
 
@@ -292,20 +292,8 @@ fn is_halted(thread: &Thread) -> bool {
 /// The line to blame, `retry.py:31`.
 fn blamed(event_loop: &Loop, thread: Option<&Thread>) -> Option<String> {
     let frame = event_loop.blocking.as_ref().and_then(|blocking| blocking.frame.as_ref());
-    let frame = frame.or_else(|| words::own_frame(callback_frames(thread?)));
+    let frame = frame.or_else(|| words::own_frame(below_loop(&thread?.frames)));
     frame.map(|frame| words::short(&frame.location))
-}
-
-/// The frames of the callback alone, without those that run the loop.
-pub(super) fn callback_frames(thread: &Thread) -> &[crate::snapshot::Frame] {
-    let runs_loop = |frame: &crate::snapshot::Frame| {
-        let function = frame.location.function.rsplit('.').next().unwrap_or_default();
-        // `_run` is the one of a handle; other programs may have functions of that name, too.
-        matches!(function, "_run_once" | "run_forever" | "run_until_complete")
-            || function == "_run" && frame.location.file.ends_with("asyncio/events.py")
-    };
-    let start = thread.frames.iter().rposition(runs_loop).map_or(0, |at| at + 1);
-    thread.frames.get(start..).unwrap_or_default()
 }
 
 fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usize) -> Vec<String> {
@@ -337,7 +325,7 @@ fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usi
     }
     if let Some(thread) = thread {
         lines.push(words::thread_line(thread));
-        lines.extend(words::stack(callback_frames(thread)));
+        lines.extend(words::stack(below_loop(&thread.frames)));
     }
     lines
 }

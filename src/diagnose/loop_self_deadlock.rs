@@ -3,7 +3,7 @@
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, words};
-use crate::snapshot::{BlockingKind, Code, Loop, Severity, Sureness, Task};
+use crate::snapshot::{BlockingKind, Code, Loop, Severity, Sureness, Task, below_loop};
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
@@ -48,7 +48,7 @@ fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Dra
     }));
     if let Some(thread) = event_loop.thread.and_then(|tid| context.thread(tid)) {
         lines.push(words::thread_line(thread));
-        lines.extend(words::stack(super::loop_blocked::callback_frames(thread)));
+        lines.extend(words::stack(below_loop(&thread.frames)));
     }
     let advice = match blocking.map(|blocking| blocking.kind) {
         Some(BlockingKind::FutureResult) => format!(

@@ -28,7 +28,8 @@ use crate::memory::{Address, ReadMemory as _};
 use crate::object::Reader;
 use crate::runtime::ThreadState as State;
 use crate::snapshot::{
-    BlockingKind, Frame, Glance, Location, LoopGlance, Phase, Processor, Thread, ThreadState, Work,
+    BlockingKind, Frame, Glance, LoopGlance, Phase, Processor, Thread, ThreadState, Work,
+    below_loop,
 };
 use crate::target::{ThreadActivity, Wait};
 
@@ -308,7 +309,10 @@ impl Inspector {
                 .and_then(|handle| handle_in_words(reader, handle, &names))
                 .or_else(coroutine),
             task: handle.and_then(|handle| reader.handle_task(handle)),
-            stack: below_loop(&thread.frames),
+            stack: below_loop(&thread.frames)
+                .iter()
+                .map(|frame| Arc::clone(&frame.location))
+                .collect(),
             // No line of the program is to blame for a signal from outside, or a freezer.
             place: told
                 .frame
@@ -354,17 +358,6 @@ fn since(last: Option<&Last>, glance: &LoopGlance) -> Option<Duration> {
 fn is_worth_a_look(glance: &LoopGlance, since: Option<Duration>, at: Duration) -> bool {
     let lasts = since.map(|since| at.saturating_sub(since));
     glance.phase == Phase::Ready && lasts.is_none_or(|lasts| lasts >= WORTH_A_LOOK)
-}
-
-/// The locations of what a loop has called: the frames below its own.
-fn below_loop(frames: &[Frame]) -> Vec<Arc<Location>> {
-    let is_loop = |frame: &Frame| {
-        let function = frame.location.function.rsplit('.').next();
-        matches!(function, Some("_run_once" | "_run" | "run_forever" | "run_until_complete"))
-            && frame.location.file.contains("asyncio/")
-    };
-    let first = frames.iter().rposition(is_loop).map_or(0, |at| at + 1);
-    frames.iter().skip(first).map(|frame| Arc::clone(&frame.location)).collect()
 }
 
 /// Of asyncio's own loops, from the variables of `_run_once`.

@@ -136,12 +136,13 @@ impl Inspector {
 fn fork_frame(reader: &Reader<'_>, frames: &[RawFrame]) -> Option<usize> {
     let is = |frame: &RawFrame, name: &str, file: &str| {
         reader.code(frame.code).is_ok_and(|code| {
-            code.file.ends_with(file) && code.function.rsplit('.').next() == Some(name)
+            let has_it = |package: &str| code.is_in(&format!("{package}/{file}"));
+            code.name() == name && (has_it("multiprocessing") || has_it("billiard"))
         })
     };
     frames.windows(2).rposition(|pair| match pair {
         [outer, inner] => {
-            is(outer, "_launch", "/popen_fork.py") && is(inner, "_bootstrap", "/process.py")
+            is(outer, "_launch", "popen_fork.py") && is(inner, "_bootstrap", "process.py")
         }
         _ => false,
     })

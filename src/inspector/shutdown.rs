@@ -77,9 +77,9 @@ impl Server {
     }
 }
 
-/// What the function `name` (without its class) in `file` means.
-fn mark_of(name: &str, file: &str) -> Option<Mark> {
-    let is = |end: &str| file.ends_with(end);
+/// What the function `name` (without its class) in the file `path` of a library means.
+fn mark_of(name: &str, path: &str) -> Option<Mark> {
+    let is = |file: &str| path == file;
     Some(match name {
         "_cancel_all_tasks" | "_cancel_tasks" => Mark::CancelAll(match () {
             () if is("uvloop/__init__.py") => "uvloop.run",
@@ -93,7 +93,7 @@ fn mark_of(name: &str, file: &str) -> Option<Mark> {
         "shutdown_asyncgens" if is("asyncio/base_events.py") => Mark::Asyncgens,
         "shutdown_default_executor" if is("asyncio/base_events.py") => Mark::DefaultExecutor,
         "close" if is("asyncio/runners.py") => Mark::RunnerClose,
-        "_shutdown" if is("/threading.py") => Mark::Interpreter,
+        "_shutdown" if is("threading.py") => Mark::Interpreter,
         "_python_exit" if is("concurrent/futures/thread.py") => Mark::Interpreter,
         "shutdown" if is("concurrent/futures/thread.py") => Mark::PoolShutdown,
         "shutdown" if is("uvicorn/server.py") => Mark::Graceful(Server::Uvicorn),
@@ -121,7 +121,7 @@ impl Marks<'_> {
     fn of(&mut self, frame: &RawFrame) -> Option<Mark> {
         *self.of_codes.entry(frame.code).or_insert_with(|| {
             let code = self.reader.code(frame.code).ok()?;
-            mark_of(code.function.rsplit('.').next()?, &code.file)
+            mark_of(code.name(), code.is_library().then(|| code.path())?)
         })
     }
 
@@ -204,7 +204,7 @@ fn is_waited_for(reader: &Reader<'_>, thread: &ThreadReading) -> bool {
     // The outermost frame is `Thread._bootstrap`; a thread of C code is not waited for.
     let daemonic = thread.stack.frames.first().and_then(|frame| {
         let code = reader.code(frame.code).ok()?;
-        let own = reader.local(frame, "self").ok()?.filter(|_| code.file.ends_with("threading.py"));
+        let own = reader.local(frame, "self").ok()?.filter(|_| code.is_in("threading.py"));
         reader.attribute(own?, "_daemonic").ok()?
     });
     daemonic.is_some_and(|at| reader.is_kind(at, Kind::Bool) && reader.int(at) == Ok(0))
@@ -300,8 +300,7 @@ fn closes_pool(marks: &mut Marks<'_>, thread: &ThreadReading) -> bool {
             && below.iter().all(|frame| {
                 let code = marks.reader.code(frame.code);
                 code.is_ok_and(|code| {
-                    code.file.ends_with("/threading.py")
-                        || code.file.ends_with("asyncio/base_events.py")
+                    code.is_in("threading.py") || code.is_in("asyncio/base_events.py")
                 })
             })
     })
@@ -342,14 +341,14 @@ fn runner_name(reader: &Reader<'_>, thread: &ThreadReading) -> &'static str {
     let mut name = "asyncio";
     for frame in &thread.stack.frames {
         let Ok(code) = reader.code(frame.code) else { continue };
-        let is_run = code.function.rsplit('.').next() == Some("run");
-        if is_run && code.file.ends_with("uvloop/__init__.py") {
+        let is_run = code.name() == "run";
+        if is_run && code.is_in("uvloop/__init__.py") {
             return "uvloop.run";
         }
-        if is_run && code.file.ends_with("anyio/_backends/_asyncio.py") {
+        if is_run && code.is_in("anyio/_backends/_asyncio.py") {
             return "anyio.run";
         }
-        if code.file.ends_with("asyncio/runners.py") {
+        if code.is_in("asyncio/runners.py") {
             if &*code.function == "run" {
                 return "asyncio.run";
             }
@@ -409,12 +408,13 @@ fn graceful(
                 .collect()
         }
     };
-    let is_gunicorn =
-        |thread: &ThreadReading| {
-            thread.stack.frames.iter().any(|frame| {
-                reader.code(frame.code).is_ok_and(|code| code.file.contains("/gunicorn/"))
-            })
-        };
+    let is_gunicorn = |thread: &ThreadReading| {
+        thread.stack.frames.iter().any(|frame| {
+            reader
+                .code(frame.code)
+                .is_ok_and(|code| code.is_library() && code.path().starts_with("gunicorn/"))
+        })
+    };
     let by = if reading.threads.iter().any(is_gunicorn) {
         format!("gunicorn ({})", server.name())
     } else {
@@ -473,8 +473,7 @@ fn group_children(reader: &Reader<'_>, reading: &Reading) -> Vec<(Address, Addre
 fn is_main(reader: &Reader<'_>, reading: &Reading, task: &TaskFacts) -> bool {
     reading.threads.iter().flat_map(|thread| &thread.stack.frames).any(|frame| {
         let is_run = reader.code(frame.code).is_ok_and(|code| {
-            code.function.rsplit('.').next() == Some("run_until_complete")
-                && code.file.ends_with("asyncio/base_events.py")
+            code.name() == "run_until_complete" && code.is_in("asyncio/base_events.py")
         });
         is_run && reader.local(frame, "future") == Ok(Some(task.at))
     })

@@ -799,7 +799,7 @@ impl<'a> Reasons<'a> {
         let is_outside = |frame: &&RawFrame| {
             let code = self.reader.code(frame.code);
             self.role(frame) == Role::Other
-                && !code.is_ok_and(|code| code.file.contains("-packages/anyio/"))
+                && !code.is_ok_and(|code| code.is_library() && code.path().starts_with("anyio/"))
         };
         self.name_in(frames.find(is_outside)?, object)
     }

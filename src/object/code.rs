@@ -329,10 +329,27 @@ impl Code {
         self.origin != Origin::Own
     }
 
+    /// Its file below the folder of the library that it is of: `asyncio/locks.py`.
+    pub fn path(&self) -> &str {
+        usize::try_from(self.root_len)
+            .ok()
+            .and_then(|len| self.file.get(len..))
+            .unwrap_or(&self.file)
+    }
+
+    /// Whether it is of that file of a library: `asyncio/locks.py`.
+    pub fn is_in(&self, path: &str) -> bool {
+        self.is_library() && self.path() == path
+    }
+
+    /// The function's own name, without its class.
+    pub fn name(&self) -> &str {
+        self.function.rsplit('.').next().unwrap_or_default()
+    }
+
     /// Which file of the standard library it is of: `concurrent/futures/thread.py`.
     pub fn stdlib(&self) -> Option<&str> {
-        let len = usize::try_from(self.root_len).ok().filter(|_| self.origin == Origin::Stdlib)?;
-        self.file.get(len..)
+        (self.origin == Origin::Stdlib).then(|| self.path())
     }
 
     /// Which file of asyncio's own it is of: `locks.py`.

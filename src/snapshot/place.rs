@@ -41,6 +41,16 @@ impl Location {
             .unwrap_or(&self.file)
     }
 
+    /// Whether it is in that file of a library: `asyncio/locks.py`.
+    pub fn is_in(&self, path: &str) -> bool {
+        self.is_library() && self.path() == path
+    }
+
+    /// The function's own name, without its class.
+    pub fn name(&self) -> &str {
+        self.function.rsplit('.').next().unwrap_or_default()
+    }
+
     /// Which file of asyncio's own it is of: `locks.py`.
     pub fn asyncio(&self) -> Option<&str> {
         self.stdlib()?.strip_prefix("asyncio/")
@@ -50,6 +60,18 @@ impl Location {
     pub fn stdlib(&self) -> Option<&str> {
         (self.origin == Origin::Stdlib).then(|| self.path())
     }
+}
+
+/// What a loop has called: the frames of a thread below its own; all, if it runs none.
+pub fn below_loop(frames: &[Frame]) -> &[Frame] {
+    let is_of_loop = |at: &Location| match at.name() {
+        "_run_once" | "run_forever" | "run_until_complete" => at.is_library(),
+        "_run" => at.asyncio() == Some("events.py"),
+        "run" => at.asyncio() == Some("runners.py"),
+        _ => false,
+    };
+    let start = frames.iter().rposition(|frame| is_of_loop(&frame.location));
+    frames.get(start.map_or(0, |at| at + 1)..).unwrap_or_default()
 }
 
 /// The innermost frame of the program's own code; else the innermost.

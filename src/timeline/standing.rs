@@ -141,9 +141,8 @@ impl Standing {
 
 /// Why a parked task is well, as far as its own wait tells.
 fn idle(task: &Task, waiting: &Waiting) -> Option<Idle> {
-    let is_asyncio = |at: &Location, name: &str| {
-        at.function.rsplit('.').next() == Some(name) && at.file.ends_with("asyncio/base_events.py")
-    };
+    let is_asyncio =
+        |at: &Location, name: &str| at.is_in("asyncio/base_events.py") && at.name() == name;
     if task.frames.iter().any(|frame| is_asyncio(&frame.location, "serve_forever")) {
         return Some(Idle::Accepting);
     }

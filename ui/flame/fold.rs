@@ -5,7 +5,7 @@
 //! first of them only, so that the time of each task counts once.
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Snapshot, Task};
+use aiospy::snapshot::{Snapshot, Task, below_loop};
 use rustc_hash::FxHashMap;
 
 use super::tree::{Kind, ROOT, Tree};
@@ -121,7 +121,7 @@ impl Fold {
             } else {
                 let state = state::of_running(Some(event_loop), Some(thread));
                 node = self.step(node, &format!("[{}]", state.text()), state.kind);
-                for frame in words::below_the_loop(&thread.frames) {
+                for frame in below_loop(&thread.frames) {
                     let label = self.tree.label_of(&frame.location);
                     node = self.tree.step(node, label);
                 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aiospy::explain::blocking::{Evidence, blocking};
-use aiospy::snapshot::{Frame, Glance, Loop, LoopGlance, Phase, Snapshot, Thread, Work};
-
-use crate::text::words;
+use aiospy::snapshot::{
+    Frame, Glance, Loop, LoopGlance, Phase, Snapshot, Thread, Work, below_loop,
+};
 
 /// From here on a callback is looked at.
 const WORTH_A_LOOK: Duration = Duration::from_millis(5);
@@ -59,7 +59,7 @@ fn work(snapshot: &Snapshot, event_loop: &Loop, thread: &Thread) -> Work {
     Work {
         handle: event_loop.iteration.as_ref().and_then(|turn| turn.handle.clone()),
         task: task.map(|task| task.id),
-        stack: words::below_the_loop(&thread.frames).iter().map(place).collect(),
+        stack: below_loop(&thread.frames).iter().map(place).collect(),
         place: told.frame.as_ref().map(place),
         kind: told.kind,
         description: told.description,

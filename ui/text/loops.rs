@@ -4,6 +4,7 @@ use std::io;
 
 use aiospy::snapshot::{
     Blocking, Code, Executor, Frame, Location, Loop, LoopState, Snapshot, Stage, Syscall,
+    below_loop,
 };
 use unicode_width::UnicodeWidthStr;
 
@@ -122,7 +123,7 @@ pub fn event_loop(
             let style = if of.blocking.is_some() { Style::Dim } else { Style::Notice };
             page.line(&Line::new().with(Style::Plain, &margin).with(style, &doing))?;
         }
-        let stack = match words::below_the_loop(&thread.frames) {
+        let stack = match below_loop(&thread.frames) {
             [] => thread.frames.as_slice(),
             below => below,
         };

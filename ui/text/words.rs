@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aiospy::snapshot::{
-    BlockingKind, Cancellation, Consistency, Frame, Iteration, Loop, LoopState, Phase, Syscall,
-    Task, TaskState, ThreadState,
+    BlockingKind, Cancellation, Consistency, Iteration, Loop, LoopState, Phase, Syscall, Task,
+    TaskState, ThreadState,
 };
 
 use super::page::Style;
@@ -241,19 +241,6 @@ pub fn consistency(consistency: Consistency) -> &'static str {
         Consistency::SameStep => "same step: one callback ran all the while it was read",
         Consistency::BestEffort => "best effort: the target ran on while it was read",
     }
-}
-
-/// The innermost frames of a loop's thread that are not the loop's own machinery.
-pub fn below_the_loop(frames: &[Frame]) -> &[Frame] {
-    let is_machinery = |frame: &Frame| {
-        frame.location.asyncio().is_some()
-            && matches!(
-                frame.location.function.rsplit('.').next(),
-                Some("_run" | "_run_once" | "run_forever" | "run_until_complete" | "run")
-            )
-    };
-    let start = frames.iter().rposition(is_machinery).map_or(0, |at| at + 1);
-    frames.get(start..).unwrap_or_default()
 }
 
 #[cfg(test)]
