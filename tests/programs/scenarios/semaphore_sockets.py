@@ -23,7 +23,12 @@ async def again_and_again(limit, server):
 
 
 async def main():
-    server = stage.silent_server()
+    if stage.healthy:
+        # One that takes none fills up: its clients would wait for good.
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+        server = server.sockets[0].getsockname()
+    else:
+        server = stage.silent_server()
     limit = asyncio.Semaphore(3)
     step = again_and_again if stage.healthy else fetch
     tasks = [
