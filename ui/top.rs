@@ -1,7 +1,7 @@
 //! `aiospy top`: the target live on the screen.
 //!
 //! Three threads: one reads the target and hands over what it has, the latest wins; one reads
-//! keys; this one takes what comes, changes the [`app::App`] and draws it. It never waits for the
+//! keys; this one takes what comes, changes the [`state::App`] and draws it. It never waits for the
 //! one that reads.
 
 mod app;
@@ -16,7 +16,9 @@ mod replay;
 mod rows;
 mod sampling;
 mod session;
+mod state;
 mod subject;
+mod tab;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -26,11 +26,12 @@ use nix::unistd::Pid;
 use ratatui::DefaultTerminal;
 use tempfile::NamedTempFile;
 
-use super::app::{App, Effect, Event, Move};
+use super::app::{Effect, Event, Move};
 use super::feed::Feed;
 use super::picker::{Candidate, Scanning};
 use super::replay::Replay;
 use super::sampling::{Message, Reading, Sampling};
+use super::state::App;
 use super::view;
 use super::view::theme::Theme;
 use crate::outcome::Outcome;

@@ -13,8 +13,9 @@ use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use super::app::{App, Effect, Event};
+use super::app::{Effect, Event};
 use super::feed::Feed;
+use super::state::App;
 use super::view;
 use super::view::theme::{Depth, Theme};
 use super::{Target, Top};
