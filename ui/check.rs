@@ -1,11 +1,36 @@
 //! `aiospy check PID`: only what is wrong, one line each, and an exit code for probes.
 
-use crate::Outcome;
-use crate::args::Check;
-use crate::output::Destination;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::options::{LOOKS, Target, time_or_none};
+use crate::outcome::{FAIL_ON, FailOn, Outcome};
+use crate::output::{Destination, Output, note};
 use crate::patience::Patience;
+use crate::reading::{self, by_any_id};
 use crate::text::page::Page;
-use crate::{children, dump, json, memory, text};
+use crate::text::verdict::nothing_to_judge;
+use crate::{children, json, memory, text};
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    target: Target,
+    /// Print JSON: the findings with the loops and tasks they are about (see schema.json)
+    #[arg(short = 'j', long = "json")]
+    is_json: bool,
+    #[arg(help = FAIL_ON, long, value_enum, default_value_t = FailOn::Warning, value_name = "SEVERITY")]
+    fail_on: FailOn,
+    #[arg(help = LOOKS, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    looks: u8,
+    /// Go on sampling for so long at most while something may or may not be a hang
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = time_or_none)]
+    wait: Duration,
+    #[command(flatten)]
+    output: Output,
+}
 
 /// Runs the command; `Findings` when one is at or above the severity asked about.
 ///
@@ -13,30 +38,51 @@ use crate::{children, dump, json, memory, text};
 /// When the target cannot be read, has no event loop to judge, or the output cannot be written.
 pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
     let wanted = memory::bounded(aiospy::Options::default());
-    let look = |pid| dump::look(pid, &wanted, options.looks, options.wait, patience);
-    let (_, looked) = dump::by_any_id(options.pid, look);
+    let look = |pid| reading::look(pid, &wanted, options.looks, options.wait, patience);
+    let (_, looked) = by_any_id(options.target.pid(), look);
     let (mut snapshot, timed_out) = looked?;
     children::add(&mut snapshot);
     let mut to = Destination::open(&options.output)?;
     if options.is_json {
         json::check(&snapshot, &mut to)?;
     } else {
-        let (width, color) = (options.output.width, to.color);
+        let (width, color) = (options.output.width(), to.color);
         // Not cut to the terminal: a finding is to be read to its end.
-        text::brief(&snapshot, options.fail_on, &mut Page::new(to.writer(), width, color))?;
+        text::brief(
+            &snapshot,
+            options.fail_on.severity(),
+            &mut Page::new(to.writer(), width, color),
+        )?;
     }
     to.finish()?;
     if let Some(number) = Some(snapshot.problems.len()).filter(|number| *number > 0) {
         let pid = snapshot.process.pid;
         let parts = if number == 1 { "1 part".to_owned() } else { format!("{number} parts") };
-        dump::note(format_args!("{parts} could not be read; aiospy dump {pid} lists them"));
+        note(format_args!("{parts} could not be read; aiospy dump {pid} lists them"));
     }
     if let Some(error) = timed_out {
         return Err(error.into());
     }
-    match (dump::outcome(&snapshot, options.fail_on), children::nothing_to_judge(&snapshot)) {
+    match (options.fail_on.outcome_of(&snapshot), nothing_to_judge(&snapshot)) {
         // Nothing was seen to be wrong where nothing could be.
         (Outcome::Done, Some(trouble)) => Err(trouble.into()),
         (outcome, _) => Ok(outcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::typed;
+
+    #[test]
+    fn a_warning_makes_it_fail_unless_told_otherwise() {
+        let checked = |line: &str| typed::<Check>(line);
+        assert_eq!(checked("1").unwrap().fail_on, FailOn::Warning);
+        assert_eq!(checked("-p 1 --fail-on never").unwrap().fail_on.severity(), None);
+        assert_eq!((checked("1").unwrap().looks, checked("1 --looks 1").unwrap().looks), (2, 1));
+        for bad in ["--fail-on bad", "--looks 0", "--looks 3", "--flat"] {
+            assert_eq!(checked(&format!("1 {bad}")).unwrap_err().exit_code(), 2, "{bad}");
+        }
     }
 }

@@ -11,18 +11,18 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Args;
 use clap::builder::PossibleValuesParser;
 use nix::sys::signal::{SigSet, Signal, kill, raise};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::Outcome;
-use crate::args::Demo;
-use crate::dump;
-use crate::oom;
-use crate::output::say;
+use crate::options::Report;
+use crate::outcome::Outcome;
+use crate::output::{note, say};
 use crate::patience::Patience;
-use crate::remedy::Trouble;
+use crate::trouble::Trouble;
+use crate::{dump, oom};
 
 /// How long a program may take to come to where it gets stuck; it takes two seconds at most.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -32,6 +32,25 @@ const MAX_COMPLAINT: i64 = 2000;
 const ASLEEP_WITHIN: Duration = Duration::from_secs(2);
 /// Between two looks at whether it sleeps.
 const ASLEEP_POLL: Duration = Duration::from_millis(10);
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Which sample program
+    #[arg(value_parser = names(), hide_possible_values = true, conflicts_with = "lists")]
+    name: Option<String>,
+    /// List the sample programs
+    #[arg(long = "list")]
+    lists: bool,
+    /// Leave the program running and print its process id
+    #[arg(long = "keep", conflicts_with = "lists")]
+    is_kept: bool,
+    /// The Python interpreter to run it with [default: python3]
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
+    #[command(flatten)]
+    pub report: Report,
+}
 
 /// A sample program.
 struct Scenario {
@@ -89,7 +108,7 @@ const SCENARIOS: [Scenario; 5] = [
 ];
 
 /// The names a program can be called by.
-pub fn names() -> PossibleValuesParser {
+fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(SCENARIOS.iter().map(|scenario| scenario.name))
 }
 
@@ -98,10 +117,11 @@ pub fn names() -> PossibleValuesParser {
 /// # Errors
 /// When there is no Python, the program does not come up, or it cannot be read.
 pub fn run(options: &Demo, patience: &Patience) -> anyhow::Result<Outcome> {
-    let Some(name) = &options.name else {
+    if options.lists {
         list()?;
         return Ok(Outcome::Done);
-    };
+    }
+    let name = options.name.as_deref().unwrap_or("service");
     let scenario = SCENARIOS
         .iter()
         .find(|scenario| scenario.name == name)
@@ -111,19 +131,19 @@ pub fn run(options: &Demo, patience: &Patience) -> anyhow::Result<Outcome> {
     let pid = program.wait_until_ready()?;
     thread::sleep(scenario.alone);
     wait_until_asleep(pid);
-    dump::note(format_args!("demo-{name}.py runs as process {pid}; aiospy dump {pid} says:"));
+    note(format_args!("demo-{name}.py runs as process {pid}; aiospy dump {pid} says:"));
     say("");
     let done = dump::report(pid, &options.report, patience);
     if done.is_ok() {
         say("");
         for line in scenario.look_at.lines() {
-            dump::note(line);
+            note(line);
         }
     }
     if options.is_kept {
         let folder = program.keep();
-        dump::note(format_args!("process {pid} goes on; to end it: kill {pid}"));
-        dump::note(format_args!("its source: {}", folder.join(file_name(scenario)).display()));
+        note(format_args!("process {pid} goes on; to end it: kill {pid}"));
+        note(format_args!("its source: {}", folder.join(file_name(scenario)).display()));
     }
     done.map(|_| Outcome::Done)
 }

@@ -4,23 +4,24 @@
 mod side;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aiospy::recording::{Moment, Recording, is_recording};
 use aiospy::snapshot::Snapshot;
 use anyhow::Context as _;
+use clap::Args;
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use self::side::{Entry, Fact, Side};
-use crate::args::recording::Diff;
-use crate::output::Destination;
-use crate::remedy::Trouble;
+use crate::json;
+use crate::outcome::Outcome;
+use crate::output::{Destination, Output};
 use crate::text::page::{Line, Page, Style};
 use crate::text::words;
-use crate::{Outcome, json};
+use crate::trouble::Trouble;
 
 /// The name and version of the JSON shape.
 const SCHEMA: &str = "aiospy.diff/1";
@@ -29,6 +30,22 @@ const MAX_GROUPS: usize = 30;
 
 /// Times of two dumps are told from two clocks.
 const SAME_MS: f64 = 50.0;
+
+/// Options of `diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// A recording, or a dump: what `aiospy dump --json` has written
+    #[arg(value_name = "A")]
+    before: PathBuf,
+    /// Another of the same program, later; without it, A is a recording and its end is compared
+    #[arg(value_name = "B")]
+    after: Option<PathBuf>,
+    /// Print JSON
+    #[arg(short = 'j', long = "json")]
+    is_json: bool,
+    #[command(flatten)]
+    output: Output,
+}
 
 /// Runs the command.
 ///

@@ -2,24 +2,37 @@
 
 use aiospy::inspector::Step;
 use aiospy::{Error, Inspector};
+use clap::Args;
 use serde::Serialize;
 
-use crate::Outcome;
-use crate::args::Doctor;
-use crate::output::Destination;
+use crate::options::Target;
+use crate::outcome::Outcome;
+use crate::output::{Destination, Output, note};
 use crate::patience::Patience;
 use crate::text::page::{Line, Page, Style};
-use crate::{dump, json, remedy};
+use crate::{json, remedy};
 
 /// The name and version of the JSON shape.
 const SCHEMA: &str = "aiospy.doctor/1";
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    target: Target,
+    /// Print JSON
+    #[arg(short = 'j', long = "json")]
+    is_json: bool,
+    #[command(flatten)]
+    output: Output,
+}
 
 /// Runs the command; `Failed` when a step did.
 ///
 /// # Errors
 /// When the output cannot be written.
 pub fn run(options: &Doctor, patience: &Patience) -> anyhow::Result<Outcome> {
-    let mut pid = options.pid;
+    let mut pid = options.target.pid();
     patience.guard(pid, None);
     let examine = |pid| patience.limited(|| Inspector::examine(pid, &patience.limit));
     let mut steps = examine(pid);
@@ -27,7 +40,7 @@ pub fn run(options: &Doctor, patience: &Patience) -> anyhow::Result<Outcome> {
         Err(Error::NoSuchProcess { namespace_match, .. }) => *namespace_match,
         _ => None,
     }) {
-        dump::note(remedy::other_namespace(pid, host));
+        note(remedy::other_namespace(pid, host));
         pid = host;
         steps = examine(pid);
     }
@@ -35,7 +48,7 @@ pub fn run(options: &Doctor, patience: &Patience) -> anyhow::Result<Outcome> {
     if options.is_json {
         json::write(&document(pid, &steps), &mut to)?;
     } else {
-        let (width, color) = (options.output.width, to.color);
+        let (width, color) = (options.output.width(), to.color);
         // Not cut to the terminal: a remedy is to be read to its end.
         print(&steps, &mut Page::new(to.writer(), width, color))?;
     }

@@ -1,55 +1,46 @@
 //! `aiospy dump PID`: one report.
 
-use std::fmt::Display;
 use std::io;
 use std::time::Duration;
 
-use aiospy::snapshot::{Problem, Process, SCHEMA, Severity, Snapshot, Thread};
+use aiospy::snapshot::{Problem, Process, SCHEMA, Snapshot, Thread};
 use aiospy::target::Source;
 use aiospy::{Error, Inspector};
+use clap::Args;
 use serde::Serialize;
 
-use crate::Outcome;
-use crate::args::{Dump, Report};
-use crate::output::{Destination, say};
+use crate::options::{Report, Target};
+use crate::outcome::{FAIL_ON, FailOn, Outcome};
+use crate::output::{Destination, note};
 use crate::patience::Patience;
+use crate::reading::{by_any_id, look};
 use crate::text::page::{Page, Style};
-use crate::{children, json, memory, remedy, text, waiting};
+use crate::{children, json, memory, text, waiting};
+
+/// Options of `dump`.
+#[derive(Debug, Args)]
+pub struct Dump {
+    #[command(flatten)]
+    target: Target,
+    #[arg(help = FAIL_ON, long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
+    fail_on: FailOn,
+    #[command(flatten)]
+    pub report: Report,
+}
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the target cannot be read, or the output not be written.
 pub fn run(options: &Dump, patience: &Patience) -> anyhow::Result<Outcome> {
-    let (pid, done) = by_any_id(options.pid, |pid| report(pid, &options.report, patience));
+    let (pid, done) = by_any_id(options.target.pid(), |pid| report(pid, &options.report, patience));
     match done {
-        Ok(snapshot) => Ok(outcome(&snapshot, options.fail_on)),
+        Ok(snapshot) => Ok(options.fail_on.outcome_of(&snapshot)),
         Err(error) if is_without_tasks(&error) => {
             threads_only(pid, &error, &options.report)?;
             Err(error)
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Does `what` for a process; for an id of another pid namespace, for the process meant by it.
-pub fn by_any_id<T>(pid: i32, what: impl Fn(i32) -> anyhow::Result<T>) -> (i32, anyhow::Result<T>) {
-    let done = what(pid);
-    match done.as_ref().err().and_then(remedy::namespace_match) {
-        Some(host) => {
-            note(remedy::other_namespace(pid, host));
-            (host, what(host))
-        }
-        None => (pid, done),
-    }
-}
-
-/// Whether there are findings at or above `fail_on`.
-pub fn outcome(snapshot: &Snapshot, fail_on: Option<Severity>) -> Outcome {
-    let worst = snapshot.findings.iter().flatten().map(|finding| finding.severity).max();
-    match fail_on {
-        Some(least) if worst >= Some(least) => Outcome::Findings,
-        _ => Outcome::Done,
     }
 }
 
@@ -60,7 +51,7 @@ pub fn outcome(snapshot: &Snapshot, fail_on: Option<Severity>) -> Outcome {
 /// read, after what was read.
 pub fn report(pid: i32, options: &Report, patience: &Patience) -> anyhow::Result<Snapshot> {
     let mut wanted = memory::bounded(aiospy::Options::default());
-    wanted.locals = options.locals;
+    wanted.locals = options.locals();
     wanted.finished = options.has_finished;
     let (mut snapshot, timed_out) = look(pid, &wanted, options.looks, wait(options), patience)?;
     children::add(&mut snapshot);
@@ -74,29 +65,6 @@ fn wait(options: &Report) -> Duration {
     let is_for_a_person = !options.is_json && options.looks > 1 && options.output.is_terminal();
     let usual = if is_for_a_person { waiting::ON_A_TERMINAL } else { Duration::ZERO };
     options.wait.unwrap_or(usual)
-}
-
-/// Reads process `pid`, with conclusions; for `wait` at most while something is undecided. Also
-/// gives that the time was over before all was read.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn look(
-    pid: i32,
-    wanted: &aiospy::Options,
-    looks: u8,
-    wait: Duration,
-    patience: &Patience,
-) -> anyhow::Result<(Snapshot, Option<Error>)> {
-    patience.guard(pid, None);
-    patience.limited(|| {
-        let mut inspector = Inspector::attach_within(pid, &patience.limit)?;
-        for warning in inspector.warnings() {
-            note(warning);
-        }
-        let snapshot = waiting::look(&mut inspector, wanted, looks, wait)?;
-        Ok((snapshot, inspector.timed_out()))
-    })
 }
 
 fn write(snapshot: &Snapshot, options: &Report) -> anyhow::Result<()> {
@@ -233,20 +201,12 @@ fn stacks(_pid: i32) -> Result<Vec<Thread>, String> {
     Err("built without py-spy".to_owned())
 }
 
-/// That a quota allows only so many samples a second.
-pub fn limited(rate: f64) -> String {
-    let rate = if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") };
-    format!("{rate} samples a second: aiospy takes no more than 5 % of the CPU quota of its cgroup")
-}
-
-/// Says something beside the result, in one line.
-pub fn note(what: impl Display) {
-    say(format_args!("note: {what}"));
-}
-
 #[cfg(test)]
 mod tests {
+    use aiospy::snapshot::Severity;
+
     use super::*;
+    use crate::options::typed;
     use crate::text::sample;
 
     #[test]
@@ -280,20 +240,10 @@ mod tests {
     }
 
     #[test]
-    fn findings_as_severe_as_asked_about_make_it_fail() {
-        use Severity::{Critical, Info, Warning};
-        let mut snapshot = sample::bank();
-        for least in [Info, Warning, Critical] {
-            assert_eq!(outcome(&snapshot, Some(least)), Outcome::Findings);
-        }
-        assert_eq!(outcome(&snapshot, None), Outcome::Done);
-        snapshot.findings.as_mut().unwrap().truncate(1);
-        assert_eq!(outcome(&snapshot, Some(Info)), Outcome::Findings);
-        assert_eq!(outcome(&snapshot, Some(Warning)), Outcome::Done);
-        for nothing in [Some(Vec::new()), None] {
-            snapshot.findings = nothing;
-            assert_eq!(outcome(&snapshot, Some(Info)), Outcome::Done);
-        }
+    fn findings_make_it_fail_only_if_asked_about() {
+        let fail_on = |line| typed::<Dump>(line).unwrap().fail_on.severity();
+        assert_eq!(fail_on("1"), None);
+        assert_eq!(fail_on("1 --fail-on info"), Some(Severity::Info));
     }
 
     #[test]

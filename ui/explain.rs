@@ -6,10 +6,11 @@
 use std::io;
 
 use aiospy::snapshot::Code;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::Outcome;
-use crate::args::Explain;
-use crate::output::Destination;
+use crate::outcome::Outcome;
+use crate::output::{COLOR, Color, Destination, Output};
 use crate::text::page::{Line, Page, Style};
 
 macro_rules! texts {
@@ -70,12 +71,30 @@ fn text_of(code: Code) -> Option<Text<'static>> {
     Some(Text { summary, severity, body: body.trim() })
 }
 
+/// Options of `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The code of the finding, as [code] in a report; the list of all without it
+    #[arg(value_parser = codes(), hide_possible_values = true, ignore_case = true)]
+    code: Option<Code>,
+    #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+}
+
+/// The codes of findings; for a mistyped one, clap proposes those nearest to it.
+fn codes() -> impl TypedValueParser<Value = Code> {
+    PossibleValuesParser::new(Code::ALL.iter().map(|code| code.as_str())).try_map(|name| {
+        let code = Code::ALL.iter().find(|code| code.as_str().eq_ignore_ascii_case(&name));
+        code.copied().ok_or("no such code")
+    })
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// Those of the destination.
 pub fn run(options: &Explain) -> anyhow::Result<Outcome> {
-    let mut to = Destination::open(&options.output)?;
+    let mut to = Destination::open(&Output::new(None, options.color))?;
     let color = to.color;
     // Not cut: the texts are narrow enough.
     let mut page = Page::new(to.writer(), None, color);
@@ -125,6 +144,7 @@ fn is_heading(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::typed;
 
     const HEADINGS: [&str; 5] =
         ["What it means", "How it is told", "When it is not raised", "What to do", "Example"];
@@ -136,6 +156,17 @@ mod tests {
         assert_eq!(named, codes);
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/ui/explain");
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), codes.len());
+    }
+
+    #[test]
+    fn a_mistyped_code_is_met_with_the_nearest_one() {
+        let explained = |code: &str| typed::<Explain>(code);
+        for code in Code::ALL {
+            assert_eq!(explained(&code.as_str().to_uppercase()).unwrap().code, Some(*code));
+        }
+        let error = explained("deadlok").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("similar value exists: 'deadlock'"), "{error}");
     }
 
     #[test]

@@ -1,31 +1,57 @@
 //! `aiospy export RECORDING`: a flame graph, a page or a trace of a recording.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aiospy::recording::{Error, Recording};
 use aiospy::watch::monitor::Event;
 use anyhow::Context as _;
+use clap::Args;
+use clap::error::ErrorKind;
 
-use crate::args::recording::{Export, ending};
-use crate::flame::{self, Totals};
+use crate::flame::{self, Format, Totals};
+use crate::options::{Making, Mistake, ending};
+use crate::outcome::Outcome;
+use crate::output::{note, say};
+use crate::record;
 use crate::text::words;
-use crate::{Outcome, dump, output, record};
 
 /// What a sample stands for that is alone.
 const ALONE: Duration = Duration::from_millis(10);
 
+/// Options of `export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// A file that `aiospy record` has written
+    #[arg(value_name = "RECORDING")]
+    recording: PathBuf,
+    #[command(flatten)]
+    making: Making,
+}
+
+impl Export {
+    /// The format that is asked for.
+    fn format(&self) -> Result<Format, Mistake> {
+        self.making.format("export", Some(Format::Html))?.ok_or(Mistake {
+            command: "export",
+            kind: ErrorKind::ArgumentConflict,
+            words: "it is a recording already: export to one of the other formats",
+        })
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
-/// When the recording cannot be read, or the file not be written.
+/// When the options are at odds, the recording cannot be read, or the file not be written.
 pub fn run(options: &Export) -> anyhow::Result<Outcome> {
-    let path = &options.recording;
+    let format = options.format()?;
+    let (path, making) = (&options.recording, &options.making);
     let mut recording =
         Recording::open(path).with_context(|| format!("could not read {}", path.display()))?;
-    let file =
-        options.file.clone().unwrap_or_else(|| path.with_extension(ending(Some(options.format))));
-    let to = record::writer(&file, options.replaces)?;
-    let mut exporter = flame::exporter(options.format, options.folding, to);
+    let file = making.file.clone().unwrap_or_else(|| path.with_extension(ending(Some(format))));
+    let to = record::writer(&file, making.replaces)?;
+    let mut exporter = flame::exporter(format, making.folding, to);
     let mut totals = Totals::default();
     let moments = recording.moments();
     let first = moments.first().zip(moments.get(1)).map(|(a, b)| b.duration_since(*a));
@@ -70,12 +96,26 @@ pub fn run(options: &Export) -> anyhow::Result<Outcome> {
     exporter.finish(&totals)?;
     for damage in recording.damage() {
         let place = format!("{} at byte {}", path.display(), damage.at);
-        dump::note(format_args!("{place}: {}; what is there is left out", damage.reason));
+        note(format_args!("{place}: {}; what is there is left out", damage.reason));
     }
     if file.as_os_str() != "-" {
         let size = std::fs::metadata(&file).map(|facts| facts.len()).unwrap_or_default();
         let size = words::bytes(size);
-        output::say(format_args!("{} → {} ({size})", totals.words(), file.display()));
+        say(format_args!("{} → {} ({size})", totals.words(), file.display()));
     }
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::typed;
+
+    #[test]
+    fn a_recording_is_not_exported_to_a_recording() {
+        let format = |line| typed::<Export>(line).unwrap().format();
+        assert_eq!(format("a.aiospy").unwrap(), Format::Html);
+        assert_eq!(format("a.aiospy -o a.svg").unwrap(), Format::Svg);
+        assert_eq!(format("a.aiospy -f aiospy").unwrap_err().kind, ErrorKind::ArgumentConflict);
+    }
 }

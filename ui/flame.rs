@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use aiospy::snapshot::{Process, Snapshot};
 use aiospy::watch::monitor::Event;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 /// What stacks are of.
@@ -61,26 +61,28 @@ impl View {
 }
 
 /// A kind of file that is not a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A flame graph that a browser shows.
-    Svg,
-    /// A page with everything.
+    /// A page with everything, for a browser
     Html,
-    /// For <https://www.speedscope.app>.
+    /// A flame graph, for a browser
+    Svg,
+    /// For speedscope
     Speedscope,
-    /// One line for each stack, as `flamegraph.pl` and its like read it.
+    /// One line for each stack
     Collapsed,
-    /// Trace events, for Perfetto and `chrome://tracing`.
+    /// Trace events, for Perfetto
     Chrome,
 }
 
 /// How samples are turned to stacks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Args)]
 pub struct Folding {
-    /// What stacks are of.
+    /// What stacks are of; the page html has all four
+    #[arg(long = "by", value_enum, value_name = "VIEW", default_value_t = View::Await)]
     pub view: View,
-    /// Whether tasks whose names differ in a number are told apart.
+    /// Tell tasks apart whose names differ in a number
+    #[arg(long = "per-task")]
     pub is_per_task: bool,
 }
 

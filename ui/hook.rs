@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use aiospy::snapshot::Finding;
 
-use crate::dump::note;
 use crate::oom;
+use crate::output::note;
 
 /// How long a command may take; then it is killed.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -16,31 +16,24 @@ mod hook;
 mod json;
 mod memory;
 mod oom;
+mod options;
+mod outcome;
 mod output;
 mod patience;
+mod reading;
 mod record;
 mod remedy;
 mod run;
 mod stop;
 mod text;
 mod top;
+mod trouble;
 mod waiting;
 mod watch;
 
 use args::Command;
+use outcome::Outcome;
 use patience::Patience;
-
-/// How a command ended that could be carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Done,
-    /// What was examined is not as it should be.
-    Failed,
-    /// There are findings as bad as those asked about.
-    Findings,
-    /// A program that was run ended with this code.
-    Exit(u8),
-}
 
 fn main() -> ExitCode {
     oom::volunteer();
@@ -72,6 +65,9 @@ fn main() -> ExitCode {
         Ok(Outcome::Exit(code)) => ExitCode::from(code),
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(mistake) = error.downcast_ref() {
+                return remedy::usage(&args::usage(mistake));
+            }
             remedy::print(&error, options.is_verbose);
             ExitCode::FAILURE
         }

@@ -12,12 +12,77 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
+use clap::{Args, ValueEnum};
 
 use self::queue::Queue;
 pub use self::queue::Reader;
-use crate::args::{Color, Output};
-use crate::remedy::Trouble;
 use crate::text::page;
+use crate::trouble::Trouble;
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    // No doc comments here: clap would make a list of them in every help.
+    Auto,
+    Always,
+    Never,
+}
+
+/// The help for it.
+pub const COLOR: &str = "When to use colours; auto: on a terminal, unless NO_COLOR is set";
+
+/// Where what is written goes.
+#[derive(Debug, Clone, Args)]
+pub struct Stream {
+    /// Write to FILE; - is standard output
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Replace FILE if it is there
+    #[arg(long = "force")]
+    replaces: bool,
+    #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+}
+
+impl Stream {
+    /// The file; standard output if there is none.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref().filter(|file| file.as_os_str() != "-")
+    }
+}
+
+/// Where a report goes and how it looks there.
+#[derive(Debug, Clone, Args)]
+pub struct Output {
+    #[command(flatten)]
+    pub stream: Stream,
+    /// Cut lines to N columns [default: the terminal's; not cut when piped]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(20..))]
+    width: Option<u16>,
+}
+
+impl From<Stream> for Output {
+    fn from(stream: Stream) -> Self {
+        Self { stream, width: None }
+    }
+}
+
+impl Output {
+    /// To a new file, or to standard output if there is none.
+    pub fn new(file: Option<PathBuf>, color: Color) -> Self {
+        Stream { file, replaces: false, color }.into()
+    }
+
+    /// The width of lines, if not the terminal's.
+    pub fn width(&self) -> Option<usize> {
+        self.width.map(usize::from)
+    }
+
+    /// Whether it goes to a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.stream.file().is_none() && io::stdout().is_terminal()
+    }
+}
 
 /// An open destination.
 pub struct Destination {
@@ -38,7 +103,7 @@ impl Destination {
     /// # Errors
     /// When the file cannot be made.
     pub fn open(output: &Output) -> anyhow::Result<Self> {
-        let (to, is_terminal) = target(output)?;
+        let (to, is_terminal) = target(&output.stream)?;
         Ok(Self::new(output, to, None, is_terminal))
     }
 
@@ -48,9 +113,9 @@ impl Destination {
     /// # Errors
     /// When the file cannot be made.
     pub fn open_queued(output: &Output, stop: &Arc<AtomicBool>) -> anyhow::Result<Self> {
-        let (to, is_terminal) = target(output)?;
+        let (to, is_terminal) = target(&output.stream)?;
         let queue = Queue::new(to, Arc::clone(stop));
-        let pipe = match output.file {
+        let pipe = match output.stream.file() {
             Some(_) => None,
             None => io::stdout().as_fd().try_clone_to_owned().ok(),
         };
@@ -65,10 +130,10 @@ impl Destination {
             writer: Box::new(BufWriter::with_capacity(1 << 16, to)),
             reader,
             is_terminal,
-            color: use_color(output.color, is_terminal, |name| {
+            color: use_color(output.stream.color, is_terminal, |name| {
                 std::env::var(name).ok().filter(|value| !value.is_empty())
             }),
-            width: output.width.or_else(|| is_terminal.then(terminal_width)),
+            width: output.width().or_else(|| is_terminal.then(terminal_width)),
         }
     }
 
@@ -106,19 +171,12 @@ impl Destination {
     }
 }
 
-impl Output {
-    /// Whether it goes to a terminal.
-    pub fn is_terminal(&self) -> bool {
-        self.file.is_none() && io::stdout().is_terminal()
-    }
-}
-
-/// What `output` names, and whether it is a terminal.
-fn target(output: &Output) -> anyhow::Result<(Box<dyn Write + Send>, bool)> {
-    Ok(match &output.file {
+/// What `stream` names, and whether it is a terminal.
+fn target(stream: &Stream) -> anyhow::Result<(Box<dyn Write + Send>, bool)> {
+    Ok(match stream.file() {
         Some(path) => {
-            let to = create(path, output.replaces)?;
-            (Box::new(Named { to, path: Some(path.clone()) }), false)
+            let to = create(path, stream.replaces)?;
+            (Box::new(Named { to, path: Some(path.to_owned()) }), false)
         }
         None => (Box::new(Named { to: io::stdout(), path: None }), io::stdout().is_terminal()),
     })
@@ -212,6 +270,11 @@ pub fn use_color_on_terminal(option: Color) -> bool {
 /// Writes a line to standard error; a closed standard error is nobody's concern.
 pub fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "{}", page::clean(&line.to_string()));
+}
+
+/// Says something beside the result, in one line.
+pub fn note(what: impl Display) {
+    say(format_args!("note: {what}"));
 }
 
 /// Whether the reader of our output went away: no error, he has seen enough.

@@ -4,63 +4,116 @@
 mod glance;
 mod progress;
 
+use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use aiospy::recording::{Recording, Taken, Writer, Written};
+use aiospy::recording::{Limits, Recording, Taken, Writer, Written};
 use aiospy::snapshot::{Depth, Process, Snapshot};
 use aiospy::watch::monitor::{Event, Monitor, Settings};
 use aiospy::watch::sampler::{Ended, Plan, Sample, sample};
 use anyhow::Context as _;
+use clap::Args;
+use clap::error::ErrorKind;
 use jiff::{Timestamp, Zoned};
 
 use self::progress::Progress;
-use crate::args::recording::{Record, Target, ending};
-use crate::flame::{self, Exporter, Totals};
+use crate::flame::{self, Exporter, Format, Totals};
+use crate::options::{Making, Mistake, ending, pid, rate, size, time};
+use crate::outcome::Outcome;
+use crate::output::{self, note, say};
 use crate::patience::Patience;
-use crate::remedy::{self, Trouble};
+use crate::reading::{by_any_id, limited};
 use crate::text::words;
-use crate::{Outcome, dump, memory, output, run, watch};
+use crate::trouble::Trouble;
+use crate::{memory, remedy, run, watch};
 
 /// The time between two looks at what only findings rest on: it costs more than the rest.
 const BETWEEN_EVIDENCE: Duration = Duration::from_secs(1);
 /// A recording tells so often how the loops do.
 const BETWEEN_STATISTICS: Duration = Duration::from_secs(1);
 
+/// Options of `record`.
+#[derive(Debug, Args)]
+pub struct Record {
+    /// Process id, decimal or 0x…
+    #[arg(value_name = "PID", value_parser = pid, required_unless_present_any = ["pid_flag", "command"])]
+    pid: Option<i32>,
+    /// The same as an option
+    #[arg(short, long = "pid", id = "pid_flag", value_name = "PID", value_parser = pid, conflicts_with_all = ["pid", "command"])]
+    pid_flag: Option<i32>,
+    /// For how long [default: until Ctrl-C, or the target ends]
+    #[arg(short, long, value_name = "TIME", value_parser = time)]
+    duration: Option<Duration>,
+    /// Samples a second
+    #[arg(short, long, value_name = "HZ", default_value_t = 100.0, value_parser = rate)]
+    rate: f64,
+    #[command(flatten)]
+    making: Making,
+    /// Largest size of the recording: it ends there, or drops its beginning with --keep-last
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_size: Option<u64>,
+    /// Keep only the last of it, 10m for ten minutes: a flight recorder
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    keep_last: Option<Duration>,
+    /// A program to start and record, with its arguments, behind --
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "pid")]
+    command: Vec<OsString>,
+}
+
+impl Record {
+    /// The process; the command is to be started, if `None`.
+    fn pid(&self) -> Option<i32> {
+        self.pid.or(self.pid_flag)
+    }
+
+    /// The format that is asked for, if what else is asked for goes with it; a recording, if
+    /// `None`.
+    fn format(&self) -> Result<Option<Format>, Mistake> {
+        let format = self.making.format("record", None)?;
+        let is_limited = self.max_size.is_some() || self.keep_last.is_some();
+        let words = if format.is_none() && self.making.file.as_deref() == Some(Path::new("-")) {
+            "a recording cannot go to standard output: name a file"
+        } else if format.is_some() && is_limited {
+            "--max-size and --keep-last are for recordings: record to FILE.aiospy, and export that"
+        } else {
+            return Ok(format);
+        };
+        Err(Mistake { command: "record", kind: ErrorKind::ArgumentConflict, words })
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
-/// When the target cannot be attached to, or the file not be written.
+/// When the options are at odds, the target cannot be attached to, or the file not be written.
 pub fn run(options: &Record, patience: &Patience) -> anyhow::Result<Outcome> {
-    match &options.target {
-        Target::Pid(pid) => {
-            let stop = watch::on_signals()?;
-            let (_, done) = dump::by_any_id(*pid, |pid| {
-                patience.guard(pid, Some(&stop));
-                record(pid, options, &stop, patience)
-            });
-            done?;
-            Ok(Outcome::Done)
-        }
-        Target::Command(command) => {
-            let stop = AtomicBool::new(false);
-            let (done, status) =
-                run::started(command, |pid| record(pid, options, &stop, patience))?;
-            match done {
-                Err(error) if status.success() => Err(error),
-                // What it says about its end is the program's own affair.
-                _ => Ok(Outcome::Exit(run::code_of(status))),
-            }
-        }
+    let format = options.format()?;
+    if let Some(pid) = options.pid() {
+        let stop = watch::on_signals()?;
+        let (_, done) = by_any_id(pid, |pid| {
+            patience.guard(pid, Some(&stop));
+            record(pid, options, format, &stop, patience)
+        });
+        return done.map(|()| Outcome::Done);
+    }
+    let stop = AtomicBool::new(false);
+    let (done, status) =
+        run::started(&options.command, |pid| record(pid, options, format, &stop, patience))?;
+    match done {
+        Err(error) if status.success() => Err(error),
+        // What it says about its end is the program's own affair.
+        _ => Ok(Outcome::Exit(run::code_of(status))),
     }
 }
 
 fn record(
     pid: i32,
     options: &Record,
+    format: Option<Format>,
     stop: &AtomicBool,
     patience: &Patience,
 ) -> anyhow::Result<()> {
@@ -70,12 +123,12 @@ fn record(
     plan.timeout = Some(patience.timeout);
     plan.limit = patience.limit.clone();
     plan.options.max_memory = memory::most();
-    plan.waits_for_python = matches!(options.target, Target::Command(_));
-    let wants_events = options.making.format.is_none_or(flame::has_events);
+    plan.waits_for_python = options.pid().is_none();
+    let wants_events = format.is_none_or(flame::has_events);
     if !wants_events {
         plan.options.depth = Depth::Reasons;
     }
-    let mut recorder = Recorder::new(pid, options, wants_events);
+    let mut recorder = Recorder::new(pid, options, format, wants_events);
     let start = Instant::now();
     let is_over = || options.duration.is_some_and(|duration| start.elapsed() >= duration);
     let is_asked = || stop.load(Ordering::Relaxed) || is_over();
@@ -105,6 +158,7 @@ enum Sink {
 
 struct Recorder<'o> {
     options: &'o Record,
+    format: Option<Format>,
     file: PathBuf,
     monitor: Option<Monitor>,
     sink: Option<Sink>,
@@ -119,15 +173,16 @@ struct Recorder<'o> {
 }
 
 impl<'o> Recorder<'o> {
-    fn new(pid: i32, options: &'o Record, wants_events: bool) -> Self {
-        let file = options.file.clone().unwrap_or_else(|| {
+    fn new(pid: i32, options: &'o Record, format: Option<Format>, wants_events: bool) -> Self {
+        let file = options.making.file.clone().unwrap_or_else(|| {
             let now = Zoned::now().strftime("%Y%m%d-%H%M%S");
-            PathBuf::from(format!("aiospy-{pid}-{now}.{}", ending(options.making.format)))
+            PathBuf::from(format!("aiospy-{pid}-{now}.{}", ending(format)))
         });
         let mut settings = Settings::default();
         settings.interval = BETWEEN_STATISTICS;
         Self {
             options,
+            format,
             progress: Progress::new(pid, options.duration),
             file,
             monitor: wants_events.then(|| Monitor::new(settings)),
@@ -157,15 +212,15 @@ impl<'o> Recorder<'o> {
             Sample::Missed(missed) => self.missed += missed,
             Sample::Limited(rate) => {
                 self.progress.clear();
-                dump::note(dump::limited(*rate));
+                note(limited(*rate));
             }
             Sample::Unreadable(error) => {
-                if self.sink.is_none() && matches!(self.options.target, Target::Pid(_)) {
-                    return Err(Trouble::of(error).into());
+                if self.sink.is_none() && self.options.pid().is_some() {
+                    return Err(remedy::of(error).into());
                 }
                 self.last = None;
                 self.progress.clear();
-                dump::note(format_args!("nothing is recorded now: {}", remedy::of(error).cause));
+                note(format_args!("nothing is recorded now: {}", remedy::of(error).cause));
             }
         }
         let Some(mut monitor) = self.monitor.take() else {
@@ -240,11 +295,13 @@ impl<'o> Recorder<'o> {
 
     /// Makes the file: only now, when there is something to write, and before the work is done.
     fn open(&mut self, process: &Process) -> anyhow::Result<()> {
-        let making = self.options.making;
-        self.sink = Some(match making.format {
+        let making = &self.options.making;
+        self.sink = Some(match self.format {
             None => {
                 let file = output::create(&self.file, making.replaces)?;
-                let writer = Writer::begin(file, &self.file, self.options.limits);
+                let limits =
+                    Limits { max_size: self.options.max_size, keep_last: self.options.keep_last };
+                let writer = Writer::begin(file, &self.file, limits);
                 Sink::Recording(Box::new(writer.with_context(|| output::cannot_write(&self.file))?))
             }
             Some(format) => {
@@ -283,12 +340,12 @@ impl<'o> Recorder<'o> {
             Ended::Asked => "",
         };
         let size = size.map(|size| format!(" ({})", words::bytes(size))).unwrap_or_default();
-        let kept = self.options.limits.keep_last.and_then(|_| kept(&self.file)).unwrap_or_default();
+        let kept = self.options.keep_last.and_then(|_| kept(&self.file)).unwrap_or_default();
         let (taken, file) = (self.totals.words(), self.file.display());
-        output::say(format_args!("{why}{taken}{kept} → {file}{size}"));
-        if self.options.making.format.is_none() {
+        say(format_args!("{why}{taken}{kept} → {file}{size}"));
+        if self.format.is_none() {
             let file = self.file.display();
-            output::say(format_args!("see it with: aiospy export {file} -f html"));
+            say(format_args!("see it with: aiospy export {file} -f html"));
         }
         Ok(())
     }
@@ -328,4 +385,49 @@ pub fn writer(file: &Path, replaces: bool) -> anyhow::Result<Box<dyn Write>> {
         return Ok(Box::new(BufWriter::new(io::stdout())));
     }
     Ok(Box::new(BufWriter::with_capacity(1 << 16, output::create(file, replaces)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::typed;
+
+    #[test]
+    fn what_is_written_follows_from_the_name() {
+        let format = |line: &str| anyhow::Ok(typed::<Record>(line)?.format()?);
+        for (line, expected) in [
+            ("1", None),
+            ("1 -o x.aiospy", None),
+            ("1 -o a.svg", Some(Format::Svg)),
+            ("1 -o a.HTML", Some(Format::Html)),
+            ("1 -o a.speedscope.json", Some(Format::Speedscope)),
+            ("1 -o a.json", Some(Format::Chrome)),
+            ("1 -o a.folded", Some(Format::Collapsed)),
+            ("1 -o a.svg -f collapsed", Some(Format::Collapsed)),
+            ("1 -o - -f collapsed", Some(Format::Collapsed)),
+        ] {
+            assert_eq!(format(line).unwrap(), expected, "{line}");
+        }
+        for bad in ["1 --max-size 3", "", "1 -- python x.py"] {
+            let error = format(bad).unwrap_err().downcast::<clap::Error>().unwrap();
+            assert_eq!(error.exit_code(), 2, "{bad}");
+        }
+        for bad in [
+            "1 -o a.what",
+            "1 -o -",
+            "1 -o - -f aiospy",
+            "1 -o a.svg --keep-last 1m",
+            "1 -f svg --max-size 1M",
+        ] {
+            assert!(format(bad).unwrap_err().is::<Mistake>(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_a_process_or_a_command() {
+        let recorded = |line| typed::<Record>(line).unwrap();
+        assert_eq!(recorded("0x10 -d 3s").pid(), Some(16));
+        let started = recorded("-r 50 -- python app.py -d");
+        assert!(started.pid().is_none() && started.command.len() == 3);
+    }
 }

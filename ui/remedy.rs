@@ -11,38 +11,7 @@ use aiospy::{Error, recording};
 use crate::children;
 use crate::output::{self, say};
 use crate::text::words;
-
-/// A mistake in words.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Advice {
-    /// What happened, lower case, no full stop.
-    pub cause: String,
-    /// What to try.
-    pub remedy: String,
-}
-
-/// Something of our own that failed, with its remedy.
-#[derive(Debug, thiserror::Error)]
-#[error("{cause}")]
-pub struct Trouble {
-    /// What happened.
-    pub cause: String,
-    /// What to try.
-    pub remedy: String,
-}
-
-impl Trouble {
-    /// Trouble in words.
-    pub fn new(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { cause: cause.into(), remedy: remedy.into() }
-    }
-
-    /// What was told of in passing, as the end of a command.
-    pub fn of(error: &Error) -> Self {
-        let Advice { cause, remedy } = of(error);
-        Self { cause, remedy }
-    }
-}
+use crate::trouble::Trouble;
 
 const ENOSYS: i32 = 38;
 
@@ -51,7 +20,7 @@ const IN_CONTAINER: &str = "kubectl debug … --profile=general, or docker run -
 
 /// Prints the error with its remedy; with `is_verbose` also what caused it, one line each.
 pub fn print(error: &anyhow::Error, is_verbose: bool) {
-    let Advice { cause, remedy } = match error.downcast_ref() {
+    let Trouble { cause, remedy } = match error.downcast_ref() {
         Some(error) => of_process(error),
         None => of_any(error),
     };
@@ -70,7 +39,7 @@ pub fn print(error: &anyhow::Error, is_verbose: bool) {
 }
 
 /// The same as [`of`], with the processes below one that is a launcher or a master.
-pub fn of_process(error: &Error) -> Advice {
+pub fn of_process(error: &Error) -> Trouble {
     let advice = of(error);
     let remedy = match error {
         Error::NoAsyncio { pid } => children::below(*pid).unwrap_or_else(|| {
@@ -84,7 +53,7 @@ pub fn of_process(error: &Error) -> Advice {
         }
         _ => advice.remedy,
     };
-    Advice { remedy, ..advice }
+    Trouble { remedy, ..advice }
 }
 
 /// Prints what clap has to say and gives the exit code for it.
@@ -107,16 +76,16 @@ pub fn other_namespace(pid: i32, host: i32) -> String {
     format!("{pid} is process {host}'s id in its own pid namespace")
 }
 
-fn of_any(error: &anyhow::Error) -> Advice {
+fn of_any(error: &anyhow::Error) -> Trouble {
     if let Some(error) = error.downcast_ref::<Error>() {
         return of(error);
     }
     if let Some(trouble) = error.downcast_ref::<Trouble>() {
-        return Advice { cause: trouble.cause.clone(), remedy: trouble.remedy.clone() };
+        return trouble.clone();
     }
     let recording = error.chain().find_map(|cause| cause.downcast_ref::<recording::Error>());
     if let Some(remedy) = recording.and_then(of_recording) {
-        return Advice { cause: format!("{error:#}"), remedy: remedy.to_owned() };
+        return Trouble { cause: format!("{error:#}"), remedy: remedy.to_owned() };
     }
     let what = error.to_string();
     let remedy = match output::io_kind(error) {
@@ -134,7 +103,7 @@ fn of_any(error: &anyhow::Error) -> Advice {
         Some(_) => "-o with a file in a folder that exists and has room, or - for standard output",
         None => "again with -v, which tells more",
     };
-    Advice { cause: format!("{error:#}"), remedy: remedy.to_owned() }
+    Trouble { cause: format!("{error:#}"), remedy: remedy.to_owned() }
 }
 
 fn of_recording(error: &recording::Error) -> Option<&'static str> {
@@ -152,8 +121,8 @@ fn of_recording(error: &recording::Error) -> Option<&'static str> {
 }
 
 /// The words for an error of the library.
-pub fn of(error: &Error) -> Advice {
-    let advice = |cause: String, remedy: String| Advice { cause, remedy };
+pub fn of(error: &Error) -> Trouble {
+    let advice = |cause: String, remedy: String| Trouble { cause, remedy };
     let plain = error.to_string();
     match error {
         Error::NoSuchProcess { pid, namespace_match: Some(host) } => {
@@ -240,7 +209,7 @@ fn is_older(version: &str) -> bool {
 ///
 /// The order is that of cost and certainty: what nobody can pass, what the capability does not
 /// help with, other user, Yama, capabilities, what is left.
-fn not_permitted(pid: i32, access: &Access) -> Advice {
+fn not_permitted(pid: i32, access: &Access) -> Trouble {
     let advice = |why: String, remedy: String| refused(pid, &why, remedy);
     let sudo = match access.our_uid {
         Some(0) => IN_CONTAINER.to_owned(),
@@ -319,7 +288,7 @@ fn not_permitted(pid: i32, access: &Access) -> Advice {
 }
 
 /// The same of a process of our user, where no capability helps.
-fn same_user_not_permitted(pid: i32, access: &Access, sudo: String) -> Advice {
+fn same_user_not_permitted(pid: i32, access: &Access, sudo: String) -> Trouble {
     let advice = |why: String, remedy: String| refused(pid, &why, remedy);
     let groups = access.our_gid.zip(access.target_gid).filter(|(ours, theirs)| ours != theirs);
     if let Some(((ours, theirs), uid)) = groups.zip(access.target_uid) {
@@ -384,8 +353,8 @@ fn same_user_not_permitted(pid: i32, access: &Access, sudo: String) -> Advice {
 }
 
 /// That the kernel does not let us read a process, why, and what lets us.
-fn refused(pid: i32, why: &str, remedy: String) -> Advice {
-    Advice { cause: format!("not permitted to read process {pid}: {why}"), remedy }
+fn refused(pid: i32, why: &str, remedy: String) -> Trouble {
+    Trouble { cause: format!("not permitted to read process {pid}: {why}"), remedy }
 }
 
 /// Whether an executable is `PyPy`: `/usr/bin/pypy3.10`, `/opt/pypy/bin/pypy3.10-c`.

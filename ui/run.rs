@@ -8,12 +8,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::args::Run;
+use crate::options::Watching;
+use crate::outcome::Outcome;
+use crate::output::note;
 use crate::patience::Patience;
-use crate::{Outcome, dump, oom, watch};
+use crate::{oom, watch};
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    watching: Watching,
+    /// The program with its arguments, behind --
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
 
 /// How often it is looked whether the program has ended when it cannot be watched.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
@@ -25,18 +38,17 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 pub fn run(options: &Run, patience: &Patience) -> anyhow::Result<Outcome> {
     let stop = Arc::default();
     // The program is not left alone when reading it takes too long.
-    let (watched, status) =
-        started(&options.command, |pid| watch::watch(pid, &options.watching, &stop, patience))?;
+    let (watched, status) = started(&options.command, |pid| {
+        watch::watch(pid, &options.watching, true, &stop, patience)
+    })?;
     match watched {
         // What it says about its end is the program's own affair.
-        Err(error) if status.success() => dump::note(format_args!("not watched: {error:#}")),
+        Err(error) if status.success() => note(format_args!("not watched: {error:#}")),
         Err(_) => {}
         Ok(worst) => {
-            if let Some(least) = options.watching.fail_on
-                && worst >= Some(least)
-                && status.success()
-            {
-                return Ok(Outcome::Findings);
+            let outcome = options.watching.fail_on.outcome(worst);
+            if outcome == Outcome::Findings && status.success() {
+                return Ok(outcome);
             }
         }
     }

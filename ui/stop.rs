@@ -17,19 +17,21 @@ use aiospy::timeline::{Cancelled, StageTold, Step, Story};
 use aiospy::watch::monitor::{Monitor, Settings};
 use aiospy::watch::sampler::{Ended, Plan, Sample, sample};
 use anyhow::Context as _;
+use clap::Args;
 use jiff::Timestamp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::io::Errno;
 use serde::Serialize;
 
-use crate::args::Stop;
-use crate::output::Destination;
+use crate::options::{Target, time};
+use crate::outcome::Outcome;
+use crate::output::{Destination, Output, note};
 use crate::patience::Patience;
-use crate::remedy::{self, Trouble};
 use crate::text::page::{Page, Style};
 use crate::text::words;
-use crate::{Outcome, dump, json, memory, text, watch};
+use crate::trouble::Trouble;
+use crate::{json, memory, remedy, text, watch};
 
 /// The name and version of the JSON shape.
 const SCHEMA: &str = "aiospy.stop/1";
@@ -38,12 +40,40 @@ const EVERY: Duration = Duration::from_millis(20);
 /// Names that are told in one line.
 const MAX_NAMES: usize = 8;
 
+/// Options of `stop`.
+#[derive(Debug, Args)]
+pub struct Stop {
+    #[command(flatten)]
+    target: Target,
+    /// The signal that asks it to end
+    #[arg(short, long, value_name = "NAME", default_value = "TERM", value_parser = signal)]
+    signal: Signal,
+    /// How long it may take
+    #[arg(short, long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    grace: Duration,
+    /// Kill it when the grace is over
+    #[arg(short, long = "kill")]
+    kills: bool,
+    /// Print one JSON object at the end instead of the story as it goes
+    #[arg(short = 'j', long = "json")]
+    is_json: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// A signal by its name, with or without `SIG`.
+fn signal(text: &str) -> Result<Signal, String> {
+    let name = text.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    name.parse().map_err(|_unknown| "not a signal: one like TERM, INT or HUP is wanted".to_owned())
+}
+
 /// Runs the command: `Done` when the process has ended, `Findings` when the grace is over.
 ///
 /// # Errors
 /// When the target cannot be attached to, the signal not be sent, or the output not be written.
 pub fn run(options: &Stop, patience: &Patience) -> anyhow::Result<Outcome> {
-    let pid = options.pid;
+    let pid = options.target.pid();
     stop(pid, options, patience).map_err(|error| match remedy::namespace_match(&error) {
         // What is read may be guessed; what is signalled may not.
         Some(host) => Trouble::new(
@@ -178,7 +208,7 @@ fn stop(pid: i32, options: &Stop, patience: &Patience) -> anyhow::Result<Outcome
         let taken = match &sample {
             Sample::Whole(snapshot) => teller.take(snapshot),
             // Nobody knows how it was: no signal is sent.
-            Sample::Unreadable(error) if teller.told.is_none() => Err(Trouble::of(error).into()),
+            Sample::Unreadable(error) if teller.told.is_none() => Err(remedy::of(error).into()),
             _ => Ok(()),
         };
         if let Err(error) = taken {
@@ -204,7 +234,7 @@ fn stop(pid: i32, options: &Stop, patience: &Patience) -> anyhow::Result<Outcome
     finish(teller, &monitor, outcome)?;
     if let Some(killed) = killed {
         killed.with_context(|| format!("could not kill process {pid}"))?;
-        dump::note(format_args!("process {pid} was killed"));
+        note(format_args!("process {pid} was killed"));
     }
     Ok(if outcome == "ended" { Outcome::Done } else { Outcome::Findings })
 }

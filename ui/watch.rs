@@ -13,14 +13,26 @@ use aiospy::snapshot::{Depth, Process, Severity};
 use aiospy::watch::monitor::{Event, Monitor, Settings};
 use aiospy::watch::sampler::{Ended, Plan, Sample, sample};
 use anyhow::Context as _;
+use clap::Args;
 
 use self::lines::Line;
-use crate::args::{Watch, Watching};
 use crate::hook::Hook;
-use crate::output::{Destination, Reader};
+use crate::options::{Target, Watching};
+use crate::outcome::Outcome;
+use crate::output::{Destination, Reader, note};
 use crate::patience::Patience;
+use crate::reading::{by_any_id, limited};
 use crate::text::page::Page;
-use crate::{Outcome, dump, json, memory};
+use crate::{json, memory};
+
+/// Options of `watch`.
+#[derive(Debug, Args)]
+pub struct Watch {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    watching: Watching,
+}
 
 /// Runs the command; `Findings` when one was as severe as asked about.
 ///
@@ -28,15 +40,11 @@ use crate::{Outcome, dump, json, memory};
 /// When the target cannot be attached to, or the output not be written.
 pub fn run(options: &Watch, patience: &Patience) -> anyhow::Result<Outcome> {
     let stop = on_signals()?;
-    let (_, done) = dump::by_any_id(options.pid, |pid| {
+    let (_, done) = by_any_id(options.target.pid(), |pid| {
         patience.guard(pid, Some(&stop));
-        watch(pid, &options.watching, &stop, patience)
+        watch(pid, &options.watching, false, &stop, patience)
     });
-    let worst = done?;
-    Ok(match options.watching.fail_on {
-        Some(least) if worst >= Some(least) => Outcome::Findings,
-        _ => Outcome::Done,
-    })
+    Ok(options.watching.fail_on.outcome(done?))
 }
 
 /// A flag that is set by `SIGINT` and `SIGTERM`.
@@ -53,20 +61,23 @@ pub fn on_signals() -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 /// Watches process `pid` until it ends, `stop` is set or the time is over; gives the worst finding
-/// that there was.
+/// that there was. One that `is_ours` we have started: standard output is its own, and its Python
+/// may not be there yet.
 ///
 /// # Errors
 /// When it cannot be attached to, or the output not be written.
 pub fn watch(
     pid: i32,
     options: &Watching,
+    is_ours: bool,
     stop: &Arc<AtomicBool>,
     patience: &Patience,
 ) -> anyhow::Result<Option<Severity>> {
-    let mut to = if options.is_beside {
+    let is_beside = is_ours && options.output.file().is_none();
+    let mut to = if is_beside {
         Destination::beside(options.output.color)
     } else {
-        Destination::open_queued(&options.output, stop)?
+        Destination::open_queued(&options.output.clone().into(), stop)?
     };
     let mut settings = Settings::default();
     settings.threshold = options.threshold;
@@ -79,11 +90,12 @@ pub fn watch(
     plan.options.max_memory = memory::most();
     // What happens between looks is told from frames, states and cancellations.
     plan.between = Depth::Tasks;
-    plan.waits_for_python = options.waits_for_python;
+    plan.waits_for_python = is_ours;
     plan.timeout = Some(patience.timeout);
     plan.limit = patience.limit.clone();
     let reader = to.reader();
-    let mut teller = Teller { is_text: options.is_text, to: &mut to, hook: None, failed: None };
+    let is_text = options.is_text || is_beside;
+    let mut teller = Teller { is_text, to: &mut to, hook: None, failed: None };
     teller.hook = options.on_finding.as_deref().map(|command| Hook::new(command, stop));
     let until = options.duration.map(|duration| Instant::now() + duration);
     let is_asked = || {
@@ -98,7 +110,7 @@ pub fn watch(
             teller.start(process, options)?;
         }
         if let Sample::Limited(rate) = sample {
-            dump::note(dump::limited(rate));
+            note(limited(rate));
         }
         monitor.take(sample, &mut |event| teller.event(&event))
     });

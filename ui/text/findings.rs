@@ -8,8 +8,7 @@ use rustc_hash::FxHashMap;
 use super::page::{Line, Page, Style};
 use super::source::{Known, Lines, shortened};
 use super::{verdict, words};
-use crate::children;
-use crate::remedy::Trouble;
+use crate::trouble::Trouble;
 
 /// The widest that sentences become, so that they stay readable.
 const MAX_PROSE: usize = 100;
@@ -42,7 +41,7 @@ pub fn section(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> i
     let Some(findings) = &snapshot.findings else { return Ok(()) };
     let looks = snapshot.looks.map(|looks| words::counted(usize::from(looks), "look"));
     if findings.is_empty()
-        && let Some(Trouble { cause, remedy }) = children::nothing_to_judge(snapshot)
+        && let Some(Trouble { cause, remedy }) = verdict::nothing_to_judge(snapshot)
     {
         page.line(&Line::new().with(Style::Notice, &cause))?;
         let line = Line::new().with(Style::Notice, "try: ").with(Style::Plain, &remedy);

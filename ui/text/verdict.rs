@@ -3,12 +3,18 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use aiospy::snapshot::{Snapshot, Verdict};
+use aiospy::snapshot::{Child, Loop, LoopState, Snapshot, Verdict};
 
+use super::page::{clean, fit};
 use super::words;
+use crate::trouble::Trouble;
 
 /// Who was seen to stand still for so long is told from a slow answer.
 const DECIDED: Duration = Duration::from_secs(5);
+/// How many processes are named.
+const MAX_NAMED: usize = 12;
+/// How many columns of a command line are shown.
+const MAX_COMMAND: usize = 60;
 
 /// Why it cannot be said that all is well, and what decides it: `100 tasks wait for self.lock (seen
 /// for 203 ms); --wait 5s decides`. Nothing where that can be said, or where something was found.
@@ -30,6 +36,49 @@ pub fn undecided(snapshot: &Snapshot) -> Option<String> {
         sentence.push_str("; --wait 5s decides");
     }
     Some(sentence)
+}
+
+/// That there is no event loop a verdict could rest on, and whom to ask instead.
+pub fn nothing_to_judge(snapshot: &Snapshot) -> Option<Trouble> {
+    if snapshot.has_loop_to_judge() {
+        return None;
+    }
+    let pid = snapshot.process.pid;
+    let is_inherited = |state| state == Some(LoopState::Inherited);
+    let cause = match &snapshot.loops[..] {
+        [] => format!("no event loop to judge: process {pid} has none"),
+        loops if loops.iter().all(|known| is_inherited(known.state)) => {
+            format!("no event loop to judge: process {pid} only inherited its parent's by fork")
+        }
+        loops if loops.iter().any(Loop::may_run) => {
+            format!("no event loop to judge: that of process {pid} is gunicorn's control socket")
+        }
+        _ => format!("no event loop to judge: none of process {pid} is running"),
+    };
+    let remedy = with_loops(&snapshot.children)
+        .unwrap_or_else(|| format!("aiospy dump --threads {pid}, which shows what its threads do"));
+    Some(Trouble::new(cause, remedy))
+}
+
+/// Those of the processes below one that run event loops, as a remedy.
+pub fn with_loops(children: &[Child]) -> Option<String> {
+    let looping: Vec<&Child> =
+        children.iter().filter(|child| child.has_loops == Some(true)).collect();
+    if let [child] = looping[..] {
+        let command = clean(&child.command);
+        let command = fit(&command, MAX_COMMAND);
+        return Some(format!(
+            "process {} below it, which runs an event loop: {command}",
+            child.pid
+        ));
+    }
+    let mut named: Vec<String> =
+        looping.iter().take(MAX_NAMED).map(|child| child.pid.to_string()).collect();
+    if let Some(more) = looping.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
+        named.push(format!("{more} more"));
+    }
+    let (last, others) = named.split_last()?;
+    Some(format!("the processes below it that run event loops: {} and {last}", others.join(", ")))
 }
 
 #[cfg(test)]
@@ -64,5 +113,32 @@ mod tests {
         // Of what could not be read no time tells more.
         snapshot.undecided = vec![unread];
         assert_eq!(undecided(&snapshot).unwrap(), "3 tasks could not be read");
+    }
+
+    fn child(pid: i32, has_loops: bool) -> Child {
+        Child { pid, command: format!("python app.py {pid}"), has_loops: Some(has_loops) }
+    }
+
+    #[test]
+    fn a_process_without_a_loop_is_not_well_and_its_children_are_named() {
+        let mut snapshot = sample::bank();
+        assert!(nothing_to_judge(&snapshot).is_none());
+        snapshot.loops.clear();
+        let told = |snapshot: &Snapshot| {
+            let Trouble { cause, remedy } = nothing_to_judge(snapshot).unwrap();
+            (cause, remedy)
+        };
+        let (cause, remedy) = told(&snapshot);
+        assert!(cause.starts_with("no event loop to judge: process ") && cause.ends_with("none"));
+        assert!(remedy.starts_with("aiospy dump --threads"), "{remedy}");
+        snapshot.children = vec![child(7, false), child(8, true)];
+        let (_, remedy) = told(&snapshot);
+        assert_eq!(remedy, "process 8 below it, which runs an event loop: python app.py 8");
+        snapshot.children = (1..=14).map(|pid| child(pid, true)).collect();
+        let (_, remedy) = told(&snapshot);
+        assert!(remedy.ends_with("loops: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 2 more"));
+        let state = Some(LoopState::Inherited);
+        snapshot.loops = vec![Loop { state, ..Loop::default() }];
+        assert!(told(&snapshot).0.contains("inherited"), "{}", told(&snapshot).0);
     }
 }

@@ -1,25 +1,23 @@
-//! The state of the screen, and what events make of it. Knows no clock and no terminal: time and
-//! keys come with events, and what is to be done outside is an [`Effect`].
+//! What events make of the state of the screen. Knows no clock and no terminal: time and keys come
+//! with events, and what is to be done outside is an [`Effect`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Frame, Snapshot, Task};
+use aiospy::snapshot::Frame;
 use crossterm::event::KeyEvent;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::Timestamp;
 use ratatui::layout::Rect;
-use rustc_hash::FxHashSet;
 
-use super::detail::{self, Document};
+use super::detail;
 use super::feed::Feed;
-use super::layout::{Regions, Wanted};
 use super::list::List;
-use super::picker::{Candidate, Picker};
-use super::replay::Place;
-use super::rows::{self, Rows, Sort};
-use super::subject::Subject;
+use super::picker::Candidate;
+use super::rows::{self, Rows};
+use super::state::{App, Locals, Watched};
+use super::subject::Document;
+use super::tab::Focus;
 
 mod input;
 mod mouse;
@@ -100,196 +98,7 @@ pub enum Move {
     Jump { is_back: bool },
 }
 
-/// The views.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Tab {
-    #[default]
-    Tasks,
-    Tree,
-    Loop,
-    Blocking,
-    Cancel,
-    Threads,
-}
-
-impl Tab {
-    /// All of them, in their order.
-    pub const ALL: [Self; 6] =
-        [Self::Tasks, Self::Tree, Self::Loop, Self::Blocking, Self::Cancel, Self::Threads];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Tasks => "Tasks",
-            Self::Tree => "Tree",
-            Self::Loop => "Loop",
-            Self::Blocking => "Blocking",
-            Self::Cancel => "Cancel",
-            Self::Threads => "Threads",
-        }
-    }
-
-    /// Its place among all.
-    pub fn index(self) -> usize {
-        Self::ALL.iter().position(|tab| *tab == self).unwrap_or(0)
-    }
-
-    fn next(self, by: usize) -> Self {
-        Self::ALL.get((self.index() + by) % Self::ALL.len()).copied().unwrap_or_default()
-    }
-}
-
-/// Which part of the screen keys go to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Focus {
-    Findings,
-    #[default]
-    View,
-    Detail,
-}
-
-/// A filter as it is typed.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    pub text: String,
-    pub is_typed: bool,
-}
-
-/// The target as it is shown.
-pub struct Watched {
-    /// As of when it is shown.
-    pub feed: Arc<Feed>,
-    /// The rows of the view.
-    pub rows: Rows,
-}
-
-impl Watched {
-    /// The snapshot that is shown.
-    pub fn snapshot(&self) -> &Snapshot {
-        &self.feed.snapshot
-    }
-
-    /// A task of it.
-    pub fn task(&self, id: Address) -> Option<&Task> {
-        self.feed.snapshot.tasks.iter().find(|task| task.id == id)
-    }
-}
-
-/// Local variables that were read of one task.
-pub struct Locals {
-    pub task: Address,
-    pub at: Timestamp,
-    pub frames: Result<Vec<Frame>, String>,
-}
-
-/// The state of the screen.
-#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
-pub struct App {
-    /// The processes to choose from, as long as none is chosen.
-    pub picker: Option<Picker>,
-    watched: Option<Watched>,
-    /// What has come since the screen stands still.
-    newest: Option<Arc<Feed>>,
-    pub is_paused: bool,
-    pub tab: Tab,
-    pub focus: Focus,
-    pub findings: List,
-    /// Where one is in each view.
-    pub lists: [List; Tab::ALL.len()],
-    /// What is selected in each view, so that it stays selected when rows move.
-    kept: [Option<Subject>; Tab::ALL.len()],
-    kept_finding: Option<u64>,
-    pub filter: Filter,
-    pub sort: Sort,
-    pub is_reversed: bool,
-    merges: Option<bool>,
-    is_merged: bool,
-    unfolded: FxHashSet<Address>,
-    folded: FxHashSet<Address>,
-    pub pinned: Option<Address>,
-    /// What was opened from what, the present one last.
-    trail: Vec<(Subject, List)>,
-    pub document: Document,
-    pub in_document: List,
-    pub locals: Option<Locals>,
-    pub help: Option<List>,
-    pub notice: Option<(String, Timestamp)>,
-    pub waiting: Option<String>,
-    pub now: Timestamp,
-    /// The time of day; in a recording it is another one.
-    clock: Timestamp,
-    /// Whether a recording plays.
-    pub is_playing: bool,
-    /// Whether what is read is recorded.
-    pub is_recording: bool,
-    /// Where times of day are told for.
-    pub zone: TimeZone,
-    pub size: (u16, u16),
-    pub rate: f64,
-    /// Whether a key was pressed: until then the first finding that comes is selected.
-    is_touched: bool,
-}
-
 impl App {
-    /// The screen of this size at this time, with the picker or while a target is waited for.
-    pub fn new(size: (u16, u16), now: &Zoned, rate: f64, picks: bool) -> Self {
-        Self {
-            picker: picks.then(Picker::default),
-            watched: None,
-            newest: None,
-            is_paused: false,
-            tab: Tab::default(),
-            focus: Focus::default(),
-            findings: List::default(),
-            lists: Default::default(),
-            kept: Default::default(),
-            kept_finding: None,
-            filter: Filter::default(),
-            sort: Sort::default(),
-            is_reversed: false,
-            merges: None,
-            is_merged: false,
-            unfolded: FxHashSet::default(),
-            folded: FxHashSet::default(),
-            pinned: None,
-            trail: Vec::new(),
-            document: Document::default(),
-            in_document: List::default(),
-            locals: None,
-            help: None,
-            notice: None,
-            waiting: None,
-            now: now.timestamp(),
-            clock: now.timestamp(),
-            is_playing: false,
-            is_recording: false,
-            zone: now.time_zone().clone(),
-            size,
-            rate,
-            is_touched: false,
-        }
-    }
-
-    /// The target, if one is shown.
-    pub fn target(&self) -> Option<&Watched> {
-        self.watched.as_ref().filter(|_| self.picker.is_none())
-    }
-
-    /// Where in a recording one is.
-    pub fn place(&self) -> Option<&Place> {
-        self.target()?.feed.place.as_ref()
-    }
-
-    /// Whether tasks that look alike share a row.
-    pub fn is_merged(&self) -> bool {
-        self.is_merged
-    }
-
-    /// The list of the present view.
-    pub fn list(&self) -> List {
-        self.lists.get(self.tab.index()).copied().unwrap_or_default()
-    }
-
     /// Takes an event in.
     pub fn update(&mut self, event: Event) -> Effect {
         let effect = match event {
@@ -371,11 +180,6 @@ impl App {
         Effect::Draw
     }
 
-    /// Whether the target is known to be gone, even if what is shown is from before.
-    pub fn is_ended(&self) -> bool {
-        self.newest.as_ref().is_some_and(|feed| feed.is_ended)
-    }
-
     fn show(&mut self, feed: Arc<Feed>) {
         let has_findings = !feed.findings.is_empty();
         if self.watched.is_none() {
@@ -433,20 +237,6 @@ impl App {
         }
     }
 
-    /// The parts of the screen.
-    pub fn regions(&self) -> Regions {
-        let feed = self.target().map(|watched| &watched.feed);
-        let wanted = Wanted {
-            findings: feed.map_or(0, |feed| feed.findings.len()),
-            loops: feed.map_or(1, |feed| feed.snapshot.loops.len()),
-            has_head: !matches!(self.tab, Tab::Loop | Tab::Tree),
-            has_detail: self.tab != Tab::Loop || self.focus == Focus::Detail,
-            is_open: self.focus == Focus::Detail,
-            has_time: self.place().is_some(),
-        };
-        Regions::of(self.size.0, self.size.1, wanted)
-    }
-
     /// After each event: what is selected is shown and told.
     fn settle(&mut self) {
         if let Some(picker) = &mut self.picker {
@@ -471,39 +261,6 @@ impl App {
         let finding = watched.feed.findings.get(self.findings.selected);
         self.kept_finding = finding.map(|known| known.number);
         self.tell(regions.detail);
-    }
-
-    /// What is told of beside the list, or in its place.
-    pub fn subject(&self) -> Option<Subject> {
-        let watched = self.target()?;
-        match self.focus {
-            Focus::Detail => self.trail.last().map(|(subject, _)| *subject),
-            _ if self.pinned.is_some() => self.pinned.map(Subject::Task),
-            focus => self.selected(focus, watched),
-        }
-    }
-
-    fn selected(&self, focus: Focus, watched: &Watched) -> Option<Subject> {
-        match focus {
-            Focus::Findings => {
-                let known = watched.feed.findings.get(self.findings.selected);
-                known.map(|known| Subject::Finding(known.number))
-            }
-            _ => watched.rows.subject(self.list().selected, &watched.feed),
-        }
-    }
-
-    /// The task that keys about a task are for.
-    pub fn task_meant(&self) -> Option<Address> {
-        let watched = self.target()?;
-        let subject = match self.focus {
-            Focus::Detail => self.subject(),
-            focus => self.selected(focus, watched),
-        };
-        match subject? {
-            Subject::Task(id) => Some(id),
-            _ => None,
-        }
     }
 
     fn tell(&mut self, region: Rect) {

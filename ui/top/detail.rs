@@ -9,9 +9,9 @@ use std::io;
 use aiospy::memory::Address;
 use aiospy::snapshot::{Frame, Origin, Snapshot};
 
-use super::app::{App, Watched};
 use super::feed::Feed;
-use super::subject::Subject;
+use super::state::{App, Watched};
+use super::subject::{Document, Subject};
 use crate::text::page::{Line, Page, Style};
 use crate::text::source::innermost_own;
 use crate::text::waiting::Names;
@@ -25,21 +25,6 @@ const AROUND: u32 = 2;
 const MAX_FRAMES: usize = 200;
 /// Tasks that are listed as links in one place; the rest is counted.
 const MAX_LINKS: usize = 20;
-
-/// Something told at length.
-#[derive(Debug, Clone, Default)]
-pub struct Document {
-    pub lines: Vec<Line>,
-    /// Lines that lead to something.
-    pub links: Vec<(usize, Subject)>,
-}
-
-impl Document {
-    /// What a line leads to.
-    pub fn link_at(&self, line: usize) -> Option<Subject> {
-        self.links.iter().find(|(at, _)| *at == line).map(|(_, subject)| *subject)
-    }
-}
 
 /// Tells of something at length, in lines of `width` columns.
 pub fn document(subject: Subject, app: &App, watched: &Watched, width: usize) -> Document {

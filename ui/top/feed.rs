@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Finding, Glance, LoopGlance, Phase, Snapshot};
+use aiospy::snapshot::{Finding, Glance, LoopGlance, Phase, Severity, Snapshot};
 use aiospy::timeline::{
     Cancellations, History, Life, LoopTiming, PlaceTotals, Standing, Stretch, Turn, ready_between,
 };
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
-use super::replay::Place;
 use crate::text::{Files, findings};
 
 /// Source files that any thread may ask for.
@@ -68,6 +67,37 @@ pub struct Feed {
     pub is_ended: bool,
     /// Where this is in a recording; nowhere for what is live.
     pub place: Option<Place>,
+}
+
+/// What is worth a mark on the time line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// A finding came, so severe.
+    Finding(Severity),
+    /// A callback began to block a loop.
+    Blocked,
+}
+
+/// Where in its time a recording is shown.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The number of the sample, from 0.
+    pub number: usize,
+    /// How many there are.
+    pub count: usize,
+    /// The whole time.
+    pub line: Arc<TimeLine>,
+}
+
+/// The time of a recording.
+#[derive(Debug)]
+pub struct TimeLine {
+    /// When it begins.
+    pub first: Timestamp,
+    /// When it ends.
+    pub last: Timestamp,
+    /// What is worth a mark, in its order.
+    pub marks: Vec<(Timestamp, Mark)>,
 }
 
 /// A finding that is open.

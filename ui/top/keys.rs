@@ -2,7 +2,8 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::app::{App, Focus, Tab};
+use super::state::App;
+use super::tab::{Focus, Tab};
 
 /// What a key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

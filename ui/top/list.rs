@@ -1,4 +1,4 @@
-//! A list of which one row is selected, and as many are shown as there is room for.
+//! A list of which one row is selected, and as many are shown as there is room for; and a filter.
 
 /// Where one is in a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,6 +31,13 @@ impl List {
         let from = self.offset.min(count);
         from..(from + height).min(count)
     }
+}
+
+/// A filter as it is typed.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub text: String,
+    pub is_typed: bool,
 }
 
 #[cfg(test)]

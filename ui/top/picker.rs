@@ -4,8 +4,7 @@ mod scan;
 
 pub use scan::Scanning;
 
-use super::app::Filter;
-use super::list::List;
+use super::list::{Filter, List};
 
 /// A process that could be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::recording::{Error, Moment, Recording};
-use aiospy::snapshot::{Phase, Severity, Snapshot};
+use aiospy::snapshot::{Phase, Snapshot};
 use aiospy::timeline::{Fate, History, Places, Stretch};
 use aiospy::watch::monitor::{Event, Statistics};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
-use super::feed::{Cancelled, Feed, Known, LoopHistory, MAX_BLOCKED, POINT, Point};
+use super::feed::{
+    Cancelled, Feed, Known, LoopHistory, MAX_BLOCKED, Mark, POINT, Place, Point, TimeLine,
+};
 
 /// Points of a loop's past that one line of statistics stands for at most.
 const MAX_REPEATED: usize = 120;
@@ -21,37 +23,6 @@ const MAX_REPEATED: usize = 120;
 const MAX_POINTS: usize = 1200;
 /// Cancellations that are over and are told.
 const MAX_OVER: usize = 256;
-
-/// What is worth a mark on the time line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// A finding came, so severe.
-    Finding(Severity),
-    /// A callback began to block a loop.
-    Blocked,
-}
-
-/// Where in its time a recording is shown.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// The number of the sample, from 0.
-    pub number: usize,
-    /// How many there are.
-    pub count: usize,
-    /// The whole time.
-    pub line: Arc<TimeLine>,
-}
-
-/// The time of a recording.
-#[derive(Debug)]
-pub struct TimeLine {
-    /// When it begins.
-    pub first: Timestamp,
-    /// When it ends.
-    pub last: Timestamp,
-    /// What is worth a mark, in its order.
-    pub marks: Vec<(Timestamp, Mark)>,
-}
 
 /// An open recording, at one of its samples.
 pub struct Replay {

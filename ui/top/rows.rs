@@ -10,9 +10,9 @@ use aiospy::snapshot::{Code, Executor, Severity, Snapshot, Task, TaskState, Wait
 use aiospy::timeline::Stretch;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::app::Tab;
 use super::feed::Feed;
 use super::subject::{Subject, is_stretch};
+use super::tab::Tab;
 use crate::text::forest::{Forest, Node};
 use crate::text::outline::{Outline, Row};
 use crate::text::{names, waiting as reasons, words};

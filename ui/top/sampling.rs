@@ -19,7 +19,8 @@ use jiff::Timestamp;
 
 use super::feed::{Blocked, Cancelled, Feed, Histories, Known, SharedFiles};
 use super::recording::Recorder;
-use crate::{dump, memory, remedy};
+use crate::reading::limited;
+use crate::{memory, remedy};
 
 /// Light samples a second: enough to see what blocks a loop for longer than 100 ms, to 5 ms.
 const GLANCES: f64 = 200.0;
@@ -202,7 +203,7 @@ fn sample_on(
                 tell(message);
             }
             if let Sample::Limited(rate) = sample {
-                tell(Message::Recorded(dump::limited(rate)));
+                tell(Message::Recorded(limited(rate)));
             }
             let is_told = match builder.take(sample) {
                 Some(Made::Feed(feed)) => !slot.put(feed) || tell(Message::Feed),

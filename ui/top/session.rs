@@ -26,16 +26,17 @@ use nix::unistd::Pid;
 use ratatui::DefaultTerminal;
 use tempfile::NamedTempFile;
 
-use super::app::{App, Effect, Event, Move};
+use super::app::{Effect, Event, Move};
 use super::feed::Feed;
 use super::picker::{Candidate, Scanning};
 use super::replay::Replay;
 use super::sampling::{Message, Reading, Sampling};
+use super::state::App;
 use super::view;
 use super::view::theme::Theme;
-use crate::args::{Color, Output};
-use crate::output::{Destination, say};
-use crate::{Outcome, json, memory, oom, watch};
+use crate::outcome::Outcome;
+use crate::output::{Color, Destination, Output, say};
+use crate::{json, memory, oom, watch};
 
 /// How often it is looked whether a signal has come.
 const LOOK: Duration = Duration::from_millis(100);
@@ -353,12 +354,7 @@ fn export(feed: &Feed) -> String {
     let snapshot = &feed.snapshot;
     let time = snapshot.taken_at.strftime("%Y%m%dT%H%M%SZ");
     let name = format!("aiospy-{}-{time}.json", snapshot.process.pid);
-    let output = Output {
-        file: Some(name.clone().into()),
-        replaces: false,
-        color: Color::Never,
-        width: None,
-    };
+    let output = Output::new(Some(name.clone().into()), Color::Never);
     let written = Destination::open(&output).and_then(|mut to| {
         json::dump(snapshot, &mut to)?;
         Ok(to.finish()?)

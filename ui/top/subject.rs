@@ -1,10 +1,12 @@
-//! What can be looked at by itself, known by what stays the same from one feed to the next.
+//! What can be looked at by itself, and what is told of it; known by what stays the same from one feed to the next.
 
 use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::timeline::Stretch;
 use jiff::Timestamp;
+
+use crate::text::page::Line;
 
 /// How far two readings of one beginning may be apart: each is told from the time of a sample.
 /// Those of two stretches of one loop are farther apart than the shortest that is told.
@@ -29,6 +31,21 @@ pub enum Subject {
     Pool(usize),
     /// What could not be read.
     Problems,
+}
+
+/// Something told at length.
+#[derive(Debug, Clone, Default)]
+pub struct Document {
+    pub lines: Vec<Line>,
+    /// Lines that lead to something.
+    pub links: Vec<(usize, Subject)>,
+}
+
+impl Document {
+    /// What a line leads to.
+    pub fn link_at(&self, line: usize) -> Option<Subject> {
+        self.links.iter().find(|(at, _)| *at == line).map(|(_, subject)| *subject)
+    }
 }
 
 /// Whether a stretch is the one of a loop that began at about this time.

@@ -13,10 +13,13 @@ use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use super::app::{App, Effect, Event};
+use super::app::{Effect, Event};
 use super::feed::Feed;
+use super::state::App;
 use super::view;
 use super::view::theme::{Depth, Theme};
+use super::{Target, Top};
+use crate::options::typed;
 
 /// The screen as one has it before oneself.
 pub struct Screen {
@@ -104,5 +107,22 @@ impl Screen {
             text.push('\n');
         }
         text
+    }
+}
+
+#[test]
+fn top_takes_a_process_a_command_or_neither() {
+    let top = |line: &str| typed::<Top>(line);
+    let target = |line: &str| top(line).unwrap().target();
+    assert!(matches!(target(""), Target::Chosen));
+    assert!(matches!(target("4711"), Target::Process(4711)));
+    assert!(matches!(target("-p 4711"), Target::Process(4711)));
+    let line = "--no-mouse --ascii -- python app.py --port 1";
+    assert!(matches!(target(line), Target::Command(words) if words.len() == 4));
+    let started = top(line).unwrap().look;
+    assert!(!started.has_mouse && started.is_ascii);
+    assert!((top("1 -r 2.5").unwrap().rate - 2.5).abs() < 1e-9);
+    for bad in ["1 -- python", "-p 1 -- python", "1 -p 1", "1 -r 0", "-r x"] {
+        assert_eq!(top(bad).unwrap_err().exit_code(), 2, "{bad}");
     }
 }

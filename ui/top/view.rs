@@ -21,8 +21,9 @@ mod tree;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
-use super::app::{App, Focus, Tab, Watched};
 use super::layout::{LEAST, Regions};
+use super::state::{App, Watched};
+use super::tab::{Focus, Tab};
 use crate::text::page::{Line, Style};
 use canvas::Canvas;
 use theme::Theme;

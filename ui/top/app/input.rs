@@ -2,9 +2,10 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{App, Effect, Filter, MAX_FILTER, Tab};
+use super::{App, Effect, MAX_FILTER};
 use crate::top::keys::{self, Action};
-use crate::top::list::List;
+use crate::top::list::{Filter, List};
+use crate::top::tab::Tab;
 use crate::top::view::help;
 
 impl App {

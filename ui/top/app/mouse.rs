@@ -3,7 +3,8 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-use super::{App, Effect, Focus, Tab};
+use super::{App, Effect};
+use crate::top::tab::{Focus, Tab};
 use crate::top::view::{help, tabs};
 
 /// How many rows the wheel goes.

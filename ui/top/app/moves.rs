@@ -1,10 +1,11 @@
 //! What keys do where a target is shown.
 
-use super::{App, Effect, Filter, Focus, MAX_TRAIL, Move, RATES, Tab, Watched};
+use super::{App, Effect, MAX_TRAIL, Move, RATES, Watched};
 use crate::top::keys::Action;
-use crate::top::list::List;
+use crate::top::list::{Filter, List};
 use crate::top::rows::Rows;
 use crate::top::subject::Subject;
+use crate::top::tab::{Focus, Tab};
 
 impl App {
     pub(super) fn act(&mut self, action: Action) -> Effect {

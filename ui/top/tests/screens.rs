@@ -6,9 +6,11 @@ use insta::assert_snapshot;
 use jiff::SignedDuration;
 
 use super::{Screen, scenes};
-use crate::top::app::{App, Effect, Event, Focus, Tab};
+use crate::top::app::{Effect, Event};
 use crate::top::feed::Feed;
 use crate::top::picker::{Candidate, Seen};
+use crate::top::state::App;
+use crate::top::tab::{Focus, Tab};
 use crate::top::view::theme::{Depth, Theme};
 
 fn shown(feed: Feed, size: (u16, u16), keys: &str) -> String {

@@ -7,9 +7,9 @@ use super::canvas::{Canvas, Column, SIGNS, row};
 use super::select;
 use crate::text::page::Style;
 use crate::text::words;
-use crate::top::app::{App, Watched};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::Rows;
+use crate::top::state::{App, Watched};
 use crate::top::words::{clock, place};
 
 /// From these widths on there is room for the kind and the place.

@@ -12,10 +12,10 @@ use super::tasks::{cancel_word, reason};
 use crate::text::page::{Line, Style};
 use crate::text::waiting::Names;
 use crate::text::{loops, words};
-use crate::top::app::{App, Watched};
 use crate::top::feed::Cancelled;
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::Rows;
+use crate::top::state::{App, Watched};
 use crate::top::words::{fate_word, short, short_place};
 
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {

@@ -4,9 +4,10 @@ use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
 use crate::text::page::{Line, Style};
-use crate::top::app::{App, Focus};
 use crate::top::layout::{Regions, narrow};
+use crate::top::state::App;
 use crate::top::subject::Subject;
+use crate::top::tab::Focus;
 
 pub fn draw(app: &App, regions: &Regions, canvas: &mut Canvas<'_>) {
     let region = regions.detail;

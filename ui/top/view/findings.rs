@@ -5,8 +5,9 @@ use aiospy::snapshot::Severity;
 use super::canvas::Canvas;
 use crate::text::page::{Line, Style};
 use crate::text::{findings, words};
-use crate::top::app::{App, Focus, Watched};
 use crate::top::layout::Regions;
+use crate::top::state::{App, Watched};
+use crate::top::tab::Focus;
 
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let all = &watched.feed.findings;

@@ -4,8 +4,8 @@ use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
 use crate::text::page::{Line, Style};
-use crate::top::app::App;
 use crate::top::keys;
+use crate::top::state::App;
 
 pub fn draw(app: &App, region: Rect, canvas: &mut Canvas<'_>) {
     let typed = app.picker.as_ref().map_or(&app.filter, |picker| &picker.filter);

@@ -8,9 +8,9 @@ use ratatui::layout::Rect;
 use super::canvas::{BARS, Canvas};
 use crate::text::page::{Line, Style};
 use crate::text::words;
-use crate::top::app::{App, Watched};
 use crate::top::feed::{LoopHistory, Point};
 use crate::top::layout::narrow;
+use crate::top::state::{App, Watched};
 use crate::top::words::age;
 
 /// From here on the heights of a bar of lag, in milliseconds: each some three times the one before.

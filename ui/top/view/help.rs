@@ -4,9 +4,9 @@ use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
 use crate::text::page::{Line, Page, Style};
-use crate::top::app::App;
 use crate::top::keys::BINDINGS;
 use crate::top::layout::narrow;
+use crate::top::state::App;
 
 /// Columns that the keys take.
 const KEYS: usize = 12;

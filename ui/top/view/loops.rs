@@ -9,9 +9,9 @@ use super::canvas::{BARS, Canvas};
 use super::header::{bar, bars};
 use crate::text::page::{Line, Page, Style};
 use crate::text::{Lines, loops, path, words};
-use crate::top::app::{App, Watched};
 use crate::top::feed::{LENGTHS_MS, LoopHistory, Point};
 use crate::top::layout::{Regions, narrow};
+use crate::top::state::{App, Watched};
 
 /// Rows of the tall picture of lag, where there is room.
 const LAG_ROWS: u16 = 4;

@@ -6,9 +6,9 @@ use super::canvas::{Canvas, Column, row};
 use super::footer;
 use crate::text::page::{Line, Style};
 use crate::text::{path, words};
-use crate::top::app::App;
 use crate::top::layout::narrow;
 use crate::top::picker::{Candidate, Seen};
+use crate::top::state::App;
 
 pub fn draw(app: &App, area: Rect, canvas: &mut Canvas<'_>) {
     let Some(picker) = &app.picker else { return };

@@ -7,7 +7,8 @@ use super::canvas::Canvas;
 use super::theme::Theme;
 use crate::text::page::{Line, Style};
 use crate::text::words;
-use crate::top::app::{App, Focus, Tab, Watched};
+use crate::top::state::{App, Watched};
+use crate::top::tab::{Focus, Tab};
 
 /// The names with their places: `1 Tasks`, and whether something in it is to be seen to.
 fn labels(app: &App) -> Vec<(Tab, u16, String)> {

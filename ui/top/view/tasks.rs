@@ -11,9 +11,9 @@ use super::select;
 use crate::text::page::{self, Line, Style};
 use crate::text::waiting::{self, Names};
 use crate::text::{findings, names, words};
-use crate::top::app::{App, Watched};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::{Rows, Sort, TaskRow, stood_for};
+use crate::top::state::{App, Watched};
 use crate::top::words::{short, short_place};
 
 /// Of more tasks than these in one row, the first ones say what they wait for.

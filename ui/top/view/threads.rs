@@ -6,9 +6,9 @@ use super::canvas::{Canvas, Column, SIGNS, row};
 use super::select;
 use crate::text::page::{Line, Style};
 use crate::text::{loops, waiting};
-use crate::top::app::{App, Watched};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::{Rows, ThreadRow};
+use crate::top::state::{App, Watched};
 
 /// From this width on the system call has a column of its own.
 const WITH_CALL: usize = 90;

@@ -6,8 +6,8 @@ use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
 use crate::text::page::{Line, Style};
-use crate::top::app::App;
-use crate::top::replay::{Mark, Place, TimeLine};
+use crate::top::feed::{Mark, Place, TimeLine};
+use crate::top::state::App;
 use crate::top::words::clock;
 
 /// ` 12:00:04 ───!──▪▪─●───── 12:01:04`

@@ -10,9 +10,9 @@ use crate::text::outline::Kind;
 use crate::text::page::{self, Line, Style};
 use crate::text::waiting::Names;
 use crate::text::{findings, names, tree, words};
-use crate::top::app::{App, Watched};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::{MAX_LEVELS, Rows, TreeRow};
+use crate::top::state::{App, Watched};
 
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let Rows::Tree(rows) = &watched.rows else { return };

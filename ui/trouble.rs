@@ -1,0 +1,18 @@
+//! What went wrong, with what to do about it.
+
+/// What went wrong, in one line, and what to do about it, in one more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}")]
+pub struct Trouble {
+    /// What happened, lower case, no full stop.
+    pub cause: String,
+    /// What to try.
+    pub remedy: String,
+}
+
+impl Trouble {
+    /// Trouble in words.
+    pub fn new(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { cause: cause.into(), remedy: remedy.into() }
+    }
+}
