@@ -1,8 +1,6 @@
 //! Names of modules, for frozen programs: all files are relative there, and nothing tells whose they
 //! are but the name of the first folder.
 
-use super::Origin;
-
 /// What lies in the folder of the standard library in 3.8 to 3.15 and is not a module of C.
 const STDLIB: &str = "\
     __future__ _aix_support _android_support _apple_support _ast_unparse _bootlocale \
@@ -37,14 +35,18 @@ const PACKAGES: &str = "\
     quart redis requests sanic sentry_sdk sniffio sqlalchemy starlette tenacity tornado trio \
     typing_extensions urllib3 uvicorn uvloop watchfiles websockets werkzeug wsproto yarl zmq";
 
-/// Whose a file with a relative path is, going by its name.
-pub(super) fn origin(path: &str) -> Origin {
+/// Whether a file with a relative path is of the standard library, going by its name.
+pub(super) fn is_stdlib(path: &str) -> bool {
+    has(STDLIB, path)
+}
+
+/// The same for packages that many have.
+pub(super) fn is_package(path: &str) -> bool {
+    has(PACKAGES, path)
+}
+
+fn has(names: &str, path: &str) -> bool {
     let name = path.split('/').next().unwrap_or(path);
     let name = name.strip_suffix(".py").unwrap_or(name);
-    let is_among = |names: &str| names.split_whitespace().any(|it| it == name);
-    match () {
-        () if is_among(STDLIB) => Origin::Stdlib,
-        () if is_among(PACKAGES) => Origin::Package,
-        () => Origin::Own,
-    }
+    names.split_whitespace().any(|it| it == name)
 }

@@ -142,7 +142,11 @@ impl Libraries {
         }
         if !file.starts_with('/') {
             let is_frozen = self.stdlib.as_deref().is_none_or(str::is_empty);
-            let origin = if is_frozen { names::origin(file) } else { Origin::Own };
+            let origin = match () {
+                () if is_frozen && names::is_stdlib(file) => Origin::Stdlib,
+                () if is_frozen && names::is_package(file) => Origin::Package,
+                () => Origin::Own,
+            };
             return Home { origin, path: file };
         }
         let told = self.stdlib.as_deref().filter(|folder| !folder.is_empty());
