@@ -42,6 +42,9 @@ impl<'f> Home<'f> {
 /// Folders of installed packages below that of a standard library.
 const PACKAGES: [&str; 2] = ["site-packages/", "dist-packages/"];
 
+/// What the names of files end in that programs are packed into (`zipapp`, `pex`).
+const ARCHIVES: [&str; 3] = [".zip/", ".pyz/", ".pex/"];
+
 /// Files in angle brackets that are what somebody typed: at a prompt, in a notebook, for `-c`.
 const TYPED: [&str; 6] =
     ["<string>", "<stdin>", "<console>", "<ipython-input-", "<doctest ", "<unknown>"];
@@ -60,6 +63,8 @@ pub struct Libraries {
     mixed: Vec<Mixed>,
     /// Folders of which only the disk tells whether packages are installed there.
     unexamined: Vec<Arc<str>>,
+    /// Files that a whole program with its packages was packed into, with a `/` at their ends.
+    archives: Vec<Arc<str>>,
 }
 
 /// A folder in which packages lie beside other code, as `pip install --target` leaves it.
@@ -84,12 +89,14 @@ impl Libraries {
     pub fn with_path(mut self, path: impl IntoIterator<Item = String>) -> Self {
         for folder in path {
             let folder = format!("{}/", folder.trim_end_matches('/'));
-            let has_modules_only = self.stdlib.as_deref() == Some(&*folder)
-                || folder.ends_with("/lib-dynload/")
-                || folder.ends_with(".zip/");
-            if PACKAGES.iter().any(|name| folder.ends_with(&format!("/{name}"))) {
+            let is_stdlib = self.stdlib.as_deref() == Some(&*folder);
+            if is_stdlib || folder.ends_with("/lib-dynload/") {
+                // Told by where asyncio lies.
+            } else if ARCHIVES.iter().any(|extension| folder.ends_with(extension)) {
+                self.archives.push(folder.into());
+            } else if PACKAGES.iter().any(|name| folder.ends_with(&format!("/{name}"))) {
                 self.packages.push(folder.into());
-            } else if folder.starts_with('/') && !has_modules_only {
+            } else if folder.starts_with('/') {
                 self.unexamined.push(folder.into());
             }
         }
@@ -128,6 +135,10 @@ impl Libraries {
         }
         let package = |path| Home { origin: Origin::Package, path };
         if let Some(path) = self.packages.iter().find_map(|folder| file.strip_prefix(&**folder)) {
+            return package(path);
+        }
+        let in_archive = self.archives.iter().find_map(|archive| file.strip_prefix(&**archive));
+        if let Some(path) = in_archive.filter(|path| names::is_package(path)) {
             return package(path);
         }
         // Names in a frozen program are relative to the folder that it was unpacked to.
@@ -295,6 +306,15 @@ mod tests {
         // Those of a program that is started by a relative path are its own.
         let plain = Libraries::of_tasks("/usr/lib/python3.12/asyncio/tasks.py").unwrap();
         check(&plain, "queue.py", Origin::Own, "queue.py");
+    }
+
+    #[test]
+    fn packages_may_be_packed_with_the_program() {
+        let path = ["/srv/app.pyz", "/usr/lib/python312.zip"];
+        let libraries = libraries("/usr/lib/python3.12/", &path, &[]);
+        check(&libraries, "/srv/app.pyz/uvicorn/server.py", Origin::Package, "uvicorn/server.py");
+        let own = "/srv/app.pyz/orders/db.py";
+        check(&libraries, own, Origin::Own, own);
     }
 
     #[test]
