@@ -200,7 +200,7 @@ impl Snapshot {
 
     /// Whether a loop does nothing but serve a master of processes: gunicorn's control socket has
     /// one in a thread of its own, from version 25 on.
-    fn only_serves(&self, event_loop: &Loop) -> bool {
+    pub(crate) fn only_serves(&self, event_loop: &Loop) -> bool {
         let mut tasks = self.tasks.iter().filter(|task| task.loop_id == Some(event_loop.id));
         let is_control = |task: &Task| {
             let frame = task.frames.first();

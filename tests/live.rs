@@ -36,6 +36,8 @@ mod forked;
 mod hostile;
 #[path = "live/leftovers.rs"]
 mod leftovers;
+#[path = "live/masters.rs"]
+mod masters;
 #[path = "live/pod.rs"]
 mod pod;
 #[path = "live/pstree.rs"]
@@ -148,6 +150,7 @@ fn main() {
     findings::add(&mut trials);
     forked::add(&mut trials);
     report::add(&mut trials);
+    masters::add(&mut trials);
     pod::add(&mut trials);
     waiting::add(&mut trials);
     watching::add(&mut trials);
