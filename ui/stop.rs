@@ -31,6 +31,8 @@ use crate::text::page::{Page, Style};
 use crate::text::words;
 use crate::{Outcome, dump, json, memory, text, watch};
 
+use self::holdup::Standing;
+
 /// The name and version of the JSON shape.
 const SCHEMA: &str = "aiospy.stop/1";
 /// Whole snapshots a second: stages are told to the half of a hundredth of a second.
@@ -110,6 +112,9 @@ struct Told {
     is_pending: bool,
     /// Where the main task was before.
     main_at: Option<Arc<Location>>,
+    /// Where the tasks were before, and in the middle of the grace.
+    before: Standing,
+    middle: Option<Standing>,
 }
 
 /// Sends the signal, and tells what follows.
@@ -133,10 +138,21 @@ impl Teller<'_> {
             })?;
             let story = Story::new(sent_at, Some(snapshot));
             let main_at = holdup::main_at(snapshot).cloned();
-            self.told = Some(Told { story, sent_at, delivered: None, is_pending: false, main_at });
+            self.told = Some(Told {
+                story,
+                sent_at,
+                delivered: None,
+                is_pending: false,
+                main_at,
+                before: Standing::of(snapshot),
+                middle: None,
+            });
             return self.say(Style::Strong, Duration::ZERO, &sent(snapshot, self.options));
         };
         let now = told.story.after(snapshot.taken_at);
+        if told.middle.is_none() && now >= self.options.grace / 2 {
+            told.middle = Some(Standing::of(snapshot));
+        }
         let mut lines = Vec::new();
         if told.delivered.is_none() {
             let is_delivered = is_delivered(self.to_end.pid, self.options.signal);
@@ -233,8 +249,10 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
         }
     }
     let is_in_stage = told.story.stages().last().is_some_and(|told| told.ended.is_none());
-    let held_up = monitor.last().filter(|_| outcome != "ended" && !is_in_stage);
-    let held_up = held_up.and_then(holdup::in_words);
+    let last = monitor.last().filter(|_| outcome != "ended");
+    let moved = last.map(|last| holdup::moved(last, &told.before, told.middle.as_ref()));
+    let moved = moved.unwrap_or_default();
+    let held_up = last.filter(|_| !is_in_stage).and_then(|last| holdup::in_words(last, &moved));
     let Teller { options, mut to, .. } = teller;
     if options.is_json {
         let document = Document {
@@ -253,9 +271,10 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
         };
         json::write(&document, &mut to)?;
     } else {
-        let has_moved = monitor.last().is_some_and(|last| {
-            holdup::is_starting(last) || holdup::main_at(last) != told.main_at.as_ref()
-        });
+        let has_moved = !moved.is_empty()
+            || last.is_some_and(|last| {
+                holdup::is_starting(last) || holdup::main_at(last) != told.main_at.as_ref()
+            });
         conclude(&mut to, &told, outcome, elapsed, (has_moved, held_up.as_deref()))?;
         // That nothing looks wrong would be no news of one that does not end.
         if let Some(last) = monitor.last().filter(|_| !findings.is_empty()) {
@@ -385,7 +404,7 @@ fn conclude(
         ),
         (None, []) if told.is_pending => ", the signal was not delivered".to_owned(),
         (None, []) if !story.is_begun() && !has_moved => {
-            ", the process does not seem to stop at all".to_owned()
+            ", nothing shows that the process is stopping".to_owned()
         }
         (None, _) => ", the process is still there".to_owned(),
     };

@@ -41,6 +41,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     add("killed", killed);
     add("stopped", stopped);
     // Before, `wait_closed` of a server that was closed does not wait.
+    per_version(trials, "enduring::stop_by_task", |_| true, stop_by_task);
     per_version(trials, "enduring::stop_serving", |minor| minor >= 12, stop_serving);
 }
 
@@ -194,6 +195,21 @@ fn stop_serving(python: &Python) {
     assert!(evidence.iter().any(|it| it.as_str().unwrap().contains(" in serve")), "{stuck:#}");
 }
 
+/// A main task may not be where the process stops: what the handler of the signal has started is.
+fn stop_by_task(python: &Python) {
+    let told = outlasted(&python.path, "task");
+    let held_up = told["held_up"].as_str().unwrap_or_else(|| panic!("{told:#}"));
+    assert!(held_up.starts_with("\"stopper\", started since the signal, waits for "), "{held_up}");
+    assert!(held_up.contains(" in shut_down, where \"worker\" waits for sleep, "), "{held_up}");
+    let program = Program::start(&python.path, "holding.py", &["task"]);
+    let output = aiospy(&["stop", "--grace", "500ms", &program.pid().to_string()]);
+    let (stdout, _) = texts(&output);
+    let mut lines = stdout.lines().map(|line| line.split_once("  ").map_or("", |it| it.1));
+    let last = lines.find(|line| line.starts_with("the grace is over"));
+    assert_eq!(last, Some("the grace is over, the process is still there"), "{stdout}");
+    assert!(lines.next().unwrap().starts_with("\"stopper\", started since"), "{stdout}");
+}
+
 /// What holds a start-up is told when the signal came into it.
 fn stop_starting(python: &Python) {
     let told = outlasted(python.venv.as_deref().unwrap(), "startup");
@@ -225,7 +241,7 @@ fn stop_interrupted(python: &Python) {
             check_stop_schema(&told);
             assert_eq!(told["outcome"], "interrupted");
         } else {
-            let said = "interrupted, the process does not seem to stop at all";
+            let said = "interrupted, nothing shows that the process is stopping";
             assert!(stdout.lines().any(|line| line.ends_with(said)), "{stdout}");
             let last = stdout.lines().last().unwrap();
             assert!(last.contains("the main task \"Task-1\" waits for event stop"), "{stdout}");

@@ -2,6 +2,8 @@
 
     holding.py server      its main task waits for the connections of an asyncio server to close,
                            and one client stays (3.12 and later wait for it)
+    holding.py task        a task that the handler of the signal starts waits for a worker, and the
+                           main task for that one to be through
     holding.py startup     uvicorn's application never comes to the end of its start-up
 
 Prints READY.
@@ -40,6 +42,27 @@ async def serve():
     await server.wait_closed()
 
 
+async def shut_down(worker, stopped):
+    await worker
+    stopped.set()
+
+
+async def stop_by_task():
+    stopped = asyncio.Event()
+    worker = asyncio.ensure_future(asyncio.sleep(common.FOREVER))
+    worker.set_name("worker")
+    tasks = [worker]
+
+    def handle():
+        tasks.append(asyncio.ensure_future(shut_down(worker, stopped)))
+        tasks[-1].set_name("stopper")
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, handle)
+    await asyncio.sleep(0)
+    common.emit_ready({})
+    await stopped.wait()
+
+
 async def migrate():
     common.emit_ready({})
     while True:
@@ -55,6 +78,8 @@ async def app(scope, receive, send):
 common.watchdog()
 if sys.argv[1] == "server":
     asyncio.run(serve())
+elif sys.argv[1] == "task":
+    asyncio.run(stop_by_task())
 else:
     import uvicorn
 
