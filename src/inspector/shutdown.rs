@@ -44,6 +44,10 @@ enum Mark {
     Interpreter,
     /// A server's own stop.
     Graceful(Server),
+    /// A server tells its application to end, and waits until it has.
+    EndsApplication,
+    /// The task of the application that is told so.
+    Application,
 }
 
 /// A server whose stop is known.
@@ -98,6 +102,10 @@ fn mark_of(name: &str, file: &str) -> Option<Mark> {
         "shutdown" if is("concurrent/futures/thread.py") => Mark::PoolShutdown,
         "shutdown" if is("uvicorn/server.py") => Mark::Graceful(Server::Uvicorn),
         "cleanup" if is("aiohttp/web_runner.py") => Mark::Graceful(Server::Aiohttp),
+        "shutdown" if is("uvicorn/lifespan/on.py") => Mark::EndsApplication,
+        "main" if is("uvicorn/lifespan/on.py") => Mark::Application,
+        "wait_for_shutdown" if is("hypercorn/asyncio/lifespan.py") => Mark::EndsApplication,
+        "handle_lifespan" if is("hypercorn/asyncio/lifespan.py") => Mark::Application,
         "shutdown" if is("aiohttp/web_protocol.py") => Mark::Graceful(Server::AiohttpConnection),
         "wait_closed" if is("asyncio/base_events.py") => Mark::Graceful(Server::Asyncio),
         "close" if is("asyncpg/pool.py") => Mark::Graceful(Server::Pool("asyncpg's pool")),
@@ -382,7 +390,13 @@ fn graceful(
     let (task, server, frame) = stopping.min_by_key(|(_, server, _)| server.may_be_a_part())?;
     let local = |name| reader.local(frame, name).ok().flatten();
     let (mut started, mut connections) = (None, None);
+    let ends_application = |frame: &&RawFrame| marks.of(frame) == Some(Mark::EndsApplication);
+    let application = task.chain.iter().rev().find(ends_application);
     let tasks = match server {
+        _ if application.is_some() => {
+            let of = marked.iter().filter(|(_, _, mark)| *mark == Mark::Application);
+            of.map(|(task, _, _)| task.at).collect()
+        }
         Server::Uvicorn => {
             let state = local("self").and_then(|at| reader.attribute(at, "server_state").ok()?);
             started = state.and_then(|at| last_date(&reader, at));
@@ -426,7 +440,9 @@ fn graceful(
         loop_id: task.loop_at,
         // Not the coroutine that the server waits in, but the server's own innermost line; and for
         // what is only called to end a part of the program the line of the call.
-        frame: if server.may_be_a_part() {
+        frame: if let Some(frame) = application {
+            plain(&reader, frame)
+        } else if server.may_be_a_part() {
             plain(&reader, caller_of(task, frame))
         } else {
             plain(&reader, innermost_of(&reader, task, frame))

@@ -42,6 +42,10 @@ pub fn add(trials: &mut Vec<Trial>) {
     add("stopped", stopped);
     // Before, `wait_closed` of a server that was closed does not wait.
     per_version(trials, "enduring::stop_by_task", |_| true, stop_by_task);
+    for server in ["uvicorn", "hypercorn"] {
+        let name = format!("enduring::stop_application::{server}");
+        per_version(trials, &name, |_| true, move |python| stop_application(python, server));
+    }
     per_version(trials, "enduring::stop_serving", |minor| minor >= 12, stop_serving);
 }
 
@@ -172,8 +176,8 @@ fn uvicorn(python: &Python, is_closed: bool) {
 }
 
 /// What `stop --json` tells of a program that does not end.
-fn outlasted(python: &Path, kind: &str) -> Value {
-    let program = Program::start(python, "holding.py", &[kind]);
+fn outlasted(python: &Path, kind: &[&str]) -> Value {
+    let program = Program::start(python, "holding.py", kind);
     let output = aiospy(&["stop", "--json", "--grace", "1s", &program.pid().to_string()]);
     let told = parse(&texts(&output).0);
     check_stop_schema(&told);
@@ -183,7 +187,7 @@ fn outlasted(python: &Path, kind: &str) -> Value {
 
 /// A main task that waits for the connections of its server is in a stage, with their handlers.
 fn stop_serving(python: &Python) {
-    let told = outlasted(&python.path, "server");
+    let told = outlasted(&python.path, &["server"]);
     let stage = &told["stages"][0];
     assert_eq!((&stage["stage"], &stage["by"]), (&"graceful".into(), &"asyncio.Server".into()));
     assert_eq!(stage["tasks"], serde_json::json!(["handler"]));
@@ -197,7 +201,7 @@ fn stop_serving(python: &Python) {
 
 /// A main task may not be where the process stops: what the handler of the signal has started is.
 fn stop_by_task(python: &Python) {
-    let told = outlasted(&python.path, "task");
+    let told = outlasted(&python.path, &["task"]);
     let held_up = told["held_up"].as_str().unwrap_or_else(|| panic!("{told:#}"));
     assert!(held_up.starts_with("\"stopper\", started since the signal, waits for "), "{held_up}");
     assert!(held_up.contains(" in shut_down, where \"worker\" waits for sleep, "), "{held_up}");
@@ -210,9 +214,22 @@ fn stop_by_task(python: &Python) {
     assert!(lines.next().unwrap().starts_with("\"stopper\", started since"), "{stdout}");
 }
 
+/// A server that waits for its application to end waits for no request.
+fn stop_application(python: &Python, server: &str) {
+    let told = outlasted(python.venv.as_deref().unwrap(), &["lifespan", server]);
+    let stage = &told["stages"][0];
+    assert_eq!((&stage["stage"], &stage["by"]), (&"graceful".into(), &server.into()), "{told:#}");
+    assert_eq!(stage["tasks"], serde_json::json!(["application"]), "{told:#}");
+    let stuck = told["findings"].as_array().unwrap();
+    let stuck = stuck.iter().find(|it| it["code"] == "shutdown-stuck").unwrap();
+    let title = stuck["title"].as_str().unwrap();
+    assert!(title.starts_with(&format!("{server} is stopping and waits for \"application\" at")));
+    assert!(stuck["advice"].as_str().unwrap().contains("lifespan"), "{stuck:#}");
+}
+
 /// What holds a start-up is told when the signal came into it.
 fn stop_starting(python: &Python) {
-    let told = outlasted(python.venv.as_deref().unwrap(), "startup");
+    let told = outlasted(python.venv.as_deref().unwrap(), &["startup"]);
     let held_up = told["held_up"].as_str().unwrap_or_else(|| panic!("{told:#}"));
     assert!(held_up.starts_with("uvicorn has not started yet: "), "{held_up}");
     assert!(held_up.contains(" in app") && held_up.contains(" in migrate"), "{held_up}");

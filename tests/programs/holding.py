@@ -5,6 +5,8 @@
     holding.py task        a task that the handler of the signal starts waits for a worker, and the
                            main task for that one to be through
     holding.py startup     uvicorn's application never comes to the end of its start-up
+    holding.py lifespan uvicorn|hypercorn
+                           the server waits for its application to end, which never does
 
 Prints READY.
 """
@@ -17,6 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import asyncio
 import signal
+import socket
 
 import common
 
@@ -75,9 +78,63 @@ async def app(scope, receive, send):
     await asyncio.ensure_future(migrate())
 
 
+async def close_pool():
+    asyncio.current_task().set_name("application")
+    await asyncio.Event().wait()
+
+
+async def ask(address):
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(*address)
+            break
+        except ConnectionError:
+            await asyncio.sleep(0.01)
+    writer.write(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+    while await reader.read(1000):
+        pass
+    writer.close()
+    common.emit_ready({})
+
+
+def served_at(address):
+    asking = []
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            asking.append(asyncio.ensure_future(ask(address)))
+            await receive()
+            await close_pool()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    return app
+
+
+def serve_application(server):
+    listener = socket.create_server(("127.0.0.1", 0))
+    app = served_at(listener.getsockname())
+    if server == "uvicorn":
+        import uvicorn
+
+        uvicorn.run(app, fd=listener.fileno(), log_level="critical")
+    else:
+        from hypercorn.asyncio import serve
+        from hypercorn.config import Config
+
+        config = Config()
+        config.bind = ["fd://{}".format(listener.fileno())]
+        config.loglevel = "critical"
+        asyncio.run(serve(app, config))
+
+
 common.watchdog()
 if sys.argv[1] == "server":
     asyncio.run(serve())
+elif sys.argv[1] == "lifespan":
+    serve_application(sys.argv[2])
 elif sys.argv[1] == "task":
     asyncio.run(stop_by_task())
 else:
