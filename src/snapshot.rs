@@ -35,6 +35,7 @@ use crate::memory::{Address, ReadStats};
 pub use cgroup::{Cgroup, MemoryLimit, Quota};
 pub use collector::Collector;
 pub use depth::Depth;
+pub use describe::with_separators;
 pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{
     Blocking, BlockingKind, Enclosed, Looping, NeverAwaited, OpenGenerator, Shutdown, Stage,

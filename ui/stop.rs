@@ -300,14 +300,12 @@ fn is_delivered(pid: i32, signal: Signal) -> Option<bool> {
 
 fn sent(snapshot: &Snapshot, options: &Stop) -> String {
     let process = &snapshot.process;
-    let tasks = snapshot.tasks.len();
-    let plural = if tasks == 1 { "" } else { "s" };
-    let threads = snapshot.threads.len();
-    let many = if threads == 1 { "" } else { "s" };
     format!(
-        "{} sent to {}: {tasks} task{plural}, {threads} thread{many}, grace {}",
+        "{} sent to {}: {}, {}, grace {}",
         options.signal,
         process.pid,
+        words::counted(snapshot.tasks.len(), "task"),
+        words::counted(snapshot.threads.len(), "thread"),
         words::duration(options.grace)
     )
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Code, Loop, LoopState, Problem, Severity, Snapshot};
+use super::{Code, Loop, LoopState, Problem, Severity, Snapshot, with_separators};
 
 /// What a snapshot comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -104,7 +104,7 @@ fn unread(problems: &[Problem]) -> Option<Undecided> {
     let title = match number {
         0 => return None,
         1 => format!("1 {what} could not be read"),
-        many => format!("{many} {what}s could not be read"),
+        many => format!("{} {what}s could not be read", with_separators(many)),
     };
     Some(Undecided { reason: Doubt::Unread, title, code: None, seen_for: None })
 }
@@ -137,6 +137,8 @@ mod tests {
         assert_eq!(verdict(|_| ()), (Some(Verdict::Ok), vec![]));
         let unread = verdict(|snapshot| snapshot.problems.push(problem("not mapped")));
         assert_eq!(unread, (Some(Verdict::Undecided), vec![Doubt::Unread]));
+        let many = super::unread(&vec![problem("not mapped"); 1_950]).unwrap();
+        assert_eq!(many.title, "1,950 tasks could not be read");
         let idle = verdict(|snapshot| snapshot.loops[0].state = Some(LoopState::Stopped));
         assert_eq!(idle, (Some(Verdict::Undecided), vec![Doubt::NoLoop]));
         // The loop of a gunicorn master, in a thread of its own.
