@@ -42,6 +42,8 @@ pub fn add(trials: &mut Vec<Trial>) {
     add("stopped", stopped);
     // Before, `wait_closed` of a server that was closed does not wait.
     per_version(trials, "enduring::stop_by_task", |_| true, stop_by_task);
+    let ends = |minor| [8, 15].contains(&minor);
+    per_version(trials, "enduring::stop_ignoring", ends, stop_ignoring);
     for server in ["uvicorn", "hypercorn"] {
         let name = format!("enduring::stop_application::{server}");
         per_version(trials, &name, |_| true, move |python| stop_application(python, server));
@@ -212,6 +214,13 @@ fn stop_by_task(python: &Python) {
     let last = lines.find(|line| line.starts_with("the grace is over"));
     assert_eq!(last, Some("the grace is over, the process is still there"), "{stdout}");
     assert!(lines.next().unwrap().starts_with("\"stopper\", started since"), "{stdout}");
+}
+
+/// A signal that is ignored is never delivered.
+fn stop_ignoring(python: &Python) {
+    let told = outlasted(&python.path, &["ignoring"]);
+    assert_eq!(told["held_up"], "the process ignores SIGTERM", "{told:#}");
+    assert!(told.get("delivered_ms").is_none(), "{told:#}");
 }
 
 /// A server that waits for its application to end waits for no request.

@@ -4,6 +4,7 @@
                            and one client stays (3.12 and later wait for it)
     holding.py task        a task that the handler of the signal starts waits for a worker, and the
                            main task for that one to be through
+    holding.py ignoring    it ignores the signal
     holding.py startup     uvicorn's application never comes to the end of its start-up
     holding.py lifespan uvicorn|hypercorn
                            the server waits for its application to end, which never does
@@ -64,6 +65,12 @@ async def stop_by_task():
     await asyncio.sleep(0)
     common.emit_ready({})
     await stopped.wait()
+
+
+async def ignore():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    common.emit_ready({})
+    await asyncio.Event().wait()
 
 
 async def migrate():
@@ -135,6 +142,8 @@ if sys.argv[1] == "server":
     asyncio.run(serve())
 elif sys.argv[1] == "lifespan":
     serve_application(sys.argv[2])
+elif sys.argv[1] == "ignoring":
+    asyncio.run(ignore())
 elif sys.argv[1] == "task":
     asyncio.run(stop_by_task())
 else:

@@ -1,11 +1,14 @@
 //! What a process that does not stop waits for, where no stage of a shutdown tells.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aiospy::diagnose::graph::Graph;
 use aiospy::memory::Address;
 use aiospy::snapshot::{Location, Snapshot, Task};
 use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::text::words;
 
 /// Tasks that are named which the signal has moved.
 const MAX_MOVED: usize = 3;
@@ -21,9 +24,12 @@ const STARTS: [(&str, &str, &str, Option<&str>); 3] = [
 /// Where the tasks are at a moment, to be compared with where they are later.
 #[derive(Debug, Default)]
 pub struct Standing {
-    places: FxHashMap<(Address, Option<Arc<str>>), (Option<Arc<Location>>, Option<Address>)>,
+    places: FxHashMap<Key, (Option<Arc<Location>>, Option<Address>)>,
     coroutines: FxHashSet<Option<Arc<str>>>,
 }
+
+/// A task, and not another one that has got its address.
+type Key = (Address, Option<Arc<str>>);
 
 impl Standing {
     /// Of all that are pending.
@@ -37,8 +43,7 @@ impl Standing {
     }
 }
 
-/// A task, and not another one that has got its address.
-fn key(task: &Task) -> (Address, Option<Arc<str>>) {
+fn key(task: &Task) -> Key {
     (task.id, task.name.clone())
 }
 
@@ -87,7 +92,7 @@ pub fn in_words(snapshot: &Snapshot, moved: &[(&Task, &'static str)]) -> Option<
     let named = moved.iter().take(MAX_MOVED).map(|(task, why)| wait(snapshot, task, why));
     let mut text = named.collect::<Vec<_>>().join("; ");
     if let Some(more) = moved.len().checked_sub(MAX_MOVED).filter(|more| *more > 0) {
-        text.push_str(&format!("; and {more} more"));
+        let _ = write!(text, "; and {} more", words::count(more));
     }
     Some(text)
 }
