@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::reading::{Reading, ThreadReading};
 use crate::asyncio::{FutureState, TaskFacts, ThreadWait};
@@ -409,7 +409,9 @@ fn graceful(
             connections = own.and_then(|at| open_connections(&reader, at));
             own.map(|at| handlers(&reader, reading, at)).unwrap_or_default()
         }
-        Server::Pool(_) => Vec::new(),
+        Server::Pool(_) => {
+            local("self").map(|at| borrowers(&reader, reading, at)).unwrap_or_default()
+        }
         Server::Aiohttp | Server::AiohttpConnection => {
             let connections = marked
                 .iter()
@@ -540,6 +542,26 @@ fn handlers(reader: &Reader<'_>, reading: &Reading, server: Address) -> Vec<Addr
     };
     let pending = reading.tasks.iter().filter(|task| task.state == FutureState::Pending);
     pending.take(MAX_HANDLERS).filter(has_stream).map(|task| task.at).collect()
+}
+
+/// The tasks that have a connection of a pool in a variable.
+fn borrowers(reader: &Reader<'_>, reading: &Reading, pool: Address) -> Vec<Address> {
+    let attribute = |at, name| reader.attribute(at, name).ok().flatten();
+    // asyncpg has a holder for each connection, which knows what it has lent; aiomysql and aiopg
+    // have a set of all that they have lent.
+    let holders = attribute(pool, "_holders").and_then(|at| reader.list(at, MAX_ITEMS).ok());
+    let lent = holders.unwrap_or_default().into_iter().filter_map(|at| attribute(at, "_proxy"));
+    let used = attribute(pool, "_used").and_then(|at| reader.set(at).ok()).unwrap_or_default();
+    let is_none = |at: &Address| reader.is_kind(*at, Kind::None);
+    let lent: FxHashSet<Address> = lent.filter(|at| !is_none(at)).chain(used).collect();
+    let has_one = |task: &&TaskFacts| {
+        task.chain.iter().any(|frame| {
+            let locals = reader.locals(frame).unwrap_or_default();
+            locals.iter().any(|(_, value)| lent.contains(value))
+        })
+    };
+    let pending = reading.tasks.iter().filter(|task| task.state == FutureState::Pending);
+    pending.take(MAX_HANDLERS).filter(has_one).map(|task| task.at).collect()
 }
 
 /// The frame that has called `frame`.

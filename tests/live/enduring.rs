@@ -42,6 +42,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     add("stopped", stopped);
     // Before, `wait_closed` of a server that was closed does not wait.
     per_version(trials, "enduring::stop_by_task", |_| true, stop_by_task);
+    per_version(trials, "enduring::stop_pool", |_| true, stop_pool);
     let ends = |minor| [8, 15].contains(&minor);
     per_version(trials, "enduring::stop_ignoring", ends, stop_ignoring);
     for server in ["uvicorn", "hypercorn"] {
@@ -214,6 +215,21 @@ fn stop_by_task(python: &Python) {
     let last = lines.find(|line| line.starts_with("the grace is over"));
     assert_eq!(last, Some("the grace is over, the process is still there"), "{stdout}");
     assert!(lines.next().unwrap().starts_with("\"stopper\", started since"), "{stdout}");
+}
+
+/// A pool that is closed waits for the tasks that have its connections.
+fn stop_pool(python: &Python) {
+    let told = outlasted(&python.path, &["pool"]);
+    let stage = &told["stages"][0];
+    assert_eq!((&stage["stage"], &stage["by"]), (&"graceful".into(), &"asyncpg's pool".into()));
+    assert_eq!(stage["tasks"], serde_json::json!(["borrower"]), "{told:#}");
+    let stuck = told["findings"].as_array().unwrap();
+    let stuck = stuck.iter().find(|it| it["code"] == "shutdown-stuck").unwrap();
+    let title = stuck["title"].as_str().unwrap();
+    assert!(
+        title.starts_with("asyncpg's pool is stopping and waits for \"borrower\" at"),
+        "{title}"
+    );
 }
 
 /// A signal that is ignored is never delivered.

@@ -4,6 +4,7 @@
                            and one client stays (3.12 and later wait for it)
     holding.py task        a task that the handler of the signal starts waits for a worker, and the
                            main task for that one to be through
+    holding.py pool        it closes a pool like asyncpg's, of which a task has a connection
     holding.py ignoring    it ignores the signal
     holding.py startup     uvicorn's application never comes to the end of its start-up
     holding.py lifespan uvicorn|hypercorn
@@ -65,6 +66,50 @@ async def stop_by_task():
     await asyncio.sleep(0)
     common.emit_ready({})
     await stopped.wait()
+
+
+# What of asyncpg's pool matters, by the name of its file.
+POOL = """
+class Holder:
+    __slots__ = "_proxy", "_in_use"
+
+    def __init__(self):
+        self._proxy = self._in_use = None
+
+class Pool:
+    __slots__ = ("_holders",)
+
+    def __init__(self):
+        self._holders = [Holder(), Holder()]
+
+    def acquire(self):
+        holder = self._holders[1]
+        holder._in_use, holder._proxy = asyncio.get_running_loop().create_future(), object()
+        return holder._proxy
+
+    async def close(self):
+        await asyncio.gather(*[holder._in_use for holder in self._holders if holder._in_use])
+"""
+
+
+async def borrow(pool):
+    connection = pool.acquire()
+    await asyncio.sleep(common.FOREVER)
+    return connection
+
+
+async def close_pool_in_use():
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    names = {"asyncio": asyncio}
+    exec(compile(POOL, "/nowhere/asyncpg/pool.py", "exec"), names)
+    pool = names["Pool"]()
+    tasks = [asyncio.ensure_future(borrow(pool)), asyncio.ensure_future(asyncio.sleep(1000))]
+    tasks[0].set_name("borrower")
+    await asyncio.sleep(0)
+    common.emit_ready({})
+    await stop.wait()
+    await pool.close()
 
 
 async def ignore():
@@ -144,6 +189,8 @@ elif sys.argv[1] == "lifespan":
     serve_application(sys.argv[2])
 elif sys.argv[1] == "ignoring":
     asyncio.run(ignore())
+elif sys.argv[1] == "pool":
+    asyncio.run(close_pool_in_use())
 elif sys.argv[1] == "task":
     asyncio.run(stop_by_task())
 else:
