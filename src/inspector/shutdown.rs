@@ -490,11 +490,14 @@ fn group_children(reader: &Reader<'_>, reading: &Reading) -> Vec<(Address, Addre
 /// Whether a task is the one that a thread runs its loop for.
 fn is_main(reader: &Reader<'_>, reading: &Reading, task: &TaskFacts) -> bool {
     reading.threads.iter().flat_map(|thread| &thread.stack.frames).any(|frame| {
-        let is_run = reader.code(frame.code).is_ok_and(|code| {
-            code.function.rsplit('.').next() == Some("run_until_complete")
-                && code.file.ends_with("asyncio/base_events.py")
-        });
-        is_run && reader.local(frame, "future") == Ok(Some(task.at))
+        let Ok(code) = reader.code(frame.code) else { return false };
+        let name = match code.function.rsplit('.').next() {
+            Some("run_until_complete") if code.file.ends_with("asyncio/base_events.py") => "future",
+            // That of uvloop has no frame.
+            Some("run") if code.file.ends_with("asyncio/runners.py") => "task",
+            _ => return false,
+        };
+        reader.local(frame, name) == Ok(Some(task.at))
     })
 }
 

@@ -13,10 +13,10 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use serde_json::Value;
 
-use super::per_version;
 use super::situation::AIOSPY;
 use super::support::{Program, Python, aiospy, check_stop_schema, parse, root, texts};
 use super::watching::{events, launch, of, offset, seconds};
+use super::{per_version, with_uvloop};
 
 /// Adds the trials.
 pub fn add(trials: &mut Vec<Trial>) {
@@ -42,7 +42,11 @@ pub fn add(trials: &mut Vec<Trial>) {
     add("stopped", stopped);
     // Before, `wait_closed` of a server that was closed does not wait.
     per_version(trials, "enduring::stop_by_task", |_| true, stop_by_task);
-    per_version(trials, "enduring::stop_pool", |_| true, stop_pool);
+    let plain = |python: &Python| stop_pool(&python.path, "asyncio");
+    per_version(trials, "enduring::stop_pool", |_| true, plain);
+    // Before 3.12 the programs run uvloop without `asyncio.run`.
+    let uvloop = |python: &Python| stop_pool(with_uvloop(python), "uvloop");
+    per_version(trials, "enduring::stop_pool::uvloop", |minor| minor >= 12, uvloop);
     let ends = |minor| [8, 15].contains(&minor);
     per_version(trials, "enduring::stop_ignoring", ends, stop_ignoring);
     for server in ["uvicorn", "hypercorn"] {
@@ -218,8 +222,8 @@ fn stop_by_task(python: &Python) {
 }
 
 /// A pool that is closed waits for the tasks that have its connections.
-fn stop_pool(python: &Python) {
-    let told = outlasted(&python.path, &["pool"]);
+fn stop_pool(python: &Path, kind: &str) {
+    let told = outlasted(python, &["pool", kind]);
     let stage = &told["stages"][0];
     assert_eq!((&stage["stage"], &stage["by"]), (&"graceful".into(), &"asyncpg's pool".into()));
     assert_eq!(stage["tasks"], serde_json::json!(["borrower"]), "{told:#}");

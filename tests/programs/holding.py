@@ -4,7 +4,8 @@
                            and one client stays (3.12 and later wait for it)
     holding.py task        a task that the handler of the signal starts waits for a worker, and the
                            main task for that one to be through
-    holding.py pool        it closes a pool like asyncpg's, of which a task has a connection
+    holding.py pool asyncio|uvloop
+                           it closes a pool like asyncpg's, of which a task has a connection
     holding.py ignoring    it ignores the signal
     holding.py startup     uvicorn's application never comes to the end of its start-up
     holding.py lifespan uvicorn|hypercorn
@@ -190,7 +191,7 @@ elif sys.argv[1] == "lifespan":
 elif sys.argv[1] == "ignoring":
     asyncio.run(ignore())
 elif sys.argv[1] == "pool":
-    asyncio.run(close_pool_in_use())
+    common.run(sys.argv[2], close_pool_in_use())
 elif sys.argv[1] == "task":
     asyncio.run(stop_by_task())
 else:
