@@ -220,6 +220,15 @@ impl<'s> Context<'s> {
         for task in &now.tasks {
             context.sort_in(task, &mut lines);
         }
+        // Tasks come in no order that means anything: those who came first, first.
+        let place = |task: &&Task| {
+            let waiting = task.waiting_on.as_deref();
+            waiting.and_then(|waiting| waiting.position).unwrap_or(u64::MAX)
+        };
+        for line in &mut context.lines {
+            line.waiters.sort_by_key(place);
+        }
+        context.at_queue.sort_by_key(place);
         context
     }
 

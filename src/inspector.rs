@@ -34,7 +34,7 @@ use crate::frame::Stack;
 use crate::memory::{Address, Image, LiveMemory, Part, ReadMemory, ReadStats, Recorder, TimeLimit};
 use crate::object::{Caches, Memory, Reader};
 use crate::runtime::{Located, locate};
-use crate::snapshot::{Depth, Interval, Process, Shutdown, Snapshot, Task};
+use crate::snapshot::{Depth, Interval, Process, Shutdown, Snapshot, Task, with_separators};
 use crate::target::Target;
 
 /// How often everything is read again when what all depends on was not believable.
@@ -267,7 +267,8 @@ impl Inspector {
             return Err(("tasks", error));
         }
         let (tasks, problems) = (snapshot.tasks.len(), snapshot.problems.len());
-        let found = format!("{tasks} pending, {problems} problem{}", plural(problems));
+        let (tasks, number) = (with_separators(tasks), with_separators(problems));
+        let found = format!("{tasks} pending, {number} problem{}", plural(problems));
         note("tasks", found);
         Ok(())
     }

@@ -35,6 +35,7 @@ use crate::memory::{Address, ReadStats};
 pub use cgroup::{Cgroup, MemoryLimit, Quota};
 pub use collector::Collector;
 pub use depth::Depth;
+pub use describe::with_separators;
 pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{
     Blocking, BlockingKind, Enclosed, Looping, NeverAwaited, OpenGenerator, Shutdown, Stage,
@@ -195,7 +196,7 @@ impl Snapshot {
 
     /// Whether a loop does nothing but serve a master of processes: gunicorn's control socket has
     /// one in a thread of its own, from version 25 on.
-    fn only_serves(&self, event_loop: &Loop) -> bool {
+    pub(crate) fn only_serves(&self, event_loop: &Loop) -> bool {
         let mut tasks = self.tasks.iter().filter(|task| task.loop_id == Some(event_loop.id));
         let is_control = |task: &Task| {
             let frame = task.frames.first();

@@ -36,6 +36,8 @@ mod forked;
 mod hostile;
 #[path = "live/leftovers.rs"]
 mod leftovers;
+#[path = "live/masters.rs"]
+mod masters;
 #[path = "live/origin.rs"]
 mod origin;
 #[path = "live/pod.rs"]
@@ -150,6 +152,7 @@ fn main() {
     findings::add(&mut trials);
     forked::add(&mut trials);
     report::add(&mut trials);
+    masters::add(&mut trials);
     origin::add(&mut trials);
     pod::add(&mut trials);
     waiting::add(&mut trials);

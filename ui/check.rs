@@ -55,9 +55,9 @@ pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
         )?;
     }
     to.finish()?;
-    if let Some(number) = Some(snapshot.problems.len()).filter(|number| *number > 0) {
+    if !snapshot.problems.is_empty() {
         let pid = snapshot.process.pid;
-        let parts = if number == 1 { "1 part".to_owned() } else { format!("{number} parts") };
+        let parts = text::words::counted(snapshot.problems.len(), "part");
         note(format_args!("{parts} could not be read; aiospy dump {pid} lists them"));
     }
     if let Some(error) = timed_out {

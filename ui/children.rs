@@ -17,7 +17,8 @@ pub fn add(snapshot: &mut Snapshot) {
     }
 }
 
-/// The processes below `pid` that run event loops, as a remedy.
+/// The processes below `pid` that run event loops, as a remedy; those that may, where none is known
+/// to.
 pub fn below(pid: i32) -> Option<String> {
     verdict::with_loops(&children(pid, WITHIN))
 }

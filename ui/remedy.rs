@@ -357,9 +357,10 @@ fn refused(pid: i32, why: &str, remedy: String) -> Trouble {
     Trouble { cause: format!("not permitted to read process {pid}: {why}"), remedy }
 }
 
-/// Whether an executable is `PyPy`: `/usr/bin/pypy3.10`, `/opt/pypy/bin/pypy3.10-c`.
+/// Whether an executable is `PyPy`, or its library: `/usr/bin/pypy3.10`, `libpypy3.10-c.so`.
 fn is_pypy(exe: &str) -> bool {
-    exe.rsplit('/').next().is_some_and(|name| name.starts_with("pypy"))
+    let name = exe.rsplit('/').next().unwrap_or(exe);
+    name.starts_with("pypy") || name.starts_with("libpypy")
 }
 
 /// The names of capabilities by bit, `include/uapi/linux/capability.h`.
@@ -452,6 +453,7 @@ mod tests {
             (Error::NoSuchProcess { pid, namespace_match: Some(9) }, "4711", "process 9"),
             (Error::NotPython { pid, exe: "nginx".into() }, "nginx", "pgrep -aP 4711"),
             (Error::NotPython { pid, exe: "/opt/pypy3.10".into() }, "runs PyPy", "CPython"),
+            (Error::NotPython { pid, exe: "/lib/libpypy3.9-c.so".into() }, "runs PyPy", "CPython"),
             (unsupported("3.7", "below 3.8"), "3.7", "newer Python"),
             (unsupported("2.7", "below 3.8"), "2.7", "newer Python"),
             (unsupported("3.16", "unknown"), "3.16", "newer aiospy"),

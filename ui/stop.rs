@@ -33,6 +33,8 @@ use crate::text::words;
 use crate::trouble::Trouble;
 use crate::{json, memory, remedy, text, watch};
 
+use self::holdup::Standing;
+
 /// The name and version of the JSON shape.
 const SCHEMA: &str = "aiospy.stop/1";
 /// Whole snapshots a second: stages are told to the half of a hundredth of a second.
@@ -138,8 +140,13 @@ struct Told {
     delivered: Option<Duration>,
     /// Whether it was still to be when that was last looked at.
     is_pending: bool,
+    /// Why it will never be, where that is known.
+    unheard: Option<String>,
     /// Where the main task was before.
     main_at: Option<Arc<Location>>,
+    /// Where the tasks were before, and in the middle of the grace.
+    before: Standing,
+    middle: Option<Standing>,
 }
 
 /// Sends the signal, and tells what follows.
@@ -158,17 +165,31 @@ impl Teller<'_> {
         let Some(told) = &mut self.told else {
             let sent_at = Timestamp::now();
             let signal = self.options.signal;
+            let unheard = status(self.to_end.pid).and_then(|status| unheard(&status, signal));
             self.to_end.send(signal).with_context(|| {
                 format!("could not send {signal} to process {}", self.to_end.pid)
             })?;
             let story = Story::new(sent_at, Some(snapshot));
             let main_at = holdup::main_at(snapshot).cloned();
-            self.told = Some(Told { story, sent_at, delivered: None, is_pending: false, main_at });
-            return self.say(Style::Strong, Duration::ZERO, &sent(snapshot, self.options));
+            self.told = Some(Told {
+                story,
+                sent_at,
+                delivered: None,
+                is_pending: false,
+                unheard: unheard.clone(),
+                main_at,
+                before: Standing::of(snapshot),
+                middle: None,
+            });
+            self.say(Style::Strong, Duration::ZERO, &sent(snapshot, self.options))?;
+            return unheard.map_or(Ok(()), |why| self.say(Style::Notice, Duration::ZERO, &why));
         };
         let now = told.story.after(snapshot.taken_at);
+        if told.middle.is_none() && now >= self.options.grace / 2 {
+            told.middle = Some(Standing::of(snapshot));
+        }
         let mut lines = Vec::new();
-        if told.delivered.is_none() {
+        if told.delivered.is_none() && told.unheard.is_none() {
             let is_delivered = is_delivered(self.to_end.pid, self.options.signal);
             told.is_pending = is_delivered == Some(false);
             if is_delivered == Some(true) {
@@ -263,8 +284,12 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
         }
     }
     let is_in_stage = told.story.stages().last().is_some_and(|told| told.ended.is_none());
-    let held_up = monitor.last().filter(|_| outcome != "ended" && !is_in_stage);
-    let held_up = held_up.and_then(holdup::in_words);
+    let last = monitor.last().filter(|_| outcome != "ended");
+    let moved = last.map(|last| holdup::moved(last, &told.before, told.middle.as_ref()));
+    let moved = moved.unwrap_or_default();
+    let held_up = last.filter(|_| !is_in_stage).and_then(|last| holdup::in_words(last, &moved));
+    let unheard = told.unheard.clone().filter(|_| outcome != "ended" && moved.is_empty());
+    let held_up = unheard.or(held_up);
     let Teller { options, mut to, .. } = teller;
     if options.is_json {
         let document = Document {
@@ -283,9 +308,10 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
         };
         json::write(&document, &mut to)?;
     } else {
-        let has_moved = monitor.last().is_some_and(|last| {
-            holdup::is_starting(last) || holdup::main_at(last) != told.main_at.as_ref()
-        });
+        let has_moved = !moved.is_empty()
+            || last.is_some_and(|last| {
+                holdup::is_starting(last) || holdup::main_at(last) != told.main_at.as_ref()
+            });
         conclude(&mut to, &told, outcome, elapsed, (has_moved, held_up.as_deref()))?;
         // That nothing looks wrong would be no news of one that does not end.
         if let Some(last) = monitor.last().filter(|_| !findings.is_empty()) {
@@ -300,25 +326,48 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
 
 /// Whether a signal that was sent is not pending any more; `None` where that is not to be read.
 fn is_delivered(pid: i32, signal: Signal) -> Option<bool> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let pending = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        u64::from_str_radix(line.trim(), 16).ok()
-    };
-    let all = pending("ShdPnd:")? | pending("SigPnd:")?;
-    Some(all >> (signal as i32 - 1) & 1 == 0)
+    let status = status(pid)?;
+    Some(!(has(&status, "ShdPnd:", signal)? || has(&status, "SigPnd:", signal)?))
+}
+
+fn status(pid: i32) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/status")).ok()
+}
+
+/// Whether a set of signals in `/proc/PID/status` has this one.
+fn has(status: &str, set: &str, signal: Signal) -> Option<bool> {
+    let signals = status.lines().find_map(|line| line.strip_prefix(set))?;
+    Some(u64::from_str_radix(signals.trim(), 16).ok()? >> (signal as i32 - 1) & 1 == 1)
+}
+
+/// Why a process will not take a signal: it ignores it, or it is the first process of a container
+/// and has no handler, for which the kernel does what is meant to protect an `init`.
+fn unheard(status: &str, signal: Signal) -> Option<String> {
+    if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
+        return None;
+    }
+    if has(status, "SigIgn:", signal)? {
+        return Some(format!("the process ignores {signal}"));
+    }
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    let is_first = ids.split_ascii_whitespace().next_back() == Some("1");
+    let is_dropped = is_first && !has(status, "SigCgt:", signal)?;
+    is_dropped.then(|| {
+        format!(
+            "the process is the first of its container and has no handler for {signal}: the \
+             kernel drops it"
+        )
+    })
 }
 
 fn sent(snapshot: &Snapshot, options: &Stop) -> String {
     let process = &snapshot.process;
-    let tasks = snapshot.tasks.len();
-    let plural = if tasks == 1 { "" } else { "s" };
-    let threads = snapshot.threads.len();
-    let many = if threads == 1 { "" } else { "s" };
     format!(
-        "{} sent to {}: {tasks} task{plural}, {threads} thread{many}, grace {}",
+        "{} sent to {}: {}, {}, grace {}",
         options.signal,
         process.pid,
+        words::counted(snapshot.tasks.len(), "task"),
+        words::counted(snapshot.threads.len(), "thread"),
         words::duration(options.grace)
     )
 }
@@ -413,9 +462,10 @@ fn conclude(
             told.by,
             waits(told).map(|waits| format!(", which {waits}")).unwrap_or_default()
         ),
+        (None, []) if told.unheard.is_some() && !has_moved => String::new(),
         (None, []) if told.is_pending => ", the signal was not delivered".to_owned(),
         (None, []) if !story.is_begun() && !has_moved => {
-            ", the process does not seem to stop at all".to_owned()
+            ", nothing shows that the process is stopping".to_owned()
         }
         (None, _) => ", the process is still there".to_owned(),
     };
@@ -448,5 +498,27 @@ fn outlast(finding: &mut Finding, grace: &str) {
         finding.severity = Severity::Critical;
         finding.evidence.retain(|line| !line.starts_with("it may yet end by itself"));
         finding.evidence.push(format!("its grace of {grace} is over"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_never_hears_a_signal() {
+        let status = |ids: &str, ignored: u64, caught: u64| {
+            format!(
+                "Name:\tpython\nNSpid:\t{ids}\nSigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n"
+            )
+        };
+        let term = 1 << (Signal::SIGTERM as i32 - 1);
+        let why = |status: &str| unheard(status, Signal::SIGTERM).unwrap_or_default();
+        assert_eq!(why(&status("4711", term, 0)), "the process ignores SIGTERM");
+        let dropped = why(&status("4711\t1", 0, 0));
+        assert!(dropped.contains("first of its container and has no handler for SIGTERM"));
+        // The usual end of a process without a handler; and one that has a handler.
+        assert_eq!(why(&status("4711\t7", 0, 0)) + &why(&status("4711\t1", 0, term)), "");
+        assert_eq!(unheard(&status("4711\t1", term, 0), Signal::SIGKILL), None);
     }
 }

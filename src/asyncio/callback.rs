@@ -43,7 +43,7 @@ impl<'a> AwaitGraph<'a> {
     /// The tasks that wait for the future or task at `at`, in the order of its callbacks.
     pub fn awaiters(&self, at: Address) -> Vec<Address> {
         let mut awaiters = Vec::new();
-        let mut seen = FxHashSet::default();
+        let (mut known, mut seen) = (FxHashSet::default(), FxHashSet::default());
         let mut open = vec![at];
         while let Some(future) = open.pop() {
             if seen.len() > MAX_HOPS || !seen.insert(future) {
@@ -52,9 +52,7 @@ impl<'a> AwaitGraph<'a> {
             // Before its first callback a future needs no look at the rest.
             for wake in &*self.wakes(future) {
                 match *wake {
-                    Wake::Task(task) if task != at && !awaiters.contains(&task) => {
-                        awaiters.push(task);
-                    }
+                    Wake::Task(task) if task != at && known.insert(task) => awaiters.push(task),
                     Wake::Task(_) => {}
                     Wake::Future(next) => open.push(next),
                 }

@@ -167,6 +167,22 @@ mod tests {
     }
 
     #[test]
+    fn those_who_wait_for_longest_are_named_first() {
+        let waiter = |number: u64| {
+            let at_lock = task(number).at_lock(900, &[1]);
+            at_lock.waits(WaitKind::Lock, |waiting| waiting.position = Some(42 - number))
+        };
+        let scene = Scene::new().with([task(1).reads_socket()]).with((2..=41).map(waiter));
+        let diagnosis = scene.twice();
+        let evidence = &diagnosis.only().evidence;
+        let waiters: Vec<&str> = evidence
+            .iter()
+            .filter_map(|line| line.strip_prefix("waiter \"")?.split('"').next())
+            .collect();
+        assert_eq!(waiters[..3], ["t41", "t40", "t39"], "{evidence:#?}");
+    }
+
+    #[test]
     fn forty_behind_one_that_waits_for_a_socket() {
         let once = convoy().once();
         assert!(once.findings.is_empty() && once.wants_second_look);

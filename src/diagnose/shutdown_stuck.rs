@@ -204,6 +204,16 @@ fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str, all: usize) ->
     }
 }
 
+/// Whether a server waits for no connection any longer, but for its application to end.
+fn ends_application(shutdown: &Shutdown) -> bool {
+    shutdown.frame.as_ref().is_some_and(|frame| {
+        let at = &frame.location;
+        at.is_in("uvicorn/lifespan/on.py")
+            || at.is_in("hypercorn/asyncio/lifespan.py")
+            || at.is_in("aiohttp/web_app.py") && at.name() == "cleanup"
+    })
+}
+
 fn advice(shutdown: &Shutdown) -> &'static str {
     match shutdown.stage {
         Stage::Graceful if shutdown.by == "asyncio.Server" => {
@@ -213,6 +223,10 @@ fn advice(shutdown: &Shutdown) -> &'static str {
         Stage::Graceful if shutdown.by.ends_with("pool") => {
             "Give each connection back (`async with pool.acquire()`), end the tasks that have one \
              before the pool is closed, and give its `close()` a time limit."
+        }
+        Stage::Graceful if ends_application(shutdown) => {
+            "Give what the application waits for at its end (lifespan after the `yield`, \
+             `on_cleanup`) a time limit."
         }
         Stage::Graceful => {
             "Let endless responses end when the server stops, and give the stop a time limit \

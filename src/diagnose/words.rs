@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::snapshot::{Frame, Location, Task, Thread, WaitKind, Waiting};
+use crate::snapshot::{Frame, Location, Task, Thread, WaitKind, Waiting, with_separators};
 
 pub use crate::snapshot::own_frame;
 
@@ -94,14 +94,14 @@ pub fn span(time: Duration) -> String {
 /// `1 task`, `40 tasks`.
 pub fn count(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
+    format!("{} {what}{plural}", with_separators(number))
 }
 
 /// `1 call`, `40 calls`, `at least 40 calls`.
 pub fn calls(number: u64, is_exact: bool) -> String {
     let least = if is_exact { "" } else { "at least " };
     let plural = if number == 1 { "" } else { "s" };
-    format!("{least}{number} call{plural}")
+    format!("{least}{} call{plural}", with_separators(number))
 }
 
 /// `s` of a verb with one: `1 task waits`, `2 tasks wait`.
@@ -192,7 +192,7 @@ pub fn lines<'t>(
     let mut lines: Vec<_> = tasks.by_ref().take(MAX_NAMED).map(line).collect();
     let others = tasks.count();
     if others > 0 {
-        lines.push(format!("and {others} more"));
+        lines.push(format!("and {} more", with_separators(others)));
     }
     lines
 }

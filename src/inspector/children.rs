@@ -4,34 +4,40 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::{Inspector, Options};
+use crate::error::{Error, Result};
 use crate::snapshot::{Child, Depth};
-use crate::target::parents;
+use crate::target::{Target, parents};
 
 /// Processes that are looked at; servers have a few dozen workers at most, as a rule.
 const MAX_CHILDREN: usize = 48;
 /// Characters of a command line that are kept.
 const MAX_COMMAND: usize = 200;
 
-/// The Python processes below process `pid`, those next to it first, as far as they can be read
-/// `within` some time. Those that were not reached are there without an answer.
+/// The Python processes below process `pid`, those next to it first. Those that could not be read,
+/// or were not reached `within` some time, are there without an answer.
 pub fn children(pid: i32, within: Duration) -> Vec<Child> {
     let until = Instant::now() + within;
-    let mut children = Vec::new();
-    for pid in below(pid) {
-        if Instant::now() > until {
-            break;
-        }
-        let Ok(mut inspector) = Inspector::attach(pid) else { continue };
-        let options = Options { depth: Depth::Tasks, ..Options::default() };
-        let has_loops = match inspector.snapshot(&options) {
-            Ok(snapshot) => Some(snapshot.has_loop_to_judge()),
-            Err(crate::Error::NoAsyncio { .. }) => Some(false),
-            Err(_) => None,
+    let child = |pid| {
+        let has_loops = match (Instant::now() < until).then(|| has_loops(pid)) {
+            Some(Err(
+                Error::NotPython { .. } | Error::NoSuchProcess { .. } | Error::TargetGone { .. },
+            )) => return None,
+            read => read.and_then(Result::ok),
         };
-        let command = inspector.process().cmdline.join(" ").chars().take(MAX_COMMAND).collect();
-        children.push(Child { pid, command, has_loops });
+        let cmdline = Target::open(pid).ok()?.process().cmdline;
+        let command = cmdline.join(" ").chars().take(MAX_COMMAND).collect();
+        Some(Child { pid, command, has_loops })
+    };
+    below(pid).into_iter().filter_map(child).collect()
+}
+
+fn has_loops(pid: i32) -> Result<bool> {
+    let options = Options { depth: Depth::Tasks, ..Options::default() };
+    let read = Inspector::attach(pid).and_then(|mut inspector| inspector.snapshot(&options));
+    match read {
+        Err(Error::NoAsyncio { .. }) => Ok(false),
+        read => Ok(read?.has_loop_to_judge()),
     }
-    children
 }
 
 /// The ids of the processes below one, nearest first.

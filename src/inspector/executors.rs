@@ -1,6 +1,6 @@
 //! Thread pools: what their threads run, what waits in line, and for which task.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -22,6 +22,8 @@ pub(super) struct Pools {
     anyio: Vec<AnyioWorker>,
     /// Tasks that owe their result to a `concurrent.futures.Future`, by that.
     owed: OnceCell<FxHashMap<Address, Address>>,
+    /// What each future mirrors: asked once, however many tasks wait for it.
+    sources: RefCell<FxHashMap<Address, Option<Address>>>,
 }
 
 /// A limit of anyio at which calls for threads wait, and only such.
@@ -72,7 +74,20 @@ impl Pools {
             }
         }
         let anyio = reader.anyio_workers(&stacks);
-        Self { all: pools, calls, defaults, anyio, owed: OnceCell::new() }
+        Self {
+            all: pools,
+            calls,
+            defaults,
+            anyio,
+            owed: OnceCell::new(),
+            sources: RefCell::default(),
+        }
+    }
+
+    /// The `concurrent.futures.Future` that a future mirrors.
+    fn source_of(&self, reader: &Reader<'_>, future: Address) -> Option<Address> {
+        let mut sources = self.sources.borrow_mut();
+        *sources.entry(future).or_insert_with(|| reader.source_of(future))
     }
 
     /// The task that owes its result to a `concurrent.futures.Future`.
@@ -100,7 +115,7 @@ impl Pools {
                 ..Waiting::default()
             });
         }
-        let source = reader.source_of(future)?;
+        let source = self.source_of(reader, future)?;
         if let Some(call) = self.calls.get(&source) {
             let pool = self.all.get(call.pool);
             return Some(Waiting {
@@ -223,7 +238,7 @@ impl Pools {
         let mut waiting: FxHashMap<Address, Address> = FxHashMap::default();
         if !self.calls.is_empty() {
             for task in &reading.tasks {
-                if let Some(source) = task.fut_waiter.and_then(|at| reader.source_of(at)) {
+                if let Some(source) = task.fut_waiter.and_then(|at| self.source_of(reader, at)) {
                     waiting.insert(source, task.at);
                 }
             }

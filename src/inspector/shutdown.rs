@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::reading::{Reading, ThreadReading};
 use crate::asyncio::{FutureState, TaskFacts, ThreadWait};
@@ -44,6 +44,10 @@ enum Mark {
     Interpreter,
     /// A server's own stop.
     Graceful(Server),
+    /// A server tells its application to end, and waits until it has.
+    EndsApplication,
+    /// The task of the application that is told so.
+    Application,
 }
 
 /// A server whose stop is known.
@@ -98,6 +102,10 @@ fn mark_of(name: &str, path: &str) -> Option<Mark> {
         "shutdown" if is("concurrent/futures/thread.py") => Mark::PoolShutdown,
         "shutdown" if is("uvicorn/server.py") => Mark::Graceful(Server::Uvicorn),
         "cleanup" if is("aiohttp/web_runner.py") => Mark::Graceful(Server::Aiohttp),
+        "shutdown" if is("uvicorn/lifespan/on.py") => Mark::EndsApplication,
+        "main" if is("uvicorn/lifespan/on.py") => Mark::Application,
+        "wait_for_shutdown" if is("hypercorn/asyncio/lifespan.py") => Mark::EndsApplication,
+        "handle_lifespan" if is("hypercorn/asyncio/lifespan.py") => Mark::Application,
         "shutdown" if is("aiohttp/web_protocol.py") => Mark::Graceful(Server::AiohttpConnection),
         "wait_closed" if is("asyncio/base_events.py") => Mark::Graceful(Server::Asyncio),
         "close" if is("asyncpg/pool.py") => Mark::Graceful(Server::Pool("asyncpg's pool")),
@@ -234,9 +242,11 @@ fn closing(
             runner = Some((thread, frame));
         }
     }
+    // On a loop of asyncio's, both are done where neither is seen: `Runner.close` goes on a little.
+    let is_uvloop = |at| reading.loops.iter().any(|it| Some(it.at) == at && it.uv.is_some());
     let (stage, loop_id, frame) = match (seen, runner) {
         (Some(seen), _) => seen,
-        (None, Some((thread, frame))) if thread.running_loop.is_some() => {
+        (None, Some((thread, frame))) if is_uvloop(thread.running_loop) => {
             let stage = if reading.threads.iter().any(|thread| closes_pool(marks, thread)) {
                 Stage::DefaultExecutor
             } else {
@@ -381,7 +391,13 @@ fn graceful(
     let (task, server, frame) = stopping.min_by_key(|(_, server, _)| server.may_be_a_part())?;
     let local = |name| reader.local(frame, name).ok().flatten();
     let (mut started, mut connections) = (None, None);
+    let ends_application = |frame: &&RawFrame| marks.of(frame) == Some(Mark::EndsApplication);
+    let application = task.chain.iter().rev().find(ends_application);
     let tasks = match server {
+        _ if application.is_some() => {
+            let of = marked.iter().filter(|(_, _, mark)| *mark == Mark::Application);
+            of.map(|(task, _, _)| task.at).collect()
+        }
         Server::Uvicorn => {
             let state = local("self").and_then(|at| reader.attribute(at, "server_state").ok()?);
             started = state.and_then(|at| last_date(&reader, at));
@@ -394,7 +410,9 @@ fn graceful(
             connections = own.and_then(|at| open_connections(&reader, at));
             own.map(|at| handlers(&reader, reading, at)).unwrap_or_default()
         }
-        Server::Pool(_) => Vec::new(),
+        Server::Pool(_) => {
+            local("self").map(|at| borrowers(&reader, reading, at)).unwrap_or_default()
+        }
         Server::Aiohttp | Server::AiohttpConnection => {
             let connections = marked
                 .iter()
@@ -426,7 +444,9 @@ fn graceful(
         loop_id: task.loop_at,
         // Not the coroutine that the server waits in, but the server's own innermost line; and for
         // what is only called to end a part of the program the line of the call.
-        frame: if server.may_be_a_part() {
+        frame: if let Some(frame) = application {
+            plain(&reader, frame)
+        } else if server.may_be_a_part() {
             plain(&reader, caller_of(task, frame))
         } else {
             plain(&reader, innermost_of(&reader, task, frame))
@@ -472,10 +492,14 @@ fn group_children(reader: &Reader<'_>, reading: &Reading) -> Vec<(Address, Addre
 /// Whether a task is the one that a thread runs its loop for.
 fn is_main(reader: &Reader<'_>, reading: &Reading, task: &TaskFacts) -> bool {
     reading.threads.iter().flat_map(|thread| &thread.stack.frames).any(|frame| {
-        let is_run = reader.code(frame.code).is_ok_and(|code| {
-            code.name() == "run_until_complete" && code.is_in("asyncio/base_events.py")
-        });
-        is_run && reader.local(frame, "future") == Ok(Some(task.at))
+        let Ok(code) = reader.code(frame.code) else { return false };
+        let name = match code.name() {
+            "run_until_complete" if code.is_in("asyncio/base_events.py") => "future",
+            // That of uvloop has no frame.
+            "run" if code.is_in("asyncio/runners.py") => "task",
+            _ => return false,
+        };
+        reader.local(frame, name) == Ok(Some(task.at))
     })
 }
 
@@ -523,6 +547,26 @@ fn handlers(reader: &Reader<'_>, reading: &Reading, server: Address) -> Vec<Addr
     };
     let pending = reading.tasks.iter().filter(|task| task.state == FutureState::Pending);
     pending.take(MAX_HANDLERS).filter(has_stream).map(|task| task.at).collect()
+}
+
+/// The tasks that have a connection of a pool in a variable.
+fn borrowers(reader: &Reader<'_>, reading: &Reading, pool: Address) -> Vec<Address> {
+    let attribute = |at, name| reader.attribute(at, name).ok().flatten();
+    // asyncpg has a holder for each connection, which knows what it has lent; aiomysql and aiopg
+    // have a set of all that they have lent.
+    let holders = attribute(pool, "_holders").and_then(|at| reader.list(at, MAX_ITEMS).ok());
+    let lent = holders.unwrap_or_default().into_iter().filter_map(|at| attribute(at, "_proxy"));
+    let used = attribute(pool, "_used").and_then(|at| reader.set(at).ok()).unwrap_or_default();
+    let is_none = |at: &Address| reader.is_kind(*at, Kind::None);
+    let lent: FxHashSet<Address> = lent.filter(|at| !is_none(at)).chain(used).collect();
+    let has_one = |task: &&TaskFacts| {
+        task.chain.iter().any(|frame| {
+            let locals = reader.locals(frame).unwrap_or_default();
+            locals.iter().any(|(_, value)| lent.contains(value))
+        })
+    };
+    let pending = reading.tasks.iter().filter(|task| task.state == FutureState::Pending);
+    pending.take(MAX_HANDLERS).filter(has_one).map(|task| task.at).collect()
 }
 
 /// The frame that has called `frame`.

@@ -79,6 +79,17 @@ pub(super) struct Reasons<'a> {
     /// The limits of anyio that were met, `None` for those with tokens that are not for calls in
     /// threads.
     limits: RefCell<FxHashMap<Address, Option<Limit>>>,
+    /// What is called when a future is done: asked once, however many tasks wait for it.
+    called: RefCell<FxHashMap<Address, Rc<Called>>>,
+}
+
+/// What is called when a future is done.
+#[derive(Debug, Default)]
+struct Called {
+    /// The future that it shields.
+    shielded: Option<Address>,
+    /// The first callbacks: the task whose next step it is, and its name in words.
+    first: Vec<(Option<Address>, Option<String>)>,
 }
 
 /// Variables of its own frames in which a task may have the future it waits for.
@@ -151,6 +162,7 @@ impl<'a> Reasons<'a> {
             evidence,
             is_ending: false,
             limits: RefCell::default(),
+            called: RefCell::default(),
             foreign_clocks: {
                 let foreign = reading.loops.iter().filter(|facts| !facts.has_machine_clock);
                 foreign.map(|facts| facts.at).collect()
@@ -547,7 +559,7 @@ impl<'a> Reasons<'a> {
                 ..Waiting::default()
             });
         }
-        if let Some(inner) = reader.shielded(future) {
+        if let Some(inner) = self.called(future).shielded {
             return Some(Waiting {
                 kind: WaitKind::Task,
                 operation: Some(Operation::Shield),
@@ -591,11 +603,21 @@ impl<'a> Reasons<'a> {
 
     /// What else is called when a future is done, in words.
     fn callback_names(&self, task: &TaskFacts, future: Address) -> Vec<String> {
-        let callbacks = self.reader.callbacks(future).unwrap_or_default();
-        let others = callbacks
-            .into_iter()
-            .filter(|&callback| self.reader.stepped_task(callback) != Some(task.at));
-        others.take(MAX_CALLBACKS).filter_map(|at| self.reader.callable_name(at)).collect()
+        let called = self.called(future);
+        let others = called.first.iter().filter(|(step, _)| *step != Some(task.at));
+        others.take(MAX_CALLBACKS).filter_map(|(_, name)| name.clone()).collect()
+    }
+
+    fn called(&self, future: Address) -> Rc<Called> {
+        let reader = &self.reader;
+        let read = || {
+            let callbacks = reader.callbacks(future).unwrap_or_default();
+            // One of them may be the step of the task that is asked about.
+            let first = callbacks.iter().take(MAX_CALLBACKS + 1);
+            let first = first.map(|&at| (reader.stepped_task(at), reader.callable_name(at)));
+            Rc::new(Called { shielded: reader.shielded(future), first: first.collect() })
+        };
+        Rc::clone(self.called.borrow_mut().entry(future).or_insert_with(read))
     }
 
     fn line_wait(&self, task: &TaskFacts, object: Address, kind: WaitKind) -> Waiting {

@@ -90,7 +90,14 @@ fn try_locate(target: &Target, memory: &Memory, maps: &[Mapping]) -> Result<Loca
                 reason: "no mapped file exports _PyRuntime or has a section .PyRuntime".to_owned(),
             },
             Some((major, minor)) => too_old(format!("{major}.{minor}")),
-            None => Error::NotPython { pid, exe: target.process().exe.unwrap_or_default() },
+            None => {
+                // A PyPy may have any name, but not its library.
+                let library = code.clone().find(|file| file.name().starts_with("libpypy"));
+                let library = library.and_then(|file| file.first.path.as_ref());
+                let exe = library.map(|path| path.display().to_string());
+                let exe = exe.or_else(|| target.process().exe).unwrap_or_default();
+                Error::NotPython { pid, exe }
+            }
         });
     };
     located.found_in = module.path.display().to_string();

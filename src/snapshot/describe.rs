@@ -5,6 +5,19 @@ use std::time::Duration;
 
 use super::{Operation, WaitKind, Waiting};
 
+/// A number with its digits in groups: `10,000`.
+pub fn with_separators(number: impl Display) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 impl Waiting {
     /// Says the reason in words: fills in `description`.
     #[must_use]

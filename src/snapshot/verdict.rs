@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Code, LoopState, Problem, Severity, Snapshot};
+use super::{Code, Loop, LoopState, Problem, Severity, Snapshot, with_separators};
 
 /// What a snapshot comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -49,7 +49,7 @@ pub enum Doubt {
     Unread,
     /// There was not enough memory to read every task.
     Cut,
-    /// No event loop runs.
+    /// No event loop of the program runs.
     NoLoop,
 }
 
@@ -72,9 +72,13 @@ impl Snapshot {
             let (reason, title) = (Doubt::Cut, cut.to_string());
             undecided.push(Undecided { reason, title, code: None, seen_for: None });
         }
-        let is_judged =
-            |state| matches!(state, LoopState::Polling | LoopState::Running | LoopState::Blocked);
-        if !self.loops.iter().filter_map(|known| known.state).any(is_judged) {
+        let is_judged = |known: &Loop| {
+            matches!(
+                known.state,
+                Some(LoopState::Polling | LoopState::Running | LoopState::Blocked)
+            ) && !self.only_serves(known)
+        };
+        if !self.loops.iter().any(is_judged) {
             let title = "no running event loop was found".to_owned();
             undecided.push(Undecided { reason: Doubt::NoLoop, title, code: None, seen_for: None });
         }
@@ -100,7 +104,7 @@ fn unread(problems: &[Problem]) -> Option<Undecided> {
     let title = match number {
         0 => return None,
         1 => format!("1 {what} could not be read"),
-        many => format!("{many} {what}s could not be read"),
+        many => format!("{} {what}s could not be read", with_separators(many)),
     };
     Some(Undecided { reason: Doubt::Unread, title, code: None, seen_for: None })
 }
@@ -108,7 +112,9 @@ fn unread(problems: &[Problem]) -> Option<Undecided> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::Scene;
+    use std::sync::Arc;
+
+    use crate::diagnose::tests::{Scene, library_frame, task};
     use crate::snapshot::Cut;
 
     fn verdict(change: impl FnOnce(&mut Snapshot)) -> (Option<Verdict>, Vec<Doubt>) {
@@ -131,8 +137,17 @@ mod tests {
         assert_eq!(verdict(|_| ()), (Some(Verdict::Ok), vec![]));
         let unread = verdict(|snapshot| snapshot.problems.push(problem("not mapped")));
         assert_eq!(unread, (Some(Verdict::Undecided), vec![Doubt::Unread]));
+        let many = super::unread(&vec![problem("not mapped"); 1_950]).unwrap();
+        assert_eq!(many.title, "1,950 tasks could not be read");
         let idle = verdict(|snapshot| snapshot.loops[0].state = Some(LoopState::Stopped));
         assert_eq!(idle, (Some(Verdict::Undecided), vec![Doubt::NoLoop]));
+        // The loop of a gunicorn master, in a thread of its own.
+        let serving = verdict(|snapshot| {
+            let mut frame = library_frame("ControlSocketServer._serve");
+            Arc::make_mut(&mut frame.location).file = "/lib/gunicorn/ctl/server.py".into();
+            snapshot.tasks.push(task(1).and(|task| task.frames = vec![frame]).task);
+        });
+        assert_eq!(serving, (Some(Verdict::Undecided), vec![Doubt::NoLoop]));
         let unknown = verdict(|snapshot| snapshot.loops[0].state = None);
         assert_eq!(unknown, (Some(Verdict::Undecided), vec![Doubt::NoLoop]));
     }

@@ -288,7 +288,7 @@ fn time_namespace(python: &Python) {
 /// Executable and libpython without any symbol that is not needed for linking.
 fn stripped(python: &Python) {
     let folder = open_folder();
-    let copied = Copied::new(python, folder.path(), "python");
+    let copied = Copied::new(python, folder.path(), "orders-service");
     for file in copied.files() {
         run(Command::new("strip").arg("--strip-all").arg(file));
     }
@@ -492,7 +492,7 @@ fn embedded_renamed(python: &Python) {
 /// A Python that is one file, in which neither symbols nor sections tell where its runtime lies.
 fn hidden_runtime(python: &Python) {
     let folder = open_folder();
-    let copied = Copied::new(python, folder.path(), "python");
+    let copied = Copied::new(python, folder.path(), "orders-service");
     run(Command::new("strip").arg("--strip-all").arg(&copied.executable));
     let mut image = ElfImage::read(&copied.executable);
     image.hide_symbol("_PyRuntime");

@@ -13,10 +13,10 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use serde_json::Value;
 
-use super::per_version;
 use super::situation::AIOSPY;
 use super::support::{Program, Python, aiospy, check_stop_schema, parse, root, texts};
 use super::watching::{events, launch, of, offset, seconds};
+use super::{per_version, with_uvloop};
 
 /// Adds the trials.
 pub fn add(trials: &mut Vec<Trial>) {
@@ -41,6 +41,18 @@ pub fn add(trials: &mut Vec<Trial>) {
     add("killed", killed);
     add("stopped", stopped);
     // Before, `wait_closed` of a server that was closed does not wait.
+    per_version(trials, "enduring::stop_by_task", |_| true, stop_by_task);
+    let plain = |python: &Python| stop_pool(&python.path, "asyncio");
+    per_version(trials, "enduring::stop_pool", |_| true, plain);
+    // Before 3.12 the programs run uvloop without `asyncio.run`.
+    let uvloop = |python: &Python| stop_pool(with_uvloop(python), "uvloop");
+    per_version(trials, "enduring::stop_pool::uvloop", |minor| minor >= 12, uvloop);
+    let ends = |minor| [8, 15].contains(&minor);
+    per_version(trials, "enduring::stop_ignoring", ends, stop_ignoring);
+    for server in ["uvicorn", "hypercorn"] {
+        let name = format!("enduring::stop_application::{server}");
+        per_version(trials, &name, |_| true, move |python| stop_application(python, server));
+    }
     per_version(trials, "enduring::stop_serving", |minor| minor >= 12, stop_serving);
 }
 
@@ -171,8 +183,8 @@ fn uvicorn(python: &Python, is_closed: bool) {
 }
 
 /// What `stop --json` tells of a program that does not end.
-fn outlasted(python: &Path, kind: &str) -> Value {
-    let program = Program::start(python, "holding.py", &[kind]);
+fn outlasted(python: &Path, kind: &[&str]) -> Value {
+    let program = Program::start(python, "holding.py", kind);
     let output = aiospy(&["stop", "--json", "--grace", "1s", &program.pid().to_string()]);
     let told = parse(&texts(&output).0);
     check_stop_schema(&told);
@@ -182,7 +194,7 @@ fn outlasted(python: &Path, kind: &str) -> Value {
 
 /// A main task that waits for the connections of its server is in a stage, with their handlers.
 fn stop_serving(python: &Python) {
-    let told = outlasted(&python.path, "server");
+    let told = outlasted(&python.path, &["server"]);
     let stage = &told["stages"][0];
     assert_eq!((&stage["stage"], &stage["by"]), (&"graceful".into(), &"asyncio.Server".into()));
     assert_eq!(stage["tasks"], serde_json::json!(["handler"]));
@@ -194,9 +206,59 @@ fn stop_serving(python: &Python) {
     assert!(evidence.iter().any(|it| it.as_str().unwrap().contains(" in serve")), "{stuck:#}");
 }
 
+/// A main task may not be where the process stops: what the handler of the signal has started is.
+fn stop_by_task(python: &Python) {
+    let told = outlasted(&python.path, &["task"]);
+    let held_up = told["held_up"].as_str().unwrap_or_else(|| panic!("{told:#}"));
+    assert!(held_up.starts_with("\"stopper\", started since the signal, waits for "), "{held_up}");
+    assert!(held_up.contains(" in shut_down, where \"worker\" waits for sleep, "), "{held_up}");
+    let program = Program::start(&python.path, "holding.py", &["task"]);
+    let output = aiospy(&["stop", "--grace", "500ms", &program.pid().to_string()]);
+    let (stdout, _) = texts(&output);
+    let mut lines = stdout.lines().map(|line| line.split_once("  ").map_or("", |it| it.1));
+    let last = lines.find(|line| line.starts_with("the grace is over"));
+    assert_eq!(last, Some("the grace is over, the process is still there"), "{stdout}");
+    assert!(lines.next().unwrap().starts_with("\"stopper\", started since"), "{stdout}");
+}
+
+/// A pool that is closed waits for the tasks that have its connections.
+fn stop_pool(python: &Path, kind: &str) {
+    let told = outlasted(python, &["pool", kind]);
+    let stage = &told["stages"][0];
+    assert_eq!((&stage["stage"], &stage["by"]), (&"graceful".into(), &"asyncpg's pool".into()));
+    assert_eq!(stage["tasks"], serde_json::json!(["borrower"]), "{told:#}");
+    let stuck = told["findings"].as_array().unwrap();
+    let stuck = stuck.iter().find(|it| it["code"] == "shutdown-stuck").unwrap();
+    let title = stuck["title"].as_str().unwrap();
+    assert!(
+        title.starts_with("asyncpg's pool is stopping and waits for \"borrower\" at"),
+        "{title}"
+    );
+}
+
+/// A signal that is ignored is never delivered.
+fn stop_ignoring(python: &Python) {
+    let told = outlasted(&python.path, &["ignoring"]);
+    assert_eq!(told["held_up"], "the process ignores SIGTERM", "{told:#}");
+    assert!(told.get("delivered_ms").is_none(), "{told:#}");
+}
+
+/// A server that waits for its application to end waits for no request.
+fn stop_application(python: &Python, server: &str) {
+    let told = outlasted(python.venv.as_deref().unwrap(), &["lifespan", server]);
+    let stage = &told["stages"][0];
+    assert_eq!((&stage["stage"], &stage["by"]), (&"graceful".into(), &server.into()), "{told:#}");
+    assert_eq!(stage["tasks"], serde_json::json!(["application"]), "{told:#}");
+    let stuck = told["findings"].as_array().unwrap();
+    let stuck = stuck.iter().find(|it| it["code"] == "shutdown-stuck").unwrap();
+    let title = stuck["title"].as_str().unwrap();
+    assert!(title.starts_with(&format!("{server} is stopping and waits for \"application\" at")));
+    assert!(stuck["advice"].as_str().unwrap().contains("lifespan"), "{stuck:#}");
+}
+
 /// What holds a start-up is told when the signal came into it.
 fn stop_starting(python: &Python) {
-    let told = outlasted(python.venv.as_deref().unwrap(), "startup");
+    let told = outlasted(python.venv.as_deref().unwrap(), &["startup"]);
     let held_up = told["held_up"].as_str().unwrap_or_else(|| panic!("{told:#}"));
     assert!(held_up.starts_with("uvicorn has not started yet: "), "{held_up}");
     assert!(held_up.contains(" in app") && held_up.contains(" in migrate"), "{held_up}");
@@ -225,7 +287,7 @@ fn stop_interrupted(python: &Python) {
             check_stop_schema(&told);
             assert_eq!(told["outcome"], "interrupted");
         } else {
-            let said = "interrupted, the process does not seem to stop at all";
+            let said = "interrupted, nothing shows that the process is stopping";
             assert!(stdout.lines().any(|line| line.ends_with(said)), "{stdout}");
             let last = stdout.lines().last().unwrap();
             assert!(last.contains("the main task \"Task-1\" waits for event stop"), "{stdout}");

@@ -8,9 +8,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::support::{Program, aiospy, check_schema, python, root, texts};
+use super::situation::{Copied, Parts, open_folder};
+use super::support::{Program, Python, aiospy, check_schema, python, root, texts};
 use super::terminal::Terminal;
-use super::{once, per_version};
+use super::{once, per_version, per_version_with};
 
 const ENTER: &str = "\r";
 const ESCAPE: &str = "\x1b";
@@ -37,6 +38,10 @@ pub fn add(trials: &mut Vec<Trial>) {
     }
     once(trials, "top::dead_target", &[], dead_target);
     once(trials, "top::picker", &[], picker);
+    let is_one_file = |version: &str, python: Option<&Python>| {
+        version == "3.14" && python.is_none_or(|python| Parts::of(python).library.is_none())
+    };
+    per_version_with(trials, "top::picker_renamed", &[], is_one_file, picker_renamed);
     once(trials, "top::command", &[], command);
     once(trials, "top::replay", &[], replay);
     once(trials, "top::record", &[], record);
@@ -294,6 +299,24 @@ fn picker() {
     terminal.wait_for(&["which process?", "Python process"]);
     terminal.types(&format!("/{pid}{ENTER}"));
     terminal.wait_for(&[&pid, "polling", "/deadlock.py"]);
+    terminal.types(ENTER);
+    terminal.wait_for(&["WAITS FOR", "second", "deadlock"]);
+    terminal.types("q");
+    assert!(terminal.end().0.success());
+}
+
+/// A Python under another name, which has its library in it, is one to choose too.
+fn picker_renamed(python: &Python) {
+    let folder = open_folder();
+    let copied = Copied::new(python, folder.path(), "orders-service");
+    let mut command = copied.command();
+    command.arg(root().join("tests/programs/scenarios/deadlock.py"));
+    let program = Program::spawn(command);
+    let mut terminal = Terminal::start(&["top", "--no-mouse"], USUAL, folder.path());
+    let pid = program.pid().to_string();
+    terminal.wait_for(&["which process?", "Python process"]);
+    terminal.types(&format!("/{pid}{ENTER}"));
+    terminal.wait_for(&[&pid, "polling", "orders-service"]);
     terminal.types(ENTER);
     terminal.wait_for(&["WAITS FOR", "second", "deadlock"]);
     terminal.types("q");

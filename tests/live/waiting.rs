@@ -12,6 +12,7 @@ use super::support::{Program, aiospy, check_schema, root, texts};
 pub fn add(trials: &mut Vec<Trial>) {
     let applies = |minor| [8, 12, 15].contains(&minor);
     per_version(trials, "check::undecided", applies, |python| undecided(&python.path));
+    per_version(trials, "check::shared_future", applies, |python| shared_future(&python.path));
 }
 
 fn start(python: &Path, arguments: &[&str]) -> Program {
@@ -28,6 +29,14 @@ fn check(program: &Program, arguments: &[&str]) -> (Value, Option<i32>) {
     let document: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
     check_schema(&document);
     (document, output.status.code())
+}
+
+/// Each of many tasks that wait for one future has all the others beside it: once all of them were
+/// decoded for each, which took minutes, and `check` gave up.
+fn shared_future(python: &Path) {
+    let program = Program::start(python, "many.py", &["20000", "1", "--wait", "shared"]);
+    let (document, code) = check(&program, &[]);
+    assert_eq!((&document["verdict"], code), (&Value::from("ok"), Some(0)), "{document:#.800}");
 }
 
 fn undecided(python: &Path) {

@@ -1,9 +1,10 @@
 """N idle tasks, each DEPTH coroutines deep (the innermost included).
 
-    many.py N DEPTH [--wait sleep|future] [--loop asyncio|uvloop]
+    many.py N DEPTH [--wait sleep|future|shared] [--loop asyncio|uvloop]
 
 Task k is named "task-k". With --wait sleep, asyncio.sleep is one more frame, below DEPTH own
-ones; with --wait future there are exactly DEPTH frames. Prints {"pid", "tid", "tasks": N,
+ones; with --wait future there are exactly DEPTH frames, and with --wait shared all wait for the
+same future. Prints {"pid", "tid", "tasks": N,
 "main": id of one more task that runs main, "depth", "frames": the functions of each task's
 frames, outermost first}.
 """
@@ -24,11 +25,12 @@ from common import FOREVER
 parser = argparse.ArgumentParser()
 parser.add_argument("tasks", type=int)
 parser.add_argument("depth", type=int)
-parser.add_argument("--wait", choices=["sleep", "future"], default="sleep")
+parser.add_argument("--wait", choices=["sleep", "future", "shared"], default="sleep")
 parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
 options = parser.parse_args()
 
 waiting = 0
+shared = None
 
 
 async def level(depth):
@@ -43,12 +45,16 @@ async def leaf():
     waiting += 1
     if options.wait == "sleep":
         await asyncio.sleep(FOREVER)
+    elif options.wait == "shared":
+        await shared
     else:
         await asyncio.get_event_loop().create_future()
 
 
 async def main():
+    global shared
     loop = asyncio.get_event_loop()
+    shared = loop.create_future()
     depth = options.depth
     tasks = []
     for n in range(options.tasks):

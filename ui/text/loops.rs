@@ -245,7 +245,7 @@ pub fn executor(mut line: Line, pool: &Executor) -> Line {
 /// What a process in a stage of its shutdown does.
 pub fn stage(stage: Stage) -> &'static str {
     match stage {
-        Stage::Graceful => "waits for connections and requests to end",
+        Stage::Graceful => "is stopping gracefully",
         Stage::CancelAll => "has cancelled all tasks and waits for them to end",
         Stage::Asyncgens => "closes asynchronous generators",
         Stage::DefaultExecutor => "waits for the threads of the default executor",

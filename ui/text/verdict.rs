@@ -51,20 +51,25 @@ pub fn nothing_to_judge(snapshot: &Snapshot) -> Option<Trouble> {
             format!("no event loop to judge: process {pid} only inherited its parent's by fork")
         }
         loops if loops.iter().any(Loop::may_run) => {
-            format!("no event loop to judge: that of process {pid} is gunicorn's control socket")
+            format!(
+                "no event loop to judge: that of process {pid} only serves gunicorn's control socket"
+            )
         }
-        _ => format!("no event loop to judge: none of process {pid} is running"),
+        _ => format!("no event loop to judge: no loop of process {pid} is running"),
     };
     let remedy = with_loops(&snapshot.children)
         .unwrap_or_else(|| format!("aiospy dump --threads {pid}, which shows what its threads do"));
     Some(Trouble::new(cause, remedy))
 }
 
-/// Those of the processes below one that run event loops, as a remedy.
+/// Those of the processes below one that run event loops, as a remedy; those that may, where none is
+/// known to.
 pub fn with_loops(children: &[Child]) -> Option<String> {
-    let looping: Vec<&Child> =
-        children.iter().filter(|child| child.has_loops == Some(true)).collect();
-    if let [child] = looping[..] {
+    let those = |has_loops: Option<bool>| -> Vec<&Child> {
+        children.iter().filter(|child| child.has_loops == has_loops).collect()
+    };
+    let with_loops = those(Some(true));
+    if let [child] = with_loops[..] {
         let command = clean(&child.command);
         let command = fit(&command, MAX_COMMAND);
         return Some(format!(
@@ -72,13 +77,23 @@ pub fn with_loops(children: &[Child]) -> Option<String> {
             child.pid
         ));
     }
+    if let Some(names) = names(&with_loops) {
+        return Some(format!("the processes below it that run event loops: {names}"));
+    }
+    // That none runs one is not known.
+    let names = names(&those(None))?;
+    Some(format!("aiospy doctor PID, for the processes below it that could not be read: {names}"))
+}
+
+/// `7`, `7 and 8`, `1, 2, 3 and 10 more`.
+fn names(children: &[&Child]) -> Option<String> {
     let mut named: Vec<String> =
-        looping.iter().take(MAX_NAMED).map(|child| child.pid.to_string()).collect();
-    if let Some(more) = looping.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
+        children.iter().take(MAX_NAMED).map(|child| child.pid.to_string()).collect();
+    if let Some(more) = children.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
         named.push(format!("{more} more"));
     }
     let (last, others) = named.split_last()?;
-    Some(format!("the processes below it that run event loops: {} and {last}", others.join(", ")))
+    Some(if others.is_empty() { last.clone() } else { format!("{} and {last}", others.join(", ")) })
 }
 
 #[cfg(test)]
@@ -137,6 +152,13 @@ mod tests {
         snapshot.children = (1..=14).map(|pid| child(pid, true)).collect();
         let (_, remedy) = told(&snapshot);
         assert!(remedy.ends_with("loops: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 2 more"));
+        let unread = |pid| Child { has_loops: None, ..child(pid, false) };
+        snapshot.children = vec![child(7, false), unread(8)];
+        let (_, remedy) = told(&snapshot);
+        assert_eq!(
+            remedy,
+            "aiospy doctor PID, for the processes below it that could not be read: 8"
+        );
         let state = Some(LoopState::Inherited);
         snapshot.loops = vec![Loop { state, ..Loop::default() }];
         assert!(told(&snapshot).0.contains("inherited"), "{}", told(&snapshot).0);

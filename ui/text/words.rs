@@ -26,15 +26,7 @@ pub fn duration(time: Duration) -> String {
 
 /// A number with its digits in groups: `10,000`.
 pub fn count(number: usize) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+    aiospy::snapshot::with_separators(number)
 }
 
 /// A number of bytes with as many digits as matter: `812 B`, `4.2 kB`, `31 MB`.

@@ -170,12 +170,13 @@ fn is_python(pid: i32, program: &str) -> bool {
     let is_named = |path: &str| path.rsplit('/').next().unwrap_or(path).contains("python");
     let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
     let exe = exe.as_ref().and_then(|path| path.to_str()).unwrap_or_default();
-    // A program that has Python built in maps its library.
-    let has_library = || {
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-        maps.lines().any(|line| line.contains("/libpython"))
+    // One under another name maps `libpython3.12.so`, or modules such as
+    // `_asyncio.cpython-312-x86_64-linux-gnu.so`.
+    let has_modules = || {
+        let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+        String::from_utf8_lossy(&maps).lines().any(is_named)
     };
-    is_named(exe) || is_named(program) || has_library()
+    is_named(exe) || is_named(program) || has_modules()
 }
 
 fn look(pid: i32, limit: &TimeLimit, known: &mut FxHashMap<i32, Option<Inspector>>) -> Seen {
