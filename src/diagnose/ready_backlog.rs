@@ -14,11 +14,26 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
             out.want_second_look();
             continue;
         }
-        let before = context.looks.loop_before(event_loop.id).and_then(|before| before.ready);
+        let Some(earlier) = context.looks.loop_before(event_loop.id) else { continue };
         // One that was halved meanwhile is a burst that is worked off.
-        if let Some(before) = before.filter(|before| *before >= LONG && ready > *before / 2) {
+        let before = earlier.ready.filter(|before| *before >= LONG && ready > *before / 2);
+        if let Some(before) = before.filter(|_| !are_bursts(earlier, event_loop)) {
             out.add(report(context, event_loop, before, ready));
         }
+    }
+}
+
+/// Whether what was seen is, or may be, two bursts with rest between them: before what is in line now
+/// the loop had nothing to do, or where that is not known, others have had its processor. Then a burst
+/// that takes a moment takes long. Test: `healthy::herd`.
+fn are_bursts(before: &Loop, now: &Loop) -> bool {
+    let rested = |at: &Loop| at.polls_without_waiting.map(|at_once| !at_once);
+    match (rested(before), rested(now)) {
+        (Some(true), _) | (_, Some(true)) => true,
+        (Some(false), Some(false)) => false,
+        _ => before.processor.zip(now.processor).is_some_and(|(before, now)| {
+            now.waited.saturating_sub(before.waited) > now.ran.saturating_sub(before.ran)
+        }),
     }
 }
 
@@ -43,9 +58,11 @@ fn report(context: &Context<'_>, event_loop: &Loop, before: u64, ready: u64) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::diagnose::tests::Scene;
-    use crate::snapshot::BlockingKind;
+    use crate::snapshot::{BlockingKind, Processor};
 
     fn with_ready(ready: u64) -> Scene {
         Scene::new().and(|snapshot| snapshot.loops[0].ready = Some(ready))
@@ -65,6 +82,28 @@ mod tests {
         with_ready(10).turned().after(&with_ready(20_000).before()).assert_silent();
         with_ready(8000).turned().after(&with_ready(20_000).before()).assert_silent();
         with_ready(20_000).turned().after(&with_ready(10).before()).assert_silent();
+    }
+
+    #[test]
+    fn two_bursts_with_rest_between_them_are_healthy() {
+        let polled =
+            |at_once| with_ready(2000).and(|it| it.loops[0].polls_without_waiting = Some(at_once));
+        assert_eq!(
+            polled(true).turned().after(&polled(true).before()).codes(),
+            [Code::ReadyBacklog]
+        );
+        polled(false).turned().after(&polled(true).before()).assert_silent();
+        polled(true).turned().after(&polled(false).before()).assert_silent();
+        // Of uvloop it is not known.
+        let ran = |ran, waited| {
+            with_ready(2000).and(|it| {
+                let [at, ran, waited] = [ran + waited, ran, waited].map(Duration::from_millis);
+                it.loops[0].processor = Some(Processor { at, ran, waited, sleeps: None });
+            })
+        };
+        let before = ran(500, 0).before();
+        assert_eq!(ran(700, 10).turned().after(&before).codes(), [Code::ReadyBacklog]);
+        ran(530, 180).turned().after(&before).assert_silent();
     }
 
     #[test]
