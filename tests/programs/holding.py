@@ -103,7 +103,8 @@ async def close_pool_in_use():
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     names = {"asyncio": asyncio}
-    exec(compile(POOL, "/nowhere/asyncpg/pool.py", "exec"), names)
+    sys.path.append("/nowhere/site-packages")  # as if it were installed there
+    exec(compile(POOL, "/nowhere/site-packages/asyncpg/pool.py", "exec"), names)
     pool = names["Pool"]()
     tasks = [asyncio.ensure_future(borrow(pool)), asyncio.ensure_future(asyncio.sleep(1000))]
     tasks[0].set_name("borrower")

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import multiprocessing
 import os
+import sys
 import threading
 
 import common
@@ -47,7 +48,8 @@ def looping(alive, ready):
 
 def serve_control():
     names = {"asyncio": asyncio, "common": common}
-    exec(compile(CONTROL, "/nowhere/gunicorn/ctl/server.py", "exec"), names)
+    sys.path.append("/nowhere/site-packages")  # as if it were installed there
+    exec(compile(CONTROL, "/nowhere/site-packages/gunicorn/ctl/server.py", "exec"), names)
     started = threading.Event()
     threading.Thread(target=lambda: asyncio.run(names["serve"](started)), daemon=True).start()
     started.wait()
