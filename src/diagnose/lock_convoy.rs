@@ -108,7 +108,14 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
     let mut lines: Vec<_> =
         words::lines(all_holders(), |task| format!("holder {}", words::wait_line(task)));
     if let Some(stood) = all_holders().map(|task| context.stood_for(task)).min() {
-        lines.push(format!("nothing of this moved in {}", words::span(stood)));
+        let stood = words::span(stood);
+        let may_move = |task| context.stillness(task) == Stillness::Seemingly;
+        let is_note = group.iter().all(|(.., severity)| *severity == Severity::Info);
+        lines.push(if is_note && all_holders().any(may_move) {
+            format!("all of this was the same {stood} before; it may have moved in between")
+        } else {
+            format!("nothing of this moved in {stood}")
+        });
     }
     lines.extend(words::lines(all_waiters(), |task| format!("waiter {}", words::wait_line(task))));
     let hanging =
@@ -158,6 +165,7 @@ fn kind_name(line: &Line<'_>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::Diagnosis;
     use crate::diagnose::tests::{Scene, ids, task};
     use crate::memory::Address;
 
@@ -196,6 +204,18 @@ mod tests {
         assert_eq!((finding.severity, finding.tasks.len()), (Severity::Warning, 41));
         assert_eq!(finding.tasks[0], Address(1));
         assert!(finding.evidence.contains(&"and 20 more".to_owned()));
+    }
+
+    #[test]
+    fn what_only_looks_the_same_may_have_moved() {
+        let said = |diagnosis: &Diagnosis, what: &str| {
+            diagnosis.only().evidence.iter().any(|line| line.contains(what))
+        };
+        assert!(said(&convoy().twice(), "nothing of this moved in "));
+        let turned = convoy().turned().after(&convoy().before());
+        assert_eq!(turned.only().severity, Severity::Info);
+        assert!(said(&turned, " before; it may have moved in between"), "{:#?}", turned.only());
+        assert!(!said(&turned, "nothing of this moved"));
     }
 
     #[test]

@@ -103,7 +103,10 @@ def run(kind, main, debug=False):
     loop = new_loop(kind)
     asyncio.set_event_loop(loop)
     loop.set_debug(debug)
-    loop.run_until_complete(main)
+    try:
+        loop.run_until_complete(main)
+    finally:
+        loop.close()
 
 
 def current_task():

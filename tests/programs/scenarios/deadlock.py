@@ -22,7 +22,7 @@ async def main():
     first = asyncio.create_task(again_and_again(accounts, ledger), name="first")
     if stage.healthy:
         second = asyncio.create_task(again_and_again(accounts, ledger), name="second")
-        stage.when(lambda: True)
+        stage.when(lambda: True, also=["lock-convoy"])  # One of them has to wait at most times.
     else:
         second = asyncio.create_task(again_and_again(ledger, accounts), name="second")
         stage.when(
