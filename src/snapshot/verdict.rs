@@ -114,8 +114,8 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use crate::diagnose::tests::{Scene, library_frame, task};
-    use crate::snapshot::Cut;
+    use crate::diagnose::tests::{Scene, task};
+    use crate::snapshot::{Cut, Frame, Location};
 
     fn verdict(change: impl FnOnce(&mut Snapshot)) -> (Option<Verdict>, Vec<Doubt>) {
         let mut snapshot = Scene::new().and(change).snapshot;
@@ -143,8 +143,9 @@ mod tests {
         assert_eq!(idle, (Some(Verdict::Undecided), vec![Doubt::NoLoop]));
         // The loop of a gunicorn master, in a thread of its own.
         let serving = verdict(|snapshot| {
-            let mut frame = library_frame("ControlSocketServer._serve");
-            Arc::make_mut(&mut frame.location).file = "/lib/gunicorn/ctl/server.py".into();
+            let file = "/venv/lib/python3.12/site-packages/gunicorn/ctl/server.py".into();
+            let location = Location::by_path("ControlSocketServer._serve".into(), file, Some(1));
+            let frame = Frame { location: Arc::new(location), locals: None };
             snapshot.tasks.push(task(1).and(|task| task.frames = vec![frame]).task);
         });
         assert_eq!(serving, (Some(Verdict::Undecided), vec![Doubt::NoLoop]));
