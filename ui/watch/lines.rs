@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{BlockingKind, Finding, Location, Process, Severity, Work};
+use aiospy::snapshot::{BlockingKind, Finding, Location, Origin, Process, Severity, Work};
 use aiospy::timeline::{Fate, History, Stretch};
 use aiospy::watch::monitor::{Event, Monitor, Statistics, Summary, Tracked};
 use aiospy::watch::sampler::Ended;
@@ -191,11 +191,12 @@ struct FrameLine<'a> {
     file: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u32>,
+    origin: Origin,
 }
 
 impl<'a> FrameLine<'a> {
     fn of(at: &'a Location) -> Self {
-        Self { function: &at.function, file: &at.file, line: at.line }
+        Self { function: &at.function, file: &at.file, line: at.line, origin: at.origin }
     }
 }
 
