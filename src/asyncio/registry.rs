@@ -59,7 +59,7 @@ impl Reader<'_> {
             self.pointer(module.offset(self.layout.small.module_dict)).ok().flatten()
         };
         let Some(tasks) = dict("asyncio.tasks") else { return Ok(None) };
-        self.find_libraries(tasks, dict("sys"));
+        self.find_libraries(tasks, || dict("sys"));
         let c_module = self.find_key(interpreter.modules, &items, "_asyncio");
         let c_module = c_module.filter(|&at| self.is_kind(at, Kind::Module));
         Ok(Some(AsyncioModules { tasks, c_module, threading: dict("threading") }))
@@ -68,7 +68,7 @@ impl Reader<'_> {
     /// Finds out, once, where the libraries of the target lie, from the functions of
     /// `asyncio.tasks`, one of which may have been replaced by a package, but not all, and from
     /// `sys.path`.
-    fn find_libraries(&self, tasks: Address, sys: Option<Address>) {
+    fn find_libraries(&self, tasks: Address, sys: impl FnOnce() -> Option<Address>) {
         if self.caches.known_libraries().is_some() {
             return;
         }
@@ -79,7 +79,7 @@ impl Reader<'_> {
             Libraries::of_tasks(&self.code(code).ok()?.file)
         });
         if let Some(libraries) = found {
-            let path = sys.and_then(|sys| self.search_path(sys).ok()).unwrap_or_default();
+            let path = sys().and_then(|sys| self.search_path(sys).ok()).unwrap_or_default();
             self.caches.keep_libraries(libraries.with_path(path));
         }
     }

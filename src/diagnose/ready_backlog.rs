@@ -27,10 +27,9 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 /// the loop had nothing to do, or where that is not known, others have had its processor. Then a burst
 /// that takes a moment takes long. Test: `healthy::herd`.
 fn are_bursts(before: &Loop, now: &Loop) -> bool {
-    let rested = |at: &Loop| at.polls_without_waiting.map(|at_once| !at_once);
-    match (rested(before), rested(now)) {
-        (Some(true), _) | (_, Some(true)) => true,
-        (Some(false), Some(false)) => false,
+    match (before.polls_without_waiting, now.polls_without_waiting) {
+        (Some(false), _) | (_, Some(false)) => true,
+        (Some(true), Some(true)) => false,
         _ => before.processor.zip(now.processor).is_some_and(|(before, now)| {
             now.waited.saturating_sub(before.waited) > now.ran.saturating_sub(before.ran)
         }),

@@ -12,7 +12,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Target;
-use super::answer::in_time;
 use super::source::{Reader, look_up_below};
 
 /// Entries of one folder that are looked at.
@@ -26,20 +25,10 @@ impl Target {
     /// The names of the files and folders in `folder` that packages have installed: `aiohttp`,
     /// `six.py`.
     pub fn installed(&self, folder: &str) -> Vec<Arc<str>> {
-        if self.silent_file.get().is_some() {
-            return Vec::new();
-        }
-        let read = || {
-            let reader = Reader::of(self).ok_or(io::ErrorKind::NotFound)?;
-            let (root, path) = (self.dir.look_up("root")?, folder.to_owned());
-            in_time(move || reader.as_user(|| installed(&root, Path::new(&path))))
-        };
-        read().unwrap_or_else(|error| {
-            if error.kind() == io::ErrorKind::TimedOut {
-                self.silent_file.get_or_init(|| folder.to_owned());
-            }
-            Vec::new()
-        })
+        let reader = Reader::of(self);
+        let found =
+            reader.and_then(|it| self.look_as_user(folder, it, |root, at, _| installed(root, at)));
+        found.unwrap_or_default()
     }
 }
 

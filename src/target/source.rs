@@ -107,26 +107,40 @@ impl Target {
 
     fn source_for(&self, path: &str, reader: &Reader) -> SourceFile {
         // `<string>`, `<frozen importlib._bootstrap>`.
-        if path.is_empty() || path.starts_with('<') || self.silent_file.get().is_some() {
+        if path.is_empty() || path.starts_with('<') {
             return SourceFile::Absent;
         }
+        let found = self.look_as_user(path, reader.clone(), |root, path, reader| {
+            look_up_below(root, path).and_then(|file| reader.read(&file))
+        });
+        found.unwrap_or(SourceFile::Absent)
+    }
+
+    /// What `look` finds below the target's root with no more than the target's own rights, if it
+    /// is an answer in time; nothing once a file did not answer.
+    pub(super) fn look_as_user<T: Send + 'static>(
+        &self,
+        path: &str,
+        reader: Reader,
+        look: impl FnOnce(&File, &Path, &Reader) -> io::Result<T> + Send + 'static,
+    ) -> Option<T> {
+        if self.silent_file.get().is_some() {
+            return None;
+        }
         let read = || {
-            let mut path = PathBuf::from(path);
-            if path.is_relative() {
-                path = self.below_root(&self.dir.link("cwd")?).join(path);
+            let mut full = PathBuf::from(path);
+            if full.is_relative() {
+                full = self.below_root(&self.dir.link("cwd")?).join(full);
             }
-            let (root, reader) = (self.dir.look_up("root")?, reader.clone());
             // The root is ours to look up; from there on only the target's own rights count.
-            in_time(move || {
-                reader.as_user(|| look_up_below(&root, &path).and_then(|file| reader.read(&file)))
-            })
+            let root = self.dir.look_up("root")?;
+            in_time(move || reader.as_user(|| look(&root, &full, &reader)))
         };
-        read().unwrap_or_else(|error| {
-            if error.kind() == io::ErrorKind::TimedOut {
-                self.silent_file.get_or_init(|| path.to_owned());
-            }
-            SourceFile::Absent
-        })
+        let found = read();
+        if found.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            self.silent_file.get_or_init(|| path.to_owned());
+        }
+        found.ok()
     }
 }
 
@@ -175,10 +189,7 @@ impl Reader {
 
     /// Does `what` with the target's rights over files, if ours are those of root: in a thread of
     /// its own, for they are a thread's.
-    pub(super) fn as_user<T: Send>(
-        &self,
-        what: impl FnOnce() -> io::Result<T> + Send,
-    ) -> io::Result<T> {
+    fn as_user<T: Send>(&self, what: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         if !geteuid().is_root() || self.uid == 0 {
             return what();
         }
