@@ -55,7 +55,7 @@ fn parse(address: &str) -> Address {
 fn read(reader: &Reader<'_>, frames: &[RawFrame], file: &str) -> (Vec<String>, Vec<String>) {
     let (mut entered, mut held) = (Vec::new(), Vec::new());
     for frame in frames {
-        if &*reader.code(frame.code).unwrap().file == file {
+        if &*reader.code(frame.code).unwrap().place.file == file {
             let blocks = reader.entered(frame).unwrap();
             entered.extend(blocks.iter().map(|block| block.manager.to_string()));
             for address in reader.held(frame).unwrap() {
@@ -151,7 +151,7 @@ fn eaters(python: &Python, arguments: &[&str]) {
             differences.push(format!("{}: {read:?} without the source: {bare:?}", truth["name"]));
         }
         let innermost =
-            |frame: &&RawFrame| sources.contains_key(&*reader.code(frame.code).unwrap().file);
+            |frame: &&RawFrame| sources.contains_key(&*reader.code(frame.code).unwrap().place.file);
         if let (Some(wanted), Some(frame)) =
             (truth["around"].as_array(), task.chain.iter().rev().find(innermost))
         {
@@ -188,7 +188,7 @@ fn loops(python: &Python, arguments: &[&str]) {
         let truth = &tasks[&task.at.to_string()];
         let mut found = Vec::new();
         for frame in task.chain.iter().rev() {
-            if &*reader.code(frame.code).unwrap().file != file {
+            if &*reader.code(frame.code).unwrap().place.file != file {
                 continue;
             }
             let Ok(loops) = reader.for_loops(frame) else {

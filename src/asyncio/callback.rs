@@ -172,11 +172,11 @@ impl Reader<'_> {
             self.code(code).ok()
         });
         code.is_some_and(|code| {
-            let file = code.asyncio();
+            let file = code.place.asyncio();
             file == Some("selector_events.py")
-                || &*code.function == "_chain_future.<locals>._set_state"
+                || &*code.place.function == "_chain_future.<locals>._set_state"
                 // Before 3.11 a code object has the plain name only.
-                || &*code.function == "_set_state" && file == Some("futures.py")
+                || &*code.place.function == "_set_state" && file == Some("futures.py")
         })
     }
 

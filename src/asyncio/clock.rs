@@ -47,7 +47,7 @@ impl Reader<'_> {
         }
         let fields = &self.layout.function;
         let code = self.code(self.pointer(method.offset(fields.code)).ok()??).ok()?;
-        if !code.is_in("asyncio/base_events.py") || code.name() != "time" {
+        if !code.place.is_in("asyncio/base_events.py") || code.place.name() != "time" {
             return Some(false);
         }
         // `return time.monotonic()`; whoever freezes the time for a test replaces that.

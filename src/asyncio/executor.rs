@@ -425,9 +425,9 @@ impl Reader<'_> {
     /// What the frame of a pool's thread knows of its pool; `None` for any other frame.
     fn pool_frame(&self, frame: &RawFrame) -> Option<PoolFrame> {
         let code = self.code(frame.code).ok()?;
-        let is_process_pool = code.is_in("concurrent/futures/process.py");
-        let name = code.name();
-        let is_worker = name == "_worker" && code.is_in("concurrent/futures/thread.py");
+        let is_process_pool = code.place.is_in("concurrent/futures/process.py");
+        let name = code.place.name();
+        let is_worker = name == "_worker" && code.place.is_in("concurrent/futures/thread.py");
         // Up to 3.8 a function, later the thread's own method.
         let is_manager = is_process_pool && matches!(name, "_queue_management_worker" | "run");
         if !is_worker && !is_manager {
@@ -571,12 +571,12 @@ impl Reader<'_> {
 
     /// Whether a frame is one of the function `name` (without its class) in that file of a library.
     fn is_function(&self, frame: &RawFrame, name: &str, file: &str) -> bool {
-        self.code(frame.code).is_ok_and(|code| code.is_in(file) && code.name() == name)
+        self.code(frame.code).is_ok_and(|code| code.place.is_in(file) && code.place.name() == name)
     }
 
     /// Whether a frame is one of this file of the standard library.
     fn is_in(&self, frame: &RawFrame, file: &str) -> bool {
-        self.code(frame.code).is_ok_and(|code| code.stdlib() == Some(file))
+        self.code(frame.code).is_ok_and(|code| code.place.stdlib() == Some(file))
     }
 
     /// The value of an `int` that counts something.

@@ -60,7 +60,10 @@ impl Reader<'_> {
         let outermost = stack.frames.first().filter(|_| stack.is_complete);
         let code = outermost.and_then(|frame| self.code(frame.code).ok());
         code.is_some_and(|code| {
-            !matches!(code.function.rsplit('.').next(), Some("<module>" | "_bootstrap") | None)
+            !matches!(
+                code.place.function.rsplit('.').next(),
+                Some("<module>" | "_bootstrap") | None
+            )
         })
     }
 

@@ -91,12 +91,14 @@ struct Names {
 impl Names {
     /// Those of a function, if it is a `_run_once`, by which file of asyncio's it is in.
     fn of(code: &Code, file: Option<&str>) -> Option<Self> {
-        match code.function.rsplit('.').next()? {
+        match code.place.function.rsplit('.').next()? {
             "_run_once" if file == Some("base_events.py") => {
                 Some(Self { index: "i", total: Some("ntodo") })
             }
             // _patch_loop in nest_asyncio.py, 1.0 to 1.6.
-            "_run_once" if code.is_in("nest_asyncio.py") => Some(Self { index: "_", total: None }),
+            "_run_once" if code.place.is_in("nest_asyncio.py") => {
+                Some(Self { index: "_", total: None })
+            }
             _ => None,
         }
     }
@@ -119,7 +121,7 @@ impl Reader<'_> {
 
     fn run_once(&self, frame: &RawFrame) -> Option<RunOnce> {
         let code = self.code(frame.code).ok()?;
-        let names = Names::of(&code, code.asyncio())?;
+        let names = Names::of(&code, code.place.asyncio())?;
         let locals = self.locals(frame).ok()?;
         let local = |name: &str| {
             let found = locals.iter().find(|(local, _)| &**local == name);
@@ -157,7 +159,7 @@ impl Reader<'_> {
             Frame::Object(fields) => (fields.code, fields.back, fields.localsplus),
             Frame::Interpreter(fields) => (fields.executable, fields.previous, fields.localsplus),
         };
-        let Names { index, total } = Names::of(&code, code.asyncio())?;
+        let Names { index, total } = Names::of(&code, code.place.asyncio())?;
         let names = self.local_names(&code);
         let place = |name: &str| {
             let slot = names.iter().position(|(known, is_cell)| **known == *name && !is_cell)?;

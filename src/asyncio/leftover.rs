@@ -223,7 +223,7 @@ fn shape<'s>(
     code: Address,
 ) -> &'s Shape {
     shapes.entry(code).or_insert_with(|| match reader.code(code) {
-        Ok(code) => Shape { is_user: !code.is_library(), variables: code.locals_count },
+        Ok(code) => Shape { is_user: !code.place.is_library(), variables: code.locals_count },
         Err(_) => Shape { is_user: false, variables: 0 },
     })
 }

@@ -76,7 +76,7 @@ impl Reader<'_> {
         let found = items.into_iter().find_map(|(_, value)| {
             let value = Some(value).filter(|value| self.is_kind(*value, Kind::Function))?;
             let code = self.pointer(value.offset(self.layout.function.code)).ok()??;
-            Libraries::of_tasks(&self.code(code).ok()?.file)
+            Libraries::of_tasks(&self.code(code).ok()?.place.file)
         });
         if let Some(libraries) = found {
             let path = sys().and_then(|sys| self.search_path(sys).ok()).unwrap_or_default();

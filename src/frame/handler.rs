@@ -293,7 +293,7 @@ impl Reader<'_> {
     ) -> Read<Vec<Candidate>> {
         let code = self.code(frame.code)?;
         let mut candidates = Vec::new();
-        if code.is_library() {
+        if code.place.is_library() {
             return Ok(candidates);
         }
         let flow = self.flow(&code)?;
@@ -311,7 +311,7 @@ impl Reader<'_> {
             }
             seen.push(scope.code);
             let Ok(code) = self.code(scope.code) else { continue };
-            if code.is_library() {
+            if code.place.is_library() {
                 continue;
             }
             let function = self.site(scope.code, 0, scope.qualname)?.location;
@@ -454,7 +454,7 @@ impl Reader<'_> {
                 (false, _) => Ending::GoesOn,
             };
             let Some(line) = self.line_of(scope, flow, clause.on) else { continue };
-            let (kind, line) = match source(&code.file) {
+            let (kind, line) = match source(&code.place.file) {
                 Some(text) => clause_line(&text, clause.kind, line),
                 None => (clause.kind, line),
             };
@@ -770,10 +770,10 @@ fn candidate(
     rank: (Guess, usize, u32),
 ) -> Candidate {
     let (guess, frame, line) = rank;
-    let is_library = code.is_library();
+    let is_library = code.place.is_library();
     let eater = Eater {
         function: Arc::clone(function),
-        file: Arc::clone(&code.file),
+        file: Arc::clone(&code.place.file),
         line: handler.line,
         kind: handler.kind,
         // Libraries hold a cancellation back for a while, as a group that waits for its tasks.

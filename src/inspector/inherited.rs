@@ -136,8 +136,8 @@ impl Inspector {
 fn fork_frame(reader: &Reader<'_>, frames: &[RawFrame]) -> Option<usize> {
     let is = |frame: &RawFrame, name: &str, file: &str| {
         reader.code(frame.code).is_ok_and(|code| {
-            let has_it = |package: &str| code.is_in(&format!("{package}/{file}"));
-            code.name() == name && (has_it("multiprocessing") || has_it("billiard"))
+            let has_it = |package: &str| code.place.is_in(&format!("{package}/{file}"));
+            code.place.name() == name && (has_it("multiprocessing") || has_it("billiard"))
         })
     };
     frames.windows(2).rposition(|pair| match pair {

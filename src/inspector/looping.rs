@@ -132,7 +132,7 @@ fn is_begun(reader: &Reader<'_>, value: Address, task: &Task) -> bool {
 
 /// The loops that a frame of the program's own code is in.
 fn own_loops(reader: &Reader<'_>, frame: &RawFrame) -> Option<Loops> {
-    if reader.code(frame.code).ok()?.is_library() {
+    if reader.code(frame.code).ok()?.place.is_library() {
         return None;
     }
     Some(reader.for_loops(frame).ok()?.into())

@@ -129,7 +129,7 @@ impl Marks<'_> {
     fn of(&mut self, frame: &RawFrame) -> Option<Mark> {
         *self.of_codes.entry(frame.code).or_insert_with(|| {
             let code = self.reader.code(frame.code).ok()?;
-            mark_of(code.name(), code.is_library().then(|| code.path())?)
+            mark_of(code.place.name(), code.place.is_library().then(|| code.place.path())?)
         })
     }
 
@@ -167,7 +167,8 @@ fn interpreter(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
         let (frame, _) = marks.find(&thread.stack.frames, |mark| mark == Mark::Interpreter)?;
         Some((thread, frame))
     })?;
-    let is_pools = reader.code(frame.code).is_ok_and(|code| &*code.function == "_python_exit");
+    let is_pools =
+        reader.code(frame.code).is_ok_and(|code| &*code.place.function == "_python_exit");
     let stacks: Vec<&Stack> = reading.threads.iter().map(|thread| &thread.stack).collect();
     let others = || reading.threads.iter().filter(|other| other.state.at != thread.state.at);
     let waited_for = || others().filter(|other| is_waited_for(&reader, other));
@@ -212,7 +213,7 @@ fn is_waited_for(reader: &Reader<'_>, thread: &ThreadReading) -> bool {
     // The outermost frame is `Thread._bootstrap`; a thread of C code is not waited for.
     let daemonic = thread.stack.frames.first().and_then(|frame| {
         let code = reader.code(frame.code).ok()?;
-        let own = reader.local(frame, "self").ok()?.filter(|_| code.is_in("threading.py"));
+        let own = reader.local(frame, "self").ok()?.filter(|_| code.place.is_in("threading.py"));
         reader.attribute(own?, "_daemonic").ok()?
     });
     daemonic.is_some_and(|at| reader.is_kind(at, Kind::Bool) && reader.int(at) == Ok(0))
@@ -310,7 +311,7 @@ fn closes_pool(marks: &mut Marks<'_>, thread: &ThreadReading) -> bool {
             && below.iter().all(|frame| {
                 let code = marks.reader.code(frame.code);
                 code.is_ok_and(|code| {
-                    code.is_in("threading.py") || code.is_in("asyncio/base_events.py")
+                    code.place.is_in("threading.py") || code.place.is_in("asyncio/base_events.py")
                 })
             })
     })
@@ -351,15 +352,15 @@ fn runner_name(reader: &Reader<'_>, thread: &ThreadReading) -> &'static str {
     let mut name = "asyncio";
     for frame in &thread.stack.frames {
         let Ok(code) = reader.code(frame.code) else { continue };
-        let is_run = code.name() == "run";
-        if is_run && code.is_in("uvloop/__init__.py") {
+        let is_run = code.place.name() == "run";
+        if is_run && code.place.is_in("uvloop/__init__.py") {
             return "uvloop.run";
         }
-        if is_run && code.is_in("anyio/_backends/_asyncio.py") {
+        if is_run && code.place.is_in("anyio/_backends/_asyncio.py") {
             return "anyio.run";
         }
-        if code.is_in("asyncio/runners.py") {
-            if &*code.function == "run" {
+        if code.place.is_in("asyncio/runners.py") {
+            if &*code.place.function == "run" {
                 return "asyncio.run";
             }
             name = "asyncio.Runner";
@@ -428,9 +429,9 @@ fn graceful(
     };
     let is_gunicorn = |thread: &ThreadReading| {
         thread.stack.frames.iter().any(|frame| {
-            reader
-                .code(frame.code)
-                .is_ok_and(|code| code.is_library() && code.path().starts_with("gunicorn/"))
+            reader.code(frame.code).is_ok_and(|code| {
+                code.place.is_library() && code.place.path().starts_with("gunicorn/")
+            })
         })
     };
     let by = if reading.threads.iter().any(is_gunicorn) {
@@ -493,10 +494,10 @@ fn group_children(reader: &Reader<'_>, reading: &Reading) -> Vec<(Address, Addre
 fn is_main(reader: &Reader<'_>, reading: &Reading, task: &TaskFacts) -> bool {
     reading.threads.iter().flat_map(|thread| &thread.stack.frames).any(|frame| {
         let Ok(code) = reader.code(frame.code) else { return false };
-        let name = match code.name() {
-            "run_until_complete" if code.is_in("asyncio/base_events.py") => "future",
+        let name = match code.place.name() {
+            "run_until_complete" if code.place.is_in("asyncio/base_events.py") => "future",
             // That of uvloop has no frame.
-            "run" if code.is_in("asyncio/runners.py") => "task",
+            "run" if code.place.is_in("asyncio/runners.py") => "task",
             _ => return false,
         };
         reader.local(frame, name) == Ok(Some(task.at))
@@ -580,7 +581,7 @@ fn endless(reader: &Reader<'_>, reading: &Reading) -> Vec<Address> {
     let mut known: FxHashMap<(Address, i64), bool> = FxHashMap::default();
     let mut is_endless = |frame: &RawFrame| {
         *known.entry((frame.code, frame.lasti)).or_insert_with(|| {
-            let is_own = reader.code(frame.code).is_ok_and(|code| !code.is_library());
+            let is_own = reader.code(frame.code).is_ok_and(|code| !code.place.is_library());
             is_own && reader.loops_for_ever(frame).unwrap_or(false)
         })
     };
@@ -610,9 +611,9 @@ fn lasted(last: Timestamp, now: Timestamp) -> Option<Duration> {
 
 /// Whether a frame waits for the children of a group, having left its body.
 fn leaves_group(reader: &Reader<'_>, frame: &RawFrame) -> bool {
-    reader
-        .code(frame.code)
-        .is_ok_and(|code| matches!(code.function.rsplit('.').next(), Some("__aexit__" | "_aexit")))
+    reader.code(frame.code).is_ok_and(|code| {
+        matches!(code.place.function.rsplit('.').next(), Some("__aexit__" | "_aexit"))
+    })
 }
 
 /// Whether an object is a group of tasks: asyncio's, anyio's, that of hypercorn around one of
@@ -638,7 +639,7 @@ fn hypercorn_stops(reader: &Reader<'_>, task: &TaskFacts, frame: &RawFrame) -> b
     is_waiting
         || task.chain.iter().any(|frame| {
             reader.code(frame.code).is_ok_and(|code| {
-                let name = code.function.rsplit('.').next();
+                let name = code.place.function.rsplit('.').next();
                 matches!(name, Some("wait_closed" | "wait_for_shutdown"))
             })
         })
@@ -648,7 +649,7 @@ fn hypercorn_stops(reader: &Reader<'_>, task: &TaskFacts, frame: &RawFrame) -> b
 fn innermost_of<'t>(reader: &Reader<'_>, task: &'t TaskFacts, frame: &'t RawFrame) -> &'t RawFrame {
     let folder = |frame: &RawFrame| {
         let code = reader.code(frame.code).ok()?;
-        code.file.rsplit_once('/').map(|(folder, _)| Arc::<str>::from(folder))
+        code.place.file.rsplit_once('/').map(|(folder, _)| Arc::<str>::from(folder))
     };
     let own = folder(frame);
     task.chain.iter().rev().find(|other| folder(other) == own).unwrap_or(frame)

@@ -821,7 +821,9 @@ impl<'a> Reasons<'a> {
         let is_outside = |frame: &&RawFrame| {
             let code = self.reader.code(frame.code);
             self.role(frame) == Role::Other
-                && !code.is_ok_and(|code| code.is_library() && code.path().starts_with("anyio/"))
+                && !code.is_ok_and(|code| {
+                    code.place.is_library() && code.place.path().starts_with("anyio/")
+                })
         };
         self.name_in(frames.find(is_outside)?, object)
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::{Kind, Read, Reader, Unreadable};
 use crate::layout::{Awaiting, Bytecode, LineTable, LocalNames};
 use crate::memory::Address;
-use crate::snapshot::{Definition, Location, Origin};
+use crate::snapshot::{Definition, Location};
 
 use contexts::Contexts;
 pub(crate) use flow::{Flow, Instruction, Outcome};
@@ -29,21 +29,14 @@ const MAX_INSTRUCTIONS: u64 = 4 << 20;
 pub struct Code {
     /// Its address.
     pub at: Address,
-    /// `co_qualname`, and `co_name` before 3.11.
-    pub function: Arc<str>,
-    /// `co_filename`.
-    pub file: Arc<str>,
-    /// Whose it is.
-    pub origin: Origin,
-    /// How many bytes at the beginning of `file` are the folder of the library that it is of.
-    pub root_len: u32,
+    /// Where it begins: `co_qualname` (`co_name` before 3.11), `co_filename`, and whose it is.
+    pub place: Location,
     /// Address of the first instruction.
     pub bytecode: Address,
     /// `co_stacksize`: the most values on its stack.
     pub stacksize: u64,
     /// Locals, cells and free variables together.
     pub locals_count: u64,
-    first_line: u32,
     line_table: Vec<u8>,
     names: OnceLock<Vec<(Arc<str>, bool)>>,
     /// Whether it may switch to a greenlet.
@@ -114,15 +107,12 @@ impl Reader<'_> {
             return Ok(code);
         }
         let stacksize = self.memory.i32(at.offset(fields.stacksize))?;
-        let file = self.name(file)?;
-        let libraries = self.caches.libraries();
-        let home = libraries.home(&file);
+        let (function, file) = (self.name(name)?, self.name(file)?);
+        let definition = Definition { name: Arc::clone(&function), line: first_line };
+        let place = Location::new(function, file, Some(first_line), &self.caches.libraries());
         let code = Arc::new(Code {
             at,
-            function: self.name(name)?,
-            origin: home.origin,
-            root_len: home.root_len(&file),
-            file: Arc::clone(&file),
+            place: Location { definition: Some(definition), ..place },
             bytecode: match fields.bytecode {
                 Bytecode::Inline(offset) => at.offset(offset),
                 Bytecode::Bytes(offset) => self
@@ -131,7 +121,6 @@ impl Reader<'_> {
             },
             stacksize: u64::try_from(stacksize).ok().ok_or_else(bad)?,
             locals_count: self.locals_count(at)?,
-            first_line,
             line_table: self.bytes(table, MAX_LINE_TABLE)?,
             names: OnceLock::new(),
             switches: OnceLock::new(),
@@ -286,22 +275,10 @@ impl Reader<'_> {
         let (line, column) = code.position(lasti, self.layout.code.line_table);
         let function = match qualname.non_null() {
             Some(qualname) => self.name(qualname)?,
-            None => Arc::clone(&code.function),
+            None => Arc::clone(&code.place.function),
         };
-        let file = Arc::clone(&code.file);
         let site = Site {
-            location: Arc::new(Location {
-                function,
-                file,
-                line,
-                column,
-                definition: Some(Definition {
-                    name: Arc::clone(&code.function),
-                    line: code.first_line,
-                }),
-                origin: code.origin,
-                root_len: code.root_len,
-            }),
+            location: Arc::new(Location { function, line, column, ..code.place.clone() }),
             is_await: self.is_await(&code, lasti),
         };
         self.caches.sites.borrow_mut().insert(key, site.clone());
@@ -324,43 +301,10 @@ impl Reader<'_> {
 }
 
 impl Code {
-    /// Whether it is Python's own or that of an installed package.
-    pub fn is_library(&self) -> bool {
-        self.origin != Origin::Own
-    }
-
-    /// Its file below the folder of the library that it is of: `asyncio/locks.py`.
-    pub fn path(&self) -> &str {
-        usize::try_from(self.root_len)
-            .ok()
-            .and_then(|len| self.file.get(len..))
-            .unwrap_or(&self.file)
-    }
-
-    /// Whether it is of that file of a library: `asyncio/locks.py`.
-    pub fn is_in(&self, path: &str) -> bool {
-        self.is_library() && self.path() == path
-    }
-
-    /// The function's own name, without its class.
-    pub fn name(&self) -> &str {
-        self.function.rsplit('.').next().unwrap_or_default()
-    }
-
-    /// Which file of the standard library it is of: `concurrent/futures/thread.py`.
-    pub fn stdlib(&self) -> Option<&str> {
-        (self.origin == Origin::Stdlib).then(|| self.path())
-    }
-
-    /// Which file of asyncio's own it is of: `locks.py`.
-    pub fn asyncio(&self) -> Option<&str> {
-        self.stdlib()?.strip_prefix("asyncio/")
-    }
-
     /// Line and column of the instruction at `lasti` bytes; the first line when none has run.
     fn position(&self, lasti: i64, table: LineTable) -> (Option<u32>, Option<u32>) {
-        let Ok(lasti) = u64::try_from(lasti) else { return (Some(self.first_line), None) };
-        let first = i64::from(self.first_line);
+        let Ok(lasti) = u64::try_from(lasti) else { return (self.place.line, None) };
+        let first = i64::from(self.place.line.unwrap_or_default());
         let (line, column) = match table {
             LineTable::Lnotab(_) => (Some(lnotab(&self.line_table, first, lasti)), None),
             LineTable::Pairs(_) => (line_pairs(&self.line_table, first, lasti), None),

@@ -47,8 +47,8 @@ impl Reader<'_> {
         let mut found = None;
         for frame in stack.frames.iter().rev() {
             let code = self.code(frame.code).ok()?;
-            let name = code.function.rsplit('.').next().unwrap_or_default();
-            let own = match code.stdlib() {
+            let name = code.place.function.rsplit('.').next().unwrap_or_default();
+            let own = match code.place.stdlib() {
                 Some("threading.py") => self.threading_wait(frame, name),
                 Some("queue.py") => self.queue_wait(frame, name),
                 Some("concurrent/futures/_base.py") => self.future_wait(frame, name),

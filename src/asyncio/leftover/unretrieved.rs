@@ -295,7 +295,7 @@ impl Search<'_> {
         // `wait`, `wait_for`, `as_completed` and `TaskGroup` have them in their variables.
         for owned in self.every_frame() {
             let Ok(code) = reader.code(owned.frame.code) else { continue };
-            if !matches!(code.asyncio(), Some("tasks.py" | "taskgroups.py")) {
+            if !matches!(code.place.asyncio(), Some("tasks.py" | "taskgroups.py")) {
                 continue;
             }
             for (_, value) in reader.locals(owned.frame).unwrap_or_default() {

@@ -30,9 +30,9 @@ impl Reader<'_> {
     /// its variables; `None` for all other frames.
     pub fn io_of_frame(&self, frame: &RawFrame) -> Option<Endpoint> {
         let code = self.code(frame.code).ok()?;
-        let file = code.asyncio()?;
+        let file = code.place.asyncio()?;
         // Before 3.11 a code object knows no class; no two of these share a name in one file.
-        let function = code.function.rsplit('.').next()?;
+        let function = code.place.function.rsplit('.').next()?;
         let is_known = match file {
             "streams.py" => matches!(
                 function,
