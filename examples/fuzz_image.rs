@@ -24,7 +24,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use aiospy::inspector::SavedTarget;
+use aiospy::session::SavedTarget;
 use aiospy::watch::look;
 use aiospy::{Inspector, Locals, Options};
 use serde_json::Value;

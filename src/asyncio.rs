@@ -31,4 +31,4 @@ pub use task::{ChainEnd, FutureState, TaskFacts, TasksRead};
 pub use transport::{Direction, Endpoint, Medium};
 
 #[cfg(doc)]
-use crate::object::Reader;
+use crate::python::object::Reader;

@@ -25,12 +25,12 @@
 //! | [`known`] | whose code a file is |
 //! | [`snapshot`] | the words that everybody shares, as plain data |
 //! | [`error`] | why there is no snapshot |
-//! | [`target`] | the process around the memory |
+//! | [`process`] | the process around the memory |
 //! | [`layout`] | where fields lie in each version |
-//! | [`object`], [`runtime`], [`frame`] | CPython from outside |
+//! | [`python`] | CPython from outside |
 //! | [`asyncio`] | loops, tasks, futures, what they wait for |
 //! | [`explain`] | from facts to the snapshot's words |
-//! | [`inspector`] | one attached target, and what is read of it in which order |
+//! | [`session`] | one attached target, and what is read of it in which order |
 //! | [`timeline`] | several snapshots |
 //! | [`diagnose`] | findings |
 //! | [`watch`] | samples over time, and the events made from them |
@@ -43,18 +43,16 @@ pub mod error;
 pub mod explain;
 #[cfg(feature = "fallback")]
 pub mod fallback;
-pub mod frame;
-pub mod inspector;
 pub mod known;
 pub mod layout;
 pub mod memory;
-pub mod object;
+pub mod process;
+pub mod python;
 pub mod recording;
-pub mod runtime;
+pub mod session;
 pub mod snapshot;
-pub mod target;
 pub mod timeline;
 pub mod watch;
 
 pub use error::{Error, Result};
-pub use inspector::{Inspector, Locals, Options};
+pub use session::{Inspector, Locals, Options};

@@ -14,11 +14,11 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use aiospy::frame::{Eater, Ending, Handler, HandlerKind, RawFrame};
 use aiospy::memory::{Address, LiveMemory};
-use aiospy::object::{Caches, Memory, Reader};
-use aiospy::runtime::{Located, locate};
-use aiospy::target::Target;
+use aiospy::process::Target;
+use aiospy::python::frame::{Eater, Ending, Handler, HandlerKind, RawFrame};
+use aiospy::python::object::{Caches, Memory, Reader};
+use aiospy::python::runtime::{Located, locate};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 use support::{Program, Python, VERSIONS};

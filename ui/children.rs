@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aiospy::inspector::children;
+use aiospy::session::children;
 use aiospy::snapshot::Snapshot;
 
 use crate::text::verdict;

@@ -1,6 +1,6 @@
 //! `aiospy doctor PID`: may I read it, can I understand it, and what to do about what fails.
 
-use aiospy::inspector::Step;
+use aiospy::session::Step;
 use aiospy::{Error, Inspector};
 use clap::Args;
 use serde::Serialize;

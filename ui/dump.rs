@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use aiospy::process::Source;
 use aiospy::snapshot::{Problem, Process, SCHEMA, Snapshot, Thread};
-use aiospy::target::Source;
 use aiospy::{Error, Inspector};
 use clap::Args;
 use serde::Serialize;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use aiospy::process::Source;
 use aiospy::snapshot::{Code, Finding, Location, Process, Severity, Snapshot};
-use aiospy::target::Source;
 use aiospy::timeline::{Cancelled, StageTold, Step, Story};
 use aiospy::watch::monitor::{Monitor, Settings};
 use aiospy::watch::sampler::{Ended, Plan, Sample, sample};

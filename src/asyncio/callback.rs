@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::memory::Address;
-use crate::object::{Kind, Read, Reader};
+use crate::python::object::{Kind, Read, Reader};
 
 /// Callbacks of one future that are followed; a future awaited by more tasks was never seen.
 const MAX_CALLBACKS: u64 = 1 << 16;

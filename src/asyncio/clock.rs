@@ -5,7 +5,7 @@
 //! is known of how long ago or how far off any of its times is.
 
 use crate::memory::Address;
-use crate::object::{Kind, Reader};
+use crate::python::object::{Kind, Reader};
 
 /// Classes that are searched for the method.
 const MAX_CLASSES: usize = 64;

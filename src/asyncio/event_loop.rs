@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::layout::uvloop::{HANDLE, LOOP, TIMER_NODE_TIMEOUT, UV_LOOP};
 use crate::memory::Address;
-use crate::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
+use crate::python::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
 
 /// Timers at the front of the heap that are looked at for the earliest one that is not cancelled.
 const TIMERS_LOOKED_AT: u64 = 63;

@@ -10,11 +10,11 @@ mod wait;
 
 use std::sync::Arc;
 
-use crate::frame::{RawFrame, Stack};
 use crate::layout::SimpleQueue;
 use crate::layout::uvloop::LOOP;
 use crate::memory::Address;
-use crate::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable, is_alive};
+use crate::python::frame::{RawFrame, Stack};
+use crate::python::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable, is_alive};
 
 pub use wait::ThreadWait;
 

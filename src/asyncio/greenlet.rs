@@ -13,11 +13,11 @@
 
 use std::ops::Range;
 
-use crate::frame::{Progress, RawFrame, Stack};
 use crate::layout::Frame;
 use crate::memory::Address;
-use crate::object::{Kind, MAX_ITEMS, Reader};
-use crate::runtime::ThreadState;
+use crate::python::frame::{Progress, RawFrame, Stack};
+use crate::python::object::{Kind, MAX_ITEMS, Reader};
+use crate::python::runtime::ThreadState;
 
 /// Coroutines of a running task that are followed.
 const MAX_RUNNING: usize = 1000;

@@ -11,10 +11,10 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::frame::{RawFrame, Stack};
 use crate::layout::Frame;
 use crate::memory::{Address, ReadMemory as _, word};
-use crate::object::{Code, Kind, Reader};
+use crate::python::frame::{RawFrame, Stack};
+use crate::python::object::{Code, Kind, Reader};
 
 /// Bytes of a frame of `_run_once` that hold its variables: it has ten.
 const FRAME_LEN: usize = 512;

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::TaskFacts;
-use crate::frame::{RawFrame, Stack};
 use crate::layout::Frame;
 use crate::memory::Address;
-use crate::object::{Kind, Reader};
+use crate::python::frame::{RawFrame, Stack};
+use crate::python::object::{Kind, Reader};
 use crate::snapshot::{MAX_LEFT_BEHIND, NeverAwaited, OpenGenerator, Unretrieved};
 
 /// Facts of one kind that are kept: more of them say no more.

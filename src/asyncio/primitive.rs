@@ -6,7 +6,7 @@
 use super::FutureState;
 use crate::layout::uvloop::TIMER_HANDLE_WHEN;
 use crate::memory::Address;
-use crate::object::{Kind, MAX_ITEMS, Read, Reader};
+use crate::python::object::{Kind, MAX_ITEMS, Read, Reader};
 
 /// How far many futures are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use rustc_hash::FxHashSet;
 use crate::known::Libraries;
 use crate::layout::TaskRegistry;
 use crate::memory::Address;
-use crate::object::{Kind, MAX_NAME, Read, Reader, Unreadable};
-use crate::runtime::{Interpreter, ThreadState};
+use crate::python::object::{Kind, MAX_NAME, Read, Reader, Unreadable};
+use crate::python::runtime::{Interpreter, ThreadState};
 
 /// Folders that a program imports from.
 const MAX_FOLDERS: u64 = 200;
@@ -50,7 +50,7 @@ impl Reader<'_> {
     /// # Errors
     /// When `sys.modules` cannot be read.
     pub fn asyncio_modules(&self, interpreter: &Interpreter) -> Read<Option<AsyncioModules>> {
-        let items = self.dict(interpreter.modules, crate::object::MAX_ITEMS)?;
+        let items = self.dict(interpreter.modules, crate::python::object::MAX_ITEMS)?;
         let dict = |name| {
             let module = self.find_key(interpreter.modules, &items, name)?;
             if !self.is_kind(module, Kind::Module) {
@@ -72,7 +72,7 @@ impl Reader<'_> {
         if self.caches.known_libraries().is_some() {
             return;
         }
-        let items = self.dict(tasks, crate::object::MAX_ITEMS).unwrap_or_default();
+        let items = self.dict(tasks, crate::python::object::MAX_ITEMS).unwrap_or_default();
         let found = items.into_iter().find_map(|(_, value)| {
             let value = Some(value).filter(|value| self.is_kind(*value, Kind::Function))?;
             let code = self.pointer(value.offset(self.layout.function.code)).ok()??;
@@ -86,7 +86,7 @@ impl Reader<'_> {
 
     /// `sys.path`; what is no text in it is left out.
     fn search_path(&self, sys: Address) -> Read<Vec<String>> {
-        let items = self.dict(sys, crate::object::MAX_ITEMS)?;
+        let items = self.dict(sys, crate::python::object::MAX_ITEMS)?;
         let Some(path) = self.find_key(sys, &items, "path") else { return Ok(Vec::new()) };
         let folders = self.list(path, MAX_FOLDERS)?.into_iter();
         let folders = folders.filter(|&at| self.is_kind(at, Kind::Str));

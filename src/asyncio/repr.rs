@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::secret::{HIDDEN, is_count_name, is_secret_name, masked};
 use crate::memory::Address;
-use crate::object::{Class, Kind, MAX_ITEMS, Read, Reader};
+use crate::python::object::{Class, Kind, MAX_ITEMS, Read, Reader};
 
 /// Containers inside containers.
 const MAX_DEPTH: usize = 3;

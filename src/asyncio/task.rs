@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::frame::{Progress, RawFrame};
 use crate::layout::Flag;
 use crate::memory::{Address, Fault};
-use crate::object::{Class, Kind, MAX_NAME, Read, Reader, Unreadable, is_alive};
+use crate::python::frame::{Progress, RawFrame};
+use crate::python::object::{Class, Kind, MAX_NAME, Read, Reader, Unreadable, is_alive};
 
 /// Coroutines of one chain that are followed: a suspended chain is as deep as the recursion limit
 /// lets it be, 1000 unless it was raised.

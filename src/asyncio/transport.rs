@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use crate::layout::SOCKET_FD;
 use crate::memory::Address;
-use crate::object::{Class, Kind, Reader};
+use crate::python::object::{Class, Kind, Reader};
 
 /// Transports inside one another that are followed: TLS over TLS over a socket is three.
 const MAX_LAYERS: usize = 8;

@@ -5,8 +5,8 @@
 //! the system call knows only how, so the innermost frames of the standard library are asked
 //! first. The GIL and a lock look alike to the kernel: see [`Evidence::waits_for_gil`].
 
+use crate::process::{Awaited, Wait};
 use crate::snapshot::{Blocking, BlockingKind, Frame, Origin, Socket, Thread, ThreadState};
-use crate::target::{Awaited, Wait};
 
 /// What is known of a thread beside its stack.
 #[derive(Debug, Clone, Copy, Default)]
@@ -344,8 +344,8 @@ fn from_state(thread: &Thread) -> Told {
 mod tests {
     use super::*;
     use crate::memory::Address;
+    use crate::process::ChildFacts;
     use crate::snapshot::{Location, Syscall};
-    use crate::target::ChildFacts;
     use std::time::Duration;
 
     const LIB: &str = "/usr/lib/python3.9/";

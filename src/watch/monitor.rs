@@ -14,8 +14,8 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use crate::diagnose::{Diagnosis, Observed, Usage, diagnose, over_time};
-use crate::inspector::BETWEEN_LOOKS;
 use crate::memory::Address;
+use crate::session::BETWEEN_LOOKS;
 use crate::snapshot::{
     Code, Depth, Finding, FindingId, Glance, Phase, Severity, Snapshot, Task, TaskState, number,
 };

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::error::{Error, Result};
-use crate::inspector::{BETWEEN_LOOKS, Inspector, Options};
 use crate::memory::TimeLimit;
+use crate::process::own_cgroup;
+use crate::session::{BETWEEN_LOOKS, Inspector, Options};
 use crate::snapshot::{Depth, Glance, Process, Quota, Snapshot};
-use crate::target::own_cgroup;
 
 /// How often a target that cannot be read just now is tried again: it starts or ends.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
@@ -380,7 +380,7 @@ fn next_after(moment: Instant, now: Instant, step: Duration) -> (Instant, u32) {
 
 /// Whether there is no such process, or only what is left of it for its parent.
 fn is_gone(pid: i32) -> bool {
-    crate::target::Target::open(pid).is_err()
+    crate::process::Target::open(pid).is_err()
 }
 
 #[cfg(test)]

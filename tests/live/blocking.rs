@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use aiospy::explain::blocking::{Evidence, blocking};
 use aiospy::memory::{Address, LiveMemory, ReadMemory};
+use aiospy::process::{Awaited, Target, Wait};
 use aiospy::snapshot::{Blocking, BlockingKind};
-use aiospy::target::{Awaited, Target, Wait};
 use aiospy::{Inspector, Options};
 use libtest_mimic::Trial;
 use serde_json::Value;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use aiospy::Inspector;
 use aiospy::asyncio::{PoolFacts, ThreadWait, WorkItem};
-use aiospy::frame::Stack;
 use aiospy::memory::Address;
+use aiospy::python::frame::Stack;
 use libtest_mimic::Trial;
 use serde_json::{Map, Value, json};
 

@@ -4,7 +4,7 @@
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use aiospy::inspector::SavedTarget;
+use aiospy::session::SavedTarget;
 use aiospy::{Inspector, Options};
 use libtest_mimic::Trial;
 use serde_json::Value;

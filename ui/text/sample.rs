@@ -10,7 +10,7 @@ use aiospy::snapshot::{
     ThreadState, WaitKind, Waiting,
 };
 
-use aiospy::target::SourceFile;
+use aiospy::process::SourceFile;
 
 use super::{Files, Lines, Page, View, dump};
 

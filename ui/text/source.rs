@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use aiospy::known::Libraries;
+use aiospy::process::{Source, SourceFile};
 use aiospy::snapshot::{Definition, Frame, Location, Origin, Snapshot};
-use aiospy::target::{Source, SourceFile};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::page::{Line, Page, Style};

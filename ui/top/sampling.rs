@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aiospy::memory::TimeLimit;
+use aiospy::process::Source;
 use aiospy::snapshot::Snapshot;
-use aiospy::target::Source;
 use aiospy::timeline::Standing;
 use aiospy::watch::monitor::{Event as Told, Monitor, Settings};
 use aiospy::watch::sampler::{Ended, Plan, Sample, sample};

@@ -1,9 +1,9 @@
 //! What a thread waits for, in those ways of the standard library that have frames in Python.
 
 use super::MAX_FUTURES;
-use crate::frame::{RawFrame, Stack};
 use crate::memory::Address;
-use crate::object::{Kind, Reader};
+use crate::python::frame::{RawFrame, Stack};
+use crate::python::object::{Kind, Reader};
 
 /// What a thread waits for, told by the frames of the standard library on top of its stack.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::{MAX_SEARCHED_ITEMS, Search, first_variable, read_words};
 use crate::memory::Address;
-use crate::object::{Kind, MAX_ITEMS, Reader};
+use crate::python::object::{Kind, MAX_ITEMS, Reader};
 
 /// Frames that are looked at: 2,000 tasks of ten frames each.
 const MAX_FRAMES: usize = 20_000;

@@ -3,9 +3,9 @@
 use rustc_hash::FxHashSet;
 
 use super::{MAX_FOUND, Owned, Search, Slot};
-use crate::frame::{Progress, RawFrame};
 use crate::memory::Address;
-use crate::object::Kind;
+use crate::python::frame::{Progress, RawFrame};
+use crate::python::object::Kind;
 use crate::snapshot::NeverAwaited;
 
 impl Search<'_> {

@@ -7,9 +7,9 @@
 use rustc_hash::FxHashSet;
 
 use super::{MAX_FOUND, Owned, Search, Slot, first_variable};
-use crate::frame::RawFrame;
 use crate::memory::Address;
-use crate::object::{Kind, Read, Reader};
+use crate::python::frame::RawFrame;
+use crate::python::object::{Kind, Read, Reader};
 use crate::snapshot::OpenGenerator;
 
 /// Bytes of uvloop's `Loop` object that may hold `_asyncgens`: its buffers follow after that.

@@ -10,7 +10,7 @@ use crate::asyncio::{ChainEnd, FutureState};
 use crate::layout::uvloop::{HANDLE, LOOP};
 use crate::layout::{Flag, Frame, TaskRegistry};
 use crate::memory::Address;
-use crate::object::{Kind, MAX_ITEMS, Read, Reader, is_alive};
+use crate::python::object::{Kind, MAX_ITEMS, Read, Reader, is_alive};
 use crate::snapshot::{Location, Unretrieved};
 
 /// Entries of a traceback that are followed; the default recursion limit is 1000.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{Direction, Endpoint, Medium};
-use crate::frame::RawFrame;
 use crate::memory::Address;
-use crate::object::Reader;
+use crate::python::frame::RawFrame;
+use crate::python::object::Reader;
 
 /// Variables of one frame, as far as they are needed.
 struct Locals<'r> {

@@ -15,7 +15,7 @@ use super::uvloop::UvCalled;
 use super::{Direction, Endpoint, Medium};
 use crate::asyncio::FutureState;
 use crate::memory::Address;
-use crate::object::{Kind, MAX_ITEMS, Reader};
+use crate::python::object::{Kind, MAX_ITEMS, Reader};
 
 /// Futures behind one another: a `wait_for` of a `shield` is two.
 const MAX_RELAYS: usize = 4;

@@ -6,7 +6,7 @@ use crate::layout::uvloop::{
     UV_HANDLE, UV_LOOP,
 };
 use crate::memory::Address;
-use crate::object::{Kind, Reader};
+use crate::python::object::{Kind, Reader};
 
 /// Handles of one loop; a process has not so many descriptors.
 const MAX_HANDLES: usize = 1 << 17;

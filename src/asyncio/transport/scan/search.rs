@@ -8,8 +8,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{Part, Scan};
 use crate::asyncio::transport::Direction;
 use crate::memory::Address;
-use crate::object::Kind;
-use crate::object::is_alive;
+use crate::python::object::Kind;
+use crate::python::object::is_alive;
 
 /// Objects behind protocols that are looked at for one loop: what they add in time is bounded.
 const MAX_OBJECTS: usize = 8192;
