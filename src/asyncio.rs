@@ -12,6 +12,7 @@ mod greenlet;
 mod iteration;
 mod leftover;
 mod primitive;
+mod reading;
 mod registry;
 mod repr;
 mod secret;
@@ -26,6 +27,7 @@ pub use executor::{
 pub use iteration::{Position, RunOnce, RunOnceFrame};
 pub use leftover::{Leftovers, Remains};
 pub use primitive::FutureCounts;
+pub(crate) use reading::{Clock, Reading, Registries, ThreadReading};
 pub use registry::{AsyncioModules, Registered};
 pub use task::{ChainEnd, FutureState, TaskFacts, TasksRead};
 pub use transport::{Direction, Endpoint, Medium};

@@ -1,3 +1,18 @@
-//! From facts to the snapshot's words: what a thread is kept by, whose doing that is.
+//! From facts to the snapshot's words: loops, tasks and what they wait for, who holds what, pools of
+//! threads, what blocks a thread, how far a shutdown is.
+//!
+//! It takes what was read of one moment ([`Reading`](crate::asyncio)), reads what explains it, and
+//! decides nothing that needs a second moment. What a library's function does it asks
+//! [`known`](crate::known).
 
+pub(crate) mod blocked;
 pub mod blocking;
+pub(crate) mod executors;
+pub(crate) mod looping;
+pub(crate) mod loops;
+mod options;
+pub(crate) mod shutdown;
+pub(crate) mod tasks;
+pub(crate) mod waiting;
+
+pub use options::{Locals, Options};

@@ -55,4 +55,5 @@ pub mod timeline;
 pub mod watch;
 
 pub use error::{Error, Result};
-pub use session::{Inspector, Locals, Options};
+pub use explain::{Locals, Options};
+pub use session::Inspector;

@@ -23,6 +23,7 @@ mod proc;
 mod socket;
 mod source;
 mod syscall;
+mod system;
 mod thread;
 mod traffic;
 
@@ -44,6 +45,7 @@ pub use maps::Mapping;
 pub use module::{MappedFile, Module, NotOpened};
 pub use source::{Source, SourceFile};
 pub use syscall::{Awaited, ReadBytes};
+pub(crate) use system::{Described, SavedSystem, Syscalls, System};
 pub use thread::{Activity, ThreadActivity, ThreadFacts};
 
 use crate::error::{Access, Error};

@@ -2,20 +2,14 @@
 
 mod age;
 mod assemble;
-mod blocked;
 mod budget;
 mod children;
-mod executors;
 mod glance;
 mod inherited;
-mod looping;
 mod processor;
 mod reading;
 mod repeat;
-mod shutdown;
-mod system;
 mod turns;
-mod waiting;
 
 use std::cell::RefCell;
 use std::sync::PoisonError;
@@ -27,11 +21,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use self::budget::Budget;
 pub use self::children::children;
 use self::glance::Glances;
-use self::system::{SavedSystem, System};
 use crate::asyncio::{LoopFacts, TaskFacts};
 use crate::error::{Error, Result};
+use crate::explain::{Options, shutdown::shutdown, waiting::Descriptors};
 use crate::memory::{Address, Image, LiveMemory, Part, ReadMemory, ReadStats, Recorder, TimeLimit};
-use crate::process::Target;
+use crate::process::{SavedSystem, System, Target};
 use crate::python::frame::Stack;
 use crate::python::object::{Caches, Memory, Reader};
 use crate::python::runtime::{Located, locate};
@@ -39,56 +33,6 @@ use crate::snapshot::{Depth, Interval, Process, Shutdown, Snapshot, Task, with_s
 
 /// How often everything is read again when what all depends on was not believable.
 const MAX_TRIES: usize = 5;
-/// The time between two looks: twice what asyncio itself calls a slow callback.
-pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
-
-/// What a snapshot is to contain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Options {
-    /// Whether the local variables of every frame are read.
-    pub locals: Locals,
-    /// Keep tasks that have ended but are still registered.
-    pub finished: bool,
-    /// How much is read of what is behind the tasks.
-    pub depth: Depth,
-    /// How long an iteration may run callbacks before its loop counts as blocked.
-    pub blocked_after: Duration,
-    /// Take the last snapshot again, its times moved on, where certainly no thread of the target ran
-    /// since, unless evidence is asked for. What is outside of it, such as what arrived at a socket
-    /// that nobody waits for, is then as it was.
-    pub repeats: bool,
-    /// How many bytes of memory snapshots may take, about; the smaller of 512 MiB and half of what
-    /// our own control group has left, if `None`. Tasks that do not fit are left out, see
-    /// [`Snapshot::cut`].
-    pub max_memory: Option<u64>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        // 100 ms is asyncio's own threshold, `slow_callback_duration`.
-        Self {
-            locals: Locals::Unread,
-            finished: false,
-            depth: Depth::Evidence,
-            blocked_after: Duration::from_millis(100),
-            repeats: false,
-            max_memory: None,
-        }
-    }
-}
-
-/// What is read of local variables.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Locals {
-    /// Nothing.
-    #[default]
-    Unread,
-    /// Their values, but for what their names, or what stands before it in a text, say is secret.
-    WithoutSecrets,
-    /// Their values, secrets too.
-    WithSecrets,
-}
 
 /// One step of attaching, as `aiospy doctor` tells it.
 #[derive(Debug)]
@@ -113,7 +57,7 @@ pub struct Inspector {
     glances: Glances,
     processors: processor::Processors,
     turns: turns::Watch,
-    descriptors: RefCell<waiting::Descriptors>,
+    descriptors: RefCell<Descriptors>,
     /// Since when loops with clocks of their own are in the callbacks they are in.
     held: RefCell<FxHashMap<Address, glance::Held>>,
     /// The memory there is, of that asked for.
@@ -430,7 +374,7 @@ impl Inspector {
         let reading = self.take_reading(&options, Budget::of(None))?;
         let stacks = reading.threads.iter().map(|thread| (thread.tid, &thread.stack)).collect();
         let reader = self.reader();
-        let shutdown = shutdown::shutdown(&reader, &reading);
+        let shutdown = shutdown(&reader, &reading);
         let view = View { stacks, tasks: &reading.tasks, loops: &reading.loops, shutdown };
         Ok(look(reader, view))
     }

@@ -44,7 +44,7 @@ pub use facts::{
 pub(crate) use finding::number;
 pub use finding::{Code, Finding, FindingId, Pending, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
-pub use interval::Interval;
+pub use interval::{BETWEEN_LOOKS, Interval};
 pub use place::{below_loop, own_frame};
 pub use processor::{Processor, ProcessorUse};
 pub use verdict::{Doubt, Undecided, Verdict};

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 
-use crate::check::Check;
-use crate::demo::Demo;
-use crate::diff::Diff;
-use crate::doctor::Doctor;
-use crate::dump::Dump;
-use crate::explain::Explain;
-use crate::export::Export;
-use crate::options::{Mistake, size, time};
-use crate::record::Record;
-use crate::run::Run;
-use crate::stop::Stop;
+use crate::commands::check::Check;
+use crate::commands::demo::Demo;
+use crate::commands::diff::Diff;
+use crate::commands::doctor::Doctor;
+use crate::commands::dump::Dump;
+use crate::commands::explain::Explain;
+use crate::commands::export::Export;
+use crate::commands::options::{Mistake, size, time};
+use crate::commands::record::Record;
+use crate::commands::run::Run;
+use crate::commands::stop::Stop;
+use crate::commands::watch::Watch;
 use crate::top::{Replay, Top};
-use crate::watch::Watch;
 
 /// Attach to a running Python process and see what its asyncio program is doing.
 #[derive(Debug, Parser)]

@@ -139,7 +139,7 @@ impl Totals {
             0 => String::new(),
             missed => format!(", {missed} missed"),
         };
-        let time = crate::text::words::duration(self.time());
+        let time = crate::report::text::words::duration(self.time());
         format!("{} samples in {time}{missed}", self.samples)
     }
 }

@@ -3,37 +3,19 @@
 use std::process::ExitCode;
 
 mod args;
-mod check;
-mod children;
-mod demo;
-mod diff;
-mod doctor;
-mod dump;
-mod explain;
-mod export;
+mod commands;
 mod flame;
-mod hook;
-mod json;
-mod memory;
-mod oom;
-mod options;
-mod outcome;
-mod output;
-mod patience;
-mod reading;
-mod record;
-mod remedy;
-mod run;
-mod stop;
-mod text;
+mod io;
+mod report;
 mod top;
-mod trouble;
-mod waiting;
-mod watch;
 
 use args::Command;
-use outcome::Outcome;
-use patience::Patience;
+use commands::outcome::Outcome;
+use commands::patience::Patience;
+use commands::{
+    check, demo, diff, doctor, dump, explain, export, record, remedy, run, stop, watch,
+};
+use io::{memory, oom, output};
 
 fn main() -> ExitCode {
     oom::volunteer();

@@ -31,11 +31,11 @@ use std::path::PathBuf;
 use aiospy::Inspector;
 use clap::{ArgAction, Args};
 
-use crate::options::pid;
-use crate::outcome::Outcome;
-use crate::output::{COLOR, Color, say, use_color_on_terminal};
-use crate::patience::Patience;
-use crate::reading::by_any_id;
+use crate::commands::options::pid;
+use crate::commands::outcome::Outcome;
+use crate::commands::patience::Patience;
+use crate::commands::reading::by_any_id;
+use crate::io::output::{COLOR, Color, say, use_color_on_terminal};
 use session::{Session, Target};
 use view::theme::Theme;
 

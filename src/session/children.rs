@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Inspector, Options};
+use super::Inspector;
 use crate::error::{Error, Result};
+use crate::explain::Options;
 use crate::process::{Target, parents};
 use crate::snapshot::{Child, Depth};
 

@@ -18,11 +18,10 @@ use rustc_hash::FxHashMap;
 pub(super) use self::began::Held;
 use self::began::{Beginnings, UvTime};
 use super::Inspector;
-use super::assemble::handle_in_words;
 use super::reading::tid_of;
 use crate::asyncio::{Position, RunOnceFrame};
 use crate::error::Result;
-use crate::explain::blocking::{Evidence, blocking};
+use crate::explain::{blocked::evidence, blocking::blocking, loops::handle_in_words};
 use crate::memory::{Address, ReadMemory as _};
 use crate::process::{ThreadActivity, Wait};
 use crate::python::frame::{RawFrame, Stack};
@@ -284,7 +283,6 @@ impl Inspector {
         }
         let sleep = watched.sleep.as_ref();
         let wait = sleep.and_then(|sleep| sleep.wait.as_ref());
-        let waits_for_gil = self.waits_for_gil(wait);
         let is_frozen = sleep.is_some_and(|sleep| sleep.is_frozen);
         let halted = sleep.and_then(|sleep| sleep.state).filter(|state| state.is_halted());
         let asleep = if id.is_some() { ThreadState::Sleeping } else { ThreadState::Running };
@@ -295,8 +293,8 @@ impl Inspector {
             frames,
             ..Thread::default()
         };
-        let collecting = self.collecting(watched.state.interpreter, &thread, waits_for_gil);
-        let told = blocking(&thread, Evidence { wait, waits_for_gil, collecting });
+        let interpreter = Some(watched.state.interpreter);
+        let told = blocking(&thread, evidence(reader, &self.located, interpreter, &thread, wait));
         let names = FxHashMap::default();
         // uvloop's handles are not on the Python stack: there the coroutine tells.
         let coroutine = || {

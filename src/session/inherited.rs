@@ -17,8 +17,7 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 
 use super::Inspector;
-use super::reading::{Reading, ThreadReading};
-use crate::asyncio::{LoopFacts, RunOnce};
+use crate::asyncio::{LoopFacts, Reading, RunOnce, ThreadReading};
 use crate::memory::Address;
 use crate::python::frame::RawFrame;
 use crate::python::object::Reader;

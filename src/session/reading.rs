@@ -10,17 +10,17 @@ use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::Inspector;
 use super::budget::Budget;
-use super::{Inspector, Options};
 use crate::asyncio::{
-    AsyncioModules, FutureState, LoopFacts, Registered, RunOnce, TaskFacts, TasksRead,
+    Clock, FutureState, LoopFacts, Reading, Registered, Registries, TaskFacts, TasksRead,
+    ThreadReading,
 };
 use crate::error::{Error, Result};
+use crate::explain::Options;
 use crate::memory::{Address, Part, ReadMemory, word};
-use crate::process::Activity;
-use crate::python::frame::{RawFrame, Stack};
 use crate::python::object::{Kind, Read, Reader, Unreadable, is_alive};
-use crate::python::runtime::{Interpreter, ThreadState};
+use crate::python::runtime::ThreadState;
 use crate::snapshot::{Consistency, Cut, Depth, Problem, Thread};
 
 /// How often tasks that could not be read are read again.
@@ -35,87 +35,6 @@ const CONTRADICTS: &str = "its parts contradict each other, and no thread ran me
 
 /// Tasks that are so many bytes apart at most are read in one piece.
 const NEAR: u64 = 1024;
-
-/// What was read, before it becomes a snapshot.
-#[derive(Debug)]
-pub(super) struct Reading {
-    /// What the threads did before anything was read.
-    pub activity: Activity,
-    pub threads: Vec<ThreadReading>,
-    pub loops: Vec<LoopFacts>,
-    /// The loops of the parent that the process was forked from, which it does not run.
-    pub inherited: Vec<LoopFacts>,
-    pub tasks: Vec<TaskFacts>,
-    /// The registered tasks that were read, ended ones included.
-    pub registered: Vec<Address>,
-    /// How many registered tasks were left out, for want of memory.
-    left_out: usize,
-    /// Those of them that could not be read, and why.
-    pub unread: Vec<(Address, Unreadable)>,
-    /// Where tasks are registered.
-    registries: Vec<Registries>,
-    pub problems: Vec<Problem>,
-    /// Seconds of the target's `CLOCK_MONOTONIC` when the tasks had been read.
-    pub now: Option<f64>,
-    /// Whether threads ran while it was read, or since.
-    pub is_moving: bool,
-}
-
-/// A thread state with what was read of it.
-#[derive(Debug)]
-pub(super) struct ThreadReading {
-    pub state: ThreadState,
-    /// The number of the interpreter that the state belongs to.
-    pub interpreter: i64,
-    /// Its id in our pid namespace.
-    pub tid: Option<i32>,
-    /// Its name in `threading`.
-    pub name: Option<String>,
-    /// What it runs itself.
-    pub stack: Stack,
-    /// The frames around those, of the parent that it was forked from.
-    pub inherited: Vec<RawFrame>,
-    /// The loop that runs on it.
-    pub running_loop: Option<Address>,
-    /// Where its loops are.
-    pub clock: Clock,
-    /// Seconds of the target's `CLOCK_MONOTONIC` at which the stack was read.
-    pub read_at: Option<f64>,
-}
-
-impl ThreadReading {
-    /// Whether a loop runs on it.
-    pub fn runs(&self, loop_at: Address) -> bool {
-        self.running_loop == Some(loop_at)
-            || self.clock.iterations.iter().any(|run| run.loop_at == loop_at)
-    }
-}
-
-/// Where the loops on a thread are: equal clocks mean that the same callback of the same
-/// iteration runs, if it is one that runs at all.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Clock {
-    /// The iterations of asyncio's own loops on its stack.
-    pub iterations: Vec<RunOnce>,
-    /// For uvloop, libuv's time of the iteration and the coroutine that runs in it.
-    uv: Option<(u64, Address)>,
-}
-
-impl Clock {
-    pub(super) fn read(reader: &Reader<'_>, stack: &Stack, running_loop: Option<Address>) -> Self {
-        let iterations = reader.iterations(stack);
-        let running = stack.frames.iter().find(|frame| !frame.generator.is_null());
-        let time = running_loop.filter(|_| iterations.is_empty()).and_then(|at| reader.uv_time(at));
-        let uv = time.zip(running).map(|(time, frame)| (time, frame.generator));
-        Self { iterations, uv }
-    }
-
-    /// Whether it tells one callback from another: a loop that waits for input has no clock.
-    fn is_ticking(&self) -> bool {
-        self.uv.is_some()
-            || self.iterations.last().is_some_and(|run| run.position.end_time.is_some())
-    }
-}
 
 impl Inspector {
     /// Reads everything that a snapshot is made of, but names and lines.
@@ -461,9 +380,6 @@ fn place_loops(loops: &[LoopFacts], threads: &mut [ThreadReading]) {
         }
     }
 }
-
-/// An interpreter with its asyncio and its threads.
-type Registries = (Interpreter, AsyncioModules, Vec<ThreadState>);
 
 /// All registered tasks.
 fn registered(reader: &Reader<'_>, registries: &[Registries]) -> Result<Registered> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Inspector, Options};
+use super::Inspector;
+use crate::explain::Options;
 use crate::memory::ReadStats;
 use crate::process::Activity;
 use crate::snapshot::{Consistency, Depth, Executor, Loop, LoopState, Snapshot, Waiting};

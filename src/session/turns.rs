@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 
 use super::Inspector;
-use super::assemble::{handle_in_words, ready_handles};
 use crate::asyncio::{LoopFacts, RunOnce};
+use crate::explain::loops::{handle_in_words, ready_handles};
 use crate::memory::{Address, Part};
 use crate::python::object::Reader;
 use crate::snapshot::{Snapshot, Turns};

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The time between two looks: twice what asyncio itself calls a slow callback.
+pub const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
 /// From when to when something was read, by the target's `CLOCK_MONOTONIC`.
 ///
 /// What is in a snapshot was so at some moment of it, nobody knows at which. So the time between

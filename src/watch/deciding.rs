@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::error::{Error, Result};
+use crate::explain::Options;
 use crate::memory::Address;
-use crate::session::{BETWEEN_LOOKS, Inspector, Options};
+use crate::session::Inspector;
+use crate::snapshot::BETWEEN_LOOKS;
 use crate::snapshot::{Code, Doubt, Finding, Loop, Severity, Snapshot, Undecided};
 use crate::timeline::{Lives, Looks};
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::diagnose::{Diagnosis, Observed, Usage, diagnose, over_time};
 use crate::memory::Address;
-use crate::session::BETWEEN_LOOKS;
+use crate::snapshot::BETWEEN_LOOKS;
 use crate::snapshot::{
     Code, Depth, Finding, FindingId, Glance, Phase, Severity, Snapshot, Task, TaskState, number,
 };

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::error::{Error, Result};
+use crate::explain::Options;
 use crate::memory::TimeLimit;
 use crate::process::own_cgroup;
-use crate::session::{BETWEEN_LOOKS, Inspector, Options};
+use crate::session::Inspector;
+use crate::snapshot::BETWEEN_LOOKS;
 use crate::snapshot::{Depth, Glance, Process, Quota, Snapshot};
 
 /// How often a target that cannot be read just now is tried again: it starts or ends.

@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 
 use super::timeline::Lanes;
 use super::{Exporter, Folding, Sample, Totals, micros, state};
-use crate::text::{page, path, words};
+use crate::io::page;
+use crate::report::text::{path, words};
 
 /// Tracks of tasks; viewers get slow with more.
 const MAX_TRACKS: usize = 5000;

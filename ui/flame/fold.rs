@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::tree::{Kind, ROOT, Tree};
 use super::{Folding, Sample, View, micros, state};
-use crate::text::words;
+use crate::report::text::words;
 
 /// Tasks in one chain of awaiters; none are known to be a tenth of it.
 const MAX_CHAIN: usize = 1000;
@@ -181,7 +181,7 @@ mod tests {
     use aiospy::snapshot::{Cancellation, TaskState, WaitKind, Waiting};
 
     use super::*;
-    use crate::text::sample;
+    use crate::report::text::sample;
 
     #[test]
     fn numbers_of_names_are_folded() {

@@ -15,7 +15,8 @@ use super::fold::Fold;
 use super::timeline::{Lanes, Rows, Scale};
 use super::tree::Kind;
 use super::{Exporter, Folding, Sample, Totals, View, micros, state};
-use crate::text::{page, path, words};
+use crate::io::page;
+use crate::report::text::{path, words};
 
 /// The page, with a mark where the data goes.
 const PAGE: &str = include_str!("page.html");

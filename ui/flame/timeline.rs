@@ -228,7 +228,7 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::sample;
+    use crate::report::text::sample;
 
     #[test]
     fn a_lane_is_taken_over_by_a_task_of_the_same_shape() {

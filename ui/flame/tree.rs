@@ -5,7 +5,8 @@ use std::sync::Arc;
 use aiospy::snapshot::Location;
 use rustc_hash::FxHashMap;
 
-use crate::text::{page, path};
+use crate::io::page;
+use crate::report::text::path;
 
 /// Different stacks that are kept apart; time of those beyond counts for where they branch off.
 const MAX_NODES: usize = 500_000;

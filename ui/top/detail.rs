@@ -12,10 +12,10 @@ use aiospy::snapshot::{Frame, Origin, Snapshot};
 use super::feed::Feed;
 use super::state::{App, Watched};
 use super::subject::{Document, Subject};
-use crate::text::page::{Line, Page, Style};
-use crate::text::source::innermost_own;
-use crate::text::waiting::Names;
-use crate::text::{Lines, path, words};
+use crate::io::page::{Line, Page, Style};
+use crate::report::text::source::innermost_own;
+use crate::report::text::waiting::Names;
+use crate::report::text::{Lines, path, words};
 
 /// Where values begin behind their labels.
 const LABEL: usize = 13;
@@ -29,7 +29,7 @@ const MAX_LINKS: usize = 20;
 /// Tells of something at length, in lines of `width` columns.
 pub fn document(subject: Subject, app: &App, watched: &Watched, width: usize) -> Document {
     let files = watched.feed.files.as_deref();
-    let files = files.map(|files| files as &dyn crate::text::Files);
+    let files = files.map(|files| files as &dyn crate::report::text::Files);
     let lines = Lines::of_snapshot(files, watched.snapshot());
     let mut document = Document::default();
     let names = Names::of(watched.snapshot());
@@ -123,7 +123,7 @@ impl<'a> Writer<'a> {
         };
         line.add(Style::Active, "› ");
         line.add(Style::Strong, &self.names.of_task(id));
-        let reasons = crate::text::waiting::reasons([task], &self.names);
+        let reasons = crate::report::text::waiting::reasons([task], &self.names);
         if let Some(reason) = reasons.first() {
             line.add(Style::Dim, "  ");
             line.add(Style::Reason, reason);

@@ -15,7 +15,7 @@ use aiospy::timeline::{
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
-use crate::text::{Files, findings};
+use crate::report::text::{Files, findings};
 
 /// Source files that any thread may ask for.
 pub type SharedFiles = Arc<dyn Files + Send + Sync>;

@@ -56,7 +56,7 @@ impl Recorder {
     pub fn finish(self) -> Result<String, String> {
         let Self { path, writer, .. } = self;
         let size = writer.finish().map_err(|error| why(&path, error))?;
-        let size = crate::text::words::bytes(size);
+        let size = crate::report::text::words::bytes(size);
         Ok(format!("recorded to {} ({size})", path.display()))
     }
 }

@@ -13,9 +13,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::feed::Feed;
 use super::subject::{Subject, is_stretch};
 use super::tab::Tab;
-use crate::text::forest::{Forest, Node};
-use crate::text::outline::{Outline, Row};
-use crate::text::{names, waiting as reasons, words};
+use crate::report::text::forest::{Forest, Node};
+use crate::report::text::outline::{Outline, Row};
+use crate::report::text::{names, waiting as reasons, words};
 
 /// From here on rows of the tree are not indented any further.
 pub const MAX_LEVELS: usize = 12;

@@ -19,8 +19,9 @@ use jiff::Timestamp;
 
 use super::feed::{Blocked, Cancelled, Feed, Histories, Known, SharedFiles};
 use super::recording::Recorder;
-use crate::reading::limited;
-use crate::{memory, remedy};
+use crate::commands::reading::limited;
+use crate::commands::remedy;
+use crate::io::memory;
 
 /// Light samples a second: enough to see what blocks a loop for longer than 100 ms, to 5 ms.
 const GLANCES: f64 = 200.0;

@@ -34,9 +34,12 @@ use super::sampling::{Message, Reading, Sampling};
 use super::state::App;
 use super::view;
 use super::view::theme::Theme;
-use crate::outcome::Outcome;
-use crate::output::{Color, Destination, Output, say};
-use crate::{json, memory, oom, watch};
+use crate::commands::outcome::Outcome;
+use crate::commands::watch;
+use crate::io::memory;
+use crate::io::oom;
+use crate::io::output::{Color, Destination, Output, say};
+use crate::report::json;
 
 /// How often it is looked whether a signal has come.
 const LOOK: Duration = Duration::from_millis(100);
@@ -246,7 +249,7 @@ impl Session {
                     app.attached();
                 }
                 Err(error) => {
-                    app.update(Event::Notice(crate::remedy::of(&error).cause));
+                    app.update(Event::Notice(crate::commands::remedy::of(&error).cause));
                 }
             },
             Effect::Export => {
@@ -313,7 +316,7 @@ impl Session {
             options.depth = Depth::Tasks;
             let frames = attach_within(pid, timeout)
                 .and_then(|mut inspector| inspector.snapshot(&options))
-                .map_err(|error| crate::remedy::of(&error).cause)
+                .map_err(|error| crate::commands::remedy::of(&error).cause)
                 .and_then(|snapshot| {
                     let task = snapshot.tasks.into_iter().find(|task| task.id == id);
                     task.map(|task| task.frames).ok_or_else(|| "the task has ended".to_owned())

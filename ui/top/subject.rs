@@ -6,7 +6,7 @@ use aiospy::memory::Address;
 use aiospy::timeline::Stretch;
 use jiff::Timestamp;
 
-use crate::text::page::Line;
+use crate::io::page::Line;
 
 /// How far two readings of one beginning may be apart: each is told from the time of a sample.
 /// Those of two stretches of one loop are farther apart than the shortest that is told.

@@ -19,7 +19,7 @@ use super::state::App;
 use super::view;
 use super::view::theme::{Depth, Theme};
 use super::{Target, Top};
-use crate::options::typed;
+use crate::commands::options::typed;
 
 /// The screen as one has it before oneself.
 pub struct Screen {

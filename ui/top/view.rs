@@ -24,7 +24,7 @@ use ratatui::layout::Rect;
 use super::layout::{LEAST, Regions};
 use super::state::{App, Watched};
 use super::tab::{Focus, Tab};
-use crate::text::page::{Line, Style};
+use crate::io::page::{Line, Style};
 use canvas::Canvas;
 use theme::Theme;
 

@@ -7,8 +7,8 @@ use aiospy::timeline::Fate;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::text::page::Style;
-use crate::text::{path, words};
+use crate::io::page::Style;
+use crate::report::text::{path, words};
 
 /// How long ago something was; whole seconds, for it is told anew only once a second.
 pub fn age(at: Timestamp, now: Timestamp) -> String {

@@ -11,13 +11,13 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::WORTH_A_LOOK;
-use crate::asyncio::LoopFacts;
+use crate::asyncio::{LoopFacts, Reading, ThreadReading};
+use crate::explain::Options;
 use crate::memory::Address;
 use crate::process::ThreadActivity;
 use crate::python::frame::Stack;
 use crate::python::object::{Kind, Reader};
-use crate::session::reading::{Reading, ThreadReading};
-use crate::session::{Inspector, Options};
+use crate::session::Inspector;
 use crate::snapshot::{Loop, LoopGlance, LoopState, Phase};
 
 /// How far two readings of the clock may be apart by rounding.

@@ -5,9 +5,9 @@ use std::io;
 use aiospy::snapshot::{Code, Origin};
 
 use super::{AROUND, Writer};
-use crate::text::page::{Line, Style};
-use crate::text::source::{Known, shortened};
-use crate::text::{findings, words};
+use crate::io::page::{Line, Style};
+use crate::report::text::source::{Known, shortened};
+use crate::report::text::{findings, words};
 use crate::top::feed::Known as Open;
 use crate::top::subject::Subject;
 use crate::top::words::age;

@@ -9,8 +9,8 @@ use aiospy::snapshot::{Frame, Location};
 use jiff::Timestamp;
 
 use super::Writer;
-use crate::text::page::{Line, Style};
-use crate::text::{loops, waiting, words};
+use crate::io::page::{Line, Style};
+use crate::report::text::{loops, waiting, words};
 use crate::top::subject::{Subject, is_stretch};
 use crate::top::words::{clock, place};
 

@@ -7,8 +7,8 @@ use aiospy::memory::Address;
 use aiospy::snapshot::{Task, Waiting};
 
 use super::{MAX_LINKS, Writer};
-use crate::text::page::{Line, Style};
-use crate::text::{findings, waiting, words};
+use crate::io::page::{Line, Style};
+use crate::report::text::{findings, waiting, words};
 use crate::top::subject::Subject;
 use crate::top::words::{age, fate_word, short_place};
 

@@ -12,7 +12,7 @@ use aiospy::{Error, Inspector, Options};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Candidate, Seen};
-use crate::text::words;
+use crate::report::text::words;
 
 /// How often processes are looked for.
 const EVERY: Duration = Duration::from_secs(2);

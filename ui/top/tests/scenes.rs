@@ -12,7 +12,7 @@ use aiospy::snapshot::{
 use aiospy::timeline::{Fate, Life, LoopTiming, Places, Spread, States, Stretch, Turn};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::text::sample::{
+use crate::report::text::sample::{
     Sources, bank, bank_source, blocked, finding, frames, id, snapshot, task, unheeded, waits,
 };
 use crate::top::feed::{Cancelled, Feed, Known, LoopHistory, Point, SharedFiles};
@@ -147,7 +147,7 @@ fn stretch(
         peer: None,
     });
     Stretch {
-        loop_id: crate::text::sample::LOOP,
+        loop_id: crate::report::text::sample::LOOP,
         thread: Some(4711),
         began_at: now() - SignedDuration::from_millis(ago_ms),
         length: Duration::from_millis(length_ms),

@@ -98,7 +98,7 @@ fn ten_thousand_tasks() {
 #[test]
 fn odd_names_do_no_harm() {
     let text = shown(scenes::odd_names(), SMALL, "1");
-    assert!(text.chars().all(|letter| letter == '\n' || !crate::text::page::is_unsafe(letter)));
+    assert!(text.chars().all(|letter| letter == '\n' || !crate::io::page::is_unsafe(letter)));
     assert_snapshot!("odd_names_80x24", text);
     assert_snapshot!("odd_names_120x40", shown(scenes::odd_names(), USUAL, "1 Down Down"));
 }
@@ -315,7 +315,7 @@ fn copying_gives_what_is_told() {
 fn variables_are_read_when_asked_for() {
     let mut screen = Screen::of(scenes::standstill(), 120, 40);
     let Effect::Locals(task) = screen.press("Enter Enter v") else { panic!() };
-    let mut frames = crate::text::sample::frames(&["transfer /srv/bank/transfer.py:41"]);
+    let mut frames = crate::report::text::sample::frames(&["transfer /srv/bank/transfer.py:41"]);
     frames[0].locals = Some(vec![("amount".into(), "100".to_owned())]);
     screen.app.update(Event::Locals(task, Ok(frames)));
     assert!(screen.text().contains("amount = 100"));

@@ -5,8 +5,8 @@ use jiff::tz::TimeZone;
 
 use super::canvas::{Canvas, Column, SIGNS, row};
 use super::select;
-use crate::text::page::Style;
-use crate::text::words;
+use crate::io::page::Style;
+use crate::report::text::words;
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::Rows;
 use crate::top::state::{App, Watched};

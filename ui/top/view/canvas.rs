@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style as Look;
 
 use super::theme::Theme;
-use crate::text::page::{self, Line, Style};
+use crate::io::page::{self, Line, Style};
 
 /// What is drawn on.
 pub struct Canvas<'a> {

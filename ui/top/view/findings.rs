@@ -3,8 +3,8 @@
 use aiospy::snapshot::Severity;
 
 use super::canvas::Canvas;
-use crate::text::page::{Line, Style};
-use crate::text::{findings, words};
+use crate::io::page::{Line, Style};
+use crate::report::text::{findings, words};
 use crate::top::layout::Regions;
 use crate::top::state::{App, Watched};
 use crate::top::tab::Focus;

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
-use crate::text::page::{Line, Style};
+use crate::io::page::{Line, Style};
 use crate::top::keys;
 use crate::top::state::App;
 

@@ -6,8 +6,8 @@ use aiospy::snapshot::{Loop, Process, Snapshot};
 use ratatui::layout::Rect;
 
 use super::canvas::{BARS, Canvas};
-use crate::text::page::{Line, Style};
-use crate::text::words;
+use crate::io::page::{Line, Style};
+use crate::report::text::words;
 use crate::top::feed::{LoopHistory, Point};
 use crate::top::layout::narrow;
 use crate::top::state::{App, Watched};

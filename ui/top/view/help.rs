@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
-use crate::text::page::{Line, Page, Style};
+use crate::io::page::{Line, Page, Style};
 use crate::top::keys::BINDINGS;
 use crate::top::layout::narrow;
 use crate::top::state::App;

@@ -7,8 +7,8 @@ use ratatui::layout::Rect;
 
 use super::canvas::{BARS, Canvas};
 use super::header::{bar, bars};
-use crate::text::page::{Line, Page, Style};
-use crate::text::{Lines, loops, path, words};
+use crate::io::page::{Line, Page, Style};
+use crate::report::text::{Lines, loops, path, words};
 use crate::top::feed::{LENGTHS_MS, LoopHistory, Point};
 use crate::top::layout::{Regions, narrow};
 use crate::top::state::{App, Watched};
@@ -33,7 +33,7 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
     let mut lines = Vec::new();
     let width = usize::from(region.width);
     let files = watched.feed.files.as_deref();
-    let files = files.map(|files| files as &dyn crate::text::Files);
+    let files = files.map(|files| files as &dyn crate::report::text::Files);
     let source = Lines::of_snapshot(files, snapshot);
     let mut page = Page::kept(&mut lines, width);
     // Lines that are kept in memory are always written.

@@ -4,8 +4,8 @@ use ratatui::layout::Rect;
 
 use super::canvas::{Canvas, Column, row};
 use super::footer;
-use crate::text::page::{Line, Style};
-use crate::text::{path, words};
+use crate::io::page::{Line, Style};
+use crate::report::text::{path, words};
 use crate::top::layout::narrow;
 use crate::top::picker::{Candidate, Seen};
 use crate::top::state::App;

@@ -5,8 +5,8 @@ use unicode_width::UnicodeWidthStr;
 
 use super::canvas::Canvas;
 use super::theme::Theme;
-use crate::text::page::{Line, Style};
-use crate::text::words;
+use crate::io::page::{Line, Style};
+use crate::report::text::words;
 use crate::top::state::{App, Watched};
 use crate::top::tab::{Focus, Tab};
 

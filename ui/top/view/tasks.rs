@@ -8,9 +8,9 @@ use unicode_width::UnicodeWidthStr;
 
 use super::canvas::{Canvas, Column, SIGNS, row};
 use super::select;
-use crate::text::page::{self, Line, Style};
-use crate::text::waiting::{self, Names};
-use crate::text::{findings, names, words};
+use crate::io::page::{self, Line, Style};
+use crate::report::text::waiting::{self, Names};
+use crate::report::text::{findings, names, words};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::{Rows, Sort, TaskRow, stood_for};
 use crate::top::state::{App, Watched};

@@ -4,7 +4,7 @@
 
 use ratatui::style::{Color, Modifier, Style as Look};
 
-use crate::text::page::Style;
+use crate::io::page::Style;
 
 /// How many colours there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use aiospy::snapshot::{Executor, Thread, ThreadState};
 
 use super::canvas::{Canvas, Column, SIGNS, row};
 use super::select;
-use crate::text::page::{Line, Style};
-use crate::text::{loops, waiting};
+use crate::io::page::{Line, Style};
+use crate::report::text::{loops, waiting};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::{Rows, ThreadRow};
 use crate::top::state::{App, Watched};

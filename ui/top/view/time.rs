@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
-use crate::text::page::{Line, Style};
+use crate::io::page::{Line, Style};
 use crate::top::feed::{Mark, Place, TimeLine};
 use crate::top::state::App;
 use crate::top::words::clock;

@@ -1,0 +1,53 @@
+//! What is wanted of a snapshot.
+
+use std::time::Duration;
+
+use crate::snapshot::Depth;
+
+/// What a snapshot is to contain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// Whether the local variables of every frame are read.
+    pub locals: Locals,
+    /// Keep tasks that have ended but are still registered.
+    pub finished: bool,
+    /// How much is read of what is behind the tasks.
+    pub depth: Depth,
+    /// How long an iteration may run callbacks before its loop counts as blocked.
+    pub blocked_after: Duration,
+    /// Take the last snapshot again, its times moved on, where certainly no thread of the target ran
+    /// since, unless evidence is asked for. What is outside of it, such as what arrived at a socket
+    /// that nobody waits for, is then as it was.
+    pub repeats: bool,
+    /// How many bytes of memory snapshots may take, about; the smaller of 512 MiB and half of what
+    /// our own control group has left, if `None`. Tasks that do not fit are left out, see
+    /// [`Snapshot::cut`](crate::snapshot::Snapshot::cut).
+    pub max_memory: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        // 100 ms is asyncio's own threshold, `slow_callback_duration`.
+        Self {
+            locals: Locals::Unread,
+            finished: false,
+            depth: Depth::Evidence,
+            blocked_after: Duration::from_millis(100),
+            repeats: false,
+            max_memory: None,
+        }
+    }
+}
+
+/// What is read of local variables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Locals {
+    /// Nothing.
+    #[default]
+    Unread,
+    /// Their values, but for what their names, or what stands before it in a text, say is secret.
+    WithoutSecrets,
+    /// Their values, secrets too.
+    WithSecrets,
+}

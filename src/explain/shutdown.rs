@@ -1,0 +1,695 @@
+//! How far a process is on its way out, told by the frames of its threads and tasks.
+//!
+//! The later stage counts: `asyncio.run` has cancelled all tasks before it closes asynchronous
+//! generators, and the interpreter waits for its threads last. A server's own graceful stop comes
+//! before all of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::asyncio::{FutureState, TaskFacts, ThreadWait};
+use crate::asyncio::{Reading, ThreadReading};
+use crate::memory::Address;
+use crate::python::frame::{RawFrame, Stack};
+use crate::python::object::{Kind, MAX_ITEMS, Reader};
+use crate::snapshot::{Frame, Shutdown, Stage};
+
+/// Children of groups that are listed; a server may have as many connections as it has
+/// descriptors, and each of them a few.
+const MAX_CHILDREN: usize = 1 << 18;
+/// Tasks whose variables are looked at for a connection.
+const MAX_HANDLERS: usize = 10_000;
+/// Frames of each of them, from the outermost.
+const MAX_OUTER: usize = 3;
+/// `Sun, 29 Nov 2026 12:18:59 GMT`
+const MAX_DATE: u64 = 64;
+
+/// What a function means for a shutdown when a frame of it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// It has cancelled tasks and waits for them, for the named one.
+    CancelAll(&'static str),
+    /// `loop.shutdown_asyncgens`.
+    Asyncgens,
+    /// `loop.shutdown_default_executor`.
+    DefaultExecutor,
+    /// `ThreadPoolExecutor.shutdown`.
+    PoolShutdown,
+    /// `Runner.close`.
+    RunnerClose,
+    /// `threading._shutdown` or the pools' `_python_exit`.
+    Interpreter,
+    /// A server's own stop.
+    Graceful(Server),
+    /// A server tells its application to end, and waits until it has.
+    EndsApplication,
+    /// The task of the application that is told so.
+    Application,
+}
+
+/// A server whose stop is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Server {
+    Uvicorn,
+    Aiohttp,
+    /// `RequestHandler.shutdown` of aiohttp: one connection.
+    AiohttpConnection,
+    Hypercorn,
+    /// `Server.wait_closed` of asyncio's own server.
+    Asyncio,
+    /// The `close` of a driver's pool, which waits until all connections were given back.
+    Pool(&'static str),
+}
+
+impl Server {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Uvicorn => "uvicorn",
+            Self::Aiohttp | Self::AiohttpConnection => "aiohttp",
+            Self::Hypercorn => "hypercorn",
+            Self::Asyncio => "asyncio.Server",
+            Self::Pool(name) => name,
+        }
+    }
+
+    /// Whether a program may well close it and go on.
+    fn may_be_a_part(self) -> bool {
+        matches!(self, Self::Asyncio | Self::Pool(_))
+    }
+}
+
+/// What the function `name` (without its class) in the file `path` of a library means.
+fn mark_of(name: &str, path: &str) -> Option<Mark> {
+    let is = |file: &str| path == file;
+    Some(match name {
+        "_cancel_all_tasks" | "_cancel_tasks" => Mark::CancelAll(match () {
+            () if is("uvloop/__init__.py") => "uvloop.run",
+            () if is("uvicorn/_compat.py") => "uvicorn",
+            () if is("anyio/_backends/_asyncio.py") => "anyio.run",
+            () if is("hypercorn/asyncio/run.py") => "hypercorn",
+            () if is("aiohttp/web.py") => "aiohttp",
+            () if name == "_cancel_all_tasks" => "asyncio.run",
+            () => return None,
+        }),
+        "shutdown_asyncgens" if is("asyncio/base_events.py") => Mark::Asyncgens,
+        "shutdown_default_executor" if is("asyncio/base_events.py") => Mark::DefaultExecutor,
+        "close" if is("asyncio/runners.py") => Mark::RunnerClose,
+        "_shutdown" if is("threading.py") => Mark::Interpreter,
+        "_python_exit" if is("concurrent/futures/thread.py") => Mark::Interpreter,
+        "shutdown" if is("concurrent/futures/thread.py") => Mark::PoolShutdown,
+        "shutdown" if is("uvicorn/server.py") => Mark::Graceful(Server::Uvicorn),
+        "cleanup" if is("aiohttp/web_runner.py") => Mark::Graceful(Server::Aiohttp),
+        "shutdown" if is("uvicorn/lifespan/on.py") => Mark::EndsApplication,
+        "main" if is("uvicorn/lifespan/on.py") => Mark::Application,
+        "wait_for_shutdown" if is("hypercorn/asyncio/lifespan.py") => Mark::EndsApplication,
+        "handle_lifespan" if is("hypercorn/asyncio/lifespan.py") => Mark::Application,
+        "shutdown" if is("aiohttp/web_protocol.py") => Mark::Graceful(Server::AiohttpConnection),
+        "wait_closed" if is("asyncio/base_events.py") => Mark::Graceful(Server::Asyncio),
+        "close" if is("asyncpg/pool.py") => Mark::Graceful(Server::Pool("asyncpg's pool")),
+        "close" if is("psycopg_pool/pool_async.py") => {
+            Mark::Graceful(Server::Pool("psycopg's pool"))
+        }
+        "wait_closed" if is("aiomysql/pool.py") => Mark::Graceful(Server::Pool("aiomysql's pool")),
+        "wait_closed" if is("aiopg/pool.py") => Mark::Graceful(Server::Pool("aiopg's pool")),
+        "worker_serve" if is("hypercorn/asyncio/run.py") => Mark::Graceful(Server::Hypercorn),
+        _ => return None,
+    })
+}
+
+/// Looks for marks; what a code object means is found out once.
+struct Marks<'a> {
+    reader: Reader<'a>,
+    of_codes: FxHashMap<Address, Option<Mark>>,
+}
+
+impl Marks<'_> {
+    fn of(&mut self, frame: &RawFrame) -> Option<Mark> {
+        *self.of_codes.entry(frame.code).or_insert_with(|| {
+            let code = self.reader.code(frame.code).ok()?;
+            mark_of(code.place.name(), code.place.is_library().then(|| code.place.path())?)
+        })
+    }
+
+    /// The innermost frame on a stack that `wanted` takes.
+    fn find<'f>(
+        &mut self,
+        frames: &'f [RawFrame],
+        wanted: impl Fn(Mark) -> bool,
+    ) -> Option<(&'f RawFrame, Mark)> {
+        let mut frames = frames.iter().rev();
+        frames.find_map(|frame| Some((frame, self.of(frame).filter(|&mark| wanted(mark))?)))
+    }
+}
+
+/// How far a process is on its way out; `None` when nothing says that it is.
+pub(crate) fn shutdown(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdown> {
+    let mut marks = Marks { reader: *reader, of_codes: FxHashMap::default() };
+    let mut marked: Vec<(&TaskFacts, &RawFrame, Mark)> = Vec::new();
+    for task in reading.tasks.iter().filter(|task| task.state == FutureState::Pending) {
+        // The outermost one: what it calls is a part of it.
+        let mut frames = task.chain.iter();
+        let found = frames.find_map(|frame| Some((task, frame, marks.of(frame)?)));
+        marked.extend(found);
+    }
+    interpreter(&mut marks, reading)
+        .or_else(|| closing(&mut marks, reading, &marked))
+        .or_else(|| cancel_all(&mut marks, reading))
+        .or_else(|| graceful(&mut marks, reading, &marked))
+}
+
+/// The main thread waits for the other threads.
+fn interpreter(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
+    let reader = marks.reader;
+    let (thread, frame) = reading.threads.iter().find_map(|thread| {
+        let (frame, _) = marks.find(&thread.stack.frames, |mark| mark == Mark::Interpreter)?;
+        Some((thread, frame))
+    })?;
+    let is_pools =
+        reader.code(frame.code).is_ok_and(|code| &*code.place.function == "_python_exit");
+    let stacks: Vec<&Stack> = reading.threads.iter().map(|thread| &thread.stack).collect();
+    let others = || reading.threads.iter().filter(|other| other.state.at != thread.state.at);
+    let waited_for = || others().filter(|other| is_waited_for(&reader, other));
+    // A program may leave its work to a loop in another thread and let the main thread end.
+    if waited_for().any(|other| other.running_loop.is_some()) {
+        return None;
+    }
+    let mut threads: Vec<i32> = if is_pools {
+        // It joins one of the pools' threads after the other: those that have a call will hold it.
+        let pools = reader.pools(&stacks, &[]);
+        let workers = pools.iter().flat_map(|pool| &pool.workers);
+        let busy = workers.filter(|worker| !worker.is_idle);
+        busy.filter_map(|worker| reading.threads.get(worker.thread)?.tid).collect()
+    } else {
+        waited_for().filter_map(|other| other.tid).collect()
+    };
+    if let Some(ThreadWait::Join { ident: Some(ident), .. }) =
+        reader.thread_waits_for(&thread.stack)
+    {
+        let joined = reading.threads.iter().find(|thread| thread.state.ident == ident);
+        threads.extend(joined.and_then(|thread| thread.tid));
+    }
+    threads.sort_unstable();
+    threads.dedup();
+    Some(Shutdown {
+        stage: Stage::InterpreterThreads,
+        by: "interpreter".to_owned(),
+        loop_id: None,
+        frame: plain(&reader, frame),
+        task: None,
+        tasks: Vec::new(),
+        threads,
+        children: Vec::new(),
+        endless: Vec::new(),
+        connections: None,
+        lasted: None,
+    })
+}
+
+/// Whether the interpreter waits for a thread at its end: it is none of the daemons.
+fn is_waited_for(reader: &Reader<'_>, thread: &ThreadReading) -> bool {
+    // The outermost frame is `Thread._bootstrap`; a thread of C code is not waited for.
+    let daemonic = thread.stack.frames.first().and_then(|frame| {
+        let code = reader.code(frame.code).ok()?;
+        let own = reader.local(frame, "self").ok()?.filter(|_| code.place.is_in("threading.py"));
+        reader.attribute(own?, "_daemonic").ok()?
+    });
+    daemonic.is_some_and(|at| reader.is_kind(at, Kind::Bool) && reader.int(at) == Ok(0))
+}
+
+/// The loop closes asynchronous generators, or its default executor.
+fn closing(
+    marks: &mut Marks<'_>,
+    reading: &Reading,
+    marked: &[(&TaskFacts, &RawFrame, Mark)],
+) -> Option<Shutdown> {
+    let reader = marks.reader;
+    let task_with = |wanted| marked.iter().find(|(_, _, mark)| *mark == wanted);
+    let seen = match (task_with(Mark::DefaultExecutor), task_with(Mark::Asyncgens)) {
+        (Some(&(task, frame, _)), _) => Some((Stage::DefaultExecutor, task.loop_at, frame)),
+        (None, Some(&(task, frame, _))) => Some((Stage::Asyncgens, task.loop_at, frame)),
+        _ => None,
+    };
+    // uvloop's coroutines have no frames: there a thread of its own waits for the executor, below
+    // no other function than that of the thread.
+    let mut runner = None;
+    for thread in &reading.threads {
+        let found = marks.find(&thread.stack.frames, |mark| {
+            matches!(mark, Mark::RunnerClose | Mark::CancelAll(_))
+        });
+        if let Some((frame, Mark::RunnerClose)) = found {
+            runner = Some((thread, frame));
+        }
+    }
+    // On a loop of asyncio's, both are done where neither is seen: `Runner.close` goes on a little.
+    let is_uvloop = |at| reading.loops.iter().any(|it| Some(it.at) == at && it.uv.is_some());
+    let (stage, loop_id, frame) = match (seen, runner) {
+        (Some(seen), _) => seen,
+        (None, Some((thread, frame))) if is_uvloop(thread.running_loop) => {
+            let stage = if reading.threads.iter().any(|thread| closes_pool(marks, thread)) {
+                Stage::DefaultExecutor
+            } else {
+                Stage::Asyncgens
+            };
+            (stage, thread.running_loop, frame)
+        }
+        _ => return None,
+    };
+    let (mut tasks, mut threads) = (Vec::new(), Vec::new());
+    if stage == Stage::DefaultExecutor {
+        let executor = loop_id.and_then(|at| reader.default_executor(at));
+        let stacks: Vec<&Stack> = reading.threads.iter().map(|thread| &thread.stack).collect();
+        let pools = reader.pools(&stacks, executor.as_slice());
+        let pool = pools.iter().find(|pool| Some(pool.at) == executor);
+        let workers = pool.into_iter().flat_map(|pool| &pool.workers);
+        let busy = workers.filter(|worker| !worker.is_idle);
+        threads.extend(busy.filter_map(|worker| reading.threads.get(worker.thread)?.tid));
+    } else {
+        // It gathers the `aclose` of each: tasks of their own, which run the generators' clean-up.
+        let closers = reading.tasks.iter().filter(|task| {
+            task.state == FutureState::Pending
+                && task.loop_at == loop_id
+                && is_aclose(&reader, task)
+        });
+        tasks.extend(closers.map(|task| task.at));
+    }
+    let thread = reading.threads.iter().find(|thread| loop_id.is_some_and(|at| thread.runs(at)));
+    let by = thread.map_or("asyncio", |thread| runner_name(&reader, thread));
+    Some(Shutdown {
+        stage,
+        by: by.to_owned(),
+        loop_id,
+        frame: plain(&reader, frame),
+        task: None,
+        tasks,
+        threads,
+        children: Vec::new(),
+        endless: Vec::new(),
+        connections: None,
+        lasted: None,
+    })
+}
+
+/// Whether a task runs the `aclose` of an asynchronous generator and nothing else.
+fn is_aclose(reader: &Reader<'_>, task: &TaskFacts) -> bool {
+    // `gather` makes a task of any awaitable by way of a coroutine (3.12 and later a wrapper of
+    // its own), so the generator is the first or second frame of the chain.
+    task.chain.iter().take(2).any(|frame| {
+        frame.generator.non_null().is_some_and(|at| reader.is_kind(at, Kind::AsyncGenerator))
+    })
+}
+
+/// Whether a thread does nothing but to close a pool of threads, for a loop.
+fn closes_pool(marks: &mut Marks<'_>, thread: &ThreadReading) -> bool {
+    let frames = &thread.stack.frames;
+    let place = frames.iter().position(|frame| marks.of(frame) == Some(Mark::PoolShutdown));
+    let below = place.and_then(|place| frames.get(..place));
+    below.is_some_and(|below| {
+        !below.is_empty()
+            && below.iter().all(|frame| {
+                let code = marks.reader.code(frame.code);
+                code.is_ok_and(|code| {
+                    code.place.is_in("threading.py") || code.place.is_in("asyncio/base_events.py")
+                })
+            })
+    })
+}
+
+/// All tasks were cancelled, and are waited for.
+fn cancel_all(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
+    let reader = marks.reader;
+    let (thread, frame, by) = reading.threads.iter().find_map(|thread| {
+        let found = marks.find(&thread.stack.frames, |mark| matches!(mark, Mark::CancelAll(_)))?;
+        match found {
+            (frame, Mark::CancelAll(by)) => Some((thread, frame, by)),
+            _ => None,
+        }
+    })?;
+    let mut to_cancel = reader.local(frame, "to_cancel").ok().flatten();
+    if to_cancel.is_none() {
+        to_cancel = reader.local(frame, "tasks").ok().flatten();
+    }
+    let by = if by == "asyncio.run" { runner_name(&reader, thread) } else { by };
+    Some(Shutdown {
+        stage: Stage::CancelAll,
+        by: by.to_owned(),
+        loop_id: thread.running_loop,
+        frame: plain(&reader, frame),
+        task: None,
+        tasks: to_cancel.map(|at| pending(&reader, at)).unwrap_or_default(),
+        threads: Vec::new(),
+        children: Vec::new(),
+        endless: Vec::new(),
+        connections: None,
+        lasted: None,
+    })
+}
+
+/// Whose loop it is that a thread runs: `asyncio.run`, or what has a `Runner` of its own.
+fn runner_name(reader: &Reader<'_>, thread: &ThreadReading) -> &'static str {
+    let mut name = "asyncio";
+    for frame in &thread.stack.frames {
+        let Ok(code) = reader.code(frame.code) else { continue };
+        let is_run = code.place.name() == "run";
+        if is_run && code.place.is_in("uvloop/__init__.py") {
+            return "uvloop.run";
+        }
+        if is_run && code.place.is_in("anyio/_backends/_asyncio.py") {
+            return "anyio.run";
+        }
+        if code.place.is_in("asyncio/runners.py") {
+            if &*code.place.function == "run" {
+                return "asyncio.run";
+            }
+            name = "asyncio.Runner";
+        }
+    }
+    name
+}
+
+/// A server waits for its connections.
+fn graceful(
+    marks: &mut Marks<'_>,
+    reading: &Reading,
+    marked: &[(&TaskFacts, &RawFrame, Mark)],
+) -> Option<Shutdown> {
+    let reader = marks.reader;
+    let stopping = marked.iter().filter_map(|&(task, frame, mark)| match mark {
+        Mark::Graceful(Server::Hypercorn) => {
+            hypercorn_stops(&reader, task, frame).then_some((task, Server::Hypercorn, frame))
+        }
+        // One connection may be shut down while the server runs.
+        Mark::Graceful(Server::AiohttpConnection) => None,
+        Mark::Graceful(server) if server.may_be_a_part() => {
+            let is_end = is_main(&reader, reading, task) && is_closing(&reader, server, frame);
+            is_end.then_some((task, server, frame))
+        }
+        Mark::Graceful(server) => Some((task, server, frame)),
+        _ => None,
+    });
+    let (task, server, frame) = stopping.min_by_key(|(_, server, _)| server.may_be_a_part())?;
+    let local = |name| reader.local(frame, name).ok().flatten();
+    let (mut started, mut connections) = (None, None);
+    let ends_application = |frame: &&RawFrame| marks.of(frame) == Some(Mark::EndsApplication);
+    let application = task.chain.iter().rev().find(ends_application);
+    let tasks = match server {
+        _ if application.is_some() => {
+            let of = marked.iter().filter(|(_, _, mark)| *mark == Mark::Application);
+            of.map(|(task, _, _)| task.at).collect()
+        }
+        Server::Uvicorn => {
+            let state = local("self").and_then(|at| reader.attribute(at, "server_state").ok()?);
+            started = state.and_then(|at| last_date(&reader, at));
+            let tasks = state.and_then(|at| reader.attribute(at, "tasks").ok()?);
+            tasks.map(|at| pending(&reader, at)).unwrap_or_default()
+        }
+        Server::Hypercorn => local("server_tasks").map_or(Vec::new(), |at| pending(&reader, at)),
+        Server::Asyncio => {
+            let own = local("self");
+            connections = own.and_then(|at| open_connections(&reader, at));
+            own.map(|at| handlers(&reader, reading, at)).unwrap_or_default()
+        }
+        Server::Pool(_) => {
+            local("self").map(|at| borrowers(&reader, reading, at)).unwrap_or_default()
+        }
+        Server::Aiohttp | Server::AiohttpConnection => {
+            let connections = marked
+                .iter()
+                .filter(|(_, _, mark)| *mark == Mark::Graceful(Server::AiohttpConnection));
+            connections
+                .filter_map(|(_, frame, _)| {
+                    let connection = reader.local(frame, "self").ok()??;
+                    reader.attribute(connection, "_task_handler").ok()?
+                })
+                .filter(|&at| is_pending(&reader, at))
+                .collect()
+        }
+    };
+    let is_gunicorn = |thread: &ThreadReading| {
+        thread.stack.frames.iter().any(|frame| {
+            reader.code(frame.code).is_ok_and(|code| {
+                code.place.is_library() && code.place.path().starts_with("gunicorn/")
+            })
+        })
+    };
+    let by = if reading.threads.iter().any(is_gunicorn) {
+        format!("gunicorn ({})", server.name())
+    } else {
+        server.name().to_owned()
+    };
+    Some(Shutdown {
+        stage: Stage::Graceful,
+        by,
+        loop_id: task.loop_at,
+        // Not the coroutine that the server waits in, but the server's own innermost line; and for
+        // what is only called to end a part of the program the line of the call.
+        frame: if let Some(frame) = application {
+            plain(&reader, frame)
+        } else if server.may_be_a_part() {
+            plain(&reader, caller_of(task, frame))
+        } else {
+            plain(&reader, innermost_of(&reader, task, frame))
+        },
+        task: Some(task.at),
+        tasks,
+        threads: Vec::new(),
+        children: group_children(&reader, reading),
+        endless: endless(&reader, reading),
+        connections,
+        lasted: started.and_then(|started| lasted(started, Timestamp::now())),
+    })
+}
+
+/// Which task is in a group of tasks that which other one is a child of: `[ (task, child) ]`.
+///
+/// A task in the body of `async with TaskGroup()` may wait for anything, as one of hypercorn that
+/// reads from its connection, but it does not end before the children of the group have.
+fn group_children(reader: &Reader<'_>, reading: &Reading) -> Vec<(Address, Address)> {
+    let mut children = Vec::new();
+    for task in reading.tasks.iter().filter(|task| task.state == FutureState::Pending) {
+        for frame in &task.chain {
+            let mut managers = match reader.has_contexts(frame) {
+                // A frame that cannot be read is in no group that is known.
+                Ok(true) => reader.held(frame).unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            if leaves_group(reader, frame) {
+                managers.extend(reader.local(frame, "self").ok().flatten());
+            }
+            for group in managers.into_iter().filter(|&at| is_group(reader, at)) {
+                let tasks = tasks_of_group(reader, group).into_iter();
+                children.extend(tasks.filter(|&at| at != task.at).map(|child| (task.at, child)));
+                if children.len() >= MAX_CHILDREN {
+                    return children;
+                }
+            }
+        }
+    }
+    children
+}
+
+/// Whether a task is the one that a thread runs its loop for.
+fn is_main(reader: &Reader<'_>, reading: &Reading, task: &TaskFacts) -> bool {
+    reading.threads.iter().flat_map(|thread| &thread.stack.frames).any(|frame| {
+        let Ok(code) = reader.code(frame.code) else { return false };
+        let name = match code.place.name() {
+            "run_until_complete" if code.place.is_in("asyncio/base_events.py") => "future",
+            // That of uvloop has no frame.
+            "run" if code.place.is_in("asyncio/runners.py") => "task",
+            _ => return false,
+        };
+        reader.local(frame, name) == Ok(Some(task.at))
+    })
+}
+
+/// Whether a server was closed: who waits until it is may as well wait for that for ever. A pool
+/// is by the function that waits.
+fn is_closing(reader: &Reader<'_>, server: Server, frame: &RawFrame) -> bool {
+    if server != Server::Asyncio {
+        return true;
+    }
+    let own = reader.local(frame, "self").ok().flatten();
+    let sockets = own.and_then(|at| reader.attribute(at, "_sockets").ok()?);
+    sockets.is_some_and(|at| reader.is_kind(at, Kind::None))
+}
+
+/// How many connections of one of asyncio's servers are open.
+fn open_connections(reader: &Reader<'_>, server: Address) -> Option<u64> {
+    if let Some(count) = reader.attribute(server, "_active_count").ok()? {
+        return u64::try_from(reader.int(count).ok()?).ok();
+    }
+    // A `WeakSet`, from 3.12.2 and 3.13 on.
+    let clients = reader.attribute(server, "_clients").ok()??;
+    let references = reader.attribute(clients, "data").ok()??;
+    u64::try_from(reader.set(references).ok()?.len()).ok()
+}
+
+/// The tasks that have a stream of one of asyncio's servers.
+fn handlers(reader: &Reader<'_>, reading: &Reading, server: Address) -> Vec<Address> {
+    let attribute = |at, name| reader.attribute(at, name).ok().flatten();
+    let is_of_server = |at| {
+        let is_stream = reader.is_kind(at, Kind::Other)
+            && (reader.is_a(at, "StreamReader") || reader.is_a(at, "StreamWriter"));
+        let transport = || {
+            let transport = attribute(at, "_transport")?;
+            let inner = attribute(transport, "_ssl_protocol");
+            inner.map_or(Some(transport), |protocol| attribute(protocol, "_transport"))
+        };
+        is_stream && transport().and_then(|at| attribute(at, "_server")) == Some(server)
+    };
+    let has_stream = |task: &&TaskFacts| {
+        // The function that was called for the connection, or one that it calls.
+        task.chain.iter().take(MAX_OUTER).any(|frame| {
+            let locals = reader.locals(frame).unwrap_or_default();
+            locals.into_iter().any(|(_, value)| is_of_server(value))
+        })
+    };
+    let pending = reading.tasks.iter().filter(|task| task.state == FutureState::Pending);
+    pending.take(MAX_HANDLERS).filter(has_stream).map(|task| task.at).collect()
+}
+
+/// The tasks that have a connection of a pool in a variable.
+fn borrowers(reader: &Reader<'_>, reading: &Reading, pool: Address) -> Vec<Address> {
+    let attribute = |at, name| reader.attribute(at, name).ok().flatten();
+    // asyncpg has a holder for each connection, which knows what it has lent; aiomysql and aiopg
+    // have a set of all that they have lent.
+    let holders = attribute(pool, "_holders").and_then(|at| reader.list(at, MAX_ITEMS).ok());
+    let lent = holders.unwrap_or_default().into_iter().filter_map(|at| attribute(at, "_proxy"));
+    let used = attribute(pool, "_used").and_then(|at| reader.set(at).ok()).unwrap_or_default();
+    let is_none = |at: &Address| reader.is_kind(*at, Kind::None);
+    let lent: FxHashSet<Address> = lent.filter(|at| !is_none(at)).chain(used).collect();
+    let has_one = |task: &&TaskFacts| {
+        task.chain.iter().any(|frame| {
+            let locals = reader.locals(frame).unwrap_or_default();
+            locals.iter().any(|(_, value)| lent.contains(value))
+        })
+    };
+    let pending = reading.tasks.iter().filter(|task| task.state == FutureState::Pending);
+    pending.take(MAX_HANDLERS).filter(has_one).map(|task| task.at).collect()
+}
+
+/// The frame that has called `frame`.
+fn caller_of<'t>(task: &'t TaskFacts, frame: &'t RawFrame) -> &'t RawFrame {
+    let at = task.chain.iter().position(|known| known.generator == frame.generator);
+    at.and_then(|at| task.chain.get(at.checked_sub(1)?)).unwrap_or(frame)
+}
+
+/// The tasks that are in a loop of the program that only an exception ends.
+fn endless(reader: &Reader<'_>, reading: &Reading) -> Vec<Address> {
+    let mut known: FxHashMap<(Address, i64), bool> = FxHashMap::default();
+    let mut is_endless = |frame: &RawFrame| {
+        *known.entry((frame.code, frame.lasti)).or_insert_with(|| {
+            let is_own = reader.code(frame.code).is_ok_and(|code| !code.place.is_library());
+            is_own && reader.loops_for_ever(frame).unwrap_or(false)
+        })
+    };
+    let pending = reading.tasks.iter().filter(|task| task.state == FutureState::Pending);
+    pending.filter(|task| task.chain.iter().any(&mut is_endless)).map(|task| task.at).collect()
+}
+
+/// The `Date` that uvicorn puts into its answers: it is made anew each second until the server is
+/// told to stop.
+fn last_date(reader: &Reader<'_>, state: Address) -> Option<Timestamp> {
+    let headers = reader.attribute(state, "default_headers").ok()??;
+    let first = *reader.list(headers, MAX_ITEMS).ok()?.first()?;
+    let pair = reader.tuple(first).ok()?;
+    let (name, value) = (*pair.first()?, *pair.get(1)?);
+    let text = |at| String::from_utf8(reader.bytes(at, MAX_DATE).ok()?).ok();
+    (text(name)? == "date").then_some(())?;
+    let date = jiff::fmt::rfc2822::parse(&text(value)?).ok()?;
+    Some(date.timestamp())
+}
+
+/// For how long at least a server has not made its `Date` anew, which it does each second.
+fn lasted(last: Timestamp, now: Timestamp) -> Option<Duration> {
+    let passed = Duration::try_from(now.duration_since(last)).ok()?;
+    // Of the second that is given, and the one in which the next would have come.
+    passed.checked_sub(Duration::from_secs(2))
+}
+
+/// Whether a frame waits for the children of a group, having left its body.
+fn leaves_group(reader: &Reader<'_>, frame: &RawFrame) -> bool {
+    reader.code(frame.code).is_ok_and(|code| {
+        matches!(code.place.function.rsplit('.').next(), Some("__aexit__" | "_aexit"))
+    })
+}
+
+/// Whether an object is a group of tasks: asyncio's, anyio's, that of hypercorn around one of
+/// those, or the one that the package `taskgroup` has for Python 3.10 and earlier.
+fn is_group(reader: &Reader<'_>, at: Address) -> bool {
+    reader.is_kind(at, Kind::Other) && reader.is_a(at, "TaskGroup")
+}
+
+/// The tasks of a group that have not ended.
+fn tasks_of_group(reader: &Reader<'_>, group: Address) -> Vec<Address> {
+    let attribute = |at, name| reader.attribute(at, name).ok().flatten();
+    // hypercorn/asyncio/task_group.py has another one within; anyio up to 3 has the tasks of the
+    // group in its scope.
+    let inner = || attribute(group, "_task_group").or_else(|| attribute(group, "cancel_scope"));
+    let tasks = attribute(group, "_tasks").or_else(|| attribute(inner()?, "_tasks"));
+    tasks.map(|at| pending(reader, at)).unwrap_or_default()
+}
+
+/// Whether hypercorn's `worker_serve` is in its last part: it waits for servers or connections to
+/// close, or for the application's own shutdown.
+fn hypercorn_stops(reader: &Reader<'_>, task: &TaskFacts, frame: &RawFrame) -> bool {
+    let is_waiting = reader.local(frame, "gathered_server_tasks").is_ok_and(|at| at.is_some());
+    is_waiting
+        || task.chain.iter().any(|frame| {
+            reader.code(frame.code).is_ok_and(|code| {
+                let name = code.place.function.rsplit('.').next();
+                matches!(name, Some("wait_closed" | "wait_for_shutdown"))
+            })
+        })
+}
+
+/// The innermost frame of a task that is in the same folder of files as `frame`.
+fn innermost_of<'t>(reader: &Reader<'_>, task: &'t TaskFacts, frame: &'t RawFrame) -> &'t RawFrame {
+    let folder = |frame: &RawFrame| {
+        let code = reader.code(frame.code).ok()?;
+        code.place.file.rsplit_once('/').map(|(folder, _)| Arc::<str>::from(folder))
+    };
+    let own = folder(frame);
+    task.chain.iter().rev().find(|other| folder(other) == own).unwrap_or(frame)
+}
+
+/// The tasks of a collection that have not ended.
+fn pending(reader: &Reader<'_>, at: Address) -> Vec<Address> {
+    let tasks = match reader.kind_of(at) {
+        Ok(Kind::Set | Kind::FrozenSet) => reader.set(at),
+        Ok(Kind::List) => reader.list(at, MAX_ITEMS),
+        _ => Ok(Vec::new()),
+    };
+    let tasks = tasks.unwrap_or_default().into_iter();
+    tasks.filter(|&at| is_pending(reader, at)).collect()
+}
+
+fn is_pending(reader: &Reader<'_>, at: Address) -> bool {
+    reader.kind_of(at).is_ok_and(Kind::is_task)
+        && reader.future_state(at) == Ok(Some(FutureState::Pending))
+}
+
+/// A frame as plain data.
+fn plain(reader: &Reader<'_>, frame: &RawFrame) -> Option<Frame> {
+    let site = reader.site(frame.code, frame.lasti, frame.qualname).ok()?;
+    Some(Frame { location: site.location, locals: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_as_old_as_its_last_date() {
+        let date = "Sun, 29 Nov 2026 12:18:59 GMT";
+        let last = jiff::fmt::rfc2822::parse(date).unwrap().timestamp();
+        let after = |seconds| last + Duration::from_secs(seconds);
+        assert_eq!(lasted(last, after(9)), Some(Duration::from_secs(7)));
+        // The next one is not yet due.
+        assert_eq!(lasted(last, after(1)), None);
+        // The clock was set back.
+        assert_eq!(lasted(after(9), last), None);
+    }
+}

@@ -1,0 +1,969 @@
+//! Why each task waits.
+//!
+//! A parked task is explained by the innermost frames of asyncio's own code on its await chain
+//! (which function, and the objects in its variables), and by the future it is parked on (its
+//! class, its callbacks, what else refers to it). Everything that is common to many tasks, the
+//! line in front of a lock, who holds it, what a loop's descriptors wait for, is read once.
+
+mod enclosed;
+mod holders;
+mod returned;
+mod role;
+mod sleeps;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use self::role::Role;
+use self::sleeps::Sleep;
+use super::executors::{Limit, Pools};
+use crate::asyncio::Reading;
+use crate::asyncio::{Direction, Endpoint, FutureState, LimiterFacts, TaskFacts};
+use crate::memory::Address;
+use crate::process::{Described, System};
+use crate::python::frame::RawFrame;
+use crate::python::object::{Kind, Reader};
+use crate::snapshot::BETWEEN_LOOKS;
+use crate::snapshot::{
+    Children, Deadline, Holders, Operation, Task, ThreadState, WaitKind, Waiting,
+};
+
+/// Tasks whose variables are fetched together.
+const GROUP: usize = 512;
+/// How much of a frame holds its first variables.
+const FRAME_LEN: u64 = 256;
+/// How much of a small object holds its fields.
+const OBJECT_LEN: u64 = 96;
+/// Frames of library code between a task's own code and its future: `Barrier.wait` has four.
+const MAX_LIBRARY_FRAMES: usize = 8;
+/// Attributes of one object that are searched for the thing a task waits for.
+const MAX_ATTRIBUTES: u64 = 512;
+/// Global variables of one module that are searched for it.
+const MAX_GLOBALS: u64 = 4096;
+/// Callbacks of one future that are named.
+const MAX_CALLBACKS: usize = 8;
+
+/// What explains the tasks of one reading.
+pub(crate) struct Reasons<'a> {
+    reader: Reader<'a>,
+    reading: &'a Reading,
+    /// The frames of each task: of the running ones as its thread has them.
+    chains: &'a [&'a [RawFrame]],
+    /// Each ready task's place in the queue of its loop, from 1, and the queue's length.
+    queue: FxHashMap<Address, (u64, u64)>,
+    /// The sleeps of this group of tasks, to be read again.
+    sleeps: RefCell<Vec<Sleep>>,
+    functions: RefCell<FxHashMap<Address, Function>>,
+    lines: RefCell<FxHashMap<(Address, &'static str), Rc<Line>>>,
+    names: RefCell<Names>,
+    /// The global variables of each module, by what they are bound to.
+    globals: RefCell<FxHashMap<Address, Rc<FxHashMap<Address, Address>>>>,
+    /// What futures wait for at descriptors, by loop.
+    endpoints: RefCell<FxHashMap<Address, Rc<FxHashMap<Address, Endpoint>>>>,
+    holders: OnceCell<FxHashMap<Address, Holders>>,
+    pools: &'a Pools,
+    /// Whether what only findings rest on is asked for.
+    evidence: bool,
+    /// The loops whose times are not of the machine's clock: what is due in them nobody knows.
+    foreign_clocks: FxHashSet<Address>,
+    /// Whether the program is on its way out.
+    pub(crate) is_ending: bool,
+    /// The loops that things belong to, with their classes' names.
+    things: RefCell<FxHashMap<Address, Thing>>,
+    /// The limits of anyio that were met, `None` for those with tokens that are not for calls in
+    /// threads.
+    limits: RefCell<FxHashMap<Address, Option<Limit>>>,
+    /// What is called when a future is done: asked once, however many tasks wait for it.
+    called: RefCell<FxHashMap<Address, Rc<Called>>>,
+}
+
+/// What is called when a future is done.
+#[derive(Debug, Default)]
+struct Called {
+    /// The future that it shields.
+    shielded: Option<Address>,
+    /// The first callbacks: the task whose next step it is, and its name in words.
+    first: Vec<(Option<Address>, Option<String>)>,
+}
+
+/// Variables of its own frames in which a task may have the future it waits for.
+const MAX_VARIABLES: u64 = 4;
+
+/// By which name the frame at an instruction of a code object knows an object.
+type Names = FxHashMap<(Address, i64, Address), Option<Rc<str>>>;
+
+/// Those that wait at one thing.
+#[derive(Debug, Default)]
+struct Line {
+    /// Each future's place, from 1.
+    positions: FxHashMap<Address, u64>,
+}
+
+/// What is known of a function.
+#[derive(Debug, Clone, Copy)]
+struct Function {
+    role: Role,
+    /// Whether it has blocks that hold something.
+    has_contexts: bool,
+}
+
+/// A thing that tasks wait for.
+#[derive(Debug, Clone)]
+struct Thing {
+    class: Option<Arc<str>>,
+    loop_at: Option<Address>,
+}
+
+/// A frame of a chain with what its function does.
+#[derive(Debug, Clone, Copy)]
+struct Step<'t> {
+    role: Role,
+    has_contexts: bool,
+    frame: &'t RawFrame,
+}
+
+impl<'a> Reasons<'a> {
+    /// Reads what is common to all tasks.
+    pub(crate) fn new(
+        reader: &Reader<'a>,
+        reading: &'a Reading,
+        chains: &'a [&'a [RawFrame]],
+        pools: &'a Pools,
+        evidence: bool,
+    ) -> Self {
+        let mut queue = FxHashMap::default();
+        for facts in &reading.loops {
+            let len = facts.ready_callbacks.len() as u64;
+            for (place, &callback) in (1..).zip(&facts.ready_callbacks) {
+                if let Some(task) = reader.stepped_task(callback) {
+                    queue.entry(task).or_insert((place, len));
+                }
+            }
+        }
+        Self {
+            reader: *reader,
+            reading,
+            chains,
+            queue,
+            sleeps: RefCell::default(),
+            functions: RefCell::default(),
+            lines: RefCell::default(),
+            names: RefCell::default(),
+            globals: RefCell::default(),
+            endpoints: RefCell::default(),
+            holders: OnceCell::new(),
+            pools,
+            evidence,
+            is_ending: false,
+            limits: RefCell::default(),
+            called: RefCell::default(),
+            foreign_clocks: {
+                let foreign = reading.loops.iter().filter(|facts| !facts.has_machine_clock);
+                foreign.map(|facts| facts.at).collect()
+            },
+            things: RefCell::default(),
+        }
+    }
+
+    /// The limits of anyio at which calls for threads wait, as far as tasks were explained.
+    pub(crate) fn limits(self) -> Vec<Limit> {
+        self.limits.into_inner().into_values().flatten().collect()
+    }
+
+    /// Why each of the tasks waits, in their order; `None` for those that have ended or are not
+    /// wanted.
+    pub(crate) fn explain_all(
+        &self,
+        wanted: &[bool],
+        is_running: &dyn Fn(usize) -> bool,
+    ) -> Vec<Option<Box<Waiting>>> {
+        let mut all = Vec::with_capacity(self.reading.tasks.len());
+        for (group, tasks) in (0..).step_by(GROUP).zip(self.reading.tasks.chunks(GROUP)) {
+            let is_wanted = |i: usize| wanted.get(i).is_some_and(|wanted| *wanted);
+            let wanted = (group..).zip(tasks).filter(|(i, _)| is_wanted(*i));
+            self.prefetch(&wanted.map(|(_, task)| task).collect::<Vec<_>>());
+            for (i, task) in (group..).zip(tasks) {
+                all.push(is_wanted(i).then(|| self.explain(task, is_running(i))).flatten());
+            }
+            let moved = self.moved_sleeps();
+            let of_group = all.iter_mut().skip(group).zip(tasks);
+            for (waiting, _) in of_group.filter(|(_, task)| moved.contains(&task.at)) {
+                if let Some(waiting) = waiting {
+                    waiting.since = None;
+                }
+            }
+        }
+        all
+    }
+
+    /// For locks and semaphores that are taken and of which too few holders are seen: the tasks
+    /// that may hold them by a bare `acquire`.
+    pub(crate) fn suspects(
+        &self,
+        all: &[Option<Box<Waiting>>],
+    ) -> FxHashMap<Address, Arc<[Address]>> {
+        let is_unexplained = |waiting: &&Waiting| match (waiting.kind, waiting.value, waiting.limit)
+        {
+            (WaitKind::Semaphore, Some(value), Some(limit)) => {
+                value + i64::try_from(waiting.holders.len()).unwrap_or(i64::MAX) < limit
+            }
+            (WaitKind::Lock | WaitKind::Semaphore, ..) => waiting.holders.is_empty(),
+            _ => false,
+        };
+        let unexplained = all.iter().filter_map(Option::as_deref).filter(is_unexplained);
+        let things: FxHashSet<Address> = unexplained.filter_map(|waiting| waiting.object).collect();
+        if things.is_empty() {
+            return FxHashMap::default();
+        }
+        let tasks = self.reading.tasks.iter().map(|task| task.at);
+        let waits: FxHashMap<Address, Option<Address>> =
+            tasks.zip(all.iter().map(|waiting| waiting.as_ref()?.object)).collect();
+        let mut suspects = self.read_suspects(&things);
+        for (thing, tasks) in &mut suspects {
+            // Whoever waits at it is not the one that has it.
+            tasks.retain(|task| waits.get(task).copied().flatten() != Some(*thing));
+        }
+        suspects.into_iter().map(|(thing, tasks)| (thing, tasks.into())).collect()
+    }
+
+    /// Notes which locks and semaphores without a holder a timer or another callback refers to, and
+    /// may give back; each of them where that cannot be told.
+    pub(crate) fn note_returned(&self, all: &mut [Option<Box<Waiting>>]) {
+        let lost = |waiting: &Waiting| {
+            let is_lost = matches!(waiting.kind, WaitKind::Lock | WaitKind::Semaphore)
+                && waiting.holders.is_empty();
+            waiting.object.filter(|_| is_lost)
+        };
+        let things: FxHashSet<Address> =
+            all.iter().filter_map(|waiting| lost(waiting.as_deref()?)).collect();
+        if things.is_empty() || !self.evidence {
+            return;
+        }
+        let returned = self.read_returned(&things);
+        for waiting in all.iter_mut().filter_map(Option::as_deref_mut) {
+            waiting.may_be_returned = lost(waiting).is_some_and(|thing| {
+                returned.as_ref().is_none_or(|returned| returned.contains(&thing))
+            });
+        }
+    }
+
+    /// Reads what the tasks of a group need, in few calls.
+    fn prefetch(&self, tasks: &[&TaskFacts]) {
+        let memory = self.reader.memory;
+        if memory.is_full() {
+            memory.clear();
+        }
+        let innermost = || tasks.iter().flat_map(|task| task.chain.iter().rev().take(2));
+        memory.prefetch(innermost().map(|frame| (frame.at, FRAME_LEN)));
+        let futures = || tasks.iter().filter_map(|task| task.fut_waiter);
+        memory.prefetch(futures().map(|at| (at, 112)));
+        let mut timers = Vec::new();
+        for task in tasks {
+            let Some(frame) = task.chain.last() else { continue };
+            if self.role(frame) == Role::Sleep {
+                timers.extend(self.reader.local(frame, "h").ok().flatten());
+            }
+        }
+        memory.prefetch(timers.iter().map(|at| (*at, OBJECT_LEN)));
+        let whens = timers.iter().filter_map(|&at| self.reader.timer_when_object(at));
+        memory.prefetch(whens.map(|at| (at, 24)));
+    }
+
+    /// What is known of the function of a frame, looked up once for all frames of it.
+    fn function(&self, frame: &RawFrame) -> Function {
+        if let Some(&function) = self.functions.borrow().get(&frame.code) {
+            return function;
+        }
+        let site = self.reader.site(frame.code, frame.lasti, frame.qualname);
+        let role = site
+            .map_or(Role::Other, |site| Role::of(&site.location.function, site.location.asyncio()));
+        let has_contexts = self.reader.has_contexts(frame).unwrap_or(false);
+        let function = Function { role, has_contexts };
+        self.functions.borrow_mut().insert(frame.code, function);
+        function
+    }
+
+    fn step<'t>(&self, frame: &'t RawFrame) -> Step<'t> {
+        let Function { role, has_contexts } = self.function(frame);
+        Step { role, has_contexts, frame }
+    }
+
+    fn role(&self, frame: &RawFrame) -> Role {
+        self.function(frame).role
+    }
+
+    fn explain(&self, task: &TaskFacts, is_running: bool) -> Option<Box<Waiting>> {
+        if task.state != FutureState::Pending {
+            return None;
+        }
+        let waiting = if is_running {
+            Waiting { kind: WaitKind::Running, ..Waiting::default() }
+        } else if let Some(&(position, waiters)) = self.queue.get(&task.at) {
+            let (position, waiters) = (Some(position), Some(waiters));
+            Waiting { kind: WaitKind::Ready, position, waiters, ..Waiting::default() }
+        } else {
+            self.parked(task)
+        };
+        Some(Box::new(waiting))
+    }
+
+    /// Why a task waits that is neither running nor ready.
+    fn parked(&self, task: &TaskFacts) -> Waiting {
+        // Innermost first.
+        let all = task.chain.iter().rev().map(|frame| self.step(frame));
+        let all: Vec<Step<'_>> = all.collect();
+        // Without `_asyncio`, as in sub-interpreters up to 3.11, a future's wait is a frame.
+        let first = all.iter().take_while(|step| step.role == Role::Future).count();
+        let steps = all.get(first..).unwrap_or_default();
+        let steps = steps.get(..MAX_LIBRARY_FRAMES).unwrap_or(steps);
+        let mut waiting = self
+            .by_frames(task, steps)
+            .or_else(|| self.pools.wait_of(&self.reader, self.reading, task.fut_waiter?))
+            .or_else(|| self.by_limiter(task))
+            .or_else(|| self.by_io(task, steps))
+            .or_else(|| self.by_future(task))
+            .unwrap_or_default();
+        if waiting.name.is_none()
+            && let Some(object) = waiting.object
+        {
+            waiting.name = self.name_outside(steps.iter().map(|step| step.frame), object);
+        }
+        let thing = waiting.object.map(|object| self.thing(object));
+        waiting.foreign_loop = self.foreign_loop(task, thing.as_ref());
+        waiting.class = thing.and_then(|thing| thing.class);
+        self.add_deadlines(task, &all, &mut waiting);
+        waiting
+    }
+
+    /// The loop of the thing a task waits for, when that is not the task's own.
+    fn foreign_loop(&self, task: &TaskFacts, thing: Option<&Thing>) -> Option<Address> {
+        let reader = &self.reader;
+        let own = task.loop_at?;
+        let future = task.fut_waiter.and_then(|future| reader.future_loop(future));
+        let is_other = |at: &Address| *at != own && !reader.is_kind(*at, Kind::None);
+        future.filter(is_other).or_else(|| thing?.loop_at.filter(is_other))
+    }
+
+    /// What is known of a thing that tasks wait for, read once for all of them.
+    fn thing(&self, at: Address) -> Thing {
+        if let Some(thing) = self.things.borrow().get(&at) {
+            return thing.clone();
+        }
+        let reader = &self.reader;
+        let thing = Thing {
+            class: reader.class_of(at).ok().map(|class| reader.class_name(&class)),
+            loop_at: reader.attribute(at, "_loop").ok().flatten(),
+        };
+        self.things.borrow_mut().insert(at, thing.clone());
+        thing
+    }
+
+    /// From the innermost frames, when they are asyncio's own.
+    fn by_frames(&self, task: &TaskFacts, steps: &[Step<'_>]) -> Option<Waiting> {
+        let [inner, rest @ ..] = steps else { return None };
+        let outer =
+            |role| rest.iter().take_while(|s| s.role != Role::Other).find(|s| s.role == role);
+        let own = |step: &Step<'_>, name| self.reader.local(step.frame, name).ok().flatten();
+        // `shutdown_asyncgens` and its like wait through others of asyncio's functions.
+        if steps.iter().take_while(|s| s.role != Role::Other).any(|s| s.role == Role::Asyncgens) {
+            return Some(Waiting { kind: WaitKind::Asyncgen, ..Waiting::default() });
+        }
+        match inner.role {
+            Role::Sleep => {
+                let timer = own(inner, "h");
+                let left = timer.and_then(|timer| self.left(task, timer));
+                Some(Waiting {
+                    kind: WaitKind::Timer,
+                    due_in: left.and_then(|left| SignedDuration::try_from_secs_f64(left).ok()),
+                    since: timer.and_then(|timer| self.slept(task, inner.frame, timer)),
+                    ..Waiting::default()
+                })
+            }
+            Role::Get if outer(Role::AsCompleted).is_some() => Some(Waiting {
+                kind: WaitKind::Task,
+                operation: Some(Operation::AsCompleted),
+                ..Waiting::default()
+            }),
+            Role::Get => self.queue_wait(task, own(inner, "self")?, Operation::Get),
+            Role::Put => self.queue_wait(task, own(inner, "self")?, Operation::Put),
+            Role::Event => match outer(Role::Join) {
+                Some(join) => self.queue_wait(task, own(join, "self")?, Operation::Join),
+                None => self
+                    .by_limiter(task)
+                    .or_else(|| Some(self.line_wait(task, own(inner, "self")?, WaitKind::Event))),
+            },
+            Role::Condition | Role::Barrier => match outer(Role::Barrier) {
+                Some(barrier) => Some(self.barrier(own(barrier, "self")?)),
+                None if inner.role == Role::Barrier => Some(self.barrier(own(inner, "self")?)),
+                None => Some(self.line_wait(task, own(inner, "self")?, WaitKind::Condition)),
+            },
+            Role::Lock => Some(self.line_wait(task, own(inner, "self")?, WaitKind::Lock)),
+            Role::Semaphore => Some(self.semaphore(task, own(inner, "self")?)),
+            Role::TaskGroup => Some(self.group(own(inner, "self")?)),
+            Role::Wait => {
+                let things = own(inner, "fs").and_then(|at| self.reader.items_of(at).ok());
+                let is_own = things.as_ref().is_some_and(|things| things.contains(&task.at));
+                Some(Waiting {
+                    kind: WaitKind::Task,
+                    operation: Some(Operation::Wait),
+                    children: things.map(|things| self.count(&things)),
+                    // Others' awaiters do not tell of one that awaits itself.
+                    tasks: if is_own { vec![task.at] } else { Vec::new() },
+                    due_in: own(inner, "timeout_handle").and_then(|timer| self.due_in(task, timer)),
+                    // There is a limit, also where nobody knows when it ends.
+                    deadlines: own(inner, "timeout_handle")
+                        .filter(|_| self.has_own_clock(task))
+                        .map(|_| Deadline { frame: None, due_in: None })
+                        .into_iter()
+                        .collect(),
+                    ..Waiting::default()
+                })
+            }
+            // From 3.12 on `wait_for` awaits the thing itself: then its future tells.
+            Role::WaitFor if task.fut_waiter == own(inner, "waiter") => {
+                let inner_future = own(inner, "fut");
+                Some(Waiting {
+                    kind: WaitKind::Task,
+                    operation: Some(Operation::WaitFor),
+                    children: inner_future.map(|future| self.count(&[future])),
+                    due_in: own(inner, "timeout_handle").and_then(|timer| self.due_in(task, timer)),
+                    ..Waiting::default()
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// From a limit of anyio, which stands before its worker threads or is used by itself.
+    fn by_limiter(&self, task: &TaskFacts) -> Option<Waiting> {
+        let limiter = self.reader.capacity_limiter(&task.chain)?;
+        let borrowed = i64::try_from(limiter.borrowed?).ok()?;
+        let limit = limiter.total.and_then(|total| i64::try_from(total).ok());
+        let is_task = |at: &Address| self.reader.kind_of(*at).is_ok_and(Kind::is_task);
+        if let Some(call) = limiter.call.as_ref().filter(|_| self.is_pool(task, &limiter)) {
+            return Some(Waiting {
+                kind: WaitKind::Executor,
+                object: Some(limiter.at),
+                function: call.function.clone(),
+                position: limiter.position,
+                waiters: limiter.waiters,
+                ..Waiting::default()
+            });
+        }
+        Some(Waiting {
+            kind: WaitKind::Semaphore,
+            operation: Some(Operation::Acquire),
+            object: Some(limiter.at),
+            value: limit.map(|limit| limit - borrowed),
+            limit,
+            holders: limiter.borrowers.into_iter().filter(is_task).collect(),
+            position: limiter.position,
+            waiters: limiter.waiters,
+            ..Waiting::default()
+        })
+    }
+
+    /// Whether the tokens of a limiter are all for calls in threads, so that it stands for a pool
+    /// of as many.
+    fn is_pool(&self, task: &TaskFacts, facts: &LimiterFacts) -> bool {
+        if let Some(known) = self.limits.borrow().get(&facts.at) {
+            return known.is_some();
+        }
+        let borrowers: FxHashSet<Address> = facts.borrowers.iter().copied().collect();
+        let tasks = self.reading.tasks.iter().zip(self.chains);
+        let calling = tasks.filter(|(task, chain)| {
+            borrowers.contains(&task.at) && self.reader.limited_call(chain).is_some()
+        });
+        let limit = (calling.count() == borrowers.len()).then(|| Limit {
+            facts: facts.clone(),
+            name: self.name_outside(task.chain.iter().rev(), facts.at),
+        });
+        let is_pool = limit.is_some();
+        self.limits.borrow_mut().insert(facts.at, limit);
+        is_pool
+    }
+
+    /// From a descriptor or process: by asyncio's frames, or by what the loop watches.
+    fn by_io(&self, task: &TaskFacts, steps: &[Step<'_>]) -> Option<Waiting> {
+        let own = steps.iter().take_while(|step| step.role == Role::Asyncio);
+        let by_frame = || own.clone().find_map(|step| self.reader.io_of_frame(step.frame));
+        let endpoint = by_frame().or_else(|| {
+            let future = task.fut_waiter?;
+            // A task or a gather resolves by itself.
+            let is_plain = matches!(self.reader.kind_of(future), Ok(Kind::Future | Kind::PyFuture))
+                && !self.reader.is_a(future, "_GatheringFuture");
+            let loop_at = task.loop_at.filter(|_| is_plain)?;
+            self.endpoints(loop_at).get(&future).cloned()
+        })?;
+        let kind = match endpoint.direction {
+            Direction::Exit => WaitKind::Subprocess,
+            _ => WaitKind::Socket,
+        };
+        Some(Waiting {
+            kind,
+            operation: match endpoint.direction {
+                Direction::Read => Some(Operation::Read),
+                Direction::Write => Some(Operation::Write),
+                Direction::Accept => Some(Operation::Accept),
+                Direction::Connect => Some(Operation::Connect),
+                Direction::Close => Some(Operation::Close),
+                Direction::Exit => None,
+            },
+            fd: endpoint.fd,
+            pid: endpoint.pid,
+            ..Waiting::default()
+        })
+    }
+
+    /// What the futures of a loop wait for at descriptors, read once.
+    fn endpoints(&self, loop_at: Address) -> Rc<FxHashMap<Address, Endpoint>> {
+        if let Some(endpoints) = self.endpoints.borrow().get(&loop_at) {
+            return Rc::clone(endpoints);
+        }
+        let endpoints = Rc::new(self.reader.endpoints(loop_at));
+        self.endpoints.borrow_mut().insert(loop_at, Rc::clone(&endpoints));
+        endpoints
+    }
+
+    /// From the future alone.
+    fn by_future(&self, task: &TaskFacts) -> Option<Waiting> {
+        let reader = &self.reader;
+        let future = task.fut_waiter?;
+        let kind = reader.kind_of(future).ok()?;
+        if kind.is_task() {
+            return Some(Waiting {
+                kind: WaitKind::Task,
+                object: Some(future),
+                children: Some(self.count(&[future])),
+                ..Waiting::default()
+            });
+        }
+        if let Some(children) = reader.gather_children(future) {
+            let pending = children
+                .iter()
+                .find(|&&child| reader.future_state(child) == Ok(Some(FutureState::Pending)));
+            let mut counts = self.count(&children);
+            counts.return_exceptions = pending.and_then(|&child| reader.returns_exceptions(child));
+            return Some(Waiting {
+                kind: WaitKind::Gather,
+                object: Some(future),
+                children: Some(counts),
+                // Others' awaiters do not tell of one that awaits itself.
+                tasks: if children.contains(&task.at) { vec![task.at] } else { Vec::new() },
+                ..Waiting::default()
+            });
+        }
+        if let Some(inner) = self.called(future).shielded {
+            return Some(Waiting {
+                kind: WaitKind::Task,
+                operation: Some(Operation::Shield),
+                object: Some(inner),
+                children: Some(self.count(&[inner])),
+                ..Waiting::default()
+            });
+        }
+        if !kind.is_future() {
+            return None;
+        }
+        Some(Waiting {
+            kind: WaitKind::Future,
+            object: Some(future),
+            callbacks: self.callback_names(task, future),
+            is_served: (self.evidence && self.is_only_waited_for(task, future, kind))
+                .then_some(false),
+            ..Waiting::default()
+        })
+    }
+
+    /// Whether nothing refers to a future but the task that waits for it: then nothing can set its
+    /// result any more. All references that are not accounted for may be somebody's who will.
+    fn is_only_waited_for(&self, task: &TaskFacts, future: Address, kind: Kind) -> bool {
+        // The task's `fut_waiter` and the iterator its innermost frame awaits (FutureIter in
+        // Modules/_asynciomodule.c) have one each; those written in Python have others.
+        const OF_AWAIT: u64 = 2;
+        let references = self.reader.references(future);
+        let Some(variables) = references.and_then(|count| count.checked_sub(OF_AWAIT)) else {
+            return false;
+        };
+        if kind != Kind::Future || variables > MAX_VARIABLES {
+            return false;
+        }
+        let holding = task.chain.iter().map(|frame| {
+            let locals = self.reader.locals(frame).unwrap_or_default();
+            locals.iter().filter(|(_, value)| *value == future).count() as u64
+        });
+        variables == 0 || holding.sum::<u64>() == variables
+    }
+
+    /// What else is called when a future is done, in words.
+    fn callback_names(&self, task: &TaskFacts, future: Address) -> Vec<String> {
+        let called = self.called(future);
+        let others = called.first.iter().filter(|(step, _)| *step != Some(task.at));
+        others.take(MAX_CALLBACKS).filter_map(|(_, name)| name.clone()).collect()
+    }
+
+    fn called(&self, future: Address) -> Rc<Called> {
+        let reader = &self.reader;
+        let read = || {
+            let callbacks = reader.callbacks(future).unwrap_or_default();
+            // One of them may be the step of the task that is asked about.
+            let first = callbacks.iter().take(MAX_CALLBACKS + 1);
+            let first = first.map(|&at| (reader.stepped_task(at), reader.callable_name(at)));
+            Rc::new(Called { shielded: reader.shielded(future), first: first.collect() })
+        };
+        Rc::clone(self.called.borrow_mut().entry(future).or_insert_with(read))
+    }
+
+    fn line_wait(&self, task: &TaskFacts, object: Address, kind: WaitKind) -> Waiting {
+        let line = self.line(object, "_waiters");
+        let can_be_held = matches!(kind, WaitKind::Lock | WaitKind::Semaphore);
+        // A task that waits for what it holds itself is one of them.
+        let holders = if can_be_held { self.holders_of(object) } else { Holders::default() };
+        Waiting {
+            kind,
+            object: Some(object),
+            operation: can_be_held.then_some(Operation::Acquire),
+            holders,
+            position: line.position(task),
+            waiters: Some(line.positions.len() as u64),
+            ..Waiting::default()
+        }
+    }
+
+    fn semaphore(&self, task: &TaskFacts, object: Address) -> Waiting {
+        Waiting {
+            value: self.reader.number(object, "_value"),
+            limit: self.reader.number(object, "_bound_value"),
+            ..self.line_wait(task, object, WaitKind::Semaphore)
+        }
+    }
+
+    fn queue_wait(
+        &self,
+        task: &TaskFacts,
+        queue: Address,
+        operation: Operation,
+    ) -> Option<Waiting> {
+        let reader = &self.reader;
+        let [items, finished] = reader.attributes_named(queue, ["_queue", "_finished"]).ok()?;
+        let line = match operation {
+            Operation::Get => self.line(queue, "_getters"),
+            Operation::Put => self.line(queue, "_putters"),
+            _ => self.line(finished?, "_waiters"),
+        };
+        let value = match operation {
+            Operation::Join => reader.number(queue, "_unfinished_tasks"),
+            _ => items.and_then(|items| i64::try_from(reader.len_of(items)?).ok()),
+        };
+        Some(Waiting {
+            kind: WaitKind::Queue,
+            operation: Some(operation),
+            object: Some(queue),
+            value,
+            limit: reader.number(queue, "_maxsize"),
+            position: line.position(task),
+            waiters: Some(line.positions.len() as u64),
+            ..Waiting::default()
+        })
+    }
+
+    fn barrier(&self, barrier: Address) -> Waiting {
+        Waiting {
+            kind: WaitKind::Barrier,
+            object: Some(barrier),
+            value: self.reader.number(barrier, "_count"),
+            limit: self.reader.number(barrier, "_parties"),
+            ..Waiting::default()
+        }
+    }
+
+    fn group(&self, group: Address) -> Waiting {
+        let reader = &self.reader;
+        let names = ["_tasks", "_errors"];
+        let [tasks, errors] = reader.attributes_named(group, names).unwrap_or_default();
+        let len = |at: Option<Address>| at.and_then(|at| reader.len_of(at));
+        Waiting {
+            kind: WaitKind::TaskGroup,
+            object: Some(group),
+            children: len(tasks).map(|pending| Children {
+                pending,
+                failed: len(errors).unwrap_or(0),
+                aborting: reader.number(group, "_aborting").map(|value| value != 0),
+                ..Children::default()
+            }),
+            ..Waiting::default()
+        }
+    }
+
+    fn count(&self, futures: &[Address]) -> Children {
+        let counts = self.reader.count_futures(futures);
+        Children {
+            pending: counts.pending,
+            done: counts.finished,
+            failed: counts.failed,
+            cancelled: counts.cancelled,
+            ..Children::default()
+        }
+    }
+
+    /// The tasks that hold a lock or permits of a semaphore.
+    fn holders_of(&self, object: Address) -> Holders {
+        let holders = self.holders.get_or_init(|| self.read_holders());
+        holders.get(&object).cloned().unwrap_or_default()
+    }
+
+    /// The line at one thing, read once for all that stand in it.
+    fn line(&self, object: Address, attribute: &'static str) -> Rc<Line> {
+        if let Some(line) = self.lines.borrow().get(&(object, attribute)) {
+            return Rc::clone(line);
+        }
+        let futures = self.reader.waiters_of(object, attribute).unwrap_or_default();
+        let line = Rc::new(Line { positions: futures.into_iter().zip(1..).collect() });
+        self.lines.borrow_mut().insert((object, attribute), Rc::clone(&line));
+        line
+    }
+
+    /// Whether the task's loop has another clock than the machine.
+    fn has_own_clock(&self, task: &TaskFacts) -> bool {
+        task.loop_at.is_some_and(|at| self.foreign_clocks.contains(&at))
+    }
+
+    /// What the clock of a task's loop says, if that is the machine's.
+    fn now(&self, task: &TaskFacts) -> Option<f64> {
+        self.reading.now.filter(|_| !self.has_own_clock(task))
+    }
+
+    /// In how many seconds a timer is due.
+    fn left(&self, task: &TaskFacts, timer: Address) -> Option<f64> {
+        // The clock counts from the start of the machine: what is due before that was freed while it
+        // was looked at, and used again.
+        let when = self.reader.timer_when(timer).filter(|when| *when >= 0.0)?;
+        Some(when - self.now(task)?)
+    }
+
+    /// In how long a timer is due.
+    fn due_in(&self, task: &TaskFacts, timer: Address) -> Option<SignedDuration> {
+        SignedDuration::try_from_secs_f64(self.left(task, timer)?).ok()
+    }
+
+    /// For how long a `sleep` has slept: it began `delay` before its timer is due.
+    ///
+    /// The numbers are only worth something together: a short sleep may have ended while they were
+    /// read, and another number may lie where its delay lay. So they are read once more, by what the
+    /// frame says then.
+    fn slept(&self, task: &TaskFacts, frame: &RawFrame, timer: Address) -> Option<Duration> {
+        let now = self.now(task)?;
+        let delay = self.reader.local(frame, "delay").ok()??;
+        let when = self.reader.timer_when_object(timer)?;
+        let (due, length) = (self.reader.float(when)?, self.reader.float(delay)?);
+        let slept = Duration::try_from_secs_f64(now - (due - length)).ok()?;
+        self.note_sleep(task.at, frame, [when, delay])?;
+        Some(slept)
+    }
+
+    /// Time limits on the way.
+    fn add_deadlines(&self, task: &TaskFacts, steps: &[Step<'_>], waiting: &mut Waiting) {
+        // Outermost first, as the frames of a task are.
+        for (at, &Step { role, has_contexts, frame }) in steps.iter().rev().enumerate() {
+            // `wait_for` up to 3.11 has a timer of its own.
+            if role == Role::WaitFor
+                && let Ok(Some(timer)) = self.reader.local(frame, "timeout_handle")
+                && let due_in = self.due_in(task, timer)
+                && (due_in.is_some() || self.has_own_clock(task))
+            {
+                waiting.deadlines.push(Deadline { frame: Some(at), due_in });
+            }
+            let entered = has_contexts.then(|| self.reader.entered(frame));
+            for entered in entered.and_then(Result::ok).unwrap_or_default() {
+                let limit = self.deadline(task, entered.manager);
+                let limit = limit.map(|limit| Deadline { frame: Some(at), ..limit });
+                waiting.deadlines.extend(limit);
+            }
+        }
+    }
+
+    /// The time limit of a context that ends by itself: `asyncio.timeout`, `async_timeout`, anyio's
+    /// scopes.
+    fn deadline(&self, task: &TaskFacts, manager: Address) -> Option<Deadline> {
+        let reader = &self.reader;
+        let class = reader.class_of(manager).ok()?;
+        let attribute = match &*class.name {
+            // asyncio.timeouts.Timeout
+            "Timeout" => {
+                let [when, deadline] =
+                    reader.attributes_named(manager, ["_when", "_deadline"]).ok()?;
+                when.or(deadline)?
+            }
+            // anyio.CancelScope
+            "CancelScope" => reader.attribute(manager, "_deadline").ok()??,
+            _ => return None,
+        };
+        // No limit is `None` or infinite.
+        let due = reader.float(attribute)?;
+        let left = self.now(task).map(|now| due - now);
+        let due_in = left.and_then(|left| SignedDuration::try_from_secs_f64(left).ok());
+        Some(Deadline { frame: None, due_in })
+    }
+
+    /// The name by which the innermost frame knows an object that is neither asyncio's nor anyio's
+    /// own.
+    fn name_outside<'t>(
+        &self,
+        mut frames: impl Iterator<Item = &'t RawFrame>,
+        object: Address,
+    ) -> Option<String> {
+        let is_outside = |frame: &&RawFrame| {
+            let code = self.reader.code(frame.code);
+            self.role(frame) == Role::Other
+                && !code.is_ok_and(|code| {
+                    code.place.is_library() && code.place.path().starts_with("anyio/")
+                })
+        };
+        self.name_in(frames.find(is_outside)?, object)
+    }
+
+    /// The variable, attribute of one or global variable by which a frame knows an object.
+    fn name_in(&self, frame: &RawFrame, object: Address) -> Option<String> {
+        let key = (frame.code, frame.lasti, object);
+        if let Some(name) = self.names.borrow().get(&key) {
+            return name.as_deref().map(str::to_owned);
+        }
+        let name = self.look_for(frame, object);
+        self.names.borrow_mut().insert(key, name.as_deref().map(Rc::from));
+        name
+    }
+
+    fn look_for(&self, frame: &RawFrame, object: Address) -> Option<String> {
+        let reader = &self.reader;
+        let locals = reader.locals(frame).ok()?;
+        if let Some((name, _)) = locals.iter().find(|(_, value)| *value == object) {
+            return Some(name.to_string());
+        }
+        // `self` first: it is the first variable of a method.
+        let attribute = locals.iter().find_map(|(name, value)| {
+            if reader.kind_of(*value).ok()? != Kind::Other {
+                return None;
+            }
+            let attribute = self.attribute_that_is(*value, object)?;
+            Some(format!("{name}.{attribute}"))
+        });
+        attribute.or_else(|| {
+            let name = *self.globals_of(frame)?.get(&object)?;
+            Some(reader.name(name).ok()?.to_string())
+        })
+    }
+
+    /// The global variables that a frame sees, by what they are bound to, read once for each
+    /// module.
+    fn globals_of(&self, frame: &RawFrame) -> Option<Rc<FxHashMap<Address, Address>>> {
+        let at = self.reader.globals(frame).ok()?;
+        if let Some(known) = self.globals.borrow().get(&at) {
+            return Some(Rc::clone(known));
+        }
+        let items = self.reader.dict(at, MAX_GLOBALS).unwrap_or_default();
+        // Of several names the first one is where it was made, most likely.
+        let by_value = items.into_iter().rev().map(|(name, value)| (value, name)).collect();
+        let by_value = Rc::new(by_value);
+        self.globals.borrow_mut().insert(at, Rc::clone(&by_value));
+        Some(by_value)
+    }
+
+    fn attribute_that_is(&self, owner: Address, object: Address) -> Option<Arc<str>> {
+        let reader = &self.reader;
+        let class = reader.class_of(owner).ok()?;
+        let slot = reader
+            .slots(&class)
+            .iter()
+            .find(|(_, offset)| reader.pointer(owner.offset(**offset)) == Ok(Some(object)));
+        if let Some((name, _)) = slot {
+            return Some(Arc::clone(name));
+        }
+        let attributes = reader.attributes(owner, MAX_ATTRIBUTES).ok()?;
+        let (name, _) = attributes.into_iter().find(|(_, value)| *value == object)?;
+        reader.name(name).ok()
+    }
+}
+
+/// What the system said lately of descriptors: with a thousand sockets that takes longer than all
+/// else, and a task that waits at the same one as a moment ago waits for the same.
+#[derive(Debug, Default)]
+pub(crate) struct Descriptors {
+    read_at: Option<Instant>,
+    all: FxHashMap<i32, (Address, Described)>,
+}
+
+impl Descriptors {
+    /// Everything is read anew for each look.
+    fn forget_old(&mut self) {
+        if self.read_at.is_none_or(|read_at| read_at.elapsed() >= BETWEEN_LOOKS) {
+            self.all.clear();
+            self.read_at = Some(Instant::now());
+        }
+    }
+
+    fn has(&self, task: Address, fd: i32) -> bool {
+        self.all.get(&fd).is_some_and(|(known, _)| *known == task)
+    }
+
+    fn add(&mut self, tasks: &FxHashMap<i32, Address>, read: BTreeMap<i32, Described>) {
+        for (fd, described) in read {
+            if let Some(&task) = tasks.get(&fd) {
+                self.all.insert(fd, (task, described));
+            }
+        }
+    }
+
+    fn get(&self, fd: i32) -> Option<&Described> {
+        self.all.get(&fd).map(|(_, described)| described)
+    }
+}
+
+/// Adds what the system knows of descriptors and processes, and says each reason in words.
+pub(crate) fn complete(
+    all: &mut [Option<Box<Waiting>>],
+    tasks: &[Task],
+    system: &dyn System,
+    known: &mut Descriptors,
+) {
+    known.forget_old();
+    let missing = tasks.iter().zip(&*all).filter_map(|(task, waiting)| {
+        let fd = waiting.as_ref()?.fd?;
+        (!known.has(task.id, fd)).then_some((fd, task.id))
+    });
+    let missing: FxHashMap<i32, Address> = missing.collect();
+    let mut fds: Vec<i32> = missing.keys().copied().collect();
+    let mut pids: Vec<i32> = all.iter().flatten().filter_map(|waiting| waiting.pid).collect();
+    for numbers in [&mut fds, &mut pids] {
+        numbers.sort_unstable();
+        numbers.dedup();
+    }
+    if !fds.is_empty() {
+        known.add(&missing, system.descriptors(&fds));
+    }
+    let children = system.children(&pids);
+    for waiting in all.iter_mut().flatten() {
+        if let Some((peer, socket)) = waiting.fd.and_then(|fd| known.get(fd)) {
+            waiting.peer = Some(peer.clone());
+            waiting.socket = socket.clone().map(Box::new);
+        }
+        if let Some(child) = waiting.pid.and_then(|pid| children.get(&pid)) {
+            waiting.pid = Some(child.pid);
+            let ended = child.state == ThreadState::Ended;
+            waiting.function =
+                Some(if ended { format!("{} (ended)", child.name) } else { child.name.clone() });
+        }
+        waiting.describe();
+    }
+}
+
+impl Line {
+    fn position(&self, task: &TaskFacts) -> Option<u64> {
+        self.positions.get(&task.fut_waiter?).copied()
+    }
+}

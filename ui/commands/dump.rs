@@ -1,0 +1,264 @@
+//! `aiospy dump PID`: one report.
+
+use std::io;
+use std::time::Duration;
+
+use aiospy::process::Source;
+use aiospy::snapshot::{Problem, Process, SCHEMA, Snapshot, Thread};
+use aiospy::{Error, Inspector};
+use clap::Args;
+use serde::Serialize;
+
+use crate::commands::children;
+use crate::commands::options::{Report, Target};
+use crate::commands::outcome::{FAIL_ON, FailOn, Outcome};
+use crate::commands::patience::Patience;
+use crate::commands::reading::{by_any_id, look};
+use crate::commands::waiting;
+use crate::io::memory;
+use crate::io::output::{Destination, note};
+use crate::io::page::{Page, Style};
+use crate::report::json;
+use crate::report::text;
+
+/// Options of `dump`.
+#[derive(Debug, Args)]
+pub struct Dump {
+    #[command(flatten)]
+    target: Target,
+    #[arg(help = FAIL_ON, long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
+    fail_on: FailOn,
+    #[command(flatten)]
+    pub report: Report,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the target cannot be read, or the output not be written.
+pub fn run(options: &Dump, patience: &Patience) -> anyhow::Result<Outcome> {
+    let (pid, done) = by_any_id(options.target.pid(), |pid| report(pid, &options.report, patience));
+    match done {
+        Ok(snapshot) => Ok(options.fail_on.outcome_of(&snapshot)),
+        Err(error) if is_without_tasks(&error) => {
+            threads_only(pid, &error, &options.report)?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads process `pid` and writes the report.
+///
+/// # Errors
+/// When it cannot be read, or the output not be written; also when the time was over before all was
+/// read, after what was read.
+pub fn report(pid: i32, options: &Report, patience: &Patience) -> anyhow::Result<Snapshot> {
+    let mut wanted = memory::bounded(aiospy::Options::default());
+    wanted.locals = options.locals();
+    wanted.finished = options.has_finished;
+    let (mut snapshot, timed_out) = look(pid, &wanted, options.looks, wait(options), patience)?;
+    children::add(&mut snapshot);
+    write(&snapshot, options)?;
+    timed_out.map_or(Ok(snapshot), |error| Err(error.into()))
+}
+
+/// How long a report may go on sampling: a person on a terminal waits, a program does not, and
+/// neither who wants one sample.
+fn wait(options: &Report) -> Duration {
+    let is_for_a_person = !options.is_json && options.looks > 1 && options.output.is_terminal();
+    let usual = if is_for_a_person { waiting::ON_A_TERMINAL } else { Duration::ZERO };
+    options.wait.unwrap_or(usual)
+}
+
+fn write(snapshot: &Snapshot, options: &Report) -> anyhow::Result<()> {
+    let mut to = Destination::open(&options.output)?;
+    if options.is_json {
+        json::dump(snapshot, &mut to)?;
+    } else {
+        let source = options.has_source.then(|| Source::of(&snapshot.process)).flatten();
+        let view = text::View {
+            is_flat: options.is_flat,
+            has_threads: options.has_threads,
+            is_verbose: options.is_verbose,
+            source: source.as_ref().map(|source| source as &dyn text::Files),
+        };
+        let (width, color) = (to.width, to.color);
+        text::dump(snapshot, view, &mut Page::new(to.writer(), width, color))?;
+        source.iter().for_each(note_silent);
+    }
+    to.finish()?;
+    Ok(())
+}
+
+/// Says that lines of source are missing because a file did not answer.
+fn note_silent(source: &Source) {
+    if let Some(file) = source.silent_file() {
+        note(format_args!(
+            "lines of source are left out: {file} did not answer, as on the mount of a server that \
+             is gone; --no-source reads none"
+        ));
+    }
+}
+
+/// Whether there is a Python, but one whose tasks cannot be read.
+fn is_without_tasks(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(
+            Error::UnsupportedVersion { .. }
+                | Error::RuntimeNotFound { .. }
+                | Error::NoAsyncio { .. }
+        )
+    )
+}
+
+const BY_PY_SPY: &str = "thread stacks by py-spy follow";
+
+/// What can be said without tasks: never `"tasks": []`.
+#[derive(Serialize)]
+struct ThreadsOnly {
+    schema: &'static str,
+    tool: json::Tool,
+    process: Process,
+    threads: Vec<Thread>,
+    problems: Vec<Problem>,
+}
+
+/// Writes the thread stacks that py-spy finds, and says what is missing and why.
+fn threads_only(pid: i32, error: &anyhow::Error, options: &Report) -> anyhow::Result<()> {
+    let is_ours = matches!(error.downcast_ref(), Some(Error::NoAsyncio { .. }));
+    let read = if is_ours { own_stacks(pid) } else { stacks(pid).map(|it| (it, Vec::new())) };
+    let (threads, problems) = match read {
+        Ok(read) => read,
+        Err(_) if is_ours => return Ok(()),
+        Err(cause) => {
+            if options.is_verbose {
+                note(format_args!("py-spy cannot read its thread stacks either: {cause}"));
+            }
+            return Ok(());
+        }
+    };
+    let mut to = Destination::open(&options.output)?;
+    if options.is_json {
+        json::write(&threads_document(pid, error, threads, problems), &mut to)?;
+    } else {
+        let (width, color) = (to.width, to.color);
+        let by = if is_ours { "thread stacks follow" } else { BY_PY_SPY };
+        threads_text(error, by, &threads, &mut Page::new(to.writer(), width, color))?;
+    }
+    to.finish()?;
+    Ok(())
+}
+
+fn threads_document(
+    pid: i32,
+    error: &anyhow::Error,
+    threads: Vec<Thread>,
+    more: Vec<Problem>,
+) -> ThreadsOnly {
+    let problem = Problem {
+        place: format!("process {pid}"),
+        wanted: "asyncio tasks".to_owned(),
+        cause: error.to_string(),
+    };
+    ThreadsOnly {
+        schema: SCHEMA,
+        tool: json::Tool::this(),
+        process: Process { pid, ..Process::default() },
+        threads,
+        problems: std::iter::once(problem).chain(more).collect(),
+    }
+}
+
+fn threads_text(
+    error: &anyhow::Error,
+    by: &str,
+    threads: &[Thread],
+    page: &mut Page<'_>,
+) -> io::Result<()> {
+    let words = [format!("asyncio tasks can't be read: {error};"), by.to_owned()];
+    page.items("", Style::Notice, " ", &words)?;
+    page.blank()?;
+    text::threads(threads, &text::Lines::of(None), page)?;
+    page.blank()
+}
+
+/// The threads of a Python that we can read and that has no tasks.
+fn own_stacks(pid: i32) -> Result<(Vec<Thread>, Vec<Problem>), String> {
+    let read = Inspector::attach(pid).and_then(|mut inspector| inspector.threads_only());
+    read.map_err(|error| error.to_string())
+}
+
+#[cfg(feature = "fallback")]
+fn stacks(pid: i32) -> Result<Vec<Thread>, String> {
+    // A panic of py-spy is nothing to be printed: the result says that it failed.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let stacks = aiospy::fallback::thread_stacks(pid);
+    std::panic::set_hook(hook);
+    stacks
+}
+
+#[cfg(not(feature = "fallback"))]
+fn stacks(_pid: i32) -> Result<Vec<Thread>, String> {
+    Err("built without py-spy".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use aiospy::snapshot::Severity;
+
+    use super::*;
+    use crate::commands::options::typed;
+    use crate::report::text::sample;
+
+    #[test]
+    fn without_tasks_the_report_says_so_and_shows_threads() {
+        let error = anyhow::Error::from(Error::UnsupportedVersion {
+            version: "3.7".to_owned(),
+            reason: "below 3.8".to_owned(),
+        });
+        assert!(is_without_tasks(&error));
+        let thread = Thread {
+            tid: Some(4711),
+            name: Some("MainThread".to_owned()),
+            frames: sample::frames(&["<module> app.py:7", "inner app.py:3"]),
+            ..Thread::default()
+        };
+        let mut out = Vec::new();
+        let mut page = Page::new(&mut out, None, false);
+        threads_text(&error, BY_PY_SPY, std::slice::from_ref(&thread), &mut page).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "asyncio tasks can't be read: Python 3.7 is not supported (below 3.8); thread stacks \
+             by py-spy follow\n\nthread 4711 MainThread\n    <module>  app.py:7\n    inner     \
+             app.py:3\n\n"
+        );
+        let document =
+            serde_json::to_value(threads_document(4711, &error, vec![thread], Vec::new())).unwrap();
+        assert!(document.get("tasks").is_none(), "{document}");
+        assert_eq!(document["problems"][0]["wanted"], "asyncio tasks");
+        let schema = serde_json::from_str(include_str!("../../schema.json")).unwrap();
+        assert!(jsonschema::is_valid(&schema, &document), "{document}");
+    }
+
+    #[test]
+    fn findings_make_it_fail_only_if_asked_about() {
+        let fail_on = |line| typed::<Dump>(line).unwrap().fail_on.severity();
+        assert_eq!(fail_on("1"), None);
+        assert_eq!(fail_on("1 --fail-on info"), Some(Severity::Info));
+    }
+
+    #[test]
+    fn only_a_python_whose_tasks_cannot_be_read_falls_back() {
+        for error in [
+            Error::NoSuchProcess { pid: 1, namespace_match: None },
+            Error::NotPython { pid: 1, exe: "nginx".to_owned() },
+            Error::TargetGone { pid: 1 },
+        ] {
+            assert!(!is_without_tasks(&error.into()));
+        }
+        assert!(is_without_tasks(&Error::NoAsyncio { pid: 1 }.into()));
+    }
+}

@@ -1,0 +1,318 @@
+//! Options that several commands share, and the words that values are typed in.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aiospy::Locals;
+use clap::builder::PossibleValue;
+use clap::error::ErrorKind;
+use clap::{Args, ValueEnum};
+
+use crate::commands::outcome::{FAIL_ON, FailOn};
+use crate::flame::{Folding, Format};
+use crate::io::output::{Output, Stream};
+
+/// The help for how many looks are taken.
+pub const LOOKS: &str = "Looks to take at most; the second, 200 ms later, only if it can tell more";
+
+/// The process that a command is about.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Process id, decimal or 0x…
+    #[arg(value_name = "PID", value_parser = pid, required_unless_present = "pid_flag")]
+    pid: Option<i32>,
+    /// The same as an option
+    #[arg(short, long = "pid", id = "pid_flag", value_name = "PID", value_parser = pid, conflicts_with = "pid")]
+    pid_flag: Option<i32>,
+}
+
+impl Target {
+    /// Its id.
+    pub fn pid(&self) -> i32 {
+        // clap lets neither both nor none pass.
+        self.pid.or(self.pid_flag).unwrap_or_default()
+    }
+}
+
+/// What a report contains and where it goes.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Print JSON (see schema.json)
+    #[arg(short = 'j', long = "json", conflicts_with = "is_flat")]
+    pub is_json: bool,
+    /// One block for each task instead of the tree
+    #[arg(long = "flat")]
+    pub is_flat: bool,
+    /// Finished tasks too, if asyncio still knows them
+    #[arg(short = 'a', long = "all")]
+    pub has_finished: bool,
+    /// Local variables of each frame
+    #[arg(short = 'l', long = "locals")]
+    has_locals: bool,
+    /// Show passwords, tokens and the like in them too
+    #[arg(long = "show-secrets", requires = "has_locals")]
+    has_secrets: bool,
+    /// The stacks of all threads too (that of a thread that blocks its loop is always shown)
+    #[arg(short = 't', long = "threads")]
+    pub has_threads: bool,
+    /// Leave out the lines of the program's source
+    #[arg(long = "no-source", action = clap::ArgAction::SetFalse)]
+    pub has_source: bool,
+    #[arg(help = LOOKS, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub looks: u8,
+    /// Go on sampling for so long at most while something may or may not be a hang [default: 5s on
+    /// a terminal, 0 elsewhere]
+    #[arg(long, value_name = "TIME", value_parser = time_or_none)]
+    pub wait: Option<Duration>,
+    #[command(flatten)]
+    pub output: Output,
+    /// What the reading cost too; the switch is one of all commands.
+    #[arg(skip)]
+    pub is_verbose: bool,
+}
+
+impl Report {
+    /// Which local variables are read.
+    pub fn locals(&self) -> Locals {
+        match (self.has_locals, self.has_secrets) {
+            (false, _) => Locals::Unread,
+            (true, false) => Locals::WithoutSecrets,
+            (true, true) => Locals::WithSecrets,
+        }
+    }
+}
+
+/// How a target is watched, and what is told of it.
+#[derive(Debug, Args)]
+pub struct Watching {
+    /// Print text instead of one line of JSON for each event
+    #[arg(short = 't', long = "text")]
+    pub is_text: bool,
+    /// Light samples a second
+    #[arg(short, long, value_name = "HZ", default_value_t = 1000.0, value_parser = rate)]
+    pub rate: f64,
+    /// Time between whole snapshots; findings, and what tasks wait for, take five a second at most
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub whole_every: Duration,
+    /// From which length on a callback blocks its loop
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time)]
+    pub threshold: Duration,
+    /// How often to tell how the loops do
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub interval: Duration,
+    /// For how long tasks of one shape have to grow in number to be a leak
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub growth_over: Duration,
+    /// How long a task has to be at one await to be stuck, unless that is its nature
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub stuck_after: Duration,
+    /// For how long [default: until the target ends]
+    #[arg(short, long, value_name = "TIME", value_parser = time)]
+    pub duration: Option<Duration>,
+    #[arg(help = FAIL_ON, long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
+    pub fail_on: FailOn,
+    /// Run CMD by the shell for each finding that becomes a warning or worse, given to it as JSON
+    #[arg(long, value_name = "CMD")]
+    pub on_finding: Option<String>,
+    #[command(flatten)]
+    pub output: Stream,
+}
+
+/// What is made of samples, and where it goes.
+#[derive(Debug, Args)]
+pub struct Making {
+    /// Write to FILE; - is standard output [default: a name made of process id and time]
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Replace FILE if it is there
+    #[arg(long = "force")]
+    pub replaces: bool,
+    /// What to write [default: as FILE is called]
+    #[arg(short = 'f', long = "format", value_enum, value_name = "FORMAT")]
+    kind: Option<FileKind>,
+    #[command(flatten)]
+    pub folding: Folding,
+}
+
+/// A kind of file: one of the formats, or a recording if there is none.
+#[derive(Debug, Clone, Copy)]
+struct FileKind(Option<Format>);
+
+impl ValueEnum for FileKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        use Format::{Chrome, Collapsed, Html, Speedscope, Svg};
+        &[
+            Self(None),
+            Self(Some(Html)),
+            Self(Some(Svg)),
+            Self(Some(Speedscope)),
+            Self(Some(Collapsed)),
+            Self(Some(Chrome)),
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let recording = "A recording, to be exported to any of the others";
+        match self.0 {
+            None => Some(PossibleValue::new("aiospy").help(recording)),
+            Some(format) => format.to_possible_value(),
+        }
+    }
+}
+
+impl FileKind {
+    /// What a file is by its name.
+    fn of_name(file: &Path) -> Option<Self> {
+        let name = file.file_name()?.to_str()?.to_ascii_lowercase();
+        Some(Self(Some(match name.rsplit_once('.')?.1 {
+            "aiospy" => return Some(Self(None)),
+            "html" | "htm" => Format::Html,
+            "svg" => Format::Svg,
+            "speedscope" => Format::Speedscope,
+            "json" if name.contains("speedscope") => Format::Speedscope,
+            "json" | "trace" => Format::Chrome,
+            "collapsed" | "folded" | "txt" => Format::Collapsed,
+            _ => return None,
+        })))
+    }
+}
+
+impl Making {
+    /// The format that is asked for, by option or by name; a recording, if `None`.
+    ///
+    /// # Errors
+    /// When the name of the file does not say which.
+    pub fn format(
+        &self,
+        command: &'static str,
+        default: Option<Format>,
+    ) -> Result<Option<Format>, Mistake> {
+        let by_name = || self.file.as_deref().map_or(Some(FileKind(default)), FileKind::of_name);
+        let kind = self.kind.or_else(by_name);
+        kind.map(|FileKind(format)| format).ok_or(Mistake {
+            command,
+            kind: ErrorKind::MissingRequiredArgument,
+            words: "what to write is not to be told from the name of the file: say it with --format",
+        })
+    }
+}
+
+/// How files of a kind end.
+pub fn ending(format: Option<Format>) -> &'static str {
+    match format {
+        None => "aiospy",
+        Some(Format::Html) => "html",
+        Some(Format::Svg) => "svg",
+        Some(Format::Speedscope) => "speedscope.json",
+        Some(Format::Collapsed) => "collapsed",
+        Some(Format::Chrome) => "trace.json",
+    }
+}
+
+/// A mistake in the options of a command that clap does not know of.
+#[derive(Debug, thiserror::Error)]
+#[error("{words}")]
+pub struct Mistake {
+    /// The command.
+    pub command: &'static str,
+    /// Of which kind it would be for clap.
+    pub kind: ErrorKind,
+    /// What it is.
+    pub words: &'static str,
+}
+
+/// A time above zero: `100ms`, `10s`, `1m 30s`; a bare number is seconds.
+pub fn time(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|it| Duration::try_from_secs_f64(it).ok());
+    let friendly = || Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok();
+    match seconds.or_else(friendly) {
+        Some(time) if !time.is_zero() => Ok(time),
+        _ => Err("not a time: one like 100ms, 10s or 5m is wanted".to_owned()),
+    }
+}
+
+/// The same, or `0`.
+pub fn time_or_none(text: &str) -> Result<Duration, String> {
+    if matches!(text, "0" | "0s") { Ok(Duration::ZERO) } else { time(text) }
+}
+
+/// How often in a second: above zero, at most ten thousand times.
+pub fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 10_000.0 => Ok(rate),
+        _ => Err("not a rate: a number above 0 and up to 10000 is wanted".to_owned()),
+    }
+}
+
+/// A process id: `4711` or `0x1267`.
+pub fn pid(text: &str) -> Result<i32, String> {
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => i32::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    match number {
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => Err("not a process id: a positive number is wanted".to_owned()),
+    }
+}
+
+/// A number of bytes: `500000`, `20M`, `1.5G`.
+pub fn size(text: &str) -> Result<u64, String> {
+    let text = text.trim_end_matches(['b', 'B']).trim_end_matches('i');
+    let units = [('k', 10), ('m', 20), ('g', 30), ('t', 40)];
+    let unit = units.iter().find(|(unit, _)| text.to_ascii_lowercase().ends_with(*unit));
+    let number = unit.map_or(text, |_| text.get(..text.len() - 1).unwrap_or_default());
+    let number: f64 = number.trim().parse().map_err(|_error| NO_SIZE.to_owned())?;
+    let size = number * f64::from(unit.map_or(0, |(_, power)| *power)).exp2();
+    if !(1024.0..1e15).contains(&size) {
+        return Err(NO_SIZE.to_owned());
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was checked")]
+    let size = size as u64;
+    Ok(size)
+}
+
+const NO_SIZE: &str = "not a size of a kilobyte or more: one like 500k, 20M or 1G is wanted";
+
+/// The options of one command, as typed.
+#[cfg(test)]
+pub fn typed<T: Args>(line: &str) -> Result<T, clap::Error> {
+    let command = T::augment_args(clap::Command::new("aiospy"));
+    T::from_arg_matches(&command.try_get_matches_from(format!("aiospy {line}").split_whitespace())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_dash_is_standard_output() {
+        let output = |line| typed::<Report>(line).unwrap().output.stream;
+        assert_eq!(output("-o -").file(), None);
+        assert_eq!(output("-o x.txt").file(), Some(Path::new("x.txt")));
+    }
+
+    #[test]
+    fn pid_comes_as_argument_or_option_decimal_or_hex() {
+        let pid = |line| typed::<Target>(line).map(|target| target.pid());
+        assert_eq!(pid("4711").unwrap(), 4711);
+        assert_eq!(pid("0x1267").unwrap(), 0x1267);
+        assert_eq!(pid("-p 4711").unwrap(), 4711);
+        assert_eq!(pid("--pid=0x10").unwrap(), 16);
+        for bad in ["", "0", "-- -5", "12x", "1 -p 1", "99999999999"] {
+            assert_eq!(pid(bad).unwrap_err().exit_code(), 2, "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("2000"), Ok(2000));
+        assert_eq!(size("20M"), Ok(20 << 20));
+        assert_eq!(size("1.5g"), Ok(3 << 29));
+        assert_eq!(size("20 MiB"), Ok(20 << 20));
+        for bad in ["", "M", "x", "12", "-3M", "1e30", "é"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

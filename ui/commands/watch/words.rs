@@ -1,0 +1,261 @@
+//! The events of `watch` in words, one line each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aiospy::snapshot::{BlockingKind, Finding, Location, Process, Severity};
+use aiospy::timeline::{Fate, History, Idle, PlaceTotals, Stretch, Stuck};
+use aiospy::watch::monitor::{
+    Event, LoopStatistics, Monitor, Statistics, Summary, TaskCounts, Tracked,
+};
+use aiospy::watch::sampler::Ended;
+
+use crate::io::page::Style;
+use crate::report::text::{findings, path, words};
+
+/// Letters of a command line that are shown.
+const MAX_COMMAND: usize = 200;
+/// Places and groups of tasks that are listed.
+const MAX_LISTED: usize = 10;
+
+/// One line: what it is about, and what is to be said.
+pub type Line = (Style, &'static str, String);
+
+/// The first line.
+pub fn start(process: &Process) -> Line {
+    let version = process.python.as_deref().unwrap_or("?");
+    let command: String = process.cmdline.join(" ").chars().take(MAX_COMMAND).collect();
+    (Style::Plain, "watching", format!("{} · CPython {version} · {command}", process.pid))
+}
+
+/// An event.
+pub fn event(event: &Event) -> Vec<Line> {
+    vec![match event {
+        Event::Reattached => {
+            (Style::Notice, "attached", "again: the program was replaced".to_owned())
+        }
+        Event::Opened(tracked) => (severity(tracked), "opened", finding(tracked)),
+        Event::Updated(tracked) => updated(tracked),
+        Event::Closed(tracked) => {
+            let stood = tracked.seen_at.duration_since(tracked.opened_at);
+            let stood = match Duration::try_from(stood) {
+                Ok(stood) if !stood.is_zero() => format!("seen for {}", words::duration(stood)),
+                _ => "seen once".to_owned(),
+            };
+            let Finding { code, title, .. } = &tracked.finding;
+            (Style::Dim, "closed", format!("[{code}] {stood}, last as: {title}"))
+        }
+        Event::Blocked(stretch) => (Style::Notice, "blocked", blocked(stretch)),
+        Event::Cancelled(history) => cancelled(history),
+        Event::Statistics(statistics) => return self::statistics(statistics),
+        Event::Unreadable(cause) => (Style::Notice, "unreadable", cause.clone()),
+    }]
+}
+
+fn severity(tracked: &Tracked) -> Style {
+    match tracked.finding.severity {
+        Severity::Critical => Style::Alarm,
+        Severity::Warning => Style::Notice,
+        Severity::Info => Style::Dim,
+    }
+}
+
+/// `warning [lock-convoy] 3 tasks wait for …`
+fn finding(tracked: &Tracked) -> String {
+    let (_, severity) = findings::word(tracked.finding.severity);
+    format!("{severity} [{}] {}", tracked.finding.code, tracked.finding.title)
+}
+
+/// What is other than it was: `raised  info → warning after 5.01 s [lock-convoy] 3 tasks wait for …`
+fn updated(tracked: &Tracked) -> Line {
+    let finding_now = &tracked.finding;
+    let Some(was) = tracked.was else {
+        return (severity(tracked), "changed", finding(tracked));
+    };
+    let what = if was < finding_now.severity { "raised" } else { "lowered" };
+    let stood = tracked.seen_at.duration_since(tracked.opened_at);
+    let after = Duration::try_from(stood).map(words::duration).unwrap_or_default();
+    let text = format!(
+        "{} → {} after {after} [{}] {}",
+        findings::word(was).1,
+        findings::word(finding_now.severity).1,
+        finding_now.code,
+        finding_now.title
+    );
+    (severity(tracked), what, text)
+}
+
+fn blocked(stretch: &Stretch) -> String {
+    let work = stretch.work.as_deref();
+    let handle = work.and_then(|work| work.handle.as_deref()).unwrap_or("a callback");
+    let what = work.map_or("", |work| work.description.as_str());
+    let at = at(stretch.place());
+    format!("{} by {handle}: {what}{at}", words::duration(stretch.length))
+}
+
+fn at(place: Option<&Arc<Location>>) -> String {
+    let Some(at) = place else { return String::new() };
+    format!(" at {} in {}", path::full(at.path(), at.line), at.function)
+}
+
+fn cancelled(history: &History) -> Line {
+    let name = match (&history.name, &history.coroutine) {
+        (Some(name), Some(coroutine)) => format!("task {name} ({coroutine})"),
+        (Some(name), None) => format!("task {name}"),
+        _ => format!("task {}", history.task),
+    };
+    let began = history.turns.first().map(|turn| turn.at);
+    let Some(turn) = history.turns.last() else {
+        return (Style::Dim, "cancelled", name);
+    };
+    let is_earlier = history.turns.first().is_some_and(|turn| turn.is_earlier);
+    let after = began.filter(|began| *began < turn.at).map(|began| {
+        let after = Duration::try_from(turn.at.duration_since(began)).unwrap_or_default();
+        let least = if is_earlier { "at least " } else { "" };
+        format!(", {least}{} after the request", words::duration(after))
+    });
+    let after = after.unwrap_or_default();
+    let at = at(turn.place.as_ref());
+    let (style, text) = match turn.fate {
+        _ if turn.is_earlier => {
+            let what = match turn.fate {
+                Fate::Requested => "was asked to end",
+                Fate::CleaningUp => "began to clean up",
+                Fate::Handled => "took it back",
+                Fate::Swallowed => "swallowed it",
+                Fate::Finished => "ended",
+            };
+            (Style::Plain, format!("{name} {what}{at}, before sampling began"))
+        }
+        Fate::Requested => (Style::Plain, format!("{name} was asked to end{at}")),
+        Fate::CleaningUp => (Style::Plain, format!("{name} cleans up{at}{after}")),
+        Fate::Handled => (Style::Plain, format!("{name} took it back and goes on{at}{after}")),
+        Fate::Swallowed => (Style::Notice, format!("{name} swallowed it{at}{after}")),
+        Fate::Finished => (Style::Dim, format!("{name} has ended{after}")),
+    };
+    (style, "cancelled", text)
+}
+
+fn statistics(statistics: &Statistics) -> Vec<Line> {
+    // Loops may come and go: one for each call of `asyncio.run`.
+    let mut loops: Vec<&LoopStatistics> = statistics.loops.iter().collect();
+    if loops.len() > MAX_LISTED {
+        loops.sort_by_key(|known| std::cmp::Reverse(known.timing.glances));
+    }
+    let mut lines: Vec<Line> = loops.iter().take(MAX_LISTED).map(|it| event_loop(it)).collect();
+    if let Some(more) = loops.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
+        lines.push((Style::Dim, "loop", format!("and {more} more, each seen fewer times")));
+    }
+    if let Some(tasks) = &statistics.tasks {
+        lines.push((Style::Plain, "tasks", self::tasks(tasks)));
+        lines.extend(tasks.standing.stuck.iter().take(MAX_LISTED).map(stuck));
+    }
+    if statistics.missed > 0 {
+        let all = statistics.missed + statistics.samples;
+        lines.push((Style::Dim, "missed", format!("{} of {all} samples", statistics.missed)));
+    }
+    lines
+}
+
+fn event_loop(known: &LoopStatistics) -> Line {
+    let timing = &known.timing;
+    let ready = timing.ready.map(|ready| {
+        format!(
+            ", iterations p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+            ready.p50_ms, ready.p99_ms, ready.max_ms
+        )
+    });
+    let lag = timing.lag_mean_ms.map(|lag| format!(", lag {lag:.1} ms"));
+    let text = format!(
+        "{:.1} % busy{}{}",
+        timing.busy * 100.0,
+        ready.unwrap_or_default(),
+        lag.unwrap_or_default()
+    );
+    (Style::Plain, "loop", format!("{text} · {} samples", timing.glances))
+}
+
+fn tasks(tasks: &TaskCounts) -> String {
+    let mut parts = vec![format!("{} pending", tasks.pending)];
+    let counts = [(tasks.ready, "ready"), (tasks.cancelled, "with a cancellation")];
+    parts.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+    let standing = &tasks.standing;
+    if standing.idle_count() > 0 {
+        let idle = standing.idle.iter().map(|(idle, n)| format!("{n} {}", idle_word(*idle)));
+        let idle: Vec<String> = idle.collect();
+        parts.push(format!("{} idle ({})", standing.idle_count(), idle.join(", ")));
+    }
+    if standing.stuck_count() > 0 {
+        parts.push(format!("{} stuck", standing.stuck_count()));
+    }
+    if standing.behind > 0 {
+        parts.push(format!("{} wait for these", standing.behind));
+    }
+    parts.join(", ")
+}
+
+fn idle_word(idle: Idle) -> &'static str {
+    match idle {
+        Idle::Sleeping => "asleep",
+        Idle::Accepting => "in accept",
+        Idle::Consuming => "at an empty queue",
+        Idle::Listening => "listening to a client",
+        Idle::Main => "main",
+        Idle::Awaiting => "waiting for such",
+    }
+}
+
+fn stuck(group: &Stuck) -> Line {
+    let coroutine = group.coroutine.as_deref().unwrap_or("a task");
+    let many = if group.count == 1 { String::new() } else { format!("{} × ", group.count) };
+    let place = group.file.as_deref().map(|file| format!(" at {}", path::full(file, group.line)));
+    let text = format!(
+        "{many}{coroutine}{}: waits for {}, for {}",
+        place.unwrap_or_default(),
+        group.waiting_for,
+        words::duration(group.longest)
+    );
+    (Style::Notice, "stuck", text)
+}
+
+/// The last lines.
+pub fn end(monitor: &Monitor, still: &[Stretch], summary: &Summary, ended: Ended) -> Vec<Line> {
+    let goes_on = |stretch| (Style::Alarm, "blocked", format!("{} (goes on)", blocked(stretch)));
+    let mut lines: Vec<Line> = still.iter().map(goes_on).collect();
+    let why = match ended {
+        Ended::Gone => "the process has ended",
+        Ended::Asked => "stopped watching",
+    };
+    let watched = words::duration(Duration::from_millis(summary.duration_ms));
+    let missed = match summary.missed {
+        0 => String::new(),
+        missed => format!(", {missed} missed"),
+    };
+    let text = format!("{why} after {watched}: {} samples{missed}", summary.samples);
+    lines.push((Style::Plain, "end", text));
+    lines.extend(summary.blocking.iter().take(MAX_LISTED).map(place));
+    lines.extend(monitor.open().iter().map(|it| (Style::Notice, "open", finding(it))));
+    lines
+}
+
+fn place(place: &PlaceTotals) -> Line {
+    let at = place.file.as_deref().map(|file| path::full(file, place.line));
+    let at = match at {
+        Some(at) => format!(" at {at}"),
+        // No place is to blame.
+        None if place.kind == BlockingKind::Starved => String::new(),
+        None => " at an unknown place".to_owned(),
+    };
+    let what = match place.kind {
+        // The numbers of the last one say nothing of the others.
+        BlockingKind::Starved => "waited for a processor",
+        _ => &place.description,
+    };
+    let text = format!(
+        "{} × {what}{at}: {:.0} ms in all, longest {:.0} ms",
+        place.count,
+        place.total_ms,
+        place.length.map_or(0.0, |length| length.max_ms)
+    );
+    (Style::Plain, "", text)
+}

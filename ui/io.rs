@@ -1,0 +1,8 @@
+//! Where output goes, and how the tool behaves towards the machine it runs on.
+
+pub mod hook;
+pub mod memory;
+pub mod oom;
+pub mod output;
+pub mod page;
+pub mod trouble;

@@ -1,0 +1,4 @@
+//! What was read and concluded, written for people and for programs.
+
+pub mod json;
+pub mod text;

@@ -1,0 +1,448 @@
+//! The snapshot as JSON of the shape `aiospy.dump/1` (see `schema.json`), written as it goes.
+
+use std::io::{self, Write};
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use aiospy::memory::Address;
+use aiospy::snapshot::{
+    Cgroup, Child, Consistency, Cut, Executor, Finding, Loop, Problem, Process, SCHEMA, Shutdown,
+    Snapshot, Task, Undecided, Verdict,
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
+
+use crate::io::output::Destination;
+use crate::io::page::is_unsafe;
+
+/// Who wrote it.
+#[derive(Serialize)]
+pub struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+impl Tool {
+    /// This program.
+    pub const fn this() -> Self {
+        Self { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") }
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    tool: Tool,
+    #[serde(flatten)]
+    snapshot: &'a Snapshot,
+}
+
+/// Milliseconds with microseconds as the fraction.
+pub fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1000.0
+}
+
+/// Writes a snapshot.
+///
+/// # Errors
+/// Those of the destination.
+pub fn dump(snapshot: &Snapshot, to: &mut Destination) -> anyhow::Result<()> {
+    write(&Document { schema: SCHEMA, tool: Tool::this(), snapshot }, to)
+}
+
+/// A document of the same shape with the findings and what they are about.
+#[derive(Serialize)]
+struct Brief<'a> {
+    schema: &'static str,
+    tool: Tool,
+    taken_at: Timestamp,
+    consistency: Consistency,
+    process: &'a Process,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup: Option<&'a Cgroup>,
+    loops: &'a [Loop],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tasks: Vec<&'a Task>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<Cut>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    executors: &'a [Executor],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    children: &'a [Child],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shutdown: Option<&'a Shutdown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    findings: Option<&'a [Finding]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    looks: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    undecided: &'a [Undecided],
+    problems: &'a [Problem],
+}
+
+impl<'a> Brief<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        let findings = snapshot.findings.as_deref();
+        let named: HashSet<Address> =
+            findings.unwrap_or_default().iter().flat_map(|f| f.tasks.iter().copied()).collect();
+        Self {
+            schema: SCHEMA,
+            tool: Tool::this(),
+            taken_at: snapshot.taken_at,
+            consistency: snapshot.consistency,
+            process: &snapshot.process,
+            cgroup: snapshot.cgroup.as_ref(),
+            loops: &snapshot.loops,
+            tasks: snapshot.tasks.iter().filter(|task| named.contains(&task.id)).collect(),
+            cut: snapshot.cut,
+            executors: &snapshot.executors,
+            children: &snapshot.children,
+            shutdown: snapshot.shutdown.as_ref(),
+            findings,
+            looks: snapshot.looks,
+            verdict: snapshot.verdict,
+            undecided: &snapshot.undecided,
+            problems: &snapshot.problems,
+        }
+    }
+}
+
+/// Writes the findings of a snapshot, with the loops and tasks that they name.
+///
+/// # Errors
+/// Those of the destination.
+pub fn check(snapshot: &Snapshot, to: &mut Destination) -> anyhow::Result<()> {
+    write(&Brief::of(snapshot), to)
+}
+
+/// Writes any document: over several lines for a person, in one line for a program.
+///
+/// # Errors
+/// Those of the destination.
+pub fn write(document: &impl Serialize, to: &mut Destination) -> anyhow::Result<()> {
+    let is_terminal = to.is_terminal;
+    write_to(to.writer(), is_terminal, document)
+}
+
+/// Writes a document in one line.
+///
+/// # Errors
+/// Those of the destination.
+pub fn line(document: &impl Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
+    write_to(out, false, document)
+}
+
+fn write_to(
+    out: &mut dyn Write,
+    is_terminal: bool,
+    document: &impl Serialize,
+) -> anyhow::Result<()> {
+    if is_terminal {
+        let formatter = Safe(PrettyFormatter::new());
+        document.serialize(&mut Serializer::with_formatter(&mut *out, formatter))?;
+    } else {
+        let formatter = Safe(CompactFormatter);
+        document.serialize(&mut Serializer::with_formatter(&mut *out, formatter))?;
+    }
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+/// A formatter that also escapes what could drive a terminal and is not a control character to
+/// JSON: C1 controls, changes of direction, invisible characters. The values stay the same.
+struct Safe<F>(F);
+
+/// Hands the calls on to the formatter within.
+macro_rules! pass_on {
+    ($($name:ident($($arg:ident: $type:ty),*);)*) => {$(
+        fn $name<W: ?Sized + Write>(&mut self, writer: &mut W, $($arg: $type),*) -> io::Result<()> {
+            self.0.$name(writer, $($arg),*)
+        }
+    )*};
+}
+
+impl<F: Formatter> Formatter for Safe<F> {
+    pass_on! {
+        begin_array();
+        end_array();
+        begin_array_value(first: bool);
+        end_array_value();
+        begin_object();
+        end_object();
+        begin_object_key(first: bool);
+        end_object_key();
+        begin_object_value();
+        end_object_value();
+    }
+
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some((at, char)) =
+            rest.char_indices().find(|&(_, c)| c == '\u{7f}' || !c.is_ascii() && is_unsafe(c))
+        {
+            let (before, after) = rest.split_at(at);
+            writer.write_all(before.as_bytes())?;
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = after.get(char.len_utf8()..).unwrap_or_default();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aiospy::snapshot::{
+        Blocking, BlockingKind, Cancellation, Children, Deadline, Job, Operation, Problem, Socket,
+        Stage, TaskState, WaitKind, Waiting,
+    };
+    use jiff::SignedDuration;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::report::text::sample;
+
+    fn schema() -> Value {
+        serde_json::from_str(include_str!("../../schema.json")).unwrap()
+    }
+
+    fn document() -> Value {
+        let mut child = sample::task(2, "child", &["g app.py:2"], &[1]);
+        child.state = Some(TaskState::Running);
+        child.cancellation = Some(Cancellation {
+            requested: Some(1),
+            must_cancel: false,
+            in_flight: true,
+            handling: Some(0),
+            message: Some("bye".to_owned()),
+        });
+        child.frames[0].locals = Some(vec![("x".into(), "1".to_owned())]);
+        let mut snapshot =
+            sample::blocked(vec![sample::task(1, "parent", &["f app.py:1"], &[]), child]);
+        snapshot.process.namespace_pid = Some(7);
+        snapshot.process.exe = Some("/usr/bin/python3.13".to_owned());
+        snapshot.process.free_threaded = Some(false);
+        snapshot.process.debug_build = Some(false);
+        snapshot.problems.push(Problem {
+            place: "task 0x10".to_owned(),
+            wanted: "its await chain".to_owned(),
+            cause: "not mapped".to_owned(),
+        });
+        snapshot.tasks[0].waiting_on = Some(Box::new(waiting()));
+        let pool = Executor {
+            id: Some(Address(0x10)),
+            name: Some("asyncio".to_owned()),
+            workers: Some(1),
+            max_workers: Some(4),
+            idle: Some(0),
+            queued: Some(2),
+            is_shut_down: Some(true),
+            limiter: None,
+            jobs: vec![Job {
+                function: Some("fetch".to_owned()),
+                thread: Some(4712),
+                task: Some(sample::id(1)),
+                elapsed: Some(Duration::from_millis(1500)),
+                id: Address(0x20),
+            }],
+        };
+        let frame = snapshot.threads[0].frames.last().cloned();
+        snapshot.loops[0].executor = Some(pool.clone());
+        snapshot.loops[0].blocking = Some(Blocking {
+            kind: BlockingKind::FutureResult,
+            description: "Future.result".to_owned(),
+            fd: Some(7),
+            peer: Some("pipe".to_owned()),
+            frame: frame.clone(),
+            task: Some(sample::id(1)),
+            thread: Some(4712),
+            loop_id: Some(sample::LOOP),
+        });
+        snapshot.executors = vec![pool];
+        snapshot.shutdown = Some(Shutdown {
+            stage: Stage::DefaultExecutor,
+            by: "asyncio.run".to_owned(),
+            loop_id: Some(sample::LOOP),
+            frame,
+            task: None,
+            tasks: vec![sample::id(1)],
+            threads: vec![4712],
+            children: Vec::new(),
+            endless: Vec::new(),
+            connections: None,
+            lasted: None,
+        });
+        let mut finding = sample::bank().findings.unwrap().remove(2);
+        finding.evidence = vec!["a fact".to_owned()];
+        (snapshot.findings, snapshot.looks) = (Some(vec![finding]), Some(2));
+        let document = Document { schema: SCHEMA, tool: Tool::this(), snapshot: &snapshot };
+        serde_json::to_value(document).unwrap()
+    }
+
+    /// A wait with every fact there is.
+    fn waiting() -> Waiting {
+        Waiting {
+            kind: WaitKind::Socket,
+            description: "read from tcp".to_owned(),
+            object: Some(Address(0x30)),
+            class: Some("asyncio.streams.StreamReader".into()),
+            name: Some("self.reader".to_owned()),
+            operation: Some(Operation::AsCompleted),
+            since: Some(Duration::from_secs(3)),
+            due_in: Some(SignedDuration::from_millis(-1500)),
+            fd: Some(7),
+            peer: Some("tcp a -> b".to_owned()),
+            socket: Some(Box::new(Socket {
+                protocol: "tcp",
+                local: Some("10.0.0.7:52114".to_owned()),
+                remote: Some("10.0.0.9:5432".to_owned()),
+                state: Some("established"),
+                receive_queue: Some(0),
+                send_queue: Some(12),
+            })),
+            holders: (1..=40).map(sample::id).collect(),
+            tasks: vec![sample::id(2)],
+            thread: Some(4712),
+            value: Some(-1),
+            limit: Some(3),
+            waiters: Some(40),
+            position: Some(3),
+            children: Some(Children {
+                pending: 1,
+                done: 2,
+                failed: 3,
+                cancelled: 4,
+                return_exceptions: Some(true),
+                aborting: Some(false),
+            }),
+            function: Some("fetch".to_owned()),
+            pid: Some(4713),
+            deadlines: vec![Deadline {
+                frame: Some(0),
+                due_in: Some(SignedDuration::from_secs(2)),
+            }],
+            callbacks: vec!["Task.task_wakeup".to_owned()],
+            foreign_loop: Some(Address(0x40)),
+            may_be_returned: false,
+            is_served: Some(true),
+        }
+    }
+
+    #[test]
+    fn document_has_the_published_shape() {
+        let validator = jsonschema::validator_for(&schema()).unwrap();
+        let document = document();
+        let errors: Vec<String> =
+            validator.iter_errors(&document).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+        assert_eq!(document["schema"], "aiospy.dump/1");
+        assert_eq!(document["tool"]["name"], "aiospy");
+        assert_eq!(document["elapsed_ms"], 12.345);
+        assert_eq!(document["tasks"][0]["waiting_on"]["due_in_ms"], -1500.0);
+        assert_eq!(document["tasks"][0]["waiting_on"]["operation"], "as-completed");
+        assert_eq!(document["findings"][0]["because_of"], "deadlock");
+        let waiting = &document["tasks"][0]["waiting_on"];
+        assert_eq!(waiting["holders"].as_array().map(Vec::len), Some(32));
+        assert_eq!(waiting["holder_count"], 40);
+        // No field of the shape is without a value here but those of what was not asked for.
+        let shape = schema()["$defs"]["waiting"]["properties"].as_object().unwrap().clone();
+        for field in shape.keys() {
+            assert!(document["tasks"][0]["waiting_on"].get(field).is_some(), "{field}");
+        }
+        assert_eq!(document["tasks"][1]["awaited_by"], json!(["0x7f61b0000100"]));
+        assert!(validator.is_valid(&json!({})), "every field may be absent");
+
+        let mut undocumented = document.clone();
+        undocumented["tasks"][0]["news"] = json!(1);
+        assert!(!validator.is_valid(&undocumented));
+        let mut decimal = document;
+        decimal["tasks"][0]["id"] = json!("1234");
+        assert!(!validator.is_valid(&decimal));
+    }
+
+    #[test]
+    fn findings_come_with_what_they_are_about() {
+        let validator = jsonschema::validator_for(&schema()).unwrap();
+        let mut snapshot = sample::bank();
+        let document = serde_json::to_value(Brief::of(&snapshot)).unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(&document).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+        assert_eq!(document["schema"], "aiospy.dump/1");
+        assert_eq!(document["looks"], 2);
+        let names = |of: &Value| -> Vec<Value> {
+            of.as_array().unwrap().iter().map(|task| task["name"].clone()).collect()
+        };
+        assert_eq!(names(&document["tasks"]), ["ada-to-bob", "bob-to-ada", "heartbeat"]);
+        let known: Vec<&Value> =
+            document["tasks"].as_array().unwrap().iter().map(|task| &task["id"]).collect();
+        for finding in document["findings"].as_array().unwrap() {
+            assert!(finding["tasks"].as_array().unwrap().iter().all(|id| known.contains(&id)));
+            assert_eq!(finding["loop"], document["loops"][0]["id"]);
+        }
+
+        // That there are none is said; tasks that nobody asked for are not said to be none.
+        snapshot.findings = Some(Vec::new());
+        let document = serde_json::to_value(Brief::of(&snapshot)).unwrap();
+        assert_eq!(document["findings"], json!([]));
+        assert!(document.get("tasks").is_none() && validator.is_valid(&document));
+    }
+
+    #[test]
+    fn schema_describes_every_field() {
+        fn walk(at: &str, schema: &Value) {
+            assert!(
+                schema["description"].as_str().is_some_and(|words| words.len() > 5),
+                "{at} has no description"
+            );
+            if let Some(properties) = schema.get("properties") {
+                assert_eq!(schema["additionalProperties"], false, "{at}");
+                for (name, field) in properties.as_object().unwrap() {
+                    walk(&format!("{at}.{name}"), field);
+                }
+            }
+            if let Some(items) = schema.get("items") {
+                walk(&format!("{at}[]"), items);
+            }
+            for kind in schema.get("oneOf").and_then(Value::as_array).into_iter().flatten() {
+                walk(&format!("{at} {}", kind["properties"]["event"]["const"]), kind);
+            }
+        }
+        let schema = schema();
+        walk("", &schema);
+        for (name, definition) in schema["$defs"].as_object().unwrap() {
+            walk(name, definition);
+        }
+    }
+
+    #[test]
+    fn document_is_one_line_for_programs_and_many_for_people() {
+        for (is_terminal, lines) in [(false, 1), (true, 4)] {
+            let mut out = Vec::new();
+            write_to(&mut out, is_terminal, &json!({"a": 1, "b": 2})).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap().lines().count(), lines);
+        }
+    }
+
+    #[test]
+    fn what_could_drive_a_terminal_is_escaped_and_stays_the_same_value() {
+        let text = "a\u{1b}[2J\u{9b}\u{202e}\u{7f}\u{e0041} ü 任务";
+        let mut out = Vec::new();
+        text.serialize(&mut Serializer::with_formatter(&mut out, Safe(CompactFormatter))).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out, r#""a\u001b[2J\u009b\u202e\u007f\udb40\udc41 ü 任务""#);
+        assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+    }
+}

@@ -1,0 +1,485 @@
+//! Findings: for a report, each with what it rests on; for a probe, one line each.
+
+use std::io;
+
+use aiospy::snapshot::{Code, Finding, FindingId, Origin, Severity, Snapshot, Sureness};
+use rustc_hash::FxHashMap;
+
+use super::source::{Known, Lines, shortened};
+use super::{verdict, words};
+use crate::io::page::{Line, Page, Style};
+use crate::io::trouble::Trouble;
+
+/// The widest that sentences become, so that they stay readable.
+const MAX_PROSE: usize = 100;
+/// How many findings a report gives at length; the rest is counted.
+const MAX_SHOWN: usize = 20;
+/// How many of these may have the same code.
+const MAX_ALIKE: usize = 5;
+/// How many lines of evidence each has.
+const MAX_EVIDENCE: usize = 16;
+/// How many findings are listed below the one they follow from.
+const MAX_FOLLOWERS: usize = 5;
+
+/// How many findings follow from one another.
+const MAX_CHAIN: usize = 100;
+
+/// The column behind the sign.
+const MARGIN: &str = "   ";
+
+/// A finding with those that merely follow from it.
+struct Cause<'f> {
+    finding: &'f Finding,
+    followers: Vec<&'f Finding>,
+}
+
+/// Writes the findings of a report, or that there are none; nothing, if nobody looked for any.
+///
+/// # Errors
+/// Those of the page.
+pub fn section(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::Result<()> {
+    let Some(findings) = &snapshot.findings else { return Ok(()) };
+    let looks = snapshot.looks.map(|looks| words::counted(usize::from(looks), "look"));
+    if findings.is_empty()
+        && let Some(Trouble { cause, remedy }) = verdict::nothing_to_judge(snapshot)
+    {
+        page.line(&Line::new().with(Style::Notice, &cause))?;
+        let line = Line::new().with(Style::Notice, "try: ").with(Style::Plain, &remedy);
+        page.line(&line)?;
+        return page.blank();
+    }
+    if let Some(why) = verdict::undecided(snapshot) {
+        let line = Line::new().with(Style::Notice, "?  undecided").with(Style::Strong, ": ");
+        page.wrapped(line, MARGIN, MAX_PROSE, Style::Strong, &why)?;
+        page.blank()?;
+        if findings.is_empty() {
+            return Ok(());
+        }
+    }
+    if findings.is_empty() {
+        let what = if snapshot.problems.is_empty() {
+            "no findings: nothing looks wrong"
+        } else {
+            "no findings, but not everything could be read: see the problems below"
+        };
+        let mut line = Line::new().with(Style::Plain, what);
+        if let Some(looks) = looks {
+            line.add(Style::Dim, &format!(" · {looks}"));
+        }
+        page.line(&line)?;
+        return page.blank();
+    }
+
+    let mut line = Line::new();
+    line.add(Style::Strong, &format!("{}: ", words::counted(findings.len(), "finding")));
+    line.add(Style::Plain, &tally(findings));
+    if let Some(looks) = looks {
+        line.add(Style::Dim, &format!(" · {looks}"));
+    }
+    line.add(Style::Dim, " · see aiospy explain CODE");
+    page.line(&line)?;
+    page.blank()?;
+
+    let known = Known::of(snapshot);
+    let mut alike: FxHashMap<Code, usize> = FxHashMap::default();
+    let (mut shown, mut left_out) = (0, 0);
+    for cause in causes(findings) {
+        let alike = alike.entry(cause.finding.code).or_insert(0);
+        *alike += 1;
+        if shown == MAX_SHOWN || *alike > MAX_ALIKE {
+            left_out += 1 + cause.followers.len();
+            continue;
+        }
+        shown += 1;
+        at_length(&cause, &known, lines, page)?;
+        page.blank()?;
+    }
+    if left_out > 0 {
+        let pid = snapshot.process.pid;
+        let words = format!("… {} more; aiospy check {pid} lists all", words::count(left_out));
+        page.line(&Line::new().with(Style::Dim, &words))?;
+        page.blank()?;
+    }
+    Ok(())
+}
+
+/// `1 critical, 2 warnings, 1 info`
+fn tally(findings: &[Finding]) -> String {
+    let severities = [Severity::Critical, Severity::Warning, Severity::Info];
+    let counted = severities.into_iter().filter_map(|severity| {
+        let number = findings.iter().filter(|finding| finding.severity == severity).count();
+        (number > 0).then(|| match severity {
+            Severity::Warning => words::counted(number, "warning"),
+            other => format!("{} {}", words::count(number), word(other).1),
+        })
+    });
+    counted.collect::<Vec<_>>().join(", ")
+}
+
+/// A severity's look and word.
+pub fn word(severity: Severity) -> (Style, &'static str) {
+    match severity {
+        Severity::Critical => (Style::Alarm, "critical"),
+        Severity::Warning => (Style::Notice, "warning"),
+        Severity::Info => (Style::Active, "info"),
+    }
+}
+
+/// A severity's sign.
+pub fn sign(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "!! ",
+        Severity::Warning => "!  ",
+        Severity::Info => "i  ",
+    }
+}
+
+fn sureness(sureness: Sureness) -> &'static str {
+    match sureness {
+        Sureness::Read => "",
+        Sureness::Derived => " (derived)",
+        Sureness::Guessed => " (guessed)",
+    }
+}
+
+/// The findings with their followers; the worst first, else in their order.
+fn causes(findings: &[Finding]) -> Vec<Cause<'_>> {
+    let by_place = by_cause(findings).into_iter();
+    let causes = by_place.filter_map(|(at, followers)| {
+        let followers = followers.into_iter().filter_map(|at| findings.get(at)).collect();
+        Some(Cause { finding: findings.get(at)?, followers })
+    });
+    causes.collect()
+}
+
+/// The places of findings in the order to be shown, and whether each follows from one before.
+pub fn order(findings: &[Finding]) -> Vec<(usize, bool)> {
+    let with_followers = |(at, followers): (usize, Vec<usize>)| {
+        std::iter::once((at, false)).chain(followers.into_iter().map(|at| (at, true)))
+    };
+    by_cause(findings).into_iter().flat_map(with_followers).collect()
+}
+
+/// The places of causes, each with those of the findings that follow from it.
+fn by_cause(findings: &[Finding]) -> Vec<(usize, Vec<usize>)> {
+    let by_id: FxHashMap<FindingId, usize> =
+        findings.iter().enumerate().map(|(at, finding)| (finding.id, at)).collect();
+    let cause_of = |finding: &Finding| by_id.get(&finding.cause?).copied();
+    let above: Vec<Option<usize>> = findings.iter().map(cause_of).collect();
+    // What follows from a follower follows from its cause; a circle has no first.
+    let root_of = |start: usize| {
+        let mut at = start;
+        for _ in 0..MAX_CHAIN {
+            match above.get(at).copied().flatten() {
+                Some(next) if next != start && next != at => at = next,
+                Some(_) => return start,
+                None => return at,
+            }
+        }
+        start
+    };
+    let mut followers: Vec<Vec<usize>> = findings.iter().map(|_| Vec::new()).collect();
+    let mut roots = Vec::new();
+    for at in 0..findings.len() {
+        match root_of(at) {
+            root if root == at => roots.push(at),
+            root => followers.get_mut(root).into_iter().for_each(|list| list.push(at)),
+        }
+    }
+    roots.sort_by_key(|at| std::cmp::Reverse(findings.get(*at).map(|it| it.severity)));
+    let with_followers =
+        |at: usize| (at, followers.get_mut(at).map(std::mem::take).unwrap_or_default());
+    roots.into_iter().map(with_followers).collect()
+}
+
+/// `!! critical [deadlock] `
+fn head(finding: &Finding, indent: &str) -> Line {
+    let (style, word) = word(finding.severity);
+    Line::new()
+        .with(Style::Plain, indent)
+        .with(style, &format!("{}{word}", sign(finding.severity)))
+        .with(Style::Dim, &format!(" [{}] ", finding.code))
+}
+
+/// What it says, without the code if it begins with that, with how sure it is.
+pub fn said(finding: &Finding) -> String {
+    let prefix = finding.title.strip_prefix(finding.code.as_str());
+    let title = prefix.and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&finding.title);
+    format!("{title}{}", sureness(finding.sureness))
+}
+
+fn at_length(
+    cause: &Cause<'_>,
+    known: &Known<'_>,
+    lines: &Lines<'_>,
+    page: &mut Page<'_>,
+) -> io::Result<()> {
+    let finding = cause.finding;
+    let title = |finding: &Finding| {
+        let title = said(finding);
+        shortened(&title, &known.places(&title))
+    };
+    page.wrapped(head(finding, ""), MARGIN, MAX_PROSE, Style::Strong, &title(finding))?;
+
+    let mut last = None;
+    for fact in finding.evidence.iter().take(MAX_EVIDENCE) {
+        let places = known.places(fact);
+        let inner = fact.len() - fact.trim_start_matches(' ').len();
+        let margin = format!("{MARGIN}  {}", " ".repeat(inner));
+        let start = Line::new().with(Style::Plain, &margin);
+        let words = shortened(fact, &places);
+        page.wrapped(start, &format!("{margin}  "), usize::MAX, Style::Plain, words.trim_start())?;
+        let own = places.iter().rev().find(|place| place.origin == Origin::Own);
+        if let Some(place) = own.filter(|place| last != Some((place.file, place.line))) {
+            lines.show(page, &margin, place.file, Some(place.line))?;
+            last = Some((place.file, place.line));
+        }
+    }
+    if let Some(more) = finding.evidence.len().checked_sub(MAX_EVIDENCE + 1) {
+        let words = format!("{MARGIN}  … {} more lines", words::count(more + 1));
+        page.line(&Line::new().with(Style::Dim, &words))?;
+    }
+
+    if !finding.advice.is_empty() {
+        let start = Line::new().with(Style::Plain, MARGIN).with(Style::Active, "advice: ");
+        let advice = shortened(&finding.advice, &known.places(&finding.advice));
+        let margin = " ".repeat(start.width());
+        page.wrapped(start, &margin, MAX_PROSE, Style::Plain, &advice)?;
+    }
+
+    let followers = &cause.followers;
+    let words = match followers.len() {
+        0 => return Ok(()),
+        1 => "and 1 more follows from it:".to_owned(),
+        number => format!("and {} more follow from it:", words::count(number)),
+    };
+    page.line(&Line::new().with(Style::Plain, MARGIN).with(Style::Plain, &words))?;
+    let indent = format!("{MARGIN}  ");
+    for follower in followers.iter().take(MAX_FOLLOWERS) {
+        // One line each: they are not what is to be seen to.
+        page.line(&head(follower, &indent).with(Style::Plain, &title(follower)))?;
+    }
+    if let Some(more) = followers.len().checked_sub(MAX_FOLLOWERS + 1) {
+        let words = format!("{indent}… {} more", words::count(more + 1));
+        page.line(&Line::new().with(Style::Dim, &words))?;
+    }
+    Ok(())
+}
+
+/// Writes one line for each finding, and one that all is well when none is at or above `least`.
+///
+/// # Errors
+/// Those of the page.
+pub fn brief(snapshot: &Snapshot, least: Option<Severity>, page: &mut Page<'_>) -> io::Result<()> {
+    let findings = snapshot.findings.as_deref().unwrap_or_default();
+    for finding in causes(findings)
+        .iter()
+        .flat_map(|cause| std::iter::once(cause.finding).chain(cause.followers.iter().copied()))
+    {
+        let (style, word) = word(finding.severity);
+        let mut line = Line::new().with(style, word);
+        line.add(Style::Plain, " ");
+        line.add(Style::Strong, finding.code.as_str());
+        line.add(Style::Plain, &format!(": {}", said(finding)));
+        if let Some(cause) = finding.because_of {
+            line.add(Style::Dim, &format!(" (follows from {cause})"));
+        }
+        page.line(&line)?;
+    }
+    if !snapshot.has_loop_to_judge() {
+        return Ok(());
+    }
+    let is_below = |least| findings.iter().all(|finding| finding.severity < least);
+    if least.is_none_or(is_below)
+        && let Some(why) = verdict::undecided(snapshot)
+    {
+        let line = Line::new().with(Style::Notice, "undecided");
+        return page.line(&line.with(Style::Plain, &format!(": {why}")));
+    }
+    let verdict = match least {
+        _ if findings.is_empty() => "no findings".to_owned(),
+        Some(least) if is_below(least) => format!("nothing at {} or above", word(least).1),
+        _ => return Ok(()),
+    };
+    let tasks = words::counted(snapshot.tasks.len(), "task");
+    let loops = words::counted(snapshot.loops.len(), "loop");
+    let line = Line::new().with(Style::Active, "ok");
+    page.line(&line.with(Style::Plain, &format!(": {verdict}, {tasks}, {loops}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{View, sample};
+    use super::*;
+
+    fn report(snapshot: &Snapshot, width: Option<usize>) -> String {
+        let source = sample::bank_source();
+        let view = View { source: Some(&source), ..View::default() };
+        let text = sample::text(snapshot, view, width);
+        let (_, findings) = text.split_once("12 min\n\n").unwrap();
+        findings.split_once("loop 1").unwrap().0.to_owned()
+    }
+
+    fn brief(snapshot: &Snapshot, least: Option<Severity>) -> String {
+        let mut out = Vec::new();
+        super::brief(snapshot, least, &mut Page::new(&mut out, None, false)).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_worst_comes_first_with_evidence_advice_and_what_follows() {
+        let expected = [
+            "3 findings: 1 critical, 1 warning, 1 info · 2 looks · see aiospy explain CODE",
+            "",
+            "!! critical [deadlock] 2 tasks wait for each other: ada-to-bob, bob-to-ada; 20",
+            "   more wait for them",
+            "     ada-to-bob waits for lock second.lock, held by bob-to-ada, at",
+            "       /srv/bank/transfer.py:41",
+            "           41 │ async with second.lock:",
+            "     bob-to-ada waits for lock second.lock, held by ada-to-bob, at",
+            "       /srv/bank/transfer.py:41",
+            "   advice: take the two locks always in the same order, for example by id; a",
+            "           time limit around the second one would turn the standstill into an",
+            "           error",
+            "   and 1 more follows from it:",
+            "     !  warning [lock-convoy] 10 tasks wait for account.lock, held by ada-to-bob",
+            "",
+            "i  info [task-orphaned] nothing refers to heartbeat but asyncio itself (guessed)",
+            "",
+            "",
+        ];
+        assert_eq!(report(&sample::bank(), Some(80)), expected.join("\n"));
+    }
+
+    #[test]
+    fn without_findings_one_line_says_that_they_were_looked_for() {
+        let mut snapshot = sample::bank();
+        (snapshot.findings, snapshot.looks) = (Some(Vec::new()), Some(1));
+        assert_eq!(report(&snapshot, None), "no findings: nothing looks wrong · 1 look\n\n");
+        assert_eq!(brief(&snapshot, Some(Severity::Info)), "ok: no findings, 23 tasks, 1 loop\n");
+        snapshot.problems.push(aiospy::snapshot::Problem {
+            place: "task 0x10".to_owned(),
+            wanted: "its await chain".to_owned(),
+            cause: "not mapped".to_owned(),
+        });
+        assert!(report(&snapshot, None).starts_with("no findings, but not everything could be"));
+        snapshot.findings = None;
+        assert_eq!(report(&snapshot, None), "", "nobody looked");
+    }
+
+    #[test]
+    fn a_probe_gets_one_line_each_and_a_verdict_when_all_is_well() {
+        let mut snapshot = sample::bank();
+        let lines = [
+            "critical deadlock: 2 tasks wait for each other: ada-to-bob, bob-to-ada; 20 more wait \
+             for them",
+            "warning lock-convoy: 10 tasks wait for account.lock, held by ada-to-bob (follows from \
+             deadlock)",
+            "info task-orphaned: nothing refers to heartbeat but asyncio itself (guessed)",
+            "",
+        ];
+        assert_eq!(brief(&snapshot, Some(Severity::Warning)), lines.join("\n"));
+        assert_eq!(brief(&snapshot, None), lines.join("\n"));
+        snapshot.findings.as_mut().unwrap()[0].title.insert_str(0, "task-orphaned: ");
+        snapshot.findings.as_mut().unwrap().truncate(1);
+        assert_eq!(
+            brief(&snapshot, Some(Severity::Warning)),
+            format!("{}\nok: nothing at warning or above, 23 tasks, 1 loop\n", lines[2])
+        );
+        assert_eq!(brief(&snapshot, Some(Severity::Info)), format!("{}\n", lines[2]));
+    }
+
+    #[test]
+    fn followers_stand_below_their_own_cause() {
+        use Severity::{Critical, Warning};
+        let numbered = |(id, code, title, cause): (u64, Code, &str, Option<u64>)| {
+            let severity = if code == Code::Deadlock { Critical } else { Warning };
+            let mut finding = sample::finding(code, severity, title, &[1]);
+            (finding.id, finding.cause) = (FindingId(id), cause.map(FindingId));
+            finding
+        };
+        let told = |findings: &[(u64, Code, &str, Option<u64>)]| -> Vec<(String, Vec<String>)> {
+            let findings: Vec<Finding> = findings.iter().copied().map(numbered).collect();
+            let titles = |cause: &Cause<'_>| {
+                let followers = cause.followers.iter().map(|follower| follower.title.clone());
+                (cause.finding.title.clone(), followers.collect())
+            };
+            causes(&findings).iter().map(titles).collect()
+        };
+        let alone = |title: &str| (title.to_owned(), Vec::new());
+        // All are about the same task: only the number tells which of two deadlocks is meant.
+        assert_eq!(
+            told(&[
+                (1, Code::Deadlock, "first", None),
+                (2, Code::Deadlock, "second", None),
+                (3, Code::LockConvoy, "of second", Some(2)),
+                (4, Code::QueueStalled, "of that", Some(3)),
+                (5, Code::OrphanWait, "of none", Some(99)),
+                // A circle of findings has no first, and both are told.
+                (6, Code::CrossLoop, "this", Some(7)),
+                (7, Code::NestedRun, "that", Some(6)),
+                (8, Code::LockConvoy, "of itself", Some(8)),
+            ]),
+            [
+                alone("first"),
+                ("second".to_owned(), vec!["of second".to_owned(), "of that".to_owned()]),
+                alone("of none"),
+                alone("this"),
+                alone("that"),
+                alone("of itself"),
+            ]
+        );
+    }
+
+    #[test]
+    fn many_findings_do_not_hide_the_rest() {
+        let mut snapshot = sample::bank();
+        let failed = |n: u64| {
+            let title = format!("task {n} failed");
+            sample::finding(Code::ExceptionUnretrieved, Severity::Warning, &title, &[n])
+        };
+        let mut findings: Vec<Finding> = (0..5000).map(failed).collect();
+        findings[0].evidence = (0..50).map(|n| format!("fact {n}")).collect();
+        let spins = sample::finding(Code::BusySpin, Severity::Warning, "spins", &[]);
+        findings.push(Finding { id: FindingId(1), ..spins });
+        let followers = (0..30).map(|n| Finding { cause: Some(FindingId(1)), ..failed(n) });
+        findings.extend(followers);
+        snapshot.findings = Some(findings);
+        let text = report(&snapshot, Some(80));
+        assert!(
+            text.starts_with("5,031 findings: 5,031 warnings · 2 looks · see aiospy"),
+            "{text}"
+        );
+        assert!(text.contains("task 4 failed") && !text.contains("task 5 failed"), "{text}");
+        assert!(text.contains("fact 15\n     … 34 more lines\n"), "{text}");
+        assert!(text.contains("spins\n   and 30 more follow from it:\n"), "{text}");
+        assert!(text.contains("\n     … 25 more\n"), "{text}");
+        assert!(text.contains("… 4,995 more; aiospy check 4711 lists all\n"), "{text}");
+        assert!(text.lines().count() < 60, "{text}");
+        assert_eq!(brief(&snapshot, None).lines().count(), 5031);
+    }
+
+    #[test]
+    fn tasks_say_which_findings_name_them() {
+        let mut snapshot = sample::bank();
+        let tree = sample::forest(&snapshot, None);
+        assert!(tree.contains("(T) ada-to-bob  pending  [deadlock]  [lock-convoy]\n"), "{tree}");
+        assert!(tree.contains("(T) bob-to-ada  pending  [deadlock]\n"), "{tree}");
+        snapshot.findings.as_mut().unwrap().pop();
+        let tree = sample::forest(&snapshot, None);
+        assert!(tree.contains("(T) ada-to-bob, bob-to-ada  ×2  pending  [deadlock]\n"), "{tree}");
+        assert!(tree.contains("(T) window-{0..19}  ×20  pending\n"), "{tree}");
+        // Who only waits for a lock is not to blame for it.
+        let victims: Vec<u64> = (10..30).collect();
+        let convoy = sample::finding(
+            Code::LockConvoy,
+            Severity::Warning,
+            "",
+            &[&victims[..], &[1]].concat(),
+        );
+        snapshot.findings = Some(vec![convoy]);
+        let tree = sample::forest(&snapshot, None);
+        assert!(tree.contains("(T) window-{0..19}  ×20  pending\n"), "{tree}");
+        assert!(tree.contains("(T) ada-to-bob  pending  [lock-convoy]\n"), "{tree}");
+    }
+}
