@@ -1,11 +1,38 @@
-//! Whose code a frame runs.
+//! Whose code a frame runs, and which library's function it is.
 //!
 //! Much of what is concluded depends on it: what a task waits for is told by functions of asyncio,
 //! and the line to name is the program's own. A path alone does not say it: programs lie in folders
 //! called `orders-asyncio` or `lib/pythonic`, and have files called `queue.py`. So the target is
-//! asked where its libraries lie.
+//! asked where its libraries lie ([`Libraries`]), and a function is a library's only in a file of
+//! that library ([`Known`]). Both are found out once for each code object and kept with it.
+//!
+//! One file for each library says which of its functions matter and what for ([`Role`]); nothing
+//! outside of this folder compares a file or a function with a name (`tests/known.rs`). To teach the
+//! tool a library: such a file, and its name in the list below.
 
+mod callback;
+mod library;
+pub mod name;
 mod names;
 mod origin;
+pub mod role;
 
+pub use callback::Callback;
+pub use library::Known;
 pub use origin::{Home, Libraries, Origin};
+pub use role::{Module, Role};
+
+macro_rules! libraries {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name;)+
+
+        /// What is known of each library.
+        static LIBRARIES: &[library::Library] = &[$($name::LIBRARY),+];
+    };
+}
+
+libraries! {
+    asyncio, stdlib, // Python's own
+    aiohttp, anyio, gunicorn, hypercorn, nest_asyncio, uvicorn, uvloop, billiard,
+    aiomysql, aiopg, asyncpg, psycopg,
+}

@@ -30,6 +30,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 pub use crate::known::Origin;
+use crate::known::{Known, Module};
 use crate::memory::{Address, ReadStats};
 
 pub use cgroup::{Cgroup, MemoryLimit, Quota};
@@ -200,7 +201,7 @@ impl Snapshot {
         let mut tasks = self.tasks.iter().filter(|task| task.loop_id == Some(event_loop.id));
         let is_control = |task: &Task| {
             let frame = task.frames.first();
-            frame.is_some_and(|frame| frame.location.is_in("gunicorn/ctl/server.py"))
+            frame.is_some_and(|frame| frame.location.module() == Some(Module::GunicornControl))
         };
         let first = tasks.next();
         event_loop.thread != Some(self.process.pid)
@@ -718,6 +719,8 @@ pub struct Location {
     pub origin: Origin,
     /// How many bytes at the beginning of `file` are the folder of the library that it is of.
     pub root_len: u32,
+    /// What is known of the function, if it is a library's.
+    pub known: Known,
 }
 
 /// The beginning of a code object in its file.

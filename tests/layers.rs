@@ -16,7 +16,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use support::root;
+use support::{code, root};
 
 /// A module's path from the root of its crate: `["asyncio", "task"]`.
 type Module = Vec<String>;
@@ -109,14 +109,6 @@ fn collect(folder: &Path, module: &mut Module, top: &str, into: &mut BTreeMap<Mo
         }
         module.pop();
     }
-}
-
-/// The text of a file without comments and without what only tests have.
-fn code(file: &Path) -> String {
-    let text = std::fs::read_to_string(file).unwrap();
-    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-    let lines = text.lines().map(|line| line.split("//").next().unwrap());
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What a module imports, in `use` and by paths in its code.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::known::{Callback, Module, Role};
 use crate::memory::Address;
 use crate::python::object::{Kind, Read, Reader};
 
@@ -135,8 +136,8 @@ impl Reader<'_> {
             Kind::StepWrapper => at.offset(small.step_wrapper_task),
             Kind::Builtin => at.offset(small.builtin_self),
             Kind::Method => {
-                let name = self.callable_name(at)?;
-                if !name.ends_with("__step") && !name.ends_with("__wakeup") {
+                let called = Callback::of(&self.callable_name(at)?)?;
+                if !matches!(called, Callback::Step | Callback::Wakeup) {
                     return None;
                 }
                 at.offset(small.method_self)
@@ -158,7 +159,8 @@ impl Reader<'_> {
                     self.class_of(at).is_ok_and(|class| class.name.contains("Wakeup"))
                 }
                 Ok(Kind::Method) => {
-                    self.callable_name(at).is_some_and(|name| name.ends_with("__wakeup"))
+                    let name = self.callable_name(at);
+                    name.is_some_and(|name| Callback::of(&name) == Some(Callback::Wakeup))
                 }
                 _ => false,
             }
@@ -172,11 +174,8 @@ impl Reader<'_> {
             self.code(code).ok()
         });
         code.is_some_and(|code| {
-            let file = code.place.asyncio();
-            file == Some("selector_events.py")
-                || &*code.place.function == "_chain_future.<locals>._set_state"
-                // Before 3.11 a code object has the plain name only.
-                || &*code.place.function == "_set_state" && file == Some("futures.py")
+            code.place.module() == Some(Module::AsyncioSelector)
+                || code.place.role() == Some(Role::HandsOver)
         })
     }
 
@@ -191,29 +190,22 @@ impl Reader<'_> {
             at.filter(is_future).map(Wake::Future).into_iter().collect()
         };
         match self.kind_of(at)? {
-            Kind::Function => {
-                let name = self.function_name(at)?;
-                Ok(match &*name {
-                    // 3.9 has a `gather` that warns about `loop` and calls `_gather`.
-                    "gather.<locals>._done_callback"
-                    | "_gather.<locals>._done_callback"
-                    | "shield.<locals>._inner_done_callback" => future(self.closure(at, "outer")?),
-                    "_wait.<locals>._on_completion" => future(self.closure(at, "waiter")?),
-                    "as_completed.<locals>._on_completion" => {
-                        self.getters(self.closure(at, "done")?)?
-                    }
-                    "_chain_future.<locals>._call_set_state" => {
-                        future(self.closure(at, "destination")?)
-                    }
-                    _ => Vec::new(),
-                })
-            }
+            Kind::Function => Ok(match Callback::of(&self.function_name(at)?) {
+                Some(Callback::Gather | Callback::ShieldInner) => {
+                    future(self.closure(at, "outer")?)
+                }
+                Some(Callback::Wait) => future(self.closure(at, "waiter")?),
+                Some(Callback::AsCompleted) => self.getters(self.closure(at, "done")?)?,
+                Some(Callback::Handover) => future(self.closure(at, "destination")?),
+                _ => Vec::new(),
+            }),
             Kind::Partial => {
                 // wait_for up to 3.11: partial(_release_waiter, waiter)
                 let function = self.pointer(at.offset(small.partial_fn))?;
                 let is_release = match function {
                     Some(function) if self.is_kind(function, Kind::Function) => {
-                        &*self.function_name(function)? == "_release_waiter"
+                        Callback::of(&self.function_name(function)?)
+                            == Some(Callback::ReleaseWaiter)
                     }
                     _ => false,
                 };
@@ -227,13 +219,13 @@ impl Reader<'_> {
                 let Some(owner) = self.pointer(at.offset(small.method_self))? else {
                     return Ok(Vec::new());
                 };
-                match self.callable_name(at).as_deref() {
-                    Some("TaskGroup._on_task_done") => {
+                match self.callable_name(at).and_then(|name| Callback::of(&name)) {
+                    Some(Callback::TaskGroup) => {
                         let parent = self.attribute(owner, "_parent_task")?;
                         let is_task = |at: &Address| self.kind_of(*at).is_ok_and(Kind::is_task);
                         Ok(parent.filter(is_task).map(Wake::Task).into_iter().collect())
                     }
-                    Some("_AsCompletedIterator._handle_completion") => {
+                    Some(Callback::AsCompletedIterator) => {
                         self.getters(self.attribute(owner, "_done")?)
                     }
                     _ => Ok(Vec::new()),

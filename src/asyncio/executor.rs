@@ -10,6 +10,8 @@ mod wait;
 
 use std::sync::Arc;
 
+use crate::known::role::Thread;
+use crate::known::{Callback, Known, Module, Role};
 use crate::layout::SimpleQueue;
 use crate::layout::uvloop::LOOP;
 use crate::memory::Address;
@@ -235,11 +237,11 @@ impl Reader<'_> {
         // With `queue.Queue` instead of the C class waiting has frames of its own, who is about
         // to wait counts itself (`_idle_semaphore`), and a call that has ended since the stack
         // was read has left its frames there. From 3.14 on the initializer has one in between.
-        inner.is_none_or(|frame| {
-            self.is_in(frame, "queue.py")
-                || self.is_in(frame, "threading.py")
-                || self.is_in(frame, "concurrent/futures/thread.py")
-                    && !self.is_function(frame, "initialize", "concurrent/futures/thread.py")
+        inner.is_none_or(|frame| match self.known(frame) {
+            Known { role: Some(Role::Thread(Thread::PoolInitialize)), .. } => false,
+            Known { module, .. } => {
+                matches!(module, Some(Module::Queue | Module::Threading | Module::ThreadPool))
+            }
         })
     }
 
@@ -424,15 +426,11 @@ impl Reader<'_> {
 
     /// What the frame of a pool's thread knows of its pool; `None` for any other frame.
     fn pool_frame(&self, frame: &RawFrame) -> Option<PoolFrame> {
-        let code = self.code(frame.code).ok()?;
-        let is_process_pool = code.place.is_in("concurrent/futures/process.py");
-        let name = code.place.name();
-        let is_worker = name == "_worker" && code.place.is_in("concurrent/futures/thread.py");
-        // Up to 3.8 a function, later the thread's own method.
-        let is_manager = is_process_pool && matches!(name, "_queue_management_worker" | "run");
-        if !is_worker && !is_manager {
-            return None;
-        }
+        let is_worker = match self.known(frame).role? {
+            Role::Thread(Thread::PoolWorker) => true,
+            Role::Thread(Thread::ProcessPoolManager) => false,
+            _ => return None,
+        };
         let locals = self.locals(frame).ok()?;
         let local = |name: &str| {
             let found = locals.iter().find(|(local, _)| &**local == name);
@@ -457,10 +455,9 @@ impl Reader<'_> {
     pub fn anyio_workers(&self, stacks: &[&Stack]) -> Vec<AnyioWorker> {
         let mut workers = Vec::new();
         for (thread, stack) in stacks.iter().enumerate() {
-            let run =
-                stack.frames.iter().enumerate().find(|(_, frame)| {
-                    self.is_function(frame, "run", "anyio/_backends/_asyncio.py")
-                });
+            let run = stack.frames.iter().enumerate().find(|(_, frame)| {
+                matches!(self.known(frame).role, Some(Role::AnyioWorker | Role::AnyioRun))
+            });
             let Some((i, frame)) = run else { continue };
             let Ok(locals) = self.locals(frame) else { continue };
             let local =
@@ -473,7 +470,8 @@ impl Reader<'_> {
             }
             // Its variables keep the last call while it waits for the next one.
             let inner = stack.frames.get(i + 1);
-            let is_idle = inner.is_some_and(|frame| self.is_in(frame, "queue.py"));
+            let is_idle =
+                inner.is_some_and(|frame| self.known(frame).module == Some(Module::Queue));
             let busy = |name| local(name).filter(|_| !is_idle);
             let function = busy("func").and_then(|at| self.called_function(at, busy("args")));
             let future = busy("future").filter(|&at| self.kind_of(at).is_ok_and(Kind::is_future));
@@ -484,9 +482,8 @@ impl Reader<'_> {
 
     /// The `anyio.CapacityLimiter` that the frames of an await chain wait for.
     pub fn capacity_limiter(&self, chain: &[RawFrame]) -> Option<LimiterFacts> {
-        let frame = chain.iter().rev().find(|frame| {
-            self.is_function(frame, "acquire_on_behalf_of", "anyio/_backends/_asyncio.py")
-        })?;
+        let frame =
+            chain.iter().rev().find(|frame| self.known(frame).role == Some(Role::AnyioLimiter))?;
         let locals = self.locals(frame).ok()?;
         let local =
             |name: &str| locals.iter().find(|(local, _)| &**local == name).map(|&(_, at)| at);
@@ -514,9 +511,8 @@ impl Reader<'_> {
 
     /// The call in a worker thread that an await chain of anyio is about, queued or running.
     pub fn limited_call(&self, chain: &[RawFrame]) -> Option<LimitedCall> {
-        let frame = chain.iter().rev().find(|frame| {
-            self.is_function(frame, "run_sync_in_worker_thread", "anyio/_backends/_asyncio.py")
-        })?;
+        let frame =
+            chain.iter().rev().find(|frame| self.known(frame).role == Some(Role::AnyioCall))?;
         let local = |name| self.local(frame, name).ok().flatten();
         Some(LimitedCall {
             function: local("func").and_then(|at| self.called_function(at, local("args"))),
@@ -527,13 +523,13 @@ impl Reader<'_> {
     /// The `concurrent.futures.Future` that an asyncio future mirrors: one of `run_in_executor`,
     /// `to_thread` or `wrap_future`.
     pub fn source_of(&self, future: Address) -> Option<Address> {
-        self.chained(future, "_call_check_cancel", "source")
+        self.chained(future, Callback::Handback, "source")
     }
 
     /// The `concurrent.futures.Future` to which a task owes its result: one that was started by
     /// `run_coroutine_threadsafe`.
     pub fn destination_of(&self, task: Address) -> Option<Address> {
-        self.chained(task, "_call_set_state", "destination")
+        self.chained(task, Callback::Handover, "destination")
     }
 
     /// The asyncio futures that mirror a `concurrent.futures.Future`.
@@ -543,24 +539,23 @@ impl Reader<'_> {
         callbacks
             .unwrap_or_default()
             .into_iter()
-            .filter_map(|callback| self.chained_by(callback, "_call_set_state", "destination"))
+            .filter_map(|callback| self.chained_by(callback, Callback::Handover, "destination"))
             .filter(|&at| self.kind_of(at).is_ok_and(Kind::is_future))
             .collect()
     }
 
-    fn chained(&self, future: Address, callback: &str, cell: &str) -> Option<Address> {
+    fn chained(&self, future: Address, callback: Callback, cell: &str) -> Option<Address> {
         let callbacks = self.callbacks(future).ok()?;
         callbacks.into_iter().find_map(|at| self.chained_by(at, callback, cell))
     }
 
     /// The value of `cell` in a callback of `asyncio.futures._chain_future`.
-    fn chained_by(&self, at: Address, callback: &str, cell: &str) -> Option<Address> {
+    fn chained_by(&self, at: Address, callback: Callback, cell: &str) -> Option<Address> {
         if !self.is_kind(at, Kind::Function) {
             return None;
         }
-        let name = self.function_name(at).ok()?;
-        let inner = name.strip_prefix("_chain_future.<locals>.")?;
-        if inner == callback { self.closure(at, cell).ok()? } else { None }
+        let is_it = Callback::of(&self.function_name(at).ok()?) == Some(callback);
+        if is_it { self.closure(at, cell).ok()? } else { None }
     }
 
     /// How far a `concurrent.futures.Future` is: `PENDING`, `RUNNING`, `FINISHED`, `CANCELLED`,
@@ -569,14 +564,9 @@ impl Reader<'_> {
         self.name(self.attribute(future, "_state").ok()??).ok()
     }
 
-    /// Whether a frame is one of the function `name` (without its class) in that file of a library.
-    fn is_function(&self, frame: &RawFrame, name: &str, file: &str) -> bool {
-        self.code(frame.code).is_ok_and(|code| code.place.is_in(file) && code.place.name() == name)
-    }
-
-    /// Whether a frame is one of this file of the standard library.
-    fn is_in(&self, frame: &RawFrame, file: &str) -> bool {
-        self.code(frame.code).is_ok_and(|code| code.place.stdlib() == Some(file))
+    /// What is known of the function of a frame.
+    fn known(&self, frame: &RawFrame) -> Known {
+        self.code(frame.code).map(|code| code.place.known).unwrap_or_default()
     }
 
     /// The value of an `int` that counts something.

@@ -13,6 +13,8 @@
 
 use std::ops::Range;
 
+use crate::known::name;
+use crate::known::role::{Role, Thread};
 use crate::layout::Frame;
 use crate::memory::Address;
 use crate::python::frame::{Progress, RawFrame, Stack};
@@ -60,10 +62,8 @@ impl Reader<'_> {
         let outermost = stack.frames.first().filter(|_| stack.is_complete);
         let code = outermost.and_then(|frame| self.code(frame.code).ok());
         code.is_some_and(|code| {
-            !matches!(
-                code.place.function.rsplit('.').next(),
-                Some("<module>" | "_bootstrap") | None
-            )
+            !name::is_module(&code.place.function)
+                && code.place.role() != Some(Role::Thread(Thread::Bootstrap))
         })
     }
 

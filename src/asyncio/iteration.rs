@@ -11,6 +11,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use crate::known::role::{Loop, Role};
 use crate::layout::Frame;
 use crate::memory::{Address, ReadMemory as _, word};
 use crate::python::frame::{RawFrame, Stack};
@@ -89,16 +90,11 @@ struct Names {
 }
 
 impl Names {
-    /// Those of a function, if it is a `_run_once`, by which file of asyncio's it is in.
-    fn of(code: &Code, file: Option<&str>) -> Option<Self> {
-        match code.place.function.rsplit('.').next()? {
-            "_run_once" if file == Some("base_events.py") => {
-                Some(Self { index: "i", total: Some("ntodo") })
-            }
-            // _patch_loop in nest_asyncio.py, 1.0 to 1.6.
-            "_run_once" if code.place.is_in("nest_asyncio.py") => {
-                Some(Self { index: "_", total: None })
-            }
+    /// Those of a function, if it is a `_run_once`.
+    fn of(code: &Code) -> Option<Self> {
+        match code.place.role()? {
+            Role::Loop(Loop::RunOnce) => Some(Self { index: "i", total: Some("ntodo") }),
+            Role::Loop(Loop::NestedRunOnce) => Some(Self { index: "_", total: None }),
             _ => None,
         }
     }
@@ -121,7 +117,7 @@ impl Reader<'_> {
 
     fn run_once(&self, frame: &RawFrame) -> Option<RunOnce> {
         let code = self.code(frame.code).ok()?;
-        let names = Names::of(&code, code.place.asyncio())?;
+        let names = Names::of(&code)?;
         let locals = self.locals(frame).ok()?;
         let local = |name: &str| {
             let found = locals.iter().find(|(local, _)| &**local == name);
@@ -159,7 +155,7 @@ impl Reader<'_> {
             Frame::Object(fields) => (fields.code, fields.back, fields.localsplus),
             Frame::Interpreter(fields) => (fields.executable, fields.previous, fields.localsplus),
         };
-        let Names { index, total } = Names::of(&code, code.place.asyncio())?;
+        let Names { index, total } = Names::of(&code)?;
         let names = self.local_names(&code);
         let place = |name: &str| {
             let slot = names.iter().position(|(known, is_cell)| **known == *name && !is_cell)?;

@@ -4,6 +4,7 @@
 //! them were read from live programs on each version (test `truth`).
 
 use super::FutureState;
+use crate::known::Callback;
 use crate::layout::uvloop::TIMER_HANDLE_WHEN;
 use crate::memory::Address;
 use crate::python::object::{Kind, MAX_ITEMS, Read, Reader};
@@ -130,7 +131,7 @@ impl Reader<'_> {
     pub fn shielded(&self, outer: Address) -> Option<Address> {
         self.callbacks(outer).ok()?.into_iter().find_map(|callback| {
             let is_shield = self.is_kind(callback, Kind::Function)
-                && &*self.function_name(callback).ok()? == "shield.<locals>._outer_done_callback";
+                && Callback::of(&self.function_name(callback).ok()?) == Some(Callback::ShieldOuter);
             if is_shield { self.closure(callback, "inner").ok()? } else { None }
         })
     }
@@ -139,7 +140,7 @@ impl Reader<'_> {
     pub fn returns_exceptions(&self, child: Address) -> Option<bool> {
         self.callbacks(child).ok()?.into_iter().find_map(|callback| {
             let is_gather = self.is_kind(callback, Kind::Function)
-                && self.function_name(callback).ok()?.ends_with("gather.<locals>._done_callback");
+                && Callback::of(&self.function_name(callback).ok()?) == Some(Callback::Gather);
             if !is_gather {
                 return None;
             }

@@ -8,8 +8,9 @@ use super::draft::{Draft, Drafts};
 use super::executor_saturated::{has_not_moved, job_line, pool_before};
 use super::graph::Node;
 use super::{Context, STUCK_AFTER, grouped, outlook, severity_of, words};
+use crate::known::{Module, name};
 use crate::snapshot::{
-    Code, Executor, Job, Pending, Severity, Stage, Sureness, Task, Thread, ThreadState,
+    Code, Executor, Frame, Job, Pending, Severity, Stage, Sureness, Task, Thread, ThreadState,
 };
 
 struct Stuck<'c> {
@@ -95,9 +96,9 @@ fn is_working_or_idle(context: &Context<'_>, thread: &Thread) -> bool {
     let has_worked = before.is_some_and(|before| before.cpu_time < thread.cpu_time);
     let is_asleep =
         matches!(thread.state, Some(ThreadState::Sleeping | ThreadState::Uninterruptible));
-    let at_queue = thread.frames.last().is_some_and(|frame| {
-        frame.location.is_in("queue.py") || frame.location.function.ends_with("input")
-    }) || thread.frames.iter().any(|frame| frame.location.is_in("queue.py"));
+    let is_at_queue = |frame: &Frame| frame.location.module() == Some(Module::Queue);
+    let at_queue = thread.frames.iter().any(is_at_queue)
+        || thread.frames.last().is_some_and(|at| name::asks_terminal(&at.location.function));
     let at_terminal = thread.syscall.as_ref().is_some_and(|call| call.fd == Some(0));
     has_worked || !is_asleep || at_queue || at_terminal
 }

@@ -3,6 +3,7 @@
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, words};
+use crate::known::{Role, role};
 use crate::snapshot::{Code, Frame, Loop, Severity, Sureness};
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
@@ -17,8 +18,10 @@ fn report(context: &Context<'_>, event_loop: &Loop) -> Draft {
     let thread = event_loop.thread.and_then(|tid| context.thread(tid));
     let frames = thread.map(|thread| &thread.frames[..]).unwrap_or_default();
     let starts = |frame: &&Frame| {
-        let function = frame.location.function.rsplit('.').next();
-        matches!(function, Some("run_forever" | "run_until_complete"))
+        matches!(
+            frame.location.role(),
+            Some(Role::Loop(role::Loop::RunForever | role::Loop::RunUntilComplete))
+        )
     };
     // The outermost one runs the outer loop.
     let inner = frames.iter().rposition(|frame| starts(&frame));
@@ -54,7 +57,7 @@ fn report(context: &Context<'_>, event_loop: &Loop) -> Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{LOOP, Scene, thread};
+    use crate::diagnose::tests::{LOOP, Scene, library_frame, thread};
     use crate::memory::Address;
 
     #[test]
@@ -62,6 +65,9 @@ mod tests {
         let scene = Scene::new().and(|snapshot| {
             let functions = ["main", "run_forever", "helper", "run_until_complete", "work"];
             snapshot.threads[0] = thread(100, &functions);
+            for at in [1, 3] {
+                snapshot.threads[0].frames[at] = library_frame(functions[at]);
+            }
             snapshot.loops.push(Loop {
                 id: Address(0x2000),
                 thread: Some(100),

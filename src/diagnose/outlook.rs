@@ -15,6 +15,7 @@ use rustc_hash::FxHashSet;
 use super::draft::Drafts;
 use super::graph::Node;
 use super::{Context, STUCK_AFTER, words};
+use crate::known::name;
 use crate::memory::Address;
 use crate::snapshot::{
     Code, Location, Operation, Severity, Shutdown, Stage, Task, Thread, WaitKind,
@@ -173,9 +174,8 @@ fn never_ends(
 /// Whether only an exception from elsewhere ends what a task does. That of a client which leaves
 /// is one, and so does a server end a websocket: who waits for these is not counted.
 fn is_in_endless_loop(shutdown: &Shutdown, task: &Task) -> bool {
-    let is_of_websocket = |location: &Location| {
-        location.file.contains("websocket") || location.function.contains("WebSocket")
-    };
+    let is_of_websocket =
+        |location: &Location| name::is_of_websocket(&location.file, &location.function);
     let waits_inside = task.waiting_on.as_deref().is_some_and(|waiting| {
         let gets = waiting.kind == WaitKind::Queue && waiting.operation == Some(Operation::Get);
         (waiting.kind == WaitKind::Timer || gets) && waiting.deadlines.is_empty()

@@ -11,6 +11,7 @@ use rustc_hash::FxHashSet;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, Line, grouped, words};
+use crate::known::name;
 use crate::memory::Address;
 use crate::snapshot::{Code, Location, Pending, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
@@ -102,9 +103,8 @@ fn judge<'c>(
 /// Whether the task waits in `async with` of the thing itself: a class of the program that has one
 /// inside may give it back by other means.
 fn enters_block(task: &Task) -> bool {
-    let is_enter = |location: &Location| {
-        location.function.rsplit('.').next() == Some("__aenter__") && location.asyncio().is_some()
-    };
+    let is_enter =
+        |location: &Location| name::enters_block(&location.function) && location.is_asyncio();
     task.frames.iter().any(|frame| is_enter(&frame.location))
 }
 

@@ -9,6 +9,7 @@ use rustc_hash::FxHashSet;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, outlook, words};
+use crate::known::{Role, name};
 use crate::memory::Address;
 use crate::snapshot::{Code, Shutdown, Stage, Sureness, Task, Thread};
 
@@ -161,10 +162,8 @@ fn runs_own_code(context: &Context<'_>, shutdown: &Shutdown, stopping: Address) 
 
 /// Whether a task is in code of the program, waits for no other task and leaves no block.
 fn is_in_own_body(context: &Context<'_>, task: &Task) -> bool {
-    let leaves =
-        |function: &str| matches!(function.rsplit('.').next(), Some("__aexit__" | "_aexit"));
     task.frames.iter().any(|frame| !frame.location.is_library())
-        && !task.frames.iter().any(|frame| leaves(&frame.location.function))
+        && !task.frames.iter().any(|frame| name::leaves_block(&frame.location.function))
         && context.graph.ends(&[task.id], &[]).iter().any(|end| end.id == task.id)
 }
 
@@ -206,12 +205,8 @@ fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str, all: usize) ->
 
 /// Whether a server waits for no connection any longer, but for its application to end.
 fn ends_application(shutdown: &Shutdown) -> bool {
-    shutdown.frame.as_ref().is_some_and(|frame| {
-        let at = &frame.location;
-        at.is_in("uvicorn/lifespan/on.py")
-            || at.is_in("hypercorn/asyncio/lifespan.py")
-            || at.is_in("aiohttp/web_app.py") && at.name() == "cleanup"
-    })
+    let role = shutdown.frame.as_ref().and_then(|frame| frame.location.role());
+    matches!(role, Some(Role::EndsApplication | Role::CleansUp))
 }
 
 fn advice(shutdown: &Shutdown) -> &'static str {

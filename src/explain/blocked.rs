@@ -4,6 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::blocking::{Evidence, blocking};
 use crate::asyncio::{Reading, ThreadReading};
+use crate::known::Callback;
 use crate::memory::Address;
 use crate::process::Syscalls;
 use crate::process::{Awaited, Wait};
@@ -119,7 +120,7 @@ impl Waits<'_> {
                 reader.is_kind(callback, Kind::Function)
                     && reader
                         .function_name(callback)
-                        .is_ok_and(|name| &*name == "run_coroutine_threadsafe.<locals>.callback")
+                        .is_ok_and(|name| Callback::of(&name) == Some(Callback::StartThreadsafe))
                     && reader.closure(callback, "future") == Ok(Some(future))
             })
         })?;

@@ -5,6 +5,7 @@
 //! the system call knows only how, so the innermost frames of the standard library are asked
 //! first. The GIL and a lock look alike to the kernel: see [`Evidence::waits_for_gil`].
 
+use crate::known::role::{Module, Role, Thread as ThreadRole};
 use crate::process::{Awaited, Wait};
 use crate::snapshot::{Blocking, BlockingKind, Frame, Origin, Socket, Thread, ThreadState};
 
@@ -47,69 +48,55 @@ pub fn blocking(thread: &Thread, evidence: Evidence<'_>) -> Blocking {
 
 /// The frames of what an event loop or a pool called, innermost first.
 struct Stack<'t> {
-    frames: Vec<Site<'t>>,
+    frames: Vec<&'t Frame>,
 }
-
-/// A frame and which module of the standard library it is of.
-#[derive(Clone, Copy)]
-struct Site<'t> {
-    frame: &'t Frame,
-    stdlib: Option<&'t str>,
-}
-
-/// Functions whose callees are the program's: module, function.
-const CALLERS: [(&str, &str); 6] = [
-    ("asyncio/events.py", "_run"),
-    ("asyncio/base_events.py", "_run_once"),
-    ("asyncio/runners.py", "run"),
-    ("concurrent/futures/thread.py", "run"),
-    ("concurrent/futures/thread.py", "_worker"),
-    ("threading.py", "run"),
-];
 
 impl<'t> Stack<'t> {
     fn of(frames: &'t [Frame]) -> Self {
-        let sites =
-            frames.iter().rev().map(|frame| Site { frame, stdlib: frame.location.stdlib() });
-        let is_caller = |site: &Site<'_>| CALLERS.iter().any(|&(m, f)| site.is(m, &[f]));
-        Self { frames: sites.take_while(|site| !is_caller(site)).collect() }
+        let calls = |frame: &&Frame| {
+            let role = frame.location.role();
+            role.is_some_and(|role| {
+                role.is_around_callbacks()
+                    || matches!(
+                        role,
+                        Role::Thread(
+                            ThreadRole::Run | ThreadRole::PoolWorker | ThreadRole::PoolCall
+                        )
+                    )
+            })
+        };
+        Self { frames: frames.iter().rev().take_while(|frame| !calls(frame)).collect() }
     }
 
     /// The frame to blame: the innermost one of the program's own code, else of a package.
     fn place(&self) -> Option<&'t Frame> {
-        let sites = &self.frames;
-        let of = |origin| sites.iter().find(|site| site.frame.location.origin == origin);
-        let found = of(Origin::Own).or_else(|| of(Origin::Package)).or(sites.first());
-        found.map(|site| site.frame)
+        let of = |origin| self.frames.iter().find(|frame| frame.location.origin == origin);
+        of(Origin::Own).or_else(|| of(Origin::Package)).or(self.frames.first()).copied()
     }
 
     /// Whether the innermost frame is of one of these modules of the standard library.
-    fn ends_in(&self, modules: &[&str]) -> bool {
-        let module = self.frames.first().and_then(|site| site.stdlib);
+    fn ends_in(&self, modules: &[Module]) -> bool {
+        let module = self.frames.first().and_then(|frame| frame.location.module());
         module.is_some_and(|module| modules.contains(&module))
     }
 
-    /// The frames of the standard library below the innermost one of other code.
-    fn library(&self) -> impl DoubleEndedIterator<Item = &Site<'t>> {
-        let len = self.frames.iter().take_while(|site| site.stdlib.is_some()).count();
-        self.frames.iter().take(len)
+    /// What the frames of the standard library below the innermost one of other code do, innermost
+    /// first.
+    fn library(&self) -> impl DoubleEndedIterator<Item = ThreadRole> {
+        let len = self.frames.iter().take_while(|frame| frame.location.is_stdlib()).count();
+        self.frames.iter().take(len).filter_map(|frame| thread_role(frame))
     }
 
-    /// The outermost of those frames that is of such a function.
-    fn within(&self, module: &str, functions: &[&str]) -> Option<&'t str> {
-        self.library().rev().find(|site| site.is(module, functions)).map(Site::function)
+    /// The outermost of those that is one of `wanted`.
+    fn within(&self, wanted: &[ThreadRole]) -> Option<ThreadRole> {
+        self.library().rev().find(|role| wanted.contains(role))
     }
 }
 
-impl<'t> Site<'t> {
-    /// The function's own name: before 3.11 frames have no other.
-    fn function(&self) -> &'t str {
-        let name = &*self.frame.location.function;
-        name.rsplit_once('.').map_or(name, |(_, name)| name)
-    }
-
-    fn is(&self, module: &str, functions: &[&str]) -> bool {
-        self.stdlib == Some(module) && functions.contains(&self.function())
+fn thread_role(frame: &Frame) -> Option<ThreadRole> {
+    match frame.location.role()? {
+        Role::Thread(role) => Some(role),
+        _ => None,
     }
 }
 
@@ -186,48 +173,42 @@ fn from_collector(thread: &Thread, evidence: Evidence<'_>) -> Option<Told> {
 
 /// What the innermost frames of the standard library say.
 fn from_stack(evidence: Evidence<'_>, call: &Call<'_>, stack: &Stack<'_>) -> Option<Told> {
-    const NAMES: [&str; 2] = ["getaddrinfo", "getfqdn"];
-    const CHILD: [&str; 7] =
-        ["communicate", "_communicate", "wait", "_wait", "_execute_child", "__exit__", "_try_wait"];
-    const FUTURES: &str = "concurrent/futures/_base.py";
-    if let Some(site) = stack.frames.first().filter(|site| site.is("socket.py", &NAMES)) {
-        return Some((BlockingKind::Dns, site.function().to_owned()));
+    let lookup = stack.frames.first().and_then(|frame| thread_role(frame));
+    if let Some(role @ (ThreadRole::GetAddrInfo | ThreadRole::GetFqdn)) = lookup {
+        return Some((BlockingKind::Dns, role.call(0).to_owned()));
     }
     if call.is_on_name_server() {
         return Some((BlockingKind::Dns, format!("an answer of {}", call.other_end())));
     }
-    if stack.within("subprocess.py", &CHILD).is_some() {
+    if stack.within(&[ThreadRole::Child]).is_some() {
         return Some((BlockingKind::Subprocess, child(evidence.wait)));
     }
-    let is_waiting = stack.ends_in(&["threading.py", FUTURES]);
-    let wanted = ["result", "exception", "wait", "as_completed", "result_iterator"];
-    if let Some(function) = stack.within(FUTURES, &wanted).filter(|_| is_waiting) {
-        let what = match function {
-            "result" | "exception" => format!("Future.{function}"),
-            "result_iterator" => "Executor.map".to_owned(),
-            function => function.to_owned(),
-        };
-        return Some((BlockingKind::FutureResult, format!("{what} of a concurrent future")));
+    let futures = stack.within(&[
+        ThreadRole::FutureResult,
+        ThreadRole::FutureException,
+        ThreadRole::FuturesWait,
+        ThreadRole::FuturesAsCompleted,
+        ThreadRole::FuturesMap,
+    ]);
+    let is_waiting = stack.ends_in(&[Module::Threading, Module::Futures]);
+    if let Some(role) = futures.filter(|_| is_waiting) {
+        let what = format!("{} of a concurrent future", role.call(0));
+        return Some((BlockingKind::FutureResult, what));
     }
-    if !stack.ends_in(&["threading.py", "queue.py", "_threading_local.py"]) {
+    if !stack.ends_in(&[Module::Threading, Module::Queue, Module::ThreadingLocal]) {
         return None;
     }
-    let what = if let Some(function) = stack.within("queue.py", &["get", "put", "join"]) {
-        format!("Queue.{function}")
-    } else {
-        let waits = stack.library().filter(|site| site.is("threading.py", &["wait"])).count();
-        let functions = ["join", "wait", "wait_for", "acquire", "__enter__"];
-        match stack.within("threading.py", &functions) {
-            Some("join") => "Thread.join".to_owned(),
-            // An event has a condition, and waits for that.
-            Some("wait") if waits > 1 => "Event.wait".to_owned(),
-            Some("wait" | "wait_for") => "Condition.wait".to_owned(),
-            // Of a semaphore: the others are not written in Python.
-            Some(_) => "acquire of a threading semaphore".to_owned(),
-            None => return None,
-        }
-    };
-    Some((BlockingKind::Lock, what))
+    let waits = stack.library().filter(|role| *role == ThreadRole::Wait).count();
+    let queue = [ThreadRole::QueueGet, ThreadRole::QueuePut, ThreadRole::QueueJoin];
+    let lock = [
+        ThreadRole::Join,
+        ThreadRole::Wait,
+        ThreadRole::WaitFor,
+        ThreadRole::Acquire,
+        ThreadRole::Enter,
+    ];
+    let role = stack.within(&queue).or_else(|| stack.within(&lock))?;
+    Some((BlockingKind::Lock, role.call(waits).to_owned()))
 }
 
 /// What the system call says.
@@ -284,7 +265,7 @@ fn from_call(
                 Some((BlockingKind::Unknown, what))
             }
             // Until 3.10 it is what sleeps.
-            _ if name.contains("select") && !stack.ends_in(&["selectors.py"]) => {
+            _ if name.contains("select") && !stack.ends_in(&[Module::Selectors]) => {
                 Some((BlockingKind::Sleep, "time.sleep".to_owned()))
             }
             _ => Some((BlockingKind::Unknown, name.to_owned())),

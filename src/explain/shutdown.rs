@@ -10,8 +10,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::asyncio::{FutureState, TaskFacts, ThreadWait};
-use crate::asyncio::{Reading, ThreadReading};
+use crate::asyncio::{FutureState, Reading, TaskFacts, ThreadReading, ThreadWait};
+use crate::known::name;
+use crate::known::role::{Left, Loop, Module, Role, Thread as ThreadRole, Wait};
 use crate::memory::Address;
 use crate::python::frame::{RawFrame, Stack};
 use crate::python::object::{Kind, MAX_ITEMS, Reader};
@@ -27,151 +28,65 @@ const MAX_OUTER: usize = 3;
 /// `Sun, 29 Nov 2026 12:18:59 GMT`
 const MAX_DATE: u64 = 64;
 
-/// What a function means for a shutdown when a frame of it is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
-    /// It has cancelled tasks and waits for them, for the named one.
-    CancelAll(&'static str),
-    /// `loop.shutdown_asyncgens`.
-    Asyncgens,
-    /// `loop.shutdown_default_executor`.
-    DefaultExecutor,
-    /// `ThreadPoolExecutor.shutdown`.
-    PoolShutdown,
-    /// `Runner.close`.
-    RunnerClose,
-    /// `threading._shutdown` or the pools' `_python_exit`.
-    Interpreter,
-    /// A server's own stop.
-    Graceful(Server),
-    /// A server tells its application to end, and waits until it has.
-    EndsApplication,
-    /// The task of the application that is told so.
-    Application,
+/// Whether a frame of a function is there only when something stops.
+fn is_of_end(role: Role) -> bool {
+    matches!(
+        role,
+        Role::CancelsAll(_)
+            | Role::Stops(_)
+            | Role::EndsApplication
+            | Role::Application
+            | Role::Loop(Loop::RunnerClose)
+            | Role::Wait(Wait::Asyncgens | Wait::DefaultExecutor)
+            | Role::Thread(ThreadRole::Shutdown | ThreadRole::PoolsExit | ThreadRole::PoolShutdown)
+    )
 }
 
-/// A server whose stop is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Server {
-    Uvicorn,
-    Aiohttp,
-    /// `RequestHandler.shutdown` of aiohttp: one connection.
-    AiohttpConnection,
-    Hypercorn,
-    /// `Server.wait_closed` of asyncio's own server.
-    Asyncio,
-    /// The `close` of a driver's pool, which waits until all connections were given back.
-    Pool(&'static str),
+/// What the function of a frame is for.
+fn role(reader: &Reader<'_>, frame: &RawFrame) -> Option<Role> {
+    reader.code(frame.code).ok()?.place.role()
 }
 
-impl Server {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Uvicorn => "uvicorn",
-            Self::Aiohttp | Self::AiohttpConnection => "aiohttp",
-            Self::Hypercorn => "hypercorn",
-            Self::Asyncio => "asyncio.Server",
-            Self::Pool(name) => name,
-        }
-    }
-
-    /// Whether a program may well close it and go on.
-    fn may_be_a_part(self) -> bool {
-        matches!(self, Self::Asyncio | Self::Pool(_))
-    }
+/// The innermost frame on a stack whose function is for what is `wanted`.
+fn find<'f>(
+    reader: &Reader<'_>,
+    frames: &'f [RawFrame],
+    wanted: impl Fn(Role) -> bool,
+) -> Option<(&'f RawFrame, Role)> {
+    let mut frames = frames.iter().rev();
+    frames.find_map(|frame| Some((frame, role(reader, frame).filter(|&role| wanted(role))?)))
 }
 
-/// What the function `name` (without its class) in the file `path` of a library means.
-fn mark_of(name: &str, path: &str) -> Option<Mark> {
-    let is = |file: &str| path == file;
-    Some(match name {
-        "_cancel_all_tasks" | "_cancel_tasks" => Mark::CancelAll(match () {
-            () if is("uvloop/__init__.py") => "uvloop.run",
-            () if is("uvicorn/_compat.py") => "uvicorn",
-            () if is("anyio/_backends/_asyncio.py") => "anyio.run",
-            () if is("hypercorn/asyncio/run.py") => "hypercorn",
-            () if is("aiohttp/web.py") => "aiohttp",
-            () if name == "_cancel_all_tasks" => "asyncio.run",
-            () => return None,
-        }),
-        "shutdown_asyncgens" if is("asyncio/base_events.py") => Mark::Asyncgens,
-        "shutdown_default_executor" if is("asyncio/base_events.py") => Mark::DefaultExecutor,
-        "close" if is("asyncio/runners.py") => Mark::RunnerClose,
-        "_shutdown" if is("threading.py") => Mark::Interpreter,
-        "_python_exit" if is("concurrent/futures/thread.py") => Mark::Interpreter,
-        "shutdown" if is("concurrent/futures/thread.py") => Mark::PoolShutdown,
-        "shutdown" if is("uvicorn/server.py") => Mark::Graceful(Server::Uvicorn),
-        "cleanup" if is("aiohttp/web_runner.py") => Mark::Graceful(Server::Aiohttp),
-        "shutdown" if is("uvicorn/lifespan/on.py") => Mark::EndsApplication,
-        "main" if is("uvicorn/lifespan/on.py") => Mark::Application,
-        "wait_for_shutdown" if is("hypercorn/asyncio/lifespan.py") => Mark::EndsApplication,
-        "handle_lifespan" if is("hypercorn/asyncio/lifespan.py") => Mark::Application,
-        "shutdown" if is("aiohttp/web_protocol.py") => Mark::Graceful(Server::AiohttpConnection),
-        "wait_closed" if is("asyncio/base_events.py") => Mark::Graceful(Server::Asyncio),
-        "close" if is("asyncpg/pool.py") => Mark::Graceful(Server::Pool("asyncpg's pool")),
-        "close" if is("psycopg_pool/pool_async.py") => {
-            Mark::Graceful(Server::Pool("psycopg's pool"))
-        }
-        "wait_closed" if is("aiomysql/pool.py") => Mark::Graceful(Server::Pool("aiomysql's pool")),
-        "wait_closed" if is("aiopg/pool.py") => Mark::Graceful(Server::Pool("aiopg's pool")),
-        "worker_serve" if is("hypercorn/asyncio/run.py") => Mark::Graceful(Server::Hypercorn),
-        _ => return None,
-    })
-}
-
-/// Looks for marks; what a code object means is found out once.
-struct Marks<'a> {
-    reader: Reader<'a>,
-    of_codes: FxHashMap<Address, Option<Mark>>,
-}
-
-impl Marks<'_> {
-    fn of(&mut self, frame: &RawFrame) -> Option<Mark> {
-        *self.of_codes.entry(frame.code).or_insert_with(|| {
-            let code = self.reader.code(frame.code).ok()?;
-            mark_of(code.place.name(), code.place.is_library().then(|| code.place.path())?)
-        })
-    }
-
-    /// The innermost frame on a stack that `wanted` takes.
-    fn find<'f>(
-        &mut self,
-        frames: &'f [RawFrame],
-        wanted: impl Fn(Mark) -> bool,
-    ) -> Option<(&'f RawFrame, Mark)> {
-        let mut frames = frames.iter().rev();
-        frames.find_map(|frame| Some((frame, self.of(frame).filter(|&mark| wanted(mark))?)))
-    }
-}
+/// A task with its outermost frame that is there only when something stops.
+type Ending<'r> = (&'r TaskFacts, &'r RawFrame, Role);
 
 /// How far a process is on its way out; `None` when nothing says that it is.
 pub(crate) fn shutdown(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdown> {
-    let mut marks = Marks { reader: *reader, of_codes: FxHashMap::default() };
-    let mut marked: Vec<(&TaskFacts, &RawFrame, Mark)> = Vec::new();
+    let mut ending: Vec<Ending<'_>> = Vec::new();
     for task in reading.tasks.iter().filter(|task| task.state == FutureState::Pending) {
         // The outermost one: what it calls is a part of it.
         let mut frames = task.chain.iter();
-        let found = frames.find_map(|frame| Some((task, frame, marks.of(frame)?)));
-        marked.extend(found);
+        ending.extend(frames.find_map(|frame| {
+            Some((task, frame, role(reader, frame).filter(|&role| is_of_end(role))?))
+        }));
     }
-    interpreter(&mut marks, reading)
-        .or_else(|| closing(&mut marks, reading, &marked))
-        .or_else(|| cancel_all(&mut marks, reading))
-        .or_else(|| graceful(&mut marks, reading, &marked))
+    interpreter(reader, reading)
+        .or_else(|| closing(reader, reading, &ending))
+        .or_else(|| cancel_all(reader, reading))
+        .or_else(|| graceful(reader, reading, &ending))
 }
 
 /// The main thread waits for the other threads.
-fn interpreter(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
-    let reader = marks.reader;
-    let (thread, frame) = reading.threads.iter().find_map(|thread| {
-        let (frame, _) = marks.find(&thread.stack.frames, |mark| mark == Mark::Interpreter)?;
-        Some((thread, frame))
+fn interpreter(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdown> {
+    let exits = |role| matches!(role, Role::Thread(ThreadRole::Shutdown | ThreadRole::PoolsExit));
+    let (thread, frame, role) = reading.threads.iter().find_map(|thread| {
+        let (frame, role) = find(reader, &thread.stack.frames, exits)?;
+        Some((thread, frame, role))
     })?;
-    let is_pools =
-        reader.code(frame.code).is_ok_and(|code| &*code.place.function == "_python_exit");
+    let is_pools = role == Role::Thread(ThreadRole::PoolsExit);
     let stacks: Vec<&Stack> = reading.threads.iter().map(|thread| &thread.stack).collect();
     let others = || reading.threads.iter().filter(|other| other.state.at != thread.state.at);
-    let waited_for = || others().filter(|other| is_waited_for(&reader, other));
+    let waited_for = || others().filter(|other| is_waited_for(reader, other));
     // A program may leave its work to a loop in another thread and let the main thread end.
     if waited_for().any(|other| other.running_loop.is_some()) {
         return None;
@@ -197,7 +112,7 @@ fn interpreter(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
         stage: Stage::InterpreterThreads,
         by: "interpreter".to_owned(),
         loop_id: None,
-        frame: plain(&reader, frame),
+        frame: plain(reader, frame),
         task: None,
         tasks: Vec::new(),
         threads,
@@ -213,21 +128,17 @@ fn is_waited_for(reader: &Reader<'_>, thread: &ThreadReading) -> bool {
     // The outermost frame is `Thread._bootstrap`; a thread of C code is not waited for.
     let daemonic = thread.stack.frames.first().and_then(|frame| {
         let code = reader.code(frame.code).ok()?;
-        let own = reader.local(frame, "self").ok()?.filter(|_| code.place.is_in("threading.py"));
+        let is_thread = code.place.module() == Some(Module::Threading);
+        let own = reader.local(frame, "self").ok()?.filter(|_| is_thread);
         reader.attribute(own?, "_daemonic").ok()?
     });
     daemonic.is_some_and(|at| reader.is_kind(at, Kind::Bool) && reader.int(at) == Ok(0))
 }
 
 /// The loop closes asynchronous generators, or its default executor.
-fn closing(
-    marks: &mut Marks<'_>,
-    reading: &Reading,
-    marked: &[(&TaskFacts, &RawFrame, Mark)],
-) -> Option<Shutdown> {
-    let reader = marks.reader;
-    let task_with = |wanted| marked.iter().find(|(_, _, mark)| *mark == wanted);
-    let seen = match (task_with(Mark::DefaultExecutor), task_with(Mark::Asyncgens)) {
+fn closing(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Option<Shutdown> {
+    let task_in = |wait| ending.iter().find(|(_, _, role)| *role == Role::Wait(wait));
+    let seen = match (task_in(Wait::DefaultExecutor), task_in(Wait::Asyncgens)) {
         (Some(&(task, frame, _)), _) => Some((Stage::DefaultExecutor, task.loop_at, frame)),
         (None, Some(&(task, frame, _))) => Some((Stage::Asyncgens, task.loop_at, frame)),
         _ => None,
@@ -236,10 +147,10 @@ fn closing(
     // no other function than that of the thread.
     let mut runner = None;
     for thread in &reading.threads {
-        let found = marks.find(&thread.stack.frames, |mark| {
-            matches!(mark, Mark::RunnerClose | Mark::CancelAll(_))
+        let found = find(reader, &thread.stack.frames, |role| {
+            matches!(role, Role::Loop(Loop::RunnerClose) | Role::CancelsAll(_))
         });
-        if let Some((frame, Mark::RunnerClose)) = found {
+        if let Some((frame, Role::Loop(_))) = found {
             runner = Some((thread, frame));
         }
     }
@@ -248,7 +159,7 @@ fn closing(
     let (stage, loop_id, frame) = match (seen, runner) {
         (Some(seen), _) => seen,
         (None, Some((thread, frame))) if is_uvloop(thread.running_loop) => {
-            let stage = if reading.threads.iter().any(|thread| closes_pool(marks, thread)) {
+            let stage = if reading.threads.iter().any(|thread| closes_pool(reader, thread)) {
                 Stage::DefaultExecutor
             } else {
                 Stage::Asyncgens
@@ -269,19 +180,17 @@ fn closing(
     } else {
         // It gathers the `aclose` of each: tasks of their own, which run the generators' clean-up.
         let closers = reading.tasks.iter().filter(|task| {
-            task.state == FutureState::Pending
-                && task.loop_at == loop_id
-                && is_aclose(&reader, task)
+            task.state == FutureState::Pending && task.loop_at == loop_id && is_aclose(reader, task)
         });
         tasks.extend(closers.map(|task| task.at));
     }
     let thread = reading.threads.iter().find(|thread| loop_id.is_some_and(|at| thread.runs(at)));
-    let by = thread.map_or("asyncio", |thread| runner_name(&reader, thread));
+    let by = thread.map_or("asyncio", |thread| runner_name(reader, thread));
     Some(Shutdown {
         stage,
         by: by.to_owned(),
         loop_id,
-        frame: plain(&reader, frame),
+        frame: plain(reader, frame),
         task: None,
         tasks,
         threads,
@@ -302,28 +211,24 @@ fn is_aclose(reader: &Reader<'_>, task: &TaskFacts) -> bool {
 }
 
 /// Whether a thread does nothing but to close a pool of threads, for a loop.
-fn closes_pool(marks: &mut Marks<'_>, thread: &ThreadReading) -> bool {
+fn closes_pool(reader: &Reader<'_>, thread: &ThreadReading) -> bool {
     let frames = &thread.stack.frames;
-    let place = frames.iter().position(|frame| marks.of(frame) == Some(Mark::PoolShutdown));
-    let below = place.and_then(|place| frames.get(..place));
-    below.is_some_and(|below| {
-        !below.is_empty()
-            && below.iter().all(|frame| {
-                let code = marks.reader.code(frame.code);
-                code.is_ok_and(|code| {
-                    code.place.is_in("threading.py") || code.place.is_in("asyncio/base_events.py")
-                })
-            })
-    })
+    let closes = |frame| role(reader, frame) == Some(Role::Thread(ThreadRole::PoolShutdown));
+    let below = frames.iter().position(closes).and_then(|place| frames.get(..place));
+    let is_for_loop = |frame: &RawFrame| {
+        reader.code(frame.code).is_ok_and(|code| {
+            matches!(code.place.module(), Some(Module::Threading | Module::AsyncioLoop))
+        })
+    };
+    below.is_some_and(|below| !below.is_empty() && below.iter().all(is_for_loop))
 }
 
 /// All tasks were cancelled, and are waited for.
-fn cancel_all(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
-    let reader = marks.reader;
+fn cancel_all(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdown> {
     let (thread, frame, by) = reading.threads.iter().find_map(|thread| {
-        let found = marks.find(&thread.stack.frames, |mark| matches!(mark, Mark::CancelAll(_)))?;
-        match found {
-            (frame, Mark::CancelAll(by)) => Some((thread, frame, by)),
+        let cancels = |role| matches!(role, Role::CancelsAll(_));
+        match find(reader, &thread.stack.frames, cancels)? {
+            (frame, Role::CancelsAll(by)) => Some((thread, frame, by)),
             _ => None,
         }
     })?;
@@ -331,14 +236,14 @@ fn cancel_all(marks: &mut Marks<'_>, reading: &Reading) -> Option<Shutdown> {
     if to_cancel.is_none() {
         to_cancel = reader.local(frame, "tasks").ok().flatten();
     }
-    let by = if by == "asyncio.run" { runner_name(&reader, thread) } else { by };
+    let by = if by == "asyncio.run" { runner_name(reader, thread) } else { by };
     Some(Shutdown {
         stage: Stage::CancelAll,
         by: by.to_owned(),
         loop_id: thread.running_loop,
-        frame: plain(&reader, frame),
+        frame: plain(reader, frame),
         task: None,
-        tasks: to_cancel.map(|at| pending(&reader, at)).unwrap_or_default(),
+        tasks: to_cancel.map(|at| pending(reader, at)).unwrap_or_default(),
         threads: Vec::new(),
         children: Vec::new(),
         endless: Vec::new(),
@@ -352,92 +257,75 @@ fn runner_name(reader: &Reader<'_>, thread: &ThreadReading) -> &'static str {
     let mut name = "asyncio";
     for frame in &thread.stack.frames {
         let Ok(code) = reader.code(frame.code) else { continue };
-        let is_run = code.place.name() == "run";
-        if is_run && code.place.is_in("uvloop/__init__.py") {
-            return "uvloop.run";
-        }
-        if is_run && code.place.is_in("anyio/_backends/_asyncio.py") {
-            return "anyio.run";
-        }
-        if code.place.is_in("asyncio/runners.py") {
-            if &*code.place.function == "run" {
-                return "asyncio.run";
-            }
-            name = "asyncio.Runner";
+        match code.place.role() {
+            Some(Role::Runs(by)) => return by,
+            Some(Role::AnyioRun) => return "anyio.run",
+            Some(Role::Loop(Loop::AsyncioRun)) => return "asyncio.run",
+            _ if code.place.module() == Some(Module::AsyncioRunners) => name = "asyncio.Runner",
+            _ => {}
         }
     }
     name
 }
 
 /// A server waits for its connections.
-fn graceful(
-    marks: &mut Marks<'_>,
-    reading: &Reading,
-    marked: &[(&TaskFacts, &RawFrame, Mark)],
-) -> Option<Shutdown> {
-    let reader = marks.reader;
-    let stopping = marked.iter().filter_map(|&(task, frame, mark)| match mark {
-        Mark::Graceful(Server::Hypercorn) => {
-            hypercorn_stops(&reader, task, frame).then_some((task, Server::Hypercorn, frame))
-        }
-        // One connection may be shut down while the server runs.
-        Mark::Graceful(Server::AiohttpConnection) => None,
-        Mark::Graceful(server) if server.may_be_a_part() => {
-            let is_end = is_main(&reader, reading, task) && is_closing(&reader, server, frame);
-            is_end.then_some((task, server, frame))
-        }
-        Mark::Graceful(server) => Some((task, server, frame)),
-        _ => None,
+fn graceful(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Option<Shutdown> {
+    let stopping = ending.iter().filter_map(|&(task, frame, role)| {
+        let Role::Stops(stop) = role else { return None };
+        let has_begun = match stop.left {
+            // One connection may be shut down while the server runs.
+            Left::Connection => false,
+            // Who waits until a server is closed may as well wait for that for ever.
+            Left::Streams => is_main(reader, reading, task) && is_closing(reader, frame),
+            _ if stop.is_part => is_main(reader, reading, task),
+            _ => stop.begun.is_none_or(|variable| is_in_last_part(reader, task, frame, variable)),
+        };
+        has_begun.then_some((task, stop, frame))
     });
-    let (task, server, frame) = stopping.min_by_key(|(_, server, _)| server.may_be_a_part())?;
-    let local = |name| reader.local(frame, name).ok().flatten();
-    let (mut started, mut connections) = (None, None);
-    let ends_application = |frame: &&RawFrame| marks.of(frame) == Some(Mark::EndsApplication);
+    let (task, stop, frame) = stopping.min_by_key(|(_, stop, _)| stop.is_part)?;
+    let own = || reader.local(frame, "self").ok().flatten();
+    let mut connections = None;
+    let ends_application = |frame: &&RawFrame| role(reader, frame) == Some(Role::EndsApplication);
     let application = task.chain.iter().rev().find(ends_application);
-    let tasks = match server {
+    let started =
+        application.is_none().then(|| last_date(reader, follow(reader, frame, stop.headers)?));
+    let tasks = match stop.left {
         _ if application.is_some() => {
-            let of = marked.iter().filter(|(_, _, mark)| *mark == Mark::Application);
+            let of = ending.iter().filter(|(_, _, role)| *role == Role::Application);
             of.map(|(task, _, _)| task.at).collect()
         }
-        Server::Uvicorn => {
-            let state = local("self").and_then(|at| reader.attribute(at, "server_state").ok()?);
-            started = state.and_then(|at| last_date(&reader, at));
-            let tasks = state.and_then(|at| reader.attribute(at, "tasks").ok()?);
-            tasks.map(|at| pending(&reader, at)).unwrap_or_default()
+        Left::Tasks(path) => {
+            follow(reader, frame, path).map(|at| pending(reader, at)).unwrap_or_default()
         }
-        Server::Hypercorn => local("server_tasks").map_or(Vec::new(), |at| pending(&reader, at)),
-        Server::Asyncio => {
-            let own = local("self");
-            connections = own.and_then(|at| open_connections(&reader, at));
-            own.map(|at| handlers(&reader, reading, at)).unwrap_or_default()
+        Left::Streams => {
+            let own = own();
+            connections = own.and_then(|at| open_connections(reader, at));
+            own.map(|at| handlers(reader, reading, at)).unwrap_or_default()
         }
-        Server::Pool(_) => {
-            local("self").map(|at| borrowers(&reader, reading, at)).unwrap_or_default()
-        }
-        Server::Aiohttp | Server::AiohttpConnection => {
-            let connections = marked
-                .iter()
-                .filter(|(_, _, mark)| *mark == Mark::Graceful(Server::AiohttpConnection));
+        Left::Borrowers => own().map(|at| borrowers(reader, reading, at)).unwrap_or_default(),
+        Left::Connections | Left::Connection => {
+            let connections = ending.iter().filter(
+                |(_, _, role)| matches!(role, Role::Stops(stop) if stop.left == Left::Connection),
+            );
             connections
                 .filter_map(|(_, frame, _)| {
                     let connection = reader.local(frame, "self").ok()??;
                     reader.attribute(connection, "_task_handler").ok()?
                 })
-                .filter(|&at| is_pending(&reader, at))
+                .filter(|&at| is_pending(reader, at))
                 .collect()
         }
     };
     let is_gunicorn = |thread: &ThreadReading| {
         thread.stack.frames.iter().any(|frame| {
-            reader.code(frame.code).is_ok_and(|code| {
-                code.place.is_library() && code.place.path().starts_with("gunicorn/")
-            })
+            let code = reader.code(frame.code);
+            code.is_ok_and(|code| code.place.module() == Some(Module::Gunicorn))
         })
     };
     let by = if reading.threads.iter().any(is_gunicorn) {
-        format!("gunicorn ({})", server.name())
+        format!("gunicorn ({})", stop.by)
     } else {
-        server.name().to_owned()
+        stop.by.to_owned()
     };
     Some(Shutdown {
         stage: Stage::Graceful,
@@ -446,19 +334,19 @@ fn graceful(
         // Not the coroutine that the server waits in, but the server's own innermost line; and for
         // what is only called to end a part of the program the line of the call.
         frame: if let Some(frame) = application {
-            plain(&reader, frame)
-        } else if server.may_be_a_part() {
-            plain(&reader, caller_of(task, frame))
+            plain(reader, frame)
+        } else if stop.is_part {
+            plain(reader, caller_of(task, frame))
         } else {
-            plain(&reader, innermost_of(&reader, task, frame))
+            plain(reader, innermost_of(reader, task, frame))
         },
         task: Some(task.at),
         tasks,
         threads: Vec::new(),
-        children: group_children(&reader, reading),
-        endless: endless(&reader, reading),
+        children: group_children(reader, reading),
+        endless: endless(reader, reading),
         connections,
-        lasted: started.and_then(|started| lasted(started, Timestamp::now())),
+        lasted: started.flatten().and_then(|started| lasted(started, Timestamp::now())),
     })
 }
 
@@ -493,26 +381,28 @@ fn group_children(reader: &Reader<'_>, reading: &Reading) -> Vec<(Address, Addre
 /// Whether a task is the one that a thread runs its loop for.
 fn is_main(reader: &Reader<'_>, reading: &Reading, task: &TaskFacts) -> bool {
     reading.threads.iter().flat_map(|thread| &thread.stack.frames).any(|frame| {
-        let Ok(code) = reader.code(frame.code) else { return false };
-        let name = match code.place.name() {
-            "run_until_complete" if code.place.is_in("asyncio/base_events.py") => "future",
-            // That of uvloop has no frame.
-            "run" if code.place.is_in("asyncio/runners.py") => "task",
+        let variable = match role(reader, frame) {
+            Some(Role::Loop(Loop::RunUntilComplete)) => "future",
+            // uvloop's `run_until_complete` has no frame.
+            Some(Role::Loop(Loop::AsyncioRun | Loop::RunnerRun)) => "task",
             _ => return false,
         };
-        reader.local(frame, name) == Ok(Some(task.at))
+        reader.local(frame, variable) == Ok(Some(task.at))
     })
 }
 
-/// Whether a server was closed: who waits until it is may as well wait for that for ever. A pool
-/// is by the function that waits.
-fn is_closing(reader: &Reader<'_>, server: Server, frame: &RawFrame) -> bool {
-    if server != Server::Asyncio {
-        return true;
-    }
+/// Whether one of asyncio's servers was closed: it has no sockets any longer.
+fn is_closing(reader: &Reader<'_>, frame: &RawFrame) -> bool {
     let own = reader.local(frame, "self").ok().flatten();
     let sockets = own.and_then(|at| reader.attribute(at, "_sockets").ok()?);
     sockets.is_some_and(|at| reader.is_kind(at, Kind::None))
+}
+
+/// What a variable of a frame, and attributes from there on, lead to.
+fn follow(reader: &Reader<'_>, frame: &RawFrame, path: &[&str]) -> Option<Address> {
+    let (variable, attributes) = path.split_first()?;
+    let start = reader.local(frame, variable).ok()??;
+    attributes.iter().try_fold(start, |at, name| reader.attribute(at, name).ok()?)
 }
 
 /// How many connections of one of asyncio's servers are open.
@@ -591,8 +481,7 @@ fn endless(reader: &Reader<'_>, reading: &Reading) -> Vec<Address> {
 
 /// The `Date` that uvicorn puts into its answers: it is made anew each second until the server is
 /// told to stop.
-fn last_date(reader: &Reader<'_>, state: Address) -> Option<Timestamp> {
-    let headers = reader.attribute(state, "default_headers").ok()??;
+fn last_date(reader: &Reader<'_>, headers: Address) -> Option<Timestamp> {
     let first = *reader.list(headers, MAX_ITEMS).ok()?.first()?;
     let pair = reader.tuple(first).ok()?;
     let (name, value) = (*pair.first()?, *pair.get(1)?);
@@ -611,9 +500,7 @@ fn lasted(last: Timestamp, now: Timestamp) -> Option<Duration> {
 
 /// Whether a frame waits for the children of a group, having left its body.
 fn leaves_group(reader: &Reader<'_>, frame: &RawFrame) -> bool {
-    reader.code(frame.code).is_ok_and(|code| {
-        matches!(code.place.function.rsplit('.').next(), Some("__aexit__" | "_aexit"))
-    })
+    reader.code(frame.code).is_ok_and(|code| name::leaves_block(&code.place.function))
 }
 
 /// Whether an object is a group of tasks: asyncio's, anyio's, that of hypercorn around one of
@@ -632,17 +519,21 @@ fn tasks_of_group(reader: &Reader<'_>, group: Address) -> Vec<Address> {
     tasks.map(|at| pending(reader, at)).unwrap_or_default()
 }
 
-/// Whether hypercorn's `worker_serve` is in its last part: it waits for servers or connections to
-/// close, or for the application's own shutdown.
-fn hypercorn_stops(reader: &Reader<'_>, task: &TaskFacts, frame: &RawFrame) -> bool {
-    let is_waiting = reader.local(frame, "gathered_server_tasks").is_ok_and(|at| at.is_some());
-    is_waiting
-        || task.chain.iter().any(|frame| {
-            reader.code(frame.code).is_ok_and(|code| {
-                let name = code.place.function.rsplit('.').next();
-                matches!(name, Some("wait_closed" | "wait_for_shutdown"))
-            })
-        })
+/// Whether a server whose one function serves and stops is in its last part: it waits for servers or
+/// connections to close, or for the application's own shutdown.
+fn is_in_last_part(
+    reader: &Reader<'_>,
+    task: &TaskFacts,
+    frame: &RawFrame,
+    variable: &str,
+) -> bool {
+    let is_set = reader.local(frame, variable).is_ok_and(|at| at.is_some());
+    let closes = |frame: &RawFrame| {
+        let role = role(reader, frame);
+        role == Some(Role::EndsApplication)
+            || matches!(role, Some(Role::Stops(stop)) if stop.left == Left::Streams)
+    };
+    is_set || task.chain.iter().any(closes)
 }
 
 /// The innermost frame of a task that is in the same folder of files as `frame`.

@@ -8,7 +8,6 @@
 mod enclosed;
 mod holders;
 mod returned;
-mod role;
 mod sleeps;
 
 use std::cell::{OnceCell, RefCell};
@@ -20,11 +19,11 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use self::role::Role;
 use self::sleeps::Sleep;
 use super::executors::{Limit, Pools};
 use crate::asyncio::Reading;
 use crate::asyncio::{Direction, Endpoint, FutureState, LimiterFacts, TaskFacts};
+use crate::known::role::{Module, Role, Wait};
 use crate::memory::Address;
 use crate::process::{Described, System};
 use crate::python::frame::RawFrame;
@@ -108,7 +107,8 @@ struct Line {
 /// What is known of a function.
 #[derive(Debug, Clone, Copy)]
 struct Function {
-    role: Role,
+    wait: Option<Wait>,
+    is_asyncio: bool,
     /// Whether it has blocks that hold something.
     has_contexts: bool,
 }
@@ -123,7 +123,8 @@ struct Thing {
 /// A frame of a chain with what its function does.
 #[derive(Debug, Clone, Copy)]
 struct Step<'t> {
-    role: Role,
+    wait: Option<Wait>,
+    is_asyncio: bool,
     has_contexts: bool,
     frame: &'t RawFrame,
 }
@@ -266,7 +267,7 @@ impl<'a> Reasons<'a> {
         let mut timers = Vec::new();
         for task in tasks {
             let Some(frame) = task.chain.last() else { continue };
-            if self.role(frame) == Role::Sleep {
+            if self.wait(frame) == Some(Wait::Sleep) {
                 timers.extend(self.reader.local(frame, "h").ok().flatten());
             }
         }
@@ -280,22 +281,26 @@ impl<'a> Reasons<'a> {
         if let Some(&function) = self.functions.borrow().get(&frame.code) {
             return function;
         }
-        let site = self.reader.site(frame.code, frame.lasti, frame.qualname);
-        let role = site
-            .map_or(Role::Other, |site| Role::of(&site.location.function, site.location.asyncio()));
+        let site = self.reader.site(frame.code, frame.lasti, frame.qualname).ok();
+        let place = site.map(|site| site.location);
+        let wait = match place.as_ref().and_then(|place| place.role()) {
+            Some(Role::Wait(wait)) => Some(wait),
+            _ => None,
+        };
+        let is_asyncio = place.is_some_and(|place| place.is_asyncio());
         let has_contexts = self.reader.has_contexts(frame).unwrap_or(false);
-        let function = Function { role, has_contexts };
+        let function = Function { wait, is_asyncio, has_contexts };
         self.functions.borrow_mut().insert(frame.code, function);
         function
     }
 
     fn step<'t>(&self, frame: &'t RawFrame) -> Step<'t> {
-        let Function { role, has_contexts } = self.function(frame);
-        Step { role, has_contexts, frame }
+        let Function { wait, is_asyncio, has_contexts } = self.function(frame);
+        Step { wait, is_asyncio, has_contexts, frame }
     }
 
-    fn role(&self, frame: &RawFrame) -> Role {
-        self.function(frame).role
+    fn wait(&self, frame: &RawFrame) -> Option<Wait> {
+        self.function(frame).wait
     }
 
     fn explain(&self, task: &TaskFacts, is_running: bool) -> Option<Box<Waiting>> {
@@ -319,7 +324,7 @@ impl<'a> Reasons<'a> {
         let all = task.chain.iter().rev().map(|frame| self.step(frame));
         let all: Vec<Step<'_>> = all.collect();
         // Without `_asyncio`, as in sub-interpreters up to 3.11, a future's wait is a frame.
-        let first = all.iter().take_while(|step| step.role == Role::Future).count();
+        let first = all.iter().take_while(|step| step.wait == Some(Wait::Future)).count();
         let steps = all.get(first..).unwrap_or_default();
         let steps = steps.get(..MAX_LIBRARY_FRAMES).unwrap_or(steps);
         let mut waiting = self
@@ -367,15 +372,14 @@ impl<'a> Reasons<'a> {
     /// From the innermost frames, when they are asyncio's own.
     fn by_frames(&self, task: &TaskFacts, steps: &[Step<'_>]) -> Option<Waiting> {
         let [inner, rest @ ..] = steps else { return None };
-        let outer =
-            |role| rest.iter().take_while(|s| s.role != Role::Other).find(|s| s.role == role);
+        let outer = |wait| rest.iter().take_while(|s| s.is_asyncio).find(|s| s.wait == Some(wait));
         let own = |step: &Step<'_>, name| self.reader.local(step.frame, name).ok().flatten();
         // `shutdown_asyncgens` and its like wait through others of asyncio's functions.
-        if steps.iter().take_while(|s| s.role != Role::Other).any(|s| s.role == Role::Asyncgens) {
+        if steps.iter().take_while(|s| s.is_asyncio).any(|s| s.wait == Some(Wait::Asyncgens)) {
             return Some(Waiting { kind: WaitKind::Asyncgen, ..Waiting::default() });
         }
-        match inner.role {
-            Role::Sleep => {
+        match inner.wait? {
+            Wait::Sleep => {
                 let timer = own(inner, "h");
                 let left = timer.and_then(|timer| self.left(task, timer));
                 Some(Waiting {
@@ -385,28 +389,30 @@ impl<'a> Reasons<'a> {
                     ..Waiting::default()
                 })
             }
-            Role::Get if outer(Role::AsCompleted).is_some() => Some(Waiting {
+            Wait::Get if outer(Wait::AsCompleted).is_some() => Some(Waiting {
                 kind: WaitKind::Task,
                 operation: Some(Operation::AsCompleted),
                 ..Waiting::default()
             }),
-            Role::Get => self.queue_wait(task, own(inner, "self")?, Operation::Get),
-            Role::Put => self.queue_wait(task, own(inner, "self")?, Operation::Put),
-            Role::Event => match outer(Role::Join) {
+            Wait::Get => self.queue_wait(task, own(inner, "self")?, Operation::Get),
+            Wait::Put => self.queue_wait(task, own(inner, "self")?, Operation::Put),
+            Wait::Event => match outer(Wait::Join) {
                 Some(join) => self.queue_wait(task, own(join, "self")?, Operation::Join),
                 None => self
                     .by_limiter(task)
                     .or_else(|| Some(self.line_wait(task, own(inner, "self")?, WaitKind::Event))),
             },
-            Role::Condition | Role::Barrier => match outer(Role::Barrier) {
+            Wait::Condition | Wait::Barrier => match outer(Wait::Barrier) {
                 Some(barrier) => Some(self.barrier(own(barrier, "self")?)),
-                None if inner.role == Role::Barrier => Some(self.barrier(own(inner, "self")?)),
+                None if inner.wait == Some(Wait::Barrier) => {
+                    Some(self.barrier(own(inner, "self")?))
+                }
                 None => Some(self.line_wait(task, own(inner, "self")?, WaitKind::Condition)),
             },
-            Role::Lock => Some(self.line_wait(task, own(inner, "self")?, WaitKind::Lock)),
-            Role::Semaphore => Some(self.semaphore(task, own(inner, "self")?)),
-            Role::TaskGroup => Some(self.group(own(inner, "self")?)),
-            Role::Wait => {
+            Wait::Lock => Some(self.line_wait(task, own(inner, "self")?, WaitKind::Lock)),
+            Wait::Semaphore => Some(self.semaphore(task, own(inner, "self")?)),
+            Wait::TaskGroup => Some(self.group(own(inner, "self")?)),
+            Wait::Wait => {
                 let things = own(inner, "fs").and_then(|at| self.reader.items_of(at).ok());
                 let is_own = things.as_ref().is_some_and(|things| things.contains(&task.at));
                 Some(Waiting {
@@ -426,7 +432,7 @@ impl<'a> Reasons<'a> {
                 })
             }
             // From 3.12 on `wait_for` awaits the thing itself: then its future tells.
-            Role::WaitFor if task.fut_waiter == own(inner, "waiter") => {
+            Wait::WaitFor | Wait::CancelAndWait if task.fut_waiter == own(inner, "waiter") => {
                 let inner_future = own(inner, "fut");
                 Some(Waiting {
                     kind: WaitKind::Task,
@@ -491,7 +497,7 @@ impl<'a> Reasons<'a> {
 
     /// From a descriptor or process: by asyncio's frames, or by what the loop watches.
     fn by_io(&self, task: &TaskFacts, steps: &[Step<'_>]) -> Option<Waiting> {
-        let own = steps.iter().take_while(|step| step.role == Role::Asyncio);
+        let own = steps.iter().take_while(|step| step.is_asyncio && step.wait.is_none());
         let by_frame = || own.clone().find_map(|step| self.reader.io_of_frame(step.frame));
         let endpoint = by_frame().or_else(|| {
             let future = task.fut_waiter?;
@@ -770,9 +776,9 @@ impl<'a> Reasons<'a> {
     /// Time limits on the way.
     fn add_deadlines(&self, task: &TaskFacts, steps: &[Step<'_>], waiting: &mut Waiting) {
         // Outermost first, as the frames of a task are.
-        for (at, &Step { role, has_contexts, frame }) in steps.iter().rev().enumerate() {
+        for (at, &Step { wait, has_contexts, frame, .. }) in steps.iter().rev().enumerate() {
             // `wait_for` up to 3.11 has a timer of its own.
-            if role == Role::WaitFor
+            if matches!(wait, Some(Wait::WaitFor | Wait::CancelAndWait))
                 && let Ok(Some(timer)) = self.reader.local(frame, "timeout_handle")
                 && let due_in = self.due_in(task, timer)
                 && (due_in.is_some() || self.has_own_clock(task))
@@ -820,10 +826,8 @@ impl<'a> Reasons<'a> {
     ) -> Option<String> {
         let is_outside = |frame: &&RawFrame| {
             let code = self.reader.code(frame.code);
-            self.role(frame) == Role::Other
-                && !code.is_ok_and(|code| {
-                    code.place.is_library() && code.place.path().starts_with("anyio/")
-                })
+            !self.function(frame).is_asyncio
+                && code.is_ok_and(|code| code.place.module() != Some(Module::Anyio))
         };
         self.name_in(frames.find(is_outside)?, object)
     }

@@ -223,18 +223,23 @@ impl Added {
                 let text = std::str::from_utf8(from.take(len)?);
                 Ok(Self::Text(text.map_err(|_error| Bad("a text is not UTF-8"))?.into()))
             }
-            PLACE => Ok(Self::Place(Location {
-                function: from.known_text()?,
-                file: from.known_text()?,
-                line: from.number_and_one()?,
-                column: from.number_and_one()?,
-                definition: None,
-                origin: ORIGINS
-                    .get(usize::from(from.byte()?))
-                    .copied()
-                    .ok_or(Bad("an unknown origin"))?,
-                root_len: u32::try_from(from.number()?).unwrap_or(0),
-            })),
+            PLACE => {
+                let function = from.known_text()?;
+                let place = Location {
+                    function: Arc::clone(&function),
+                    file: from.known_text()?,
+                    line: from.number_and_one()?,
+                    column: from.number_and_one()?,
+                    definition: None,
+                    origin: ORIGINS
+                        .get(usize::from(from.byte()?))
+                        .copied()
+                        .ok_or(Bad("an unknown origin"))?,
+                    root_len: u32::try_from(from.number()?).unwrap_or(0),
+                    known: crate::known::Known::default(),
+                };
+                Ok(Self::Place(place.named(function)))
+            }
             STACK => {
                 let len = from.length()?;
                 let mut stack = Vec::with_capacity(len);

@@ -18,6 +18,7 @@ use rustc_hash::FxHashSet;
 
 use super::Inspector;
 use crate::asyncio::{LoopFacts, Reading, RunOnce, ThreadReading};
+use crate::known::Role;
 use crate::memory::Address;
 use crate::python::frame::RawFrame;
 use crate::python::object::Reader;
@@ -133,15 +134,10 @@ impl Inspector {
 /// `Popen._launch` calls `os.fork()`, and in the child `BaseProcess._bootstrap`, which never comes
 /// back; `billiard` has the same.
 fn fork_frame(reader: &Reader<'_>, frames: &[RawFrame]) -> Option<usize> {
-    let is = |frame: &RawFrame, name: &str, file: &str| {
-        reader.code(frame.code).is_ok_and(|code| {
-            let has_it = |package: &str| code.place.is_in(&format!("{package}/{file}"));
-            code.place.name() == name && (has_it("multiprocessing") || has_it("billiard"))
-        })
-    };
+    let role = |frame| reader.code(frame).ok()?.place.role();
     frames.windows(2).rposition(|pair| match pair {
         [outer, inner] => {
-            is(outer, "_launch", "popen_fork.py") && is(inner, "_bootstrap", "process.py")
+            role(outer.code) == Some(Role::Forks) && role(inner.code) == Some(Role::ForkedChild)
         }
         _ => false,
     })

@@ -2,7 +2,9 @@
 
 use jiff::SignedDuration;
 
-use super::{Cancellation, Task, TaskState, WaitKind};
+use super::{Cancellation, Location, Task, TaskState, WaitKind};
+use crate::known::name;
+use crate::known::role::{Role, Wait};
 
 impl Task {
     /// Whether it is known to have ended.
@@ -34,13 +36,13 @@ impl Task {
     /// Whether it waits as one does that was never cancelled: nothing on its way, nothing being
     /// handled, and not where a block is being left.
     pub fn goes_on(&self) -> bool {
-        let leaves = |function: &str| {
-            matches!(function.rsplit('.').next(), Some("__aexit__" | "_aexit" | "_cancel_and_wait"))
+        let leaves = |at: &Location| {
+            name::leaves_block(&at.function) || at.role() == Some(Role::Wait(Wait::CancelAndWait))
         };
         self.is_parked()
             && !self.is_on_its_way_out()
             && self.waiting_on.as_deref().is_some_and(|waiting| waiting.kind != WaitKind::TaskGroup)
-            && !self.frames.iter().any(|frame| leaves(&frame.location.function))
+            && !self.frames.iter().any(|frame| leaves(&frame.location))
     }
 
     /// Whether time limits that have run out account for all the requests.

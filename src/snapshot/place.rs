@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Frame, Location, Task};
-use crate::known::{Libraries, Origin};
+use crate::known::{Known, Libraries, Module, Origin, Role};
 
 impl Location {
     /// One of which only the path says whose code it is.
@@ -20,7 +20,18 @@ impl Location {
     ) -> Self {
         let home = libraries.home(&file);
         let (origin, root_len) = (home.origin, home.root_len(&file));
-        Self { function, file, line, column: None, definition: None, origin, root_len }
+        let known = Known::default();
+        Self {
+            function: Arc::clone(&function),
+            file,
+            line,
+            column: None,
+            definition: None,
+            origin,
+            root_len,
+            known,
+        }
+        .named(function)
     }
 
     /// Whether it is in Python's own code or that of an installed package.
@@ -41,36 +52,38 @@ impl Location {
             .unwrap_or(&self.file)
     }
 
-    /// Whether it is in that file of a library: `asyncio/locks.py`.
-    pub fn is_in(&self, path: &str) -> bool {
-        self.is_library() && self.path() == path
+    /// What the function is for, if a library's and known.
+    pub fn role(&self) -> Option<Role> {
+        self.known.role
     }
 
-    /// The function's own name, without its class.
-    pub fn name(&self) -> &str {
-        self.function.rsplit('.').next().unwrap_or_default()
+    /// Of which file or package of a library it is, if known.
+    pub fn module(&self) -> Option<Module> {
+        self.known.module
     }
 
-    /// Which file of asyncio's own it is of: `locks.py`.
-    pub fn asyncio(&self) -> Option<&str> {
-        self.stdlib()?.strip_prefix("asyncio/")
+    /// Whether it is of asyncio itself.
+    pub fn is_asyncio(&self) -> bool {
+        self.module().is_some_and(Module::is_asyncio)
     }
 
-    /// The same for one of the standard library; `None` for others.
-    pub fn stdlib(&self) -> Option<&str> {
-        (self.origin == Origin::Stdlib).then(|| self.path())
+    /// Whether it is of the standard library.
+    pub fn is_stdlib(&self) -> bool {
+        self.origin == Origin::Stdlib
+    }
+
+    /// The same place in a function of a more exact name.
+    pub(crate) fn named(mut self, function: Arc<str>) -> Self {
+        self.function = function;
+        self.known = Known::of(self.path(), &self.function, self.origin);
+        self
     }
 }
 
 /// What a loop has called: the frames of a thread below its own; all, if it runs none.
 pub fn below_loop(frames: &[Frame]) -> &[Frame] {
-    let is_of_loop = |at: &Location| match at.name() {
-        "_run_once" | "run_forever" | "run_until_complete" => at.is_library(),
-        "_run" => at.asyncio() == Some("events.py"),
-        "run" => at.asyncio() == Some("runners.py"),
-        _ => false,
-    };
-    let start = frames.iter().rposition(|frame| is_of_loop(&frame.location));
+    let is_of_loop = |frame: &Frame| frame.location.role().is_some_and(Role::is_around_callbacks);
+    let start = frames.iter().rposition(is_of_loop);
     frames.get(start.map_or(0, |at| at + 1)..).unwrap_or_default()
 }
 

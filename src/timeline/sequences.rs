@@ -12,6 +12,8 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::lives::who;
+use crate::known::name;
+use crate::known::role::{Module, Role, Wait};
 use crate::memory::Address;
 use crate::snapshot::{
     Depth, Frame, Location, Looping, Snapshot, Task, TaskState, WaitKind, Waiting,
@@ -25,25 +27,6 @@ const MISSING: u32 = 3;
 const LEAST_TIME: Duration = Duration::from_secs(5);
 /// So many calls it must have made meanwhile.
 const LEAST_CALLS: u64 = 10;
-
-/// Functions that take what comes next from one connection, or give the next part to it: there is
-/// an order in their calls.
-const IN_ORDER: [&str; 14] = [
-    "recv",
-    "receive",
-    "read",
-    "readline",
-    "readexactly",
-    "readuntil",
-    "send",
-    "write",
-    "drain",
-    "sock_recv",
-    "sock_sendall",
-    "accept",
-    "anext",
-    "asend",
-];
 
 /// The tasks that are in loops.
 #[derive(Debug, Default)]
@@ -334,21 +317,15 @@ fn where_is(task: &Task) -> Where<'_> {
 
 /// Whether a function is of those that have an order.
 fn is_in_order(location: &Location) -> bool {
-    location.asyncio() == Some("streams.py") && !location.function.ends_with("open_connection")
-        || IN_ORDER.contains(&last_name(location))
-}
-
-/// `get` of `Client.get`.
-fn last_name(location: &Location) -> &str {
-    location.function.rsplit('.').next().unwrap_or_default()
+    location.module() == Some(Module::AsyncioStreams) && !name::opens_connection(&location.function)
+        || name::is_in_order(&location.function)
 }
 
 /// What is called in the loop, by the first of its functions that says something.
 fn callee(looping: &Looping, task: &Task, crowd: &Crowd<'_>) -> Option<String> {
     let inner = task.frames.get(looping.frame + 1..)?;
-    let is_asyncio = |at: &Location| at.asyncio().is_some();
     let says_something = |frame: &&Frame| {
-        !is_asyncio(&frame.location) && !last_name(&frame.location).starts_with("__")
+        !frame.location.is_asyncio() && !name::is_special(&frame.location.function)
     };
     let waiting = task.waiting_on.as_deref()?;
     let function = match (inner.iter().find(says_something), waiting.kind) {
@@ -357,10 +334,10 @@ fn callee(looping: &Looping, task: &Task, crowd: &Crowd<'_>) -> Option<String> {
         (None, WaitKind::Task) => crowd.awaited(waiting).and_then(|it| it.coroutine.as_deref()),
         // Its task may just have begun or ended: another look tells.
         (None, _) => {
-            let first = inner.first().map(|frame| &*frame.location.function);
-            first.filter(|function| *function != "wait_for")
+            let first = inner.first().map(|frame| &frame.location);
+            let is_other = |at: &&Arc<Location>| at.role() != Some(Role::Wait(Wait::WaitFor));
+            first.filter(is_other).map(|at| &*at.function)
         }
     }?;
-    // `fetch` of `main.<locals>.fetch`.
-    Some(function.rsplit("<locals>.").next().unwrap_or(function).to_owned())
+    Some(name::without_scope(function).to_owned())
 }

@@ -12,8 +12,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 
 use super::Lives;
+use crate::known::role::{Io, Role};
 use crate::memory::Address;
-use crate::snapshot::{Location, Operation, Snapshot, Socket, Task, WaitKind, Waiting};
+use crate::snapshot::{Frame, Operation, Snapshot, Socket, Task, WaitKind, Waiting};
 
 /// Tasks of one kind that are named.
 const MAX_NAMED: usize = 32;
@@ -141,9 +142,8 @@ impl Standing {
 
 /// Why a parked task is well, as far as its own wait tells.
 fn idle(task: &Task, waiting: &Waiting) -> Option<Idle> {
-    let is_asyncio =
-        |at: &Location, name: &str| at.is_in("asyncio/base_events.py") && at.name() == name;
-    if task.frames.iter().any(|frame| is_asyncio(&frame.location, "serve_forever")) {
+    let serves = |frame: &Frame| frame.location.role() == Some(Role::Io(Io::Serve));
+    if task.frames.iter().any(serves) {
         return Some(Idle::Accepting);
     }
     match (waiting.kind, waiting.operation) {

@@ -45,6 +45,14 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The text of a file without comments and without what only tests have.
+pub fn code(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).unwrap();
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let lines = text.lines().map(|line| line.split("//").next().unwrap());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn listed() -> &'static Value {
     static LIST: LazyLock<Value> = LazyLock::new(|| {
         let file = root().join("target/pythons.json");

@@ -1,6 +1,7 @@
 //! What a thread waits for, in those ways of the standard library that have frames in Python.
 
 use super::MAX_FUTURES;
+use crate::known::role::{Module, Role, Thread};
 use crate::memory::Address;
 use crate::python::frame::{RawFrame, Stack};
 use crate::python::object::{Kind, Reader};
@@ -47,17 +48,19 @@ impl Reader<'_> {
         let mut found = None;
         for frame in stack.frames.iter().rev() {
             let code = self.code(frame.code).ok()?;
-            let name = code.place.function.rsplit('.').next().unwrap_or_default();
-            let own = match code.place.stdlib() {
-                Some("threading.py") => self.threading_wait(frame, name),
-                Some("queue.py") => self.queue_wait(frame, name),
-                Some("concurrent/futures/_base.py") => self.future_wait(frame, name),
-                Some("concurrent/futures/thread.py") => {
-                    // A thread of a pool that runs a call has other frames on top of this one.
-                    let is_worker = name == "_worker";
-                    let queue = if is_worker { self.pool_frame(frame)?.queue } else { None };
-                    queue.map(ThreadWait::Work)
+            let own = match (code.place.module(), code.place.role()) {
+                (
+                    Some(Module::Threading | Module::Queue | Module::Futures),
+                    Some(Role::Thread(wait)),
+                ) => self.wait_of(frame, wait),
+                // A thread of a pool that runs a call has other frames on top of this one.
+                (_, Some(Role::Thread(Thread::PoolWorker))) => {
+                    self.pool_frame(frame)?.queue.map(ThreadWait::Work)
                 }
+                (
+                    Some(Module::Threading | Module::Queue | Module::Futures | Module::ThreadPool),
+                    _,
+                ) => None,
                 _ => return found,
             };
             found = own.or(found);
@@ -65,46 +68,40 @@ impl Reader<'_> {
         found
     }
 
-    fn threading_wait(&self, frame: &RawFrame, name: &str) -> Option<ThreadWait> {
-        if !matches!(name, "wait" | "wait_for" | "join" | "acquire") {
-            return None;
+    fn wait_of(&self, frame: &RawFrame, wait: Thread) -> Option<ThreadWait> {
+        let own = || self.local(frame, "self").ok()?;
+        match wait {
+            Thread::Join | Thread::Wait | Thread::WaitFor | Thread::Acquire => {
+                self.threading_wait(own()?, wait)
+            }
+            Thread::QueueGet => own().map(ThreadWait::QueueGet),
+            Thread::QueuePut => own().map(ThreadWait::QueuePut),
+            Thread::QueueJoin => own().map(ThreadWait::QueueJoin),
+            Thread::FutureResult | Thread::FutureException => own().map(ThreadWait::Future),
+            // The names that they give to the futures that had not ended when they began.
+            Thread::FuturesWait => self.futures_wait(frame, "not_done"),
+            Thread::FuturesAsCompleted => self.futures_wait(frame, "pending"),
+            _ => None,
         }
-        let at = self.local(frame, "self").ok()??;
+    }
+
+    fn threading_wait(&self, at: Address, wait: Thread) -> Option<ThreadWait> {
         let class = self.class_of(at).ok()?;
         let is = |name| self.is_subclass_named(&class, name);
-        Some(match name {
-            "join" if is("Thread") => {
+        Some(match wait {
+            Thread::Join if is("Thread") => {
                 let ident = self.attribute(at, "_ident").ok().flatten();
                 ThreadWait::Join { thread: at, ident: ident.and_then(|at| self.count(at)) }
             }
-            "acquire" if is("Semaphore") => ThreadWait::Semaphore(at),
-            "wait" if is("Event") => ThreadWait::Event(at),
-            "wait" if is("Barrier") => ThreadWait::Barrier(at),
-            "wait" | "wait_for" if is("Condition") => ThreadWait::Condition(at),
+            Thread::Acquire if is("Semaphore") => ThreadWait::Semaphore(at),
+            Thread::Wait if is("Event") => ThreadWait::Event(at),
+            Thread::Wait if is("Barrier") => ThreadWait::Barrier(at),
+            Thread::Wait | Thread::WaitFor if is("Condition") => ThreadWait::Condition(at),
             _ => return None,
         })
     }
 
-    fn queue_wait(&self, frame: &RawFrame, name: &str) -> Option<ThreadWait> {
-        let wait = match name {
-            "get" => ThreadWait::QueueGet,
-            "put" => ThreadWait::QueuePut,
-            "join" => ThreadWait::QueueJoin,
-            _ => return None,
-        };
-        Some(wait(self.local(frame, "self").ok()??))
-    }
-
-    fn future_wait(&self, frame: &RawFrame, name: &str) -> Option<ThreadWait> {
-        let collection = match name {
-            "result" | "exception" => {
-                return Some(ThreadWait::Future(self.local(frame, "self").ok()??));
-            }
-            // The names that they give to the futures that had not ended when they began.
-            "wait" => "not_done",
-            "as_completed" => "pending",
-            _ => return None,
-        };
+    fn futures_wait(&self, frame: &RawFrame, collection: &str) -> Option<ThreadWait> {
         let locals = self.locals(frame).ok()?;
         let local = |name| locals.iter().find(|(local, _)| &**local == name).map(|&(_, at)| at);
         let all = local(collection).or_else(|| local("fs"))?;

@@ -52,7 +52,7 @@ impl Search<'_> {
         let mut places = FxHashSet::default();
         for owned in self.every_frame() {
             let Ok(code) = reader.code(owned.frame.code) else { continue };
-            if code.place.asyncio().is_some() {
+            if code.place.is_asyncio() {
                 continue;
             }
             let Ok(names) = reader.names_ahead(owned.frame) else { return Lookers::Any };

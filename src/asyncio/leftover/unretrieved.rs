@@ -7,6 +7,7 @@ use rustc_hash::FxHashSet;
 use super::{GROUP, MAX_FOUND, MAX_SEARCHED, MAX_SEARCHED_ITEMS, Search, is_searched};
 use crate::asyncio::secret::masked;
 use crate::asyncio::{ChainEnd, FutureState};
+use crate::known::Module;
 use crate::layout::uvloop::{HANDLE, LOOP};
 use crate::layout::{Flag, Frame, TaskRegistry};
 use crate::memory::Address;
@@ -295,7 +296,7 @@ impl Search<'_> {
         // `wait`, `wait_for`, `as_completed` and `TaskGroup` have them in their variables.
         for owned in self.every_frame() {
             let Ok(code) = reader.code(owned.frame.code) else { continue };
-            if !matches!(code.place.asyncio(), Some("tasks.py" | "taskgroups.py")) {
+            if code.place.module() != Some(Module::AsyncioTasks) {
                 continue;
             }
             for (_, value) in reader.locals(owned.frame).unwrap_or_default() {

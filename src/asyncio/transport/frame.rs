@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Direction, Endpoint, Medium};
+use crate::known::role::{Io, Left, Role};
 use crate::memory::Address;
 use crate::python::frame::RawFrame;
 use crate::python::object::Reader;
@@ -30,59 +31,47 @@ impl Reader<'_> {
     /// its variables; `None` for all other frames.
     pub fn io_of_frame(&self, frame: &RawFrame) -> Option<Endpoint> {
         let code = self.code(frame.code).ok()?;
-        let file = code.place.asyncio()?;
-        // Before 3.11 a code object knows no class; no two of these share a name in one file.
-        let function = code.place.function.rsplit('.').next()?;
-        let is_known = match file {
-            "streams.py" => matches!(
-                function,
-                "_wait_for_data" | "_drain_helper" | "drain" | "wait_closed" | "start_tls"
-            ),
-            "selector_events.py" => {
-                function.starts_with("sock_")
-                    || matches!(
-                        function,
-                        "_sock_connect" | "_accept_connection2" | "_sendfile_native"
-                    )
+        let io = match code.place.role()? {
+            Role::Io(io) => io,
+            Role::Stops(stop) if stop.left == Left::Streams => {
+                let locals = Locals { reader: self, all: self.locals(frame).ok()? };
+                return self.io_of_server(Direction::Close, &locals);
             }
-            "base_events.py" => matches!(
-                function,
-                "serve_forever"
-                    | "wait_closed"
-                    | "drain"
-                    | "_create_connection_transport"
-                    | "connect_accepted_socket"
-                    | "create_datagram_endpoint"
-                    | "connect_read_pipe"
-                    | "connect_write_pipe"
-                    | "start_tls"
-            ),
-            "base_subprocess.py" => function == "_wait",
-            "subprocess.py" => {
-                matches!(function, "wait" | "communicate" | "_read_stream" | "_feed_stdin")
-            }
-            "unix_events.py" => function == "_sock_sendfile_native",
-            _ => false,
+            _ => return None,
         };
-        if !is_known {
-            return None;
-        }
         let locals = Locals { reader: self, all: self.locals(frame).ok()? };
-        match file {
-            "streams.py" => self.io_of_stream(function, &locals),
-            "selector_events.py" | "unix_events.py" => self.io_of_socket(function, &locals),
-            "base_events.py" => self.io_of_loop(function, &locals),
-            _ => self.io_of_process(function, &locals),
+        match io {
+            Io::StreamRead => self.io_of_stream(Direction::Read, &locals),
+            Io::StreamWrite => self.io_of_stream(Direction::Write, &locals),
+            Io::StreamClose => self.io_of_stream(Direction::Close, &locals),
+            Io::StreamTls => self.io_of_stream(Direction::Connect, &locals),
+            Io::Accept => self.io_of_socket((Direction::Accept, Medium::Listener), &locals),
+            Io::Connect => self.io_of_socket((Direction::Connect, Medium::Socket), &locals),
+            Io::Receive => self.io_of_socket((Direction::Read, Medium::Socket), &locals),
+            Io::Send => self.io_of_socket((Direction::Write, Medium::Socket), &locals),
+            Io::AcceptConnection => {
+                let by_transport = locals.get("transport").and_then(|at| self.transport(at));
+                let by_socket = || {
+                    let fd = self.socket_fd(locals.get("conn")?)?;
+                    Some(Endpoint::new(Some(fd), Direction::Connect, Medium::Socket))
+                };
+                Some(by_transport.or_else(by_socket)?.towards(Direction::Connect))
+            }
+            Io::SendFile => Some(self.transport(locals.get("transp")?)?.towards(Direction::Write)),
+            Io::Serve => self.io_of_server(Direction::Accept, &locals),
+            Io::TransportDrain => {
+                Some(self.transport(locals.own("_transport")?)?.towards(Direction::Write))
+            }
+            Io::TransportConnect => {
+                Some(self.transport(locals.get("transport")?)?.towards(Direction::Connect))
+            }
+            Io::TransportWait | Io::ProcessWait | Io::ProcessWrite | Io::ProcessRead => {
+                self.io_of_process(io, &locals)
+            }
         }
     }
 
-    fn io_of_stream(&self, function: &str, locals: &Locals<'_>) -> Option<Endpoint> {
-        let direction = match function {
-            "_wait_for_data" => Direction::Read,
-            "wait_closed" => Direction::Close,
-            "start_tls" => Direction::Connect,
-            _ => Direction::Write,
-        };
+    fn io_of_stream(&self, direction: Direction, locals: &Locals<'_>) -> Option<Endpoint> {
         let transport = locals.own("_transport")?;
         let endpoint = self.transport(transport)?;
         // `_drain_helper` of the protocol of a process: of its pipes only one is written to.
@@ -93,55 +82,30 @@ impl Reader<'_> {
         Some(endpoint.towards(direction))
     }
 
-    fn io_of_socket(&self, function: &str, locals: &Locals<'_>) -> Option<Endpoint> {
-        let (direction, medium) = match function {
-            "sock_accept" => (Direction::Accept, Medium::Listener),
-            "sock_connect" | "_sock_connect" => (Direction::Connect, Medium::Socket),
-            "_accept_connection2" => {
-                let by_transport = locals.get("transport").and_then(|at| self.transport(at));
-                let by_socket = || {
-                    let fd = self.socket_fd(locals.get("conn")?)?;
-                    Some(Endpoint::new(Some(fd), Direction::Connect, Medium::Socket))
-                };
-                return Some(by_transport.or_else(by_socket)?.towards(Direction::Connect));
-            }
-            "_sendfile_native" => {
-                return Some(self.transport(locals.get("transp")?)?.towards(Direction::Write));
-            }
-            _ if function.starts_with("sock_recv") => (Direction::Read, Medium::Socket),
-            _ => (Direction::Write, Medium::Socket),
-        };
+    fn io_of_socket(
+        &self,
+        (direction, medium): (Direction, Medium),
+        locals: &Locals<'_>,
+    ) -> Option<Endpoint> {
         let fd = self.socket_fd(locals.get("sock")?)?;
         Some(Endpoint::new(Some(fd), direction, medium))
     }
 
-    fn io_of_loop(&self, function: &str, locals: &Locals<'_>) -> Option<Endpoint> {
-        if matches!(function, "serve_forever" | "wait_closed") {
-            let server = locals.get("self")?;
-            let direction =
-                if function == "serve_forever" { Direction::Accept } else { Direction::Close };
-            let sockets = locals.own("_sockets")?;
-            let sockets = self.list(sockets, 64).ok()?;
-            let fd = sockets.into_iter().find_map(|socket| self.socket_fd(socket))?;
-            // Both names are common: only the server of asyncio has these sockets.
-            self.attribute(server, "_serving_forever_fut").ok()??;
-            return Some(Endpoint::new(Some(fd), direction, Medium::Listener));
-        }
-        let (transport, direction) = match function {
-            "drain" => (locals.own("_transport")?, Direction::Write),
-            _ => (locals.get("transport")?, Direction::Connect),
-        };
-        Some(self.transport(transport)?.towards(direction))
+    fn io_of_server(&self, direction: Direction, locals: &Locals<'_>) -> Option<Endpoint> {
+        let sockets = self.list(locals.own("_sockets")?, 64).ok()?;
+        let fd = sockets.into_iter().find_map(|socket| self.socket_fd(socket))?;
+        Some(Endpoint::new(Some(fd), direction, Medium::Listener))
     }
 
-    fn io_of_process(&self, function: &str, locals: &Locals<'_>) -> Option<Endpoint> {
-        // `_wait` is the transport's own.
-        let process =
-            if function == "_wait" { locals.get("self") } else { locals.own("_transport") }?;
+    fn io_of_process(&self, io: Io, locals: &Locals<'_>) -> Option<Endpoint> {
+        let process = match io {
+            Io::TransportWait => locals.get("self"),
+            _ => locals.own("_transport"),
+        }?;
         let endpoint = self.transport(process).filter(|end| end.medium == Medium::Process)?;
-        let (number, direction) = match function {
-            "_feed_stdin" => (0, Direction::Write),
-            "_read_stream" => (self.small_int(locals.get("fd")?)?, Direction::Read),
+        let (number, direction) = match io {
+            Io::ProcessWrite => (0, Direction::Write),
+            Io::ProcessRead => (self.small_int(locals.get("fd")?)?, Direction::Read),
             _ => return Some(endpoint),
         };
         Some(self.transport(self.process_pipe(process, number)?)?.towards(direction))

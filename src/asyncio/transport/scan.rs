@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use super::uvloop::UvCalled;
 use super::{Direction, Endpoint, Medium};
 use crate::asyncio::FutureState;
+use crate::known::Callback;
 use crate::memory::Address;
 use crate::python::object::{Kind, MAX_ITEMS, Reader};
 
@@ -122,13 +123,14 @@ impl Scan<'_> {
         let relayed = |callback: Address| match reader.kind_of(callback).ok()? {
             Kind::Function => {
                 let name = reader.function_name(callback).ok()?;
-                let is_shield = &*name == "shield.<locals>._inner_done_callback";
+                let is_shield = Callback::of(&name) == Some(Callback::ShieldInner);
                 is_shield.then(|| reader.closure(callback, "outer").ok()?)?
             }
             Kind::Partial => {
                 let function = reader.pointer(callback.offset(small.partial_fn)).ok()??;
                 if !reader.is_kind(function, Kind::Function)
-                    || &*reader.function_name(function).ok()? != "_release_waiter"
+                    || Callback::of(&reader.function_name(function).ok()?)
+                        != Some(Callback::ReleaseWaiter)
                 {
                     return None;
                 }
@@ -294,8 +296,8 @@ impl Scan<'_> {
     /// A method of the loop: `sock_*` and accepting.
     fn add_of_loop(&mut self, fd: i32, direction: Direction, name: &str, arguments: &[Address]) {
         let reader = self.reader;
-        let (direction, medium) = match name.rsplit('.').next() {
-            Some("_accept_connection") => {
+        let (direction, medium) = match Callback::of(name) {
+            Some(Callback::AcceptConnection) => {
                 let is_server = |at: &&Address| {
                     let class = reader.class_of(**at);
                     class.is_ok_and(|class| reader.is_subclass_named(&class, "Server"))
@@ -306,9 +308,8 @@ impl Scan<'_> {
                 self.add_server(fd, serving, waiters);
                 return;
             }
-            Some("_sock_accept") => (Direction::Accept, Medium::Listener),
-            // asyncio's name and uvloop's.
-            Some("_sock_connect_cb" | "_sock_connect") => (Direction::Connect, Medium::Socket),
+            Some(Callback::SockAccept) => (Direction::Accept, Medium::Listener),
+            Some(Callback::SockConnect) => (Direction::Connect, Medium::Socket),
             _ => (direction, Medium::Socket),
         };
         for &future in arguments.iter().filter(|&&at| reader.is_plain_future(at)) {

@@ -3,7 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Reasons;
-use super::role::Role;
+use crate::known::role::Wait;
 use crate::memory::Address;
 use crate::python::frame::RawFrame;
 use crate::python::object::Kind;
@@ -50,7 +50,8 @@ impl Reasons<'_> {
             return Some(manager);
         }
         let waits = inner.iter().any(|frame| {
-            self.role(frame) == Role::Condition && reader.local(frame, "self") == Ok(Some(manager))
+            self.wait(frame) == Some(Wait::Condition)
+                && reader.local(frame, "self") == Ok(Some(manager))
         });
         if waits { None } else { reader.attribute(manager, "_lock").ok()? }
     }
@@ -64,7 +65,7 @@ impl Reasons<'_> {
         let mut owners: FxHashMap<Address, Vec<Address>> = FxHashMap::default();
         for (task, chain) in self.reading.tasks.iter().zip(self.chains) {
             for frame in *chain {
-                if self.role(frame) != Role::Other {
+                if self.function(frame).is_asyncio {
                     continue;
                 }
                 for (_, value) in self.reader.locals(frame).unwrap_or_default() {

@@ -6,6 +6,7 @@
 //! `__aenter__` has the same `__aexit__` on the stack, but no handler yet.
 
 use super::{Progress, RawFrame};
+use crate::known::name;
 use crate::layout::{Frame, ObjectFrame};
 use crate::memory::Address;
 use crate::python::object::{Code, Kind, Protected, Read, Reader, Unreadable};
@@ -191,7 +192,7 @@ impl Reader<'_> {
     fn released(&self, wrapper: Address) -> Option<Address> {
         let callback = self.closure(wrapper, "callback").ok()??;
         let name = self.callable_name(callback)?;
-        (name.rsplit('.').next() == Some("release")).then_some(callback)
+        name::releases(&name).then_some(callback)
     }
 
     /// The object that a method is bound to.

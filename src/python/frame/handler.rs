@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::context::Around;
 use super::{Progress, RawFrame};
+use crate::known::name;
 use crate::layout::Frame;
 use crate::layout::opcodes::Op;
 use crate::memory::Address;
@@ -528,10 +529,10 @@ impl Reader<'_> {
             Some(&name) => self.global_name(scope, name),
             None => self.root_name(scope, path.root),
         };
-        matches!(
-            name.as_deref(),
-            Some("CancelledError" | "BaseException" | "get_cancelled_exc_class")
-        )
+        name.is_some_and(|name| {
+            matches!(&*name, "CancelledError" | "BaseException")
+                || name::gives_cancelled_class(&name)
+        })
     }
 
     /// Whether the value of an `except` lets `asyncio.CancelledError` in.
@@ -553,7 +554,7 @@ impl Reader<'_> {
             }),
             // The function that anyio has for it, not called by us.
             Ok(Kind::Function) => {
-                self.function_name(at).is_ok_and(|name| name.ends_with("get_cancelled_exc_class"))
+                self.function_name(at).is_ok_and(|name| name::gives_cancelled_class(&name))
             }
             _ => false,
         }

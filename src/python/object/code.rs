@@ -273,14 +273,12 @@ impl Reader<'_> {
             return Ok(site.clone());
         }
         let (line, column) = code.position(lasti, self.layout.code.line_table);
-        let function = match qualname.non_null() {
-            Some(qualname) => self.name(qualname)?,
-            None => Arc::clone(&code.place.function),
+        let place = Location { line, column, ..code.place.clone() };
+        let place = match qualname.non_null() {
+            Some(qualname) => place.named(self.name(qualname)?),
+            None => place,
         };
-        let site = Site {
-            location: Arc::new(Location { function, line, column, ..code.place.clone() }),
-            is_await: self.is_await(&code, lasti),
-        };
+        let site = Site { location: Arc::new(place), is_await: self.is_await(&code, lasti) };
         self.caches.sites.borrow_mut().insert(key, site.clone());
         Ok(site)
     }

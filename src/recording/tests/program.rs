@@ -31,6 +31,7 @@ pub fn location(function: &str, line: u32) -> Arc<Location> {
         definition: None,
         origin: Origin::Own,
         root_len: 0,
+        known: crate::known::Known::default(),
     })
 }
 

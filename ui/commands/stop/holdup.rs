@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aiospy::diagnose::graph::Graph;
+use aiospy::known::Role;
 use aiospy::memory::Address;
 use aiospy::snapshot::{Location, Snapshot, Task};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -12,14 +13,6 @@ use crate::report::text::words;
 
 /// Tasks that are named which the signal has moved.
 const MAX_MOVED: usize = 3;
-
-/// The function that waits until an application has started, and the one of the task that starts
-/// it; the latter is absent where it is the same task.
-const STARTS: [(&str, &str, &str, Option<&str>); 3] = [
-    ("uvicorn", "uvicorn/lifespan/on.py", "startup", Some("main")),
-    ("hypercorn", "hypercorn/asyncio/lifespan.py", "wait_for_startup", Some("handle_lifespan")),
-    ("aiohttp", "aiohttp/web_app.py", "startup", None),
-];
 
 /// Where the tasks are at a moment, to be compared with where they are later.
 #[derive(Debug, Default)]
@@ -79,9 +72,9 @@ pub fn moved<'s>(
 /// The same in words: `uvicorn has not started yet: "Task-3" waits for sleep, 2 s to go at …`.
 pub fn in_words(snapshot: &Snapshot, moved: &[(&Task, &'static str)]) -> Option<String> {
     let pending = || snapshot.tasks.iter().filter(|task| !task.is_over());
-    for (server, file, waits, starts) in STARTS {
-        let Some(waiting) = pending().find(|task| is_in(task, file, waits)) else { continue };
-        let starting = starts.and_then(|name| pending().find(|task| is_in(task, file, name)));
+    if let Some((server, waiting)) = pending().find_map(|task| Some((awaited_start(task)?, task))) {
+        // The application may have a task of its own, which is what the server waits for.
+        let starting = pending().find(|task| roles(task).any(|role| role == Role::Application));
         let task = starting.unwrap_or(waiting);
         return Some(format!("{server} has not started yet: {}", wait(snapshot, task, "")));
     }
@@ -100,7 +93,7 @@ pub fn in_words(snapshot: &Snapshot, moved: &[(&Task, &'static str)]) -> Option<
 /// Whether a server has not started yet.
 pub fn is_starting(snapshot: &Snapshot) -> bool {
     let mut pending = snapshot.tasks.iter().filter(|task| !task.is_over());
-    pending.any(|task| STARTS.iter().any(|(_, file, waits, _)| is_in(task, file, waits)))
+    pending.any(|task| awaited_start(task).is_some())
 }
 
 /// Where the main task is, in the program's own code.
@@ -140,11 +133,16 @@ fn one(task: &Task, why: &str) -> String {
     format!("\"{name}\"{why} {what}{}", at.unwrap_or_default())
 }
 
-fn is_in(task: &Task, file: &str, function: &str) -> bool {
-    task.frames.iter().any(|frame| {
-        let at = &frame.location;
-        at.is_in(file) && at.name() == function
+/// The server whose start a task waits for.
+fn awaited_start(task: &Task) -> Option<&'static str> {
+    roles(task).find_map(|role| match role {
+        Role::AwaitsStart(server) => Some(server),
+        _ => None,
     })
+}
+
+fn roles(task: &Task) -> impl Iterator<Item = Role> {
+    task.frames.iter().filter_map(|frame| frame.location.role())
 }
 
 #[cfg(test)]

@@ -1,0 +1,14 @@
+//! aiomysql: its pool.
+
+use super::Origin;
+use super::library::Library;
+use super::role::{Role, Stop};
+
+const POOL: Stop = Stop::of_pool("aiomysql's pool");
+
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    functions: &[("aiomysql/pool.py", "wait_closed", Role::Stops(&POOL))],
+    anywhere: &[],
+};

@@ -1,0 +1,14 @@
+//! aiopg: its pool.
+
+use super::Origin;
+use super::library::Library;
+use super::role::{Role, Stop};
+
+const POOL: Stop = Stop::of_pool("aiopg's pool");
+
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    functions: &[("aiopg/pool.py", "wait_closed", Role::Stops(&POOL))],
+    anywhere: &[],
+};

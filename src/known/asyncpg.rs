@@ -1,0 +1,14 @@
+//! asyncpg: its pool.
+
+use super::Origin;
+use super::library::Library;
+use super::role::{Role, Stop};
+
+const POOL: Stop = Stop::of_pool("asyncpg's pool");
+
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    functions: &[("asyncpg/pool.py", "close", Role::Stops(&POOL))],
+    anywhere: &[],
+};

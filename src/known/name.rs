@@ -1,0 +1,77 @@
+//! What names alone say, of whatever code: Python's own protocols, and words that all use alike.
+
+use super::library::last_part;
+
+/// Functions that take what comes next from one connection, or give the next part to it: there is
+/// an order in their calls.
+const IN_ORDER: [&str; 14] = [
+    "recv",
+    "receive",
+    "read",
+    "readline",
+    "readexactly",
+    "readuntil",
+    "send",
+    "write",
+    "drain",
+    "sock_recv",
+    "sock_sendall",
+    "accept",
+    "anext",
+    "asend",
+];
+
+/// Whether a function enters an `async with` block.
+pub fn enters_block(function: &str) -> bool {
+    last_part(function) == "__aenter__"
+}
+
+/// Whether a function leaves an `async with` block; asyncio's groups do in one of their own.
+pub fn leaves_block(function: &str) -> bool {
+    matches!(last_part(function), "__aexit__" | "_aexit")
+}
+
+/// Whether a function says nothing of what is done: `__aenter__`, `__call__`.
+pub fn is_special(function: &str) -> bool {
+    last_part(function).starts_with("__")
+}
+
+/// Whether a function makes a module's names: the outermost frame of a program.
+pub fn is_module(function: &str) -> bool {
+    function == "<module>"
+}
+
+/// Whether a function takes or gives what comes next of one connection.
+pub fn is_in_order(function: &str) -> bool {
+    IN_ORDER.contains(&last_part(function))
+}
+
+/// Whether a function opens a connection.
+pub fn opens_connection(function: &str) -> bool {
+    matches!(last_part(function), "open_connection" | "open_unix_connection")
+}
+
+/// Whether a function asks at the terminal.
+pub fn asks_terminal(function: &str) -> bool {
+    last_part(function) == "input"
+}
+
+/// Whether code is about a websocket.
+pub fn is_of_websocket(file: &str, function: &str) -> bool {
+    file.contains("websocket") || function.contains("WebSocket")
+}
+
+/// Whether a method gives something back: `Lock.release`.
+pub fn releases(function: &str) -> bool {
+    last_part(function) == "release"
+}
+
+/// Whether a function is one that gives a class of `CancelledError`: anyio's.
+pub fn gives_cancelled_class(function: &str) -> bool {
+    last_part(function) == "get_cancelled_exc_class"
+}
+
+/// `fetch` of `main.<locals>.fetch`.
+pub fn without_scope(function: &str) -> &str {
+    function.rsplit("<locals>.").next().unwrap_or(function)
+}

@@ -1,0 +1,13 @@
+//! `nest_asyncio`, which makes loops run inside one another.
+
+use super::Origin;
+use super::library::Library;
+use super::role::{Loop, Role};
+
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    // _patch_loop in nest_asyncio.py, 1.0 to 1.6.
+    functions: &[("nest_asyncio.py", "_run_once", Role::Loop(Loop::NestedRunOnce))],
+    anywhere: &[],
+};

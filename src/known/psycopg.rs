@@ -1,0 +1,14 @@
+//! psycopg: its pool.
+
+use super::Origin;
+use super::library::Library;
+use super::role::{Role, Stop};
+
+const POOL: Stop = Stop::of_pool("psycopg's pool");
+
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    functions: &[("psycopg_pool/pool_async.py", "close", Role::Stops(&POOL))],
+    anywhere: &[],
+};

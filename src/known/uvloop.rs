@@ -1,0 +1,15 @@
+//! uvloop, as far as it is written in Python.
+
+use super::Origin;
+use super::library::Library;
+use super::role::{Role};
+
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    functions: &[
+        ("uvloop/__init__.py", "run", Role::Runs("uvloop.run")),
+        ("uvloop/__init__.py", "_cancel_all_tasks", Role::CancelsAll("uvloop.run")),
+    ],
+    anywhere: &[],
+};

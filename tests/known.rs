@@ -1,0 +1,130 @@
+//! Whose code a frame runs, and which library's function it is, is decided in `src/known` only.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a test fails by a panic"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use support::{code, root};
+
+/// Where a name is compared with a text: an operator, or a method.
+const COMPARISONS: [&str; 8] =
+    ["==", "!=", ".starts_with(", ".ends_with(", ".contains(", ".strip_", "split(", ".find("];
+/// Where the name of a function comes from.
+const NAMES: [&str; 6] = [
+    ".function)",
+    "location.function",
+    "place.function",
+    "function_name(",
+    "callable_name(",
+    "at.function",
+];
+/// How much code behind a name is taken to be about it.
+const REACH: usize = 60;
+
+/// The files of the library and the program, but for those that are tests, and for `src/known`.
+fn files() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("src"), root().join("ui")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            if matches!(stem, "known" | "tests" | "sample") {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(found.len() > 150, "{}", found.len());
+    found
+}
+
+/// The texts in code: what stands between quotes.
+fn literals(code: &str) -> impl Iterator<Item = &str> {
+    code.lines().flat_map(|line| line.split('"').skip(1).step_by(2))
+}
+
+fn shown(file: &Path) -> &Path {
+    file.strip_prefix(root()).unwrap()
+}
+
+#[test]
+fn no_other_file_names_a_file_of_python() {
+    let is_file = |text: &&str| {
+        text.strip_suffix(".py").is_some_and(|stem| stem.ends_with(|c: char| c.is_alphanumeric()))
+    };
+    for file in files() {
+        let code = code(&file);
+        // What demos are called is ours; it is no file of a library.
+        let found: Vec<&str> =
+            literals(&code).filter(is_file).filter(|it| !it.starts_with("demo/")).collect();
+        assert!(found.is_empty(), "{}: {found:?}", shown(&file).display());
+    }
+}
+
+#[test]
+fn no_other_file_compares_the_name_of_a_function() {
+    for file in files() {
+        let code = code(&file);
+        let code = code.split_whitespace().collect::<Vec<_>>().join(" ");
+        for name in NAMES {
+            for (at, _) in code.match_indices(name) {
+                let rest = &code[at + name.len()..];
+                let end = rest.find([';', '{']).unwrap_or(rest.len()).min(REACH);
+                let end = (0..=end).rev().find(|at| rest.is_char_boundary(*at)).unwrap();
+                let compared = COMPARISONS.iter().any(|it| {
+                    let found = rest[..end].find(it);
+                    found.is_some_and(|at| rest[at..end].contains(['"', '\'']))
+                });
+                let around = &code[at.saturating_sub(20)..][..name.len() + 20];
+                assert!(!compared, "{}: {around}{}", shown(&file).display(), &rest[..end]);
+            }
+        }
+    }
+}
+
+/// The names of functions that `src/known` lists, but for those that are words of their own.
+fn known_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("src/known")).unwrap() {
+        let file = entry.unwrap().path();
+        if !matches!(file.file_stem().unwrap().to_str(), Some("names" | "origin")) {
+            let is_name = |text: &&str| {
+                text.len() > 5
+                    && text.starts_with(|c: char| c == '_' || c.is_uppercase())
+                    && text.chars().all(|c| c.is_alphanumeric() || "_.<>".contains(c))
+            };
+            names.extend(literals(&code(&file)).filter(is_name).map(str::to_owned));
+        }
+    }
+    assert!(names.contains("_run_once") && names.contains("Lock.acquire"), "{names:?}");
+    names
+}
+
+#[test]
+fn no_other_file_has_the_name_of_a_known_function() {
+    // Attributes and variables of objects that are read.
+    let others =
+        ["server_tasks", "gathered_server_tasks", "server_state", "default_headers", "_shutdown"];
+    let names = known_names();
+    for file in files() {
+        let code = code(&file);
+        let is_known = |text: &&str| names.contains(*text) && !others.contains(text);
+        let found: Vec<&str> = literals(&code).filter(is_known).collect();
+        assert!(found.is_empty(), "{}: {found:?}", shown(&file).display());
+    }
+}
