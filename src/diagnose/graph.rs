@@ -13,6 +13,8 @@
 
 use std::collections::VecDeque;
 
+use petgraph::algo::kosaraju_scc;
+use petgraph::graph::DiGraph;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::memory::Address;
@@ -423,18 +425,25 @@ impl<'s> Graph<'s> {
 
     fn find_circles(&self) -> Vec<Circle> {
         let stuck = self.stuck();
-        if !stuck.contains(&true) {
-            return Vec::new();
-        }
         let is_stuck = |at: u32| stuck.get(at as usize) == Some(&true);
-        let mut circles = Vec::new();
-        for component in self.components(&is_stuck) {
-            let loops_back = |at: &u32| self.forward.of(*at).contains(at);
-            if component.len() > 1 || component.first().is_some_and(loops_back) {
-                circles.extend(self.circle(&component));
-            }
-        }
-        circles
+        let stuck = (0u32..).zip(&self.modes).map(|(at, _)| at).filter(|&at| is_stuck(at));
+        let pairs = stuck.flat_map(|from| {
+            let ends = self.forward.of(from).iter().copied();
+            ends.filter(|&to| is_stuck(to)).map(move |to| (from, to))
+        });
+        let graph = DiGraph::<(), ()>::from_edges(pairs);
+        // Petgraph's `tarjan_scc` is recursive; this is not.
+        let mut components = kosaraju_scc(&graph);
+        components.retain(|component| match component[..] {
+            [alone] => graph.contains_edge(alone, alone),
+            _ => true,
+        });
+        components.sort_by_key(|component| component.iter().copied().min());
+        let circles = components.iter().filter_map(|component| {
+            let nodes = component.iter().filter_map(|at| u32::try_from(at.index()).ok());
+            self.circle(&nodes.collect::<Vec<_>>())
+        });
+        circles.collect()
     }
 
     /// Who can not go on whatever those do that can.
@@ -470,63 +479,6 @@ impl<'s> Graph<'s> {
         stuck
     }
 
-    /// The strongly connected components among the nodes that `counts` admits (Tarjan's way, with
-    /// a stack of its own in place of recursion).
-    fn components(&self, counts: &dyn Fn(u32) -> bool) -> Vec<Vec<u32>> {
-        const NEW: u32 = u32::MAX;
-        let count = self.modes.len();
-        let mut order = vec![NEW; count];
-        let mut low = vec![0u32; count];
-        let mut on_path = vec![false; count];
-        let (mut path, mut calls, mut components) = (Vec::new(), Vec::new(), Vec::new());
-        let mut clock = 0u32;
-        let get = |values: &[u32], at: u32| values.get(at as usize).copied().unwrap_or(0);
-        for (root, _) in (0u32..).zip(&self.modes) {
-            if !counts(root) || get(&order, root) != NEW {
-                continue;
-            }
-            calls.push((root, 0usize));
-            while let Some((at, edge)) = calls.pop() {
-                if edge == 0 {
-                    put(&mut order, at, clock);
-                    put(&mut low, at, clock);
-                    put(&mut on_path, at, true);
-                    path.push(at);
-                    clock += 1;
-                }
-                if let Some(&to) = self.forward.of(at).get(edge) {
-                    calls.push((at, edge + 1));
-                    if !counts(to) {
-                        continue;
-                    }
-                    if get(&order, to) == NEW {
-                        calls.push((to, 0));
-                    } else if on_path.get(to as usize) == Some(&true) {
-                        let lowest = get(&low, at).min(get(&order, to));
-                        put(&mut low, at, lowest);
-                    }
-                    continue;
-                }
-                if let Some(&(parent, _)) = calls.last() {
-                    let lowest = get(&low, parent).min(get(&low, at));
-                    put(&mut low, parent, lowest);
-                }
-                if get(&low, at) == get(&order, at) {
-                    let mut component = Vec::new();
-                    while let Some(member) = path.pop() {
-                        put(&mut on_path, member, false);
-                        component.push(member);
-                        if member == at {
-                            break;
-                        }
-                    }
-                    components.push(component);
-                }
-            }
-        }
-        components
-    }
-
     /// One way round in a component, beginning with its first task.
     fn circle(&self, component: &[u32]) -> Option<Circle> {
         let members: FxHashSet<u32> = component.iter().copied().collect();
@@ -545,7 +497,8 @@ impl<'s> Graph<'s> {
         let mut round = way.split_off(start);
         let first = round.iter().enumerate().min_by_key(|(_, at)| **at).map_or(0, |(at, _)| at);
         round.rotate_left(first);
-        let is_other = |at: &&u32| (**at as usize) < tasks && !round.contains(at);
+        let on_round: FxHashSet<u32> = round.iter().copied().collect();
+        let is_other = |at: &&u32| (**at as usize) < tasks && !on_round.contains(at);
         let mut others: Vec<u32> = component.iter().filter(is_other).copied().collect();
         others.sort_unstable();
         let others = others.into_iter().take(MAX_OTHERS).map(|at| self.at(at));
@@ -554,12 +507,6 @@ impl<'s> Graph<'s> {
             nodes: round.into_iter().map(|at| self.at(at)).collect(),
             tasks: component.iter().filter(|at| (**at as usize) < tasks).count(),
         })
-    }
-}
-
-fn put<T>(values: &mut [T], at: u32, value: T) {
-    if let Some(place) = values.get_mut(at as usize) {
-        *place = value;
     }
 }
 
@@ -630,6 +577,11 @@ fn add_blocked(builder: &mut Builder, snapshot: &Snapshot) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+    use proptest::test_runner::Config;
+
     use super::*;
     use crate::diagnose::tests::{Scene, task};
 
@@ -737,27 +689,24 @@ mod tests {
         assert!(Graph::new(&scene.snapshot).circles().is_empty());
     }
 
-    #[test]
-    fn random_graphs_end_and_their_circles_close() {
-        // A plain generator of numbers: the same graphs each time.
-        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
-        let mut random = |below: u64| {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            seed % below
-        };
-        for _ in 0..300 {
-            let count = 1 + random(12);
-            let tasks: Vec<_> = (1..=count)
-                .map(|number| match random(4) {
+    proptest! {
+        #![proptest_config(Config { failure_persistence: None, ..Config::with_cases(300) })]
+        #[test]
+        fn random_graphs_end_and_their_circles_close(
+            waits in vec((0..4u8, any::<[Index; 2]>(), 900..903u64), 1..12)
+        ) {
+            let count = waits.len();
+            let tasks = (1..).zip(&waits).map(|(number, (kind, others, lock))| {
+                let [one, other] = others.map(|other| 1 + other.index(count) as u64);
+                match kind {
                     0 => task(number).reads_socket(),
-                    1 => task(number).awaits(&[1 + random(count)]),
-                    2 => task(number).gathers(&[1 + random(count), 1 + random(count)]),
-                    _ => task(number).at_lock(900 + random(3), &[1 + random(count)]),
-                })
-                .collect();
+                    1 => task(number).awaits(&[one]),
+                    2 => task(number).gathers(&[one, other]),
+                    _ => task(number).at_lock(*lock, &[one]),
+                }
+            });
             let scene = Scene::new().with(tasks);
+            let count = count as u64;
             let graph = Graph::new(&scene.snapshot);
             for circle in graph.circles() {
                 let next = circle.nodes.iter().cycle().skip(1);

@@ -7,13 +7,17 @@ use std::time::Duration;
 use aiospy::session::SavedTarget;
 use aiospy::{Inspector, Options};
 use libtest_mimic::Trial;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use serde_json::Value;
 
 use super::per_version;
-use super::support::{Program, Python, aiospy, dump, texts};
+use super::support::{self, Program, Python, aiospy, dump, texts};
 
 /// Damaged images per version.
-const IMAGES: u64 = 60;
+const IMAGES: u32 = 60;
 /// How long reading one may take: a sound one takes some 30 ms in a debug build.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 /// Tasks and frames that a damaged image of some hundred kilobytes may at most seem to have.
@@ -109,28 +113,19 @@ fn read_again(python: &Python) {
     assert_eq!(steady(&live["loops"]), steady(&again["loops"]));
 }
 
-/// Numbers that look random and are the same every time (xorshift64*).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end.max(1)).unwrap()).unwrap()
-    }
-}
-
 fn damaged(python: &Python) {
     let (_, saved) = save(python);
-    let minor = u64::from(python.minor());
-    for i in 0..IMAGES {
+    let seed = support::seed();
+    let mut runner = TestRunner::new(Config {
+        cases: IMAGES,
+        failure_persistence: None,
+        max_shrink_time: 60_000,
+        rng_seed: RngSeed::Fixed(seed),
+        ..Config::default()
+    });
+    let found = runner.run(&damage(), |damage| {
         let mut image = saved.clone();
-        damage(&mut image, &mut Numbers(minor << 32 | (i + 1)));
+        damage.apply(&mut image);
         let (sender, receiver) = channel();
         std::thread::spawn(move || {
             let result = Inspector::open(image).snapshot(&options());
@@ -139,44 +134,72 @@ fn damaged(python: &Python) {
             let _ = sender.send(frames.unwrap_or(0));
         });
         match receiver.recv_timeout(ENDS_WITHIN) {
-            Ok(frames) => assert!(frames < MAX_FRAMES, "image {i}: {frames} frames"),
-            Err(RecvTimeoutError::Disconnected) => panic!("image {i}: panic"),
-            Err(RecvTimeoutError::Timeout) => panic!("image {i}: does not end"),
+            Ok(frames) if frames < MAX_FRAMES => Ok(()),
+            Ok(frames) => Err(TestCaseError::fail(format!("{frames} frames"))),
+            Err(RecvTimeoutError::Disconnected) => Err(TestCaseError::fail("a panic")),
+            Err(RecvTimeoutError::Timeout) => Err(TestCaseError::fail("it does not end")),
         }
+    });
+    if let Err(failure) = found {
+        panic!("with AIOSPY_SEED={seed}: {failure}");
     }
 }
 
-/// Changes some words of an image: to other pointers of it, to counts that are too large, to
-/// anything; and takes pages away.
-fn damage(saved: &mut SavedTarget, numbers: &mut Numbers) {
-    let mut pages: Vec<_> = saved.image.ranges_mut().map(|(_, bytes)| bytes).collect();
-    let pointers: Vec<[u8; 8]> = (0..256)
-        .map(|_| {
-            let page = &pages[numbers.below(pages.len())];
-            let at = numbers.below(page.len() / 8) * 8;
-            page[at..at + 8].try_into().unwrap()
-        })
-        .collect();
+/// What is done to an image.
+#[derive(Debug, Clone)]
+struct Damage {
+    /// Words, by their page and place there, and what becomes of them.
+    words: Vec<(Index, Index, Word)>,
+    /// Pages that are taken away.
+    gone: Vec<Index>,
+}
+
+#[derive(Debug, Clone)]
+enum Word {
+    /// That of another place, by its page and place there: often a pointer.
+    Other(Index, Index),
+    Number(u64),
+    /// One of its bits is the other way round.
+    Flipped(u32),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let word = prop_oneof![
+        2 => any::<(Index, Index)>().prop_map(|(page, at)| Word::Other(page, at)),
+        1 => (any::<u64>(), 0..64u32).prop_map(|(number, shift)| Word::Number(number >> shift)),
+        1 => Just(Word::Number(u64::MAX)),
+        1 => Just(Word::Number(0)),
+        1 => (0..64u32).prop_map(Word::Flipped),
+    ];
     // From a little, which is followed far, to a lot.
-    let words = 1 << numbers.below(12);
-    for _ in 0..words {
-        let page = numbers.below(pages.len());
-        let at = numbers.below(pages[page].len() / 8) * 8;
-        let word = match numbers.below(6) {
-            0 | 1 => pointers[numbers.below(pointers.len())],
-            2 => (numbers.next() >> numbers.below(64)).to_le_bytes(),
-            3 => [0xff; 8],
-            4 => [0; 8],
-            _ => {
-                let mut word: [u8; 8] = pages[page][at..at + 8].try_into().unwrap();
-                word[numbers.below(8)] ^= 1 << numbers.below(8);
-                word
-            }
+    let words = (0..12u32).prop_flat_map(move |log| {
+        vec((any::<Index>(), any::<Index>(), word.clone()), 1..=1 << log)
+    });
+    (words, vec(any::<Index>(), 0..3)).prop_map(|(words, gone)| Damage { words, gone })
+}
+
+impl Damage {
+    fn apply(&self, saved: &mut SavedTarget) {
+        let mut pages: Vec<_> = saved.image.ranges_mut().map(|(_, bytes)| bytes).collect();
+        let place = |pages: &[&mut Vec<u8>], page: &Index, at: &Index| {
+            let page = page.index(pages.len());
+            (page, at.index(pages[page].len() / 8) * 8)
         };
-        pages[page][at..at + 8].copy_from_slice(&word);
-    }
-    for _ in 0..numbers.below(3) {
-        let page = numbers.below(pages.len());
-        pages[page].clear();
+        let read = |pages: &[&mut Vec<u8>], (page, at): (usize, usize)| {
+            u64::from_le_bytes(pages[page][at..at + 8].try_into().unwrap())
+        };
+        for (page, at, word) in &self.words {
+            let (page, at) = place(&pages, page, at);
+            let word = match word {
+                Word::Other(page, at) => read(&pages, place(&pages, page, at)),
+                Word::Number(number) => *number,
+                Word::Flipped(bit) => read(&pages, (page, at)) ^ 1 << bit,
+            };
+            pages[page][at..at + 8].copy_from_slice(&word.to_le_bytes());
+        }
+        for page in &self.gone {
+            let page = page.index(pages.len());
+            pages[page].clear();
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! Programs whose control group keeps them from running.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use serde_json::Value;
 
 use super::per_version_with;
 use super::situation::{Hierarchy, Need};
-use super::support::{Program, Python, aiospy, dump, texts};
+use super::support::{Program, Python, aiospy, dump, texts, wait_until};
 
 /// Adds the trials: the facts are the kernel's and the same for all versions.
 pub fn add(trials: &mut Vec<Trial>) {
@@ -85,14 +84,6 @@ impl Drop for Frozen<'_> {
 
 fn remove(folder: &Path) -> bool {
     std::fs::remove_dir(folder).is_ok() || !folder.exists()
-}
-
-fn wait_until(what: &str, mut is_reached: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_reached() && !std::thread::panicking() {
-        assert!(start.elapsed() < Duration::from_secs(60), "never came: {what}");
-        std::thread::yield_now();
-    }
 }
 
 fn codes(findings: &Value) -> Vec<(&str, &str)> {

@@ -1,12 +1,12 @@
 //! Loops that are blocked, tasks inside their first eager step, sub-interpreters.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use super::support::{Program, Python, dump};
+use super::support::{Program, Python, dump, wait_until};
 use super::truth::differences;
 use super::{per_version, with_uvloop};
 
@@ -45,15 +45,6 @@ pub fn add(trials: &mut Vec<Trial>) {
 fn monotonic() -> f64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
     Duration::from(now).as_secs_f64()
-}
-
-/// Waits for a state of the target that it cannot tell itself because it is blocked.
-fn wait_until(what: &str, mut is_reached: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_reached() {
-        assert!(start.elapsed() < Duration::from_secs(60), "never came: {what}");
-        std::thread::yield_now();
-    }
 }
 
 fn blocked(python: &Python, path: &Path, arguments: &[&str]) {

@@ -3,12 +3,13 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::ffi::OsStr;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -85,6 +86,24 @@ pub fn old_python(version: &str) -> Option<PathBuf> {
 /// Whether everything must be there: then what is missing fails instead of being ignored.
 pub fn is_strict() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty())
+}
+
+/// What random numbers of a test begin with, to be named when it fails: a new one each time, unless
+/// `AIOSPY_SEED` has one.
+pub fn seed() -> u64 {
+    match std::env::var("AIOSPY_SEED") {
+        Ok(seed) => seed.parse().expect("AIOSPY_SEED is no number"),
+        Err(_) => RandomState::new().hash_one(0),
+    }
+}
+
+/// Waits for what nobody tells.
+pub fn wait_until(what: &str, mut is_reached: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_reached() && !std::thread::panicking() {
+        assert!(start.elapsed() < READY_WITHIN, "never came: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// A program under test that has reached its state; it is ended when dropped.

@@ -202,7 +202,6 @@ pub fn limits_by_frame<'t>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
 
     use aiospy::snapshot::Deadline;
 
@@ -241,12 +240,8 @@ mod tests {
             tasks.push(waits(reader, WaitKind::Socket, &peer));
         }
         let snapshot = snapshot(tasks);
-        let started = Instant::now();
-        let forest = sample::forest(&snapshot, None);
-        // 0.2 s without optimization on an idle machine, 15 ms with it.
-        assert!(started.elapsed().as_secs() < 10);
         assert_eq!(
-            forest,
+            sample::forest(&snapshot, None),
             "(T) r{0..9999}  ×10,000  pending\n    read  app.py:9\n    \
              → socket fd 7 … 10006, tcp 10.0.0.7:8080 -> 10.1.0.9:{20000..29999}\n\
              (T) s{0..9999}  ×10,000  pending\n    nap    app.py:3\n    sleep  \
