@@ -7,25 +7,56 @@
 //!
 //! All offsets are in bytes, for x86-64 Linux and regular builds (with the GIL).
 
-mod cp310;
-mod cp311;
-mod cp312;
-mod cp313;
-mod cp314;
-mod cp315;
-mod cp38;
-mod cp39;
 pub mod debug_offsets;
 pub mod opcodes;
 pub mod uvloop;
+
+use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
 /// A place in a structure, in bytes from its start.
 pub type Offset = u64;
 
-/// The minor versions of Python 3 that we have tables for, oldest first.
-pub const SUPPORTED: std::ops::RangeInclusive<u8> = 8..=15;
+macro_rules! versions {
+    ($($minor:literal $table:ident,)+) => {
+        $(mod $table;)+
+
+        /// The versions that can be read, oldest first: `3.8`.
+        pub const VERSIONS: [&str; [$($minor),+].len()] = [$(concat!("3.", $minor)),+];
+
+        /// The same as minor versions of Python 3.
+        pub const SUPPORTED: RangeInclusive<u8> = span(&[$($minor),+]);
+
+        /// Their tables.
+        static TABLES: &[Layout] = &[$($table::LAYOUT),+];
+    };
+}
+
+// To teach the tool a version: its table, and its row here.
+versions! {
+    8 cp38,
+    9 cp39,
+    10 cp310,
+    11 cp311,
+    12 cp312,
+    13 cp313,
+    14 cp314,
+    15 cp315,
+}
+
+const fn span(minors: &[u8]) -> RangeInclusive<u8> {
+    match minors {
+        [first, .., last] => RangeInclusive::new(*first, *last),
+        [only] => RangeInclusive::new(*only, *only),
+        [] => RangeInclusive::new(1, 0),
+    }
+}
+
+/// The versions that can be read, in words.
+pub fn supported() -> String {
+    format!("CPython 3.{} to 3.{}", SUPPORTED.start(), SUPPORTED.end())
+}
 
 /// Where everything lies in one minor version of CPython.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -767,16 +798,28 @@ impl Layout {
     ///
     /// `None` for versions before the first one supported.
     pub fn for_minor(minor: u8) -> Option<Self> {
-        Some(match minor {
-            ..8 => return None,
-            8 => cp38::LAYOUT,
-            9 => cp39::LAYOUT,
-            10 => cp310::LAYOUT,
-            11 => cp311::LAYOUT,
-            12 => cp312::LAYOUT,
-            13 => cp313::LAYOUT,
-            14 => cp314::LAYOUT,
-            15.. => cp315::LAYOUT,
-        })
+        TABLES.iter().rfind(|table| table.minor <= minor).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_version_has_its_own_table() {
+        let minors: Vec<u8> = TABLES.iter().map(|table| table.minor).collect();
+        assert_eq!(minors, SUPPORTED.collect::<Vec<_>>());
+        let own = |minor| Layout::for_minor(minor).map(|table| table.minor);
+        assert_eq!((own(7), own(8), own(15), own(200)), (None, Some(8), Some(15), Some(15)));
+    }
+
+    #[test]
+    fn the_readme_has_a_row_for_each() {
+        let readme = include_str!("../README.md");
+        for version in VERSIONS {
+            assert!(readme.contains(&format!("\n| {version} | ")), "{version}");
+        }
+        assert!(readme.contains(&supported()));
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use aiospy::error::Access;
+use aiospy::layout::supported;
 use aiospy::{Error, recording};
 
 use crate::commands::children;
@@ -136,7 +137,7 @@ pub fn of(error: &Error) -> Trouble {
         Error::NotPermitted { pid, access } => not_permitted(*pid, access),
         Error::NotPython { pid, exe } if is_pypy(exe) => advice(
             format!("process {pid} runs PyPy, which is not supported ({exe})"),
-            "CPython 3.8 to 3.15".to_owned(),
+            supported(),
         ),
         Error::NotPython { pid, .. } => advice(
             plain,
@@ -144,15 +145,15 @@ pub fn of(error: &Error) -> Trouble {
         ),
         Error::UnsupportedVersion { version, .. } if is_older(version) => advice(
             plain,
-            "a newer Python: tasks are read from CPython 3.8 to 3.15".to_owned(),
+            format!("a newer Python: tasks are read from {}", supported()),
         ),
         Error::UnsupportedVersion { .. } => advice(
             plain,
-            "a newer aiospy, if there is one; this one reads CPython 3.8 to 3.15".to_owned(),
+            format!("a newer aiospy, if there is one; this one reads {}", supported()),
         ),
         Error::RuntimeNotFound { pid, .. } => advice(
             plain,
-            format!("aiospy doctor {pid}, which tells how far it came; CPython 3.8 to 3.15 on x86-64 Linux can be read"),
+            format!("aiospy doctor {pid}, which tells how far it came; {} on x86-64 Linux can be read", supported()),
         ),
         Error::NotInitialized { phase, .. } if *phase == "ending" => advice(
             format!("{plain}: its interpreter is already taken down"),
