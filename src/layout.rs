@@ -46,6 +46,7 @@ versions! {
     14 cp314,
     15 cp315,
     ;
+    cp316,
 }
 
 const fn span(minors: &[u8]) -> RangeInclusive<u8> {
