@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::asyncio::{FutureState, Reading, TaskFacts, ThreadReading, ThreadWait};
 use crate::known::name;
-use crate::known::role::{Left, Loop, Module, Role, Thread as ThreadRole, Wait};
+use crate::known::role::{Left, Loop, Module, Role, Stop, Thread as ThreadRole, Wait};
 use crate::memory::Address;
 use crate::python::frame::{RawFrame, Stack};
 use crate::python::object::{Kind, MAX_ITEMS, Reader};
@@ -277,8 +277,10 @@ fn graceful(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Op
             Left::Connection => false,
             // Who waits until a server is closed may as well wait for that for ever.
             Left::Streams => is_main(reader, reading, task) && is_closing(reader, frame),
-            _ if stop.is_part => is_main(reader, reading, task),
-            _ => stop.begun.is_none_or(|variable| is_in_last_part(reader, task, frame, variable)),
+            _ => {
+                (!stop.is_part || is_main(reader, reading, task))
+                    && (stop.begun.is_empty() || is_in_last_part(reader, task, frame, stop))
+            }
         };
         has_begun.then_some((task, stop, frame))
     });
@@ -294,8 +296,9 @@ fn graceful(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Op
             let of = ending.iter().filter(|(_, _, role)| *role == Role::Application);
             of.map(|(task, _, _)| task.at).collect()
         }
-        Left::Tasks(path) => {
-            follow(reader, frame, path).map(|at| pending(reader, at)).unwrap_or_default()
+        Left::Tasks(ways) => {
+            let found = ways.iter().find_map(|way| follow(reader, frame, way));
+            found.map(|at| pending(reader, at)).unwrap_or_default()
         }
         Left::Streams => {
             let own = own();
@@ -519,21 +522,16 @@ fn tasks_of_group(reader: &Reader<'_>, group: Address) -> Vec<Address> {
     tasks.map(|at| pending(reader, at)).unwrap_or_default()
 }
 
-/// Whether a server whose one function serves and stops is in its last part: it waits for servers or
-/// connections to close, or for the application's own shutdown.
-fn is_in_last_part(
-    reader: &Reader<'_>,
-    task: &TaskFacts,
-    frame: &RawFrame,
-    variable: &str,
-) -> bool {
-    let is_set = reader.local(frame, variable).is_ok_and(|at| at.is_some());
+/// Whether a server whose function is there before it stops has begun to: it says so itself, or waits
+/// for servers of asyncio's to close, or for the application's own shutdown.
+fn is_in_last_part(reader: &Reader<'_>, task: &TaskFacts, frame: &RawFrame, stop: &Stop) -> bool {
+    let says_so = follow(reader, frame, stop.begun);
     let closes = |frame: &RawFrame| {
         let role = role(reader, frame);
         role == Some(Role::EndsApplication)
             || matches!(role, Some(Role::Stops(stop)) if stop.left == Left::Streams)
     };
-    is_set || task.chain.iter().any(closes)
+    says_so.is_some_and(|at| !reader.is_kind(at, Kind::None)) || task.chain.iter().any(closes)
 }
 
 /// The innermost frame of a task that is in the same folder of files as `frame`.
@@ -551,6 +549,10 @@ fn pending(reader: &Reader<'_>, at: Address) -> Vec<Address> {
     let tasks = match reader.kind_of(at) {
         Ok(Kind::Set | Kind::FrozenSet) => reader.set(at),
         Ok(Kind::List) => reader.list(at, MAX_ITEMS),
+        Ok(Kind::Dict) => {
+            let items = reader.dict(at, MAX_ITEMS);
+            items.map(|items| items.into_iter().map(|(_, value)| value).collect())
+        }
         _ => Ok(Vec::new()),
     };
     let tasks = tasks.unwrap_or_default().into_iter();

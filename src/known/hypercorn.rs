@@ -6,8 +6,8 @@ use super::role::{Left, Role, Stop};
 
 /// Its `worker_serve` serves first, and stops in its last part.
 const WORKER: Stop = Stop {
-    begun: Some("gathered_server_tasks"),
-    ..Stop::of("hypercorn", Left::Tasks(&["server_tasks"]))
+    begun: &["gathered_server_tasks"],
+    ..Stop::of("hypercorn", Left::Tasks(&[&["server_tasks"]]))
 };
 
 pub(super) const LIBRARY: Library = Library {

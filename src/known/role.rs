@@ -209,8 +209,9 @@ pub struct Stop {
     pub left: Left,
     /// Whether a program may well close it and go on: then only its main task's wait for it counts.
     pub is_part: bool,
-    /// A variable that is set once the stop has begun, where the same function serves before.
-    pub begun: Option<&'static str>,
+    /// What is set once the stop has begun, where the same function is there before: a variable, and
+    /// attributes from there on.
+    pub begun: &'static [&'static str],
     /// Where the headers are that are made anew each second until it stops.
     pub headers: &'static [&'static str],
 }
@@ -218,7 +219,7 @@ pub struct Stop {
 impl Stop {
     /// One of a server that is the program.
     pub(super) const fn of(by: &'static str, left: Left) -> Self {
-        Self { by, left, is_part: false, begun: None, headers: &[] }
+        Self { by, left, is_part: false, begun: &[], headers: &[] }
     }
 
     /// The `close` of a driver's pool, which waits until all connections were given back.
@@ -230,8 +231,9 @@ impl Stop {
 /// What a stop waits for.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub enum Left {
-    /// The tasks in a collection: a variable, and attributes from there on.
-    Tasks(&'static [&'static str]),
+    /// The tasks in a collection: a variable, and attributes from there on. Of a dictionary its
+    /// values; of several ways, as versions differ, the first that is there.
+    Tasks(&'static [&'static [&'static str]]),
     /// The tasks that have a stream of this server of asyncio's.
     Streams,
     /// The tasks that have a connection of this pool.

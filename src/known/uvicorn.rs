@@ -6,7 +6,7 @@ use super::role::{Left, Role, Stop};
 
 const SERVER: Stop = Stop {
     headers: &["self", "server_state", "default_headers"],
-    ..Stop::of("uvicorn", Left::Tasks(&["self", "server_state", "tasks"]))
+    ..Stop::of("uvicorn", Left::Tasks(&[&["self", "server_state", "tasks"]]))
 };
 
 pub(super) const LIBRARY: Library = Library {
