@@ -34,5 +34,5 @@ macro_rules! libraries {
 libraries! {
     asyncio, stdlib, // Python's own
     aiohttp, anyio, gunicorn, hypercorn, nest_asyncio, uvicorn, uvloop, billiard,
-    aiomysql, aiopg, asyncpg, psycopg,
+    websockets, aiomysql, aiopg, asyncpg, psycopg,
 }

@@ -817,7 +817,7 @@ mod tests {
         assert!(minors().is_sorted());
         let own = |minor| Layout::for_minor(minor).map(|table| table.minor);
         assert_eq!((own(7), own(8), own(15)), (None, Some(8), Some(15)));
-        assert_eq!(own(200), minors().last());
+        assert_eq!(own(200), minors().next_back());
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     add("stopped", stopped);
     // Before, `wait_closed` of a server that was closed does not wait.
     per_version(trials, "enduring::stop_by_task", |_| true, stop_by_task);
+    per_version(trials, "enduring::stop_websockets", |_| true, stop_websockets);
     let plain = |python: &Python| stop_pool(&python.path, "asyncio");
     per_version(trials, "enduring::stop_pool", |_| true, plain);
     // Before 3.12 the programs run uvloop without `asyncio.run`.
@@ -234,6 +235,17 @@ fn stop_pool(python: &Path, kind: &str) {
         title.starts_with("asyncpg's pool is stopping and waits for \"borrower\" at"),
         "{title}"
     );
+}
+
+/// A server of websockets that was closed waits for its handlers; one that nobody has closed serves.
+fn stop_websockets(python: &Python) {
+    let venv = python.venv.as_deref().unwrap();
+    let told = outlasted(venv, &["websockets"]);
+    let stage = &told["stages"][0];
+    assert_eq!((&stage["stage"], &stage["by"]), (&"graceful".into(), &"websockets".into()));
+    assert_eq!(stage["tasks"], serde_json::json!(["handler"]), "{told:#}");
+    let told = outlasted(venv, &["websockets", "serving"]);
+    assert_eq!(told["stages"], serde_json::json!([]), "{told:#}");
 }
 
 /// A signal that is ignored is never delivered.

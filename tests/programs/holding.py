@@ -6,6 +6,9 @@
                            main task for that one to be through
     holding.py pool asyncio|uvloop
                            it closes a pool like asyncpg's, of which a task has a connection
+    holding.py websockets [serving]
+                           it closes a server of websockets, of which a handler does not end; or
+                           waits until that is closed, which nobody does
     holding.py ignoring    it ignores the signal
     holding.py startup     uvicorn's application never comes to the end of its start-up
     holding.py lifespan uvicorn|hypercorn
@@ -114,6 +117,29 @@ async def close_pool_in_use():
     await pool.close()
 
 
+async def handle_socket(connection):
+    asyncio.current_task().set_name("handler")
+    await connection.recv()
+    common.emit_ready({})
+    await asyncio.sleep(common.FOREVER)
+
+
+async def serve_sockets():
+    from websockets.asyncio.client import connect
+    from websockets.asyncio.server import serve
+
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    server = await serve(handle_socket, "127.0.0.1", 0)
+    port = next(iter(server.sockets)).getsockname()[1]
+    async with connect("ws://127.0.0.1:%d" % port) as connection:
+        await connection.send("hello")
+        if "serving" not in sys.argv:
+            await stop.wait()
+            server.close()
+        await server.wait_closed()
+
+
 async def ignore():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     common.emit_ready({})
@@ -193,6 +219,8 @@ elif sys.argv[1] == "ignoring":
     asyncio.run(ignore())
 elif sys.argv[1] == "pool":
     common.run(sys.argv[2], close_pool_in_use())
+elif sys.argv[1] == "websockets":
+    asyncio.run(serve_sockets())
 elif sys.argv[1] == "task":
     asyncio.run(stop_by_task())
 else:
