@@ -1,9 +1,9 @@
 //! Live tests: real interpreters run programs that tell the truth about themselves, and the tool
 //! has to say the same from outside.
 //!
-//! One named trial per interpreter and program: `truth::parked::3.12`. An interpreter that
-//! `scripts/pythons` could not get is ignored, and a failure when `CI` is set; so is what needs
-//! a tool or a right that is not there.
+//! One named trial per interpreter and program: `truth::parked::3.12`. `live/families.rs` says which
+//! run on which versions. An interpreter that `scripts/pythons` could not get is ignored, and a
+//! failure when `CI` is set; so is what needs a tool or a right that is not there.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,6 +28,8 @@ mod enduring;
 mod errors;
 #[path = "live/executors.rs"]
 mod executors;
+#[path = "live/families.rs"]
+mod families;
 #[path = "live/findings.rs"]
 mod findings;
 #[path = "live/forked.rs"]
@@ -67,11 +69,11 @@ mod support;
 #[path = "support/terminal.rs"]
 mod terminal;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use situation::Need;
 use support::{Python, VERSIONS};
 
-/// A trial for each version that `applies` to the program.
+/// A trial for each version that `applies` to the program, as far as its family runs on it.
 pub fn per_version(
     trials: &mut Vec<Trial>,
     name: &str,
@@ -92,7 +94,7 @@ pub fn per_version_with(
     applies: impl Fn(&str, Option<&Python>) -> bool,
     run: impl Fn(&Python) + Clone + Send + 'static,
 ) {
-    for version in VERSIONS {
+    for version in VERSIONS.into_iter().filter(|version| families::runs_on(name, version)) {
         let (run, found) = (run.clone(), support::python(version));
         if !applies(version, found.as_ref()) {
             continue;
@@ -119,9 +121,10 @@ pub fn once(
 /// A trial that is ignored, or fails where everything must be there, if something is `missing`.
 fn trial(name: String, missing: Option<String>, run: impl FnOnce() + Send + 'static) -> Trial {
     let is_ignored = missing.is_some() && !support::is_strict();
+    let own_name = name.clone();
     let body = move || match missing {
         None => {
-            run();
+            families::run(&own_name, run);
             Ok(())
         }
         Some(missing) => Err(Failed::from(missing)),
@@ -160,8 +163,11 @@ fn main() {
     enduring::add(&mut trials);
     top::add(&mut trials);
     recording::add(&mut trials);
-    let mut arguments = Arguments::from_args();
-    // Two cores: more programs at once only wait for each other.
-    arguments.test_threads.get_or_insert(2);
-    libtest_mimic::run(&arguments, trials).exit();
+    if families::ARGUMENTS.list {
+        libtest_mimic::run(&families::ARGUMENTS, trials).exit();
+    }
+    families::announce();
+    let conclusion = libtest_mimic::run(&families::ARGUMENTS, trials);
+    families::report();
+    conclusion.exit();
 }
