@@ -3,7 +3,8 @@
 //! Reads only what a question needs, straight from the file: the first page when opened, five
 //! small reads for a symbol by the GNU hash table, the section headers when first asked for a
 //! section. (Of 1,800 exported symbols of a libpython, attaching asks for a handful.) The headers'
-//! shapes are those of the `object` crate.
+//! shapes and the hashes are those of the `object` crate. Its own look-up wants section headers, which
+//! a copy has none of, and whole tables.
 //!
 //! Where no file can be had, the same tables are copied from the target's memory; they hold
 //! exported symbols but no sections. Every count and size has a cap. A file that lies makes
@@ -16,8 +17,8 @@ use std::sync::OnceLock;
 
 use object::LittleEndian as Le;
 use object::elf::{
-    self, DynamicTag, FileHeader64, ProgramHeader64, ProgramType, SectionHeader64, SectionType,
-    Sym64,
+    self, DynamicTag, FileHeader64, GnuHashHeader, HashHeader, ProgramHeader64, ProgramType,
+    SectionHeader64, SectionType, Sym64,
 };
 use object::pod::{self, Pod};
 
@@ -321,9 +322,9 @@ impl Elf {
     /// ```
     fn by_gnu_hash(&self, tables: &Dynamic, at: u64, name: &str) -> Option<u64> {
         let hash = elf::gnu_hash(name.as_bytes());
-        let head: [u8; 16] = self.source.pod(at)?;
-        let word = |i| head.as_chunks::<4>().0.get(i).copied().map(u32::from_le_bytes);
-        let (buckets, first, blooms) = (word(0)?, word(1)?, word(2)?);
+        let head: GnuHashHeader<Le> = self.source.pod(at)?;
+        let (buckets, first) = (head.bucket_count.get(Le), head.symbol_base.get(Le));
+        let blooms = head.bloom_count.get(Le);
         let table = at.checked_add(16 + 8 * u64::from(blooms))?;
         let bucket = hash.checked_rem(buckets)?;
         let start = self.source.u32(table.checked_add(4 * u64::from(bucket))?)?;
@@ -345,7 +346,8 @@ impl Elf {
 
     /// `[ buckets: u32, chains: u32 | bucket: u32 × buckets | next: u32 × chains ]`
     fn by_hash(&self, tables: &Dynamic, at: u64, name: &str) -> Option<u64> {
-        let (buckets, count) = (self.source.u32(at)?, self.source.u32(at.checked_add(4)?)?);
+        let head: HashHeader<Le> = self.source.pod(at)?;
+        let (buckets, count) = (head.bucket_count.get(Le), head.chain_count.get(Le));
         let table = at.checked_add(8)?;
         let bucket = elf::hash(name.as_bytes()).checked_rem(buckets)?;
         let mut index = self.source.u32(table.checked_add(4 * u64::from(bucket))?)?;
