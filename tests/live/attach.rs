@@ -19,7 +19,7 @@ use super::situation::{
     copied_tool, copy_programs, in_namespaces, innermost, inode, kernel_state, open_folder,
     outside, parked, run, seen_from_outside, tool_as_nobody, tool_within, tool_without, unused_pid,
 };
-use super::support::{self, Program, Python, VERSIONS, aiospy, dump, dump_by, texts};
+use super::support::{self, Program, Python, VERSIONS, aiospy, dump, dump_by, texts, wait_until};
 use super::truth::assert_same;
 use super::{per_version, per_version_with};
 
@@ -409,11 +409,7 @@ fn undisturbed(python: &Python) {
     let program = EndedWell(Program::spawn(command));
     let program = &program.0;
     // The last thing it does is to go to sleep there, a moment after it says that it will.
-    let until = Instant::now() + Duration::from_secs(60);
-    while kernel_state(program.pid()) != 'D' {
-        assert!(Instant::now() < until);
-        std::thread::yield_now();
-    }
+    wait_until("it sleeps there", || kernel_state(program.pid()) == 'D');
     let dump = dump(program.pid(), &[]);
     assert_same(python, &program.truth, &dump);
     let main = threads(&dump).find(|thread| thread["tid"] == program.pid()).unwrap();
