@@ -1,5 +1,23 @@
 //! asyncio's own objects: loops, handles, tasks, futures, and who wakes whom.
 //!
+//! | asked | by |
+//! |---|---|
+//! | which tasks there are | `registry` |
+//! | what a task is: state, name, coroutine, await chain, what it is parked on | `task` |
+//! | what a future calls when it is done, so who awaits whom | `callback` |
+//! | what a lock, a queue, a group, a gather holds | `primitive` |
+//! | a loop: its queue, its timers, its class and clock | `event_loop`, `clock` |
+//! | where in its iteration a loop is, while it runs | `iteration` |
+//! | pools of threads and what they run; what a thread waits for | `executor` |
+//! | descriptors, transports, servers, and which future waits at which | `transport` |
+//! | a stack that goes on behind a greenlet | `greenlet` |
+//! | exceptions, coroutines and generators that nobody minds any more | `leftover` |
+//! | values in words, without what is secret | `repr`, `secret` |
+//! | what one reading is made of | `reading` |
+//!
+//! C and Python implementations, uvloop's included, are told by class and answer alike. A fact that
+//! cannot be read is absent, or an error of its own; nothing here decides what it means.
+//!
 //! Tasks are read breadth-first: one level of the object graph of all tasks together, so that
 //! hundreds of pages come in one system call ([`tasks`](Reader::read_tasks)). On every await chain
 //! the invariant *its end is the task's `fut_waiter`* tells a torn read.

@@ -16,6 +16,9 @@
 //! * Nothing read is trusted: every length, count and walk has a cap, and every walk ends.
 //! * The library never prints, never exits and never sees a terminal.
 //!
+//! What a library's user needs is [`Inspector`], [`snapshot`], [`watch`] and [`recording`]; `examples/`
+//! shows them. The other modules are open to the tests and may change with any version.
+//!
 //! # Layers
 //! Each knows only those before it; `tests/layers.rs` holds this list.
 //!
@@ -37,16 +40,21 @@
 //! | [`recording`] | samples in a file |
 //! | `fallback` | thread stacks by py-spy |
 
+#[doc(hidden)]
 pub mod asyncio;
 pub mod diagnose;
 pub mod error;
+#[doc(hidden)]
 pub mod explain;
 #[cfg(feature = "fallback")]
 pub mod fallback;
 pub mod known;
+#[doc(hidden)]
 pub mod layout;
 pub mod memory;
+#[doc(hidden)]
 pub mod process;
+#[doc(hidden)]
 pub mod python;
 pub mod recording;
 pub mod session;

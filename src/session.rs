@@ -1,4 +1,24 @@
 //! The way in: attach to a target once, take snapshots of it as often as wanted.
+//!
+//! An [`Inspector`] is one attached target: its memory, what the system says of it, its layout, and
+//! what was learnt of it before. What is read in which order:
+//!
+//! 1. what each thread does by the kernel's account (`process`), against which the end is compared;
+//! 2. interpreters, threads and their stacks, then the registry of tasks, then all tasks,
+//!    breadth-first, then the loops (`reading`);
+//! 3. whether that is of one moment: no thread ran, or each loop was in the same step before and
+//!    after; otherwise what changed is read again until it holds still (`settle`);
+//! 4. what explains it, by way of `explain`, while the bracket is still open (`assemble`);
+//! 5. what only a second look can say: a processor that was not given (`processor`), iterations that
+//!    never wait (`turns`), since when a callback runs (`glance`).
+//!
+//! Where certainly nothing ran since the last snapshot, that one is given again with its times moved
+//! on (`repeat`). A light sample reads one loop's iteration and nothing else (`glance`). An age never
+//! exceeds that of the process (`age`), a loop that was inherited by `fork` is set apart
+//! (`inherited`), and memory that is not there cuts the list of tasks, which is said (`budget`).
+//!
+//! Nothing of the target is trusted here either: what it says of threads is compared with the kernel,
+//! and what cannot be read becomes a [`Problem`](crate::snapshot::Problem).
 
 mod age;
 mod assemble;
