@@ -123,6 +123,13 @@ fn help_names_the_commands_and_goes_to_standard_output() {
     assert_eq!(stdout, format!("aiospy {}\n", env!("CARGO_PKG_VERSION")));
 }
 
+#[test]
+fn schema_is_the_published_one() {
+    let (code, stdout, stderr) = run(&["schema"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert_eq!(stdout, include_str!("../schema.json"));
+}
+
 /// All codes, as the library has them.
 fn codes() -> impl Iterator<Item = &'static str> {
     aiospy::snapshot::Code::ALL.iter().map(|code| code.as_str())

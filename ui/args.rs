@@ -55,6 +55,8 @@ pub enum Command {
     Check(Check),
     /// Explain what a finding means, how it is told and what to do about it
     Explain(Explain),
+    /// Print the JSON Schema of the documents that --json gives
+    Schema,
     /// Check each step of attaching to a process, with the remedy for what fails
     Doctor(Doctor),
     /// Start a sample program that hangs in a chosen way, and dump it

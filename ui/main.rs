@@ -13,7 +13,7 @@ use args::Command;
 use commands::outcome::Outcome;
 use commands::patience::Patience;
 use commands::{
-    check, demo, diff, doctor, dump, explain, export, record, remedy, run, stop, watch,
+    check, demo, diff, doctor, dump, explain, export, record, remedy, run, schema, stop, watch,
 };
 use io::{memory, oom, output};
 
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Dump(options) => dump::run(options, &patience),
         Command::Check(options) => check::run(options, &patience),
         Command::Explain(options) => explain::run(options),
+        Command::Schema => schema::run(),
         Command::Doctor(options) => doctor::run(options, &patience),
         Command::Demo(options) => demo::run(options, &patience),
         Command::Watch(options) => watch::run(options, &patience),
