@@ -65,11 +65,12 @@ use self::draft::Drafts;
 use self::graph::Graph;
 use crate::memory::Address;
 use crate::snapshot::{
-    Code, Finding, Location, Operation, Severity, Shutdown, Snapshot, Task, TaskState, Thread,
-    WaitKind, Waiting,
+    Age, Code, Finding, Location, Operation, Severity, Shutdown, Snapshot, Source, Task, TaskState,
+    Thread, WaitKind, Waiting,
 };
 use crate::timeline::{Looks, Pairs, Stillness};
 
+pub use outlook::MAY_END;
 pub use over_time::{Observed, over_time};
 pub use pod_throttled::Usage;
 
@@ -331,12 +332,30 @@ impl<'s> Context<'s> {
     /// For how long at least a task has stood where it is: no longer than its loop has been idle
     /// can be told of most, and the time between the looks of those that did not move.
     fn stood_for(&self, task: &Task) -> Duration {
+        self.age_of(task).map(|age| age.time).unwrap_or_default()
+    }
+
+    /// The same with what says so.
+    fn age_of(&self, task: &Task) -> Option<Age> {
         let since = task.waiting_on.as_ref().and_then(|waiting| waiting.since);
         let known = self.now.loops.iter().find(|known| Some(known.id) == task.loop_id);
         let idle = known.and_then(|known| known.idle_for);
         let gap = self.gap.filter(|_| self.stillness(task) != Stillness::Moved);
         let stood = self.looks.lives.and_then(|lives| lives.stood_for(task));
-        since.max(idle).max(gap).max(stood).unwrap_or_default()
+        [
+            since.map(|time| Age::exact(time, Source::Timer)),
+            idle.map(|time| Age::at_least(time, Source::Iteration)),
+            gap.max(stood).map(|time| Age::at_least(time, Source::Samples)),
+        ]
+        .into_iter()
+        .flatten()
+        .max_by_key(|age| age.time)
+    }
+
+    /// For how long all of these have stood where they are.
+    fn age<'t>(&self, tasks: impl IntoIterator<Item = &'t Task>) -> Option<Age> {
+        let ages = tasks.into_iter().map(|task| self.age_of(task));
+        ages.min_by_key(|age| age.map(|age| age.time)).flatten()
     }
 
     /// Whether the task does the graceful stop of a server.

@@ -11,6 +11,7 @@ mod cgroup;
 mod collector;
 mod depth;
 mod describe;
+mod evidence;
 mod facts;
 mod finding;
 mod glance;
@@ -36,12 +37,12 @@ pub use cgroup::{Cgroup, MemoryLimit, Quota};
 pub use collector::Collector;
 pub use depth::Depth;
 pub use describe::with_separators;
+pub use evidence::{Age, Bound, Cause, Evidence, Members, Role, Source};
 pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{
     Blocking, BlockingKind, Enclosed, Looping, NeverAwaited, OpenGenerator, Shutdown, Stage,
     Swallower, Unretrieved,
 };
-pub(crate) use finding::number;
 pub use finding::{Code, Finding, FindingId, Pending, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
 pub use interval::Interval;

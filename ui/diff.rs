@@ -221,8 +221,9 @@ impl<'s> Difference<'s> {
         }
         let gone = before.tasks.iter().filter(|task| !later.contains_key(&task.key()));
         let gone = gone.map(|task| (task, None)).collect();
-        let is_new = |fact: &&Fact| !before.findings.iter().any(|known| known.is_same(fact));
-        let is_gone = |fact: &&Fact| !after.findings.iter().any(|known| known.is_same(fact));
+        let (earlier, later) = (&before.findings[..], &after.findings[..]);
+        let is_new = |fact: &&Fact| !fact.is_among(earlier, later);
+        let is_gone = |fact: &&Fact| !fact.is_among(later, earlier);
         Self {
             schema: SCHEMA,
             tool: json::Tool::this(),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use aiospy::diagnose::MAY_END;
 use aiospy::snapshot::{Code, Finding, Location, Process, Severity, Snapshot};
 use aiospy::target::Source;
 use aiospy::timeline::{Cancelled, StageTold, Step, Story};
@@ -496,8 +497,8 @@ fn outlast(finding: &mut Finding, grace: &str) {
         && finding.severity < Severity::Critical
     {
         finding.severity = Severity::Critical;
-        finding.evidence.retain(|line| !line.starts_with("it may yet end by itself"));
-        finding.evidence.push(format!("its grace of {grace} is over"));
+        finding.evidence.retain(|line| !line.text.starts_with(MAY_END));
+        finding.evidence.push(format!("its grace of {grace} is over").into());
     }
 }
 

@@ -3,7 +3,7 @@
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, outlook, words};
-use crate::snapshot::{Code, OpenGenerator, Severity, Stage, Sureness};
+use crate::snapshot::{Code, Evidence, OpenGenerator, Severity, Stage, Sureness};
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let shutdown = context.now.shutdown.as_ref();
@@ -55,13 +55,14 @@ fn report(group: &[&OpenGenerator], severity: Severity, is_closing: bool) -> Opt
     let title = format!("{subject} suspended{at}, {why}");
     let places = group.iter().take(words::MAX_NAMED);
     let mut lines: Vec<_> = places
-        .map(|open| format!("{} {}{}", open.name, open.id, words::at_long(open.place.as_deref())))
+        .map(|open| Evidence::from(format!("{} {}", open.name, open.id)).at(open.place.as_deref()))
         .collect();
     if let Some(others) = group.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
-        lines.push(format!("and {others} more"));
+        lines.push(format!("and {others} more").into());
     }
     Some(
         Draft::new(Code::AsyncgenOpen, severity, Sureness::Read, title)
+            .at(open.place.as_deref(), None)
             .on_loop(open.loop_id)
             .blames(group.iter().map(|open| Node::Object(open.id)))
             .affects(group.len())
@@ -125,6 +126,6 @@ mod tests {
         let diagnosis = old.twice();
         assert_eq!(diagnosis.codes(), [Code::AsyncgenOpen, Code::ShutdownStuck]);
         assert_eq!(diagnosis.findings[0].severity, Severity::Warning);
-        assert_eq!(diagnosis.findings[1].because_of, Some(Code::AsyncgenOpen));
+        assert_eq!(diagnosis.cause_of(&diagnosis.findings[1]), Some(Code::AsyncgenOpen));
     }
 }

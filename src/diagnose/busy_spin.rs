@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::{Context, words};
-use crate::snapshot::{Code, Loop, Severity, Sureness, Task, Turns};
+use crate::snapshot::{Code, Loop, Role, Severity, Sureness, Task, Turns};
 
 /// How many callbacks may chase each other.
 const MAX_CALLBACKS: usize = 8;
@@ -106,7 +106,7 @@ fn report(
         percent.clone().unwrap_or_default()
     );
     let severity = if share.is_some() { Severity::Warning } else { Severity::Info };
-    let mut lines = vec![
+    let lines = [
         format!(
             "at {} of {} glances its wait was one without time: something was ready already",
             turns.without_waiting, turns.samples
@@ -116,17 +116,18 @@ fn report(
             turns.idle
         ),
     ];
-    lines.extend(
-        tasks
-            .iter()
-            .map(|task| format!("{} is{}", words::name(task), words::at_long(words::place(task)))),
-    );
+    let places: Vec<_> = tasks
+        .iter()
+        .map(|task| words::of_task(task, format!("{} is", words::name(task))))
+        .collect();
     let at = tasks.first().map(|task| words::at_short(words::place(task))).unwrap_or_default();
     Draft::new(Code::BusySpin, severity, Sureness::Derived, title)
         .on_loop(Some(event_loop.id))
         .affects(context.size(Some(event_loop.id)))
-        .tasks(tasks)
+        .at(tasks.first().and_then(|task| words::place(task)), None)
+        .role(Role::Culprit, tasks)
         .evidence(lines)
+        .evidence(places)
         .advice(format!(
             "Wait for what is to happen (an `asyncio.Event`, a queue) in place of asking again and \
              again{at}; where asking is the only way, `await asyncio.sleep(…)` for longer than 0."

@@ -12,7 +12,7 @@
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, Severity, Sureness, Swallower, Task};
+use crate::snapshot::{Cause, Code, Evidence, Role, Severity, Sureness, Swallower, Task};
 
 /// How it is known that a task swallowed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,11 +146,11 @@ fn report(context: &Context<'_>, group: &[(&Task, How)]) -> Option<Draft> {
     );
     let mut lines = Vec::new();
     lines.extend(swallower.map(eaten));
-    lines.push(match how {
+    lines.push(Evidence::from(match how {
         How::Counted => "the request was delivered and not taken back with `uncancel()`".to_owned(),
         How::Ending => "all tasks of its loop were cancelled and are waited for".to_owned(),
         How::Seen => "the request was on its way at the first look, and is not any more".to_owned(),
-    });
+    }));
     lines.extend(words::lines(tasks(), words::wait_line));
     let nodes = tasks().map(|task| Node::Task(task.id));
     let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
@@ -159,16 +159,22 @@ fn report(context: &Context<'_>, group: &[(&Task, How)]) -> Option<Draft> {
         Draft::new(Code::CancelSwallowed, severity, sureness, title)
             .on_loop(task.loop_id)
             .blames(nodes)
-            .tasks(tasks())
+            .at(words::place(task), None)
+            .cause(swallower.map(|known| Cause::Except {
+                clause: known.clause.to_owned(),
+                is_sure: known.is_sure,
+            }))
+            .role(Role::Culprit, tasks())
             .affects(affected)
             .evidence(lines)
             .advice(advice(task)),
     )
 }
 
-fn eaten(known: &Swallower) -> String {
-    let sure = if known.is_sure { "" } else { " most likely" };
-    format!("the `{}` at {}{sure} caught it", known.clause, words::long(&known.location))
+fn eaten(known: &Swallower) -> Evidence {
+    let sure = if known.is_sure { "" } else { "most likely " };
+    let text = format!("{sure}caught by the `{}`", known.clause);
+    Evidence::from(text).role(Role::Culprit).at(Some(&known.location))
 }
 
 fn advice(task: &Task) -> String {
@@ -234,7 +240,7 @@ mod tests {
         let finding = once.only();
         assert_eq!(finding.severity, Severity::Warning);
         assert!(finding.title.starts_with("\"t1\" was cancelled 2 times and goes on"));
-        assert!(finding.evidence[0].contains("/srv/app.py:14 in consume"));
+        assert!(finding.facts()[0].contains("/srv/app.py:14 in consume"));
         assert_eq!(scene.twice().only().title, finding.title);
     }
 
@@ -262,7 +268,7 @@ mod tests {
         let finding = diagnosis.only();
         assert_eq!(finding.tasks.len(), 30);
         assert!(finding.title.ends_with("(and so do 29 more)"));
-        assert_eq!(finding.evidence.last().unwrap(), "and 10 more");
+        assert_eq!(finding.facts().last().unwrap(), "and 10 more");
     }
 
     #[test]
@@ -315,7 +321,8 @@ mod tests {
         let finding = diagnosis.of(Code::CancelSwallowed);
         assert_eq!(finding.severity, Severity::Critical);
         assert_eq!(finding.tasks, [Address(1)], "the one it awaits passed it on");
-        assert_eq!(diagnosis.of(Code::ShutdownStuck).because_of, Some(Code::CancelSwallowed));
+        let stuck = diagnosis.of(Code::ShutdownStuck);
+        assert_eq!(diagnosis.cause_of(stuck), Some(Code::CancelSwallowed));
         assert_eq!(diagnosis.codes(), [Code::CancelSwallowed, Code::ShutdownStuck]);
     }
 

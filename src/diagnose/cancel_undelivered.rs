@@ -4,7 +4,7 @@ use super::cleanup_stuck::is_unique;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, Severity, Sureness, Task};
+use crate::snapshot::{Age, Code, Role, Severity, Source, Sureness, Task};
 use crate::timeline::Stillness;
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
@@ -72,7 +72,9 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         Draft::new(Code::CancelUndelivered, severity, Sureness::Read, title)
             .on_loop(task.loop_id)
             .blames(tasks().map(|task| Node::Task(task.id)))
-            .tasks(tasks())
+            .at(words::place(task), None)
+            .since(context.gap.map(|gap| Age::at_least(gap, Source::Samples)))
+            .role(Role::Culprit, tasks())
             .affects(group.len())
             .evidence([flag.to_owned()])
             .evidence(lines)
@@ -104,7 +106,7 @@ mod tests {
         assert_eq!(diagnosis.codes(), [Code::LoopBlocked, Code::CancelUndelivered]);
         let finding = diagnosis.of(Code::CancelUndelivered);
         assert_eq!(finding.severity, Severity::Info);
-        assert_eq!(finding.because_of, Some(Code::LoopBlocked));
+        assert_eq!(diagnosis.cause_of(finding), Some(Code::LoopBlocked));
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, STUCK_AFTER, grouped, outlook, words};
-use crate::snapshot::{Code, Location, Pending, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{
+    Code, Evidence, Location, Pending, Role, Severity, Sureness, Task, WaitKind,
+};
 use crate::timeline::Stillness;
 
 /// What is over by then needs nobody.
@@ -107,8 +109,7 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         words::reason(task),
     );
     let mut lines = Vec::new();
-    let handling = words::at_long(handler(task));
-    lines.push(format!("the `CancelledError` is being handled{handling}"));
+    lines.push(Evidence::from("the `CancelledError` is being handled").at(handler(task)));
     lines.extend(words::lines(tasks(), words::wait_line));
     let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
     let affected = group.len() + hanging.sum::<usize>();
@@ -131,7 +132,9 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         Draft::new(Code::CleanupStuck, severity, Sureness::Read, title)
             .on_loop(task.loop_id)
             .blames(tasks().map(|task| Node::Task(task.id)))
-            .tasks(tasks())
+            .at(words::place(task), None)
+            .since(context.age(tasks()))
+            .role(Role::Culprit, tasks())
             .affects(affected)
             .pending(Some(pending))
             .evidence(lines)
@@ -244,7 +247,7 @@ mod tests {
             assert_eq!(diagnosis.codes(), [Code::CleanupStuck, Code::ShutdownStuck]);
             assert_eq!(diagnosis.of(Code::CleanupStuck).severity, Severity::Warning);
             let follower = diagnosis.of(Code::ShutdownStuck);
-            assert_eq!(follower.because_of, Some(Code::CleanupStuck));
+            assert_eq!(diagnosis.cause_of(follower), Some(Code::CleanupStuck));
         }
         Scene::new().turned().after(&scene.before()).assert_silent();
     }

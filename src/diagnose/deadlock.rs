@@ -12,7 +12,9 @@ use jiff::SignedDuration;
 use super::draft::{Draft, Drafts};
 use super::graph::{Circle, Node};
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, Consistency, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{
+    Cause, Code, Consistency, Evidence, Role, Severity, Sureness, Task, WaitKind,
+};
 
 /// How many members of one circle are written out.
 const MAX_MEMBERS: usize = 20;
@@ -111,23 +113,36 @@ fn report(context: &Context<'_>, group: &[&Circle]) -> Draft {
     let mut lines = first.map(|circle| circle_lines(context, circle)).unwrap_or_default();
     lines.extend(due.map(|due| {
         let due = words::span(due.unsigned_abs());
-        format!("a time limit on the way ends it in {due}")
+        Evidence::from(format!("a time limit on the way ends it in {due}"))
     }));
     if outside > 0 {
         let does = words::one_does(outside);
-        lines.push(format!("{} wait{does} for them", words::count(outside, "other task")));
+        lines.push(format!("{} wait{does} for them", words::count(outside, "other task")).into());
     }
     let severity = if due.is_some() { Severity::Warning } else { Severity::Critical };
     let loop_id = members.first().and_then(|task| task.loop_id);
     let nodes = group.iter().flat_map(|circle| circle.nodes.iter().copied());
+    let mut functions: Vec<String> = members
+        .iter()
+        .filter_map(|task| words::place(task))
+        .chain(threads.iter().filter_map(|it| Some(&*words::own_frame(&it.frames)?.location)))
+        .map(words::owner)
+        .collect();
+    functions.sort_unstable();
+    functions.dedup();
+    let length = members.len() + threads.len();
+    let own = group.iter().flat_map(|circle| tasks(context, circle));
+    let first = members.first().and_then(|task| words::place(task));
     Draft::new(Code::Deadlock, severity, Sureness::Derived, title)
+        .at(first, None)
+        .key([Some(&*functions.join("+"))])
+        .cause(Some(Cause::Cycle { length: length as u64, count: group.len() as u64 }))
         .on_loop(loop_id)
         .blames(nodes)
-        .tasks(members.iter().copied())
-        .tasks(group.iter().flat_map(|circle| tasks(context, circle)))
+        .role(Role::Member, own)
         .affects(inside + outside)
         .evidence(lines)
-        .advice(advice(first.copied(), &members))
+        .advice(advice(group.first().copied(), &members))
 }
 
 fn who(members: &[&Task], threads: &[&crate::snapshot::Thread]) -> String {
@@ -140,7 +155,7 @@ fn who(members: &[&Task], threads: &[&crate::snapshot::Thread]) -> String {
 }
 
 /// Each member with what it waits for, who has that, and where it stands.
-fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<String> {
+fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<Evidence> {
     let mut lines = Vec::new();
     let nodes = &circle.nodes;
     let mut written = 0;
@@ -153,7 +168,7 @@ fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<String> {
             Node::Task(id) => {
                 let Some(task) = context.task(*id) else { continue };
                 let waiting = task.waiting_on.as_deref();
-                let place = words::long_place(task);
+                let place = words::place(task);
                 let at_thing = waiting.filter(|waiting| {
                     matches!(nodes.get((at + 1) % nodes.len()), Some(Node::Object(_)))
                         && waiting.object.is_some()
@@ -167,7 +182,7 @@ fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<String> {
             Node::Thread(tid) => {
                 let thread = context.thread(*tid);
                 let frame = thread.and_then(|thread| words::own_frame(&thread.frames));
-                (next, frame.map(|frame| words::long(&frame.location)))
+                (next, frame.map(|frame| &*frame.location))
             }
             Node::Executor(_) => (next, None),
             Node::Object(_) => continue,
@@ -176,18 +191,24 @@ fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<String> {
         if written > MAX_MEMBERS {
             continue;
         }
-        lines.push(format!("{} waits for {what}", describe(context, *node)));
-        lines.extend(place.map(|place| format!("    at {place}")));
+        let line = Evidence::from(format!("{} waits for {what}", describe(context, *node)));
+        let task = match node {
+            Node::Task(id) => Some(*id),
+            _ => None,
+        };
+        lines.push(Evidence { task, ..line }.role(Role::Member));
+        // Behind the other's name it would seem to be that one's.
+        lines.extend(place.map(|place| Evidence::from("").at(Some(place))));
     }
     for id in &circle.others {
         let Some(task) = context.task(*id) else { continue };
         written += 1;
         if written <= MAX_MEMBERS {
-            lines.push(words::wait_line(task));
+            lines.push(words::wait_line(task).role(Role::Member));
         }
     }
     if written > MAX_MEMBERS {
-        lines.push(format!("and {} more", written - MAX_MEMBERS));
+        lines.push(format!("and {} more", written - MAX_MEMBERS).into());
     }
     lines
 }
@@ -242,11 +263,11 @@ mod tests {
         assert_eq!(finding.tasks, ids(&[1, 2]));
         let lines = [
             "\"t1\" waits for lock self.lock_902 (asyncio.Lock), held by \"t2\"",
-            "    at /srv/app.py:1 in work",
+            "at /srv/app.py:1 in work",
             "\"t2\" waits for lock self.lock_901 (asyncio.Lock), held by \"t1\"",
-            "    at /srv/app.py:2 in work",
+            "at /srv/app.py:2 in work",
         ];
-        assert_eq!(finding.evidence, lines);
+        assert_eq!(finding.facts(), lines);
     }
 
     #[test]
@@ -298,7 +319,7 @@ mod tests {
         let diagnosis = scene.once();
         let finding = diagnosis.of(Code::Deadlock);
         assert_eq!(finding.tasks, ids(&[1, 2]));
-        assert!(finding.evidence.iter().any(|line| line.starts_with("thread 200")), "{finding:#?}");
+        assert!(finding.facts().iter().any(|line| line.starts_with("thread 200")), "{finding:#?}");
     }
 
     #[test]

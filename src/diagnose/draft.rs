@@ -4,9 +4,12 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::graph::Node;
-use super::{Context, Diagnosis};
+use super::{Context, Diagnosis, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Finding, FindingId, Pending, Severity, Sureness, Task};
+use crate::snapshot::{
+    Age, Cause, Code, Evidence, Finding, FindingId, Location, Members, Pending, Role, Severity,
+    Sureness, Task,
+};
 
 /// How far from a task the cause of its trouble is looked for.
 const MAX_REACH: usize = 1000;
@@ -29,21 +32,7 @@ pub struct Draft {
 impl Draft {
     /// A finding that is about nothing yet.
     pub fn new(code: Code, severity: Severity, sureness: Sureness, title: String) -> Self {
-        let finding = Finding {
-            id: FindingId::NONE,
-            code,
-            severity,
-            sureness,
-            title,
-            loop_id: None,
-            tasks: Vec::new(),
-            tasks_left_out: 0,
-            evidence: Vec::new(),
-            advice: String::new(),
-            because_of: None,
-            cause: None,
-            pending: None,
-        };
+        let finding = Finding::new(code, severity, sureness, title);
         Self { finding, about: Vec::new(), affected: 0, is_starved: false }
     }
 
@@ -51,6 +40,34 @@ impl Draft {
     /// at least.
     pub fn pending(mut self, pending: Option<Pending>) -> Self {
         self.finding.pending = pending.filter(|_| self.finding.severity == Severity::Info);
+        self
+    }
+
+    /// The line that it comes from; its function, and the object if there is one, are what it has in
+    /// common with the same trouble elsewhere.
+    pub fn at(mut self, place: Option<&Location>, object: Option<&str>) -> Self {
+        self.finding.place = place.map(|place| place.clone().into());
+        self.key([place.map(words::owner).as_deref(), object])
+    }
+
+    /// What it has in common with the same trouble elsewhere, as far as that is known: names that
+    /// neither time nor chance has made.
+    pub fn key<'k>(mut self, parts: impl IntoIterator<Item = Option<&'k str>>) -> Self {
+        let parts = parts.into_iter().flatten();
+        let code = std::iter::once(self.finding.code.as_str());
+        self.finding.key = code.chain(parts).collect::<Vec<_>>().join("/");
+        self
+    }
+
+    /// For how long it has been so.
+    pub fn since(mut self, since: Option<Age>) -> Self {
+        self.finding.since = since;
+        self
+    }
+
+    /// What it comes from.
+    pub fn cause(mut self, cause: Option<Cause>) -> Self {
+        self.finding.cause = cause;
         self
     }
 
@@ -76,6 +93,21 @@ impl Draft {
         self
     }
 
+    /// The same, with the part that they play.
+    pub fn role<'t>(self, role: Role, tasks: impl IntoIterator<Item = &'t Task>) -> Self {
+        let tasks: Vec<&Task> = tasks.into_iter().collect();
+        let first = tasks.iter().take(Members::NAMED).map(|task| task.id).collect();
+        self.members(role, tasks.len(), first).tasks(tasks)
+    }
+
+    /// How many play a part, where they are no tasks or are not listed.
+    pub fn members(mut self, role: Role, count: usize, first: Vec<Address>) -> Self {
+        if count > 0 {
+            self.finding.roles.push(Members { role, count: count as u64, first });
+        }
+        self
+    }
+
     /// How many tasks suffer.
     pub fn affects(mut self, tasks: usize) -> Self {
         self.affected = tasks;
@@ -89,8 +121,8 @@ impl Draft {
     }
 
     /// More facts.
-    pub fn evidence(mut self, lines: impl IntoIterator<Item = String>) -> Self {
-        self.finding.evidence.extend(lines);
+    pub fn evidence(mut self, lines: impl IntoIterator<Item = impl Into<Evidence>>) -> Self {
+        self.finding.evidence.extend(lines.into_iter().map(Into::into));
         self
     }
 
@@ -154,17 +186,15 @@ impl Drafts {
     /// The finished report.
     pub fn finish(mut self, context: &Context<'_>) -> Diagnosis {
         let causes = causes(context, &self.drafts);
-        let codes: Vec<Code> = self.drafts.iter().map(|draft| draft.finding.code).collect();
-        for (draft, cause) in self.drafts.iter_mut().zip(&causes) {
-            draft.finding.because_of = cause.and_then(|at| codes.get(at).copied());
-        }
+        let ranks: Vec<_> =
+            self.drafts.iter().zip(&causes).map(|(it, cause)| rank(it, cause.is_some())).collect();
         let mut order: Vec<usize> = (0..self.drafts.len()).collect();
-        order.sort_by(|a, b| self.drafts.get(*a).map(rank).cmp(&self.drafts.get(*b).map(rank)));
+        order.sort_by(|a, b| ranks.get(*a).cmp(&ranks.get(*b)));
         let ids: FxHashMap<usize, FindingId> =
             order.into_iter().zip((1..).map(FindingId)).collect();
         for (at, (draft, cause)) in self.drafts.iter_mut().zip(causes).enumerate() {
             draft.finding.id = ids.get(&at).copied().unwrap_or(FindingId::NONE);
-            draft.finding.cause = cause.and_then(|at| ids.get(&at).copied());
+            draft.finding.because_of = cause.and_then(|at| ids.get(&at).copied());
         }
         self.drafts.sort_by_key(|draft| draft.finding.id);
         let is_first = context.looks.first.is_none();
@@ -177,13 +207,13 @@ impl Drafts {
 
 /// Causes before what follows from them, then the worst, then those that most tasks suffer from.
 /// What is only worth knowing stands last in any case.
-fn rank(draft: &Draft) -> impl Ord + '_ {
-    let Finding { severity, because_of, code, title, .. } = &draft.finding;
+fn rank(draft: &Draft, is_follower: bool) -> impl Ord + use<> {
+    let Finding { severity, code, title, .. } = &draft.finding;
     let is_info = *severity == Severity::Info;
     let worst = std::cmp::Reverse(*severity);
     // What can't run at all comes before what it would be stuck at.
     let runs = *code != Code::PodFrozen;
-    (is_info, runs, because_of.is_some(), worst, std::cmp::Reverse(draft.affected), *code, title)
+    (is_info, runs, is_follower, worst, std::cmp::Reverse(draft.affected), *code, title.clone())
 }
 
 /// Whether others can follow from a finding.

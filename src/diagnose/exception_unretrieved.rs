@@ -4,7 +4,9 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, MAX_LEFT_BEHIND, Severity, Sureness, Unretrieved};
+use crate::snapshot::{
+    Cause, Code, Evidence, MAX_LEFT_BEHIND, Role, Severity, Sureness, Unretrieved,
+};
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let now = &context.now.unretrieved;
@@ -63,19 +65,26 @@ fn report(group: &[&Unretrieved], is_cut: bool) -> Option<Draft> {
         .take(words::MAX_NAMED)
         .map(|known| {
             let of = known.coroutine.as_ref().map(|name| format!(", running {name}"));
-            let place = words::at_long(known.place.as_deref());
-            format!("{}{}: {}{place}", label(known), of.unwrap_or_default(), exception(known))
+            let text = format!("{}{}: {}", label(known), of.unwrap_or_default(), exception(known));
+            Evidence { task: Some(known.id), ..Evidence::from(text) }.at(known.place.as_deref())
         })
         .collect();
     if let Some(others) = group.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
-        lines.push(format!("and {others} more"));
+        lines.push(format!("and {others} more").into());
     }
     // Tasks that are awaited one after the other are looked at in their turn.
     let severity = if known.may_be_looked_at { Severity::Info } else { Severity::Warning };
     lines.extend(known.may_be_looked_at.then(|| {
-        "a function that is under way has it in a variable and may yet look at it".to_owned()
+        Evidence::from("a function that is under way has it in a variable and may yet look at it")
     }));
+    let ids: Vec<_> = group.iter().map(|known| known.id).take(words::MAX_NAMED).collect();
     let mut draft = Draft::new(Code::ExceptionUnretrieved, severity, Sureness::Read, title)
+        .at(known.place.as_deref(), Some(&known.exception))
+        .cause(Some(Cause::Exception {
+            class: known.exception.clone(),
+            message: known.message.clone(),
+        }))
+        .members(Role::Culprit, group.len(), ids.clone())
         .on_loop(known.loop_id)
         .affects(group.len())
         .evidence(lines)
@@ -84,7 +93,7 @@ fn report(group: &[&Unretrieved], is_cut: bool) -> Option<Draft> {
                  looks at its `exception()`; else the failure is told only when the task is \
                  thrown away.",
         );
-    draft.finding.tasks = group.iter().map(|known| known.id).take(words::MAX_NAMED).collect();
+    draft.finding.tasks = ids;
     draft.finding.tasks_left_out = group.len().saturating_sub(words::MAX_NAMED) as u64;
     Some(draft)
 }
@@ -123,7 +132,7 @@ mod tests {
         assert_eq!(scene(vec![failed(5)]).once().codes(), [Code::ExceptionUnretrieved]);
         let many = scene((1..=50).map(failed).collect()).once();
         assert!(many.only().title.starts_with("50 tasks failed"));
-        assert_eq!(many.only().evidence.last().unwrap(), "and 30 more");
+        assert_eq!(many.only().facts().last().unwrap(), "and 30 more");
     }
 
     #[test]

@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::draft::{Draft, Drafts};
 use super::loop_blocked::is_by_collector;
 use super::{Context, words};
-use crate::snapshot::{Code, Finding, Loop, Severity, Sureness};
+use crate::snapshot::{
+    Age, Cause, Code, Evidence, Finding, Location, Loop, Severity, Source, Sureness,
+};
 use crate::timeline::{Collected, PlaceTotals, has_same_iteration};
 
 /// A collection that takes so long is trouble in itself.
@@ -49,6 +51,11 @@ fn seen_for(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>) -> 
     context.gap.filter(|_| is_same)
 }
 
+/// The generation that is collected.
+fn generation(event_loop: &Loop) -> Option<u32> {
+    event_loop.collector.as_ref()?.generation.map(u32::from)
+}
+
 fn report(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>) -> Draft {
     let seen_for = seen_for(context, event_loop, before);
     let what = match &event_loop.blocking {
@@ -63,17 +70,23 @@ fn report(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>) -> Dr
     let severity = if is_long { Severity::Warning } else { Severity::Info };
     let mut lines = Vec::new();
     let held = event_loop.iteration.as_ref().and_then(|turn| turn.elapsed);
-    lines.extend(held.map(|held| format!("its iteration has run for {}", words::span(held))));
+    lines.extend(
+        held.map(|held| Evidence::from(format!("its iteration has run for {}", words::span(held)))),
+    );
     let frame = event_loop.blocking.as_ref().and_then(|blocking| blocking.frame.as_ref());
-    lines.extend(frame.map(|frame| format!("the line it is at: {}", words::long(&frame.location))));
+    let place = frame.map(|frame| &*frame.location);
+    lines.extend(place.map(|place| Evidence::from("the program is").at(Some(place))));
     let objects = event_loop.collector.as_ref().and_then(|it| it.objects);
     lines.extend(objects.filter(|count| *count > 0).map(|count| {
-        format!("the last full collection left {count} objects, each of which the next one visits")
+        let text = "objects, each of which the next one visits";
+        Evidence::from(format!("the last full collection left {count} {text}"))
     }));
     if lines.is_empty() {
         lines.extend(context.now.thread_of(event_loop).map(words::thread_line));
     }
     Draft::new(Code::GcPause, severity, Sureness::Read, title)
+        .cause(Some(Cause::Gc { generation: generation(event_loop) }))
+        .since(seen_for.map(|time| Age::at_least(time, Source::Samples)))
         .on_loop(Some(event_loop.id))
         .affects(context.size(Some(event_loop.id)))
         .evidence(lines)
@@ -98,10 +111,12 @@ pub(super) fn over_time(observed: Duration, places: &[PlaceTotals]) -> Option<Fi
         words::span(longest)
     );
     let share = share(total, observed);
-    let mut lines = vec![format!("{share:.1} % of the time of the observation")];
+    let mut lines = vec![Evidence::from(format!("{share:.1} % of the time of the observation"))];
     lines.extend(places.iter().take(3).filter_map(|place| {
         let (file, line) = (place.file.as_ref()?, place.line?);
-        Some(format!("{} of them while {file}:{line} ran", place.count))
+        let function = place.function.clone().unwrap_or_default();
+        let at = Location::by_path(function.into(), file.as_str().into(), Some(line));
+        Some(Evidence::from(format!("{} of them", place.count)).at(Some(&at)))
     }));
     Some(finding(title, lines, share, longest, observed))
 }
@@ -117,11 +132,8 @@ pub(super) fn by_its_own_time(collected: &Collected) -> Option<Finding> {
         "the garbage collector took {share:.1} % of the time, the longest collection {}",
         words::span(collected.longest)
     );
-    let lines = vec![format!(
-        "by Python's own count: {} of {}",
-        words::span(collected.time),
-        words::span(collected.observed)
-    )];
+    let (took, of) = (words::span(collected.time), words::span(collected.observed));
+    let lines = vec![format!("by Python's own count: {took} of {of}").into()];
     let draft = finding(title, lines, share, collected.longest, collected.observed);
     Some(Finding { loop_id: Some(collected.loop_id), ..draft })
 }
@@ -133,7 +145,7 @@ fn share(of: Duration, observed: Duration) -> f64 {
 
 fn finding(
     title: String,
-    lines: Vec<String>,
+    lines: Vec<Evidence>,
     share: f64,
     longest: Duration,
     observed: Duration,
@@ -141,7 +153,7 @@ fn finding(
     let is_bad = longest >= LONG || share >= MUCH && observed >= LEAST;
     let severity = if is_bad { Severity::Warning } else { Severity::Info };
     let draft = Draft::new(Code::GcPause, severity, Sureness::Read, title);
-    draft.evidence(lines).advice(ADVICE).finding
+    draft.cause(Some(Cause::Gc { generation: None })).evidence(lines).advice(ADVICE).finding
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use rustc_hash::FxHashSet;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, Line, STUCK_AFTER, grouped, kind, severity_of, words};
-use crate::snapshot::{Code, Pending, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{Code, Evidence, Pending, Role, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
 /// Whoever sleeps for no longer than this with a lock in hand does so to keep a pace.
@@ -106,18 +106,18 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
     let all_holders = || group.iter().flat_map(|(_, holders, _)| holders.iter().copied());
     let all_waiters = || group.iter().flat_map(|(line, ..)| line.waiters.iter().copied());
     let mut lines: Vec<_> =
-        words::lines(all_holders(), |task| format!("holder {}", words::wait_line(task)));
+        words::lines(all_holders(), |task| in_part("holder", Role::Holder, task));
     if let Some(stood) = all_holders().map(|task| context.stood_for(task)).min() {
         let stood = words::span(stood);
         let may_move = |task| context.stillness(task) == Stillness::Seemingly;
         let is_note = group.iter().all(|(.., severity)| *severity == Severity::Info);
-        lines.push(if is_note && all_holders().any(may_move) {
+        lines.push(Evidence::from(if is_note && all_holders().any(may_move) {
             format!("all of this was the same {stood} before; it may have moved in between")
         } else {
             format!("nothing of this moved in {stood}")
-        });
+        }));
     }
-    lines.extend(words::lines(all_waiters(), |task| format!("waiter {}", words::wait_line(task))));
+    lines.extend(words::lines(all_waiters(), |task| in_part("waiter", Role::Waiter, task)));
     let hanging =
         group.iter().map(|(line, ..)| context.graph.waiting_for(Node::Object(line.object)).len());
     let affected = hanging.sum::<usize>().max(waiting);
@@ -131,7 +131,7 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
         seen_for: all_holders().map(|task| context.stood_for(task)).min().unwrap_or_default(),
     });
     if affected > waiting {
-        lines.push(format!("{} in the end wait for it", words::count(affected, "task")));
+        lines.push(format!("{} in the end wait for it", words::count(affected, "task")).into());
     }
     let nodes = group.iter().flat_map(|(line, holders, _)| {
         let object = std::iter::once(Node::Object(line.object));
@@ -146,13 +146,21 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
         Draft::new(Code::LockConvoy, *severity, Sureness::Derived, title)
             .on_loop(holder.loop_id)
             .blames(nodes)
-            .tasks(all_holders())
-            .tasks(all_waiters())
+            .at(words::place(holder), line.waiting.name.as_deref())
+            .cause(Some(words::lock(line.waiting)))
+            .since(context.age(all_holders()))
+            .role(Role::Holder, all_holders())
+            .role(Role::Waiter, all_waiters())
             .affects(affected)
             .pending(pending)
             .evidence(lines)
             .advice(advice),
     )
+}
+
+fn in_part(word: &str, role: Role, task: &Task) -> Evidence {
+    let line = words::wait_line(task);
+    Evidence { text: format!("{word} {}", line.text), ..line }.role(role)
 }
 
 fn kind_name(line: &Line<'_>) -> &'static str {
@@ -182,7 +190,7 @@ mod tests {
         };
         let scene = Scene::new().with([task(1).reads_socket()]).with((2..=41).map(waiter));
         let diagnosis = scene.twice();
-        let evidence = &diagnosis.only().evidence;
+        let evidence = &diagnosis.only().facts();
         let waiters: Vec<&str> = evidence
             .iter()
             .filter_map(|line| line.strip_prefix("waiter \"")?.split('"').next())
@@ -203,13 +211,13 @@ mod tests {
         );
         assert_eq!((finding.severity, finding.tasks.len()), (Severity::Warning, 41));
         assert_eq!(finding.tasks[0], Address(1));
-        assert!(finding.evidence.contains(&"and 20 more".to_owned()));
+        assert!(finding.facts().contains(&"and 20 more".to_owned()));
     }
 
     #[test]
     fn what_only_looks_the_same_may_have_moved() {
         let said = |diagnosis: &Diagnosis, what: &str| {
-            diagnosis.only().evidence.iter().any(|line| line.contains(what))
+            diagnosis.only().facts().iter().any(|line| line.contains(what))
         };
         assert!(said(&convoy().twice(), "nothing of this moved in "));
         let turned = convoy().turned().after(&convoy().before());
@@ -266,7 +274,7 @@ mod tests {
         let because: Vec<_> = diagnosis
             .findings
             .iter()
-            .map(|finding| (finding.tasks[0], finding.because_of))
+            .map(|finding| (finding.tasks[0], diagnosis.cause_of(finding)))
             .collect();
         assert_eq!(because, [(Address(1), None), (Address(2), Some(Code::LockConvoy))]);
         assert_eq!(diagnosis.findings[1].tasks, ids(&[2, 50]));

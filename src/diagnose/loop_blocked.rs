@@ -16,8 +16,8 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, words};
 use crate::snapshot::{
-    BlockingKind, Code, Loop, LoopState, Severity, Snapshot, Sureness, Task, Thread, ThreadState,
-    Waiting, below_loop,
+    Age, BlockingKind, Cause, Code, Evidence, Location, Loop, LoopState, Role, Severity, Snapshot,
+    Source, Sureness, Task, Thread, ThreadState, Waiting, below_loop,
 };
 use crate::timeline::has_same_iteration;
 
@@ -124,17 +124,22 @@ fn find_halted(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>, 
         return;
     }
     let affected = context.size(Some(event_loop.id));
-    let mut evidence = Vec::new();
-    evidence.extend(overdue(event_loop));
+    let mut evidence: Vec<Evidence> = overdue(event_loop).into_iter().collect();
     if affected > 0 {
         let does = words::one_does(affected);
-        evidence.push(format!("{} of this loop wait{does}", words::count(affected, "task")));
+        evidence.push(format!("{} of this loop wait{does}", words::count(affected, "task")).into());
     }
     evidence.push(words::thread_line(thread));
     let title = "the event loop does not run: its thread is stopped from outside".to_owned();
     let draft = Draft::new(Code::LoopBlocked, Severity::Critical, Sureness::Read, title)
+        .key([Some("stopped")])
+        .cause(Some(Cause::Thread {
+            thread: thread.tid,
+            name: thread.name.as_deref().map(str::to_owned),
+        }))
         .on_loop(Some(event_loop.id))
         .blames(event_loop.thread.map(Node::Thread))
+        .members(Role::Blocked, affected, Vec::new())
         .affects(affected)
         .evidence(evidence)
         .advice(LET_GO_ON.to_owned());
@@ -188,7 +193,8 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
         Severity::Warning
     };
     let subject = subject(event_loop, task);
-    let at = blamed(event_loop, thread).map(|place| format!(" at {place}")).unwrap_or_default();
+    let place = blamed(event_loop, thread);
+    let at = words::at_short(place);
     let halted = thread.is_some_and(is_halted);
     let doing = match &event_loop.blocking {
         _ if halted => "; its thread is stopped from outside".to_owned(),
@@ -210,7 +216,11 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
         .on_loop(Some(event_loop.id))
         .blames(event_loop.thread.map(Node::Thread))
         .blames(task.map(|task| Node::Task(task.id)))
-        .tasks(task)
+        .at(place, call_name(event_loop).as_deref())
+        .cause(Some(call(event_loop, thread)))
+        .since(Some(age(event_loop, held)))
+        .role(Role::Culprit, task)
+        .members(Role::Blocked, others, Vec::new())
         .affects(others + 1)
         .evidence(facts(event_loop, thread, held, others))
         .evidence(is_private.then(|| {
@@ -240,8 +250,12 @@ fn starved(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: 
     let title = format!("the event loop's thread {what}");
     let thread = snapshot.thread_of(event_loop);
     Draft::new(Code::LoopBlocked, severity, Sureness::Read, title)
+        .key([Some("starved")])
+        .cause(Some(call(event_loop, thread)))
+        .since(Some(age(event_loop, held)))
         .on_loop(Some(event_loop.id))
         .blames(event_loop.thread.map(Node::Thread))
+        .members(Role::Blocked, others, Vec::new())
         .affects(others)
         .for_want_of_processor()
         .evidence(facts(event_loop, thread, held, others))
@@ -289,14 +303,47 @@ fn is_halted(thread: &Thread) -> bool {
     thread.state.is_some_and(ThreadState::is_halted)
 }
 
-/// The line to blame, `retry.py:31`.
-fn blamed(event_loop: &Loop, thread: Option<&Thread>) -> Option<String> {
+/// The line to blame.
+fn blamed<'s>(event_loop: &'s Loop, thread: Option<&'s Thread>) -> Option<&'s Location> {
     let frame = event_loop.blocking.as_ref().and_then(|blocking| blocking.frame.as_ref());
     let frame = frame.or_else(|| words::own_frame(below_loop(&thread?.frames)));
-    frame.map(|frame| words::short(&frame.location))
+    frame.map(|frame| &*frame.location)
 }
 
-fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usize) -> Vec<String> {
+/// The call that keeps the thread.
+pub(super) fn call(event_loop: &Loop, thread: Option<&Thread>) -> Cause {
+    let blocking = event_loop.blocking.as_ref();
+    Cause::Call {
+        call: blocking.map(|blocking| blocking.description.clone()).unwrap_or_default(),
+        class: blocking.map_or(BlockingKind::Unknown, |blocking| blocking.kind),
+        system_call: thread.and_then(|it| it.syscall.as_ref()).map(|call| call.name.clone()),
+        thread: event_loop.thread,
+    }
+}
+
+/// What the call has in common with others of its kind: neither the other end nor a descriptor.
+pub(super) fn call_name(event_loop: &Loop) -> Option<String> {
+    let blocking = event_loop.blocking.as_ref()?;
+    Some(match blocking.kind {
+        BlockingKind::Sleep | BlockingKind::FutureResult => blocking.description.clone(),
+        kind => kind_name(kind).to_owned(),
+    })
+}
+
+/// Since when the thread is held: by the iteration's own start, else by a timer that is overdue.
+pub(super) fn age(event_loop: &Loop, held: Duration) -> Age {
+    match event_loop.iteration.as_ref().and_then(|turn| turn.elapsed) {
+        Some(_) => Age::exact(held, Source::Iteration),
+        None => Age::at_least(held, Source::Timer),
+    }
+}
+
+fn facts(
+    event_loop: &Loop,
+    thread: Option<&Thread>,
+    held: Duration,
+    others: usize,
+) -> Vec<Evidence> {
     let mut lines = Vec::new();
     if let Some(turn) = &event_loop.iteration {
         let mut line = format!("its iteration has run for {}", words::span(held));
@@ -306,22 +353,22 @@ fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usi
         if let Some(handle) = &turn.handle {
             let _ = write!(line, ", {}", words::quoted(handle));
         }
-        lines.push(line);
+        lines.push(line.into());
     }
     if let Some(blocking) = &event_loop.blocking {
-        lines.push(format!("kind: {}", kind_name(blocking.kind)));
+        lines.push(format!("kind: {}", kind_name(blocking.kind)).into());
         let is_running =
             matches!(blocking.kind, BlockingKind::Cpu | BlockingKind::Gc | BlockingKind::Starved);
         lines.extend(event_loop.processor_use.filter(|_| is_running).map(|used| {
             let (ran, time) = (used.ran.as_millis(), used.time.as_millis());
-            format!("its thread was on a processor for {ran} of the last {time} ms")
+            Evidence::from(format!("its thread was on a processor for {ran} of the last {time} ms"))
         }));
     }
     lines.extend(overdue(event_loop));
     if others > 0 {
         let does = words::one_does(others);
-        lines
-            .push(format!("{} of this loop wait{does} for it", words::count(others, "other task")));
+        let others = words::count(others, "other task");
+        lines.push(format!("{others} of this loop wait{does} for it").into());
     }
     if let Some(thread) = thread {
         lines.push(words::thread_line(thread));
@@ -330,8 +377,10 @@ fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usi
     lines
 }
 
-fn overdue(event_loop: &Loop) -> Option<String> {
-    event_loop.lag.map(|lag| format!("a timer is overdue by {}", words::span(lag)))
+fn overdue(event_loop: &Loop) -> Option<Evidence> {
+    let text = |lag| format!("a timer is overdue by {}", words::span(lag));
+    let age = |lag| Some(Age::exact(lag, Source::Timer));
+    event_loop.lag.map(|lag| Evidence { since: age(lag), ..Evidence::from(text(lag)) })
 }
 
 /// The kind as the JSON names it.
@@ -428,7 +477,7 @@ mod tests {
         assert_eq!(finding.severity, Severity::Critical);
         assert_eq!(finding.tasks, crate::diagnose::tests::ids(&[1]));
         assert!(finding.advice.contains("asyncio.to_thread"));
-        assert!(finding.evidence.iter().any(|line| line.contains("2 other tasks")));
+        assert!(finding.facts().iter().any(|line| line.contains("2 other tasks")));
         let short = sleeping(1, 300).once();
         assert_eq!(short.only().severity, Severity::Warning);
     }

@@ -2,8 +2,9 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::loop_blocked::{age, call, call_name};
 use super::{Context, words};
-use crate::snapshot::{BlockingKind, Code, Loop, Severity, Sureness, Task, below_loop};
+use crate::snapshot::{BlockingKind, Code, Loop, Role, Severity, Sureness, Task, below_loop};
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
@@ -39,14 +40,15 @@ fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Dra
     };
     let title = format!("{subject} holds the event loop{at} and waits there: {what}, {owner}");
     let mut lines = Vec::new();
-    if let Some(held) = event_loop.iteration.as_ref().and_then(|turn| turn.elapsed) {
-        lines.push(format!("its iteration has run for {}", words::span(held)));
+    let held = event_loop.iteration.as_ref().and_then(|turn| turn.elapsed);
+    if let Some(held) = held {
+        lines.push(format!("its iteration has run for {}", words::span(held)).into());
     }
-    lines.extend(owing.map(|task| {
-        let place = words::at_long(words::place(task));
-        format!("{} is suspended{place}", words::name(task))
-    }));
-    if let Some(thread) = event_loop.thread.and_then(|tid| context.thread(tid)) {
+    lines.extend(
+        owing.map(|task| words::of_task(task, format!("{} is suspended", words::name(task)))),
+    );
+    let thread = event_loop.thread.and_then(|tid| context.thread(tid));
+    if let Some(thread) = thread {
         lines.push(words::thread_line(thread));
         lines.extend(words::stack(below_loop(&thread.frames)));
     }
@@ -68,8 +70,11 @@ fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Dra
         .on_loop(Some(event_loop.id))
         .blames(event_loop.thread.map(Node::Thread))
         .blames(running.map(|task| Node::Task(task.id)))
-        .tasks(running)
-        .tasks(owing)
+        .at(frame.map(|frame| &*frame.location), call_name(event_loop).as_deref())
+        .cause(Some(call(event_loop, thread)))
+        .since(held.map(|held| age(event_loop, held)))
+        .role(Role::Culprit, running)
+        .role(Role::Blocked, owing)
         .affects(context.size(Some(event_loop.id)))
         .evidence(lines)
         .advice(advice)
@@ -101,7 +106,7 @@ mod tests {
         assert_eq!(finding.tasks, [Address(1), Address(2)]);
         assert!(finding.title.contains("\"t2\" would have to run"), "{}", finding.title);
         let follower = diagnosis.of(Code::LoopBlocked);
-        assert_eq!(follower.because_of, Some(Code::LoopSelfDeadlock));
+        assert_eq!(diagnosis.cause_of(follower), Some(Code::LoopSelfDeadlock));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, words};
-use crate::snapshot::{Code, Frame, Loop, Severity, Sureness};
+use crate::snapshot::{Code, Evidence, Frame, Loop, Role, Severity, Sureness};
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
@@ -26,15 +26,15 @@ fn report(context: &Context<'_>, event_loop: &Loop) -> Draft {
     let at = words::at_short(caller.map(|frame| &*frame.location));
     let title = format!("an event loop is run{at} from inside another one of the same thread");
     let outer = event_loop.nested_in.map(|id| format!("the outer loop is {id}"));
-    let mut lines = vec![format!("the inner loop is {}", event_loop.id)];
-    lines.extend(outer);
+    let mut lines = vec![Evidence::from(format!("the inner loop is {}", event_loop.id))];
+    lines.extend(outer.map(Evidence::from));
     lines.extend(
         frames
             .iter()
             .filter(starts)
-            .map(|frame| format!("runs at {}", words::long(&frame.location))),
+            .map(|frame| Evidence::from("a loop is run").at(Some(&frame.location))),
     );
-    lines.extend(caller.map(|frame| format!("called from {}", words::long(&frame.location))));
+    lines.extend(caller.map(|frame| Evidence::from("called").at(Some(&frame.location))));
     let running =
         context.running.iter().copied().filter(|task| {
             Some(event_loop.id) == task.loop_id || event_loop.nested_in == task.loop_id
@@ -43,7 +43,8 @@ fn report(context: &Context<'_>, event_loop: &Loop) -> Draft {
         .on_loop(Some(event_loop.id))
         .blames(event_loop.thread.map(Node::Thread))
         .affects(context.size(event_loop.nested_in))
-        .tasks(running)
+        .at(caller.map(|frame| &*frame.location), None)
+        .role(Role::Culprit, running)
         .evidence(lines)
         .advice(format!(
             "`await` the coroutine in place of running it{at}: while the inner loop runs, nothing \

@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use super::draft::{Draft, Drafts};
 use super::{Context, grouped, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, NeverAwaited, Severity, Sureness};
+use crate::snapshot::{Code, Evidence, NeverAwaited, Role, Severity, Sureness};
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let now = &context.now.never_awaited;
@@ -45,15 +45,19 @@ fn report(context: &Context<'_>, group: &[&NeverAwaited]) -> Option<Draft> {
     );
     let mut sorted: Vec<_> = tasks().collect();
     sorted.sort_unstable_by_key(|task| task.id);
-    let mut lines = vec![format!("held by `{}` at {}", known.variable, words::long(&known.frame))];
-    lines
-        .extend(known.place.as_ref().map(|place| format!("its code is at {}", words::long(place))));
-    lines.extend(words::lines(sorted.iter().copied(), |task| format!("in {}", words::name(task))));
+    let held = Evidence::from(format!("held by `{}`", known.variable));
+    let mut lines = vec![held.at(Some(&known.frame))];
+    lines.extend(known.place.as_ref().map(|place| Evidence::from("its code is").at(Some(place))));
+    lines.extend(words::lines(sorted.iter().copied(), |task| {
+        let text = format!("in {}", words::name(task));
+        Evidence { task: Some(task.id), ..Evidence::from(text) }
+    }));
     Some(
         Draft::new(Code::NeverAwaited, Severity::Warning, Sureness::Derived, title)
             .on_loop(sorted.first().and_then(|task| task.loop_id))
             .affects(group.len())
-            .tasks(sorted)
+            .at(Some(&known.frame), Some(&known.coroutine))
+            .role(Role::Holder, sorted)
             .evidence(lines)
             .advice(format!(
                 "Write `await {}(…)`, or start it with `asyncio.create_task`; calling an `async \

@@ -7,7 +7,7 @@
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, severity_of, shape, words};
-use crate::snapshot::{Code, Pending, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{Code, Evidence, Pending, Role, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
@@ -46,17 +46,18 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
     };
     let title =
         format!("{} waits for a future{at} that nothing can resolve{others}", words::name(task));
-    let mut lines = vec![
+    let mut lines = vec![Evidence::from(
         "nothing refers to it but the task that waits for it: no timer, no callback, no other \
-              object"
-            .to_owned(),
-    ];
-    lines.extend(waiting.object.map(|future| match &waiting.name {
-        Some(name) => format!("the future {future} is `{name}`"),
-        None => format!("the future {future} has no name in the frames that wait for it"),
+         object",
+    )];
+    lines.extend(waiting.object.map(|future| {
+        Evidence::from(match &waiting.name {
+            Some(name) => format!("the future {future} is `{name}`"),
+            None => format!("the future {future} has no name in the frames that wait for it"),
+        })
     }));
     if !waiting.callbacks.is_empty() {
-        lines.push(format!("when it is done it calls {}", waiting.callbacks.join(", ")));
+        lines.push(format!("when it is done it calls {}", waiting.callbacks.join(", ")).into());
     }
     lines.extend(words::lines(tasks(), words::wait_line));
     let does = words::one_does(group.len());
@@ -73,7 +74,9 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         Draft::new(Code::OrphanWait, severity, Sureness::Derived, title)
             .on_loop(task.loop_id)
             .blames(tasks().map(|task| Node::Task(task.id)))
-            .tasks(tasks())
+            .at(words::place(task), waiting.name.as_deref())
+            .since(context.age(tasks()))
+            .role(Role::Waiter, tasks())
             .affects(affected)
             .pending(Some(pending))
             .evidence(lines)

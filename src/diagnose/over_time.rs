@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::draft::Draft;
 use super::{Usage, gc_pause, grouped, pod_throttled, sequential_awaits, words};
-use crate::snapshot::{BlockingKind, Code, Finding, Severity, Snapshot, Sureness, Task};
+use crate::snapshot::{
+    BlockingKind, Cause, Code, Evidence, Finding, FindingId, Location, Role, Severity, Snapshot,
+    Sureness, Task,
+};
 use crate::timeline::{Collected, Collections, Growth, PlaceTotals, Sequences, time_between};
 
 /// So many callbacks that block at one place are no accident.
@@ -31,10 +34,12 @@ pub struct Observed<'o> {
     pub collections: &'o Collections,
     /// Which tasks make one call after the other.
     pub sequences: &'o Sequences,
+    /// The number from which on its findings count.
+    pub next_id: u64,
     /// What its control groups had used some time ago.
     pub usage: Option<&'o Usage>,
-    /// Whether it is known already that they use up a quota.
-    pub is_throttled: bool,
+    /// The finding that says that they use up a quota, if there is one already.
+    pub throttled: Option<FindingId>,
 }
 
 /// Draws conclusions from an observation.
@@ -52,17 +57,28 @@ pub fn over_time(observed: Observed<'_>) -> Vec<Finding> {
     let of_kind = |kind| move |place: &&PlaceTotals| place.kind == kind;
     let starved: Vec<_> =
         observed.places.iter().filter(of_kind(BlockingKind::Starved)).filter(is_recent).collect();
-    let mut starved = starved.first().and_then(|place| starved_again(place, observed.time));
+    let starved = starved.first().and_then(|place| starved_again(place, observed.time));
     let collector = collector(observed);
     let grown = observed.growth.growing().into_iter();
     let leaks = grown.filter_map(|(shape, counts)| leak(&shape, &counts, observed));
     let sequential = sequential_awaits::find(observed.sequences, observed.now);
     let throttled = observed.usage.and_then(|usage| pod_throttled::over_time(usage, observed.now));
-    if observed.is_throttled || throttled.is_some() {
-        starved = starved.map(|it| Finding { because_of: Some(Code::PodThrottled), ..it });
-    }
     let slow = slow.chain(starved).chain(collector);
-    slow.chain(leaks).chain(sequential).chain(throttled).collect()
+    let mut all: Vec<Finding> = slow.chain(leaks).chain(sequential).chain(throttled).collect();
+    for (id, finding) in (observed.next_id..).map(FindingId).zip(&mut all) {
+        finding.id = id;
+    }
+    let is_it = |it: &&Finding| it.code == Code::PodThrottled;
+    let throttled = observed.throttled.or_else(|| all.iter().find(is_it).map(|it| it.id));
+    for finding in all.iter_mut().filter(|it| is_of_starved(it)) {
+        finding.because_of = throttled;
+    }
+    all
+}
+
+/// Whether it is about callbacks that had no processor.
+fn is_of_starved(finding: &Finding) -> bool {
+    matches!(finding.cause, Some(Cause::Call { class: BlockingKind::Starved, .. }))
 }
 
 /// What the garbage collector took: by its own count, else as callbacks show it.
@@ -95,17 +111,27 @@ fn starved_again(place: &PlaceTotals, observed: Duration) -> Option<Finding> {
         "the thread was runnable, and the kernel gave it no processor".to_owned(),
         format!("the last of them {}", place.description),
     ];
+    let lines = lines.into_iter().map(Evidence::from);
     let draft = Draft::new(Code::SlowCallbacks, Severity::Info, Sureness::Read, title)
-        .evidence(lines.into_iter().chain(share_of(place, observed)))
+        .key([Some("starved")])
+        .cause(Some(call(place)))
+        .members(Role::Culprit, usize::try_from(place.count).unwrap_or(usize::MAX), Vec::new())
+        .evidence(lines.chain(share_of(place, observed)))
         .advice(super::loop_blocked::STARVED);
     Some(draft.finding)
 }
 
 /// `2.0 % of the time of the observation`.
-fn share_of(place: &PlaceTotals, observed: Duration) -> Option<String> {
+fn share_of(place: &PlaceTotals, observed: Duration) -> Option<Evidence> {
     let seconds = observed.as_secs_f64();
     let share = || (place.total_ms / 10.0 / seconds).min(100.0);
-    (seconds > 0.0).then(|| format!("{:.1} % of the time of the observation", share()))
+    (seconds > 0.0).then(|| format!("{:.1} % of the time of the observation", share()).into())
+}
+
+/// The call that blocked there.
+fn call(place: &PlaceTotals) -> Cause {
+    let (call, class) = (place.description.clone(), place.kind);
+    Cause::Call { call, class, system_call: None, thread: None }
 }
 
 fn span_of_ms(ms: f64) -> String {
@@ -116,8 +142,8 @@ fn slow(place: &PlaceTotals, observed: Duration) -> Finding {
     let file = place.file.as_deref().unwrap_or("?");
     let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
     let name = file.rsplit('/').next().unwrap_or(file);
-    let function =
-        place.function.as_ref().map(|function| format!(" in {function}")).unwrap_or_default();
+    let function = place.function.as_deref().unwrap_or("?");
+    let at = Location::by_path(function.into(), file.into(), place.line);
     let longest = place.length.map_or(0.0, |length| length.max_ms);
     let title = format!(
         "callbacks blocked the event loop {} times at {name}{line} ({}), {} in all, the longest {}",
@@ -126,16 +152,16 @@ fn slow(place: &PlaceTotals, observed: Duration) -> Finding {
         span_of_ms(place.total_ms),
         span_of_ms(longest),
     );
-    let mut lines = vec![format!("at {file}{line}{function}")];
+    let mut lines = vec![Evidence::from("").at(Some(&at))];
     lines.extend(place.length.map(|length| {
-        format!(
-            "half of them took {} at most, 99 of 100 {}",
-            span_of_ms(length.p50_ms),
-            span_of_ms(length.p99_ms)
-        )
+        let (half, most) = (span_of_ms(length.p50_ms), span_of_ms(length.p99_ms));
+        Evidence::from(format!("half of them took {half} at most, 99 of 100 {most}"))
     }));
     lines.extend(share_of(place, observed));
     let draft = Draft::new(Code::SlowCallbacks, Severity::Warning, Sureness::Read, title)
+        .at(Some(&at), None)
+        .cause(Some(call(place)))
+        .members(Role::Culprit, usize::try_from(place.count).unwrap_or(usize::MAX), Vec::new())
         .evidence(lines)
         .advice(format!(
             "Nothing else runs meanwhile: move the call at {name}{line} to a thread, or use an \
@@ -159,15 +185,20 @@ fn leak(shape: &str, counts: &[usize], observed: Observed<'_>) -> Option<Finding
     let mut places = grouped(tasks(), |task| (words::place(task).cloned(), super::kind(task)));
     places.sort_by_key(|group| std::cmp::Reverse(group.len()));
     let numbers: Vec<String> = counts.iter().map(ToString::to_string).collect();
-    let mut lines = vec![format!("the least number of them: {}", numbers.join(", "))];
+    let mut lines =
+        vec![Evidence::from(format!("the least number of them: {}", numbers.join(", ")))];
     lines.extend(places.iter().take(3).filter_map(|group| {
         let task = *group.first()?;
-        Some(format!("{} of them like this: {}", group.len(), words::wait_line(task)))
+        let line = words::wait_line(task);
+        Some(Evidence { text: format!("{} of them like this: {}", group.len(), line.text), ..line })
     }));
     let most = places.first().and_then(|group| group.first()).copied();
     let draft = Draft::new(Code::TaskLeak, Severity::Warning, Sureness::Derived, title)
         .on_loop(most.and_then(|task| task.loop_id))
+        .at(most.and_then(words::place), None)
+        .key([Some(shape)])
         .tasks(most)
+        .members(Role::Culprit, last, most.map(|task| task.id).into_iter().collect())
         .evidence(lines)
         .advice(
             "See what these tasks wait for: give it a time limit, end them when their client is \
@@ -201,14 +232,14 @@ mod tests {
     }
 
     fn found(places: &[PlaceTotals], growth: &Growth, now: &Snapshot) -> Vec<Finding> {
-        found_where(places, growth, now, false)
+        found_where(places, growth, now, None)
     }
 
     fn found_where(
         places: &[PlaceTotals],
         growth: &Growth,
         now: &Snapshot,
-        is_throttled: bool,
+        throttled: Option<FindingId>,
     ) -> Vec<Finding> {
         let sequences = &Sequences::default();
         let (time, collections) = (Duration::from_secs(60), &Collections::default());
@@ -221,7 +252,8 @@ mod tests {
             collections,
             sequences,
             usage,
-            is_throttled,
+            next_id: 1,
+            throttled,
         })
     }
 
@@ -235,7 +267,7 @@ mod tests {
             "callbacks blocked the event loop 4 times at app.py:31 (time.sleep), 1.2 s in all, \
              the longest 400 ms"
         );
-        assert!(finding.evidence.contains(&"2.0 % of the time of the observation".to_owned()));
+        assert!(finding.facts().contains(&"2.0 % of the time of the observation".to_owned()));
         assert!(found(&[place(2, 0)], &growth, &now).is_empty());
         let gc = PlaceTotals { kind: BlockingKind::Gc, ..place(9, 0) };
         let [finding] = &found(&[gc], &growth, &now)[..] else { panic!() };
@@ -248,8 +280,10 @@ mod tests {
         assert!(finding.title.contains("waited for a processor"), "{}", finding.title);
         assert_eq!(finding.because_of, None);
         let places = &[starved];
-        let [finding] = &found_where(places, &growth, &now, true)[..] else { panic!() };
-        assert_eq!(finding.because_of, Some(Code::PodThrottled));
+        let [finding] = &found_where(places, &growth, &now, Some(FindingId(7)))[..] else {
+            panic!()
+        };
+        assert_eq!(finding.because_of, Some(FindingId(7)));
         let nowhere = PlaceTotals { file: None, line: None, function: None, ..place(9, 0) };
         assert!(found(&[nowhere], &growth, &now).is_empty());
     }
@@ -268,6 +302,6 @@ mod tests {
         let [finding] = &found(&[], &growth, &last.unwrap())[..] else { panic!() };
         assert_eq!(finding.code, Code::TaskLeak);
         assert!(finding.title.contains("from 20 to 70 in 6.0 s"), "{}", finding.title);
-        assert_eq!(finding.evidence[0], "the least number of them: 20, 30, 40, 50, 60, 70");
+        assert_eq!(finding.facts()[0], "the least number of them: 20, 30, 40, 50, 60, 70");
     }
 }

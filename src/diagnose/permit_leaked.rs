@@ -12,7 +12,9 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, Line, grouped, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Location, Pending, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{
+    Code, Evidence, Location, Pending, Role, Severity, Sureness, Task, WaitKind,
+};
 use crate::timeline::Stillness;
 
 struct Leak<'c> {
@@ -120,23 +122,20 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
     let nobody =
         if *severity == Severity::Critical { "nobody holds" } else { "no task is seen to hold" };
     let title = format!("{} wait{does} for {thing}, which {nobody}", words::count(waiting, "task"));
-    let mut lines = Vec::new();
+    let mut lines: Vec<Evidence> = Vec::new();
     if let Some(value) = line.waiting.value.filter(|_| line.waiting.kind == WaitKind::Semaphore) {
         let of = line.waiting.limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
-        lines.push(format!("{value}{of} permits are left"));
+        lines.push(format!("{value}{of} permits are left").into());
     }
-    lines.push("no frame of a live task is inside an `async with` of it".to_owned());
+    lines.push("no frame of a live task is inside an `async with` of it".into());
     if *is_out_of_reach {
-        lines.push("all references to it are in tasks that wait for it".to_owned());
+        lines.push("all references to it are in tasks that wait for it".into());
     }
     lines.extend(words::lines(suspects.iter().copied(), |task| {
-        format!(
-            "{} refers to it, at{}",
-            words::name(task),
-            words::at_long(words::place(task)).trim_start_matches(" at")
-        )
+        let text = format!("{} refers to it,", words::name(task));
+        words::of_task(task, text).role(Role::Suspect)
     }));
-    lines.extend(words::lines(waiters(), words::wait_line));
+    lines.extend(words::lines(waiters(), |task| words::wait_line(task).role(Role::Waiter)));
     let hanging =
         group.iter().map(|leak| context.graph.waiting_for(Node::Object(leak.line.object)).len());
     let head = line.waiters.first();
@@ -153,8 +152,11 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
         Draft::new(Code::PermitLeaked, *severity, *sureness, title)
             .on_loop(loop_id)
             .blames(group.iter().map(|leak| Node::Object(leak.line.object)))
-            .tasks(suspects.iter().copied())
-            .tasks(waiters())
+            .at(head.and_then(|task| words::place(task)), line.waiting.name.as_deref())
+            .cause(Some(words::lock(line.waiting)))
+            .since(context.age(head.copied()))
+            .role(Role::Suspect, suspects.iter().copied())
+            .role(Role::Waiter, waiters())
             .affects(hanging.sum::<usize>().max(waiting))
             .pending(pending)
             .evidence(lines)

@@ -7,7 +7,7 @@
 use super::Context;
 use super::draft::{Draft, Drafts};
 use super::words;
-use crate::snapshot::{Code, Severity, Snapshot, Sureness};
+use crate::snapshot::{Code, Role, Severity, Snapshot, Sureness};
 use crate::timeline::Looks;
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
@@ -33,6 +33,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     );
     out.add(
         Draft::new(Code::PodFrozen, severity, Sureness::Read, title)
+            .members(Role::Blocked, tasks, Vec::new())
             .affects(tasks)
             .evidence([since, rest])
             .advice(
@@ -85,8 +86,8 @@ mod tests {
         let twice = scene.twice();
         let finding = twice.only();
         assert_eq!((finding.code, finding.severity), (Code::PodFrozen, Severity::Critical));
-        assert_eq!(finding.evidence[0], "frozen at both samples, 200 ms apart");
-        assert!(finding.evidence[1].starts_with("1 event loop and 2 tasks are as they were"));
+        assert_eq!(finding.facts()[0], "frozen at both samples, 200 ms apart");
+        assert!(finding.facts()[1].starts_with("1 event loop and 2 tasks are as they were"));
         for state in [Some(false), None] {
             frozen(idle(), state).once().assert_silent();
             frozen(idle(), state).twice().assert_silent();

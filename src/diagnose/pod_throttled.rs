@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::draft::{Draft, Drafts};
 use super::{Context, words};
 use crate::snapshot::{
-    Cgroup, Code, Finding, Quota, Severity, Snapshot, Sureness, Thread, ThreadState,
+    Cause, Cgroup, Code, Finding, Quota, Severity, Snapshot, Sureness, Thread, ThreadState,
 };
 
 /// Who is stopped in a smaller part of the periods hardly feels it: the usual alarm's threshold.
@@ -156,7 +156,15 @@ fn report(worst: &Throttled<'_>, time: Duration, ran: Option<Duration>) -> Draft
         let share = share(all, periods) * 100.0;
         lines.push(format!("{all} of {periods} periods since the cgroup exists ({share:.0} %)"));
     }
-    Draft::new(Code::PodThrottled, Severity::Warning, Sureness::Read, title).evidence(lines).advice(
+    let cause = Cause::Quota {
+        group: quota.group.to_string(),
+        quota: quota.quota,
+        period: quota.period,
+        throttled: *stopped.min(periods),
+        periods: *periods,
+    };
+    let draft = Draft::new(Code::PodThrottled, Severity::Warning, Sureness::Read, title);
+    draft.cause(Some(cause)).evidence(lines).advice(
         "Raise or remove the CPU limit (Kubernetes `resources.limits.cpu`, Docker `--cpus`, \
          `CPUQuota=`), or do less work in this cgroup: a callback that seems slow may only have \
          been stopped in the middle.",
@@ -207,7 +215,7 @@ mod tests {
             "The CPU quota of 0.08 cores stopped this process in 2 of 2 periods"
         );
         assert_eq!(
-            finding.evidence,
+            finding.facts(),
             [
                 "cgroup /pod: 8 ms of processor time in each 100 ms",
                 "stopped for 180 ms of 200 ms",
@@ -222,7 +230,7 @@ mod tests {
         let outer = |periods, throttled| Quota { group: "/".into(), ..quota(periods, throttled) };
         let first = scene([quota(100, 0), outer(100, 90)], 0).before();
         let diagnosis = scene([quota(102, 0), outer(102, 92)], 20).turned().after(&first);
-        assert!(diagnosis.only().evidence[0].starts_with("cgroup /:"));
+        assert!(diagnosis.only().facts()[0].starts_with("cgroup /:"));
     }
 
     #[test]
@@ -263,7 +271,7 @@ mod tests {
         let first = starved(quota(80, 78), 0).before();
         let diagnosis = starved(quota(82, 80), 20).after(&first);
         assert_eq!(diagnosis.codes(), [Code::PodThrottled, Code::LoopBlocked]);
-        assert_eq!(diagnosis.findings[1].because_of, Some(Code::PodThrottled));
+        assert_eq!(diagnosis.cause_of(&diagnosis.findings[1]), Some(Code::PodThrottled));
         let free = starved(quota(82, 78), 20).after(&first);
         assert_eq!(free.only().because_of, None);
     }
@@ -274,6 +282,6 @@ mod tests {
         let first = with(quota(80, 78), 0).before();
         let diagnosis = with(quota(82, 80), 20).turned().after(&first);
         assert_eq!(diagnosis.codes(), [Code::PodThrottled, Code::ReadyBacklog]);
-        assert_eq!(diagnosis.findings[1].because_of, Some(Code::PodThrottled));
+        assert_eq!(diagnosis.cause_of(&diagnosis.findings[1]), Some(Code::PodThrottled));
     }
 }

@@ -11,7 +11,9 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, severity_of, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Operation, Pending, Severity, Sureness, Task, Waiting};
+use crate::snapshot::{
+    Cause, Code, Evidence, Operation, Pending, Role, Severity, Sureness, Task, Waiting,
+};
 use crate::timeline::Stillness;
 
 /// What is at a standstill.
@@ -148,14 +150,17 @@ fn report(
             "{tasks} wait{does} for items of {thing}, into which nobody is left to put any{time}"
         ),
     };
-    let mut lines = words::lines(waiters.iter().copied(), words::wait_line);
-    lines.push(match (severity, sureness) {
+    let role = if side == Side::Full { Role::Producer } else { Role::Consumer };
+    let role = if side == Side::Unfinished { Role::Waiter } else { role };
+    let line = |task: &Task| words::wait_line(task).role(role);
+    let mut lines = words::lines(waiters.iter().copied(), line);
+    lines.push(Evidence::from(match (severity, sureness) {
         (_, Sureness::Derived) => "all references to it are in tasks that wait for this".to_owned(),
         (Severity::Info, _) if side == Side::Full => {
             "others are at work who may take from it".to_owned()
         }
         _ => "no other task is at work: each waits for these, or for something far away".to_owned(),
-    });
+    }));
     let advice = match side {
         Side::Full => {
             "See whether its consumers have ended, by an exception that nobody looked at; start \
@@ -173,7 +178,19 @@ fn report(
     Draft::new(Code::QueueStalled, severity, sureness, title)
         .on_loop(waiters.first().and_then(|task| task.loop_id))
         .blames([Node::Object(queue)])
-        .tasks(waiters.iter().copied())
+        .at(
+            waiters.first().and_then(|task| words::place(task)),
+            waiting.and_then(|it| it.name.as_deref()),
+        )
+        .cause(waiting.map(|waiting| Cause::Queue {
+            name: waiting.name.clone(),
+            class: waiting.class.clone(),
+            object: waiting.object,
+            items: waiting.value,
+            size: waiting.limit.filter(|limit| *limit > 0),
+        }))
+        .since(context.age(longest.copied()))
+        .role(role, waiters.iter().copied())
         .evidence(lines)
         .advice(advice)
 }

@@ -110,6 +110,6 @@ mod tests {
         let scene = with_ready(2000).in_callback(1, 3000).blocked_by(BlockingKind::Sleep, |_| ());
         let diagnosis = scene.twice();
         assert_eq!(diagnosis.codes(), [Code::LoopBlocked, Code::ReadyBacklog]);
-        assert_eq!(diagnosis.findings[1].because_of, Some(Code::LoopBlocked));
+        assert_eq!(diagnosis.cause_of(&diagnosis.findings[1]), Some(Code::LoopBlocked));
     }
 }

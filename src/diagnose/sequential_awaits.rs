@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::draft::Draft;
 use super::words;
-use crate::snapshot::{Code, Finding, Severity, Snapshot, Sureness, Task, WaitKind};
+use crate::snapshot::{
+    Age, Code, Evidence, Finding, Role, Severity, Snapshot, Source, Sureness, Task, WaitKind,
+};
 use crate::timeline::{Sequence, Sequences};
 
 /// So many findings of this kind are told; there are no more tasks of one shape among them.
@@ -38,18 +40,20 @@ fn finding(it: &Sequence, task: &Task) -> Finding {
         progress(it),
     );
     let calls = words::calls(it.calls, it.is_exact);
-    let loop_line = it.loop_line.map(|line| format!(", in the for loop of line {line}"));
+    let loop_line = it.loop_line.map(|line| format!("in the for loop of line {line},"));
     let looks = it.samples + it.elsewhere;
     let lines = [
-        format!("at {}{}", words::long(&it.location), loop_line.unwrap_or_default()),
-        format!("waiting there at {} of {looks} looks: for {}", it.samples, kinds(it)),
-        format!("{calls} in {} of watching, {mean}", words::span(it.time)),
-        gain(it),
+        Evidence::from(loop_line.unwrap_or_default()).at(Some(&it.location)),
+        format!("waiting there at {} of {looks} looks: for {}", it.samples, kinds(it)).into(),
+        format!("{calls} in {} of watching, {mean}", words::span(it.time)).into(),
+        gain(it).into(),
         words::wait_line(task),
     ];
     let draft = Draft::new(Code::SequentialAwaits, Severity::Info, Sureness::Guessed, title)
         .on_loop(task.loop_id)
-        .tasks([task])
+        .at(Some(&it.location), None)
+        .since(Some(Age::at_least(it.time, Source::Samples)))
+        .role(Role::Culprit, [task])
         .evidence(lines)
         .advice(
             "If no call needs what another one gives, make several at a time: asyncio.gather or a \
@@ -166,9 +170,9 @@ mod tests {
              125 ms each"
         );
         assert_eq!(
-            finding.evidence,
+            finding.facts(),
             [
-                "at /srv/app.py:31 in crawl, in the for loop of line 30",
+                "in the for loop of line 30, at /srv/app.py:31 in crawl",
                 "waiting there at 7 of 7 looks: for a socket (7 times)",
                 "48 calls in 6.0 s of watching, 125 ms each",
                 "the 442 that are left take 55 s one after the other, about 5.5 s ten at a time",
@@ -189,7 +193,7 @@ mod tests {
         let [finding] = &all[..] else { panic!("{all:#?}") };
         assert!(finding.title.ends_with("at least 12 calls, at most 1.0 s each"), "{finding:#?}");
         let gain = "those of that time took 12 s one after the other, about 1.2 s ten at a time";
-        assert_eq!(finding.evidence[3], gain);
+        assert_eq!(finding.facts()[3], gain);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, outlook, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Shutdown, Stage, Sureness, Task, Thread};
+use crate::snapshot::{Code, Evidence, Role, Shutdown, Stage, Sureness, Task, Thread};
 
 /// How many threads are shown with their whole stack.
 const MAX_STACKS: usize = 3;
@@ -77,49 +77,52 @@ fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
             format!("the interpreter is ending and waits for {what}")
         }
     };
-    let mut lines = vec![format!("the stage is {}", shutdown.stage.as_str())];
+    let mut lines = vec![Evidence::from(format!("the stage is {}", shutdown.stage.as_str()))];
     lines.extend(
-        shutdown
-            .frame
-            .as_ref()
-            .map(|frame| format!("it waits at {}", words::long(&frame.location))),
+        shutdown.frame.as_ref().map(|frame| Evidence::from("it waits").at(Some(&frame.location))),
     );
     lines.extend(shutdown.connections.map(|open| {
         let is = if open == 1 { "is" } else { "are" };
         let open = usize::try_from(open).unwrap_or(usize::MAX);
-        format!("{} {is} still open", words::count(open, "connection"))
+        Evidence::from(format!("{} {is} still open", words::count(open, "connection")))
     }));
-    lines.extend(words::lines(culprits.iter().copied(), words::wait_line));
-    lines.extend(words::lines(victims.iter().copied(), words::wait_line));
+    let in_part = |role| move |task: &Task| words::wait_line(task).role(role);
+    lines.extend(words::lines(culprits.iter().copied(), in_part(Role::Culprit)));
+    lines.extend(words::lines(victims.iter().copied(), in_part(Role::Waiter)));
     for (at, thread) in threads.iter().take(words::MAX_NAMED).enumerate() {
         lines.push(words::thread_line(thread));
         if at < MAX_STACKS {
-            lines
-                .extend(words::stack(&thread.frames).into_iter().map(|line| format!("    {line}")));
+            lines.extend(words::stack(&thread.frames));
         }
     }
     if let Some(others) = threads.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
-        lines.push(format!("and {} more", words::count(others, "thread")));
+        lines.push(format!("and {} more", words::count(others, "thread")).into());
     }
     if shutdown.stage == Stage::Asyncgens {
-        lines.extend(
-            generators(context, shutdown).take(words::MAX_NAMED).map(|open| {
-                format!("{} is open{}", open.name, words::at_long(open.place.as_deref()))
-            }),
-        );
+        lines.extend(generators(context, shutdown).take(words::MAX_NAMED).map(|open| {
+            Evidence::from(format!("{} is open", open.name)).at(open.place.as_deref())
+        }));
     }
     if lines.len() == 1 {
-        lines.push("what it waits for was not found".to_owned());
+        lines.push("what it waits for was not found".into());
     }
     lines.extend(outlook.lines);
+    let of_threads = threads.first().and_then(|thread| words::own_frame(&thread.frames));
+    let of_threads = of_threads.map(|frame| &*frame.location);
+    let of_generators = || closing(context, shutdown).find_map(|open| open.place.as_deref());
+    let place = culprits.first().and_then(|task| words::place(task));
+    let place = place.or(of_threads).or_else(of_generators);
     Draft::new(Code::ShutdownStuck, outlook.severity, Sureness::Read, title)
         .on_loop(shutdown.loop_id)
         .blames(culprits.iter().chain(&victims).map(|task| Node::Task(task.id)))
         .blames(shutdown.threads.iter().map(|tid| Node::Thread(*tid)))
         .blames(closing(context, shutdown).map(|open| Node::Object(open.id)))
         .affects(tasks.len().max(culprits.len()) + threads.len())
-        .tasks(culprits)
-        .tasks(victims)
+        .at(place, None)
+        .key([Some(shutdown.stage.as_str()), place.map(words::owner).as_deref()])
+        .since(outlook.since)
+        .role(Role::Culprit, culprits)
+        .role(Role::Waiter, victims)
         .evidence(lines)
         .advice(advice(shutdown))
 }
@@ -323,7 +326,7 @@ mod tests {
             let finding = twice.of(Code::ShutdownStuck);
             assert_eq!(finding.severity, Severity::Warning);
             let line = "it has lasted for at least 31 s";
-            assert!(finding.evidence.iter().any(|it| it == line), "{finding:#?}");
+            assert!(finding.facts().iter().any(|it| it == line), "{finding:#?}");
             // The server itself says so.
             let old = scene.clone().and(|snapshot| {
                 snapshot.shutdown.as_mut().unwrap().lasted = Some(Duration::from_secs(6));
@@ -369,7 +372,7 @@ mod tests {
         let finding = twice.only();
         assert_eq!(finding.tasks, ids(&[2, 1]));
         assert_eq!(finding.title, "asyncio.run is stopping and waits for \"t2\" at app.py:2");
-        let lines = [1, 2].map(|at| finding.evidence[at].split(' ').next().unwrap().to_owned());
+        let lines = [1, 2].map(|at| finding.facts()[at].split(' ').next().unwrap().to_owned());
         assert_eq!(lines, ["\"t2\"", "\"t1\""]);
         let circle =
             at(Stage::Graceful, &[1], &[]).with([task(1).awaits(&[2]), task(2).awaits(&[1])]);
@@ -462,13 +465,13 @@ mod tests {
         assert_eq!(diagnosis.codes(), [Code::ExecutorJobStuck, Code::ShutdownStuck]);
         let finding = diagnosis.of(Code::ShutdownStuck);
         assert!(finding.title.contains("thread 200"), "{}", finding.title);
-        assert_eq!(finding.because_of, Some(Code::ExecutorJobStuck));
+        assert_eq!(diagnosis.cause_of(finding), Some(Code::ExecutorJobStuck));
     }
 
     #[test]
     fn threads_that_hold_the_interpreter_are_shown() {
         let finding = at(Stage::InterpreterThreads, &[], &[200, 201]).twice();
         let finding = finding.of(Code::ShutdownStuck);
-        assert!(finding.evidence.iter().any(|line| line.contains("in recv")), "{finding:#?}");
+        assert!(finding.facts().iter().any(|line| line.contains("in recv")), "{finding:#?}");
     }
 }

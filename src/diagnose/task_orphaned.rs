@@ -7,7 +7,7 @@
 
 use super::draft::{Draft, Drafts};
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, Severity, Sureness, Task};
+use crate::snapshot::{Code, Evidence, Role, Severity, Sureness, Task};
 
 pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     let garbage = || context.forgotten.iter().copied().filter(|task| is_garbage(context, task));
@@ -53,16 +53,16 @@ fn report(group: &[&Task]) -> Option<Draft> {
             "{many} tasks{of} are pending, and nothing else refers to them or to what they wait for"
         ),
     };
-    let mut lines = vec![
+    let mut lines = vec![Evidence::from(
         "the only reference to it is from what it waits for, and to that from the task: no \
-         awaiter, no callback"
-            .to_owned(),
-    ];
+         awaiter, no callback",
+    )];
     lines.extend(words::lines(group.iter().copied(), words::wait_line));
     Some(
         Draft::new(Code::TaskOrphaned, Severity::Info, Sureness::Read, title)
             .on_loop(task.loop_id)
-            .tasks(group.iter().copied())
+            .at(words::place(task), None)
+            .role(Role::Culprit, group.iter().copied())
             .affects(group.len())
             .evidence(lines)
             .advice(

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, Deadline, Loop, Phase, Severity, Sureness, Task};
+use crate::snapshot::{
+    Age, Code, Deadline, Evidence, Loop, Phase, Role, Severity, Source, Sureness, Task,
+};
 
 /// A loop that has much to do comes to a timer late, and a body may clean up for a moment.
 const LATE: Duration = Duration::from_millis(100);
@@ -93,11 +95,10 @@ fn report(group: &[(&Task, &Task)]) -> Option<Draft> {
     let told = culprit.cancellation.as_ref();
     let handler = told.and_then(|told| culprit.frames.get(told.handling?));
     let handler = handler.map(|frame| &*frame.location);
-    let mut lines = vec![format!("the limit was set{}", words::at_long(set_at))];
+    let mut lines = vec![Evidence::from("the limit was set").at(set_at)];
     lines.extend(
-        handler.map(|place| {
-            format!("its `CancelledError` is being handled at {}", words::long(place))
-        }),
+        handler
+            .map(|place| Evidence::from("its `CancelledError` is being handled").at(Some(place))),
     );
     let culprits = || group.iter().map(|(_, culprit)| *culprit);
     let limited = || group.iter().map(|(task, _)| *task);
@@ -122,7 +123,10 @@ fn report(group: &[(&Task, &Task)]) -> Option<Draft> {
         Draft::new(Code::TimeoutOverdue, Severity::Warning, Sureness::Read, title)
             .on_loop(task.loop_id)
             .blames(culprits().chain(waiting()).map(|task| Node::Task(task.id)))
-            .tasks(culprits())
+            .at(words::place(culprit), None)
+            .since(Some(Age::exact(late, Source::Timer)))
+            .role(Role::Culprit, culprits())
+            .role(Role::Waiter, waiting())
             .tasks(limited())
             .affects(group.len())
             .evidence(lines)
@@ -172,7 +176,7 @@ mod tests {
             .blocked_by(BlockingKind::Socket, |_| ());
         let diagnosis = scene.once();
         assert_eq!(diagnosis.codes(), [Code::LoopBlocked, Code::TimeoutOverdue]);
-        assert_eq!(diagnosis.findings[1].because_of, Some(Code::LoopBlocked));
+        assert_eq!(diagnosis.cause_of(&diagnosis.findings[1]), Some(Code::LoopBlocked));
     }
 
     #[test]

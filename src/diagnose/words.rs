@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::snapshot::{Frame, Location, Task, Thread, WaitKind, Waiting, with_separators};
+use crate::snapshot::{
+    Age, Cause, Evidence, Frame, Location, Source, Task, Thread, WaitKind, Waiting, with_separators,
+};
 
 pub use crate::snapshot::own_frame;
 
@@ -49,14 +51,16 @@ pub fn short(location: &Location) -> String {
     }
 }
 
-/// `/app/db.py:88 in refresh`.
-pub fn long(location: &Location) -> String {
-    let mut out = location.file.to_string();
-    if let Some(line) = location.line {
-        let _ = write!(out, ":{line}");
-    }
-    let _ = write!(out, " in {}", location.function);
-    out
+/// Whose line it is, by names that stay the same: `db.py:Pool.refresh`.
+pub fn owner(location: &Location) -> String {
+    let file = location.file.rsplit('/').next().unwrap_or(&location.file);
+    format!("{file}:{}", location.function)
+}
+
+/// The lock, semaphore or other thing of asyncio's that is waited for.
+pub fn lock(waiting: &Waiting) -> Cause {
+    let Waiting { name, class, object, .. } = waiting;
+    Cause::Lock { name: name.clone(), class: class.clone(), object: *object }
 }
 
 /// Where a task is, in the program's own code.
@@ -64,19 +68,9 @@ pub fn place(task: &Task) -> Option<&Location> {
     task.place().map(|location| &**location)
 }
 
-/// Where a task is, in full.
-pub fn long_place(task: &Task) -> Option<String> {
-    place(task).map(long)
-}
-
 /// ` at db.py:88`, or nothing where that is not known.
 pub fn at_short(location: Option<&Location>) -> String {
     location.map(|location| format!(" at {}", short(location))).unwrap_or_default()
-}
-
-/// ` at /app/db.py:88 in refresh`, or nothing where that is not known.
-pub fn at_long(location: Option<&Location>) -> String {
-    location.map(|location| format!(" at {}", long(location))).unwrap_or_default()
 }
 
 /// `250 ms`, `4.2 s`, `31 s`, `12 min`, `3 h 5 min`.
@@ -178,21 +172,29 @@ pub fn since(task: &Task) -> String {
 }
 
 /// `"refresh" waits for socket 10.0.0.5:5432 for 31 s at /app/db.py:88 in refresh`.
-pub fn wait_line(task: &Task) -> String {
-    let place = at_long(place(task));
-    format!("{} waits for {}{}{place}", name(task), reason(task), since(task))
+pub fn wait_line(task: &Task) -> Evidence {
+    let since = task.waiting_on.as_deref().and_then(|waiting| waiting.since);
+    let line =
+        of_task(task, format!("{} waits for {}{}", name(task), reason(task), self::since(task)));
+    // So far only a sleep knows since when it lasts.
+    Evidence { since: since.map(|since| Age::exact(since, Source::Timer)), ..line }
+}
+
+/// A fact about a task, where that is.
+pub fn of_task(task: &Task, text: String) -> Evidence {
+    Evidence { task: Some(task.id), ..Evidence::from(text) }.at(place(task))
 }
 
 /// A line for each of the first tasks, and one that counts the others.
 pub fn lines<'t>(
     tasks: impl IntoIterator<Item = &'t Task>,
-    line: impl Fn(&Task) -> String,
-) -> Vec<String> {
+    line: impl Fn(&Task) -> Evidence,
+) -> Vec<Evidence> {
     let mut tasks = tasks.into_iter();
     let mut lines: Vec<_> = tasks.by_ref().take(MAX_NAMED).map(line).collect();
     let others = tasks.count();
     if others > 0 {
-        lines.push(format!("and {} more", with_separators(others)));
+        lines.push(format!("and {} more", with_separators(others)).into());
     }
     lines
 }
@@ -208,12 +210,13 @@ pub fn names<'t>(tasks: impl IntoIterator<Item = &'t Task>, most: usize) -> Stri
     last.map_or(names.clone(), |last| format!("{names} and {last}"))
 }
 
-/// A stack, innermost first, one line a frame: `at /app/db.py:88 in refresh`.
-pub fn stack(frames: &[Frame]) -> Vec<String> {
+/// A stack, innermost first, one fact a frame.
+pub fn stack(frames: &[Frame]) -> Vec<Evidence> {
     let lines = frames.iter().rev().take(MAX_FRAMES);
-    let mut lines: Vec<_> = lines.map(|frame| format!("at {}", long(&frame.location))).collect();
+    let mut lines: Vec<_> =
+        lines.map(|frame| Evidence::from("").at(Some(&frame.location))).collect();
     if let Some(others) = frames.len().checked_sub(MAX_FRAMES).filter(|others| *others > 0) {
-        lines.push(format!("and {} more", count(others, "frame")));
+        lines.push(format!("and {} more", count(others, "frame")).into());
     }
     lines
 }
@@ -231,7 +234,7 @@ pub fn thread(thread: &Thread) -> String {
 }
 
 /// What a thread is at: `thread 4711 "pool_0" in recvfrom (10.0.0.5:5432) at /app/db.py:88 in get`.
-pub fn thread_line(known: &Thread) -> String {
+pub fn thread_line(known: &Thread) -> Evidence {
     let mut out = thread(known);
     if let Some(call) = &known.syscall {
         let _ = write!(out, " in {}", call.name);
@@ -241,7 +244,7 @@ pub fn thread_line(known: &Thread) -> String {
             let _ = write!(out, " (fd {fd})");
         }
     }
-    out + &at_long(own_frame(&known.frames).map(|frame| &*frame.location))
+    Evidence::from(out).at(own_frame(&known.frames).map(|frame| &*frame.location))
 }
 
 #[cfg(test)]

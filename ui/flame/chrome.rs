@@ -256,6 +256,7 @@ impl Chrome {
 
     fn finding(&mut self, at: Timestamp, what: &str, tracked: &Tracked) {
         let finding = &tracked.finding;
+        let evidence: Vec<String> = finding.evidence.iter().map(ToString::to_string).collect();
         let event = json!({
             "ph": "i",
             "s": "p",
@@ -264,7 +265,7 @@ impl Chrome {
             "pid": self.pid,
             "tid": FINDINGS,
             "ts": micros(self.since(at)),
-            "args": { "number": tracked.number, "evidence": finding.evidence, "advice": finding.advice },
+            "args": { "number": tracked.number, "evidence": evidence, "advice": finding.advice },
         });
         self.write(&event);
     }

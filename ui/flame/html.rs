@@ -15,7 +15,7 @@ use super::fold::Fold;
 use super::timeline::{Lanes, Rows, Scale};
 use super::tree::Kind;
 use super::{Exporter, Folding, Sample, Totals, View, micros, state};
-use crate::text::{page, path, words};
+use crate::text::{findings, page, path, words};
 
 /// The page, with a mark where the data goes.
 const PAGE: &str = include_str!("page.html");
@@ -229,7 +229,7 @@ impl Html {
             code: finding.code.as_str(),
             severity: finding.severity,
             title: clean(&finding.title),
-            evidence: finding.evidence.iter().map(|line| clean(line)).collect(),
+            evidence: finding.evidence.iter().map(|fact| clean(&findings::fact(fact))).collect(),
             advice: clean(&finding.advice),
             opened_us,
             closed_us: None,

@@ -435,9 +435,12 @@ fn names_cannot_drive_the_terminal() {
         cause: "\u{2066}".to_owned(),
     });
     let mut evil = finding(Code::Deadlock, Severity::Critical, "\x1b[2J\nok: all is well", &[1]);
-    evil.evidence = vec!["\x1b[A at app.py:1\r".to_owned()];
+    evil.evidence = vec![fact("\x1b[A", Some("f\r app.py:1"))];
     evil.advice = "\u{9b}2J".to_owned();
-    snapshot.findings = Some(vec![evil.clone(), Finding { because_of: Some(evil.code), ..evil }]);
+    snapshot.findings = Some(vec![
+        evil.clone(),
+        Finding { because_of: Some(aiospy::snapshot::FindingId(1)), ..evil },
+    ]);
     let parked = &mut snapshot.tasks[1];
     *parked = waits(parked.clone(), WaitKind::Lock, "lock \x1b[31m\n");
     parked.waiting_on.as_mut().unwrap().holders = vec![id(1)].into();
