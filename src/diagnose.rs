@@ -46,8 +46,11 @@ mod pod_frozen;
 mod pod_throttled;
 mod queue_stalled;
 mod ready_backlog;
+mod rule;
 mod sequential_awaits;
 mod shutdown_stuck;
+mod slow_callbacks;
+mod task_leak;
 mod task_orphaned;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -73,6 +76,7 @@ use crate::timeline::{Looks, Pairs, Stillness};
 pub use outlook::MAY_END;
 pub use over_time::{Observed, over_time};
 pub use pod_throttled::Usage;
+pub use rule::{About, Blames, Is, Rule};
 
 /// What was concluded.
 #[derive(Debug, Clone, Default)]
@@ -83,57 +87,82 @@ pub struct Diagnosis {
     pub wants_second_look: bool,
 }
 
-/// Whether a finding says that something is not there, which a task may have that was not read.
-fn rests_on_absence(code: Code) -> bool {
-    matches!(
-        code,
-        Code::OrphanWait
-            | Code::PermitLeaked
-            | Code::QueueStalled
-            | Code::NeverAwaited
-            | Code::ExceptionUnretrieved
-            | Code::TaskOrphaned
-            | Code::AsyncgenOpen
-    )
+/// Finds what one or two samples show.
+type Find = fn(&Context<'_>, &mut Drafts);
+
+/// The rules of all findings, in the order in which they are looked for.
+pub const RULES: [&Rule; 28] = [
+    &loop_blocked::RULE,
+    &loop_self_deadlock::RULE,
+    &cancel_swallowed::RULE,
+    &cancel_undelivered::RULE,
+    &timeout_overdue::RULE,
+    &deadlock::RULE,
+    &lock_convoy::RULE,
+    &permit_leaked::RULE,
+    // How bad the next ones are hangs on what was found before.
+    &cleanup_stuck::RULE,
+    &executor_saturated::RULE,
+    &executor_job_stuck::RULE,
+    &shutdown_stuck::RULE,
+    &queue_stalled::RULE,
+    &orphan_wait::RULE,
+    &cross_loop::RULE,
+    &busy_spin::RULE,
+    &ready_backlog::RULE,
+    &gc_pause::RULE,
+    &never_awaited::RULE,
+    &exception_unretrieved::RULE,
+    &task_orphaned::RULE,
+    &asyncgen_open::RULE,
+    &nested_run::RULE,
+    &pod_throttled::RULE,
+    &pod_frozen::RULE,
+    // What only time tells.
+    &slow_callbacks::RULE,
+    &sequential_awaits::RULE,
+    &task_leak::RULE,
+];
+
+// One for each code, checked where it is compiled.
+#[expect(clippy::indexing_slicing, reason = "it is evaluated by the compiler")]
+const _: () = {
+    let mut code = 0;
+    while code < Code::ALL.len() {
+        rule(Code::ALL[code]);
+        code += 1;
+    }
+    assert!(RULES.len() == Code::ALL.len(), "a rule for each code");
+};
+
+/// The rule of a code.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "the compiler has looked each code up"
+)]
+pub const fn rule(code: Code) -> &'static Rule {
+    let mut at = 0;
+    while at < RULES.len() {
+        if RULES[at].code as usize == code as usize {
+            return RULES[at];
+        }
+        at += 1;
+    }
+    panic!("a code without a rule");
 }
 
 /// Draws conclusions from one or two looks.
 pub fn diagnose(looks: Looks<'_>) -> Diagnosis {
     let context = Context::new(looks);
     let mut drafts = Drafts::default();
-    for find in [
-        loop_blocked::find,
-        loop_self_deadlock::find,
-        cancel_swallowed::find,
-        cancel_undelivered::find,
-        timeout_overdue::find,
-        deadlock::find,
-        lock_convoy::find,
-        permit_leaked::find,
-        // How bad the next ones are hangs on what was found before.
-        cleanup_stuck::find,
-        executor_saturated::find,
-        executor_job_stuck::find,
-        shutdown_stuck::find,
-        queue_stalled::find,
-        orphan_wait::find,
-        cross_loop::find,
-        busy_spin::find,
-        ready_backlog::find,
-        gc_pause::find,
-        never_awaited::find,
-        exception_unretrieved::find,
-        task_orphaned::find,
-        asyncgen_open::find,
-        nested_run::find,
-        pod_throttled::find,
-        pod_frozen::find,
-    ] {
+    for find in RULES.iter().filter_map(|rule| rule.find) {
         find(&context, &mut drafts);
     }
     pod_frozen::sort_out(looks, &mut drafts);
     if has_unread_tasks(looks) {
-        drafts.retain(|code| !rests_on_absence(code));
+        drafts.retain(|code| !rule(code).is(Is::AboutAbsence));
     }
     drafts.finish(&context)
 }

@@ -2,10 +2,22 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, outlook, words};
 use crate::snapshot::{Code, Evidence, OpenGenerator, Severity, Stage, Sureness};
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::AsyncgenOpen,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::Cause, Is::AboutAbsence],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let shutdown = context.now.shutdown.as_ref();
     let closing = shutdown.filter(|shutdown| shutdown.stage == Stage::Asyncgens);
     let is_closing = |open: &OpenGenerator| {

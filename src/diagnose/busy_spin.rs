@@ -8,8 +8,20 @@
 use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Rule};
 use super::{Context, words};
 use crate::snapshot::{Code, Loop, Role, Severity, Sureness, Task, Turns};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::BusySpin,
+    find: Some(find),
+    about: About::Loop,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[],
+};
 
 /// How many callbacks may chase each other.
 const MAX_CALLBACKS: usize = 8;
@@ -20,7 +32,7 @@ const LEAST_SHARE: f64 = 0.15;
 /// How many bytes it has to move in a second for that to be what it does.
 const BYTES_PER_SECOND: f64 = 64.0 * 1024.0;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
         // Processor times are read right after the tasks.
         let Some((_, gap)) = context.looks.passed() else {

@@ -11,8 +11,20 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
 use crate::snapshot::{Cause, Code, Evidence, Role, Severity, Sureness, Swallower, Task};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::CancelSwallowed,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::Cause, Is::Hopeless],
+};
 
 /// How it is known that a task swallowed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,7 +37,7 @@ enum How {
     Seen,
 }
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in &context.cancelled {
         if !task.goes_on() || task.is_owed_by_time() || is_passed_on(context, task) {

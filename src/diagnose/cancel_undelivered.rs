@@ -3,11 +3,23 @@
 use super::cleanup_stuck::is_unique;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, grouped, words};
 use crate::snapshot::{Age, Code, Role, Severity, Source, Sureness, Task};
 use crate::timeline::Stillness;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::CancelUndelivered,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[Follows::Loop, Follows::Culprit, Follows::Reach],
+    confirmed_by: Confirmed::Nothing,
+    is: &[],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in context.cancelled.iter().filter(|task| is_undelivered(task) && !task.is_torn) {
         if context.gap.is_none() {

@@ -8,16 +8,28 @@ use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, STUCK_AFTER, grouped, outlook, words};
 use crate::snapshot::{
     Code, Evidence, Location, Pending, Role, Severity, Sureness, Task, WaitKind,
 };
 use crate::timeline::Stillness;
 
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::CleanupStuck,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[Follows::Loop, Follows::Reach],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::Cause, Is::Passing],
+};
+
 /// What is over by then needs nobody.
 const SOON: Duration = Duration::from_secs(1);
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in &context.cancelled {
         // A server that stops in its `finally` is in no other trouble than `shutdown-stuck` tells.

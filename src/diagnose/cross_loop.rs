@@ -2,11 +2,23 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
 use crate::memory::Address;
 use crate::snapshot::{Code, Evidence, Role, Severity, Sureness, Task, WaitKind};
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::CrossLoop,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::Cause, Is::Hopeless, Is::TrueWhenFrozen],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let tasks = context.foreign.iter().copied().filter(|task| {
         // What another thread does is asked for in the proper way.
         task.waiting_on.as_deref().is_some_and(|waiting| waiting.kind != WaitKind::Thread)

@@ -11,15 +11,27 @@ use jiff::SignedDuration;
 
 use super::draft::{Draft, Drafts};
 use super::graph::{Circle, Node};
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
 use crate::snapshot::{
     Cause, Code, Consistency, Evidence, Role, Severity, Sureness, Task, WaitKind,
 };
 
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::Deadlock,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::Cause, Is::Hopeless, Is::TrueWhenFrozen],
+};
+
 /// How many members of one circle are written out.
 const MAX_MEMBERS: usize = 20;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let is_of_one_moment = context.now.consistency == Consistency::Exact;
     let circles = context.graph.circles().iter().filter(|circle| {
         // A loop that waits for itself has a finding of its own.

@@ -4,7 +4,8 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::graph::Node;
-use super::{Context, Diagnosis, words};
+use super::rule::{Follows, Is};
+use super::{Context, Diagnosis, rule, words};
 use crate::memory::Address;
 use crate::snapshot::{
     Age, Cause, Code, Evidence, Finding, FindingId, Location, Members, Pending, Role, Severity,
@@ -218,49 +219,12 @@ fn rank(draft: &Draft, is_follower: bool) -> impl Ord + use<> {
 
 /// Whether others can follow from a finding.
 fn is_cause(finding: &Finding) -> bool {
-    finding.severity >= Severity::Warning
-        && matches!(
-            finding.code,
-            Code::LoopBlocked
-                | Code::LoopSelfDeadlock
-                | Code::Deadlock
-                | Code::PermitLeaked
-                | Code::OrphanWait
-                | Code::ExecutorJobStuck
-                | Code::ExecutorSaturated
-                | Code::LockConvoy
-                | Code::QueueStalled
-                | Code::CancelSwallowed
-                | Code::CleanupStuck
-                | Code::CrossLoop
-                | Code::AsyncgenOpen
-        )
+    finding.severity >= Severity::Warning && rule(finding.code).is(Is::Cause)
 }
 
-/// Whether a finding can follow from another one about what its culprit waits for, and whether
-/// from one about the very same culprit.
-fn can_follow(code: Code) -> (bool, bool) {
-    match code {
-        Code::ShutdownStuck
-        | Code::TimeoutOverdue
-        | Code::CancelUndelivered
-        | Code::LockConvoy
-        | Code::QueueStalled => (true, true),
-        Code::CleanupStuck | Code::ExecutorSaturated => (true, false),
-        _ => (false, false),
-    }
-}
-
-/// Whether a finding about a loop's tasks follows when the loop itself is held.
-fn follows_from_loop(code: Code) -> bool {
-    matches!(
-        code,
-        Code::TimeoutOverdue
-            | Code::ReadyBacklog
-            | Code::CancelUndelivered
-            | Code::CleanupStuck
-            | Code::ShutdownStuck
-    )
+/// Whether a finding may merely follow from such a thing.
+fn can_follow(code: Code, from: Follows) -> bool {
+    rule(code).follows.contains(&from)
 }
 
 /// For each draft the one that it merely follows from.
@@ -274,7 +238,8 @@ fn causes(context: &Context<'_>, drafts: &[Draft]) -> Vec<Option<usize>> {
     let mut links: Vec<Option<usize>> = Vec::with_capacity(drafts.len());
     for (at, draft) in drafts.iter().enumerate() {
         let link = loop_cause(drafts, at).or_else(|| {
-            let (by_reach, by_self) = can_follow(draft.finding.code);
+            let [by_reach, by_self] =
+                [Follows::Reach, Follows::Culprit].map(|from| can_follow(draft.finding.code, from));
             let find = |node: &Node, fits: &dyn Fn(&Draft) -> bool| {
                 let known = blamed.get(node)?.iter().copied();
                 known
@@ -333,10 +298,10 @@ fn loop_cause(drafts: &[Draft], at: usize) -> Option<usize> {
             drafts.iter().position(|known| known.finding.code == Code::Deadlock && node(known))
         });
     }
-    if !follows_from_loop(code) {
+    if !can_follow(code, Follows::Loop) {
         return None;
     }
     holding(Code::LoopSelfDeadlock)
         .or_else(|| holding(Code::LoopBlocked))
-        .or_else(|| throttled().filter(|_| code == Code::ReadyBacklog))
+        .or_else(|| throttled().filter(|_| can_follow(code, Follows::Quota)))
 }

@@ -3,12 +3,24 @@
 use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
 use crate::snapshot::{
     Cause, Code, Evidence, MAX_LEFT_BEHIND, Role, Severity, Sureness, Unretrieved,
 };
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::ExceptionUnretrieved,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::AboutAbsence, Is::TrueWhenFrozen],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let now = &context.now.unretrieved;
     if now.is_empty() {
         return;

@@ -7,10 +7,22 @@
 use super::draft::{Draft, Drafts};
 use super::executor_saturated::{has_not_moved, job_line, pool_before, pool_name};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, STUCK_AFTER, grouped, outlook, severity_of, words};
 use crate::snapshot::{
     Age, Bound, Cause, Code, Evidence, Executor, Job, Pending, Role, Severity, Source, Stage,
     Sureness, Task, Thread, ThreadState,
+};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::ExecutorJobStuck,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::Cause],
 };
 
 struct Stuck<'c> {
@@ -21,7 +33,7 @@ struct Stuck<'c> {
     is_pending: bool,
 }
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let pools = context.now.pools();
     let jobs = || pools.iter().flat_map(|pool| pool.jobs.iter().map(move |job| (*pool, job)));
     let by_thread: rustc_hash::FxHashMap<i32, (&Executor, &Job)> =

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, STUCK_AFTER, grouped, words};
 use crate::memory::Address;
 use crate::snapshot::{
@@ -16,7 +17,18 @@ use crate::snapshot::{
 };
 use crate::timeline::same_places;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::ExecutorSaturated,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::Nobody,
+    follows: &[Follows::Reach],
+    confirmed_by: Confirmed::Threads,
+    is: &[Is::Cause],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for pool in context.now.pools() {
         if !is_full(pool) {
             continue;

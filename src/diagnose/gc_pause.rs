@@ -9,11 +9,23 @@ use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::loop_blocked::is_by_collector;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, words};
 use crate::snapshot::{
     Age, Cause, Code, Evidence, Finding, Location, Loop, Severity, Source, Sureness,
 };
 use crate::timeline::{Collected, PlaceTotals, has_same_iteration};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::GcPause,
+    find: Some(find),
+    about: About::Loop,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::OverWithIteration],
+};
 
 /// A collection that takes so long is trouble in itself.
 const LONG: Duration = Duration::from_secs(1);
@@ -29,7 +41,7 @@ const ADVICE: &str = "A full collection visits every object that can refer to ot
     `gc.freeze()` once start-up is done, raise the thresholds with `gc.set_threshold`, or keep \
     large data in fewer objects (arrays, bytes, a database).";
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
         let before = context.looks.loop_before(event_loop.id);
         if is_by_collector(event_loop, before) {

@@ -11,14 +11,26 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, Line, STUCK_AFTER, grouped, kind, severity_of, words};
 use crate::snapshot::{Code, Evidence, Pending, Role, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::LockConvoy,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::Holders,
+    follows: &[Follows::Culprit, Follows::Reach],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::Cause],
+};
+
 /// Whoever sleeps for no longer than this with a lock in hand does so to keep a pace.
 const PACE: Duration = Duration::from_secs(5);
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let circles = context.graph.circles().iter().flat_map(|circle| &circle.nodes);
     let stuck: FxHashSet<Node> = circles.copied().collect();
     let mut found = Vec::new();

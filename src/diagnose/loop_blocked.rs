@@ -14,12 +14,24 @@ use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, words};
 use crate::snapshot::{
     Age, BlockingKind, Cause, Code, Evidence, Location, Loop, LoopState, Role, Severity, Snapshot,
     Source, Sureness, Task, Thread, ThreadState, Waiting, below_loop,
 };
 use crate::timeline::has_same_iteration;
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::LoopBlocked,
+    find: Some(find),
+    about: About::Loop,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Iteration,
+    is: &[Is::Cause, Is::OverWithIteration],
+};
 
 /// asyncio's own threshold, `slow_callback_duration`.
 const SLOW: Duration = Duration::from_millis(100);
@@ -45,7 +57,7 @@ enum Verdict {
     Free,
 }
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
         let before = context.looks.loop_before(event_loop.id);
         if event_loop.state == Some(LoopState::Polling) {

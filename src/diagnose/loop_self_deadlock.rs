@@ -3,10 +3,22 @@
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::loop_blocked::{age, call, call_name};
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, words};
 use crate::snapshot::{BlockingKind, Code, Loop, Role, Severity, Sureness, Task, below_loop};
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::LoopSelfDeadlock,
+    find: Some(find),
+    about: About::Loop,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Iteration,
+    is: &[Is::Cause, Is::Hopeless, Is::TrueWhenFrozen, Is::OverWithIteration],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
         let Some(blocking) = &event_loop.blocking else { continue };
         let owing = blocking.task.and_then(|id| context.task(id));

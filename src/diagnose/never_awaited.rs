@@ -6,11 +6,23 @@
 use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
 use crate::memory::Address;
 use crate::snapshot::{Code, Evidence, NeverAwaited, Role, Severity, Sureness};
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::NeverAwaited,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::AboutAbsence, Is::TrueWhenFrozen],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let now = &context.now.never_awaited;
     if now.is_empty() {
         return;

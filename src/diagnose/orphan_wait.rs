@@ -6,11 +6,23 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, severity_of, shape, words};
 use crate::snapshot::{Code, Evidence, Pending, Role, Severity, Sureness, Task, WaitKind};
 use crate::timeline::Stillness;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::OrphanWait,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::Cause, Is::AboutAbsence],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in &context.unserved {
         let Some(waiting) = task.waiting_on.as_deref() else { continue };

@@ -14,7 +14,8 @@ use rustc_hash::FxHashSet;
 
 use super::draft::Drafts;
 use super::graph::Node;
-use super::{Context, STUCK_AFTER, words};
+use super::rule::Is;
+use super::{Context, RULES, STUCK_AFTER, words};
 use crate::memory::Address;
 use crate::snapshot::{
     Age, Code, Evidence, Location, Operation, Severity, Shutdown, Source, Stage, Task, Thread,
@@ -26,15 +27,6 @@ use crate::snapshot::{
 const LONGEST_LIMIT: Duration = Duration::from_secs(600);
 /// How far from a task the cause of its trouble is looked for.
 const MAX_REACH: usize = 1000;
-/// What a task that is concerned by it never comes out of.
-const HOPELESS: [Code; 5] = [
-    Code::CancelSwallowed,
-    Code::Deadlock,
-    Code::LoopSelfDeadlock,
-    Code::PermitLeaked,
-    Code::CrossLoop,
-];
-
 /// What is said of one that has not lasted for long.
 pub const MAY_END: &str = "it may yet end by itself";
 
@@ -161,7 +153,10 @@ fn never_ends(
     };
     let node = Node::Task(task.id);
     let further = || context.graph.reached(node, MAX_REACH).into_iter();
-    let is_hopeless = |node: Node| HOPELESS.iter().any(|&code| out.is_blamed_for_sure(code, node));
+    let is_hopeless = |node: Node| {
+        let mut hopeless = RULES.iter().filter(|rule| rule.is(Is::Hopeless));
+        hopeless.any(|rule| out.is_blamed_for_sure(rule.code, node))
+    };
     if is_hopeless(node) || further().any(is_hopeless) {
         return Some(about("cannot end by itself"));
     }

@@ -10,12 +10,24 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, Line, grouped, words};
 use crate::memory::Address;
 use crate::snapshot::{
     Code, Evidence, Location, Pending, Role, Severity, Sureness, Task, WaitKind,
 };
 use crate::timeline::Stillness;
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::PermitLeaked,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::Nobody,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::Cause, Is::Hopeless, Is::AboutAbsence],
+};
 
 struct Leak<'c> {
     line: &'c Line<'c>,
@@ -27,7 +39,7 @@ struct Leak<'c> {
     may_move: bool,
 }
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for line in &context.lines {
         let has_holder = line.holders.iter().any(|id| context.task(*id).is_some());

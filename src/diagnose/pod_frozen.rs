@@ -4,13 +4,25 @@
 //! kernel shows each thread in the call it was frozen in, and every age grows. So while it is
 //! frozen, and at the sample after, only that is concluded which no thawing can change.
 
-use super::Context;
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::words;
+use super::{Context, rule};
 use crate::snapshot::{Code, Role, Severity, Snapshot, Sureness};
 use crate::timeline::Looks;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::PodFrozen,
+    find: Some(find),
+    about: About::Process,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::TrueWhenFrozen],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     if !is_frozen(context.now) {
         return;
     }
@@ -47,18 +59,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 /// Keeps what holds although the process could not run.
 pub(super) fn sort_out(looks: Looks<'_>, out: &mut Drafts) {
     if is_frozen(looks.last) || looks.first.is_some_and(is_frozen) {
-        out.retain(|code| {
-            matches!(
-                code,
-                Code::PodFrozen
-                    | Code::Deadlock
-                    | Code::LoopSelfDeadlock
-                    | Code::CrossLoop
-                    | Code::NestedRun
-                    | Code::NeverAwaited
-                    | Code::ExceptionUnretrieved
-            )
-        });
+        out.retain(|code| rule(code).is(Is::TrueWhenFrozen));
     }
 }
 

@@ -6,9 +6,21 @@
 use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Rule};
 use super::{Context, words};
 use crate::snapshot::{
     Cause, Cgroup, Code, Finding, Quota, Severity, Snapshot, Sureness, Thread, ThreadState,
+};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::PodThrottled,
+    find: Some(find),
+    about: About::Process,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[],
 };
 
 /// Who is stopped in a smaller part of the periods hardly feels it: the usual alarm's threshold.
@@ -52,7 +64,7 @@ impl Usage {
     }
 }
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let Some(now) = Usage::of(context.now) else { return };
     match context.looks.first.map(Usage::of) {
         Some(before) => out.extend(before.and_then(|before| between(&before, &now))),

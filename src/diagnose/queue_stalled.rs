@@ -9,12 +9,24 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, grouped, severity_of, words};
 use crate::memory::Address;
 use crate::snapshot::{
     Cause, Code, Evidence, Operation, Pending, Role, Severity, Sureness, Task, Waiting,
 };
 use crate::timeline::Stillness;
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::QueueStalled,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::Nobody,
+    follows: &[Follows::Culprit, Follows::Reach],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::Cause, Is::AboutAbsence],
+};
 
 /// What is at a standstill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,7 +39,7 @@ enum Side {
     Empty,
 }
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let at_queue = context.at_queue.iter().copied();
     let object = |task: &&Task| task.waiting_on.as_deref().and_then(|waiting| waiting.object);
     for tasks in grouped(at_queue, object) {

@@ -1,13 +1,25 @@
 //! `ready-backlog`: many callbacks wait for their turn, and go on waiting.
 
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, words};
 use crate::snapshot::{Code, Loop, Severity, Sureness};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::ReadyBacklog,
+    find: Some(find),
+    about: About::Loop,
+    blames: Blames::Nobody,
+    follows: &[Follows::Loop, Follows::Quota],
+    confirmed_by: Confirmed::Nothing,
+    is: &[],
+};
 
 /// A queue shorter than this is done in some tens of milliseconds.
 const LONG: u64 = 1000;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
         let Some(ready) = event_loop.ready.filter(|ready| *ready >= LONG) else { continue };
         if context.gap.is_none() {

@@ -3,11 +3,23 @@
 use std::time::Duration;
 
 use super::draft::Draft;
+use super::rule::{About, Blames, Confirmed, Rule};
 use super::words;
 use crate::snapshot::{
     Age, Code, Evidence, Finding, Role, Severity, Snapshot, Source, Sureness, Task, WaitKind,
 };
 use crate::timeline::{Sequence, Sequences};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::SequentialAwaits,
+    find: None,
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[],
+};
 
 /// So many findings of this kind are told; there are no more tasks of one shape among them.
 const MAX_FOUND: usize = 20;

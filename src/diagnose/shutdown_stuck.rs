@@ -8,14 +8,26 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, outlook, words};
 use crate::memory::Address;
 use crate::snapshot::{Code, Evidence, Role, Shutdown, Stage, Sureness, Task, Thread};
 
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::ShutdownStuck,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[Follows::Loop, Follows::Culprit, Follows::Reach],
+    confirmed_by: Confirmed::Stage,
+    is: &[Is::Passing],
+};
+
 /// How many threads are shown with their whole stack.
 const MAX_STACKS: usize = 3;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let Some(shutdown) = &context.now.shutdown else { return };
     if context.gap.is_none() {
         out.want_second_look();

@@ -6,10 +6,22 @@
 //! garbage. What packages start is theirs to keep.
 
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
 use crate::snapshot::{Code, Evidence, Role, Severity, Sureness, Task};
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::TaskOrphaned,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::AboutAbsence],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let garbage = || context.forgotten.iter().copied().filter(|task| is_garbage(context, task));
     if context.gap.is_none() {
         if garbage().next().is_some() {

@@ -4,9 +4,21 @@ use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, grouped, words};
 use crate::snapshot::{
     Age, Code, Deadline, Evidence, Loop, Phase, Role, Severity, Source, Sureness, Task,
+};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::TimeoutOverdue,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[Follows::Loop, Follows::Culprit, Follows::Reach],
+    confirmed_by: Confirmed::Tasks,
+    is: &[],
 };
 
 /// A loop that has much to do comes to a timer late, and a body may clean up for a moment.
@@ -16,7 +28,7 @@ const JUST: Duration = Duration::from_millis(1);
 /// No loop that turns is as late as that.
 const SURELY_LATE: Duration = Duration::from_secs(1);
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in &context.overdue {
         let Some((_, late)) = overdue(task) else { continue };

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use crate::diagnose::{Diagnosis, Observed, Usage, diagnose, over_time};
+use crate::diagnose::{Diagnosis, Is, Observed, Usage, diagnose, over_time, rule};
 use crate::inspector::BETWEEN_LOOKS;
 use crate::memory::Address;
 use crate::snapshot::{
@@ -635,8 +635,7 @@ impl TaskCounts {
 
 /// Whether a finding is about an iteration that a light sample shows to be over: its loop polls.
 fn is_past(tracked: &Tracked, glance: &Glance) -> bool {
-    let is_held =
-        matches!(tracked.finding.code, Code::LoopBlocked | Code::LoopSelfDeadlock | Code::GcPause);
+    let is_held = rule(tracked.finding.code).is(Is::OverWithIteration);
     let polls = |id| glance.loops.iter().any(|it| it.id == id && it.phase == Phase::Select);
     is_held && tracked.seen_at < glance.taken_at && tracked.finding.loop_id.is_some_and(polls)
 }

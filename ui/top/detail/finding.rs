@@ -2,7 +2,7 @@
 
 use std::io;
 
-use aiospy::snapshot::Code;
+use aiospy::diagnose::{About, rule};
 
 use super::{AROUND, Writer};
 use crate::text::page::{Line, Style};
@@ -35,7 +35,7 @@ impl Writer<'_> {
 
         let (first, rest) = finding.tasks.split_at(finding.tasks.len().min(FIRST_TASKS));
         self.task_links(if finding.tasks.len() == 1 { "task" } else { "tasks" }, first);
-        if let (Some(id), true) = (finding.loop_id, is_about_loop(finding.code)) {
+        if let (Some(id), true) = (finding.loop_id, rule(finding.code).about == About::Loop) {
             self.link("loop", Subject::Loop(id), Style::Strong, "how it spends its time");
         }
         let is_cause = |it: &&Open| finding.because_of == Some(it.finding.id);
@@ -77,17 +77,4 @@ impl Writer<'_> {
         let words = format!("aiospy explain {} tells what it means", finding.code);
         self.page(|page| page.wrapped(Line::new(), "", usize::MAX, Style::Dim, &words))
     }
-}
-
-/// Whether it is about how a loop does, rather than about its tasks.
-fn is_about_loop(code: Code) -> bool {
-    matches!(
-        code,
-        Code::LoopBlocked
-            | Code::LoopSelfDeadlock
-            | Code::BusySpin
-            | Code::ReadyBacklog
-            | Code::SlowCallbacks
-            | Code::NestedRun
-    )
 }
