@@ -397,16 +397,6 @@ impl<'s> Context<'s> {
         loop_id.and_then(|id| self.sizes.get(&id)).copied().unwrap_or(0)
     }
 
-    /// The time between the looks as a lower bound in words; empty with one.
-    fn for_at_least(&self) -> String {
-        self.gap.map(at_least).unwrap_or_default()
-    }
-
-    /// For how long at least a task has stood where it is, in words; empty with one look.
-    fn stood_for_at_least(&self, task: &Task) -> String {
-        self.gap.map(|gap| at_least(self.stood_for(task).max(gap))).unwrap_or_default()
-    }
-
     /// Whether a thing is out of everybody's reach: only tasks refer to it, and each of these waits
     /// in the end for the thing itself, without a time limit.
     fn is_out_of_reach(&self, object: Address) -> bool {
@@ -440,10 +430,6 @@ impl<'s> Context<'s> {
         // `asyncio.to_thread` came with 3.9.
         if self.now.process.is_python("3.8") { "loop.run_in_executor" } else { "asyncio.to_thread" }
     }
-}
-
-fn at_least(time: Duration) -> String {
-    format!(" for at least {}", words::span(time))
 }
 
 fn merge(known: &mut Vec<Address>, more: &[Address]) {

@@ -461,7 +461,7 @@ mod tests {
         let mut out = Vec::new();
         difference.write(&mut Page::new(&mut out, None, false)).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert!(text.contains("B  b  5 tasks  1 min 5 s later"), "{text}");
-        assert!(text.contains("1 still parked at the same line\n      ×1  w-*  work  work (/srv/app.py:7)  lock lock, for 1 min 10 s"), "{text}");
+        assert!(text.contains("B  b  5 tasks  65.0 s later"), "{text}");
+        assert!(text.contains("1 still parked at the same line\n      ×1  w-*  work  work (/srv/app.py:7)  lock lock, for 70.0 s"), "{text}");
     }
 }

@@ -4,7 +4,7 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, outlook, words};
-use crate::snapshot::{Code, Evidence, OpenGenerator, Severity, Stage, Sureness};
+use crate::snapshot::{Code, Evidence, OpenGenerator, Sentence, Severity, Stage, Sureness};
 
 /// How it is treated beside others.
 pub(super) const RULE: Rule = Rule {
@@ -53,18 +53,21 @@ fn was_idle(context: &Context<'_>, open: &OpenGenerator) -> bool {
 
 fn report(group: &[&OpenGenerator], severity: Severity, is_closing: bool) -> Option<Draft> {
     let open = *group.first()?;
-    let at = words::at_short(open.place.as_deref());
-    let name = words::quoted(&open.name);
-    let subject = match group.len() {
-        1 => format!("the asynchronous generator {name} is"),
-        many => format!("{many} asynchronous generators {name} are"),
+    let name = words::function(&open.name);
+    let title = match group.len() {
+        1 => Sentence::words("Async generator").and(name).verb("is", "was"),
+        many => Sentence::words(format!("{many} async generators")).and(name).verb("are", "were"),
     };
-    let why = if is_closing {
-        "not closed yet, and the shutdown waits for it"
+    let it = if group.len() == 1 { "it" } else { "them" };
+    let title = title.then("open").maybe(words::at(open.place.as_deref()));
+    let title = if is_closing {
+        title
+            .then(", and")
+            .verb("the shutdown waits", "the shutdown waited")
+            .then(format!("for {it}"))
     } else {
-        "open with nobody iterating"
+        title.then(", and").verb("nobody iterates", "nobody iterated").then(it)
     };
-    let title = format!("{subject} suspended{at}, {why}");
     let places = group.iter().take(words::MAX_NAMED);
     let mut lines: Vec<_> = places
         .map(|open| Evidence::from(format!("{} {}", open.name, open.id)).at(open.place.as_deref()))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::draft::{Draft, Drafts};
 use super::rule::{About, Blames, Confirmed, Rule};
 use super::{Context, words};
-use crate::snapshot::{Code, Loop, Role, Severity, Sureness, Task, Turns};
+use crate::snapshot::{Code, Loop, Role, Sentence, Severity, Sureness, Task, Turns};
 
 /// How it is treated beside others.
 pub(super) const RULE: Rule = Rule {
@@ -110,13 +110,17 @@ fn report(
     tasks: Vec<&Task>,
     share: Option<f64>,
 ) -> Draft {
-    let what: Vec<_> = callbacks.iter().map(|callback| words::quoted(callback)).collect();
-    let what = what.join(", ");
-    let percent = share.map(|share| format!(", with {:.0} % of a processor", share * 100.0));
-    let title = format!(
-        "the loop turns without ever sleeping{}: {what} comes again at once each time",
-        percent.clone().unwrap_or_default()
-    );
+    let what = match (tasks.first(), callbacks) {
+        (Some(task), [_]) => words::work(task),
+        (_, [one]) => (*one).to_owned(),
+        (_, many) => format!("{} callbacks", many.len()),
+    };
+    let does = if callbacks.len() == 1 { ("keeps", "kept") } else { ("keep", "kept") };
+    let percent = share.map(|share| format!("{:.0} % of a processor", share * 100.0));
+    let title = Sentence::name(what)
+        .verb(does.0, does.1)
+        .then("the loop spinning without progress")
+        .so(Sentence::default().maybe(percent));
     let severity = if share.is_some() { Severity::Warning } else { Severity::Info };
     let lines = [
         format!(
@@ -178,7 +182,7 @@ mod tests {
         let diagnosis = spinning(1195, seen).turned().after(&first);
         let finding = diagnosis.only();
         assert_eq!(finding.severity, Severity::Warning);
-        assert!(finding.title.contains("98 %"), "{}", finding.title);
+        assert!(finding.title.to_string().contains("98 %"), "{}", finding.title);
         assert_eq!(finding.tasks, crate::diagnose::tests::ids(&[1]));
     }
 

@@ -13,7 +13,7 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
-use crate::snapshot::{Cause, Code, Evidence, Role, Severity, Sureness, Swallower, Task};
+use crate::snapshot::{Cause, Code, Evidence, Role, Sentence, Severity, Sureness, Swallower, Task};
 
 /// How it is treated beside others.
 pub(super) const RULE: Rule = Rule {
@@ -142,20 +142,18 @@ fn report(context: &Context<'_>, group: &[(&Task, How)]) -> Option<Draft> {
         How::Seen => Sureness::Guessed,
         How::Counted | How::Ending => Sureness::Derived,
     };
-    let was = match task.requests() {
-        Some(count) if count > 1 => format!("was cancelled {count} times"),
-        _ => "was cancelled".to_owned(),
-    };
-    let at = words::at_short(words::place(task));
-    let others = match group.len() {
-        1 => String::new(),
-        many => format!(" (and so do {} more)", many - 1),
-    };
-    let title = format!(
-        "{} {was} and goes on as if it had not been: it waits for {}{at}{others}",
-        words::name(task),
-        words::reason(task),
-    );
+    let times = task.requests().filter(|count| *count > 1).map(|count| format!("{count} times"));
+    let place = swallower.map(|known| &*known.location).or_else(|| words::place(task));
+    let many = group.len() - 1;
+    let title = Sentence::name(words::work(task))
+        .maybe(
+            (many > 0).then(|| format!("and {} swallowed their", words::count(many, "more task"))),
+        )
+        .maybe((many == 0).then(|| "swallowed its".to_owned()))
+        .then("cancellation")
+        .maybe(words::at(place))
+        .maybe(times)
+        .so(Sentence::words("it").verb("is still running", "was still running"));
     let mut lines = Vec::new();
     lines.extend(swallower.map(eaten));
     lines.push(Evidence::from(match how {
@@ -251,7 +249,7 @@ mod tests {
         assert!(once.wants_second_look);
         let finding = once.only();
         assert_eq!(finding.severity, Severity::Warning);
-        assert!(finding.title.starts_with("\"t1\" was cancelled 2 times and goes on"));
+        assert!(finding.title.to_string().starts_with("t1 swallowed its cancellation"));
         assert!(finding.facts()[0].contains("/srv/app.py:14 in consume"));
         assert_eq!(scene.twice().only().title, finding.title);
     }
@@ -279,7 +277,12 @@ mod tests {
         let diagnosis = Scene::new().with(many).once();
         let finding = diagnosis.only();
         assert_eq!(finding.tasks.len(), 30);
-        assert!(finding.title.ends_with("(and so do 29 more)"));
+        assert!(
+            finding
+                .title
+                .to_string()
+                .starts_with("t1 and 29 more tasks swallowed their cancellation")
+        );
         assert_eq!(finding.facts().last().unwrap(), "and 10 more");
     }
 

@@ -5,7 +5,7 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, grouped, words};
-use crate::snapshot::{Age, Code, Role, Severity, Source, Sureness, Task};
+use crate::snapshot::{Age, Code, Role, Sentence, Severity, Source, Sureness, Task};
 use crate::timeline::Stillness;
 
 /// How it is treated beside others.
@@ -68,11 +68,14 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
     } else {
         "the future it waits for is cancelled, and the task has not been told"
     };
-    let subject = match group.len() {
-        1 => format!("{} was cancelled and has not run since", words::name(task)),
-        many => format!("{many} tasks were cancelled and have not run since"),
+    let since = context.gap.map(|gap| Age::at_least(gap, Source::Samples));
+    let title = match group.len() {
+        1 => Sentence::name(words::work(task)).then("was cancelled"),
+        many => Sentence::words(format!("{many} tasks were cancelled")),
     };
-    let title = format!("{subject}{}", context.for_at_least());
+    let has = if group.len() == 1 { "and hasn't run since" } else { "and haven't run since" };
+    let title = title.maybe(since.map(|age| format!("≥ {} ago", words::span(age.time))));
+    let title = title.verb(has, "and did not run for a while");
     let lines = words::lines(tasks(), words::wait_line);
     let advice = if severity == Severity::Warning {
         "What the task waits for refuses to be cancelled: its `cancel()` has to return true and \
@@ -85,7 +88,7 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
             .on_loop(task.loop_id)
             .blames(tasks().map(|task| Node::Task(task.id)))
             .at(words::place(task), None)
-            .since(context.gap.map(|gap| Age::at_least(gap, Source::Samples)))
+            .since(since)
             .role(Role::Culprit, tasks())
             .affects(group.len())
             .evidence([flag.to_owned()])

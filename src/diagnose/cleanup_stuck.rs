@@ -11,7 +11,7 @@ use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, STUCK_AFTER, grouped, outlook, words};
 use crate::snapshot::{
-    Code, Evidence, Location, Pending, Role, Severity, Sureness, Task, WaitKind,
+    Code, Evidence, Location, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
 };
 use crate::timeline::Stillness;
 
@@ -102,24 +102,26 @@ fn has_stayed(context: &Context<'_>, task: &Task) -> Option<bool> {
 
 /// Whether no other task has ever had this one's name: asyncio counts those it gives itself.
 pub(super) fn is_unique(task: &Task) -> bool {
-    let number = task.name.as_ref().and_then(|name| name.strip_prefix("Task-"));
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()))
+    task.name.as_deref().is_some_and(words::is_counted)
 }
 
 fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
     let &(task, severity) = group.first()?;
     let tasks = || group.iter().map(|(task, _)| *task);
-    let others = match group.len() {
-        1 => String::new(),
-        many => format!(" (and {} more likewise)", many - 1),
+    let age = context.age(tasks());
+    let subject = match group.len() {
+        1 => Sentence::name(words::work(task)).verb("has been cleaning up", "was cleaning up"),
+        many => Sentence::words(words::count(many, "cancelled task"))
+            .verb("have been cleaning up", "were cleaning up"),
     };
-    let title = format!(
-        "{} was cancelled and is still in its clean-up{}{}: it waits for {}{others}",
-        words::name(task),
-        words::at_short(handler(task)),
-        context.stood_for_at_least(task),
-        words::reason(task),
-    );
+    let it =
+        if group.len() == 1 { ("it waits", "it waited") } else { ("they wait", "they waited") };
+    let waits = Sentence::default().verb(it.0, it.1).then("for").and(words::awaited(task));
+    let title = match age {
+        Some(_) => subject.then("for").lasting(age),
+        None => subject,
+    };
+    let title = title.so(waits);
     let mut lines = Vec::new();
     lines.push(Evidence::from("the `CancelledError` is being handled").at(handler(task)));
     lines.extend(words::lines(tasks(), words::wait_line));
@@ -145,7 +147,7 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
             .on_loop(task.loop_id)
             .blames(tasks().map(|task| Node::Task(task.id)))
             .at(words::place(task), None)
-            .since(context.age(tasks()))
+            .since(age)
             .role(Role::Culprit, tasks())
             .affects(affected)
             .pending(Some(pending))
@@ -173,10 +175,10 @@ mod tests {
         // A farewell whose answer is under way looks the same.
         let twice = scene.twice();
         assert_eq!(twice.only().severity, Severity::Info);
-        assert!(twice.only().title.contains("for at least 200 ms"), "{}", twice.only().title);
+        assert!(twice.only().title.to_string().contains(" for ≥ 200 ms"), "{}", twice.only().title);
         let twice = stands(scene).twice();
         assert_eq!(twice.only().severity, Severity::Warning);
-        assert!(twice.only().title.contains("for at least 7.0 s"), "{}", twice.only().title);
+        assert!(twice.only().title.to_string().contains(" for ≥ 7.00 s"), "{}", twice.only().title);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Evidence, Role, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{Code, Evidence, Role, Sentence, Severity, Sureness, Task, WaitKind};
 
 /// How it is treated beside others.
 pub(super) const RULE: Rule = Rule {
@@ -55,16 +55,19 @@ fn report(context: &Context<'_>, group: &[&Task]) -> Option<Draft> {
         Some(_) => Vec::new(),
         None => holders(context, task).collect(),
     };
-    let subject = match group.len() {
-        1 => format!("{} waits", words::name(task)),
-        many => format!("{many} tasks wait"),
+    let thing = words::called(waiting);
+    let does = match group.len() {
+        1 => Sentence::words("but").and(words::work(task)).verb("waits", "waited"),
+        many => Sentence::words(format!("but {many} tasks")).verb("wait", "waited"),
     };
-    let title = format!(
-        "{subject} for {}{}, which {} another event loop",
-        words::thing(waiting),
-        words::at_short(words::place(task)),
-        if holders.is_empty() { "belongs to" } else { "is held on" },
-    );
+    let belongs = match holders.first() {
+        None => Sentence::name(thing).verb("belongs to", "belonged to").then("another loop,"),
+        Some(holder) => Sentence::name(thing)
+            .verb("is", "was")
+            .then("held on another loop by")
+            .and(words::work(holder) + ","),
+    };
+    let title = belongs.join(does).then("for it on this one");
     let mut lines: Vec<Evidence> = Vec::new();
     if holders.is_empty() {
         lines.push(format!("it belongs to {}", describe(context, foreign)).into());
@@ -132,7 +135,7 @@ mod tests {
         let diagnosis = scene.once();
         let finding = diagnosis.of(Code::CrossLoop);
         assert_eq!(finding.tasks, crate::diagnose::tests::ids(&[1, 2]));
-        assert!(finding.title.contains("held on another"), "{}", finding.title);
+        assert!(finding.title.to_string().contains("held on another"), "{}", finding.title);
     }
 
     #[test]

@@ -5,8 +5,6 @@
 //! edge of before and one of after a lock changed hands. So both looks have to show its tasks at
 //! the same place; one alone is believed when nothing ran meanwhile.
 
-use std::fmt::Write;
-
 use jiff::SignedDuration;
 
 use super::draft::{Draft, Drafts};
@@ -14,7 +12,7 @@ use super::graph::{Circle, Node};
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
 use crate::snapshot::{
-    Cause, Code, Consistency, Evidence, Role, Severity, Sureness, Task, WaitKind,
+    Cause, Code, Consistency, Evidence, Role, Sentence, Severity, Sureness, Task, WaitKind,
 };
 
 /// How it is treated beside others.
@@ -98,22 +96,51 @@ fn report(context: &Context<'_>, group: &[&Circle]) -> Draft {
         Node::Thread(tid) => context.thread(*tid),
         _ => None,
     });
-    let threads: Vec<_> = threads.collect();
+    let threads: Vec<&crate::snapshot::Thread> = threads.collect();
     // Those waiting for any of a circle wait for all of it.
     let nodes = group.iter().filter_map(|circle| circle.nodes.first());
     let hanging: Vec<_> = nodes.flat_map(|node| context.graph.waiting_for(*node)).collect();
     let inside: usize = group.iter().map(|circle| circle.tasks).sum();
     let outside = (hanging.len() + group.len()).saturating_sub(inside);
 
-    let mut title = match &members[..] {
-        [one] if threads.is_empty() => {
-            format!("deadlock: {} waits for itself", words::name(one))
-        }
-        _ => format!("deadlock: {} wait for each other in a circle", who(&members, &threads)),
+    let (inside_all, circles) = (inside + threads.len() * group.len(), group.len());
+    let noun = match (members.len(), threads.len()) {
+        (_, 0) => words::count(inside_all, "task"),
+        (0, _) => words::count(inside_all, "thread"),
+        _ => format!(
+            "{} and {}",
+            words::count(inside, "task"),
+            words::count(threads.len() * circles, "thread")
+        ),
     };
-    if group.len() > 1 {
-        let _ = write!(title, ", and {} more of the same shape", group.len() - 1);
-    }
+    let start = members.first().and_then(|task| words::place(task));
+    let start = start.or_else(|| Some(&*words::own_frame(&threads.first()?.frames)?.location));
+    let has_object =
+        first.is_some_and(|circle| circle.nodes.iter().any(|node| matches!(node, Node::Object(_))));
+    let title = match (&members[..], threads.len(), circles) {
+        ([one], 0, 1) => Sentence::name(words::work(one))
+            .verb("is", "was")
+            .then("deadlocked: it")
+            .verb("waits", "waited")
+            .then("for itself"),
+        ([one, other], 0, 1) => {
+            let wait = Sentence::words("2 tasks").verb("are", "were").then("deadlocked:");
+            let wait = wait.and(words::work(one)).then("and").and(words::work(other));
+            if has_object {
+                wait.verb("hold what the other wants", "held what the other wanted")
+            } else {
+                wait.verb("wait", "waited").then("for each other")
+            }
+        }
+        (_, _, 1) => Sentence::words(noun)
+            .verb("are", "were")
+            .then("deadlocked in a cycle that starts")
+            .maybe(words::at(start)),
+        (_, _, many) => Sentence::words(noun)
+            .verb("are", "were")
+            .then(format!("deadlocked in {many} cycles that start"))
+            .maybe(words::at(start)),
+    };
     let due = group
         .iter()
         .flat_map(|circle| tasks(context, circle))
@@ -155,15 +182,6 @@ fn report(context: &Context<'_>, group: &[&Circle]) -> Draft {
         .affects(inside + outside)
         .evidence(lines)
         .advice(advice(group.first().copied(), &members))
-}
-
-fn who(members: &[&Task], threads: &[&crate::snapshot::Thread]) -> String {
-    let names = words::names(members.iter().copied(), 4);
-    match (members.len(), threads.len()) {
-        (_, 0) => names,
-        (0, _) => words::count(threads.len(), "thread"),
-        (_, threads) => format!("{names} and {}", words::count(threads, "thread")),
-    }
 }
 
 /// Each member with what it waits for, who has that, and where it stands.
@@ -285,7 +303,7 @@ mod tests {
     #[test]
     fn a_task_that_waits_for_itself() {
         let diagnosis = Scene::new().with([task(1).gathers(&[1])]).once();
-        assert_eq!(diagnosis.only().title, "deadlock: \"t1\" waits for itself");
+        assert_eq!(diagnosis.only().title.to_string(), "t1 is deadlocked: it waits for itself");
         let helped = Scene::new().with([task(1).awaits(&[2]), task(2).awaits(&[1])]).once();
         assert_eq!(helped.only().tasks, ids(&[1, 2]));
     }
@@ -296,7 +314,14 @@ mod tests {
         let more = [task(1001).at_lock(904, &[1002]), task(1002).at_lock(903, &[1001])];
         let diagnosis = ab_ba().with(more).once();
         let finding = diagnosis.only();
-        assert!(finding.title.ends_with("and 1 more of the same shape"), "{}", finding.title);
+        assert!(
+            finding
+                .title
+                .to_string()
+                .contains("4 tasks are deadlocked in 2 cycles that start at app.py:1"),
+            "{}",
+            finding.title
+        );
         assert_eq!(finding.tasks.len(), 4);
     }
 

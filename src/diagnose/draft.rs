@@ -8,8 +8,8 @@ use super::rule::{Follows, Is};
 use super::{Context, Diagnosis, rule, words};
 use crate::memory::Address;
 use crate::snapshot::{
-    Age, Cause, Code, Evidence, Finding, FindingId, Location, Members, Pending, Role, Severity,
-    Sureness, Task,
+    Age, Cause, Code, Evidence, Finding, FindingId, Location, Members, Pending, Role, Sentence,
+    Severity, Sureness, Task,
 };
 
 /// How far from a task the cause of its trouble is looked for.
@@ -32,7 +32,12 @@ pub struct Draft {
 
 impl Draft {
     /// A finding that is about nothing yet.
-    pub fn new(code: Code, severity: Severity, sureness: Sureness, title: String) -> Self {
+    pub fn new(
+        code: Code,
+        severity: Severity,
+        sureness: Sureness,
+        title: impl Into<Sentence>,
+    ) -> Self {
         let finding = Finding::new(code, severity, sureness, title);
         Self { finding, about: Vec::new(), affected: 0, is_starved: false }
     }
@@ -214,7 +219,7 @@ fn rank(draft: &Draft, is_follower: bool) -> impl Ord + use<> {
     let worst = std::cmp::Reverse(*severity);
     // What can't run at all comes before what it would be stuck at.
     let runs = *code != Code::PodFrozen;
-    (is_info, runs, is_follower, worst, std::cmp::Reverse(draft.affected), *code, title.clone())
+    (is_info, runs, is_follower, worst, std::cmp::Reverse(draft.affected), *code, title.to_string())
 }
 
 /// Whether others can follow from a finding.

@@ -4,9 +4,10 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::rule::{About, Blames, Confirmed, Is, Rule};
+use super::words::is_counted;
 use super::{Context, grouped, words};
 use crate::snapshot::{
-    Cause, Code, Evidence, MAX_LEFT_BEHIND, Role, Severity, Sureness, Unretrieved,
+    Cause, Code, Evidence, MAX_LEFT_BEHIND, Role, Sentence, Severity, Sureness, Unretrieved,
 };
 
 /// How it is treated beside others.
@@ -63,15 +64,27 @@ fn exception(known: &Unretrieved) -> String {
 /// Of a list that `is_cut` there may be more than it has.
 fn report(group: &[&Unretrieved], is_cut: bool) -> Option<Draft> {
     let known = *group.first()?;
-    let subject = match group.len() {
-        1 => format!("{} failed", label(known)),
+    let who = known.coroutine.as_deref().map(words::function);
+    let who = match (&known.name, who) {
+        (Some(name), Some(who)) if is_counted(name) => who.to_owned(),
+        (Some(name), _) => name.to_string(),
+        (None, _) => "A future".to_owned(),
+    };
+    let title = match group.len() {
+        1 => Sentence::name(who).then("failed with"),
         many => {
-            let least = if is_cut { "at least " } else { "" };
-            format!("{least}{many} tasks failed, first {},", label(known))
+            let least = if is_cut { "≥ " } else { "" };
+            Sentence::words(format!("{least}{} like", words::count(many, "task")))
+                .and(who)
+                .then("failed with")
         }
     };
-    let at = words::at_short(known.place.as_deref());
-    let title = format!("{subject} with {}{at}, and nobody has looked at it", exception(known));
+    let it = if group.len() == 1 { "it" } else { "them" };
+    let title = title
+        .and(exception(known))
+        .then(", and")
+        .verb("nobody has retrieved", "nobody retrieved")
+        .then(it);
     let mut lines: Vec<_> = group
         .iter()
         .take(words::MAX_NAMED)
@@ -138,12 +151,12 @@ mod tests {
         let diagnosis = scene(vec![failed(5)]).twice();
         let finding = diagnosis.only();
         assert_eq!(
-            finding.title,
-            r#""job-5" failed with ValueError: no such\nuser at app.py:8, and nobody has looked at it"#
+            finding.title.to_string(),
+            r"job-5 failed with ValueError: no such\nuser, and nobody has retrieved it"
         );
         assert_eq!(scene(vec![failed(5)]).once().codes(), [Code::ExceptionUnretrieved]);
         let many = scene((1..=50).map(failed).collect()).once();
-        assert!(many.only().title.starts_with("50 tasks failed"));
+        assert!(many.only().title.to_string().starts_with("50 tasks like "));
         assert_eq!(many.only().facts().last().unwrap(), "and 30 more");
     }
 

@@ -8,9 +8,10 @@ use super::draft::{Draft, Drafts};
 use super::executor_saturated::{has_not_moved, job_line, pool_before, pool_name};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
+use super::words::WAIT;
 use super::{Context, STUCK_AFTER, grouped, outlook, severity_of, words};
 use crate::snapshot::{
-    Age, Bound, Cause, Code, Evidence, Executor, Job, Pending, Role, Severity, Source, Stage,
+    Age, Cause, Code, Evidence, Executor, Job, Pending, Role, Sentence, Severity, Source, Stage,
     Sureness, Task, Thread, ThreadState,
 };
 
@@ -132,16 +133,6 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
     let place = thread.and_then(|thread| words::own_frame(&thread.frames));
     let at = words::at_short(place.map(|frame| &*frame.location));
     let slept = thread.and_then(|thread| thread.asleep_for);
-    let call = thread.and_then(|thread| thread.syscall.as_ref());
-    let call = call.map(|call| match &call.peer {
-        Some(peer) => format!(": {} {peer}", call.name),
-        None => format!(": {}", call.name),
-    });
-    let call = call.unwrap_or_default();
-    let others = match group.len() {
-        1 => String::new(),
-        many => format!(" (and {} more likewise)", many - 1),
-    };
     let pending = stood.map(|seen_for| {
         let tasks = pending.count();
         let does = words::one_does(tasks);
@@ -156,17 +147,25 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
     let gap = context.gap.map(|gap| Age::at_least(gap, Source::Samples));
     let exact = job.elapsed.map(|time| Age::exact(time, Source::Frame));
     let age = exact.or_else(|| least.into_iter().chain(gap).max_by_key(|age| age.time));
-    let time = match age {
-        Some(Age { time, bound: Bound::Exact, .. }) => format!(" for {}", words::span(time)),
-        Some(Age { time, .. }) => format!(" for at least {}", words::span(time)),
-        None => String::new(),
+    let call = match thread.and_then(|thread| thread.syscall.as_ref()) {
+        Some(call) => match &call.peer {
+            Some(peer) => format!("{function} ({} {})", call.name, words::end(peer)),
+            None => function.to_owned(),
+        },
+        None => function.to_owned(),
     };
-    let title = match task {
-        Some(task) => format!(
-            "{} waits for {function} in a thread, which has stood{at}{time}{call}{others}",
-            words::name(task)
-        ),
-        None => format!("{function} does not end; its thread has stood{at}{time}{call}{others}"),
+    let title = match group.len() {
+        1 => Sentence::name(call).verb("has held", "held").then("a pool thread"),
+        many => Sentence::name(call).verb("has held", "held").then(format!("{many} pool threads")),
+    };
+    let title = match age {
+        Some(_) => title.then("for").lasting(age),
+        None => title,
+    };
+    let title = match (task, group.len()) {
+        (None, _) => title.so(Sentence::words("the shutdown").verb("waits", "waited")),
+        (Some(task), 1) => title.so(Sentence::name(words::work(task)).verb("waits", "waited")),
+        (Some(_), many) => title.so_many(many, "task", WAIT),
     };
     let jobs = group.iter().take(words::MAX_NAMED);
     let mut lines: Vec<_> =
@@ -243,9 +242,8 @@ mod tests {
         let finding = twice.only();
         assert_eq!(finding.severity, Severity::Warning);
         assert_eq!(
-            finding.title,
-            "\"t1\" waits for fetch in a thread, which has stood at app.py:11 for at least 10 s: \
-             recvfrom 10.0.0.5:80"
+            finding.title.to_string(),
+            "fetch (recvfrom 10.0.0.5:80) has held a pool thread for ≥ 10.0 s: t1 waits"
         );
     }
 

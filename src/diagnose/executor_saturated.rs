@@ -12,8 +12,8 @@ use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, STUCK_AFTER, grouped, words};
 use crate::memory::Address;
 use crate::snapshot::{
-    Age, Cause, Code, Evidence, Executor, Job, Limiter, Location, Role, Severity, Source, Sureness,
-    Syscall, Task,
+    Age, Cause, Code, Evidence, Executor, Job, Limiter, Location, Role, Sentence, Severity, Source,
+    Sureness, Syscall, Task,
 };
 use crate::timeline::same_places;
 
@@ -185,23 +185,33 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
     let tasks: Vec<&Task> = context.offloading.iter().filter(is_waiting).copied().collect();
     let queued = usize::try_from(pool.queued.unwrap_or(0)).unwrap_or(usize::MAX);
     let workers = pool.workers.unwrap_or(0);
-    let name = pool.name.as_deref().map(words::quoted).unwrap_or_default();
-    let of = match (pool.limiter, pool.name.is_some()) {
-        (None, _) => format!("of pool {name}"),
-        (Some(Limiter::Default), _) => "of anyio's default limiter".to_owned(),
-        (Some(Limiter::Own), true) => format!("that anyio's limiter {name} allows"),
-        (Some(Limiter::Own), false) => "that a limiter of anyio allows".to_owned(),
+    let of = match (pool.limiter, &pool.name) {
+        (None, Some(name)) => format!("pool {name}"),
+        (None, None) => "a pool".to_owned(),
+        (Some(Limiter::Default), _) => "AnyIO's pool".to_owned(),
+        (Some(Limiter::Own), Some(name)) => format!("AnyIO's limiter {name}"),
+        (Some(Limiter::Own), None) => "a limiter of AnyIO's".to_owned(),
     };
-    let stands = match (severity, workers) {
-        (Severity::Critical, 1) => ", and does not come on",
-        (Severity::Critical, _) => ", and none comes on",
-        _ => "",
+    // The function that most of its threads run; of several, the first by name.
+    let functions = grouped(&pool.jobs, |job| job.function.clone());
+    let most = functions
+        .iter()
+        .max_by_key(|jobs| (jobs.len(), std::cmp::Reverse(jobs.first().map(|it| &it.function))))
+        .and_then(|jobs| jobs.first())
+        .copied();
+    let title = match workers {
+        1 => Sentence::words("The only thread of").and(of).verb("is", "was"),
+        many => Sentence::words(format!("All {many} threads of")).and(of).verb("are", "were"),
     };
-    let busy = match workers {
-        1 => format!("the only thread {of} is busy"),
-        many => format!("all {many} threads {of} are busy"),
+    let title = match most.and_then(|job| job.function.as_deref()) {
+        Some(function) if functions.len() == 1 => title.then("in").and(words::function(function)),
+        _ => title.then("busy"),
     };
-    let title = format!("{busy}{stands}, with {} in its queue", words::count(queued, "call"));
+    let title = match severity {
+        Severity::Critical => title.verb("and none finishes", "and none finished"),
+        _ => title,
+    };
+    let title = title.so_many(queued, "call", ["queues", "queue", "queued"]);
     let mut lines: Vec<_> = pool
         .jobs
         .iter()
@@ -222,13 +232,6 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
     if lines.is_empty() {
         lines.push(format!("{queued} in the queue of {workers} threads").into());
     }
-    // The function that most of its threads run; of several, the first by name.
-    let functions = grouped(&pool.jobs, |job| job.function.clone());
-    let most = functions
-        .iter()
-        .max_by_key(|jobs| (jobs.len(), std::cmp::Reverse(jobs.first().map(|it| &it.function))))
-        .and_then(|jobs| jobs.first())
-        .copied();
     let nodes = pool.id.map(Node::Executor).into_iter();
     let loop_id = tasks.first().and_then(|task| task.loop_id);
     Draft::new(Code::ExecutorSaturated, severity, Sureness::Read, title)
@@ -293,8 +296,8 @@ mod tests {
         let finding = twice.only();
         assert_eq!((finding.code, finding.severity), (Code::ExecutorSaturated, Severity::Critical));
         assert_eq!(
-            finding.title,
-            "all 2 threads of pool \"asyncio\" are busy, and none comes on, with 1 call in its queue"
+            finding.title.to_string(),
+            "All 2 threads of pool asyncio are in fetch and none finishes: 1 call queues"
         );
         assert_eq!(finding.tasks.len(), 3);
     }
@@ -363,9 +366,8 @@ mod tests {
         let twice = scene.twice();
         let finding = twice.of(Code::ExecutorSaturated);
         assert_eq!(finding.severity, Severity::Critical);
-        let title = "the only thread of pool \"asyncio\" is busy, and does not come on, with 1 call in \
-                     its queue";
-        assert_eq!(finding.title, title);
+        let title = "The only thread of pool asyncio is in fetch and none finishes: 1 call queues";
+        assert_eq!(finding.title.to_string(), title);
     }
 
     #[test]
@@ -394,9 +396,8 @@ mod tests {
         let twice = of(Limiter::Own).twice();
         assert_eq!(twice.only().severity, Severity::Critical);
         assert_eq!(
-            twice.only().title,
-            "all 2 threads that anyio's limiter \"limit\" allows are busy, and none comes on, \
-             with 5 calls in its queue"
+            twice.only().title.to_string(),
+            "All 2 threads of AnyIO's limiter limit are in fetch and none finishes"
         );
         // That calls wait at a limit is what one makes it for.
         let comes_on = |scene: Scene| {

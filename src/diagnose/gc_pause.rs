@@ -12,7 +12,7 @@ use super::loop_blocked::is_by_collector;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, words};
 use crate::snapshot::{
-    Age, Cause, Code, Evidence, Finding, Location, Loop, Severity, Source, Sureness,
+    Age, Cause, Code, Evidence, Finding, Location, Loop, Sentence, Severity, Source, Sureness,
 };
 use crate::timeline::{Collected, PlaceTotals, has_same_iteration};
 
@@ -70,14 +70,14 @@ fn generation(event_loop: &Loop) -> Option<u32> {
 
 fn report(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>) -> Draft {
     let seen_for = seen_for(context, event_loop, before);
-    let what = match &event_loop.blocking {
-        Some(blocking) => blocking.description.as_str(),
-        None => "the garbage collector",
+    let generation = generation(event_loop);
+    let age = seen_for.map(|time| Age::at_least(time, Source::Samples));
+    let title = Sentence::words("The garbage collector");
+    let title = match age {
+        Some(_) => title.verb("has held", "held").then("the loop for").lasting(age),
+        None => title.verb("holds", "held").then("the loop"),
     };
-    let title = match seen_for {
-        Some(time) => format!("{what} has held the event loop for at least {}", words::span(time)),
-        None => format!("{what} holds the event loop's thread"),
-    };
+    let title = title.maybe(generation.map(|number| format!("(generation {number})")));
     let is_long = seen_for.is_some_and(|time| time >= LONG);
     let severity = if is_long { Severity::Warning } else { Severity::Info };
     let mut lines = Vec::new();
@@ -97,8 +97,8 @@ fn report(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>) -> Dr
         lines.extend(context.now.thread_of(event_loop).map(words::thread_line));
     }
     Draft::new(Code::GcPause, severity, Sureness::Read, title)
-        .cause(Some(Cause::Gc { generation: generation(event_loop) }))
-        .since(seen_for.map(|time| Age::at_least(time, Source::Samples)))
+        .cause(Some(Cause::Gc { generation }))
+        .since(age)
         .on_loop(Some(event_loop.id))
         .affects(context.size(Some(event_loop.id)))
         .evidence(lines)
@@ -117,11 +117,11 @@ pub(super) fn over_time(observed: Duration, places: &[PlaceTotals]) -> Option<Fi
     let ms = |ms: f64| Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default();
     let (total, longest) = (ms(total_ms), ms(longest_ms));
     let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
-    let title = format!(
-        "the garbage collector held the event loop {times}, {} in all, the longest {}",
+    let title = Sentence::words(format!(
+        "The garbage collector held the loop {times}: {} in all, at most {} at a time",
         words::span(total),
         words::span(longest)
-    );
+    ));
     let share = share(total, observed);
     let mut lines = vec![Evidence::from(format!("{share:.1} % of the time of the observation"))];
     lines.extend(places.iter().take(3).filter_map(|place| {
@@ -140,10 +140,10 @@ pub(super) fn by_its_own_time(collected: &Collected) -> Option<Finding> {
     if !is_much && collected.longest < SHORT {
         return None;
     }
-    let title = format!(
-        "the garbage collector took {share:.1} % of the time, the longest collection {}",
+    let title = Sentence::words(format!(
+        "The garbage collector took {share:.1} % of the time: at most {} at a time",
         words::span(collected.longest)
-    );
+    ));
     let (took, of) = (words::span(collected.time), words::span(collected.observed));
     let lines = vec![format!("by Python's own count: {took} of {of}").into()];
     let draft = finding(title, lines, share, collected.longest, collected.observed);
@@ -156,7 +156,7 @@ fn share(of: Duration, observed: Duration) -> f64 {
 }
 
 fn finding(
-    title: String,
+    title: Sentence,
     lines: Vec<Evidence>,
     share: f64,
     longest: Duration,
@@ -198,19 +198,19 @@ mod tests {
         assert!(once.wants_second_look);
         assert_eq!(once.only().code, Code::GcPause);
         assert_eq!(
-            once.only().title,
-            "the garbage collector (generation 2) holds the event loop's thread"
+            once.only().title.to_string(),
+            "The garbage collector holds the loop (generation 2)"
         );
         let twice = collecting(700, 40).after(&first);
         let finding = twice.only();
         assert_eq!(
-            finding.title,
-            "the garbage collector (generation 2) has held the event loop for at least 200 ms"
+            finding.title.to_string(),
+            "The garbage collector has held the loop for ≥ 200 ms (generation 2)"
         );
         assert_eq!(finding.severity, Severity::Info);
         // Others have ended in between: nobody knows how long each was.
         let other = collecting(700, 41).after(&first);
-        assert!(other.only().title.ends_with("holds the event loop's thread"));
+        assert!(other.only().title.to_string().ends_with("holds the loop (generation 2)"));
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
         {
             let diagnosis = last.after(&first.before());
             assert_eq!(diagnosis.only().code, Code::LoopBlocked);
-            assert!(diagnosis.only().title.contains("app.py:31"));
+            assert_eq!(diagnosis.only().place.as_ref().unwrap().line, Some(31));
         }
         // One that is over by the second look was one of the collector, for all that is known.
         Scene::new().turned().after(&collecting(900, 40)).assert_silent();

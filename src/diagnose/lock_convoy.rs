@@ -13,7 +13,9 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, Line, STUCK_AFTER, grouped, kind, severity_of, words};
-use crate::snapshot::{Code, Evidence, Pending, Role, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{
+    Code, Evidence, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
+};
 use crate::timeline::Stillness;
 
 /// How it is treated beside others.
@@ -97,24 +99,26 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
     let holder = *holders.first()?;
     let waiting = group.iter().map(|(line, ..)| line.waiters.len()).sum::<usize>();
     let does = words::one_does(waiting);
-    let thing = match group.len() {
-        1 => words::thing(line.waiting),
-        many => format!("{many} like {}", words::thing(line.waiting)),
-    };
     let at = words::at_short(words::place(holder));
-    let by = match holders.len() {
-        1 => format!("{}{at}, which waits for {}", words::name(holder), words::reason(holder)),
-        many => format!(
-            "{many} tasks, first {}{at}, which waits for {}",
-            words::name(holder),
-            words::reason(holder)
-        ),
+    let age = context.age(group.iter().flat_map(|(_, holders, _)| holders.iter().copied()));
+    let lasted = age.map_or("", |_| "for");
+    let thing = words::called(line.waiting);
+    let held_by = group.iter().map(|(_, holders, _)| holders.len()).sum::<usize>();
+    let title = match held_by {
+        1 => Sentence::name(words::work(holder)).verb("holds", "held"),
+        many => Sentence::words(words::count(many, "task")).verb("hold", "held"),
     };
-    let title = format!(
-        "{} wait{does} for {thing}, held by {by}{}",
-        words::count(waiting, "task"),
-        words::since(holder),
-    );
+    let title = match (group.len(), holders.len()) {
+        (1, 1) => title.and(thing).verb(format!("while it {}", words::waits(holder)), lasted),
+        (1, _) => {
+            title.and(thing).verb(format!("while the first {}", words::waits(holder)), lasted)
+        }
+        (many, _) => title
+            .then(format!("{} like", words::count(many, kind_name(line))))
+            .and(thing)
+            .verb("and wait themselves", lasted),
+    };
+    let title = title.lasted(age).so_many(waiting, "task", ["queues", "queue", "queued"]);
     let all_holders = || group.iter().flat_map(|(_, holders, _)| holders.iter().copied());
     let all_waiters = || group.iter().flat_map(|(line, ..)| line.waiters.iter().copied());
     let mut lines: Vec<_> =
@@ -160,7 +164,7 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
             .blames(nodes)
             .at(words::place(holder), line.waiting.name.as_deref())
             .cause(Some(words::lock(line.waiting)))
-            .since(context.age(all_holders()))
+            .since(age)
             .role(Role::Holder, all_holders())
             .role(Role::Waiter, all_waiters())
             .affects(affected)
@@ -217,9 +221,8 @@ mod tests {
         let twice = convoy().twice();
         let finding = twice.only();
         assert_eq!(
-            finding.title,
-            "40 tasks wait for lock self.lock_900 (asyncio.Lock), held by \"t1\" at app.py:1, \
-             which waits for read from tcp 10.0.0.5:5432"
+            finding.title.to_string(),
+            "t1 holds self.lock_900 while it reads 10.0.0.5:5432: 40 tasks queue"
         );
         assert_eq!((finding.severity, finding.tasks.len()), (Severity::Warning, 41));
         assert_eq!(finding.tasks[0], Address(1));
@@ -264,7 +267,13 @@ mod tests {
         let waiters = || (4..=103).map(|number| task(number).at_semaphore(900, &[1, 2, 3]));
         let scene = Scene::new().with(holders()).with(waiters());
         let twice = scene.twice();
-        assert!(twice.only().title.contains("held by 3 tasks, first \"t1\""));
+        assert!(
+            twice
+                .only()
+                .title
+                .to_string()
+                .starts_with("3 tasks hold a semaphore while the first reads")
+        );
         assert_eq!(twice.only().severity, Severity::Info, "it limits what a slow server bears");
         let idle = Some(STUCK_AFTER);
         let stuck = scene.clone().and(|snapshot| snapshot.loops[0].idle_for = idle).twice();

@@ -17,8 +17,8 @@ use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, words};
 use crate::snapshot::{
-    Age, BlockingKind, Cause, Code, Evidence, Location, Loop, LoopState, Role, Severity, Snapshot,
-    Source, Sureness, Task, Thread, ThreadState, Waiting, below_loop,
+    Age, Blocking, BlockingKind, Cause, Code, Evidence, Location, Loop, LoopState, Role, Sentence,
+    Severity, Snapshot, Source, Sureness, Task, Thread, ThreadState, Waiting, below_loop,
 };
 use crate::timeline::has_same_iteration;
 
@@ -142,7 +142,8 @@ fn find_halted(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>, 
         evidence.push(format!("{} of this loop wait{does}", words::count(affected, "task")).into());
     }
     evidence.push(words::thread_line(thread));
-    let title = "the event loop does not run: its thread is stopped from outside".to_owned();
+    let title = Sentence::words("The event loop's thread")
+        .verb("is stopped from outside", "was stopped from outside");
     let draft = Draft::new(Code::LoopBlocked, Severity::Critical, Sureness::Read, title)
         .key([Some("stopped")])
         .cause(Some(Cause::Thread {
@@ -204,33 +205,54 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
     } else {
         Severity::Warning
     };
-    let subject = subject(event_loop, task);
     let place = blamed(event_loop, thread);
     let at = words::at_short(place);
     let halted = thread.is_some_and(is_halted);
-    let doing = match &event_loop.blocking {
-        _ if halted => "; its thread is stopped from outside".to_owned(),
-        Some(_) if is_unproven(event_loop) => format!(": runnable{at}"),
-        Some(blocking)
-            if is_short_of_processor(event_loop) && blocking.kind == BlockingKind::Cpu =>
-        {
-            format!(": computing{at}, and short of a processor")
+    let age = Some(age(event_loop, held));
+    let work = subject(event_loop, task);
+    let title = match &event_loop.blocking {
+        _ if halted => {
+            let title = Sentence::name(work).verb("has held", "held");
+            let title = title.then("the event loop for").lasting(age);
+            title.so(Sentence::words("its thread is stopped from outside"))
         }
-        // It was at something else at the other look.
-        Some(blocking) if blocking.kind == BlockingKind::Gc => {
-            format!(": computing{at}, and collecting garbage")
+        Some(blocking) if matches!(blocking.kind, BlockingKind::Cpu | BlockingKind::Gc) => {
+            let function = place.map(|place| words::function(&place.function).to_owned());
+            let title = match function.filter(|function| *function != work) {
+                Some(function) => Sentence::name(function).then("in").and(work),
+                None => Sentence::name(work),
+            };
+            if is_unproven(event_loop) {
+                let doubt = "computing, or no processor";
+                let title = title.verb("has held", "held").then("the event loop for");
+                title.lasting(age).so(Sentence::words(doubt))
+            } else {
+                let title = title.verb("has computed", "computed").then("on the event loop for");
+                let title = title.lasting(age);
+                let also = match blocking.kind {
+                    _ if is_short_of_processor(event_loop) => "and was short of a processor",
+                    // It was at something else at the other look.
+                    BlockingKind::Gc => "and collected garbage",
+                    _ => "",
+                };
+                if also.is_empty() { title } else { title.so(Sentence::words(also)) }
+            }
         }
-        Some(blocking) => format!(": {}{at}", blocking.description),
-        None => at.clone(),
+        blocking => {
+            let title = match blocking {
+                Some(blocking) => Sentence::name(short_call(blocking)).then("in").and(work),
+                None => Sentence::name(work),
+            };
+            title.verb("has blocked", "blocked").then("the event loop for").lasting(age)
+        }
     };
-    let title = format!("{subject} has held the event loop for {}{doing}", words::span(held));
     Draft::new(Code::LoopBlocked, severity, Sureness::Read, title)
         .on_loop(Some(event_loop.id))
         .blames(event_loop.thread.map(Node::Thread))
         .blames(task.map(|task| Node::Task(task.id)))
         .at(place, call_name(event_loop).as_deref())
         .cause(Some(call(event_loop, thread)))
-        .since(Some(age(event_loop, held)))
+        .since(age)
         .role(Role::Culprit, task)
         .members(Role::Blocked, others, Vec::new())
         .affects(others + 1)
@@ -251,6 +273,14 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
         })
 }
 
+/// The call with no more than the far end of its connection: `recv from 10.0.0.5:5432`.
+pub(super) fn short_call(blocking: &Blocking) -> String {
+    match &blocking.peer {
+        Some(peer) => blocking.description.replace(&**peer, words::end(peer)),
+        None => blocking.description.clone(),
+    }
+}
+
 /// Its thread is not given a processor: no line of the program is to blame.
 fn starved(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: Duration) -> Draft {
     let severity = if held >= CRITICAL { Severity::Warning } else { Severity::Info };
@@ -259,7 +289,7 @@ fn starved(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: 
         Some(blocking) => blocking.description.clone(),
         None => "waits for a processor".to_owned(),
     };
-    let title = format!("the event loop's thread {what}");
+    let title = Sentence::words("The loop's thread").then(what);
     let thread = snapshot.thread_of(event_loop);
     Draft::new(Code::LoopBlocked, severity, Sureness::Read, title)
         .key([Some("starved")])
@@ -305,8 +335,8 @@ fn is_private(snapshot: &Snapshot, event_loop: &Loop, task: Option<&Task>) -> bo
 fn subject(event_loop: &Loop, task: Option<&Task>) -> String {
     let handle = event_loop.iteration.as_ref().and_then(|turn| turn.handle.as_ref());
     match (task, handle) {
-        (Some(task), _) => words::name(task),
-        (None, Some(handle)) => format!("the callback {}", words::quoted(handle)),
+        (Some(task), _) => words::work(task),
+        (None, Some(handle)) => words::function(handle).to_owned(),
         (None, None) => "a callback".to_owned(),
     }
 }
@@ -483,8 +513,8 @@ mod tests {
         let diagnosis = sleeping(1, 4200).once();
         let finding = diagnosis.only();
         assert_eq!(
-            finding.title,
-            "\"t1\" has held the event loop for 4.2 s: time.sleep at app.py:31"
+            finding.title.to_string(),
+            "time.sleep in t1 has blocked the event loop for 4.20 s"
         );
         assert_eq!(finding.severity, Severity::Critical);
         assert_eq!(finding.tasks, crate::diagnose::tests::ids(&[1]));
@@ -505,8 +535,11 @@ mod tests {
             snapshot.tasks[4].frames = stack[2..].to_vec();
             snapshot.threads[0].frames = stack;
         });
-        let title = &scene.once().only().title.clone();
-        assert!(title.starts_with("\"t5\" has held the event loop for 4.2 s"), "{title}");
+        let title = scene.once().only().title.to_string();
+        assert!(
+            title.starts_with("time.sleep in t5 has blocked the event loop for 4.20 s"),
+            "{title}"
+        );
     }
 
     #[test]
@@ -565,22 +598,29 @@ mod tests {
         let first = runnable(300, None).before();
         let starved = runnable(300, Some(16)).after(&first);
         let finding = starved.only();
-        let title = "the event loop's thread waited for a processor for 184 of 200 ms";
-        assert_eq!((finding.severity, finding.title.as_str()), (Severity::Info, title));
+        let title = "The loop's thread waited for a processor for 184 of 200 ms";
+        assert_eq!(
+            (finding.severity, finding.title.to_string()),
+            (Severity::Info, title.to_owned())
+        );
         assert!(finding.tasks.is_empty() && finding.advice.contains("quota"));
         let critical = runnable(4000, Some(16)).after(&runnable(4000, None).before());
         assert_eq!(critical.only().severity, Severity::Warning);
         // One that computes is.
         let computing = runnable(300, Some(199)).after(&first);
-        let title = &computing.only().title;
-        assert!(title.starts_with("\"t1\" has held") && title.ends_with("app.py:31"), "{title}");
+        let title = computing.only().title.to_string();
+        assert!(title.starts_with("retry in t1 has computed on the event loop"), "{title}");
     }
 
     #[test]
     fn one_look_does_not_tell_computing_from_waiting_for_a_processor() {
         let once = runnable(4000, None).once();
         assert!(once.wants_second_look);
-        assert!(once.only().title.ends_with(": runnable at app.py:31"), "{}", once.only().title);
+        assert!(
+            once.only().title.to_string().ends_with(": computing, or no processor"),
+            "{}",
+            once.only().title
+        );
         // It had ended by the second look, before which the thread was given no processor.
         let ended = |ran: u64| {
             let used = runnable(0, Some(ran)).snapshot.loops[0].processor_use;
@@ -607,7 +647,7 @@ mod tests {
         let diagnosis = first.twice();
         let finding = diagnosis.only();
         assert_eq!((finding.code, finding.severity), (Code::LoopBlocked, Severity::Critical));
-        assert!(finding.title.ends_with("its thread is stopped from outside"));
+        assert_eq!(finding.title.to_string(), "The event loop's thread is stopped from outside");
         assert!(finding.advice.contains("SIGCONT"));
         // A tracer stops it for a moment, twice; or it has gone on.
         let traced = halted(ThreadState::Traced);

@@ -2,10 +2,12 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
-use super::loop_blocked::{age, call, call_name};
+use super::loop_blocked::{age, call, call_name, short_call};
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, words};
-use crate::snapshot::{BlockingKind, Code, Loop, Role, Severity, Sureness, Task, below_loop};
+use crate::snapshot::{
+    BlockingKind, Code, Loop, Role, Sentence, Severity, Sureness, Task, below_loop,
+};
 
 /// How it is treated beside others.
 pub(super) const RULE: Rule = Rule {
@@ -41,16 +43,15 @@ fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Dra
     let blocking = event_loop.blocking.as_ref();
     let frame = blocking.and_then(|blocking| blocking.frame.as_ref());
     let at = words::at_short(frame.map(|frame| &*frame.location));
-    let what = blocking.map(|blocking| blocking.description.clone()).unwrap_or_default();
-    let subject = running.map_or_else(|| "a callback".to_owned(), words::name);
-    let owner = match owing {
-        Some(task) if running.is_some_and(|running| running.id == task.id) => {
-            "which it has to bring about itself".to_owned()
-        }
-        Some(task) => format!("for which {} would have to run on this loop", words::name(task)),
-        None => "which only this loop can bring about".to_owned(),
+    let what = blocking.map_or_else(|| "A callback".to_owned(), short_call);
+    let title = Sentence::name(what).maybe(words::at(frame.map(|frame| &*frame.location)));
+    let title = title.verb("waits for the loop it blocks", "waited for the loop it blocked");
+    let title = match owing {
+        Some(task) if running.is_none_or(|running| running.id != task.id) => title
+            .so(Sentence::name(words::work(task))
+                .verb("would have to run", "would have had to run")),
+        _ => title,
     };
-    let title = format!("{subject} holds the event loop{at} and waits there: {what}, {owner}");
     let mut lines = Vec::new();
     let held = event_loop.iteration.as_ref().and_then(|turn| turn.elapsed);
     if let Some(held) = held {
@@ -116,7 +117,14 @@ mod tests {
         assert_eq!(diagnosis.codes(), [Code::LoopSelfDeadlock, Code::LoopBlocked]);
         let finding = diagnosis.of(Code::LoopSelfDeadlock);
         assert_eq!(finding.tasks, [Address(1), Address(2)]);
-        assert!(finding.title.contains("\"t2\" would have to run"), "{}", finding.title);
+        assert!(
+            finding
+                .title
+                .to_string()
+                .ends_with("waits for the loop it blocks: t2 would have to run"),
+            "{}",
+            finding.title
+        );
         let follower = diagnosis.of(Code::LoopBlocked);
         assert_eq!(diagnosis.cause_of(follower), Some(Code::LoopSelfDeadlock));
     }

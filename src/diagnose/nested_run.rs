@@ -4,7 +4,7 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, words};
-use crate::snapshot::{Code, Evidence, Frame, Loop, Role, Severity, Sureness};
+use crate::snapshot::{Code, Evidence, Frame, Loop, Role, Sentence, Severity, Sureness};
 
 /// How it is treated beside others.
 pub(super) const RULE: Rule = Rule {
@@ -35,8 +35,14 @@ fn report(context: &Context<'_>, event_loop: &Loop) -> Draft {
     // The outermost one runs the outer loop.
     let inner = frames.iter().rposition(|frame| starts(&frame));
     let caller = inner.and_then(|at| words::own_frame(frames.get(..at)?));
-    let at = words::at_short(caller.map(|frame| &*frame.location));
-    let title = format!("an event loop is run{at} from inside another one of the same thread");
+    let place = caller.map(|frame| &*frame.location);
+    let at = words::at_short(place);
+    let starter = frames.get(inner.unwrap_or_default()..).unwrap_or_default().first();
+    let starter = starter.map_or("A loop", |frame| frame.location.name());
+    let title = Sentence::name(format!("{starter}()"))
+        .maybe(words::at(place))
+        .verb("runs", "ran")
+        .then("a loop inside another loop's callback");
     let outer = event_loop.nested_in.map(|id| format!("the outer loop is {id}"));
     let mut lines = vec![Evidence::from(format!("the inner loop is {}", event_loop.id))];
     lines.extend(outer.map(Evidence::from));
@@ -85,7 +91,11 @@ mod tests {
         let diagnosis = scene.once();
         let finding = diagnosis.only();
         assert_eq!(finding.code, Code::NestedRun);
-        assert!(finding.title.contains("at app.py:12 from inside"), "{}", finding.title);
+        assert!(
+            finding.title.to_string().contains("at app.py:12 runs a loop inside"),
+            "{}",
+            finding.title
+        );
     }
 
     #[test]

@@ -8,7 +8,9 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, severity_of, shape, words};
-use crate::snapshot::{Code, Evidence, Pending, Role, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{
+    Code, Evidence, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
+};
 use crate::timeline::Stillness;
 
 /// How it is treated beside others.
@@ -52,12 +54,11 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
     let tasks = || group.iter().map(|(task, _)| *task);
     let waiting = task.waiting_on.as_deref()?;
     let at = words::at_short(words::place(task));
-    let others = match group.len() {
-        1 => String::new(),
-        many => format!(" (and {} more likewise)", many - 1),
+    let title = Sentence::words("Nothing").verb("can", "could").then("resolve the future that");
+    let title = match group.len() {
+        1 => title.and(words::work(task)).verb("waits for", "waited for"),
+        many => title.then(format!("{many} tasks")).verb("wait for", "waited for"),
     };
-    let title =
-        format!("{} waits for a future{at} that nothing can resolve{others}", words::name(task));
     let mut lines = vec![Evidence::from(
         "nothing refers to it but the task that waits for it: no timer, no callback, no other \
          object",

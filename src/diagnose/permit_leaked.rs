@@ -11,10 +11,11 @@ use rustc_hash::FxHashSet;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
+use super::words::WAIT;
 use super::{Context, Line, grouped, words};
 use crate::memory::Address;
 use crate::snapshot::{
-    Code, Evidence, Location, Pending, Role, Severity, Sureness, Task, WaitKind,
+    Code, Evidence, Location, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
 };
 use crate::timeline::Stillness;
 
@@ -127,13 +128,23 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
     let waiting: usize = group.iter().map(|leak| leak.line.waiters.len()).sum();
     let waiters = || group.iter().flat_map(|leak| leak.line.waiters.iter().copied());
     let thing = match group.len() {
-        1 => words::thing(line.waiting),
-        many => format!("{many} like {}", words::thing(line.waiting)),
+        1 => words::called(line.waiting),
+        many => format!("{many} like {}", words::called(line.waiting)),
     };
     let does = words::one_does(waiting);
-    let nobody =
-        if *severity == Severity::Critical { "nobody holds" } else { "no task is seen to hold" };
-    let title = format!("{} wait{does} for {thing}, which {nobody}", words::count(waiting, "task"));
+    let nobody = if *severity == Severity::Critical {
+        ("but no task holds it", "but no task held it")
+    } else {
+        ("but no task is seen to hold it", "but no task was seen to hold it")
+    };
+    let title = Sentence::name(thing)
+        .verb(
+            if group.len() == 1 { "is" } else { "are" },
+            if group.len() == 1 { "was" } else { "were" },
+        )
+        .then("taken,")
+        .verb(nobody.0, nobody.1)
+        .so_many(waiting, "task", WAIT);
     let mut lines: Vec<Evidence> = Vec::new();
     if let Some(value) = line.waiting.value.filter(|_| line.waiting.kind == WaitKind::Semaphore) {
         let of = line.waiting.limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
@@ -199,7 +210,11 @@ mod tests {
         let twice = scene.twice();
         let finding = twice.only();
         assert_eq!((finding.code, finding.severity), (Code::PermitLeaked, Severity::Critical));
-        assert!(finding.title.starts_with("5 tasks wait for semaphore"), "{}", finding.title);
+        assert!(
+            finding.title.to_string().ends_with("is taken, but no task holds it: 5 tasks wait"),
+            "{}",
+            finding.title
+        );
         // Among those that there was no memory for may be the one that has it.
         let cut = Some(Cut { tasks_read: 7, tasks_at_least: 8 });
         let scene = scene.and(|snapshot| snapshot.cut = cut);

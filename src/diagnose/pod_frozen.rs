@@ -8,7 +8,7 @@ use super::draft::{Draft, Drafts};
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::words;
 use super::{Context, rule};
-use crate::snapshot::{Code, Role, Severity, Snapshot, Sureness};
+use crate::snapshot::{Code, Role, Sentence, Severity, Snapshot, Sureness};
 use crate::timeline::Looks;
 
 /// How it is treated beside others.
@@ -32,7 +32,10 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
     }
     // A container is paused for a moment to copy its files.
     let severity = if lasts { Severity::Critical } else { Severity::Warning };
-    let title = "The cgroup is frozen: no thread of this process can run".to_owned();
+    let title = Sentence::words("The cgroup")
+        .verb("is", "was")
+        .then("frozen: no thread of this process")
+        .verb("can run", "could run");
     let since = match context.gap.filter(|_| lasts) {
         Some(gap) => format!("frozen at both samples, {} apart", words::span(gap)),
         None => "its freezer says so".to_owned(),

@@ -9,7 +9,8 @@ use super::draft::{Draft, Drafts};
 use super::rule::{About, Blames, Confirmed, Rule};
 use super::{Context, words};
 use crate::snapshot::{
-    Cause, Cgroup, Code, Finding, Quota, Severity, Snapshot, Sureness, Thread, ThreadState,
+    Cause, Cgroup, Code, Finding, Quota, Sentence, Severity, Snapshot, Sureness, Thread,
+    ThreadState,
 };
 
 /// How it is treated beside others.
@@ -145,11 +146,8 @@ fn share(throttled: u64, periods: u64) -> f64 {
 
 fn report(worst: &Throttled<'_>, time: Duration, ran: Option<Duration>) -> Draft {
     let Throttled { quota, periods, stopped, stopped_for } = worst;
-    let title = format!(
-        "The CPU quota of {} stopped this process in {} of {periods} periods",
-        cores(quota),
-        stopped.min(periods),
-    );
+    let title = Sentence::words(format!("The CPU quota of {} stopped this process", cores(quota)));
+    let title = title.then(format!("in {} of {periods} periods", stopped.min(periods)));
     let mut lines = vec![format!(
         "cgroup {}: {} of processor time in each {}",
         quota.group,
@@ -223,15 +221,15 @@ mod tests {
         let finding = diagnosis.only();
         assert_eq!((finding.code, finding.severity), (Code::PodThrottled, Severity::Warning));
         assert_eq!(
-            finding.title,
+            finding.title.to_string(),
             "The CPU quota of 0.08 cores stopped this process in 2 of 2 periods"
         );
         assert_eq!(
             finding.facts(),
             [
-                "cgroup /pod: 8 ms of processor time in each 100 ms",
+                "cgroup /pod: 8.00 ms of processor time in each 100 ms",
                 "stopped for 180 ms of 200 ms",
-                "the event loop's thread ran for 20 ms of 200 ms",
+                "the event loop's thread ran for 20.0 ms of 200 ms",
                 "80 of 82 periods since the cgroup exists (98 %)",
             ]
         );
@@ -270,7 +268,7 @@ mod tests {
             over_time(&before, &scene([quota(1100, 9 + throttled)], 800).snapshot)
         };
         let title = "The CPU quota of 0.08 cores stopped this process in 30 of 100 periods";
-        assert_eq!(found(30).unwrap().title, title);
+        assert_eq!(found(30).unwrap().title.to_string(), title);
         assert_eq!(found(20), None);
     }
 

@@ -10,10 +10,11 @@ use rustc_hash::FxHashSet;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
+use super::words::WAIT;
 use super::{Context, grouped, severity_of, words};
 use crate::memory::Address;
 use crate::snapshot::{
-    Cause, Code, Evidence, Operation, Pending, Role, Severity, Sureness, Task, Waiting,
+    Cause, Code, Evidence, Operation, Pending, Role, Sentence, Severity, Sureness, Task, Waiting,
 };
 use crate::timeline::Stillness;
 
@@ -141,26 +142,31 @@ fn report(
     (severity, sureness): (Severity, Sureness),
 ) -> Draft {
     let waiting = waiters.first().and_then(|task| task.waiting_on.as_deref());
-    let thing = waiting.map(words::thing).unwrap_or_default();
+    let name = waiting.map_or_else(|| "a queue".to_owned(), words::called);
     let number = |of: fn(&Waiting) -> Option<i64>| waiting.and_then(of).unwrap_or(0);
     let value = number(|waiting| waiting.value);
     let limit = number(|waiting| waiting.limit);
-    let tasks = words::count(waiters.len(), "task");
-    let does = words::one_does(waiters.len());
     let longest = waiters.iter().max_by_key(|task| context.stood_for(task));
-    let time = longest.map(|task| context.stood_for_at_least(task)).unwrap_or_default();
+    let title = Sentence::name(&name[..]);
     let title = match side {
-        Side::Full => format!(
-            "{tasks} wait{does} to put into {thing}, which is full ({value} of {limit}) and from \
-             which nobody takes{time}"
-        ),
-        Side::Unfinished => format!(
-            "{tasks} wait{does} for {thing} to be done, with {value} unfinished and nobody at work \
-             on it{time}"
-        ),
-        Side::Empty => format!(
-            "{tasks} wait{does} for items of {thing}, into which nobody is left to put any{time}"
-        ),
+        Side::Full => title
+            .verb("is", "was")
+            .then(format!("full ({value} of {limit}) and"))
+            .verb("nobody takes from it", "nobody took from it")
+            .so_many(waiters.len(), "task", WAIT),
+        Side::Unfinished => Sentence::name(match waiting.and_then(|it| it.name.as_ref()) {
+            Some(name) => format!("{name}.join()"),
+            None => "join() of a queue".to_owned(),
+        })
+        .verb("waits", "waited")
+        .then("for")
+        .then(format!("{} that nobody will finish", words::items(value))),
+        Side::Empty => title
+            .verb(
+                "is empty and its last producer has ended",
+                "was empty and its last producer had ended",
+            )
+            .so_many(waiters.len(), "task", WAIT),
     };
     let role = if side == Side::Full { Role::Producer } else { Role::Consumer };
     let role = if side == Side::Unfinished { Role::Waiter } else { role };
@@ -227,8 +233,12 @@ mod tests {
         let twice = scene.twice();
         let finding = twice.only();
         assert_eq!(finding.severity, Severity::Warning);
-        assert!(finding.title.contains("2 tasks wait to put into queue"), "{}", finding.title);
-        assert!(finding.title.contains("(5 of 5)"));
+        assert!(
+            finding.title.to_string().ends_with("and nobody takes from it: 2 tasks wait"),
+            "{}",
+            finding.title
+        );
+        assert!(finding.title.to_string().contains("(5 of 5)"));
     }
 
     #[test]
@@ -258,7 +268,11 @@ mod tests {
         let twice = enclosed(scene, &[1, 2]).twice();
         let finding = twice.of(Code::QueueStalled);
         assert_eq!(finding.severity, Severity::Warning);
-        assert!(finding.title.contains("3 unfinished"), "{}", finding.title);
+        assert!(
+            finding.title.to_string().contains("waits for 3 items that nobody will finish"),
+            "{}",
+            finding.title
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::draft::{Draft, Drafts};
 use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, words};
-use crate::snapshot::{Code, Loop, Severity, Sureness};
+use crate::snapshot::{Age, Code, Loop, Sentence, Severity, Source, Sureness};
 
 /// How it is treated beside others.
 pub(super) const RULE: Rule = Rule {
@@ -49,7 +49,15 @@ fn are_bursts(before: &Loop, now: &Loop) -> bool {
 }
 
 fn report(context: &Context<'_>, event_loop: &Loop, before: u64, ready: u64) -> Draft {
-    let title = format!("{ready} callbacks wait for their turn, {before} a moment before");
+    let late = event_loop.lag.map(|lag| Age::at_least(lag, Source::Timer));
+    let number = words::count(usize::try_from(ready).unwrap_or(usize::MAX), "callback");
+    let title =
+        Sentence::words("The loop").verb("can't keep up:", "couldn't keep up:").then(number);
+    let title = title.verb("queue", "queued");
+    let title = match late {
+        Some(_) => title.then(", the oldest for").lasting(late),
+        None => title,
+    };
     let mut lines = Vec::new();
     if let Some(gap) = context.gap {
         lines.push(format!("{before}, then {ready} after {}", words::span(gap)));

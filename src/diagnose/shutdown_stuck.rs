@@ -11,7 +11,7 @@ use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, outlook, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Evidence, Role, Shutdown, Stage, Sureness, Task, Thread};
+use crate::snapshot::{Code, Evidence, Role, Sentence, Shutdown, Stage, Sureness, Task, Thread};
 
 /// How it is treated beside others.
 pub(super) const RULE: Rule = Rule {
@@ -59,35 +59,37 @@ fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
     let victims: Vec<&Task> = tasks.iter().copied().filter(is_victim).collect();
     let outlook = outlook::of_stage(context, out, shutdown, &culprits, &threads);
     let by = &shutdown.by;
-    let title = match shutdown.stage {
+    let stage = shutdown.stage.as_str();
+    let (what, plural) = match shutdown.stage {
         Stage::Graceful => {
             let otherwise = match shutdown.connections {
                 Some(1) => "1 connection",
                 _ if by.ends_with("pool") => "connections that were not given back",
                 _ => "connections and requests",
             };
-            let what = held_by(&culprits, &threads, otherwise, tasks.len());
-            format!("{by} is stopping and waits for {what}")
+            held_by(&culprits, &threads, otherwise, tasks.len())
         }
-        Stage::CancelAll => {
-            let what = held_by(&culprits, &[], "tasks", tasks.len());
-            format!("{by} has cancelled all tasks and waits for the end of {what}")
-        }
-        Stage::Asyncgens => {
-            let what = match generators(context, shutdown).count() {
-                0 => "asynchronous generators".to_owned(),
-                open => words::count(open, "asynchronous generator"),
-            };
-            format!("{by} waits for {what} to close")
-        }
-        Stage::DefaultExecutor => {
-            let what = held_by(&[], &threads, "threads", 0);
-            format!("{by} closes the default executor and waits for {what} to end")
-        }
-        Stage::InterpreterThreads => {
-            let what = held_by(&[], &threads, "threads that are no daemons", 0);
-            format!("the interpreter is ending and waits for {what}")
-        }
+        Stage::CancelAll => held_by(&culprits, &[], "tasks", tasks.len()),
+        Stage::Asyncgens => match generators(context, shutdown).count() {
+            0 => ("asynchronous generators".to_owned(), true),
+            open => (words::count(open, "asynchronous generator"), open > 1),
+        },
+        Stage::DefaultExecutor => held_by(&[], &threads, "threads", 0),
+        Stage::InterpreterThreads => held_by(&[], &threads, "threads that are no daemons", 0),
+    };
+    let has = match (outlook.since, plural) {
+        (Some(_), true) => "have held",
+        (Some(_), false) => "has held",
+        (None, true) => "hold",
+        (None, false) => "holds",
+    };
+    let title = Sentence::name(what).verb(has, "held").then(match shutdown.stage {
+        Stage::Graceful => format!("the stop of {by}"),
+        _ => format!("the shutdown in stage {stage}"),
+    });
+    let title = match outlook.since {
+        Some(_) => title.then("for").lasting(outlook.since),
+        None => title,
     };
     let mut lines = vec![Evidence::from(format!("the stage is {}", shutdown.stage.as_str()))];
     lines.extend(
@@ -200,22 +202,21 @@ fn closing<'c>(
     generators(context, shutdown).filter(move |_| is_at_them)
 }
 
-/// What is waited for: those that hold it by name, or how many there are of `all`.
-fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str, all: usize) -> String {
-    if let [task] = tasks {
-        return format!("{}{}", words::name(task), words::at_short(words::place(task)));
-    }
-    match (tasks.len(), threads.len()) {
-        (0, 0) => otherwise.to_owned(),
-        (0, 1) => threads.iter().map(|thread| words::thread(thread)).collect(),
-        (0, many) => words::count(many, "thread"),
-        (1..=3, _) => words::names(tasks.iter().copied(), 3),
-        (many, _) => {
-            let held = tasks.first().and_then(|task| words::place(task));
-            let held = held.map(|at| format!(", held at {}", words::short(at)));
-            let all = if all == 0 { many } else { all };
-            format!("{}{}", words::count(all, "task"), held.unwrap_or_default())
+/// What is waited for: who holds it by name, or how many there are of `all`; and whether they are
+/// several.
+fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str, all: usize) -> (String, bool) {
+    match (tasks, threads) {
+        ([], []) => (otherwise.to_owned(), otherwise != "1 connection"),
+        ([], [thread]) => (
+            thread.name.as_deref().map_or("a thread".to_owned(), |name| format!("thread {name}")),
+            false,
+        ),
+        ([], many) => (words::count(many.len(), "thread"), true),
+        ([task], _) => (words::work(task), false),
+        ([first, second], _) => {
+            (format!("{} and {}", words::work(first), words::work(second)), true)
         }
+        (many, _) => (words::count(many.len().max(all), "task"), true),
     }
 }
 
@@ -307,7 +308,7 @@ mod tests {
         for diagnosis in [endless.once(), endless.twice()] {
             let finding = diagnosis.only();
             assert_eq!(finding.severity, Severity::Critical);
-            assert_eq!(finding.title, "asyncio.run is stopping and waits for \"t1\" at app.py:1");
+            assert!(finding.title.to_string().contains("the stop of asyncio.run"), "{finding:#?}");
             assert_eq!(finding.because_of, None);
         }
         // Its client may leave, the server ends a websocket, and a limit ends all.
@@ -337,7 +338,7 @@ mod tests {
             let twice = old.twice();
             let finding = twice.of(Code::ShutdownStuck);
             assert_eq!(finding.severity, Severity::Warning);
-            let line = "it has lasted for at least 31 s";
+            let line = "it has lasted for at least 31.0 s";
             assert!(finding.facts().iter().any(|it| it == line), "{finding:#?}");
             // The server itself says so.
             let old = scene.clone().and(|snapshot| {
@@ -373,7 +374,7 @@ mod tests {
         });
         let twice = scene.twice();
         assert_eq!(twice.only().tasks, ids(&[3, 2, 1]));
-        assert!(twice.only().title.ends_with("waits for \"t3\" and \"t2\""));
+        assert!(twice.only().title.to_string().starts_with("t3 and t2 have held"));
     }
 
     #[test]
@@ -383,7 +384,7 @@ mod tests {
         let twice = scene.twice();
         let finding = twice.only();
         assert_eq!(finding.tasks, ids(&[2, 1]));
-        assert_eq!(finding.title, "asyncio.run is stopping and waits for \"t2\" at app.py:2");
+        assert_eq!(finding.title.to_string(), "t2 has held the stop of asyncio.run for ≥ 200 ms");
         let lines = [1, 2].map(|at| finding.facts()[at].split(' ').next().unwrap().to_owned());
         assert_eq!(lines, ["\"t2\"", "\"t1\""]);
         let circle =
@@ -410,10 +411,10 @@ mod tests {
         };
         let twice = scene(connection(true)).twice();
         assert_eq!(twice.only().tasks, ids(&[2, 1]));
-        assert!(twice.only().title.ends_with("waits for \"t2\" at app.py:2"));
+        assert!(twice.only().title.to_string().starts_with("t2 has held"));
         // What is done in the body may as well be what does not end.
         let twice = scene(connection(false)).twice();
-        assert!(twice.only().title.ends_with("waits for \"t2\" and \"t1\""));
+        assert!(twice.only().title.to_string().starts_with("t2 and t1 have held"));
     }
 
     #[test]
@@ -432,7 +433,7 @@ mod tests {
         assert_eq!(finding.tasks, ids(&[4, 3, 2, 1]));
         // As many as the stage waits for.
         assert!(
-            finding.title.ends_with("waits for 4 tasks, held at app.py:4"),
+            finding.title.to_string().starts_with("4 tasks have held the stop of"),
             "{}",
             finding.title
         );
@@ -454,7 +455,13 @@ mod tests {
         assert_eq!(twice.only().tasks, ids(&[2]));
         let twice = scene(library_frame("sleep")).twice();
         assert!(twice.only().tasks.is_empty());
-        assert!(twice.only().title.ends_with("waits for connections and requests"));
+        assert!(
+            twice
+                .only()
+                .title
+                .to_string()
+                .starts_with("connections and requests have held the stop of")
+        );
     }
 
     #[test]
@@ -476,7 +483,14 @@ mod tests {
         let diagnosis = old.twice();
         assert_eq!(diagnosis.codes(), [Code::ExecutorJobStuck, Code::ShutdownStuck]);
         let finding = diagnosis.of(Code::ShutdownStuck);
-        assert!(finding.title.contains("thread 200"), "{}", finding.title);
+        assert!(
+            finding
+                .title
+                .to_string()
+                .contains("thread thread_200 has held the shutdown in stage default-executor"),
+            "{}",
+            finding.title
+        );
         assert_eq!(diagnosis.cause_of(finding), Some(Code::ExecutorJobStuck));
     }
 

@@ -7,7 +7,8 @@ use super::loop_blocked::STARVED;
 use super::rule::{About, Blames, Confirmed, Rule};
 use super::words;
 use crate::snapshot::{
-    BlockingKind, Cause, Code, Evidence, Finding, Location, Role, Severity, Snapshot, Sureness,
+    BlockingKind, Cause, Code, Evidence, Finding, Location, Role, Sentence, Severity, Snapshot,
+    Sureness,
 };
 use crate::timeline::{PlaceTotals, time_between};
 
@@ -58,14 +59,12 @@ fn starved_again(place: &PlaceTotals, observed: Duration) -> Option<Finding> {
     if place.count < AGAIN_AND_AGAIN {
         return None;
     }
-    let longest = place.length.map_or(0.0, |length| length.max_ms);
-    let title = format!(
-        "callbacks blocked the event loop {} times because its thread waited for a processor, {} \
-         in all, the longest {}",
+    let title = Sentence::words("The loop's thread had no processor").then(format!(
+        "{} times in {}, {} in all",
         place.count,
+        words::span(observed),
         span_of_ms(place.total_ms),
-        span_of_ms(longest),
-    );
+    ));
     // What is the same each time comes first: it tells this finding from others.
     let lines = [
         "the thread was runnable, and the kernel gave it no processor".to_owned(),
@@ -105,18 +104,19 @@ fn slow(place: &PlaceTotals, observed: Duration) -> Finding {
     let function = place.function.as_deref().unwrap_or("?");
     let at = Location::by_path(function.into(), file.into(), place.line);
     let longest = place.length.map_or(0.0, |length| length.max_ms);
-    let title = format!(
-        "callbacks blocked the event loop {} times at {name}{line} ({}), {} in all, the longest {}",
+    let title = Sentence::name(&*place.description).then(format!("at {name}{line}")).then(format!(
+        "blocked the loop {} times in {}, {} in all",
         place.count,
-        place.description,
+        words::span(observed),
         span_of_ms(place.total_ms),
-        span_of_ms(longest),
-    );
+    ));
+    let longest_line = format!("the longest took {}", span_of_ms(longest));
     let mut lines = vec![Evidence::from("").at(Some(&at))];
     lines.extend(place.length.map(|length| {
         let (half, most) = (span_of_ms(length.p50_ms), span_of_ms(length.p99_ms));
         Evidence::from(format!("half of them took {half} at most, 99 of 100 {most}"))
     }));
+    lines.push(longest_line.into());
     lines.extend(share_of(place, observed));
     let draft = Draft::new(Code::SlowCallbacks, Severity::Warning, Sureness::Read, title)
         .at(Some(&at), None)

@@ -1,10 +1,13 @@
 //! `task-leak`: tasks of one shape keep growing in number.
 
+use std::time::Duration;
+
 use super::draft::Draft;
-use super::over_time::Observed;
 use super::rule::{About, Blames, Confirmed, Rule};
 use super::{grouped, kind, words};
-use crate::snapshot::{Code, Evidence, Finding, Role, Severity, Sureness, Task};
+use crate::snapshot::{
+    Code, Evidence, Finding, Role, Sentence, Severity, Snapshot, Sureness, Task,
+};
 
 /// How it is treated beside others.
 pub(super) const RULE: Rule = Rule {
@@ -21,18 +24,26 @@ pub(super) const RULE: Rule = Rule {
 /// just coming up grows, too.
 const LEAKED: usize = 20;
 
-pub(super) fn leak(shape: &str, counts: &[usize], observed: Observed<'_>) -> Option<Finding> {
+pub(super) fn leak(
+    shape: &str,
+    counts: &[usize],
+    now: &Snapshot,
+    time: Duration,
+) -> Option<Finding> {
     let (first, last) = (*counts.first()?, *counts.last()?);
     if last < first + LEAKED.max(first / 2) {
         return None;
     }
     let is_it = |task: &&Task| task.coroutine.as_deref() == Some(shape);
-    let tasks = || observed.now.tasks.iter().filter(is_it);
-    let span = words::span(observed.growth.time());
-    let title = format!(
-        "tasks that run {shape} grow in number: from {first} to {last} in {span}, for fewer end \
-         than are started"
-    );
+    let tasks = || now.tasks.iter().filter(is_it);
+    let span = words::span(time);
+    let title =
+        Sentence::name(words::function(shape)).then("tasks").verb("keep growing:", "kept growing:");
+    let title = title.then(format!(
+        "from {} to {} in {span}",
+        words::with_separators(first),
+        words::with_separators(last)
+    ));
     let mut places = grouped(tasks(), |task| (words::place(task).cloned(), kind(task)));
     places.sort_by_key(|group| std::cmp::Reverse(group.len()));
     let numbers: Vec<String> = counts.iter().map(ToString::to_string).collect();

@@ -8,7 +8,7 @@
 use super::draft::{Draft, Drafts};
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, Evidence, Role, Severity, Sureness, Task};
+use crate::snapshot::{Code, Evidence, Role, Sentence, Severity, Sureness, Task};
 
 /// How it is treated beside others.
 pub(super) const RULE: Rule = Rule {
@@ -55,16 +55,13 @@ fn is_garbage(context: &Context<'_>, task: &Task) -> bool {
 
 fn report(group: &[&Task]) -> Option<Draft> {
     let task = *group.first()?;
-    let of = task.coroutine.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
+    let title = Sentence::words("Nothing").verb("holds", "held").then("a reference to");
     let title = match group.len() {
-        1 => format!(
-            "{}{of} is pending, and nothing else refers to it or to what it waits for",
-            words::name(task)
-        ),
-        many => format!(
-            "{many} tasks{of} are pending, and nothing else refers to them or to what they wait for"
-        ),
+        1 => title.and(words::work(task)).then(": it"),
+        many => title.then(format!("{many} tasks of")).and(words::work(task)).then(": they"),
     };
+    let it = if group.len() == 1 { "it ends" } else { "they end" };
+    let title = title.then(format!("may vanish before {it}"));
     let mut lines = vec![Evidence::from(
         "the only reference to it is from what it waits for, and to that from the task: no \
          awaiter, no callback",
@@ -102,7 +99,13 @@ mod tests {
         assert!(scene.once().findings.is_empty() && scene.once().wants_second_look);
         let diagnosis = scene.twice();
         assert_eq!(diagnosis.only().severity, Severity::Info);
-        assert!(diagnosis.only().title.starts_with("3 tasks of work are pending, and nothing"));
+        assert!(
+            diagnosis
+                .only()
+                .title
+                .to_string()
+                .starts_with("Nothing holds a reference to 3 tasks of")
+        );
     }
 
     #[test]

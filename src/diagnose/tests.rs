@@ -180,7 +180,10 @@ impl Finding {
 
 /// What each finding has to say.
 fn check_words(finding: &Finding) {
-    assert!(!finding.title.is_empty() && !finding.title.ends_with('.'), "{finding:#?}");
+    assert!(
+        !finding.title.to_string().is_empty() && !finding.title.to_string().ends_with('.'),
+        "{finding:#?}"
+    );
     assert!(!finding.evidence.is_empty(), "{finding:#?}");
     assert!(finding.advice.ends_with('.'), "{finding:#?}");
 }

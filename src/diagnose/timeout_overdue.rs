@@ -7,7 +7,7 @@ use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, grouped, words};
 use crate::snapshot::{
-    Age, Code, Deadline, Evidence, Loop, Phase, Role, Severity, Source, Sureness, Task,
+    Age, Code, Deadline, Evidence, Loop, Phase, Role, Sentence, Severity, Source, Sureness, Task,
 };
 
 /// How it is treated beside others.
@@ -92,18 +92,14 @@ fn report(group: &[(&Task, &Task)]) -> Option<Draft> {
     let (deadline, late) = overdue(task)?;
     let set_at = deadline.frame.and_then(|at| task.frames.get(at));
     let set_at = set_at.map(|frame| &*frame.location);
-    let others = match group.len() {
-        1 => String::new(),
-        many => format!(" (and {} more likewise)", many - 1),
-    };
     let at = words::at_short(words::place(culprit));
-    let by =
-        if culprit.id == task.id { String::new() } else { format!(" in {}", words::name(culprit)) };
-    let title = format!(
-        "the time limit of {} passed {} ago, and what it limits still runs{by}{at}{others}",
-        words::name(task),
-        words::span(late),
-    );
+    let age = Age::exact(late, Source::Timer);
+    let title = match group.len() {
+        1 => Sentence::name(words::work(culprit)).verb("is", "was"),
+        many => Sentence::words(format!("{many} tasks")).verb("are", "were"),
+    };
+    let its = if group.len() == 1 { "its" } else { "their" };
+    let title = title.then("still running").lasting(Some(age)).then(format!("after {its} timeout"));
     let told = culprit.cancellation.as_ref();
     let handler = told.and_then(|told| culprit.frames.get(told.handling?));
     let handler = handler.map(|frame| &*frame.location);
@@ -136,7 +132,7 @@ fn report(group: &[(&Task, &Task)]) -> Option<Draft> {
             .on_loop(task.loop_id)
             .blames(culprits().chain(waiting()).map(|task| Node::Task(task.id)))
             .at(words::place(culprit), None)
-            .since(Some(Age::exact(late, Source::Timer)))
+            .since(Some(age))
             .role(Role::Culprit, culprits())
             .role(Role::Waiter, waiting())
             .tasks(limited())
@@ -156,7 +152,9 @@ mod tests {
     fn a_limit_long_past_is_told_at_one_look() {
         let scene = Scene::new().with([task(1).reads_socket().deadline(-3200)]);
         let finding = scene.once();
-        assert!(finding.only().title.contains("passed 3.2 s ago"));
+        assert!(
+            finding.only().title.to_string().contains("is still running 3.20 s after its timeout")
+        );
         assert_eq!(finding.only().severity, Severity::Warning);
         assert_eq!(scene.twice().codes(), [Code::TimeoutOverdue]);
     }
@@ -167,7 +165,11 @@ mod tests {
         let scene = Scene::new().with([limited, task(2).sleeps(60_000)]);
         let once = scene.once();
         assert_eq!(once.only().tasks, crate::diagnose::tests::ids(&[2, 1]));
-        assert!(once.only().title.contains("still runs in \"t2\" at"), "{}", once.only().title);
+        assert!(
+            once.only().title.to_string().starts_with("t2 is still running"),
+            "{}",
+            once.only().title
+        );
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! The words of findings: names, places, times and counts as people read them.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use crate::snapshot::{
-    Age, Cause, Evidence, Frame, Location, Source, Task, Thread, WaitKind, Waiting, with_separators,
+    Age, Cause, Evidence, Frame, Location, Operation, Source, Task, Thread, WaitKind, Waiting,
 };
 
-pub use crate::snapshot::own_frame;
+pub use crate::snapshot::{duration as span, own_frame, with_separators};
 
 /// How many tasks a finding names; the rest is counted.
 pub const MAX_NAMED: usize = 20;
@@ -21,6 +20,83 @@ pub fn name(task: &Task) -> String {
     match &task.name {
         Some(name) => quoted(name),
         None => format!("task {}", task.id),
+    }
+}
+
+/// Whose work it is: the task's own name if a person gave it, else what it runs.
+pub fn work(task: &Task) -> String {
+    let coroutine = task.coroutine.as_deref().map(function);
+    match task.name.as_deref() {
+        Some(name) if !is_counted(name) => name.to_owned(),
+        name => coroutine.or(name).unwrap_or("a task").to_owned(),
+    }
+}
+
+/// Whether a task has its name from asyncio, which counts those it names.
+pub fn is_counted(name: &str) -> bool {
+    let number = name.strip_prefix("Task-");
+    number.is_some_and(|it| !it.is_empty() && it.bytes().all(|c| c.is_ascii_digit()))
+}
+
+/// A qualified name without the functions that it is defined in.
+pub fn function(name: &str) -> &str {
+    name.rsplit_once("<locals>.").map_or(name, |(_, own)| own)
+}
+
+/// What is waited for by the name that the program has for it: `self.lock`, `semaphore slots`,
+/// `a queue`.
+pub fn called(waiting: &Waiting) -> String {
+    let kind = kind_of_thing(waiting.kind);
+    match (&waiting.name, waiting.kind) {
+        (Some(name), WaitKind::Lock | WaitKind::Queue | WaitKind::Future) => name.clone(),
+        (Some(name), _) => format!("{kind} {name}"),
+        (None, _) => {
+            format!("{} {kind}", if kind == "event" || kind == "executor" { "an" } else { "a" })
+        }
+    }
+}
+
+/// What a task does while it waits: `reads 10.0.0.5:5432`, `sleeps`, `waits for self.lock`.
+pub fn waits(task: &Task) -> String {
+    let Some(waiting) = task.waiting_on.as_deref() else { return "waits".to_owned() };
+    let other_end = || waiting.peer.as_deref().map_or("a socket", end);
+    match (waiting.kind, waiting.operation) {
+        (WaitKind::Timer, _) => "sleeps".to_owned(),
+        (WaitKind::Socket, Some(Operation::Write)) => format!("writes to {}", other_end()),
+        (WaitKind::Socket, Some(Operation::Connect)) => format!("connects to {}", other_end()),
+        (WaitKind::Socket, Some(Operation::Accept)) => "accepts connections".to_owned(),
+        (WaitKind::Socket, _) => format!("reads {}", other_end()),
+        _ => format!("waits for {}", awaited(task)),
+    }
+}
+
+/// What a task waits for, as the end of `it waits for …`.
+pub fn awaited(task: &Task) -> String {
+    let Some(waiting) = task.waiting_on.as_deref() else { return "something unknown".to_owned() };
+    match waiting.kind {
+        WaitKind::Timer => "a sleep to end".to_owned(),
+        WaitKind::Socket => waiting.peer.as_deref().map_or("a socket", end).to_owned(),
+        WaitKind::Executor => match &waiting.function {
+            Some(function) => format!("{function} in a thread"),
+            None => "a call in a thread".to_owned(),
+        },
+        WaitKind::Subprocess => "a child process".to_owned(),
+        WaitKind::Thread => "another thread".to_owned(),
+        WaitKind::Asyncgen => "an asynchronous generator".to_owned(),
+        WaitKind::Task | WaitKind::Gather | WaitKind::TaskGroup => match waiting.tasks.len() {
+            0 | 1 => "another task".to_owned(),
+            many => count(many, "other task"),
+        },
+        WaitKind::Ready | WaitKind::Running | WaitKind::Unknown => "something unknown".to_owned(),
+        _ => called(waiting),
+    }
+}
+
+/// The far end of a connection: `10.0.0.5:5432` of `tcp 10.0.0.7:52114 -> 10.0.0.5:5432`.
+pub fn end(peer: &str) -> &str {
+    match peer.rsplit_once("-> ") {
+        Some((_, end)) => end,
+        None => peer.split_once(' ').map_or(peer, |(_, end)| end),
     }
 }
 
@@ -68,21 +144,14 @@ pub fn place(task: &Task) -> Option<&Location> {
     task.place().map(|location| &**location)
 }
 
+/// `at db.py:88`.
+pub fn at(location: Option<&Location>) -> Option<String> {
+    location.map(|location| format!("at {}", short(location)))
+}
+
 /// ` at db.py:88`, or nothing where that is not known.
 pub fn at_short(location: Option<&Location>) -> String {
     location.map(|location| format!(" at {}", short(location))).unwrap_or_default()
-}
-
-/// `250 ms`, `4.2 s`, `31 s`, `12 min`, `3 h 5 min`.
-pub fn span(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    match time.as_secs() {
-        0 => format!("{} ms", time.as_millis()),
-        1..10 => format!("{seconds:.1} s"),
-        10..120 => format!("{seconds:.0} s"),
-        120..7200 => format!("{} min", time.as_secs() / 60),
-        all => format!("{} h {} min", all / 3600, all % 3600 / 60),
-    }
 }
 
 /// `1 task`, `40 tasks`.
@@ -91,12 +160,20 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{} {what}{plural}", with_separators(number))
 }
 
-/// `1 call`, `40 calls`, `at least 40 calls`.
+/// `1 call`, `40 calls`, `≥ 40 calls`.
 pub fn calls(number: u64, is_exact: bool) -> String {
-    let least = if is_exact { "" } else { "at least " };
+    let least = if is_exact { "" } else { "≥ " };
     let plural = if number == 1 { "" } else { "s" };
     format!("{least}{} call{plural}", with_separators(number))
 }
+
+/// `1 item`, `2 items`.
+pub fn items(number: i64) -> String {
+    format!("{} item{}", with_separators(number), if number == 1 { "" } else { "s" })
+}
+
+/// One, several, and those of before wait.
+pub const WAIT: [&str; 3] = ["waits", "wait", "waited"];
 
 /// `s` of a verb with one: `1 task waits`, `2 tasks wait`.
 pub fn one_does(number: usize) -> &'static str {
@@ -113,7 +190,21 @@ fn class(name: &str) -> String {
 
 /// The thing waited at: `lock self.b (asyncio.Lock)`.
 pub fn thing(waiting: &Waiting) -> String {
-    let kind = match waiting.kind {
+    let kind = kind_of_thing(waiting.kind);
+    let mut out = kind.to_owned();
+    if let Some(name) = &waiting.name {
+        let _ = write!(out, " {name}");
+    } else if let Some(object) = waiting.object {
+        let _ = write!(out, " {object}");
+    }
+    if let Some(name) = &waiting.class {
+        let _ = write!(out, " ({})", class(name));
+    }
+    out
+}
+
+fn kind_of_thing(kind: WaitKind) -> &'static str {
+    match kind {
         WaitKind::Lock => "lock",
         WaitKind::Semaphore => "semaphore",
         WaitKind::Condition => "condition",
@@ -125,17 +216,7 @@ pub fn thing(waiting: &Waiting) -> String {
         WaitKind::Executor => "thread pool",
         WaitKind::Task => "task",
         _ => "future",
-    };
-    let mut out = kind.to_owned();
-    if let Some(name) = &waiting.name {
-        let _ = write!(out, " {name}");
-    } else if let Some(object) = waiting.object {
-        let _ = write!(out, " {object}");
     }
-    if let Some(name) = &waiting.class {
-        let _ = write!(out, " ({})", class(name));
-    }
-    out
 }
 
 /// The thing waited at by its name alone, where it has one: `self.b`.
@@ -199,17 +280,6 @@ pub fn lines<'t>(
     lines
 }
 
-/// The names of the first tasks in one line: `"a", "b" and 38 more`.
-pub fn names<'t>(tasks: impl IntoIterator<Item = &'t Task>, most: usize) -> String {
-    let mut tasks = tasks.into_iter();
-    let mut names: Vec<_> = tasks.by_ref().take(most).map(name).collect();
-    let others = tasks.count();
-    let last = if others > 0 { Some(format!("{others} more")) } else { None };
-    let last = last.or_else(|| if names.len() > 1 { names.pop() } else { None });
-    let names = names.join(", ");
-    last.map_or(names.clone(), |last| format!("{names} and {last}"))
-}
-
 /// A stack, innermost first, one fact a frame.
 pub fn stack(frames: &[Frame]) -> Vec<Evidence> {
     let lines = frames.iter().rev().take(MAX_FRAMES);
@@ -250,14 +320,6 @@ pub fn thread_line(known: &Thread) -> Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_two_digits_that_count() {
-        let texts = [3, 250, 4_200, 9_949, 31_400, 119_000, 720_000, 11_100_000]
-            .map(|ms| span(Duration::from_millis(ms)));
-        let expected = ["3 ms", "250 ms", "4.2 s", "9.9 s", "31 s", "119 s", "12 min", "3 h 5 min"];
-        assert_eq!(texts, expected);
-    }
 
     #[test]
     fn a_name_cannot_leave_its_line_or_its_quotes() {

@@ -8,8 +8,9 @@ use crate::memory::ReadStats;
 use crate::snapshot::{
     Age, Blocking, BlockingKind, Bound, Cancellation, Cause, Children, Code, Consistency, Deadline,
     Evidence, Executor, Finding, Interval, Iteration, Job, Limiter, Loop, LoopState, Members,
-    Operation, Phase, Problem, Process, Role, Severity, Shutdown, Socket, Source, Stage, Sureness,
-    Swallower, Syscall, Task, TaskState, Thread, ThreadState, WaitKind, Waiting, Work,
+    Operation, Part, Phase, Problem, Process, Role, Sentence, Severity, Shutdown, Socket, Source,
+    Stage, Sureness, Swallower, Syscall, Task, TaskState, Thread, ThreadState, WaitKind, Waiting,
+    Work,
 };
 use crate::timeline::{
     Fate, History, Idle, LoopTiming, Marks, Spread, Standing, States, Stretch, Stuck, Turn,
@@ -277,6 +278,14 @@ record!(Finding {
     place
     | pending = None
 });
+record!(Sentence { claim, consequence, is_guess });
+sums!(Part {
+    Words = 0 { text },
+    Name = 1 { name },
+    Verb = 2 { now, over },
+    Time = 3 { age },
+    TimeOver = 4 { age },
+});
 record!(Evidence { text, role, task, place, since });
 record!(Members { role, count, first });
 record!(Age { time, bound, source });
@@ -316,7 +325,7 @@ record!(TaskCounts { pending, ready, cancelled, standing });
 record!(Standing { idle, stuck, behind });
 record!(Stuck { coroutine, function, file, line, kind, waiting_for, count, longest, tasks });
 
-several!(Deadline, Evidence, Job, LoopStatistics, Members, Stuck, Turn);
+several!(Deadline, Evidence, Job, LoopStatistics, Members, Part, Stuck, Turn);
 
 // The words for it follow from the rest.
 record!(Waiting {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::evidence::{as_place, as_roles};
-use super::{Age, Cause, Evidence, Location, Members, Role};
+use super::{Age, Cause, Evidence, Location, Members, Role, Sentence};
 use crate::memory::Address;
 
 /// A conclusion, with what it rests on.
@@ -25,7 +25,7 @@ pub struct Finding {
     /// The finding it merely follows from; that one may have been left out since.
     pub because_of: Option<FindingId>,
     /// The conclusion in one sentence, with its numbers.
-    pub title: String,
+    pub title: Sentence,
     /// For how long it has been so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Age>,
@@ -57,7 +57,13 @@ pub struct Finding {
 
 impl Finding {
     /// One that says no more than this.
-    pub fn new(code: Code, severity: Severity, sureness: Sureness, title: String) -> Self {
+    pub fn new(
+        code: Code,
+        severity: Severity,
+        sureness: Sureness,
+        title: impl Into<Sentence>,
+    ) -> Self {
+        let title = Sentence { is_guess: sureness == Sureness::Guessed, ..title.into() };
         Self {
             id: FindingId::NONE,
             code,

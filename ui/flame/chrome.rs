@@ -260,7 +260,7 @@ impl Chrome {
         let event = json!({
             "ph": "i",
             "s": "p",
-            "name": format!("{what} [{}] {}", finding.code, clean(&finding.title)),
+            "name": format!("{what} [{}] {}", finding.code, clean(&finding.title.to_string())),
             "cat": "finding",
             "pid": self.pid,
             "tid": FINDINGS,

@@ -228,7 +228,7 @@ impl Html {
             number: tracked.number,
             code: finding.code.as_str(),
             severity: finding.severity,
-            title: clean(&finding.title),
+            title: clean(&finding.title.to_string()),
             evidence: finding.evidence.iter().map(|fact| clean(&findings::fact(fact))).collect(),
             advice: clean(&finding.advice),
             opened_us,

@@ -2,9 +2,7 @@
 
 use std::io;
 
-use aiospy::snapshot::{
-    Code, Evidence, Finding, FindingId, Location, Origin, Severity, Snapshot, Sureness,
-};
+use aiospy::snapshot::{Code, Evidence, Finding, FindingId, Location, Origin, Severity, Snapshot};
 use rustc_hash::FxHashMap;
 
 use super::page::{Line, Page, Style};
@@ -135,14 +133,6 @@ pub fn sign(severity: Severity) -> &'static str {
     }
 }
 
-fn sureness(sureness: Sureness) -> &'static str {
-    match sureness {
-        Sureness::Read => "",
-        Sureness::Derived => " (derived)",
-        Sureness::Guessed => " (guessed)",
-    }
-}
-
 /// The findings with their followers; the worst first, else in their order.
 fn causes(findings: &[Finding]) -> Vec<Cause<'_>> {
     let by_place = by_cause(findings).into_iter();
@@ -202,11 +192,9 @@ fn head(finding: &Finding, indent: &str) -> Line {
         .with(Style::Dim, &format!(" [{}] ", finding.code))
 }
 
-/// What it says, without the code if it begins with that, with how sure it is.
+/// What it says.
 pub fn said(finding: &Finding) -> String {
-    let prefix = finding.title.strip_prefix(finding.code.as_str());
-    let title = prefix.and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&finding.title);
-    format!("{title}{}", sureness(finding.sureness))
+    finding.title.to_string()
 }
 
 /// A fact in words, with its place as short as it still says which file it is.
@@ -348,7 +336,7 @@ mod tests {
             "   and 1 more follows from it:",
             "     !  warning [lock-convoy] 10 tasks wait for account.lock, held by ada-to-bob",
             "",
-            "i  info [task-orphaned] nothing refers to heartbeat but asyncio itself (guessed)",
+            "i  info [task-orphaned] Probably nothing refers to heartbeat but asyncio itself",
             "",
             "",
         ];
@@ -379,12 +367,11 @@ mod tests {
              for them",
             "warning lock-convoy: 10 tasks wait for account.lock, held by ada-to-bob (follows from \
              deadlock)",
-            "info task-orphaned: nothing refers to heartbeat but asyncio itself (guessed)",
+            "info task-orphaned: Probably nothing refers to heartbeat but asyncio itself",
             "",
         ];
         assert_eq!(brief(&snapshot, Some(Severity::Warning)), lines.join("\n"));
         assert_eq!(brief(&snapshot, None), lines.join("\n"));
-        snapshot.findings.as_mut().unwrap()[0].title.insert_str(0, "task-orphaned: ");
         snapshot.findings.as_mut().unwrap().truncate(1);
         assert_eq!(
             brief(&snapshot, Some(Severity::Warning)),
@@ -405,8 +392,8 @@ mod tests {
         let told = |findings: &[(u64, Code, &str, Option<u64>)]| -> Vec<(String, Vec<String>)> {
             let findings: Vec<Finding> = findings.iter().copied().map(numbered).collect();
             let titles = |cause: &Cause<'_>| {
-                let followers = cause.followers.iter().map(|follower| follower.title.clone());
-                (cause.finding.title.clone(), followers.collect())
+                let followers = cause.followers.iter().map(|follower| follower.title.to_string());
+                (cause.finding.title.to_string(), followers.collect())
             };
             causes(&findings).iter().map(titles).collect()
         };

@@ -153,7 +153,7 @@ pub fn waits(mut task: Task, kind: WaitKind, description: &str) -> Task {
 
 /// A finding about these tasks.
 pub fn finding(code: Code, severity: Severity, title: &str, tasks: &[u64]) -> Finding {
-    let mut finding = Finding::new(code, severity, Sureness::Read, title.to_owned());
+    let mut finding = Finding::new(code, severity, Sureness::Read, title);
     finding.loop_id = Some(LOOP);
     finding.tasks = tasks.iter().copied().map(id).collect();
     finding
@@ -232,6 +232,7 @@ pub fn bank() -> Snapshot {
         &[3],
     );
     guess.sureness = Sureness::Guessed;
+    guess.title.is_guess = true;
     guess.id = FindingId(3);
     snapshot.findings = Some(vec![guess, deadlock, follower]);
     snapshot.looks = Some(2);

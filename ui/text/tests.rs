@@ -65,7 +65,7 @@ fn report_of_a_quiet_service() {
             "    worker     /srv/orders/pack.py:8",
             "    Queue.get  asyncio/queues.py:186",
             "",
-            "exact: no thread ran while it was read · 12 ms · never paused",
+            "exact: no thread ran while it was read · 12.3 ms · never paused",
         ])
     );
 }
@@ -99,7 +99,7 @@ fn blocked_loop_says_for_how_long_by_whom_and_where() {
             "    worker     /srv/orders/pack.py:8",
             "    Queue.get  asyncio/queues.py:186",
             "",
-            "same step: one callback ran all the while it was read · 12 ms · never paused",
+            "same step: one callback ran all the while it was read · 12.3 ms · never paused",
         ])
     );
 }
@@ -139,7 +139,7 @@ fn flat_gives_one_block_for_each_task() {
             "    coroutine     parent",
             "    parent  app.py:3",
             "",
-            "exact: no thread ran while it was read · 12 ms · never paused",
+            "exact: no thread ran while it was read · 12.3 ms · never paused",
         ])
     );
 }
@@ -566,7 +566,7 @@ fn facts_that_were_not_read_are_left_out() {
             "(T) 0x7f61b0000100  state unknown",
             "    no frame was read",
             "",
-            "exact: no thread ran while it was read · 12 ms · never paused",
+            "exact: no thread ran while it was read · 12.3 ms · never paused",
         ])
     );
 }

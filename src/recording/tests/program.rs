@@ -237,7 +237,12 @@ pub fn full(at: Timestamp) -> Snapshot {
         code: Code::LoopSelfDeadlock,
         severity: Severity::Critical,
         sureness: Sureness::Guessed,
-        title: "it hangs".to_owned(),
+        title: Sentence::name("it")
+            .verb("hangs", "hung")
+            .then("for")
+            .lasting(Some(age))
+            .lasted(Some(age))
+            .so_many(3, "task", ["waits", "wait", "waited"]),
         loop_id: Some(Address(0x5000)),
         tasks: vec![Address(0x10)],
         tasks_left_out: 3,
