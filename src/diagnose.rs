@@ -46,8 +46,11 @@ mod pod_frozen;
 mod pod_throttled;
 mod queue_stalled;
 mod ready_backlog;
+mod rule;
 mod sequential_awaits;
 mod shutdown_stuck;
+mod slow_callbacks;
+mod task_leak;
 mod task_orphaned;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -65,13 +68,15 @@ use self::draft::Drafts;
 use self::graph::Graph;
 use crate::memory::Address;
 use crate::snapshot::{
-    Code, Finding, Location, Operation, Severity, Shutdown, Snapshot, Task, TaskState, Thread,
-    WaitKind, Waiting,
+    Age, Code, Finding, Location, Operation, Severity, Shutdown, Snapshot, Source, Task, TaskState,
+    Thread, WaitKind, Waiting,
 };
 use crate::timeline::{Looks, Pairs, Stillness};
 
+pub use outlook::MAY_END;
 pub use over_time::{Observed, over_time};
 pub use pod_throttled::Usage;
+pub use rule::{About, Blames, Is, Rule};
 
 /// What was concluded.
 #[derive(Debug, Clone, Default)]
@@ -82,57 +87,82 @@ pub struct Diagnosis {
     pub wants_second_look: bool,
 }
 
-/// Whether a finding says that something is not there, which a task may have that was not read.
-fn rests_on_absence(code: Code) -> bool {
-    matches!(
-        code,
-        Code::OrphanWait
-            | Code::PermitLeaked
-            | Code::QueueStalled
-            | Code::NeverAwaited
-            | Code::ExceptionUnretrieved
-            | Code::TaskOrphaned
-            | Code::AsyncgenOpen
-    )
+/// Finds what one or two samples show.
+type Find = fn(&Context<'_>, &mut Drafts);
+
+/// The rules of all findings, in the order in which they are looked for.
+pub const RULES: [&Rule; 28] = [
+    &loop_blocked::RULE,
+    &loop_self_deadlock::RULE,
+    &cancel_swallowed::RULE,
+    &cancel_undelivered::RULE,
+    &timeout_overdue::RULE,
+    &deadlock::RULE,
+    &lock_convoy::RULE,
+    &permit_leaked::RULE,
+    // How bad the next ones are hangs on what was found before.
+    &cleanup_stuck::RULE,
+    &executor_saturated::RULE,
+    &executor_job_stuck::RULE,
+    &shutdown_stuck::RULE,
+    &queue_stalled::RULE,
+    &orphan_wait::RULE,
+    &cross_loop::RULE,
+    &busy_spin::RULE,
+    &ready_backlog::RULE,
+    &gc_pause::RULE,
+    &never_awaited::RULE,
+    &exception_unretrieved::RULE,
+    &task_orphaned::RULE,
+    &asyncgen_open::RULE,
+    &nested_run::RULE,
+    &pod_throttled::RULE,
+    &pod_frozen::RULE,
+    // What only time tells.
+    &slow_callbacks::RULE,
+    &sequential_awaits::RULE,
+    &task_leak::RULE,
+];
+
+// One for each code, checked where it is compiled.
+#[expect(clippy::indexing_slicing, reason = "it is evaluated by the compiler")]
+const _: () = {
+    let mut code = 0;
+    while code < Code::ALL.len() {
+        rule(Code::ALL[code]);
+        code += 1;
+    }
+    assert!(RULES.len() == Code::ALL.len(), "a rule for each code");
+};
+
+/// The rule of a code.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "the compiler has looked each code up"
+)]
+pub const fn rule(code: Code) -> &'static Rule {
+    let mut at = 0;
+    while at < RULES.len() {
+        if RULES[at].code as usize == code as usize {
+            return RULES[at];
+        }
+        at += 1;
+    }
+    panic!("a code without a rule");
 }
 
 /// Draws conclusions from one or two looks.
 pub fn diagnose(looks: Looks<'_>) -> Diagnosis {
     let context = Context::new(looks);
     let mut drafts = Drafts::default();
-    for find in [
-        loop_blocked::find,
-        loop_self_deadlock::find,
-        cancel_swallowed::find,
-        cancel_undelivered::find,
-        timeout_overdue::find,
-        deadlock::find,
-        lock_convoy::find,
-        permit_leaked::find,
-        // How bad the next ones are hangs on what was found before.
-        cleanup_stuck::find,
-        executor_saturated::find,
-        executor_job_stuck::find,
-        shutdown_stuck::find,
-        queue_stalled::find,
-        orphan_wait::find,
-        cross_loop::find,
-        busy_spin::find,
-        ready_backlog::find,
-        gc_pause::find,
-        never_awaited::find,
-        exception_unretrieved::find,
-        task_orphaned::find,
-        asyncgen_open::find,
-        nested_run::find,
-        pod_throttled::find,
-        pod_frozen::find,
-    ] {
+    for find in RULES.iter().filter_map(|rule| rule.find) {
         find(&context, &mut drafts);
     }
     pod_frozen::sort_out(looks, &mut drafts);
     if has_unread_tasks(looks) {
-        drafts.retain(|code| !rests_on_absence(code));
+        drafts.retain(|code| !rule(code).is(Is::AboutAbsence));
     }
     drafts.finish(&context)
 }
@@ -331,12 +361,30 @@ impl<'s> Context<'s> {
     /// For how long at least a task has stood where it is: no longer than its loop has been idle
     /// can be told of most, and the time between the looks of those that did not move.
     fn stood_for(&self, task: &Task) -> Duration {
+        self.age_of(task).map(|age| age.time).unwrap_or_default()
+    }
+
+    /// The same with what says so.
+    fn age_of(&self, task: &Task) -> Option<Age> {
         let since = task.waiting_on.as_ref().and_then(|waiting| waiting.since);
         let known = self.now.loops.iter().find(|known| Some(known.id) == task.loop_id);
         let idle = known.and_then(|known| known.idle_for);
         let gap = self.gap.filter(|_| self.stillness(task) != Stillness::Moved);
         let stood = self.looks.lives.and_then(|lives| lives.stood_for(task));
-        since.max(idle).max(gap).max(stood).unwrap_or_default()
+        [
+            since.map(|time| Age::exact(time, Source::Timer)),
+            idle.map(|time| Age::at_least(time, Source::Iteration)),
+            gap.max(stood).map(|time| Age::at_least(time, Source::Samples)),
+        ]
+        .into_iter()
+        .flatten()
+        .max_by_key(|age| age.time)
+    }
+
+    /// For how long all of these have stood where they are.
+    fn age<'t>(&self, tasks: impl IntoIterator<Item = &'t Task>) -> Option<Age> {
+        let ages = tasks.into_iter().map(|task| self.age_of(task));
+        ages.min_by_key(|age| age.map(|age| age.time)).flatten()
     }
 
     /// Whether the task does the graceful stop of a server.
@@ -347,16 +395,6 @@ impl<'s> Context<'s> {
     /// How many pending tasks a loop has.
     fn size(&self, loop_id: Option<Address>) -> usize {
         loop_id.and_then(|id| self.sizes.get(&id)).copied().unwrap_or(0)
-    }
-
-    /// The time between the looks as a lower bound in words; empty with one.
-    fn for_at_least(&self) -> String {
-        self.gap.map(at_least).unwrap_or_default()
-    }
-
-    /// For how long at least a task has stood where it is, in words; empty with one look.
-    fn stood_for_at_least(&self, task: &Task) -> String {
-        self.gap.map(|gap| at_least(self.stood_for(task).max(gap))).unwrap_or_default()
     }
 
     /// Whether a thing is out of everybody's reach: only tasks refer to it, and each of these waits
@@ -392,10 +430,6 @@ impl<'s> Context<'s> {
         // `asyncio.to_thread` came with 3.9.
         if self.now.process.is_python("3.8") { "loop.run_in_executor" } else { "asyncio.to_thread" }
     }
-}
-
-fn at_least(time: Duration) -> String {
-    format!(" for at least {}", words::span(time))
 }
 
 fn merge(known: &mut Vec<Address>, more: &[Address]) {

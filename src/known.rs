@@ -6,7 +6,7 @@
 //! asked where its libraries lie ([`Libraries`]), and a function is a library's only in a file of
 //! that library ([`Known`]). Both are found out once for each code object and kept with it.
 //!
-//! One file for each library says which of its functions matter and what for ([`Role`]); nothing
+//! One file for each library says which of its functions matter and what for ([`Purpose`]); nothing
 //! outside of this folder compares a file or a function with a name (`tests/known.rs`). To teach the
 //! tool a library: such a file, and its name in the list below.
 
@@ -15,12 +15,12 @@ mod library;
 pub mod name;
 mod names;
 mod origin;
-pub mod role;
+pub mod purpose;
 
 pub use callback::Callback;
 pub use library::Known;
 pub use origin::{Home, Libraries, Origin};
-pub use role::{Module, Role};
+pub use purpose::{Module, Purpose};
 
 macro_rules! libraries {
     ($($name:ident),+ $(,)?) => {

@@ -47,7 +47,7 @@ pub use reader::{Damage, Recording, is_recording};
 pub use writer::{Limits, Writer, Written};
 
 /// The version of the format that is written, and the only one that is read.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Why a recording cannot be written or read.
 #[derive(Debug, thiserror::Error)]

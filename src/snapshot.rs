@@ -11,12 +11,14 @@ mod cgroup;
 mod collector;
 mod depth;
 mod describe;
+mod evidence;
 mod facts;
 mod finding;
 mod glance;
 mod interval;
 mod place;
 mod processor;
+mod sentence;
 mod verdict;
 mod waiting;
 
@@ -36,18 +38,19 @@ use crate::memory::{Address, ReadStats};
 pub use cgroup::{Cgroup, MemoryLimit, Quota};
 pub use collector::Collector;
 pub use depth::Depth;
-pub use describe::with_separators;
+pub use describe::{duration, with_separators};
+pub use evidence::{Age, Bound, Cause, Evidence, Members, Role, Source};
 pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{
     Blocking, BlockingKind, Enclosed, Looping, NeverAwaited, OpenGenerator, Shutdown, Stage,
     Swallower, Unretrieved,
 };
-pub(crate) use finding::number;
 pub use finding::{Code, Finding, FindingId, Pending, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
 pub use interval::{BETWEEN_LOOKS, Interval};
 pub use place::{below_loop, own_frame};
 pub use processor::{Processor, ProcessorUse};
+pub use sentence::{Part, Sentence};
 pub use verdict::{Doubt, Undecided, Verdict};
 pub use waiting::{
     Children, Deadline, Executor, Holders, Job, Limiter, Operation, WaitKind, Waiting,

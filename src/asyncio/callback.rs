@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::known::{Callback, Module, Role};
+use crate::known::{Callback, Module, Purpose};
 use crate::memory::Address;
 use crate::python::object::{Kind, Read, Reader};
 
@@ -175,7 +175,7 @@ impl Reader<'_> {
         });
         code.is_some_and(|code| {
             code.place.module() == Some(Module::AsyncioSelector)
-                || code.place.role() == Some(Role::HandsOver)
+                || code.place.purpose() == Some(Purpose::HandsOver)
         })
     }
 

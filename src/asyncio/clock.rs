@@ -4,7 +4,7 @@
 //! program may give its loop another one, with an offset, by the calendar, of a test: then nothing
 //! is known of how long ago or how far off any of its times is.
 
-use crate::known::role::{Loop, Role};
+use crate::known::purpose::{Loop, Purpose};
 use crate::memory::Address;
 use crate::python::object::{Kind, Reader};
 
@@ -48,7 +48,7 @@ impl Reader<'_> {
         }
         let fields = &self.layout.function;
         let code = self.code(self.pointer(method.offset(fields.code)).ok()??).ok()?;
-        if code.place.role() != Some(Role::Loop(Loop::Time)) {
+        if code.place.purpose() != Some(Purpose::Loop(Loop::Time)) {
             return Some(false);
         }
         // `return time.monotonic()`; whoever freezes the time for a test replaces that.

@@ -10,8 +10,8 @@ mod wait;
 
 use std::sync::Arc;
 
-use crate::known::role::Thread;
-use crate::known::{Callback, Known, Module, Role};
+use crate::known::purpose::Thread;
+use crate::known::{Callback, Known, Module, Purpose};
 use crate::layout::SimpleQueue;
 use crate::layout::uvloop::LOOP;
 use crate::memory::Address;
@@ -238,7 +238,7 @@ impl Reader<'_> {
         // to wait counts itself (`_idle_semaphore`), and a call that has ended since the stack
         // was read has left its frames there. From 3.14 on the initializer has one in between.
         inner.is_none_or(|frame| match self.known(frame) {
-            Known { role: Some(Role::Thread(Thread::PoolInitialize)), .. } => false,
+            Known { purpose: Some(Purpose::Thread(Thread::PoolInitialize)), .. } => false,
             Known { module, .. } => {
                 matches!(module, Some(Module::Queue | Module::Threading | Module::ThreadPool))
             }
@@ -426,9 +426,9 @@ impl Reader<'_> {
 
     /// What the frame of a pool's thread knows of its pool; `None` for any other frame.
     fn pool_frame(&self, frame: &RawFrame) -> Option<PoolFrame> {
-        let is_worker = match self.known(frame).role? {
-            Role::Thread(Thread::PoolWorker) => true,
-            Role::Thread(Thread::ProcessPoolManager) => false,
+        let is_worker = match self.known(frame).purpose? {
+            Purpose::Thread(Thread::PoolWorker) => true,
+            Purpose::Thread(Thread::ProcessPoolManager) => false,
             _ => return None,
         };
         let locals = self.locals(frame).ok()?;
@@ -456,7 +456,7 @@ impl Reader<'_> {
         let mut workers = Vec::new();
         for (thread, stack) in stacks.iter().enumerate() {
             let run = stack.frames.iter().enumerate().find(|(_, frame)| {
-                matches!(self.known(frame).role, Some(Role::AnyioWorker | Role::AnyioRun))
+                matches!(self.known(frame).purpose, Some(Purpose::AnyioWorker | Purpose::AnyioRun))
             });
             let Some((i, frame)) = run else { continue };
             let Ok(locals) = self.locals(frame) else { continue };
@@ -482,8 +482,10 @@ impl Reader<'_> {
 
     /// The `anyio.CapacityLimiter` that the frames of an await chain wait for.
     pub fn capacity_limiter(&self, chain: &[RawFrame]) -> Option<LimiterFacts> {
-        let frame =
-            chain.iter().rev().find(|frame| self.known(frame).role == Some(Role::AnyioLimiter))?;
+        let frame = chain
+            .iter()
+            .rev()
+            .find(|frame| self.known(frame).purpose == Some(Purpose::AnyioLimiter))?;
         let locals = self.locals(frame).ok()?;
         let local =
             |name: &str| locals.iter().find(|(local, _)| &**local == name).map(|&(_, at)| at);
@@ -511,8 +513,10 @@ impl Reader<'_> {
 
     /// The call in a worker thread that an await chain of anyio is about, queued or running.
     pub fn limited_call(&self, chain: &[RawFrame]) -> Option<LimitedCall> {
-        let frame =
-            chain.iter().rev().find(|frame| self.known(frame).role == Some(Role::AnyioCall))?;
+        let frame = chain
+            .iter()
+            .rev()
+            .find(|frame| self.known(frame).purpose == Some(Purpose::AnyioCall))?;
         let local = |name| self.local(frame, name).ok().flatten();
         Some(LimitedCall {
             function: local("func").and_then(|at| self.called_function(at, local("args"))),

@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use crate::known::name;
-use crate::known::role::{Role, Thread};
+use crate::known::purpose::{Purpose, Thread};
 use crate::layout::Frame;
 use crate::memory::Address;
 use crate::python::frame::{Progress, RawFrame, Stack};
@@ -63,7 +63,7 @@ impl Reader<'_> {
         let code = outermost.and_then(|frame| self.code(frame.code).ok());
         code.is_some_and(|code| {
             !name::is_module(&code.place.function)
-                && code.place.role() != Some(Role::Thread(Thread::Bootstrap))
+                && code.place.purpose() != Some(Purpose::Thread(Thread::Bootstrap))
         })
     }
 

@@ -11,7 +11,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::known::role::{Loop, Role};
+use crate::known::purpose::{Loop, Purpose};
 use crate::layout::Frame;
 use crate::memory::{Address, ReadMemory as _, word};
 use crate::python::frame::{RawFrame, Stack};
@@ -92,9 +92,9 @@ struct Names {
 impl Names {
     /// Those of a function, if it is a `_run_once`.
     fn of(code: &Code) -> Option<Self> {
-        match code.place.role()? {
-            Role::Loop(Loop::RunOnce) => Some(Self { index: "i", total: Some("ntodo") }),
-            Role::Loop(Loop::NestedRunOnce) => Some(Self { index: "_", total: None }),
+        match code.place.purpose()? {
+            Purpose::Loop(Loop::RunOnce) => Some(Self { index: "i", total: Some("ntodo") }),
+            Purpose::Loop(Loop::NestedRunOnce) => Some(Self { index: "_", total: None }),
             _ => None,
         }
     }

@@ -2,10 +2,22 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, outlook, words};
-use crate::snapshot::{Code, OpenGenerator, Severity, Stage, Sureness};
+use crate::snapshot::{Code, Evidence, OpenGenerator, Sentence, Severity, Stage, Sureness};
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::AsyncgenOpen,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::Cause, Is::AboutAbsence],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let shutdown = context.now.shutdown.as_ref();
     let closing = shutdown.filter(|shutdown| shutdown.stage == Stage::Asyncgens);
     let is_closing = |open: &OpenGenerator| {
@@ -41,27 +53,31 @@ fn was_idle(context: &Context<'_>, open: &OpenGenerator) -> bool {
 
 fn report(group: &[&OpenGenerator], severity: Severity, is_closing: bool) -> Option<Draft> {
     let open = *group.first()?;
-    let at = words::at_short(open.place.as_deref());
-    let name = words::quoted(&open.name);
-    let subject = match group.len() {
-        1 => format!("the asynchronous generator {name} is"),
-        many => format!("{many} asynchronous generators {name} are"),
+    let name = words::function(&open.name);
+    let title = match group.len() {
+        1 => Sentence::words("Async generator").and(name).verb("is", "was"),
+        many => Sentence::words(format!("{many} async generators")).and(name).verb("are", "were"),
     };
-    let why = if is_closing {
-        "not closed yet, and the shutdown waits for it"
+    let it = if group.len() == 1 { "it" } else { "them" };
+    let title = title.then("open").maybe(words::at(open.place.as_deref()));
+    let title = if is_closing {
+        title
+            .then(", and")
+            .verb("the shutdown waits", "the shutdown waited")
+            .then(format!("for {it}"))
     } else {
-        "open with nobody iterating"
+        title.then(", and").verb("nobody iterates", "nobody iterated").then(it)
     };
-    let title = format!("{subject} suspended{at}, {why}");
     let places = group.iter().take(words::MAX_NAMED);
     let mut lines: Vec<_> = places
-        .map(|open| format!("{} {}{}", open.name, open.id, words::at_long(open.place.as_deref())))
+        .map(|open| Evidence::from(format!("{} {}", open.name, open.id)).at(open.place.as_deref()))
         .collect();
     if let Some(others) = group.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
-        lines.push(format!("and {others} more"));
+        lines.push(format!("and {others} more").into());
     }
     Some(
         Draft::new(Code::AsyncgenOpen, severity, Sureness::Read, title)
+            .at(open.place.as_deref(), None)
             .on_loop(open.loop_id)
             .blames(group.iter().map(|open| Node::Object(open.id)))
             .affects(group.len())
@@ -125,6 +141,6 @@ mod tests {
         let diagnosis = old.twice();
         assert_eq!(diagnosis.codes(), [Code::AsyncgenOpen, Code::ShutdownStuck]);
         assert_eq!(diagnosis.findings[0].severity, Severity::Warning);
-        assert_eq!(diagnosis.findings[1].because_of, Some(Code::AsyncgenOpen));
+        assert_eq!(diagnosis.cause_of(&diagnosis.findings[1]), Some(Code::AsyncgenOpen));
     }
 }

@@ -8,8 +8,20 @@
 use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Rule};
 use super::{Context, words};
-use crate::snapshot::{Code, Loop, Severity, Sureness, Task, Turns};
+use crate::snapshot::{Code, Loop, Role, Sentence, Severity, Sureness, Task, Turns};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::BusySpin,
+    find: Some(find),
+    about: About::Loop,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[],
+};
 
 /// How many callbacks may chase each other.
 const MAX_CALLBACKS: usize = 8;
@@ -20,7 +32,7 @@ const LEAST_SHARE: f64 = 0.15;
 /// How many bytes it has to move in a second for that to be what it does.
 const BYTES_PER_SECOND: f64 = 64.0 * 1024.0;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
         // Processor times are read right after the tasks.
         let Some((_, gap)) = context.looks.passed() else {
@@ -98,15 +110,19 @@ fn report(
     tasks: Vec<&Task>,
     share: Option<f64>,
 ) -> Draft {
-    let what: Vec<_> = callbacks.iter().map(|callback| words::quoted(callback)).collect();
-    let what = what.join(", ");
-    let percent = share.map(|share| format!(", with {:.0} % of a processor", share * 100.0));
-    let title = format!(
-        "the loop turns without ever sleeping{}: {what} comes again at once each time",
-        percent.clone().unwrap_or_default()
-    );
+    let what = match (tasks.first(), callbacks) {
+        (Some(task), [_]) => words::work(task),
+        (_, [one]) => (*one).to_owned(),
+        (_, many) => format!("{} callbacks", many.len()),
+    };
+    let does = if callbacks.len() == 1 { ("keeps", "kept") } else { ("keep", "kept") };
+    let percent = share.map(|share| format!("{:.0} % of a processor", share * 100.0));
+    let title = Sentence::name(what)
+        .verb(does.0, does.1)
+        .then("the loop spinning without progress")
+        .so(Sentence::default().maybe(percent));
     let severity = if share.is_some() { Severity::Warning } else { Severity::Info };
-    let mut lines = vec![
+    let lines = [
         format!(
             "at {} of {} glances its wait was one without time: something was ready already",
             turns.without_waiting, turns.samples
@@ -116,17 +132,18 @@ fn report(
             turns.idle
         ),
     ];
-    lines.extend(
-        tasks
-            .iter()
-            .map(|task| format!("{} is{}", words::name(task), words::at_long(words::place(task)))),
-    );
+    let places: Vec<_> = tasks
+        .iter()
+        .map(|task| words::of_task(task, format!("{} is", words::name(task))))
+        .collect();
     let at = tasks.first().map(|task| words::at_short(words::place(task))).unwrap_or_default();
     Draft::new(Code::BusySpin, severity, Sureness::Derived, title)
         .on_loop(Some(event_loop.id))
         .affects(context.size(Some(event_loop.id)))
-        .tasks(tasks)
+        .at(tasks.first().and_then(|task| words::place(task)), None)
+        .role(Role::Culprit, tasks)
         .evidence(lines)
+        .evidence(places)
         .advice(format!(
             "Wait for what is to happen (an `asyncio.Event`, a queue) in place of asking again and \
              again{at}; where asking is the only way, `await asyncio.sleep(…)` for longer than 0."
@@ -165,7 +182,7 @@ mod tests {
         let diagnosis = spinning(1195, seen).turned().after(&first);
         let finding = diagnosis.only();
         assert_eq!(finding.severity, Severity::Warning);
-        assert!(finding.title.contains("98 %"), "{}", finding.title);
+        assert!(finding.title.to_string().contains("98 %"), "{}", finding.title);
         assert_eq!(finding.tasks, crate::diagnose::tests::ids(&[1]));
     }
 

@@ -11,8 +11,20 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, Severity, Sureness, Swallower, Task};
+use crate::snapshot::{Cause, Code, Evidence, Role, Sentence, Severity, Sureness, Swallower, Task};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::CancelSwallowed,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::Cause, Is::Hopeless],
+};
 
 /// How it is known that a task swallowed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,7 +37,7 @@ enum How {
     Seen,
 }
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in &context.cancelled {
         if !task.goes_on() || task.is_owed_by_time() || is_passed_on(context, task) {
@@ -130,27 +142,25 @@ fn report(context: &Context<'_>, group: &[(&Task, How)]) -> Option<Draft> {
         How::Seen => Sureness::Guessed,
         How::Counted | How::Ending => Sureness::Derived,
     };
-    let was = match task.requests() {
-        Some(count) if count > 1 => format!("was cancelled {count} times"),
-        _ => "was cancelled".to_owned(),
-    };
-    let at = words::at_short(words::place(task));
-    let others = match group.len() {
-        1 => String::new(),
-        many => format!(" (and so do {} more)", many - 1),
-    };
-    let title = format!(
-        "{} {was} and goes on as if it had not been: it waits for {}{at}{others}",
-        words::name(task),
-        words::reason(task),
-    );
+    let times = task.requests().filter(|count| *count > 1).map(|count| format!("{count} times"));
+    let place = swallower.map(|known| &*known.location).or_else(|| words::place(task));
+    let many = group.len() - 1;
+    let title = Sentence::name(words::work(task))
+        .maybe(
+            (many > 0).then(|| format!("and {} swallowed their", words::count(many, "more task"))),
+        )
+        .maybe((many == 0).then(|| "swallowed its".to_owned()))
+        .then("cancellation")
+        .maybe(words::at(place))
+        .maybe(times)
+        .so(Sentence::words("it").verb("is still running", "was still running"));
     let mut lines = Vec::new();
     lines.extend(swallower.map(eaten));
-    lines.push(match how {
+    lines.push(Evidence::from(match how {
         How::Counted => "the request was delivered and not taken back with `uncancel()`".to_owned(),
         How::Ending => "all tasks of its loop were cancelled and are waited for".to_owned(),
         How::Seen => "the request was on its way at the first look, and is not any more".to_owned(),
-    });
+    }));
     lines.extend(words::lines(tasks(), words::wait_line));
     let nodes = tasks().map(|task| Node::Task(task.id));
     let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
@@ -159,16 +169,22 @@ fn report(context: &Context<'_>, group: &[(&Task, How)]) -> Option<Draft> {
         Draft::new(Code::CancelSwallowed, severity, sureness, title)
             .on_loop(task.loop_id)
             .blames(nodes)
-            .tasks(tasks())
+            .at(words::place(task), None)
+            .cause(swallower.map(|known| Cause::Except {
+                clause: known.clause.to_owned(),
+                is_sure: known.is_sure,
+            }))
+            .role(Role::Culprit, tasks())
             .affects(affected)
             .evidence(lines)
             .advice(advice(task)),
     )
 }
 
-fn eaten(known: &Swallower) -> String {
-    let sure = if known.is_sure { "" } else { " most likely" };
-    format!("the `{}` at {}{sure} caught it", known.clause, words::long(&known.location))
+fn eaten(known: &Swallower) -> Evidence {
+    let sure = if known.is_sure { "" } else { "most likely " };
+    let text = format!("{sure}caught by the `{}`", known.clause);
+    Evidence::from(text).role(Role::Culprit).at(Some(&known.location))
 }
 
 fn advice(task: &Task) -> String {
@@ -233,8 +249,8 @@ mod tests {
         assert!(once.wants_second_look);
         let finding = once.only();
         assert_eq!(finding.severity, Severity::Warning);
-        assert!(finding.title.starts_with("\"t1\" was cancelled 2 times and goes on"));
-        assert!(finding.evidence[0].contains("/srv/app.py:14 in consume"));
+        assert!(finding.title.to_string().starts_with("t1 swallowed its cancellation"));
+        assert!(finding.facts()[0].contains("/srv/app.py:14 in consume"));
         assert_eq!(scene.twice().only().title, finding.title);
     }
 
@@ -261,8 +277,13 @@ mod tests {
         let diagnosis = Scene::new().with(many).once();
         let finding = diagnosis.only();
         assert_eq!(finding.tasks.len(), 30);
-        assert!(finding.title.ends_with("(and so do 29 more)"));
-        assert_eq!(finding.evidence.last().unwrap(), "and 10 more");
+        assert!(
+            finding
+                .title
+                .to_string()
+                .starts_with("t1 and 29 more tasks swallowed their cancellation")
+        );
+        assert_eq!(finding.facts().last().unwrap(), "and 10 more");
     }
 
     #[test]
@@ -315,7 +336,8 @@ mod tests {
         let finding = diagnosis.of(Code::CancelSwallowed);
         assert_eq!(finding.severity, Severity::Critical);
         assert_eq!(finding.tasks, [Address(1)], "the one it awaits passed it on");
-        assert_eq!(diagnosis.of(Code::ShutdownStuck).because_of, Some(Code::CancelSwallowed));
+        let stuck = diagnosis.of(Code::ShutdownStuck);
+        assert_eq!(diagnosis.cause_of(stuck), Some(Code::CancelSwallowed));
         assert_eq!(diagnosis.codes(), [Code::CancelSwallowed, Code::ShutdownStuck]);
     }
 

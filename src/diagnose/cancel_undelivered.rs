@@ -3,11 +3,23 @@
 use super::cleanup_stuck::is_unique;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, Severity, Sureness, Task};
+use crate::snapshot::{Age, Code, Role, Sentence, Severity, Source, Sureness, Task};
 use crate::timeline::Stillness;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::CancelUndelivered,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[Follows::Loop, Follows::Culprit, Follows::Reach],
+    confirmed_by: Confirmed::Nothing,
+    is: &[],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in context.cancelled.iter().filter(|task| is_undelivered(task) && !task.is_torn) {
         if context.gap.is_none() {
@@ -56,11 +68,14 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
     } else {
         "the future it waits for is cancelled, and the task has not been told"
     };
-    let subject = match group.len() {
-        1 => format!("{} was cancelled and has not run since", words::name(task)),
-        many => format!("{many} tasks were cancelled and have not run since"),
+    let since = context.gap.map(|gap| Age::at_least(gap, Source::Samples));
+    let title = match group.len() {
+        1 => Sentence::name(words::work(task)).then("was cancelled"),
+        many => Sentence::words(format!("{many} tasks were cancelled")),
     };
-    let title = format!("{subject}{}", context.for_at_least());
+    let has = if group.len() == 1 { "and hasn't run since" } else { "and haven't run since" };
+    let title = title.maybe(since.map(|age| format!("≥ {} ago", words::span(age.time))));
+    let title = title.verb(has, "and did not run for a while");
     let lines = words::lines(tasks(), words::wait_line);
     let advice = if severity == Severity::Warning {
         "What the task waits for refuses to be cancelled: its `cancel()` has to return true and \
@@ -72,7 +87,9 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         Draft::new(Code::CancelUndelivered, severity, Sureness::Read, title)
             .on_loop(task.loop_id)
             .blames(tasks().map(|task| Node::Task(task.id)))
-            .tasks(tasks())
+            .at(words::place(task), None)
+            .since(since)
+            .role(Role::Culprit, tasks())
             .affects(group.len())
             .evidence([flag.to_owned()])
             .evidence(lines)
@@ -104,7 +121,7 @@ mod tests {
         assert_eq!(diagnosis.codes(), [Code::LoopBlocked, Code::CancelUndelivered]);
         let finding = diagnosis.of(Code::CancelUndelivered);
         assert_eq!(finding.severity, Severity::Info);
-        assert_eq!(finding.because_of, Some(Code::LoopBlocked));
+        assert_eq!(diagnosis.cause_of(finding), Some(Code::LoopBlocked));
     }
 
     #[test]

@@ -8,14 +8,28 @@ use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, STUCK_AFTER, grouped, outlook, words};
-use crate::snapshot::{Code, Location, Pending, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{
+    Code, Evidence, Location, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
+};
 use crate::timeline::Stillness;
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::CleanupStuck,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[Follows::Loop, Follows::Reach],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::Cause, Is::Passing],
+};
 
 /// What is over by then needs nobody.
 const SOON: Duration = Duration::from_secs(1);
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in &context.cancelled {
         // A server that stops in its `finally` is in no other trouble than `shutdown-stuck` tells.
@@ -88,27 +102,28 @@ fn has_stayed(context: &Context<'_>, task: &Task) -> Option<bool> {
 
 /// Whether no other task has ever had this one's name: asyncio counts those it gives itself.
 pub(super) fn is_unique(task: &Task) -> bool {
-    let number = task.name.as_ref().and_then(|name| name.strip_prefix("Task-"));
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()))
+    task.name.as_deref().is_some_and(words::is_counted)
 }
 
 fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
     let &(task, severity) = group.first()?;
     let tasks = || group.iter().map(|(task, _)| *task);
-    let others = match group.len() {
-        1 => String::new(),
-        many => format!(" (and {} more likewise)", many - 1),
+    let age = context.age(tasks());
+    let subject = match group.len() {
+        1 => Sentence::name(words::work(task)).verb("has been cleaning up", "was cleaning up"),
+        many => Sentence::words(words::count(many, "cancelled task"))
+            .verb("have been cleaning up", "were cleaning up"),
     };
-    let title = format!(
-        "{} was cancelled and is still in its clean-up{}{}: it waits for {}{others}",
-        words::name(task),
-        words::at_short(handler(task)),
-        context.stood_for_at_least(task),
-        words::reason(task),
-    );
+    let it =
+        if group.len() == 1 { ("it waits", "it waited") } else { ("they wait", "they waited") };
+    let waits = Sentence::default().verb(it.0, it.1).then("for").and(words::awaited(task));
+    let title = match age {
+        Some(_) => subject.then("for").lasting(age),
+        None => subject,
+    };
+    let title = title.so(waits);
     let mut lines = Vec::new();
-    let handling = words::at_long(handler(task));
-    lines.push(format!("the `CancelledError` is being handled{handling}"));
+    lines.push(Evidence::from("the `CancelledError` is being handled").at(handler(task)));
     lines.extend(words::lines(tasks(), words::wait_line));
     let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
     let affected = group.len() + hanging.sum::<usize>();
@@ -131,7 +146,9 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         Draft::new(Code::CleanupStuck, severity, Sureness::Read, title)
             .on_loop(task.loop_id)
             .blames(tasks().map(|task| Node::Task(task.id)))
-            .tasks(tasks())
+            .at(words::place(task), None)
+            .since(age)
+            .role(Role::Culprit, tasks())
             .affects(affected)
             .pending(Some(pending))
             .evidence(lines)
@@ -158,10 +175,10 @@ mod tests {
         // A farewell whose answer is under way looks the same.
         let twice = scene.twice();
         assert_eq!(twice.only().severity, Severity::Info);
-        assert!(twice.only().title.contains("for at least 200 ms"), "{}", twice.only().title);
+        assert!(twice.only().title.to_string().contains(" for ≥ 200 ms"), "{}", twice.only().title);
         let twice = stands(scene).twice();
         assert_eq!(twice.only().severity, Severity::Warning);
-        assert!(twice.only().title.contains("for at least 7.0 s"), "{}", twice.only().title);
+        assert!(twice.only().title.to_string().contains(" for ≥ 7.00 s"), "{}", twice.only().title);
     }
 
     #[test]
@@ -244,7 +261,7 @@ mod tests {
             assert_eq!(diagnosis.codes(), [Code::CleanupStuck, Code::ShutdownStuck]);
             assert_eq!(diagnosis.of(Code::CleanupStuck).severity, Severity::Warning);
             let follower = diagnosis.of(Code::ShutdownStuck);
-            assert_eq!(follower.because_of, Some(Code::CleanupStuck));
+            assert_eq!(diagnosis.cause_of(follower), Some(Code::CleanupStuck));
         }
         Scene::new().turned().after(&scene.before()).assert_silent();
     }

@@ -1,24 +1,10 @@
 //! What keeps a conclusion from being a false alarm where a program ran while it was read.
 
-use super::{Diagnosis, STUCK_AFTER};
+use super::rule::{Confirmed, Is};
+use super::{Diagnosis, STUCK_AFTER, rule};
 use crate::memory::Address;
-use crate::snapshot::{Code, Consistency, Finding, Severity, Snapshot, Stage};
+use crate::snapshot::{Consistency, Finding, Severity, Snapshot, Stage};
 use crate::timeline::Looks;
-
-/// Conclusions that one look is enough for, if its parts are of one moment.
-const BY_ONE_LOOK: [Code; 11] = [
-    Code::LoopBlocked,
-    Code::LoopSelfDeadlock,
-    Code::Deadlock,
-    Code::PermitLeaked,
-    Code::TimeoutOverdue,
-    Code::CrossLoop,
-    Code::NeverAwaited,
-    Code::ExceptionUnretrieved,
-    Code::AsyncgenOpen,
-    Code::CancelSwallowed,
-    Code::ExecutorSaturated,
-];
 
 /// Whether a snapshot is of a program that ran meanwhile, so that what seems to hold may never
 /// have held at one time.
@@ -32,7 +18,7 @@ impl Diagnosis {
     pub fn of_one_look(mut self, snapshot: &Snapshot) -> Self {
         // A loop that holds still says nothing of the threads of a pool.
         let is_in_doubt = |finding: &Finding| {
-            let is_of_threads = finding.code == Code::ExecutorSaturated;
+            let is_of_threads = rule(finding.code).confirmed_by == Confirmed::Threads;
             finding.severity > Severity::Info
                 && (is_loose(snapshot)
                     || is_of_threads && snapshot.consistency != Consistency::Exact)
@@ -49,7 +35,7 @@ impl Diagnosis {
                 None => snapshot.threads.first().and_then(|main| main.asleep_for),
             };
             let is_old = idle.is_some_and(|idle| idle >= STUCK_AFTER);
-            if !is_old && matches!(finding.code, Code::CleanupStuck | Code::ShutdownStuck) {
+            if !is_old && rule(finding.code).is(Is::Passing) {
                 finding.severity = Severity::Info;
             }
         }
@@ -76,13 +62,16 @@ impl Diagnosis {
         // A server that waits for its requests looks after them now and then.
         let is_graceful = looks.last.shutdown.as_ref().is_some_and(|s| s.stage == Stage::Graceful);
         self.findings.retain(|finding| {
-            finding.code != Code::ShutdownStuck
+            rule(finding.code).confirmed_by != Confirmed::Stage
                 || is_graceful
                 || is_same_iteration(finding) && finding.tasks.iter().all(stands_still)
         });
         if is_loose(looks.last) || looks.first.is_some_and(is_loose) {
             self.findings.retain(|finding| {
-                if finding.severity == Severity::Info || !BY_ONE_LOOK.contains(&finding.code) {
+                let confirmed_by = rule(finding.code).confirmed_by;
+                if finding.severity == Severity::Info
+                    || matches!(confirmed_by, Confirmed::Nothing | Confirmed::Stage)
+                {
                     return true;
                 }
                 let was_said = first.findings.iter().any(|before| {
@@ -91,8 +80,8 @@ impl Diagnosis {
                             || before.tasks.iter().any(|id| finding.tasks.contains(id)))
                 });
                 was_said
-                    && match finding.code {
-                        Code::LoopBlocked | Code::LoopSelfDeadlock => is_same_iteration(finding),
+                    && match confirmed_by {
+                        Confirmed::Iteration => is_same_iteration(finding),
                         _ => finding.tasks.iter().all(stands_still),
                     }
             });

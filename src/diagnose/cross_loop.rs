@@ -2,11 +2,23 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{Code, Evidence, Role, Sentence, Severity, Sureness, Task, WaitKind};
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::CrossLoop,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::Cause, Is::Hopeless, Is::TrueWhenFrozen],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let tasks = context.foreign.iter().copied().filter(|task| {
         // What another thread does is asked for in the proper way.
         task.waiting_on.as_deref().is_some_and(|waiting| waiting.kind != WaitKind::Thread)
@@ -43,36 +55,39 @@ fn report(context: &Context<'_>, group: &[&Task]) -> Option<Draft> {
         Some(_) => Vec::new(),
         None => holders(context, task).collect(),
     };
-    let subject = match group.len() {
-        1 => format!("{} waits", words::name(task)),
-        many => format!("{many} tasks wait"),
+    let thing = words::called(waiting);
+    let does = match group.len() {
+        1 => Sentence::words("but").and(words::work(task)).verb("waits", "waited"),
+        many => Sentence::words(format!("but {many} tasks")).verb("wait", "waited"),
     };
-    let title = format!(
-        "{subject} for {}{}, which {} another event loop",
-        words::thing(waiting),
-        words::at_short(words::place(task)),
-        if holders.is_empty() { "belongs to" } else { "is held on" },
-    );
-    let mut lines: Vec<String> = Vec::new();
+    let belongs = match holders.first() {
+        None => Sentence::name(thing).verb("belongs to", "belonged to").then("another loop,"),
+        Some(holder) => Sentence::name(thing)
+            .verb("is", "was")
+            .then("held on another loop by")
+            .and(words::work(holder) + ","),
+    };
+    let title = belongs.join(does).then("for it on this one");
+    let mut lines: Vec<Evidence> = Vec::new();
     if holders.is_empty() {
-        lines.push(format!("it belongs to {}", describe(context, foreign)));
+        lines.push(format!("it belongs to {}", describe(context, foreign)).into());
     }
     lines.extend(holders.iter().map(|holder| {
-        let place = words::at_long(words::place(holder));
-        format!("{} has it{place}, on {}", words::name(holder), describe(context, foreign))
+        let text = format!("on {}, {} has it", describe(context, foreign), words::name(holder));
+        words::of_task(holder, text).role(Role::Holder)
     }));
-    lines.push(format!(
-        "the task runs on {}",
-        task.loop_id.map_or_else(|| "an unknown loop".to_owned(), |id| describe(context, id))
-    ));
+    let own = task.loop_id.map_or_else(|| "an unknown loop".to_owned(), |id| describe(context, id));
+    lines.push(format!("the task runs on {own}").into());
     lines.extend(words::lines(group.iter().copied(), words::wait_line));
     Some(
         Draft::new(Code::CrossLoop, Severity::Critical, Sureness::Read, title)
             .on_loop(task.loop_id)
             .blames(waiting.object.map(Node::Object))
             .blames(group.iter().map(|task| Node::Task(task.id)))
-            .tasks(group.iter().copied())
-            .tasks(holders)
+            .at(words::place(holders.first().copied().unwrap_or(task)), waiting.name.as_deref())
+            .cause(Some(words::lock(waiting)))
+            .role(Role::Waiter, group.iter().copied())
+            .role(Role::Holder, holders)
             .affects(group.len())
             .evidence(lines)
             .advice(
@@ -108,7 +123,7 @@ mod tests {
         let diagnosis = Scene::new().with([foreign(1, other), foreign(2, other)]).once();
         let finding = diagnosis.of(Code::CrossLoop);
         assert_eq!((finding.severity, finding.tasks.len()), (Severity::Critical, 2));
-        assert!(finding.evidence[1].contains("thread 100"));
+        assert!(finding.facts()[1].contains("thread 100"));
         let own = Scene::new().with([foreign(1, LOOP)]).once();
         assert!(own.findings.is_empty());
     }
@@ -120,7 +135,7 @@ mod tests {
         let diagnosis = scene.once();
         let finding = diagnosis.of(Code::CrossLoop);
         assert_eq!(finding.tasks, crate::diagnose::tests::ids(&[1, 2]));
-        assert!(finding.title.contains("held on another"), "{}", finding.title);
+        assert!(finding.title.to_string().contains("held on another"), "{}", finding.title);
     }
 
     #[test]

@@ -5,19 +5,31 @@
 //! edge of before and one of after a lock changed hands. So both looks have to show its tasks at
 //! the same place; one alone is believed when nothing ran meanwhile.
 
-use std::fmt::Write;
-
 use jiff::SignedDuration;
 
 use super::draft::{Draft, Drafts};
 use super::graph::{Circle, Node};
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, Consistency, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{
+    Cause, Code, Consistency, Evidence, Role, Sentence, Severity, Sureness, Task, WaitKind,
+};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::Deadlock,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::Cause, Is::Hopeless, Is::TrueWhenFrozen],
+};
 
 /// How many members of one circle are written out.
 const MAX_MEMBERS: usize = 20;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let is_of_one_moment = context.now.consistency == Consistency::Exact;
     let circles = context.graph.circles().iter().filter(|circle| {
         // A loop that waits for itself has a finding of its own.
@@ -84,22 +96,51 @@ fn report(context: &Context<'_>, group: &[&Circle]) -> Draft {
         Node::Thread(tid) => context.thread(*tid),
         _ => None,
     });
-    let threads: Vec<_> = threads.collect();
+    let threads: Vec<&crate::snapshot::Thread> = threads.collect();
     // Those waiting for any of a circle wait for all of it.
     let nodes = group.iter().filter_map(|circle| circle.nodes.first());
     let hanging: Vec<_> = nodes.flat_map(|node| context.graph.waiting_for(*node)).collect();
     let inside: usize = group.iter().map(|circle| circle.tasks).sum();
     let outside = (hanging.len() + group.len()).saturating_sub(inside);
 
-    let mut title = match &members[..] {
-        [one] if threads.is_empty() => {
-            format!("deadlock: {} waits for itself", words::name(one))
-        }
-        _ => format!("deadlock: {} wait for each other in a circle", who(&members, &threads)),
+    let (inside_all, circles) = (inside + threads.len() * group.len(), group.len());
+    let noun = match (members.len(), threads.len()) {
+        (_, 0) => words::count(inside_all, "task"),
+        (0, _) => words::count(inside_all, "thread"),
+        _ => format!(
+            "{} and {}",
+            words::count(inside, "task"),
+            words::count(threads.len() * circles, "thread")
+        ),
     };
-    if group.len() > 1 {
-        let _ = write!(title, ", and {} more of the same shape", group.len() - 1);
-    }
+    let start = members.first().and_then(|task| words::place(task));
+    let start = start.or_else(|| Some(&*words::own_frame(&threads.first()?.frames)?.location));
+    let has_object =
+        first.is_some_and(|circle| circle.nodes.iter().any(|node| matches!(node, Node::Object(_))));
+    let title = match (&members[..], threads.len(), circles) {
+        ([one], 0, 1) => Sentence::name(words::work(one))
+            .verb("is", "was")
+            .then("deadlocked: it")
+            .verb("waits", "waited")
+            .then("for itself"),
+        ([one, other], 0, 1) => {
+            let wait = Sentence::words("2 tasks").verb("are", "were").then("deadlocked:");
+            let wait = wait.and(words::work(one)).then("and").and(words::work(other));
+            if has_object {
+                wait.verb("hold what the other wants", "held what the other wanted")
+            } else {
+                wait.verb("wait", "waited").then("for each other")
+            }
+        }
+        (_, _, 1) => Sentence::words(noun)
+            .verb("are", "were")
+            .then("deadlocked in a cycle that starts")
+            .maybe(words::at(start)),
+        (_, _, many) => Sentence::words(noun)
+            .verb("are", "were")
+            .then(format!("deadlocked in {many} cycles that start"))
+            .maybe(words::at(start)),
+    };
     let due = group
         .iter()
         .flat_map(|circle| tasks(context, circle))
@@ -111,36 +152,40 @@ fn report(context: &Context<'_>, group: &[&Circle]) -> Draft {
     let mut lines = first.map(|circle| circle_lines(context, circle)).unwrap_or_default();
     lines.extend(due.map(|due| {
         let due = words::span(due.unsigned_abs());
-        format!("a time limit on the way ends it in {due}")
+        Evidence::from(format!("a time limit on the way ends it in {due}"))
     }));
     if outside > 0 {
         let does = words::one_does(outside);
-        lines.push(format!("{} wait{does} for them", words::count(outside, "other task")));
+        lines.push(format!("{} wait{does} for them", words::count(outside, "other task")).into());
     }
     let severity = if due.is_some() { Severity::Warning } else { Severity::Critical };
     let loop_id = members.first().and_then(|task| task.loop_id);
     let nodes = group.iter().flat_map(|circle| circle.nodes.iter().copied());
+    let mut functions: Vec<String> = members
+        .iter()
+        .filter_map(|task| words::place(task))
+        .chain(threads.iter().filter_map(|it| Some(&*words::own_frame(&it.frames)?.location)))
+        .map(words::owner)
+        .collect();
+    functions.sort_unstable();
+    functions.dedup();
+    let length = members.len() + threads.len();
+    let own = group.iter().flat_map(|circle| tasks(context, circle));
+    let first = members.first().and_then(|task| words::place(task));
     Draft::new(Code::Deadlock, severity, Sureness::Derived, title)
+        .at(first, None)
+        .key([Some(&*functions.join("+"))])
+        .cause(Some(Cause::Cycle { length: length as u64, count: group.len() as u64 }))
         .on_loop(loop_id)
         .blames(nodes)
-        .tasks(members.iter().copied())
-        .tasks(group.iter().flat_map(|circle| tasks(context, circle)))
+        .role(Role::Member, own)
         .affects(inside + outside)
         .evidence(lines)
-        .advice(advice(first.copied(), &members))
-}
-
-fn who(members: &[&Task], threads: &[&crate::snapshot::Thread]) -> String {
-    let names = words::names(members.iter().copied(), 4);
-    match (members.len(), threads.len()) {
-        (_, 0) => names,
-        (0, _) => words::count(threads.len(), "thread"),
-        (_, threads) => format!("{names} and {}", words::count(threads, "thread")),
-    }
+        .advice(advice(group.first().copied(), &members))
 }
 
 /// Each member with what it waits for, who has that, and where it stands.
-fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<String> {
+fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<Evidence> {
     let mut lines = Vec::new();
     let nodes = &circle.nodes;
     let mut written = 0;
@@ -153,7 +198,7 @@ fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<String> {
             Node::Task(id) => {
                 let Some(task) = context.task(*id) else { continue };
                 let waiting = task.waiting_on.as_deref();
-                let place = words::long_place(task);
+                let place = words::place(task);
                 let at_thing = waiting.filter(|waiting| {
                     matches!(nodes.get((at + 1) % nodes.len()), Some(Node::Object(_)))
                         && waiting.object.is_some()
@@ -167,7 +212,7 @@ fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<String> {
             Node::Thread(tid) => {
                 let thread = context.thread(*tid);
                 let frame = thread.and_then(|thread| words::own_frame(&thread.frames));
-                (next, frame.map(|frame| words::long(&frame.location)))
+                (next, frame.map(|frame| &*frame.location))
             }
             Node::Executor(_) => (next, None),
             Node::Object(_) => continue,
@@ -176,18 +221,24 @@ fn circle_lines(context: &Context<'_>, circle: &Circle) -> Vec<String> {
         if written > MAX_MEMBERS {
             continue;
         }
-        lines.push(format!("{} waits for {what}", describe(context, *node)));
-        lines.extend(place.map(|place| format!("    at {place}")));
+        let line = Evidence::from(format!("{} waits for {what}", describe(context, *node)));
+        let task = match node {
+            Node::Task(id) => Some(*id),
+            _ => None,
+        };
+        lines.push(Evidence { task, ..line }.role(Role::Member));
+        // Behind the other's name it would seem to be that one's.
+        lines.extend(place.map(|place| Evidence::from("").at(Some(place))));
     }
     for id in &circle.others {
         let Some(task) = context.task(*id) else { continue };
         written += 1;
         if written <= MAX_MEMBERS {
-            lines.push(words::wait_line(task));
+            lines.push(words::wait_line(task).role(Role::Member));
         }
     }
     if written > MAX_MEMBERS {
-        lines.push(format!("and {} more", written - MAX_MEMBERS));
+        lines.push(format!("and {} more", written - MAX_MEMBERS).into());
     }
     lines
 }
@@ -242,17 +293,17 @@ mod tests {
         assert_eq!(finding.tasks, ids(&[1, 2]));
         let lines = [
             "\"t1\" waits for lock self.lock_902 (asyncio.Lock), held by \"t2\"",
-            "    at /srv/app.py:1 in work",
+            "at /srv/app.py:1 in work",
             "\"t2\" waits for lock self.lock_901 (asyncio.Lock), held by \"t1\"",
-            "    at /srv/app.py:2 in work",
+            "at /srv/app.py:2 in work",
         ];
-        assert_eq!(finding.evidence, lines);
+        assert_eq!(finding.facts(), lines);
     }
 
     #[test]
     fn a_task_that_waits_for_itself() {
         let diagnosis = Scene::new().with([task(1).gathers(&[1])]).once();
-        assert_eq!(diagnosis.only().title, "deadlock: \"t1\" waits for itself");
+        assert_eq!(diagnosis.only().title.to_string(), "t1 is deadlocked: it waits for itself");
         let helped = Scene::new().with([task(1).awaits(&[2]), task(2).awaits(&[1])]).once();
         assert_eq!(helped.only().tasks, ids(&[1, 2]));
     }
@@ -263,7 +314,14 @@ mod tests {
         let more = [task(1001).at_lock(904, &[1002]), task(1002).at_lock(903, &[1001])];
         let diagnosis = ab_ba().with(more).once();
         let finding = diagnosis.only();
-        assert!(finding.title.ends_with("and 1 more of the same shape"), "{}", finding.title);
+        assert!(
+            finding
+                .title
+                .to_string()
+                .contains("4 tasks are deadlocked in 2 cycles that start at app.py:1"),
+            "{}",
+            finding.title
+        );
         assert_eq!(finding.tasks.len(), 4);
     }
 
@@ -298,7 +356,7 @@ mod tests {
         let diagnosis = scene.once();
         let finding = diagnosis.of(Code::Deadlock);
         assert_eq!(finding.tasks, ids(&[1, 2]));
-        assert!(finding.evidence.iter().any(|line| line.starts_with("thread 200")), "{finding:#?}");
+        assert!(finding.facts().iter().any(|line| line.starts_with("thread 200")), "{finding:#?}");
     }
 
     #[test]

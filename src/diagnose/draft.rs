@@ -4,9 +4,13 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::graph::Node;
-use super::{Context, Diagnosis};
+use super::rule::{Follows, Is};
+use super::{Context, Diagnosis, rule, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Finding, FindingId, Pending, Severity, Sureness, Task};
+use crate::snapshot::{
+    Age, Cause, Code, Evidence, Finding, FindingId, Location, Members, Pending, Role, Sentence,
+    Severity, Sureness, Task,
+};
 
 /// How far from a task the cause of its trouble is looked for.
 const MAX_REACH: usize = 1000;
@@ -28,22 +32,13 @@ pub struct Draft {
 
 impl Draft {
     /// A finding that is about nothing yet.
-    pub fn new(code: Code, severity: Severity, sureness: Sureness, title: String) -> Self {
-        let finding = Finding {
-            id: FindingId::NONE,
-            code,
-            severity,
-            sureness,
-            title,
-            loop_id: None,
-            tasks: Vec::new(),
-            tasks_left_out: 0,
-            evidence: Vec::new(),
-            advice: String::new(),
-            because_of: None,
-            cause: None,
-            pending: None,
-        };
+    pub fn new(
+        code: Code,
+        severity: Severity,
+        sureness: Sureness,
+        title: impl Into<Sentence>,
+    ) -> Self {
+        let finding = Finding::new(code, severity, sureness, title);
         Self { finding, about: Vec::new(), affected: 0, is_starved: false }
     }
 
@@ -51,6 +46,34 @@ impl Draft {
     /// at least.
     pub fn pending(mut self, pending: Option<Pending>) -> Self {
         self.finding.pending = pending.filter(|_| self.finding.severity == Severity::Info);
+        self
+    }
+
+    /// The line that it comes from; its function, and the object if there is one, are what it has in
+    /// common with the same trouble elsewhere.
+    pub fn at(mut self, place: Option<&Location>, object: Option<&str>) -> Self {
+        self.finding.place = place.map(|place| place.clone().into());
+        self.key([place.map(words::owner).as_deref(), object])
+    }
+
+    /// What it has in common with the same trouble elsewhere, as far as that is known: names that
+    /// neither time nor chance has made.
+    pub fn key<'k>(mut self, parts: impl IntoIterator<Item = Option<&'k str>>) -> Self {
+        let parts = parts.into_iter().flatten();
+        let code = std::iter::once(self.finding.code.as_str());
+        self.finding.key = code.chain(parts).collect::<Vec<_>>().join("/");
+        self
+    }
+
+    /// For how long it has been so.
+    pub fn since(mut self, since: Option<Age>) -> Self {
+        self.finding.since = since;
+        self
+    }
+
+    /// What it comes from.
+    pub fn cause(mut self, cause: Option<Cause>) -> Self {
+        self.finding.cause = cause;
         self
     }
 
@@ -76,6 +99,21 @@ impl Draft {
         self
     }
 
+    /// The same, with the part that they play.
+    pub fn role<'t>(self, role: Role, tasks: impl IntoIterator<Item = &'t Task>) -> Self {
+        let tasks: Vec<&Task> = tasks.into_iter().collect();
+        let first = tasks.iter().take(Members::NAMED).map(|task| task.id).collect();
+        self.members(role, tasks.len(), first).tasks(tasks)
+    }
+
+    /// How many play a part, where they are no tasks or are not listed.
+    pub fn members(mut self, role: Role, count: usize, first: Vec<Address>) -> Self {
+        if count > 0 {
+            self.finding.roles.push(Members { role, count: count as u64, first });
+        }
+        self
+    }
+
     /// How many tasks suffer.
     pub fn affects(mut self, tasks: usize) -> Self {
         self.affected = tasks;
@@ -89,8 +127,8 @@ impl Draft {
     }
 
     /// More facts.
-    pub fn evidence(mut self, lines: impl IntoIterator<Item = String>) -> Self {
-        self.finding.evidence.extend(lines);
+    pub fn evidence(mut self, lines: impl IntoIterator<Item = impl Into<Evidence>>) -> Self {
+        self.finding.evidence.extend(lines.into_iter().map(Into::into));
         self
     }
 
@@ -154,17 +192,15 @@ impl Drafts {
     /// The finished report.
     pub fn finish(mut self, context: &Context<'_>) -> Diagnosis {
         let causes = causes(context, &self.drafts);
-        let codes: Vec<Code> = self.drafts.iter().map(|draft| draft.finding.code).collect();
-        for (draft, cause) in self.drafts.iter_mut().zip(&causes) {
-            draft.finding.because_of = cause.and_then(|at| codes.get(at).copied());
-        }
+        let ranks: Vec<_> =
+            self.drafts.iter().zip(&causes).map(|(it, cause)| rank(it, cause.is_some())).collect();
         let mut order: Vec<usize> = (0..self.drafts.len()).collect();
-        order.sort_by(|a, b| self.drafts.get(*a).map(rank).cmp(&self.drafts.get(*b).map(rank)));
+        order.sort_by(|a, b| ranks.get(*a).cmp(&ranks.get(*b)));
         let ids: FxHashMap<usize, FindingId> =
             order.into_iter().zip((1..).map(FindingId)).collect();
         for (at, (draft, cause)) in self.drafts.iter_mut().zip(causes).enumerate() {
             draft.finding.id = ids.get(&at).copied().unwrap_or(FindingId::NONE);
-            draft.finding.cause = cause.and_then(|at| ids.get(&at).copied());
+            draft.finding.because_of = cause.and_then(|at| ids.get(&at).copied());
         }
         self.drafts.sort_by_key(|draft| draft.finding.id);
         let is_first = context.looks.first.is_none();
@@ -177,60 +213,23 @@ impl Drafts {
 
 /// Causes before what follows from them, then the worst, then those that most tasks suffer from.
 /// What is only worth knowing stands last in any case.
-fn rank(draft: &Draft) -> impl Ord + '_ {
-    let Finding { severity, because_of, code, title, .. } = &draft.finding;
+fn rank(draft: &Draft, is_follower: bool) -> impl Ord + use<> {
+    let Finding { severity, code, title, .. } = &draft.finding;
     let is_info = *severity == Severity::Info;
     let worst = std::cmp::Reverse(*severity);
     // What can't run at all comes before what it would be stuck at.
     let runs = *code != Code::PodFrozen;
-    (is_info, runs, because_of.is_some(), worst, std::cmp::Reverse(draft.affected), *code, title)
+    (is_info, runs, is_follower, worst, std::cmp::Reverse(draft.affected), *code, title.to_string())
 }
 
 /// Whether others can follow from a finding.
 fn is_cause(finding: &Finding) -> bool {
-    finding.severity >= Severity::Warning
-        && matches!(
-            finding.code,
-            Code::LoopBlocked
-                | Code::LoopSelfDeadlock
-                | Code::Deadlock
-                | Code::PermitLeaked
-                | Code::OrphanWait
-                | Code::ExecutorJobStuck
-                | Code::ExecutorSaturated
-                | Code::LockConvoy
-                | Code::QueueStalled
-                | Code::CancelSwallowed
-                | Code::CleanupStuck
-                | Code::CrossLoop
-                | Code::AsyncgenOpen
-        )
+    finding.severity >= Severity::Warning && rule(finding.code).is(Is::Cause)
 }
 
-/// Whether a finding can follow from another one about what its culprit waits for, and whether
-/// from one about the very same culprit.
-fn can_follow(code: Code) -> (bool, bool) {
-    match code {
-        Code::ShutdownStuck
-        | Code::TimeoutOverdue
-        | Code::CancelUndelivered
-        | Code::LockConvoy
-        | Code::QueueStalled => (true, true),
-        Code::CleanupStuck | Code::ExecutorSaturated => (true, false),
-        _ => (false, false),
-    }
-}
-
-/// Whether a finding about a loop's tasks follows when the loop itself is held.
-fn follows_from_loop(code: Code) -> bool {
-    matches!(
-        code,
-        Code::TimeoutOverdue
-            | Code::ReadyBacklog
-            | Code::CancelUndelivered
-            | Code::CleanupStuck
-            | Code::ShutdownStuck
-    )
+/// Whether a finding may merely follow from such a thing.
+fn can_follow(code: Code, from: Follows) -> bool {
+    rule(code).follows.contains(&from)
 }
 
 /// For each draft the one that it merely follows from.
@@ -244,7 +243,8 @@ fn causes(context: &Context<'_>, drafts: &[Draft]) -> Vec<Option<usize>> {
     let mut links: Vec<Option<usize>> = Vec::with_capacity(drafts.len());
     for (at, draft) in drafts.iter().enumerate() {
         let link = loop_cause(drafts, at).or_else(|| {
-            let (by_reach, by_self) = can_follow(draft.finding.code);
+            let [by_reach, by_self] =
+                [Follows::Reach, Follows::Culprit].map(|from| can_follow(draft.finding.code, from));
             let find = |node: &Node, fits: &dyn Fn(&Draft) -> bool| {
                 let known = blamed.get(node)?.iter().copied();
                 known
@@ -303,10 +303,10 @@ fn loop_cause(drafts: &[Draft], at: usize) -> Option<usize> {
             drafts.iter().position(|known| known.finding.code == Code::Deadlock && node(known))
         });
     }
-    if !follows_from_loop(code) {
+    if !can_follow(code, Follows::Loop) {
         return None;
     }
     holding(Code::LoopSelfDeadlock)
         .or_else(|| holding(Code::LoopBlocked))
-        .or_else(|| throttled().filter(|_| code == Code::ReadyBacklog))
+        .or_else(|| throttled().filter(|_| can_follow(code, Follows::Quota)))
 }

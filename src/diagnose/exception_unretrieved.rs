@@ -3,10 +3,25 @@
 use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Is, Rule};
+use super::words::is_counted;
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, MAX_LEFT_BEHIND, Severity, Sureness, Unretrieved};
+use crate::snapshot::{
+    Cause, Code, Evidence, MAX_LEFT_BEHIND, Role, Sentence, Severity, Sureness, Unretrieved,
+};
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::ExceptionUnretrieved,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::AboutAbsence, Is::TrueWhenFrozen],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let now = &context.now.unretrieved;
     if now.is_empty() {
         return;
@@ -49,33 +64,52 @@ fn exception(known: &Unretrieved) -> String {
 /// Of a list that `is_cut` there may be more than it has.
 fn report(group: &[&Unretrieved], is_cut: bool) -> Option<Draft> {
     let known = *group.first()?;
-    let subject = match group.len() {
-        1 => format!("{} failed", label(known)),
+    let who = known.coroutine.as_deref().map(words::function);
+    let who = match (&known.name, who) {
+        (Some(name), Some(who)) if is_counted(name) => who.to_owned(),
+        (Some(name), _) => name.to_string(),
+        (None, _) => "A future".to_owned(),
+    };
+    let title = match group.len() {
+        1 => Sentence::name(who).then("failed with"),
         many => {
-            let least = if is_cut { "at least " } else { "" };
-            format!("{least}{many} tasks failed, first {},", label(known))
+            let least = if is_cut { "≥ " } else { "" };
+            Sentence::words(format!("{least}{} like", words::count(many, "task")))
+                .and(who)
+                .then("failed with")
         }
     };
-    let at = words::at_short(known.place.as_deref());
-    let title = format!("{subject} with {}{at}, and nobody has looked at it", exception(known));
+    let it = if group.len() == 1 { "it" } else { "them" };
+    let title = title
+        .and(exception(known))
+        .then(", and")
+        .verb("nobody has retrieved", "nobody retrieved")
+        .then(it);
     let mut lines: Vec<_> = group
         .iter()
         .take(words::MAX_NAMED)
         .map(|known| {
             let of = known.coroutine.as_ref().map(|name| format!(", running {name}"));
-            let place = words::at_long(known.place.as_deref());
-            format!("{}{}: {}{place}", label(known), of.unwrap_or_default(), exception(known))
+            let text = format!("{}{}: {}", label(known), of.unwrap_or_default(), exception(known));
+            Evidence { task: Some(known.id), ..Evidence::from(text) }.at(known.place.as_deref())
         })
         .collect();
     if let Some(others) = group.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
-        lines.push(format!("and {others} more"));
+        lines.push(format!("and {others} more").into());
     }
     // Tasks that are awaited one after the other are looked at in their turn.
     let severity = if known.may_be_looked_at { Severity::Info } else { Severity::Warning };
     lines.extend(known.may_be_looked_at.then(|| {
-        "a function that is under way has it in a variable and may yet look at it".to_owned()
+        Evidence::from("a function that is under way has it in a variable and may yet look at it")
     }));
+    let ids: Vec<_> = group.iter().map(|known| known.id).take(words::MAX_NAMED).collect();
     let mut draft = Draft::new(Code::ExceptionUnretrieved, severity, Sureness::Read, title)
+        .at(known.place.as_deref(), Some(&known.exception))
+        .cause(Some(Cause::Exception {
+            class: known.exception.clone(),
+            message: known.message.clone(),
+        }))
+        .members(Role::Culprit, group.len(), ids.clone())
         .on_loop(known.loop_id)
         .affects(group.len())
         .evidence(lines)
@@ -84,7 +118,7 @@ fn report(group: &[&Unretrieved], is_cut: bool) -> Option<Draft> {
                  looks at its `exception()`; else the failure is told only when the task is \
                  thrown away.",
         );
-    draft.finding.tasks = group.iter().map(|known| known.id).take(words::MAX_NAMED).collect();
+    draft.finding.tasks = ids;
     draft.finding.tasks_left_out = group.len().saturating_sub(words::MAX_NAMED) as u64;
     Some(draft)
 }
@@ -117,13 +151,13 @@ mod tests {
         let diagnosis = scene(vec![failed(5)]).twice();
         let finding = diagnosis.only();
         assert_eq!(
-            finding.title,
-            r#""job-5" failed with ValueError: no such\nuser at app.py:8, and nobody has looked at it"#
+            finding.title.to_string(),
+            r"job-5 failed with ValueError: no such\nuser, and nobody has retrieved it"
         );
         assert_eq!(scene(vec![failed(5)]).once().codes(), [Code::ExceptionUnretrieved]);
         let many = scene((1..=50).map(failed).collect()).once();
-        assert!(many.only().title.starts_with("50 tasks failed"));
-        assert_eq!(many.only().evidence.last().unwrap(), "and 30 more");
+        assert!(many.only().title.to_string().starts_with("50 tasks like "));
+        assert_eq!(many.only().facts().last().unwrap(), "and 30 more");
     }
 
     #[test]

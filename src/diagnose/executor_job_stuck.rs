@@ -5,12 +5,26 @@
 //! waits for the next item of a queue or for somebody to type, or has a time limit around it.
 
 use super::draft::{Draft, Drafts};
-use super::executor_saturated::{has_not_moved, job_line, pool_before};
+use super::executor_saturated::{has_not_moved, job_line, pool_before, pool_name};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
+use super::words::WAIT;
 use super::{Context, STUCK_AFTER, grouped, outlook, severity_of, words};
 use crate::known::{Module, name};
 use crate::snapshot::{
-    Code, Executor, Frame, Job, Pending, Severity, Stage, Sureness, Task, Thread, ThreadState,
+    Age, Cause, Code, Evidence, Executor, Frame, Job, Pending, Role, Sentence, Severity, Source,
+    Stage, Sureness, Task, Thread, ThreadState,
+};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::ExecutorJobStuck,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::Cause],
 };
 
 struct Stuck<'c> {
@@ -21,7 +35,7 @@ struct Stuck<'c> {
     is_pending: bool,
 }
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let pools = context.now.pools();
     let jobs = || pools.iter().flat_map(|pool| pool.jobs.iter().map(move |job| (*pool, job)));
     let by_thread: rustc_hash::FxHashMap<i32, (&Executor, &Job)> =
@@ -66,6 +80,13 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     for group in grouped(found, shape) {
         out.extend(report(context, &group));
     }
+}
+
+/// The name of the pool that a thread works for.
+fn pool_of(context: &Context<'_>, tid: i32) -> Option<String> {
+    let pools = context.now.pools();
+    let pool = pools.iter().find(|pool| pool.jobs.iter().any(|job| job.thread == Some(tid)))?;
+    pool_name(pool)
 }
 
 fn has_stayed(context: &Context<'_>, pool: &Executor, job: &Job) -> bool {
@@ -113,50 +134,56 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
     let place = thread.and_then(|thread| words::own_frame(&thread.frames));
     let at = words::at_short(place.map(|frame| &*frame.location));
     let slept = thread.and_then(|thread| thread.asleep_for);
-    let call = thread.and_then(|thread| thread.syscall.as_ref());
-    let call = call.map(|call| match &call.peer {
-        Some(peer) => format!(": {} {peer}", call.name),
-        None => format!(": {}", call.name),
-    });
-    let call = call.unwrap_or_default();
-    let others = match group.len() {
-        1 => String::new(),
-        many => format!(" (and {} more likewise)", many - 1),
-    };
     let pending = stood.map(|seen_for| {
         let tasks = pending.count();
         let does = words::one_does(tasks);
         let what = format!("{} wait{does} for {function} in a thread", words::count(tasks, "task"));
         Pending { what, seen_for }
     });
-    let time = match job.elapsed {
-        Some(time) => format!(" for {}", words::span(time)),
-        None => match slept.or(task.map(|task| context.stood_for(task))).max(context.gap) {
-            Some(time) => format!(" for at least {}", words::span(time)),
-            None => String::new(),
-        },
+    let least = match (slept, task) {
+        (Some(slept), _) => Some(Age::at_least(slept, Source::Scheduler)),
+        (None, Some(task)) => Some(Age::at_least(context.stood_for(task), Source::Samples)),
+        (None, None) => None,
     };
-    let title = match task {
-        Some(task) => format!(
-            "{} waits for {function} in a thread, which has stood{at}{time}{call}{others}",
-            words::name(task)
-        ),
-        None => format!("{function} does not end; its thread has stood{at}{time}{call}{others}"),
+    let gap = context.gap.map(|gap| Age::at_least(gap, Source::Samples));
+    let exact = job.elapsed.map(|time| Age::exact(time, Source::Frame));
+    let age = exact.or_else(|| least.into_iter().chain(gap).max_by_key(|age| age.time));
+    let call = match thread.and_then(|thread| thread.syscall.as_ref()) {
+        Some(call) => match &call.peer {
+            Some(peer) => format!("{function} ({} {})", call.name, words::end(peer)),
+            None => function.to_owned(),
+        },
+        None => function.to_owned(),
+    };
+    let title = match group.len() {
+        1 => Sentence::name(call).verb("has held", "held").then("a pool thread"),
+        many => Sentence::name(call).verb("has held", "held").then(format!("{many} pool threads")),
+    };
+    let title = match age {
+        Some(_) => title.then("for").lasting(age),
+        None => title,
+    };
+    let title = match (task, group.len()) {
+        (None, _) => title.so(Sentence::words("the shutdown").verb("waits", "waited")),
+        (Some(task), 1) => title.so(Sentence::name(words::work(task)).verb("waits", "waited")),
+        (Some(_), many) => title.so_many(many, "task", WAIT),
     };
     let jobs = group.iter().take(words::MAX_NAMED);
-    let mut lines: Vec<_> = jobs.map(|stuck| job_line(context, stuck.job)).collect();
+    let mut lines: Vec<_> =
+        jobs.map(|stuck| job_line(context, "", stuck.job).role(Role::Culprit)).collect();
     lines.extend(thread.into_iter().flat_map(|thread| words::stack(&thread.frames)));
     lines.extend(words::lines(tasks(), words::wait_line));
+    let pool = job.thread.and_then(|tid| pool_of(context, tid));
     let limits = tasks().filter_map(|task| task.waiting_on.as_deref());
     let limits: Vec<_> = limits.flat_map(|waiting| &waiting.deadlines).collect();
-    lines.push(match limits.iter().filter_map(|limit| limit.due_in).min() {
+    lines.push(Evidence::from(match limits.iter().filter_map(|limit| limit.due_in).min() {
         Some(due) => format!(
             "a time limit ends the wait in {}, but not the call",
             words::span(due.unsigned_abs())
         ),
         None if !limits.is_empty() => "a time limit ends the wait, but not the call".to_owned(),
         None => "no time limit is around it".to_owned(),
-    });
+    }));
     let hanging = tasks().map(|task| context.graph.waiting_for(Node::Task(task.id)).len());
     let affected = group.len() + hanging.sum::<usize>();
     let threads = group.iter().filter_map(|stuck| stuck.job.thread).map(Node::Thread);
@@ -169,7 +196,15 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
             .on_loop(tasks().find_map(|task| task.loop_id))
             .blames(tasks().map(|task| Node::Task(task.id)))
             .blames(threads)
-            .tasks(tasks())
+            .at(place.map(|frame| &*frame.location), None)
+            .key([pool.as_deref(), job.function.as_deref()])
+            .since(age)
+            .cause(Some(Cause::Thread {
+                thread: job.thread,
+                name: thread.and_then(|thread| thread.name.as_deref().map(str::to_owned)),
+            }))
+            .members(Role::Culprit, group.len(), Vec::new())
+            .role(Role::Waiter, tasks())
             .pending(pending)
             .affects(affected)
             .evidence(lines)
@@ -208,9 +243,8 @@ mod tests {
         let finding = twice.only();
         assert_eq!(finding.severity, Severity::Warning);
         assert_eq!(
-            finding.title,
-            "\"t1\" waits for fetch in a thread, which has stood at app.py:11 for at least 10 s: \
-             recvfrom 10.0.0.5:80"
+            finding.title.to_string(),
+            "fetch (recvfrom 10.0.0.5:80) has held a pool thread for ≥ 10.0 s: t1 waits"
         );
     }
 
@@ -236,6 +270,7 @@ mod tests {
         let waiters = (2..=9).map(|number| task(number).at_lock(900, &[1]));
         let diagnosis = offloading(task(1).offloads(200)).with(waiters).twice();
         assert_eq!(diagnosis.codes(), [Code::ExecutorJobStuck, Code::LockConvoy]);
-        assert_eq!(diagnosis.of(Code::LockConvoy).because_of, Some(Code::ExecutorJobStuck));
+        let convoy = diagnosis.of(Code::LockConvoy);
+        assert_eq!(diagnosis.cause_of(convoy), Some(Code::ExecutorJobStuck));
     }
 }

@@ -8,12 +8,27 @@ use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
-use super::{Context, STUCK_AFTER, words};
+use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
+use super::{Context, STUCK_AFTER, grouped, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Executor, Job, Limiter, Severity, Sureness, Syscall, Task};
+use crate::snapshot::{
+    Age, Cause, Code, Evidence, Executor, Job, Limiter, Location, Role, Sentence, Severity, Source,
+    Sureness, Syscall, Task,
+};
 use crate::timeline::same_places;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::ExecutorSaturated,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::Nobody,
+    follows: &[Follows::Reach],
+    confirmed_by: Confirmed::Threads,
+    is: &[Is::Cause],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for pool in context.now.pools() {
         if !is_full(pool) {
             continue;
@@ -132,12 +147,31 @@ fn is_same_call(before: Option<&Syscall>, now: Option<&Syscall>) -> bool {
 }
 
 /// A call and the thread that runs it: `fetch for 3.1 s, thread 7 "pool_0" in recvfrom at …`.
-pub(super) fn job_line(context: &Context<'_>, job: &Job) -> String {
+pub(super) fn job_line(context: &Context<'_>, verb: &str, job: &Job) -> Evidence {
     let function = job.function.as_deref().unwrap_or("a call");
     let elapsed = job.elapsed.map(|time| format!(" for {}", words::span(time)));
     let thread = job.thread.and_then(|tid| context.thread(tid)).map(words::thread_line);
-    let thread = thread.map(|thread| format!(", {thread}")).unwrap_or_default();
-    format!("{function}{}{thread}", elapsed.unwrap_or_default())
+    let (thread, place) = match thread {
+        Some(Evidence { text, place, .. }) => (format!(", {text}"), place),
+        None => (String::new(), None),
+    };
+    let text = format!("{verb}{function}{}{thread}", elapsed.unwrap_or_default());
+    let since = job.elapsed.map(|time| Age::exact(time, Source::Frame));
+    Evidence { place, since, ..Evidence::from(text) }
+}
+
+/// What a pool is called, by all that are made like it: those without a name are counted.
+pub(super) fn pool_name(pool: &Executor) -> Option<String> {
+    let name = pool.name.as_deref()?;
+    let number = name.strip_prefix("ThreadPoolExecutor-");
+    let is_counted =
+        number.is_some_and(|it| !it.is_empty() && it.bytes().all(|c| c.is_ascii_digit()));
+    Some(if is_counted { "ThreadPoolExecutor" } else { name }.to_owned())
+}
+
+fn place_of<'c>(context: &Context<'c>, job: &Job) -> Option<&'c Location> {
+    let thread = context.thread(job.thread?)?;
+    words::own_frame(&thread.frames).map(|frame| &*frame.location)
 }
 
 fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
@@ -151,42 +185,52 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
     let tasks: Vec<&Task> = context.offloading.iter().filter(is_waiting).copied().collect();
     let queued = usize::try_from(pool.queued.unwrap_or(0)).unwrap_or(usize::MAX);
     let workers = pool.workers.unwrap_or(0);
-    let name = pool.name.as_deref().map(words::quoted).unwrap_or_default();
-    let of = match (pool.limiter, pool.name.is_some()) {
-        (None, _) => format!("of pool {name}"),
-        (Some(Limiter::Default), _) => "of anyio's default limiter".to_owned(),
-        (Some(Limiter::Own), true) => format!("that anyio's limiter {name} allows"),
-        (Some(Limiter::Own), false) => "that a limiter of anyio allows".to_owned(),
+    let of = match (pool.limiter, &pool.name) {
+        (None, Some(name)) => format!("pool {name}"),
+        (None, None) => "a pool".to_owned(),
+        (Some(Limiter::Default), _) => "AnyIO's pool".to_owned(),
+        (Some(Limiter::Own), Some(name)) => format!("AnyIO's limiter {name}"),
+        (Some(Limiter::Own), None) => "a limiter of AnyIO's".to_owned(),
     };
-    let stands = match (severity, workers) {
-        (Severity::Critical, 1) => ", and does not come on",
-        (Severity::Critical, _) => ", and none comes on",
-        _ => "",
+    // The function that most of its threads run; of several, the first by name.
+    let functions = grouped(&pool.jobs, |job| job.function.clone());
+    let most = functions
+        .iter()
+        .max_by_key(|jobs| (jobs.len(), std::cmp::Reverse(jobs.first().map(|it| &it.function))))
+        .and_then(|jobs| jobs.first())
+        .copied();
+    let title = match workers {
+        1 => Sentence::words("The only thread of").and(of).verb("is", "was"),
+        many => Sentence::words(format!("All {many} threads of")).and(of).verb("are", "were"),
     };
-    let busy = match workers {
-        1 => format!("the only thread {of} is busy"),
-        many => format!("all {many} threads {of} are busy"),
+    let title = match most.and_then(|job| job.function.as_deref()) {
+        Some(function) if functions.len() == 1 => title.then("in").and(words::function(function)),
+        _ => title.then("busy"),
     };
-    let title = format!("{busy}{stands}, with {} in its queue", words::count(queued, "call"));
+    let title = match severity {
+        Severity::Critical => title.verb("and none finishes", "and none finished"),
+        _ => title,
+    };
+    let title = title.so_many(queued, "call", ["queues", "queue", "queued"]);
     let mut lines: Vec<_> = pool
         .jobs
         .iter()
         .take(words::MAX_NAMED)
-        .map(|job| format!("runs {}", job_line(context, job)))
+        .map(|job| job_line(context, "runs ", job).role(Role::Runs))
         .collect();
     if let Some(others) = pool.jobs.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
-        lines.push(format!("and {others} more"));
+        lines.push(format!("and {others} more").into());
     }
     if let Some(gap) = context.gap.filter(|_| severity == Severity::Info) {
         let before = pool.id.and_then(|id| pool_before(context, id));
         let is_moving = |job: &&Job| stands_for(context, before, job).is_none();
         let moving = pool.jobs.iter().filter(is_moving).count();
         let gap = words::span(gap);
-        lines.push(format!("{moving} of {workers} threads have run in the last {gap}"));
+        lines.push(format!("{moving} of {workers} threads have run in the last {gap}").into());
     }
     lines.extend(words::lines(tasks.iter().copied(), words::wait_line));
     if lines.is_empty() {
-        lines.push(format!("{queued} in the queue of {workers} threads"));
+        lines.push(format!("{queued} in the queue of {workers} threads").into());
     }
     let nodes = pool.id.map(Node::Executor).into_iter();
     let loop_id = tasks.first().and_then(|task| task.loop_id);
@@ -194,7 +238,16 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
         .on_loop(loop_id)
         .blames(nodes.chain(threads.iter().map(|tid| Node::Thread(*tid))))
         .affects(tasks.len().max(queued))
-        .tasks(tasks)
+        .at(most.and_then(|job| place_of(context, job)), None)
+        .key([pool_name(pool).as_deref(), most.and_then(|job| job.function.as_deref())])
+        .cause(Some(Cause::Pool {
+            name: pool.name.clone(),
+            object: pool.id,
+            size: pool.max_workers,
+            queued: pool.queued,
+        }))
+        .members(Role::Runs, pool.jobs.len(), Vec::new())
+        .role(Role::Waiter, tasks)
         .evidence(lines)
         .advice(match pool.limiter {
             None => {
@@ -243,8 +296,8 @@ mod tests {
         let finding = twice.only();
         assert_eq!((finding.code, finding.severity), (Code::ExecutorSaturated, Severity::Critical));
         assert_eq!(
-            finding.title,
-            "all 2 threads of pool \"asyncio\" are busy, and none comes on, with 1 call in its queue"
+            finding.title.to_string(),
+            "All 2 threads of pool asyncio are in fetch and none finishes: 1 call queues"
         );
         assert_eq!(finding.tasks.len(), 3);
     }
@@ -289,7 +342,7 @@ mod tests {
         let both = ran(&[200, 201]).after(&first);
         both.assert_no_warning();
         let line = "2 of 2 threads have run in the last 200 ms";
-        assert!(both.only().evidence.iter().any(|it| it == line), "{:#?}", both.only());
+        assert!(both.only().facts().iter().any(|it| it == line), "{:#?}", both.only());
         assert_eq!(ran(&[201]).after(&first).only().severity, Severity::Warning);
         // A call that takes a second stands as well.
         for scene in [standing(2, Duration::from_secs(1)), full(2)] {
@@ -313,9 +366,8 @@ mod tests {
         let twice = scene.twice();
         let finding = twice.of(Code::ExecutorSaturated);
         assert_eq!(finding.severity, Severity::Critical);
-        let title = "the only thread of pool \"asyncio\" is busy, and does not come on, with 1 call in \
-                     its queue";
-        assert_eq!(finding.title, title);
+        let title = "The only thread of pool asyncio is in fetch and none finishes: 1 call queues";
+        assert_eq!(finding.title.to_string(), title);
     }
 
     #[test]
@@ -344,9 +396,8 @@ mod tests {
         let twice = of(Limiter::Own).twice();
         assert_eq!(twice.only().severity, Severity::Critical);
         assert_eq!(
-            twice.only().title,
-            "all 2 threads that anyio's limiter \"limit\" allows are busy, and none comes on, \
-             with 5 calls in its queue"
+            twice.only().title.to_string(),
+            "All 2 threads of AnyIO's limiter limit are in fetch and none finishes"
         );
         // That calls wait at a limit is what one makes it for.
         let comes_on = |scene: Scene| {

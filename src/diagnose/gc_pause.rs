@@ -9,9 +9,23 @@ use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::loop_blocked::is_by_collector;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, words};
-use crate::snapshot::{Code, Finding, Loop, Severity, Sureness};
+use crate::snapshot::{
+    Age, Cause, Code, Evidence, Finding, Location, Loop, Sentence, Severity, Source, Sureness,
+};
 use crate::timeline::{Collected, PlaceTotals, has_same_iteration};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::GcPause,
+    find: Some(find),
+    about: About::Loop,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::OverWithIteration],
+};
 
 /// A collection that takes so long is trouble in itself.
 const LONG: Duration = Duration::from_secs(1);
@@ -27,7 +41,7 @@ const ADVICE: &str = "A full collection visits every object that can refer to ot
     `gc.freeze()` once start-up is done, raise the thresholds with `gc.set_threshold`, or keep \
     large data in fewer objects (arrays, bytes, a database).";
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
         let before = context.looks.loop_before(event_loop.id);
         if is_by_collector(event_loop, before) {
@@ -49,31 +63,42 @@ fn seen_for(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>) -> 
     context.gap.filter(|_| is_same)
 }
 
+/// The generation that is collected.
+fn generation(event_loop: &Loop) -> Option<u32> {
+    event_loop.collector.as_ref()?.generation.map(u32::from)
+}
+
 fn report(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>) -> Draft {
     let seen_for = seen_for(context, event_loop, before);
-    let what = match &event_loop.blocking {
-        Some(blocking) => blocking.description.as_str(),
-        None => "the garbage collector",
+    let generation = generation(event_loop);
+    let age = seen_for.map(|time| Age::at_least(time, Source::Samples));
+    let title = Sentence::words("The garbage collector");
+    let title = match age {
+        Some(_) => title.verb("has held", "held").then("the loop for").lasting(age),
+        None => title.verb("holds", "held").then("the loop"),
     };
-    let title = match seen_for {
-        Some(time) => format!("{what} has held the event loop for at least {}", words::span(time)),
-        None => format!("{what} holds the event loop's thread"),
-    };
+    let title = title.maybe(generation.map(|number| format!("(generation {number})")));
     let is_long = seen_for.is_some_and(|time| time >= LONG);
     let severity = if is_long { Severity::Warning } else { Severity::Info };
     let mut lines = Vec::new();
     let held = event_loop.iteration.as_ref().and_then(|turn| turn.elapsed);
-    lines.extend(held.map(|held| format!("its iteration has run for {}", words::span(held))));
+    lines.extend(
+        held.map(|held| Evidence::from(format!("its iteration has run for {}", words::span(held)))),
+    );
     let frame = event_loop.blocking.as_ref().and_then(|blocking| blocking.frame.as_ref());
-    lines.extend(frame.map(|frame| format!("the line it is at: {}", words::long(&frame.location))));
+    let place = frame.map(|frame| &*frame.location);
+    lines.extend(place.map(|place| Evidence::from("the program is").at(Some(place))));
     let objects = event_loop.collector.as_ref().and_then(|it| it.objects);
     lines.extend(objects.filter(|count| *count > 0).map(|count| {
-        format!("the last full collection left {count} objects, each of which the next one visits")
+        let text = "objects, each of which the next one visits";
+        Evidence::from(format!("the last full collection left {count} {text}"))
     }));
     if lines.is_empty() {
         lines.extend(context.now.thread_of(event_loop).map(words::thread_line));
     }
     Draft::new(Code::GcPause, severity, Sureness::Read, title)
+        .cause(Some(Cause::Gc { generation }))
+        .since(age)
         .on_loop(Some(event_loop.id))
         .affects(context.size(Some(event_loop.id)))
         .evidence(lines)
@@ -92,16 +117,18 @@ pub(super) fn over_time(observed: Duration, places: &[PlaceTotals]) -> Option<Fi
     let ms = |ms: f64| Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default();
     let (total, longest) = (ms(total_ms), ms(longest_ms));
     let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
-    let title = format!(
-        "the garbage collector held the event loop {times}, {} in all, the longest {}",
+    let title = Sentence::words(format!(
+        "The garbage collector held the loop {times}: {} in all, at most {} at a time",
         words::span(total),
         words::span(longest)
-    );
+    ));
     let share = share(total, observed);
-    let mut lines = vec![format!("{share:.1} % of the time of the observation")];
+    let mut lines = vec![Evidence::from(format!("{share:.1} % of the time of the observation"))];
     lines.extend(places.iter().take(3).filter_map(|place| {
         let (file, line) = (place.file.as_ref()?, place.line?);
-        Some(format!("{} of them while {file}:{line} ran", place.count))
+        let function = place.function.clone().unwrap_or_default();
+        let at = Location::by_path(function.into(), file.as_str().into(), Some(line));
+        Some(Evidence::from(format!("{} of them", place.count)).at(Some(&at)))
     }));
     Some(finding(title, lines, share, longest, observed))
 }
@@ -113,15 +140,12 @@ pub(super) fn by_its_own_time(collected: &Collected) -> Option<Finding> {
     if !is_much && collected.longest < SHORT {
         return None;
     }
-    let title = format!(
-        "the garbage collector took {share:.1} % of the time, the longest collection {}",
+    let title = Sentence::words(format!(
+        "The garbage collector took {share:.1} % of the time: at most {} at a time",
         words::span(collected.longest)
-    );
-    let lines = vec![format!(
-        "by Python's own count: {} of {}",
-        words::span(collected.time),
-        words::span(collected.observed)
-    )];
+    ));
+    let (took, of) = (words::span(collected.time), words::span(collected.observed));
+    let lines = vec![format!("by Python's own count: {took} of {of}").into()];
     let draft = finding(title, lines, share, collected.longest, collected.observed);
     Some(Finding { loop_id: Some(collected.loop_id), ..draft })
 }
@@ -132,8 +156,8 @@ fn share(of: Duration, observed: Duration) -> f64 {
 }
 
 fn finding(
-    title: String,
-    lines: Vec<String>,
+    title: Sentence,
+    lines: Vec<Evidence>,
     share: f64,
     longest: Duration,
     observed: Duration,
@@ -141,7 +165,7 @@ fn finding(
     let is_bad = longest >= LONG || share >= MUCH && observed >= LEAST;
     let severity = if is_bad { Severity::Warning } else { Severity::Info };
     let draft = Draft::new(Code::GcPause, severity, Sureness::Read, title);
-    draft.evidence(lines).advice(ADVICE).finding
+    draft.cause(Some(Cause::Gc { generation: None })).evidence(lines).advice(ADVICE).finding
 }
 
 #[cfg(test)]
@@ -174,19 +198,19 @@ mod tests {
         assert!(once.wants_second_look);
         assert_eq!(once.only().code, Code::GcPause);
         assert_eq!(
-            once.only().title,
-            "the garbage collector (generation 2) holds the event loop's thread"
+            once.only().title.to_string(),
+            "The garbage collector holds the loop (generation 2)"
         );
         let twice = collecting(700, 40).after(&first);
         let finding = twice.only();
         assert_eq!(
-            finding.title,
-            "the garbage collector (generation 2) has held the event loop for at least 200 ms"
+            finding.title.to_string(),
+            "The garbage collector has held the loop for ≥ 200 ms (generation 2)"
         );
         assert_eq!(finding.severity, Severity::Info);
         // Others have ended in between: nobody knows how long each was.
         let other = collecting(700, 41).after(&first);
-        assert!(other.only().title.ends_with("holds the event loop's thread"));
+        assert!(other.only().title.to_string().ends_with("holds the loop (generation 2)"));
     }
 
     #[test]
@@ -197,7 +221,7 @@ mod tests {
         {
             let diagnosis = last.after(&first.before());
             assert_eq!(diagnosis.only().code, Code::LoopBlocked);
-            assert!(diagnosis.only().title.contains("app.py:31"));
+            assert_eq!(diagnosis.only().place.as_ref().unwrap().line, Some(31));
         }
         // One that is over by the second look was one of the collector, for all that is known.
         Scene::new().turned().after(&collecting(900, 40)).assert_silent();

@@ -11,14 +11,28 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, Line, STUCK_AFTER, grouped, kind, severity_of, words};
-use crate::snapshot::{Code, Pending, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{
+    Code, Evidence, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
+};
 use crate::timeline::Stillness;
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::LockConvoy,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::Holders,
+    follows: &[Follows::Culprit, Follows::Reach],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::Cause],
+};
 
 /// Whoever sleeps for no longer than this with a lock in hand does so to keep a pace.
 const PACE: Duration = Duration::from_secs(5);
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let circles = context.graph.circles().iter().flat_map(|circle| &circle.nodes);
     let stuck: FxHashSet<Node> = circles.copied().collect();
     let mut found = Vec::new();
@@ -85,39 +99,41 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
     let holder = *holders.first()?;
     let waiting = group.iter().map(|(line, ..)| line.waiters.len()).sum::<usize>();
     let does = words::one_does(waiting);
-    let thing = match group.len() {
-        1 => words::thing(line.waiting),
-        many => format!("{many} like {}", words::thing(line.waiting)),
-    };
     let at = words::at_short(words::place(holder));
-    let by = match holders.len() {
-        1 => format!("{}{at}, which waits for {}", words::name(holder), words::reason(holder)),
-        many => format!(
-            "{many} tasks, first {}{at}, which waits for {}",
-            words::name(holder),
-            words::reason(holder)
-        ),
+    let age = context.age(group.iter().flat_map(|(_, holders, _)| holders.iter().copied()));
+    let lasted = age.map_or("", |_| "for");
+    let thing = words::called(line.waiting);
+    let held_by = group.iter().map(|(_, holders, _)| holders.len()).sum::<usize>();
+    let title = match held_by {
+        1 => Sentence::name(words::work(holder)).verb("holds", "held"),
+        many => Sentence::words(words::count(many, "task")).verb("hold", "held"),
     };
-    let title = format!(
-        "{} wait{does} for {thing}, held by {by}{}",
-        words::count(waiting, "task"),
-        words::since(holder),
-    );
+    let title = match (group.len(), holders.len()) {
+        (1, 1) => title.and(thing).verb(format!("while it {}", words::waits(holder)), lasted),
+        (1, _) => {
+            title.and(thing).verb(format!("while the first {}", words::waits(holder)), lasted)
+        }
+        (many, _) => title
+            .then(format!("{} like", words::count(many, kind_name(line))))
+            .and(thing)
+            .verb("and wait themselves", lasted),
+    };
+    let title = title.lasted(age).so_many(waiting, "task", ["queues", "queue", "queued"]);
     let all_holders = || group.iter().flat_map(|(_, holders, _)| holders.iter().copied());
     let all_waiters = || group.iter().flat_map(|(line, ..)| line.waiters.iter().copied());
     let mut lines: Vec<_> =
-        words::lines(all_holders(), |task| format!("holder {}", words::wait_line(task)));
+        words::lines(all_holders(), |task| in_part("holder", Role::Holder, task));
     if let Some(stood) = all_holders().map(|task| context.stood_for(task)).min() {
         let stood = words::span(stood);
         let may_move = |task| context.stillness(task) == Stillness::Seemingly;
         let is_note = group.iter().all(|(.., severity)| *severity == Severity::Info);
-        lines.push(if is_note && all_holders().any(may_move) {
+        lines.push(Evidence::from(if is_note && all_holders().any(may_move) {
             format!("all of this was the same {stood} before; it may have moved in between")
         } else {
             format!("nothing of this moved in {stood}")
-        });
+        }));
     }
-    lines.extend(words::lines(all_waiters(), |task| format!("waiter {}", words::wait_line(task))));
+    lines.extend(words::lines(all_waiters(), |task| in_part("waiter", Role::Waiter, task)));
     let hanging =
         group.iter().map(|(line, ..)| context.graph.waiting_for(Node::Object(line.object)).len());
     let affected = hanging.sum::<usize>().max(waiting);
@@ -131,7 +147,7 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
         seen_for: all_holders().map(|task| context.stood_for(task)).min().unwrap_or_default(),
     });
     if affected > waiting {
-        lines.push(format!("{} in the end wait for it", words::count(affected, "task")));
+        lines.push(format!("{} in the end wait for it", words::count(affected, "task")).into());
     }
     let nodes = group.iter().flat_map(|(line, holders, _)| {
         let object = std::iter::once(Node::Object(line.object));
@@ -146,13 +162,21 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
         Draft::new(Code::LockConvoy, *severity, Sureness::Derived, title)
             .on_loop(holder.loop_id)
             .blames(nodes)
-            .tasks(all_holders())
-            .tasks(all_waiters())
+            .at(words::place(holder), line.waiting.name.as_deref())
+            .cause(Some(words::lock(line.waiting)))
+            .since(age)
+            .role(Role::Holder, all_holders())
+            .role(Role::Waiter, all_waiters())
             .affects(affected)
             .pending(pending)
             .evidence(lines)
             .advice(advice),
     )
+}
+
+fn in_part(word: &str, role: Role, task: &Task) -> Evidence {
+    let line = words::wait_line(task);
+    Evidence { text: format!("{word} {}", line.text), ..line }.role(role)
 }
 
 fn kind_name(line: &Line<'_>) -> &'static str {
@@ -182,7 +206,7 @@ mod tests {
         };
         let scene = Scene::new().with([task(1).reads_socket()]).with((2..=41).map(waiter));
         let diagnosis = scene.twice();
-        let evidence = &diagnosis.only().evidence;
+        let evidence = &diagnosis.only().facts();
         let waiters: Vec<&str> = evidence
             .iter()
             .filter_map(|line| line.strip_prefix("waiter \"")?.split('"').next())
@@ -197,19 +221,18 @@ mod tests {
         let twice = convoy().twice();
         let finding = twice.only();
         assert_eq!(
-            finding.title,
-            "40 tasks wait for lock self.lock_900 (asyncio.Lock), held by \"t1\" at app.py:1, \
-             which waits for read from tcp 10.0.0.5:5432"
+            finding.title.to_string(),
+            "t1 holds self.lock_900 while it reads 10.0.0.5:5432: 40 tasks queue"
         );
         assert_eq!((finding.severity, finding.tasks.len()), (Severity::Warning, 41));
         assert_eq!(finding.tasks[0], Address(1));
-        assert!(finding.evidence.contains(&"and 20 more".to_owned()));
+        assert!(finding.facts().contains(&"and 20 more".to_owned()));
     }
 
     #[test]
     fn what_only_looks_the_same_may_have_moved() {
         let said = |diagnosis: &Diagnosis, what: &str| {
-            diagnosis.only().evidence.iter().any(|line| line.contains(what))
+            diagnosis.only().facts().iter().any(|line| line.contains(what))
         };
         assert!(said(&convoy().twice(), "nothing of this moved in "));
         let turned = convoy().turned().after(&convoy().before());
@@ -244,7 +267,13 @@ mod tests {
         let waiters = || (4..=103).map(|number| task(number).at_semaphore(900, &[1, 2, 3]));
         let scene = Scene::new().with(holders()).with(waiters());
         let twice = scene.twice();
-        assert!(twice.only().title.contains("held by 3 tasks, first \"t1\""));
+        assert!(
+            twice
+                .only()
+                .title
+                .to_string()
+                .starts_with("3 tasks hold a semaphore while the first reads")
+        );
         assert_eq!(twice.only().severity, Severity::Info, "it limits what a slow server bears");
         let idle = Some(STUCK_AFTER);
         let stuck = scene.clone().and(|snapshot| snapshot.loops[0].idle_for = idle).twice();
@@ -266,7 +295,7 @@ mod tests {
         let because: Vec<_> = diagnosis
             .findings
             .iter()
-            .map(|finding| (finding.tasks[0], finding.because_of))
+            .map(|finding| (finding.tasks[0], diagnosis.cause_of(finding)))
             .collect();
         assert_eq!(because, [(Address(1), None), (Address(2), Some(Code::LockConvoy))]);
         assert_eq!(diagnosis.findings[1].tasks, ids(&[2, 50]));

@@ -14,12 +14,24 @@ use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, words};
 use crate::snapshot::{
-    BlockingKind, Code, Loop, LoopState, Severity, Snapshot, Sureness, Task, Thread, ThreadState,
-    Waiting, below_loop,
+    Age, Blocking, BlockingKind, Cause, Code, Evidence, Location, Loop, LoopState, Role, Sentence,
+    Severity, Snapshot, Source, Sureness, Task, Thread, ThreadState, Waiting, below_loop,
 };
 use crate::timeline::has_same_iteration;
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::LoopBlocked,
+    find: Some(find),
+    about: About::Loop,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Iteration,
+    is: &[Is::Cause, Is::OverWithIteration],
+};
 
 /// asyncio's own threshold, `slow_callback_duration`.
 const SLOW: Duration = Duration::from_millis(100);
@@ -45,7 +57,7 @@ enum Verdict {
     Free,
 }
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
         let before = context.looks.loop_before(event_loop.id);
         if event_loop.state == Some(LoopState::Polling) {
@@ -124,17 +136,23 @@ fn find_halted(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>, 
         return;
     }
     let affected = context.size(Some(event_loop.id));
-    let mut evidence = Vec::new();
-    evidence.extend(overdue(event_loop));
+    let mut evidence: Vec<Evidence> = overdue(event_loop).into_iter().collect();
     if affected > 0 {
         let does = words::one_does(affected);
-        evidence.push(format!("{} of this loop wait{does}", words::count(affected, "task")));
+        evidence.push(format!("{} of this loop wait{does}", words::count(affected, "task")).into());
     }
     evidence.push(words::thread_line(thread));
-    let title = "the event loop does not run: its thread is stopped from outside".to_owned();
+    let title = Sentence::words("The event loop's thread")
+        .verb("is stopped from outside", "was stopped from outside");
     let draft = Draft::new(Code::LoopBlocked, Severity::Critical, Sureness::Read, title)
+        .key([Some("stopped")])
+        .cause(Some(Cause::Thread {
+            thread: thread.tid,
+            name: thread.name.as_deref().map(str::to_owned),
+        }))
         .on_loop(Some(event_loop.id))
         .blames(event_loop.thread.map(Node::Thread))
+        .members(Role::Blocked, affected, Vec::new())
         .affects(affected)
         .evidence(evidence)
         .advice(LET_GO_ON.to_owned());
@@ -187,30 +205,56 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
     } else {
         Severity::Warning
     };
-    let subject = subject(event_loop, task);
-    let at = blamed(event_loop, thread).map(|place| format!(" at {place}")).unwrap_or_default();
+    let place = blamed(event_loop, thread);
+    let at = words::at_short(place);
     let halted = thread.is_some_and(is_halted);
-    let doing = match &event_loop.blocking {
-        _ if halted => "; its thread is stopped from outside".to_owned(),
-        Some(_) if is_unproven(event_loop) => format!(": runnable{at}"),
-        Some(blocking)
-            if is_short_of_processor(event_loop) && blocking.kind == BlockingKind::Cpu =>
-        {
-            format!(": computing{at}, and short of a processor")
+    let age = Some(age(event_loop, held));
+    let work = subject(event_loop, task);
+    let title = match &event_loop.blocking {
+        _ if halted => {
+            let title = Sentence::name(work).verb("has held", "held");
+            let title = title.then("the event loop for").lasting(age);
+            title.so(Sentence::words("its thread is stopped from outside"))
         }
-        // It was at something else at the other look.
-        Some(blocking) if blocking.kind == BlockingKind::Gc => {
-            format!(": computing{at}, and collecting garbage")
+        Some(blocking) if matches!(blocking.kind, BlockingKind::Cpu | BlockingKind::Gc) => {
+            let function = place.map(|place| words::function(&place.function).to_owned());
+            let title = match function.filter(|function| *function != work) {
+                Some(function) => Sentence::name(function).then("in").and(work),
+                None => Sentence::name(work),
+            };
+            if is_unproven(event_loop) {
+                let doubt = "computing, or no processor";
+                let title = title.verb("has held", "held").then("the event loop for");
+                title.lasting(age).so(Sentence::words(doubt))
+            } else {
+                let title = title.verb("has computed", "computed").then("on the event loop for");
+                let title = title.lasting(age);
+                let also = match blocking.kind {
+                    _ if is_short_of_processor(event_loop) => "and was short of a processor",
+                    // It was at something else at the other look.
+                    BlockingKind::Gc => "and collected garbage",
+                    _ => "",
+                };
+                if also.is_empty() { title } else { title.so(Sentence::words(also)) }
+            }
         }
-        Some(blocking) => format!(": {}{at}", blocking.description),
-        None => at.clone(),
+        blocking => {
+            let title = match blocking {
+                Some(blocking) => Sentence::name(short_call(blocking)).then("in").and(work),
+                None => Sentence::name(work),
+            };
+            title.verb("has blocked", "blocked").then("the event loop for").lasting(age)
+        }
     };
-    let title = format!("{subject} has held the event loop for {}{doing}", words::span(held));
     Draft::new(Code::LoopBlocked, severity, Sureness::Read, title)
         .on_loop(Some(event_loop.id))
         .blames(event_loop.thread.map(Node::Thread))
         .blames(task.map(|task| Node::Task(task.id)))
-        .tasks(task)
+        .at(place, call_name(event_loop).as_deref())
+        .cause(Some(call(event_loop, thread)))
+        .since(age)
+        .role(Role::Culprit, task)
+        .members(Role::Blocked, others, Vec::new())
         .affects(others + 1)
         .evidence(facts(event_loop, thread, held, others))
         .evidence(is_private.then(|| {
@@ -229,6 +273,14 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
         })
 }
 
+/// The call with no more than the far end of its connection: `recv from 10.0.0.5:5432`.
+pub(super) fn short_call(blocking: &Blocking) -> String {
+    match &blocking.peer {
+        Some(peer) => blocking.description.replace(&**peer, words::end(peer)),
+        None => blocking.description.clone(),
+    }
+}
+
 /// Its thread is not given a processor: no line of the program is to blame.
 fn starved(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: Duration) -> Draft {
     let severity = if held >= CRITICAL { Severity::Warning } else { Severity::Info };
@@ -237,11 +289,15 @@ fn starved(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: 
         Some(blocking) => blocking.description.clone(),
         None => "waits for a processor".to_owned(),
     };
-    let title = format!("the event loop's thread {what}");
+    let title = Sentence::words("The loop's thread").then(what);
     let thread = snapshot.thread_of(event_loop);
     Draft::new(Code::LoopBlocked, severity, Sureness::Read, title)
+        .key([Some("starved")])
+        .cause(Some(call(event_loop, thread)))
+        .since(Some(age(event_loop, held)))
         .on_loop(Some(event_loop.id))
         .blames(event_loop.thread.map(Node::Thread))
+        .members(Role::Blocked, others, Vec::new())
         .affects(others)
         .for_want_of_processor()
         .evidence(facts(event_loop, thread, held, others))
@@ -279,8 +335,8 @@ fn is_private(snapshot: &Snapshot, event_loop: &Loop, task: Option<&Task>) -> bo
 fn subject(event_loop: &Loop, task: Option<&Task>) -> String {
     let handle = event_loop.iteration.as_ref().and_then(|turn| turn.handle.as_ref());
     match (task, handle) {
-        (Some(task), _) => words::name(task),
-        (None, Some(handle)) => format!("the callback {}", words::quoted(handle)),
+        (Some(task), _) => words::work(task),
+        (None, Some(handle)) => words::function(handle).to_owned(),
         (None, None) => "a callback".to_owned(),
     }
 }
@@ -289,14 +345,47 @@ fn is_halted(thread: &Thread) -> bool {
     thread.state.is_some_and(ThreadState::is_halted)
 }
 
-/// The line to blame, `retry.py:31`.
-fn blamed(event_loop: &Loop, thread: Option<&Thread>) -> Option<String> {
+/// The line to blame.
+fn blamed<'s>(event_loop: &'s Loop, thread: Option<&'s Thread>) -> Option<&'s Location> {
     let frame = event_loop.blocking.as_ref().and_then(|blocking| blocking.frame.as_ref());
     let frame = frame.or_else(|| words::own_frame(below_loop(&thread?.frames)));
-    frame.map(|frame| words::short(&frame.location))
+    frame.map(|frame| &*frame.location)
 }
 
-fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usize) -> Vec<String> {
+/// The call that keeps the thread.
+pub(super) fn call(event_loop: &Loop, thread: Option<&Thread>) -> Cause {
+    let blocking = event_loop.blocking.as_ref();
+    Cause::Call {
+        call: blocking.map(|blocking| blocking.description.clone()).unwrap_or_default(),
+        class: blocking.map_or(BlockingKind::Unknown, |blocking| blocking.kind),
+        system_call: thread.and_then(|it| it.syscall.as_ref()).map(|call| call.name.clone()),
+        thread: event_loop.thread,
+    }
+}
+
+/// What the call has in common with others of its kind: neither the other end nor a descriptor.
+pub(super) fn call_name(event_loop: &Loop) -> Option<String> {
+    let blocking = event_loop.blocking.as_ref()?;
+    Some(match blocking.kind {
+        BlockingKind::Sleep | BlockingKind::FutureResult => blocking.description.clone(),
+        kind => kind_name(kind).to_owned(),
+    })
+}
+
+/// Since when the thread is held: by the iteration's own start, else by a timer that is overdue.
+pub(super) fn age(event_loop: &Loop, held: Duration) -> Age {
+    match event_loop.iteration.as_ref().and_then(|turn| turn.elapsed) {
+        Some(_) => Age::exact(held, Source::Iteration),
+        None => Age::at_least(held, Source::Timer),
+    }
+}
+
+fn facts(
+    event_loop: &Loop,
+    thread: Option<&Thread>,
+    held: Duration,
+    others: usize,
+) -> Vec<Evidence> {
     let mut lines = Vec::new();
     if let Some(turn) = &event_loop.iteration {
         let mut line = format!("its iteration has run for {}", words::span(held));
@@ -306,22 +395,22 @@ fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usi
         if let Some(handle) = &turn.handle {
             let _ = write!(line, ", {}", words::quoted(handle));
         }
-        lines.push(line);
+        lines.push(line.into());
     }
     if let Some(blocking) = &event_loop.blocking {
-        lines.push(format!("kind: {}", kind_name(blocking.kind)));
+        lines.push(format!("kind: {}", kind_name(blocking.kind)).into());
         let is_running =
             matches!(blocking.kind, BlockingKind::Cpu | BlockingKind::Gc | BlockingKind::Starved);
         lines.extend(event_loop.processor_use.filter(|_| is_running).map(|used| {
             let (ran, time) = (used.ran.as_millis(), used.time.as_millis());
-            format!("its thread was on a processor for {ran} of the last {time} ms")
+            Evidence::from(format!("its thread was on a processor for {ran} of the last {time} ms"))
         }));
     }
     lines.extend(overdue(event_loop));
     if others > 0 {
         let does = words::one_does(others);
-        lines
-            .push(format!("{} of this loop wait{does} for it", words::count(others, "other task")));
+        let others = words::count(others, "other task");
+        lines.push(format!("{others} of this loop wait{does} for it").into());
     }
     if let Some(thread) = thread {
         lines.push(words::thread_line(thread));
@@ -330,8 +419,10 @@ fn facts(event_loop: &Loop, thread: Option<&Thread>, held: Duration, others: usi
     lines
 }
 
-fn overdue(event_loop: &Loop) -> Option<String> {
-    event_loop.lag.map(|lag| format!("a timer is overdue by {}", words::span(lag)))
+fn overdue(event_loop: &Loop) -> Option<Evidence> {
+    let text = |lag| format!("a timer is overdue by {}", words::span(lag));
+    let age = |lag| Some(Age::exact(lag, Source::Timer));
+    event_loop.lag.map(|lag| Evidence { since: age(lag), ..Evidence::from(text(lag)) })
 }
 
 /// The kind as the JSON names it.
@@ -422,13 +513,13 @@ mod tests {
         let diagnosis = sleeping(1, 4200).once();
         let finding = diagnosis.only();
         assert_eq!(
-            finding.title,
-            "\"t1\" has held the event loop for 4.2 s: time.sleep at app.py:31"
+            finding.title.to_string(),
+            "time.sleep in t1 has blocked the event loop for 4.20 s"
         );
         assert_eq!(finding.severity, Severity::Critical);
         assert_eq!(finding.tasks, crate::diagnose::tests::ids(&[1]));
         assert!(finding.advice.contains("asyncio.to_thread"));
-        assert!(finding.evidence.iter().any(|line| line.contains("2 other tasks")));
+        assert!(finding.facts().iter().any(|line| line.contains("2 other tasks")));
         let short = sleeping(1, 300).once();
         assert_eq!(short.only().severity, Severity::Warning);
     }
@@ -444,8 +535,11 @@ mod tests {
             snapshot.tasks[4].frames = stack[2..].to_vec();
             snapshot.threads[0].frames = stack;
         });
-        let title = &scene.once().only().title.clone();
-        assert!(title.starts_with("\"t5\" has held the event loop for 4.2 s"), "{title}");
+        let title = scene.once().only().title.to_string();
+        assert!(
+            title.starts_with("time.sleep in t5 has blocked the event loop for 4.20 s"),
+            "{title}"
+        );
     }
 
     #[test]
@@ -504,22 +598,29 @@ mod tests {
         let first = runnable(300, None).before();
         let starved = runnable(300, Some(16)).after(&first);
         let finding = starved.only();
-        let title = "the event loop's thread waited for a processor for 184 of 200 ms";
-        assert_eq!((finding.severity, finding.title.as_str()), (Severity::Info, title));
+        let title = "The loop's thread waited for a processor for 184 of 200 ms";
+        assert_eq!(
+            (finding.severity, finding.title.to_string()),
+            (Severity::Info, title.to_owned())
+        );
         assert!(finding.tasks.is_empty() && finding.advice.contains("quota"));
         let critical = runnable(4000, Some(16)).after(&runnable(4000, None).before());
         assert_eq!(critical.only().severity, Severity::Warning);
         // One that computes is.
         let computing = runnable(300, Some(199)).after(&first);
-        let title = &computing.only().title;
-        assert!(title.starts_with("\"t1\" has held") && title.ends_with("app.py:31"), "{title}");
+        let title = computing.only().title.to_string();
+        assert!(title.starts_with("retry in t1 has computed on the event loop"), "{title}");
     }
 
     #[test]
     fn one_look_does_not_tell_computing_from_waiting_for_a_processor() {
         let once = runnable(4000, None).once();
         assert!(once.wants_second_look);
-        assert!(once.only().title.ends_with(": runnable at app.py:31"), "{}", once.only().title);
+        assert!(
+            once.only().title.to_string().ends_with(": computing, or no processor"),
+            "{}",
+            once.only().title
+        );
         // It had ended by the second look, before which the thread was given no processor.
         let ended = |ran: u64| {
             let used = runnable(0, Some(ran)).snapshot.loops[0].processor_use;
@@ -546,7 +647,7 @@ mod tests {
         let diagnosis = first.twice();
         let finding = diagnosis.only();
         assert_eq!((finding.code, finding.severity), (Code::LoopBlocked, Severity::Critical));
-        assert!(finding.title.ends_with("its thread is stopped from outside"));
+        assert_eq!(finding.title.to_string(), "The event loop's thread is stopped from outside");
         assert!(finding.advice.contains("SIGCONT"));
         // A tracer stops it for a moment, twice; or it has gone on.
         let traced = halted(ThreadState::Traced);

@@ -2,10 +2,25 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::loop_blocked::{age, call, call_name, short_call};
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, words};
-use crate::snapshot::{BlockingKind, Code, Loop, Severity, Sureness, Task, below_loop};
+use crate::snapshot::{
+    BlockingKind, Code, Loop, Role, Sentence, Severity, Sureness, Task, below_loop,
+};
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::LoopSelfDeadlock,
+    find: Some(find),
+    about: About::Loop,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Iteration,
+    is: &[Is::Cause, Is::Hopeless, Is::TrueWhenFrozen, Is::OverWithIteration],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
         let Some(blocking) = &event_loop.blocking else { continue };
         let owing = blocking.task.and_then(|id| context.task(id));
@@ -28,25 +43,25 @@ fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Dra
     let blocking = event_loop.blocking.as_ref();
     let frame = blocking.and_then(|blocking| blocking.frame.as_ref());
     let at = words::at_short(frame.map(|frame| &*frame.location));
-    let what = blocking.map(|blocking| blocking.description.clone()).unwrap_or_default();
-    let subject = running.map_or_else(|| "a callback".to_owned(), words::name);
-    let owner = match owing {
-        Some(task) if running.is_some_and(|running| running.id == task.id) => {
-            "which it has to bring about itself".to_owned()
-        }
-        Some(task) => format!("for which {} would have to run on this loop", words::name(task)),
-        None => "which only this loop can bring about".to_owned(),
+    let what = blocking.map_or_else(|| "A callback".to_owned(), short_call);
+    let title = Sentence::name(what).maybe(words::at(frame.map(|frame| &*frame.location)));
+    let title = title.verb("waits for the loop it blocks", "waited for the loop it blocked");
+    let title = match owing {
+        Some(task) if running.is_none_or(|running| running.id != task.id) => title
+            .so(Sentence::name(words::work(task))
+                .verb("would have to run", "would have had to run")),
+        _ => title,
     };
-    let title = format!("{subject} holds the event loop{at} and waits there: {what}, {owner}");
     let mut lines = Vec::new();
-    if let Some(held) = event_loop.iteration.as_ref().and_then(|turn| turn.elapsed) {
-        lines.push(format!("its iteration has run for {}", words::span(held)));
+    let held = event_loop.iteration.as_ref().and_then(|turn| turn.elapsed);
+    if let Some(held) = held {
+        lines.push(format!("its iteration has run for {}", words::span(held)).into());
     }
-    lines.extend(owing.map(|task| {
-        let place = words::at_long(words::place(task));
-        format!("{} is suspended{place}", words::name(task))
-    }));
-    if let Some(thread) = event_loop.thread.and_then(|tid| context.thread(tid)) {
+    lines.extend(
+        owing.map(|task| words::of_task(task, format!("{} is suspended", words::name(task)))),
+    );
+    let thread = event_loop.thread.and_then(|tid| context.thread(tid));
+    if let Some(thread) = thread {
         lines.push(words::thread_line(thread));
         lines.extend(words::stack(below_loop(&thread.frames)));
     }
@@ -68,8 +83,11 @@ fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Dra
         .on_loop(Some(event_loop.id))
         .blames(event_loop.thread.map(Node::Thread))
         .blames(running.map(|task| Node::Task(task.id)))
-        .tasks(running)
-        .tasks(owing)
+        .at(frame.map(|frame| &*frame.location), call_name(event_loop).as_deref())
+        .cause(Some(call(event_loop, thread)))
+        .since(held.map(|held| age(event_loop, held)))
+        .role(Role::Culprit, running)
+        .role(Role::Blocked, owing)
         .affects(context.size(Some(event_loop.id)))
         .evidence(lines)
         .advice(advice)
@@ -99,9 +117,16 @@ mod tests {
         assert_eq!(diagnosis.codes(), [Code::LoopSelfDeadlock, Code::LoopBlocked]);
         let finding = diagnosis.of(Code::LoopSelfDeadlock);
         assert_eq!(finding.tasks, [Address(1), Address(2)]);
-        assert!(finding.title.contains("\"t2\" would have to run"), "{}", finding.title);
+        assert!(
+            finding
+                .title
+                .to_string()
+                .ends_with("waits for the loop it blocks: t2 would have to run"),
+            "{}",
+            finding.title
+        );
         let follower = diagnosis.of(Code::LoopBlocked);
-        assert_eq!(follower.because_of, Some(Code::LoopSelfDeadlock));
+        assert_eq!(diagnosis.cause_of(follower), Some(Code::LoopSelfDeadlock));
     }
 
     #[test]

@@ -2,11 +2,23 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, words};
-use crate::known::{Role, role};
-use crate::snapshot::{Code, Frame, Loop, Severity, Sureness};
+use crate::known::{Purpose, name, purpose};
+use crate::snapshot::{Code, Evidence, Frame, Loop, Role, Sentence, Severity, Sureness};
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::NestedRun,
+    find: Some(find),
+    about: About::Loop,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::TrueWhenFrozen],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
         if event_loop.nested_in.is_some() {
             out.add(report(context, event_loop));
@@ -19,25 +31,31 @@ fn report(context: &Context<'_>, event_loop: &Loop) -> Draft {
     let frames = thread.map(|thread| &thread.frames[..]).unwrap_or_default();
     let starts = |frame: &&Frame| {
         matches!(
-            frame.location.role(),
-            Some(Role::Loop(role::Loop::RunForever | role::Loop::RunUntilComplete))
+            frame.location.purpose(),
+            Some(Purpose::Loop(purpose::Loop::RunForever | purpose::Loop::RunUntilComplete))
         )
     };
     // The outermost one runs the outer loop.
     let inner = frames.iter().rposition(|frame| starts(&frame));
     let caller = inner.and_then(|at| words::own_frame(frames.get(..at)?));
-    let at = words::at_short(caller.map(|frame| &*frame.location));
-    let title = format!("an event loop is run{at} from inside another one of the same thread");
+    let place = caller.map(|frame| &*frame.location);
+    let at = words::at_short(place);
+    let starter = frames.get(inner.unwrap_or_default()..).unwrap_or_default().first();
+    let starter = starter.map_or("A loop", |frame| name::without_class(&frame.location.function));
+    let title = Sentence::name(format!("{starter}()"))
+        .maybe(words::at(place))
+        .verb("runs", "ran")
+        .then("a loop inside another loop's callback");
     let outer = event_loop.nested_in.map(|id| format!("the outer loop is {id}"));
-    let mut lines = vec![format!("the inner loop is {}", event_loop.id)];
-    lines.extend(outer);
+    let mut lines = vec![Evidence::from(format!("the inner loop is {}", event_loop.id))];
+    lines.extend(outer.map(Evidence::from));
     lines.extend(
         frames
             .iter()
             .filter(starts)
-            .map(|frame| format!("runs at {}", words::long(&frame.location))),
+            .map(|frame| Evidence::from("a loop is run").at(Some(&frame.location))),
     );
-    lines.extend(caller.map(|frame| format!("called from {}", words::long(&frame.location))));
+    lines.extend(caller.map(|frame| Evidence::from("called").at(Some(&frame.location))));
     let running =
         context.running.iter().copied().filter(|task| {
             Some(event_loop.id) == task.loop_id || event_loop.nested_in == task.loop_id
@@ -46,7 +64,8 @@ fn report(context: &Context<'_>, event_loop: &Loop) -> Draft {
         .on_loop(Some(event_loop.id))
         .blames(event_loop.thread.map(Node::Thread))
         .affects(context.size(event_loop.nested_in))
-        .tasks(running)
+        .at(caller.map(|frame| &*frame.location), None)
+        .role(Role::Culprit, running)
         .evidence(lines)
         .advice(format!(
             "`await` the coroutine in place of running it{at}: while the inner loop runs, nothing \
@@ -78,7 +97,11 @@ mod tests {
         let diagnosis = scene.once();
         let finding = diagnosis.only();
         assert_eq!(finding.code, Code::NestedRun);
-        assert!(finding.title.contains("at app.py:12 from inside"), "{}", finding.title);
+        assert!(
+            finding.title.to_string().contains("at app.py:12 runs a loop inside"),
+            "{}",
+            finding.title
+        );
     }
 
     #[test]

@@ -6,11 +6,23 @@
 use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, NeverAwaited, Severity, Sureness};
+use crate::snapshot::{Code, Evidence, NeverAwaited, Role, Sentence, Severity, Sureness};
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::NeverAwaited,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::AboutAbsence, Is::TrueWhenFrozen],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let now = &context.now.never_awaited;
     if now.is_empty() {
         return;
@@ -34,26 +46,28 @@ fn report(context: &Context<'_>, group: &[&NeverAwaited]) -> Option<Draft> {
     let known = *group.first()?;
     let holders: FxHashSet<Address> = group.iter().filter_map(|known| known.task).collect();
     let tasks = || holders.iter().filter_map(|id| context.task(*id));
-    let subject = match group.len() {
-        1 => format!("the coroutine {} was", words::quoted(&known.coroutine)),
-        many => format!("{many} coroutines like {} were", words::quoted(&known.coroutine)),
+    let name = format!("{}()", words::function(&known.coroutine));
+    let title = match group.len() {
+        1 => Sentence::name(name).then("was called but never awaited"),
+        many => Sentence::name(name).then(format!("was called {many} times but never awaited")),
     };
-    let title = format!(
-        "{subject} made and never awaited, held by `{}` at {}",
-        known.variable,
-        words::short(&known.frame)
-    );
+    let title = title
+        .so(Sentence::words(format!("held {}", words::at(Some(&known.frame)).unwrap_or_default())));
     let mut sorted: Vec<_> = tasks().collect();
     sorted.sort_unstable_by_key(|task| task.id);
-    let mut lines = vec![format!("held by `{}` at {}", known.variable, words::long(&known.frame))];
-    lines
-        .extend(known.place.as_ref().map(|place| format!("its code is at {}", words::long(place))));
-    lines.extend(words::lines(sorted.iter().copied(), |task| format!("in {}", words::name(task))));
+    let held = Evidence::from(format!("held by `{}`", known.variable));
+    let mut lines = vec![held.at(Some(&known.frame))];
+    lines.extend(known.place.as_ref().map(|place| Evidence::from("its code is").at(Some(place))));
+    lines.extend(words::lines(sorted.iter().copied(), |task| {
+        let text = format!("in {}", words::name(task));
+        Evidence { task: Some(task.id), ..Evidence::from(text) }
+    }));
     Some(
         Draft::new(Code::NeverAwaited, Severity::Warning, Sureness::Derived, title)
             .on_loop(sorted.first().and_then(|task| task.loop_id))
             .affects(group.len())
-            .tasks(sorted)
+            .at(Some(&known.frame), Some(&known.coroutine))
+            .role(Role::Holder, sorted)
             .evidence(lines)
             .advice(format!(
                 "Write `await {}(…)`, or start it with `asyncio.create_task`; calling an `async \
@@ -91,9 +105,8 @@ mod tests {
         for diagnosis in [scene(vec![held(0x50, 1)]).once(), scene(vec![held(0x50, 1)]).twice()] {
             let finding = diagnosis.only();
             assert_eq!(finding.severity, Severity::Warning);
-            let title =
-                "the coroutine \"save\" was made and never awaited, held by `pending` at app.py:12";
-            assert_eq!(finding.title, title);
+            let title = "save() was called but never awaited: held at app.py:12";
+            assert_eq!(finding.title.to_string(), title);
         }
     }
 

@@ -6,11 +6,25 @@
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, severity_of, shape, words};
-use crate::snapshot::{Code, Pending, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{
+    Code, Evidence, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
+};
 use crate::timeline::Stillness;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::OrphanWait,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::Cause, Is::AboutAbsence],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in &context.unserved {
         let Some(waiting) = task.waiting_on.as_deref() else { continue };
@@ -40,23 +54,23 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
     let tasks = || group.iter().map(|(task, _)| *task);
     let waiting = task.waiting_on.as_deref()?;
     let at = words::at_short(words::place(task));
-    let others = match group.len() {
-        1 => String::new(),
-        many => format!(" (and {} more likewise)", many - 1),
+    let title = Sentence::words("Nothing").verb("can", "could").then("resolve the future that");
+    let title = match group.len() {
+        1 => title.and(words::work(task)).verb("waits for", "waited for"),
+        many => title.then(format!("{many} tasks")).verb("wait for", "waited for"),
     };
-    let title =
-        format!("{} waits for a future{at} that nothing can resolve{others}", words::name(task));
-    let mut lines = vec![
+    let mut lines = vec![Evidence::from(
         "nothing refers to it but the task that waits for it: no timer, no callback, no other \
-              object"
-            .to_owned(),
-    ];
-    lines.extend(waiting.object.map(|future| match &waiting.name {
-        Some(name) => format!("the future {future} is `{name}`"),
-        None => format!("the future {future} has no name in the frames that wait for it"),
+         object",
+    )];
+    lines.extend(waiting.object.map(|future| {
+        Evidence::from(match &waiting.name {
+            Some(name) => format!("the future {future} is `{name}`"),
+            None => format!("the future {future} has no name in the frames that wait for it"),
+        })
     }));
     if !waiting.callbacks.is_empty() {
-        lines.push(format!("when it is done it calls {}", waiting.callbacks.join(", ")));
+        lines.push(format!("when it is done it calls {}", waiting.callbacks.join(", ")).into());
     }
     lines.extend(words::lines(tasks(), words::wait_line));
     let does = words::one_does(group.len());
@@ -73,7 +87,9 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         Draft::new(Code::OrphanWait, severity, Sureness::Derived, title)
             .on_loop(task.loop_id)
             .blames(tasks().map(|task| Node::Task(task.id)))
-            .tasks(tasks())
+            .at(words::place(task), waiting.name.as_deref())
+            .since(context.age(tasks()))
+            .role(Role::Waiter, tasks())
             .affects(affected)
             .pending(Some(pending))
             .evidence(lines)

@@ -14,11 +14,13 @@ use rustc_hash::FxHashSet;
 
 use super::draft::Drafts;
 use super::graph::Node;
-use super::{Context, STUCK_AFTER, words};
+use super::rule::Is;
+use super::{Context, RULES, STUCK_AFTER, words};
 use crate::known::name;
 use crate::memory::Address;
 use crate::snapshot::{
-    Code, Location, Operation, Severity, Shutdown, Stage, Task, Thread, WaitKind,
+    Age, Code, Evidence, Location, Operation, Severity, Shutdown, Source, Stage, Task, Thread,
+    WaitKind,
 };
 
 /// A limit that is further away ends nothing that anybody would wait for: supervisors kill what
@@ -26,22 +28,18 @@ use crate::snapshot::{
 const LONGEST_LIMIT: Duration = Duration::from_secs(600);
 /// How far from a task the cause of its trouble is looked for.
 const MAX_REACH: usize = 1000;
-/// What a task that is concerned by it never comes out of.
-const HOPELESS: [Code; 5] = [
-    Code::CancelSwallowed,
-    Code::Deadlock,
-    Code::LoopSelfDeadlock,
-    Code::PermitLeaked,
-    Code::CrossLoop,
-];
+/// What is said of one that has not lasted for long.
+pub const MAY_END: &str = "it may yet end by itself";
 
 /// How a wait at the end of a program is to be judged, and why.
 #[derive(Debug)]
 pub(super) struct Outlook {
     /// How bad it is.
     pub severity: Severity,
+    /// For how long it has lasted.
+    pub since: Option<Age>,
     /// The facts it rests on.
-    pub lines: Vec<String>,
+    pub lines: Vec<Evidence>,
 }
 
 /// How the stage of a shutdown comes to an end that waits for these in the end.
@@ -54,37 +52,38 @@ pub(super) fn of_stage(
 ) -> Outlook {
     let mut lines = Vec::new();
     let lasted = lasted(context, shutdown);
+    let since = lasted.map(|lasted| Age::at_least(lasted, Source::Samples));
     if let Some(seen) = seen_for(context, shutdown).filter(|seen| *seen >= STUCK_AFTER) {
-        lines.push(format!("it has lasted for at least {}", words::span(seen)));
+        let text = format!("it has lasted for at least {}", words::span(seen));
+        lines.push(Evidence { since, ..Evidence::from(text) });
     } else if let Some(time) = shutdown.lasted.filter(|time| *time >= STUCK_AFTER) {
-        lines.push(format!(
+        let text = format!(
             "{} has not made its `Date` anew for at least {}, as it does each second until it stops",
             shutdown.by,
             words::span(time)
-        ));
+        );
+        lines.push(text.into());
     }
     let why = culprits.iter().find_map(|task| never_ends(context, out, shutdown, task));
     let limit = limit(context, shutdown, culprits);
     if let Some(why) = why {
         lines.push(why);
         if limit.is_none() {
-            return Outlook { severity: Severity::Critical, lines };
+            return Outlook { severity: Severity::Critical, since, lines };
         }
     }
     if threads.iter().any(|thread| waits_in_circle(context, out, thread)) {
-        return Outlook { severity: Severity::Critical, lines };
+        return Outlook { severity: Severity::Critical, since, lines };
     }
     if let Some(limit) = limit {
-        lines.push(format!("a time limit ends the wait in {}", words::span(limit)));
+        lines.push(format!("a time limit ends the wait in {}", words::span(limit)).into());
     }
     if is_long(lasted) {
-        return Outlook { severity: Severity::Warning, lines };
+        return Outlook { severity: Severity::Warning, since, lines };
     }
-    lines.push(format!(
-        "it may yet end by itself: `aiospy watch` says so if it lasts for {}",
-        words::span(STUCK_AFTER)
-    ));
-    Outlook { severity: Severity::Info, lines }
+    let after = words::span(STUCK_AFTER);
+    lines.push(format!("{MAY_END}: `aiospy watch` says so if it lasts for {after}").into());
+    Outlook { severity: Severity::Info, since, lines }
 }
 
 /// How bad it is that a task is still in its clean-up though all tasks were cancelled.
@@ -148,27 +147,30 @@ fn never_ends(
     out: &Drafts,
     shutdown: &Shutdown,
     task: &Task,
-) -> Option<String> {
+) -> Option<Evidence> {
+    let about = |what: &str| {
+        let text = format!("{} {what}", words::name(task));
+        Evidence { task: Some(task.id), ..Evidence::from(text) }
+    };
     let node = Node::Task(task.id);
     let further = || context.graph.reached(node, MAX_REACH).into_iter();
-    let is_hopeless = |node: Node| HOPELESS.iter().any(|&code| out.is_blamed_for_sure(code, node));
+    let is_hopeless = |node: Node| {
+        let mut hopeless = RULES.iter().filter(|rule| rule.is(Is::Hopeless));
+        hopeless.any(|rule| out.is_blamed_for_sure(rule.code, node))
+    };
     if is_hopeless(node) || further().any(is_hopeless) {
-        return Some(format!("{} cannot end by itself", words::name(task)));
+        return Some(about("cannot end by itself"));
     }
     let waiting = task.waiting_on.as_deref()?;
     let object = waiting.object.filter(|_| waiting.deadlines.is_empty());
     let is_lost = waiting.kind == WaitKind::Future && waiting.is_served == Some(false);
     if is_lost || object.is_some_and(|object| context.is_out_of_reach(object)) {
-        return Some(format!("nothing is left that could end the wait of {}", words::name(task)));
+        let text = format!("nothing is left that could end the wait of {}", words::name(task));
+        return Some(Evidence { task: Some(task.id), ..Evidence::from(text) });
     }
     let is_of_shutdown = || awaited(context, shutdown).contains(&task.id);
-    (is_in_endless_loop(shutdown, task) && is_of_shutdown()).then(|| {
-        format!(
-            "{} is in a loop without an end{}",
-            words::name(task),
-            words::at_long(words::place(task))
-        )
-    })
+    (is_in_endless_loop(shutdown, task) && is_of_shutdown())
+        .then(|| about("is in a loop without an end").at(words::place(task)))
 }
 
 /// Whether only an exception from elsewhere ends what a task does. That of a client which leaves

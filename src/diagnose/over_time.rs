@@ -3,18 +3,10 @@
 
 use std::time::Duration;
 
-use super::draft::Draft;
-use super::{Usage, gc_pause, grouped, pod_throttled, sequential_awaits, words};
-use crate::snapshot::{BlockingKind, Code, Finding, Severity, Snapshot, Sureness, Task};
-use crate::timeline::{Collected, Collections, Growth, PlaceTotals, Sequences, time_between};
-
-/// So many callbacks that block at one place are no accident.
-const AGAIN_AND_AGAIN: u64 = 3;
-/// A place where nothing has blocked for so long is not told any more.
-const RECENT: Duration = Duration::from_secs(60);
-/// By so many tasks at least a number has to grow, and by half of what it was: a service that is
-/// just coming up grows, too.
-const LEAKED: usize = 20;
+use super::slow_callbacks::is_of_starved;
+use super::{Usage, gc_pause, pod_throttled, sequential_awaits, slow_callbacks, task_leak};
+use crate::snapshot::{BlockingKind, Code, Finding, FindingId, Snapshot};
+use crate::timeline::{Collected, Collections, Growth, PlaceTotals, Sequences};
 
 /// What was observed of a target.
 #[derive(Debug, Clone, Copy)]
@@ -31,38 +23,35 @@ pub struct Observed<'o> {
     pub collections: &'o Collections,
     /// Which tasks make one call after the other.
     pub sequences: &'o Sequences,
+    /// The number from which on its findings count.
+    pub next_id: u64,
     /// What its control groups had used some time ago.
     pub usage: Option<&'o Usage>,
-    /// Whether it is known already that they use up a quota.
-    pub is_throttled: bool,
+    /// The finding that says that they use up a quota, if there is one already.
+    pub throttled: Option<FindingId>,
 }
 
 /// Draws conclusions from an observation.
 pub fn over_time(observed: Observed<'_>) -> Vec<Finding> {
-    let is_recent =
-        |place: &&PlaceTotals| time_between(place.last_at, observed.now.taken_at) <= RECENT;
-    let is_again = |place: &&PlaceTotals| {
-        // What is nowhere in particular is many things.
-        place.file.is_some()
-            && !matches!(place.kind, BlockingKind::Gc | BlockingKind::Starved)
-            && place.count >= AGAIN_AND_AGAIN
-            && is_recent(place)
-    };
-    let slow = observed.places.iter().filter(is_again).map(|place| slow(place, observed.time));
-    let of_kind = |kind| move |place: &&PlaceTotals| place.kind == kind;
-    let starved: Vec<_> =
-        observed.places.iter().filter(of_kind(BlockingKind::Starved)).filter(is_recent).collect();
-    let mut starved = starved.first().and_then(|place| starved_again(place, observed.time));
+    let slow = slow_callbacks::find(observed.places, observed.now, observed.time);
     let collector = collector(observed);
     let grown = observed.growth.growing().into_iter();
-    let leaks = grown.filter_map(|(shape, counts)| leak(&shape, &counts, observed));
+    let leaks = grown.filter_map(|(shape, counts)| {
+        task_leak::leak(&shape, &counts, observed.now, observed.growth.time())
+    });
     let sequential = sequential_awaits::find(observed.sequences, observed.now);
     let throttled = observed.usage.and_then(|usage| pod_throttled::over_time(usage, observed.now));
-    if observed.is_throttled || throttled.is_some() {
-        starved = starved.map(|it| Finding { because_of: Some(Code::PodThrottled), ..it });
+    let mut all: Vec<Finding> =
+        slow.chain(collector).chain(leaks).chain(sequential).chain(throttled).collect();
+    for (id, finding) in (observed.next_id..).map(FindingId).zip(&mut all) {
+        finding.id = id;
     }
-    let slow = slow.chain(starved).chain(collector);
-    slow.chain(leaks).chain(sequential).chain(throttled).collect()
+    let is_it = |it: &&Finding| it.code == Code::PodThrottled;
+    let throttled = observed.throttled.or_else(|| all.iter().find(is_it).map(|it| it.id));
+    for finding in all.iter_mut().filter(|it| is_of_starved(it)) {
+        finding.because_of = throttled;
+    }
+    all
 }
 
 /// What the garbage collector took: by its own count, else as callbacks show it.
@@ -76,108 +65,9 @@ fn collector(observed: Observed<'_>) -> Vec<Finding> {
     gc_pause::over_time(observed.time, &places).into_iter().collect()
 }
 
-/// Callbacks that were long only because their thread was given no processor: no line of the
-/// program is to blame.
-fn starved_again(place: &PlaceTotals, observed: Duration) -> Option<Finding> {
-    if place.count < AGAIN_AND_AGAIN {
-        return None;
-    }
-    let longest = place.length.map_or(0.0, |length| length.max_ms);
-    let title = format!(
-        "callbacks blocked the event loop {} times because its thread waited for a processor, {} \
-         in all, the longest {}",
-        place.count,
-        span_of_ms(place.total_ms),
-        span_of_ms(longest),
-    );
-    // What is the same each time comes first: it tells this finding from others.
-    let lines = [
-        "the thread was runnable, and the kernel gave it no processor".to_owned(),
-        format!("the last of them {}", place.description),
-    ];
-    let draft = Draft::new(Code::SlowCallbacks, Severity::Info, Sureness::Read, title)
-        .evidence(lines.into_iter().chain(share_of(place, observed)))
-        .advice(super::loop_blocked::STARVED);
-    Some(draft.finding)
-}
-
-/// `2.0 % of the time of the observation`.
-fn share_of(place: &PlaceTotals, observed: Duration) -> Option<String> {
-    let seconds = observed.as_secs_f64();
-    let share = || (place.total_ms / 10.0 / seconds).min(100.0);
-    (seconds > 0.0).then(|| format!("{:.1} % of the time of the observation", share()))
-}
-
-fn span_of_ms(ms: f64) -> String {
-    words::span(Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default())
-}
-
-fn slow(place: &PlaceTotals, observed: Duration) -> Finding {
-    let file = place.file.as_deref().unwrap_or("?");
-    let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-    let name = file.rsplit('/').next().unwrap_or(file);
-    let function =
-        place.function.as_ref().map(|function| format!(" in {function}")).unwrap_or_default();
-    let longest = place.length.map_or(0.0, |length| length.max_ms);
-    let title = format!(
-        "callbacks blocked the event loop {} times at {name}{line} ({}), {} in all, the longest {}",
-        place.count,
-        place.description,
-        span_of_ms(place.total_ms),
-        span_of_ms(longest),
-    );
-    let mut lines = vec![format!("at {file}{line}{function}")];
-    lines.extend(place.length.map(|length| {
-        format!(
-            "half of them took {} at most, 99 of 100 {}",
-            span_of_ms(length.p50_ms),
-            span_of_ms(length.p99_ms)
-        )
-    }));
-    lines.extend(share_of(place, observed));
-    let draft = Draft::new(Code::SlowCallbacks, Severity::Warning, Sureness::Read, title)
-        .evidence(lines)
-        .advice(format!(
-            "Nothing else runs meanwhile: move the call at {name}{line} to a thread, or use an \
-             asynchronous one; give way in long computations."
-        ));
-    draft.finding
-}
-
-fn leak(shape: &str, counts: &[usize], observed: Observed<'_>) -> Option<Finding> {
-    let (first, last) = (*counts.first()?, *counts.last()?);
-    if last < first + LEAKED.max(first / 2) {
-        return None;
-    }
-    let is_it = |task: &&Task| task.coroutine.as_deref() == Some(shape);
-    let tasks = || observed.now.tasks.iter().filter(is_it);
-    let span = words::span(observed.growth.time());
-    let title = format!(
-        "tasks that run {shape} grow in number: from {first} to {last} in {span}, for fewer end \
-         than are started"
-    );
-    let mut places = grouped(tasks(), |task| (words::place(task).cloned(), super::kind(task)));
-    places.sort_by_key(|group| std::cmp::Reverse(group.len()));
-    let numbers: Vec<String> = counts.iter().map(ToString::to_string).collect();
-    let mut lines = vec![format!("the least number of them: {}", numbers.join(", "))];
-    lines.extend(places.iter().take(3).filter_map(|group| {
-        let task = *group.first()?;
-        Some(format!("{} of them like this: {}", group.len(), words::wait_line(task)))
-    }));
-    let most = places.first().and_then(|group| group.first()).copied();
-    let draft = Draft::new(Code::TaskLeak, Severity::Warning, Sureness::Derived, title)
-        .on_loop(most.and_then(|task| task.loop_id))
-        .tasks(most)
-        .evidence(lines)
-        .advice(
-            "See what these tasks wait for: give it a time limit, end them when their client is \
-             gone, and start no more than can be served (a semaphore, a bounded queue).",
-        );
-    Some(draft.finding)
-}
-
 #[cfg(test)]
 mod tests {
+    use crate::snapshot::Severity;
     use std::slice::from_ref;
 
     use super::*;
@@ -201,14 +91,14 @@ mod tests {
     }
 
     fn found(places: &[PlaceTotals], growth: &Growth, now: &Snapshot) -> Vec<Finding> {
-        found_where(places, growth, now, false)
+        found_where(places, growth, now, None)
     }
 
     fn found_where(
         places: &[PlaceTotals],
         growth: &Growth,
         now: &Snapshot,
-        is_throttled: bool,
+        throttled: Option<FindingId>,
     ) -> Vec<Finding> {
         let sequences = &Sequences::default();
         let (time, collections) = (Duration::from_secs(60), &Collections::default());
@@ -221,7 +111,8 @@ mod tests {
             collections,
             sequences,
             usage,
-            is_throttled,
+            next_id: 1,
+            throttled,
         })
     }
 
@@ -231,25 +122,26 @@ mod tests {
         let growth = Growth::over(Duration::from_secs(60));
         let [finding] = &found(&[place(4, 0)], &growth, &now)[..] else { panic!() };
         assert_eq!(
-            finding.title,
-            "callbacks blocked the event loop 4 times at app.py:31 (time.sleep), 1.2 s in all, \
-             the longest 400 ms"
+            finding.title.to_string(),
+            "time.sleep at app.py:31 blocked the loop 4 times in 60.0 s, 1.20 s in all"
         );
-        assert!(finding.evidence.contains(&"2.0 % of the time of the observation".to_owned()));
+        assert!(finding.facts().contains(&"2.0 % of the time of the observation".to_owned()));
         assert!(found(&[place(2, 0)], &growth, &now).is_empty());
         let gc = PlaceTotals { kind: BlockingKind::Gc, ..place(9, 0) };
         let [finding] = &found(&[gc], &growth, &now)[..] else { panic!() };
         assert_eq!((finding.code, finding.severity), (Code::GcPause, Severity::Info));
-        assert!(finding.title.contains("9 times, 1.2 s in all"), "{}", finding.title);
+        assert!(finding.title.to_string().contains("9 times: 1.20 s in all"), "{}", finding.title);
         let kind = BlockingKind::Starved;
         let starved = PlaceTotals { file: None, line: None, function: None, kind, ..place(9, 0) };
         let [finding] = &found(from_ref(&starved), &growth, &now)[..] else { panic!() };
         assert_eq!((finding.code, finding.severity), (Code::SlowCallbacks, Severity::Info));
-        assert!(finding.title.contains("waited for a processor"), "{}", finding.title);
+        assert!(finding.title.to_string().contains("had no processor"), "{}", finding.title);
         assert_eq!(finding.because_of, None);
         let places = &[starved];
-        let [finding] = &found_where(places, &growth, &now, true)[..] else { panic!() };
-        assert_eq!(finding.because_of, Some(Code::PodThrottled));
+        let [finding] = &found_where(places, &growth, &now, Some(FindingId(7)))[..] else {
+            panic!()
+        };
+        assert_eq!(finding.because_of, Some(FindingId(7)));
         let nowhere = PlaceTotals { file: None, line: None, function: None, ..place(9, 0) };
         assert!(found(&[nowhere], &growth, &now).is_empty());
     }
@@ -267,7 +159,7 @@ mod tests {
         }
         let [finding] = &found(&[], &growth, &last.unwrap())[..] else { panic!() };
         assert_eq!(finding.code, Code::TaskLeak);
-        assert!(finding.title.contains("from 20 to 70 in 6.0 s"), "{}", finding.title);
-        assert_eq!(finding.evidence[0], "the least number of them: 20, 30, 40, 50, 60, 70");
+        assert!(finding.title.to_string().contains("from 20 to 70 in 6.00 s"), "{}", finding.title);
+        assert_eq!(finding.facts()[0], "the least number of them: 20, 30, 40, 50, 60, 70");
     }
 }

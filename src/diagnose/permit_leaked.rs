@@ -10,11 +10,26 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Is, Rule};
+use super::words::WAIT;
 use super::{Context, Line, grouped, words};
 use crate::known::name;
 use crate::memory::Address;
-use crate::snapshot::{Code, Location, Pending, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{
+    Code, Evidence, Location, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
+};
 use crate::timeline::Stillness;
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::PermitLeaked,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::Nobody,
+    follows: &[],
+    confirmed_by: Confirmed::Tasks,
+    is: &[Is::Cause, Is::Hopeless, Is::AboutAbsence],
+};
 
 struct Leak<'c> {
     line: &'c Line<'c>,
@@ -26,7 +41,7 @@ struct Leak<'c> {
     may_move: bool,
 }
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for line in &context.lines {
         let has_holder = line.holders.iter().any(|id| context.task(*id).is_some());
@@ -113,30 +128,37 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
     let waiting: usize = group.iter().map(|leak| leak.line.waiters.len()).sum();
     let waiters = || group.iter().flat_map(|leak| leak.line.waiters.iter().copied());
     let thing = match group.len() {
-        1 => words::thing(line.waiting),
-        many => format!("{many} like {}", words::thing(line.waiting)),
+        1 => words::called(line.waiting),
+        many => format!("{many} like {}", words::called(line.waiting)),
     };
     let does = words::one_does(waiting);
-    let nobody =
-        if *severity == Severity::Critical { "nobody holds" } else { "no task is seen to hold" };
-    let title = format!("{} wait{does} for {thing}, which {nobody}", words::count(waiting, "task"));
-    let mut lines = Vec::new();
+    let nobody = if *severity == Severity::Critical {
+        ("but no task holds it", "but no task held it")
+    } else {
+        ("but no task is seen to hold it", "but no task was seen to hold it")
+    };
+    let title = Sentence::name(thing)
+        .verb(
+            if group.len() == 1 { "is" } else { "are" },
+            if group.len() == 1 { "was" } else { "were" },
+        )
+        .then("taken,")
+        .verb(nobody.0, nobody.1)
+        .so_many(waiting, "task", WAIT);
+    let mut lines: Vec<Evidence> = Vec::new();
     if let Some(value) = line.waiting.value.filter(|_| line.waiting.kind == WaitKind::Semaphore) {
         let of = line.waiting.limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
-        lines.push(format!("{value}{of} permits are left"));
+        lines.push(format!("{value}{of} permits are left").into());
     }
-    lines.push("no frame of a live task is inside an `async with` of it".to_owned());
+    lines.push("no frame of a live task is inside an `async with` of it".into());
     if *is_out_of_reach {
-        lines.push("all references to it are in tasks that wait for it".to_owned());
+        lines.push("all references to it are in tasks that wait for it".into());
     }
     lines.extend(words::lines(suspects.iter().copied(), |task| {
-        format!(
-            "{} refers to it, at{}",
-            words::name(task),
-            words::at_long(words::place(task)).trim_start_matches(" at")
-        )
+        let text = format!("{} refers to it,", words::name(task));
+        words::of_task(task, text).role(Role::Suspect)
     }));
-    lines.extend(words::lines(waiters(), words::wait_line));
+    lines.extend(words::lines(waiters(), |task| words::wait_line(task).role(Role::Waiter)));
     let hanging =
         group.iter().map(|leak| context.graph.waiting_for(Node::Object(leak.line.object)).len());
     let head = line.waiters.first();
@@ -153,8 +175,11 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
         Draft::new(Code::PermitLeaked, *severity, *sureness, title)
             .on_loop(loop_id)
             .blames(group.iter().map(|leak| Node::Object(leak.line.object)))
-            .tasks(suspects.iter().copied())
-            .tasks(waiters())
+            .at(head.and_then(|task| words::place(task)), line.waiting.name.as_deref())
+            .cause(Some(words::lock(line.waiting)))
+            .since(context.age(head.copied()))
+            .role(Role::Suspect, suspects.iter().copied())
+            .role(Role::Waiter, waiters())
             .affects(hanging.sum::<usize>().max(waiting))
             .pending(pending)
             .evidence(lines)
@@ -185,7 +210,11 @@ mod tests {
         let twice = scene.twice();
         let finding = twice.only();
         assert_eq!((finding.code, finding.severity), (Code::PermitLeaked, Severity::Critical));
-        assert!(finding.title.starts_with("5 tasks wait for semaphore"), "{}", finding.title);
+        assert!(
+            finding.title.to_string().ends_with("is taken, but no task holds it: 5 tasks wait"),
+            "{}",
+            finding.title
+        );
         // Among those that there was no memory for may be the one that has it.
         let cut = Some(Cut { tasks_read: 7, tasks_at_least: 8 });
         let scene = scene.and(|snapshot| snapshot.cut = cut);

@@ -4,13 +4,25 @@
 //! kernel shows each thread in the call it was frozen in, and every age grows. So while it is
 //! frozen, and at the sample after, only that is concluded which no thawing can change.
 
-use super::Context;
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::words;
-use crate::snapshot::{Code, Severity, Snapshot, Sureness};
+use super::{Context, rule};
+use crate::snapshot::{Code, Role, Sentence, Severity, Snapshot, Sureness};
 use crate::timeline::Looks;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::PodFrozen,
+    find: Some(find),
+    about: About::Process,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::TrueWhenFrozen],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     if !is_frozen(context.now) {
         return;
     }
@@ -20,7 +32,10 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     }
     // A container is paused for a moment to copy its files.
     let severity = if lasts { Severity::Critical } else { Severity::Warning };
-    let title = "The cgroup is frozen: no thread of this process can run".to_owned();
+    let title = Sentence::words("The cgroup")
+        .verb("is", "was")
+        .then("frozen: no thread of this process")
+        .verb("can run", "could run");
     let since = match context.gap.filter(|_| lasts) {
         Some(gap) => format!("frozen at both samples, {} apart", words::span(gap)),
         None => "its freezer says so".to_owned(),
@@ -33,6 +48,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
     );
     out.add(
         Draft::new(Code::PodFrozen, severity, Sureness::Read, title)
+            .members(Role::Blocked, tasks, Vec::new())
             .affects(tasks)
             .evidence([since, rest])
             .advice(
@@ -46,18 +62,7 @@ pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
 /// Keeps what holds although the process could not run.
 pub(super) fn sort_out(looks: Looks<'_>, out: &mut Drafts) {
     if is_frozen(looks.last) || looks.first.is_some_and(is_frozen) {
-        out.retain(|code| {
-            matches!(
-                code,
-                Code::PodFrozen
-                    | Code::Deadlock
-                    | Code::LoopSelfDeadlock
-                    | Code::CrossLoop
-                    | Code::NestedRun
-                    | Code::NeverAwaited
-                    | Code::ExceptionUnretrieved
-            )
-        });
+        out.retain(|code| rule(code).is(Is::TrueWhenFrozen));
     }
 }
 
@@ -85,8 +90,8 @@ mod tests {
         let twice = scene.twice();
         let finding = twice.only();
         assert_eq!((finding.code, finding.severity), (Code::PodFrozen, Severity::Critical));
-        assert_eq!(finding.evidence[0], "frozen at both samples, 200 ms apart");
-        assert!(finding.evidence[1].starts_with("1 event loop and 2 tasks are as they were"));
+        assert_eq!(finding.facts()[0], "frozen at both samples, 200 ms apart");
+        assert!(finding.facts()[1].starts_with("1 event loop and 2 tasks are as they were"));
         for state in [Some(false), None] {
             frozen(idle(), state).once().assert_silent();
             frozen(idle(), state).twice().assert_silent();

@@ -6,9 +6,22 @@
 use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Rule};
 use super::{Context, words};
 use crate::snapshot::{
-    Cgroup, Code, Finding, Quota, Severity, Snapshot, Sureness, Thread, ThreadState,
+    Cause, Cgroup, Code, Finding, Quota, Sentence, Severity, Snapshot, Sureness, Thread,
+    ThreadState,
+};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::PodThrottled,
+    find: Some(find),
+    about: About::Process,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[],
 };
 
 /// Who is stopped in a smaller part of the periods hardly feels it: the usual alarm's threshold.
@@ -52,7 +65,7 @@ impl Usage {
     }
 }
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let Some(now) = Usage::of(context.now) else { return };
     match context.looks.first.map(Usage::of) {
         Some(before) => out.extend(before.and_then(|before| between(&before, &now))),
@@ -133,11 +146,8 @@ fn share(throttled: u64, periods: u64) -> f64 {
 
 fn report(worst: &Throttled<'_>, time: Duration, ran: Option<Duration>) -> Draft {
     let Throttled { quota, periods, stopped, stopped_for } = worst;
-    let title = format!(
-        "The CPU quota of {} stopped this process in {} of {periods} periods",
-        cores(quota),
-        stopped.min(periods),
-    );
+    let title = Sentence::words(format!("The CPU quota of {} stopped this process", cores(quota)));
+    let title = title.then(format!("in {} of {periods} periods", stopped.min(periods)));
     let mut lines = vec![format!(
         "cgroup {}: {} of processor time in each {}",
         quota.group,
@@ -156,7 +166,15 @@ fn report(worst: &Throttled<'_>, time: Duration, ran: Option<Duration>) -> Draft
         let share = share(all, periods) * 100.0;
         lines.push(format!("{all} of {periods} periods since the cgroup exists ({share:.0} %)"));
     }
-    Draft::new(Code::PodThrottled, Severity::Warning, Sureness::Read, title).evidence(lines).advice(
+    let cause = Cause::Quota {
+        group: quota.group.to_string(),
+        quota: quota.quota,
+        period: quota.period,
+        throttled: *stopped.min(periods),
+        periods: *periods,
+    };
+    let draft = Draft::new(Code::PodThrottled, Severity::Warning, Sureness::Read, title);
+    draft.cause(Some(cause)).evidence(lines).advice(
         "Raise or remove the CPU limit (Kubernetes `resources.limits.cpu`, Docker `--cpus`, \
          `CPUQuota=`), or do less work in this cgroup: a callback that seems slow may only have \
          been stopped in the middle.",
@@ -203,15 +221,15 @@ mod tests {
         let finding = diagnosis.only();
         assert_eq!((finding.code, finding.severity), (Code::PodThrottled, Severity::Warning));
         assert_eq!(
-            finding.title,
+            finding.title.to_string(),
             "The CPU quota of 0.08 cores stopped this process in 2 of 2 periods"
         );
         assert_eq!(
-            finding.evidence,
+            finding.facts(),
             [
-                "cgroup /pod: 8 ms of processor time in each 100 ms",
+                "cgroup /pod: 8.00 ms of processor time in each 100 ms",
                 "stopped for 180 ms of 200 ms",
-                "the event loop's thread ran for 20 ms of 200 ms",
+                "the event loop's thread ran for 20.0 ms of 200 ms",
                 "80 of 82 periods since the cgroup exists (98 %)",
             ]
         );
@@ -222,7 +240,7 @@ mod tests {
         let outer = |periods, throttled| Quota { group: "/".into(), ..quota(periods, throttled) };
         let first = scene([quota(100, 0), outer(100, 90)], 0).before();
         let diagnosis = scene([quota(102, 0), outer(102, 92)], 20).turned().after(&first);
-        assert!(diagnosis.only().evidence[0].starts_with("cgroup /:"));
+        assert!(diagnosis.only().facts()[0].starts_with("cgroup /:"));
     }
 
     #[test]
@@ -250,7 +268,7 @@ mod tests {
             over_time(&before, &scene([quota(1100, 9 + throttled)], 800).snapshot)
         };
         let title = "The CPU quota of 0.08 cores stopped this process in 30 of 100 periods";
-        assert_eq!(found(30).unwrap().title, title);
+        assert_eq!(found(30).unwrap().title.to_string(), title);
         assert_eq!(found(20), None);
     }
 
@@ -263,7 +281,7 @@ mod tests {
         let first = starved(quota(80, 78), 0).before();
         let diagnosis = starved(quota(82, 80), 20).after(&first);
         assert_eq!(diagnosis.codes(), [Code::PodThrottled, Code::LoopBlocked]);
-        assert_eq!(diagnosis.findings[1].because_of, Some(Code::PodThrottled));
+        assert_eq!(diagnosis.cause_of(&diagnosis.findings[1]), Some(Code::PodThrottled));
         let free = starved(quota(82, 78), 20).after(&first);
         assert_eq!(free.only().because_of, None);
     }
@@ -274,6 +292,6 @@ mod tests {
         let first = with(quota(80, 78), 0).before();
         let diagnosis = with(quota(82, 80), 20).turned().after(&first);
         assert_eq!(diagnosis.codes(), [Code::PodThrottled, Code::ReadyBacklog]);
-        assert_eq!(diagnosis.findings[1].because_of, Some(Code::PodThrottled));
+        assert_eq!(diagnosis.cause_of(&diagnosis.findings[1]), Some(Code::PodThrottled));
     }
 }

@@ -9,10 +9,25 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
+use super::words::WAIT;
 use super::{Context, grouped, severity_of, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Operation, Pending, Severity, Sureness, Task, Waiting};
+use crate::snapshot::{
+    Cause, Code, Evidence, Operation, Pending, Role, Sentence, Severity, Sureness, Task, Waiting,
+};
 use crate::timeline::Stillness;
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::QueueStalled,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::Nobody,
+    follows: &[Follows::Culprit, Follows::Reach],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::Cause, Is::AboutAbsence],
+};
 
 /// What is at a standstill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,7 +40,7 @@ enum Side {
     Empty,
 }
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let at_queue = context.at_queue.iter().copied();
     let object = |task: &&Task| task.waiting_on.as_deref().and_then(|waiting| waiting.object);
     for tasks in grouped(at_queue, object) {
@@ -127,35 +142,43 @@ fn report(
     (severity, sureness): (Severity, Sureness),
 ) -> Draft {
     let waiting = waiters.first().and_then(|task| task.waiting_on.as_deref());
-    let thing = waiting.map(words::thing).unwrap_or_default();
+    let name = waiting.map_or_else(|| "a queue".to_owned(), words::called);
     let number = |of: fn(&Waiting) -> Option<i64>| waiting.and_then(of).unwrap_or(0);
     let value = number(|waiting| waiting.value);
     let limit = number(|waiting| waiting.limit);
-    let tasks = words::count(waiters.len(), "task");
-    let does = words::one_does(waiters.len());
     let longest = waiters.iter().max_by_key(|task| context.stood_for(task));
-    let time = longest.map(|task| context.stood_for_at_least(task)).unwrap_or_default();
+    let title = Sentence::name(&name[..]);
     let title = match side {
-        Side::Full => format!(
-            "{tasks} wait{does} to put into {thing}, which is full ({value} of {limit}) and from \
-             which nobody takes{time}"
-        ),
-        Side::Unfinished => format!(
-            "{tasks} wait{does} for {thing} to be done, with {value} unfinished and nobody at work \
-             on it{time}"
-        ),
-        Side::Empty => format!(
-            "{tasks} wait{does} for items of {thing}, into which nobody is left to put any{time}"
-        ),
+        Side::Full => title
+            .verb("is", "was")
+            .then(format!("full ({value} of {limit}) and"))
+            .verb("nobody takes from it", "nobody took from it")
+            .so_many(waiters.len(), "task", WAIT),
+        Side::Unfinished => Sentence::name(match waiting.and_then(|it| it.name.as_ref()) {
+            Some(name) => format!("{name}.join()"),
+            None => "join() of a queue".to_owned(),
+        })
+        .verb("waits", "waited")
+        .then("for")
+        .then(format!("{} that nobody will finish", words::items(value))),
+        Side::Empty => title
+            .verb(
+                "is empty and its last producer has ended",
+                "was empty and its last producer had ended",
+            )
+            .so_many(waiters.len(), "task", WAIT),
     };
-    let mut lines = words::lines(waiters.iter().copied(), words::wait_line);
-    lines.push(match (severity, sureness) {
+    let role = if side == Side::Full { Role::Producer } else { Role::Consumer };
+    let role = if side == Side::Unfinished { Role::Waiter } else { role };
+    let line = |task: &Task| words::wait_line(task).role(role);
+    let mut lines = words::lines(waiters.iter().copied(), line);
+    lines.push(Evidence::from(match (severity, sureness) {
         (_, Sureness::Derived) => "all references to it are in tasks that wait for this".to_owned(),
         (Severity::Info, _) if side == Side::Full => {
             "others are at work who may take from it".to_owned()
         }
         _ => "no other task is at work: each waits for these, or for something far away".to_owned(),
-    });
+    }));
     let advice = match side {
         Side::Full => {
             "See whether its consumers have ended, by an exception that nobody looked at; start \
@@ -173,7 +196,19 @@ fn report(
     Draft::new(Code::QueueStalled, severity, sureness, title)
         .on_loop(waiters.first().and_then(|task| task.loop_id))
         .blames([Node::Object(queue)])
-        .tasks(waiters.iter().copied())
+        .at(
+            waiters.first().and_then(|task| words::place(task)),
+            waiting.and_then(|it| it.name.as_deref()),
+        )
+        .cause(waiting.map(|waiting| Cause::Queue {
+            name: waiting.name.clone(),
+            class: waiting.class.clone(),
+            object: waiting.object,
+            items: waiting.value,
+            size: waiting.limit.filter(|limit| *limit > 0),
+        }))
+        .since(context.age(longest.copied()))
+        .role(role, waiters.iter().copied())
         .evidence(lines)
         .advice(advice)
 }
@@ -198,8 +233,12 @@ mod tests {
         let twice = scene.twice();
         let finding = twice.only();
         assert_eq!(finding.severity, Severity::Warning);
-        assert!(finding.title.contains("2 tasks wait to put into queue"), "{}", finding.title);
-        assert!(finding.title.contains("(5 of 5)"));
+        assert!(
+            finding.title.to_string().ends_with("and nobody takes from it: 2 tasks wait"),
+            "{}",
+            finding.title
+        );
+        assert!(finding.title.to_string().contains("(5 of 5)"));
     }
 
     #[test]
@@ -229,7 +268,11 @@ mod tests {
         let twice = enclosed(scene, &[1, 2]).twice();
         let finding = twice.of(Code::QueueStalled);
         assert_eq!(finding.severity, Severity::Warning);
-        assert!(finding.title.contains("3 unfinished"), "{}", finding.title);
+        assert!(
+            finding.title.to_string().contains("waits for 3 items that nobody will finish"),
+            "{}",
+            finding.title
+        );
     }
 
     #[test]

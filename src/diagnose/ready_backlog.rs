@@ -1,13 +1,25 @@
 //! `ready-backlog`: many callbacks wait for their turn, and go on waiting.
 
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, words};
-use crate::snapshot::{Code, Loop, Severity, Sureness};
+use crate::snapshot::{Age, Code, Loop, Sentence, Severity, Source, Sureness};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::ReadyBacklog,
+    find: Some(find),
+    about: About::Loop,
+    blames: Blames::Nobody,
+    follows: &[Follows::Loop, Follows::Quota],
+    confirmed_by: Confirmed::Nothing,
+    is: &[],
+};
 
 /// A queue shorter than this is done in some tens of milliseconds.
 const LONG: u64 = 1000;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
         let Some(ready) = event_loop.ready.filter(|ready| *ready >= LONG) else { continue };
         if context.gap.is_none() {
@@ -37,7 +49,15 @@ fn are_bursts(before: &Loop, now: &Loop) -> bool {
 }
 
 fn report(context: &Context<'_>, event_loop: &Loop, before: u64, ready: u64) -> Draft {
-    let title = format!("{ready} callbacks wait for their turn, {before} a moment before");
+    let late = event_loop.lag.map(|lag| Age::at_least(lag, Source::Timer));
+    let number = words::count(usize::try_from(ready).unwrap_or(usize::MAX), "callback");
+    let title =
+        Sentence::words("The loop").verb("can't keep up:", "couldn't keep up:").then(number);
+    let title = title.verb("queue", "queued");
+    let title = match late {
+        Some(_) => title.then(", the oldest for").lasting(late),
+        None => title,
+    };
     let mut lines = Vec::new();
     if let Some(gap) = context.gap {
         lines.push(format!("{before}, then {ready} after {}", words::span(gap)));
@@ -110,6 +130,6 @@ mod tests {
         let scene = with_ready(2000).in_callback(1, 3000).blocked_by(BlockingKind::Sleep, |_| ());
         let diagnosis = scene.twice();
         assert_eq!(diagnosis.codes(), [Code::LoopBlocked, Code::ReadyBacklog]);
-        assert_eq!(diagnosis.findings[1].because_of, Some(Code::LoopBlocked));
+        assert_eq!(diagnosis.cause_of(&diagnosis.findings[1]), Some(Code::LoopBlocked));
     }
 }

@@ -3,9 +3,24 @@
 use std::time::Duration;
 
 use super::draft::Draft;
+use super::rule::{About, Blames, Confirmed, Rule};
 use super::words;
-use crate::snapshot::{Code, Finding, Severity, Snapshot, Sureness, Task, WaitKind};
+use crate::snapshot::{
+    Age, Code, Evidence, Finding, Role, Sentence, Severity, Snapshot, Source, Sureness, Task,
+    WaitKind,
+};
 use crate::timeline::{Sequence, Sequences};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::SequentialAwaits,
+    find: None,
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[],
+};
 
 /// So many findings of this kind are told; there are no more tasks of one shape among them.
 const MAX_FOUND: usize = 20;
@@ -29,33 +44,41 @@ pub fn find(sequences: &Sequences, now: &Snapshot) -> Vec<Finding> {
 }
 
 fn finding(it: &Sequence, task: &Task) -> Finding {
-    let callee = it.callee.as_deref().map(|callee| format!(" of {callee}")).unwrap_or_default();
     let mean = mean(it);
-    let place = words::short(&it.location);
-    let title = format!(
-        "{} awaits calls{callee} one after the other at {place}: {}, {mean}",
-        words::name(task),
-        progress(it),
-    );
+    let age = Age::at_least(it.time, Source::Samples);
+    let callee = it.callee.as_deref().map(words::function);
+    let title = Sentence::name(words::work(task)).verb("awaits", "awaited");
+    let title = match callee {
+        Some(callee) => title.then("calls of").and(callee),
+        None => title.then("calls"),
+    };
+    let title = title
+        .then("one after the other")
+        .maybe(words::at(Some(&it.location)))
+        .so(Sentence::words(progress(it)));
     let calls = words::calls(it.calls, it.is_exact);
-    let loop_line = it.loop_line.map(|line| format!(", in the for loop of line {line}"));
+    let loop_line = it.loop_line.map(|line| format!("in the for loop of line {line},"));
     let looks = it.samples + it.elsewhere;
     let lines = [
-        format!("at {}{}", words::long(&it.location), loop_line.unwrap_or_default()),
-        format!("waiting there at {} of {looks} looks: for {}", it.samples, kinds(it)),
-        format!("{calls} in {} of watching, {mean}", words::span(it.time)),
-        gain(it),
+        Evidence::from(loop_line.unwrap_or_default()).at(Some(&it.location)),
+        format!("waiting there at {} of {looks} looks: for {}", it.samples, kinds(it)).into(),
+        format!("{}: {calls} in {} of watching, {mean}", progress(it), words::span(it.time)).into(),
+        gain(it).into(),
         words::wait_line(task),
     ];
-    let draft = Draft::new(Code::SequentialAwaits, Severity::Info, Sureness::Guessed, title)
+    let mut draft = Draft::new(Code::SequentialAwaits, Severity::Info, Sureness::Guessed, title)
         .on_loop(task.loop_id)
-        .tasks([task])
+        .at(Some(&it.location), None)
+        .since(Some(age))
+        .role(Role::Culprit, [task])
         .evidence(lines)
         .advice(
             "If no call needs what another one gives, make several at a time: asyncio.gather or a \
              TaskGroup with a semaphore around each call, a few workers at one queue, or one call \
              for many things.",
         );
+    // That it awaits them so is no guess: that it need not is one.
+    draft.finding.title.is_guess = false;
     draft.finding
 }
 
@@ -161,17 +184,16 @@ mod tests {
         let all = found((0..=6).map(|second| vec![crawler(1, 10 + 8 * second, 500)]));
         let [finding] = &all[..] else { panic!("{all:#?}") };
         assert_eq!(
-            finding.title,
-            "\"t1\" awaits calls of Client.fetch one after the other at app.py:31: 58 of 500 done, \
-             125 ms each"
+            finding.title.to_string(),
+            "t1 awaits calls of Client.fetch one after the other at app.py:31: 58 of 500 done"
         );
         assert_eq!(
-            finding.evidence,
+            finding.facts(),
             [
-                "at /srv/app.py:31 in crawl, in the for loop of line 30",
+                "in the for loop of line 30, at /srv/app.py:31 in crawl",
                 "waiting there at 7 of 7 looks: for a socket (7 times)",
-                "48 calls in 6.0 s of watching, 125 ms each",
-                "the 442 that are left take 55 s one after the other, about 5.5 s ten at a time",
+                "58 of 500 done: 48 calls in 6.00 s of watching, 125 ms each",
+                "the 442 that are left take 55.2 s one after the other, about 5.52 s ten at a time",
                 "\"t1\" waits for read from tcp 10.0.0.5:5432 at /srv/app.py:90 in Client.fetch",
             ]
         );
@@ -187,9 +209,9 @@ mod tests {
             })]
         }));
         let [finding] = &all[..] else { panic!("{all:#?}") };
-        assert!(finding.title.ends_with("at least 12 calls, at most 1.0 s each"), "{finding:#?}");
-        let gain = "those of that time took 12 s one after the other, about 1.2 s ten at a time";
-        assert_eq!(finding.evidence[3], gain);
+        assert!(finding.title.to_string().ends_with(": ≥ 12 calls"), "{finding:#?}");
+        let gain = "those of that time took 12.0 s one after the other, about 1.20 s ten at a time";
+        assert_eq!(finding.facts()[3], gain);
     }
 
     #[test]

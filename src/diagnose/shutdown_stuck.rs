@@ -8,15 +8,27 @@ use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, outlook, words};
-use crate::known::{Role, name};
+use crate::known::{Purpose, name};
 use crate::memory::Address;
-use crate::snapshot::{Code, Shutdown, Stage, Sureness, Task, Thread};
+use crate::snapshot::{Code, Evidence, Role, Sentence, Shutdown, Stage, Sureness, Task, Thread};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::ShutdownStuck,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[Follows::Loop, Follows::Culprit, Follows::Reach],
+    confirmed_by: Confirmed::Stage,
+    is: &[Is::Passing],
+};
 
 /// How many threads are shown with their whole stack.
 const MAX_STACKS: usize = 3;
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let Some(shutdown) = &context.now.shutdown else { return };
     if context.gap.is_none() {
         out.want_second_look();
@@ -48,79 +60,84 @@ fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
     let victims: Vec<&Task> = tasks.iter().copied().filter(is_victim).collect();
     let outlook = outlook::of_stage(context, out, shutdown, &culprits, &threads);
     let by = &shutdown.by;
-    let title = match shutdown.stage {
+    let stage = shutdown.stage.as_str();
+    let (what, plural) = match shutdown.stage {
         Stage::Graceful => {
             let otherwise = match shutdown.connections {
                 Some(1) => "1 connection",
                 _ if by.ends_with("pool") => "connections that were not given back",
                 _ => "connections and requests",
             };
-            let what = held_by(&culprits, &threads, otherwise, tasks.len());
-            format!("{by} is stopping and waits for {what}")
+            held_by(&culprits, &threads, otherwise, tasks.len())
         }
-        Stage::CancelAll => {
-            let what = held_by(&culprits, &[], "tasks", tasks.len());
-            format!("{by} has cancelled all tasks and waits for the end of {what}")
-        }
-        Stage::Asyncgens => {
-            let what = match generators(context, shutdown).count() {
-                0 => "asynchronous generators".to_owned(),
-                open => words::count(open, "asynchronous generator"),
-            };
-            format!("{by} waits for {what} to close")
-        }
-        Stage::DefaultExecutor => {
-            let what = held_by(&[], &threads, "threads", 0);
-            format!("{by} closes the default executor and waits for {what} to end")
-        }
-        Stage::InterpreterThreads => {
-            let what = held_by(&[], &threads, "threads that are no daemons", 0);
-            format!("the interpreter is ending and waits for {what}")
-        }
+        Stage::CancelAll => held_by(&culprits, &[], "tasks", tasks.len()),
+        Stage::Asyncgens => match generators(context, shutdown).count() {
+            0 => ("asynchronous generators".to_owned(), true),
+            open => (words::count(open, "asynchronous generator"), open > 1),
+        },
+        Stage::DefaultExecutor => held_by(&[], &threads, "threads", 0),
+        Stage::InterpreterThreads => held_by(&[], &threads, "threads that are no daemons", 0),
     };
-    let mut lines = vec![format!("the stage is {}", shutdown.stage.as_str())];
+    let has = match (outlook.since, plural) {
+        (Some(_), true) => "have held",
+        (Some(_), false) => "has held",
+        (None, true) => "hold",
+        (None, false) => "holds",
+    };
+    let title = Sentence::name(what).verb(has, "held").then(match shutdown.stage {
+        Stage::Graceful => format!("the stop of {by}"),
+        _ => format!("the shutdown in stage {stage}"),
+    });
+    let title = match outlook.since {
+        Some(_) => title.then("for").lasting(outlook.since),
+        None => title,
+    };
+    let mut lines = vec![Evidence::from(format!("the stage is {}", shutdown.stage.as_str()))];
     lines.extend(
-        shutdown
-            .frame
-            .as_ref()
-            .map(|frame| format!("it waits at {}", words::long(&frame.location))),
+        shutdown.frame.as_ref().map(|frame| Evidence::from("it waits").at(Some(&frame.location))),
     );
     lines.extend(shutdown.connections.map(|open| {
         let is = if open == 1 { "is" } else { "are" };
         let open = usize::try_from(open).unwrap_or(usize::MAX);
-        format!("{} {is} still open", words::count(open, "connection"))
+        Evidence::from(format!("{} {is} still open", words::count(open, "connection")))
     }));
-    lines.extend(words::lines(culprits.iter().copied(), words::wait_line));
-    lines.extend(words::lines(victims.iter().copied(), words::wait_line));
+    let in_part = |role| move |task: &Task| words::wait_line(task).role(role);
+    lines.extend(words::lines(culprits.iter().copied(), in_part(Role::Culprit)));
+    lines.extend(words::lines(victims.iter().copied(), in_part(Role::Waiter)));
     for (at, thread) in threads.iter().take(words::MAX_NAMED).enumerate() {
         lines.push(words::thread_line(thread));
         if at < MAX_STACKS {
-            lines
-                .extend(words::stack(&thread.frames).into_iter().map(|line| format!("    {line}")));
+            lines.extend(words::stack(&thread.frames));
         }
     }
     if let Some(others) = threads.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
-        lines.push(format!("and {} more", words::count(others, "thread")));
+        lines.push(format!("and {} more", words::count(others, "thread")).into());
     }
     if shutdown.stage == Stage::Asyncgens {
-        lines.extend(
-            generators(context, shutdown).take(words::MAX_NAMED).map(|open| {
-                format!("{} is open{}", open.name, words::at_long(open.place.as_deref()))
-            }),
-        );
+        lines.extend(generators(context, shutdown).take(words::MAX_NAMED).map(|open| {
+            Evidence::from(format!("{} is open", open.name)).at(open.place.as_deref())
+        }));
     }
     if lines.len() == 1 {
-        lines.push("what it waits for was not found".to_owned());
+        lines.push("what it waits for was not found".into());
     }
     lines.extend(outlook.lines);
+    let of_threads = threads.first().and_then(|thread| words::own_frame(&thread.frames));
+    let of_threads = of_threads.map(|frame| &*frame.location);
+    let of_generators = || closing(context, shutdown).find_map(|open| open.place.as_deref());
+    let place = culprits.first().and_then(|task| words::place(task));
+    let place = place.or(of_threads).or_else(of_generators);
     Draft::new(Code::ShutdownStuck, outlook.severity, Sureness::Read, title)
         .on_loop(shutdown.loop_id)
         .blames(culprits.iter().chain(&victims).map(|task| Node::Task(task.id)))
         .blames(shutdown.threads.iter().map(|tid| Node::Thread(*tid)))
         .blames(closing(context, shutdown).map(|open| Node::Object(open.id)))
         .affects(tasks.len().max(culprits.len()) + threads.len())
-        .tasks(culprits)
-        .tasks(victims)
+        .at(place, None)
+        .key([Some(shutdown.stage.as_str()), place.map(words::owner).as_deref()])
+        .since(outlook.since)
+        .role(Role::Culprit, culprits)
+        .role(Role::Waiter, victims)
         .evidence(lines)
         .advice(advice(shutdown))
 }
@@ -184,29 +201,28 @@ fn closing<'c>(
     generators(context, shutdown).filter(move |_| is_at_them)
 }
 
-/// What is waited for: those that hold it by name, or how many there are of `all`.
-fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str, all: usize) -> String {
-    if let [task] = tasks {
-        return format!("{}{}", words::name(task), words::at_short(words::place(task)));
-    }
-    match (tasks.len(), threads.len()) {
-        (0, 0) => otherwise.to_owned(),
-        (0, 1) => threads.iter().map(|thread| words::thread(thread)).collect(),
-        (0, many) => words::count(many, "thread"),
-        (1..=3, _) => words::names(tasks.iter().copied(), 3),
-        (many, _) => {
-            let held = tasks.first().and_then(|task| words::place(task));
-            let held = held.map(|at| format!(", held at {}", words::short(at)));
-            let all = if all == 0 { many } else { all };
-            format!("{}{}", words::count(all, "task"), held.unwrap_or_default())
+/// What is waited for: who holds it by name, or how many there are of `all`; and whether they are
+/// several.
+fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str, all: usize) -> (String, bool) {
+    match (tasks, threads) {
+        ([], []) => (otherwise.to_owned(), otherwise != "1 connection"),
+        ([], [thread]) => (
+            thread.name.as_deref().map_or("a thread".to_owned(), |name| format!("thread {name}")),
+            false,
+        ),
+        ([], many) => (words::count(many.len(), "thread"), true),
+        ([task], _) => (words::work(task), false),
+        ([first, second], _) => {
+            (format!("{} and {}", words::work(first), words::work(second)), true)
         }
+        (many, _) => (words::count(many.len().max(all), "task"), true),
     }
 }
 
 /// Whether a server waits for no connection any longer, but for its application to end.
 fn ends_application(shutdown: &Shutdown) -> bool {
-    let role = shutdown.frame.as_ref().and_then(|frame| frame.location.role());
-    matches!(role, Some(Role::EndsApplication | Role::CleansUp))
+    let purpose = shutdown.frame.as_ref().and_then(|frame| frame.location.purpose());
+    matches!(purpose, Some(Purpose::EndsApplication | Purpose::CleansUp))
 }
 
 fn advice(shutdown: &Shutdown) -> &'static str {
@@ -287,7 +303,7 @@ mod tests {
         for diagnosis in [endless.once(), endless.twice()] {
             let finding = diagnosis.only();
             assert_eq!(finding.severity, Severity::Critical);
-            assert_eq!(finding.title, "asyncio.run is stopping and waits for \"t1\" at app.py:1");
+            assert!(finding.title.to_string().contains("the stop of asyncio.run"), "{finding:#?}");
             assert_eq!(finding.because_of, None);
         }
         // Its client may leave, the server ends a websocket, and a limit ends all.
@@ -317,8 +333,8 @@ mod tests {
             let twice = old.twice();
             let finding = twice.of(Code::ShutdownStuck);
             assert_eq!(finding.severity, Severity::Warning);
-            let line = "it has lasted for at least 31 s";
-            assert!(finding.evidence.iter().any(|it| it == line), "{finding:#?}");
+            let line = "it has lasted for at least 31.0 s";
+            assert!(finding.facts().iter().any(|it| it == line), "{finding:#?}");
             // The server itself says so.
             let old = scene.clone().and(|snapshot| {
                 snapshot.shutdown.as_mut().unwrap().lasted = Some(Duration::from_secs(6));
@@ -353,7 +369,7 @@ mod tests {
         });
         let twice = scene.twice();
         assert_eq!(twice.only().tasks, ids(&[3, 2, 1]));
-        assert!(twice.only().title.ends_with("waits for \"t3\" and \"t2\""));
+        assert!(twice.only().title.to_string().starts_with("t3 and t2 have held"));
     }
 
     #[test]
@@ -363,8 +379,8 @@ mod tests {
         let twice = scene.twice();
         let finding = twice.only();
         assert_eq!(finding.tasks, ids(&[2, 1]));
-        assert_eq!(finding.title, "asyncio.run is stopping and waits for \"t2\" at app.py:2");
-        let lines = [1, 2].map(|at| finding.evidence[at].split(' ').next().unwrap().to_owned());
+        assert_eq!(finding.title.to_string(), "t2 has held the stop of asyncio.run for ≥ 200 ms");
+        let lines = [1, 2].map(|at| finding.facts()[at].split(' ').next().unwrap().to_owned());
         assert_eq!(lines, ["\"t2\"", "\"t1\""]);
         let circle =
             at(Stage::Graceful, &[1], &[]).with([task(1).awaits(&[2]), task(2).awaits(&[1])]);
@@ -390,10 +406,10 @@ mod tests {
         };
         let twice = scene(connection(true)).twice();
         assert_eq!(twice.only().tasks, ids(&[2, 1]));
-        assert!(twice.only().title.ends_with("waits for \"t2\" at app.py:2"));
+        assert!(twice.only().title.to_string().starts_with("t2 has held"));
         // What is done in the body may as well be what does not end.
         let twice = scene(connection(false)).twice();
-        assert!(twice.only().title.ends_with("waits for \"t2\" and \"t1\""));
+        assert!(twice.only().title.to_string().starts_with("t2 and t1 have held"));
     }
 
     #[test]
@@ -412,7 +428,7 @@ mod tests {
         assert_eq!(finding.tasks, ids(&[4, 3, 2, 1]));
         // As many as the stage waits for.
         assert!(
-            finding.title.ends_with("waits for 4 tasks, held at app.py:4"),
+            finding.title.to_string().starts_with("4 tasks have held the stop of"),
             "{}",
             finding.title
         );
@@ -434,7 +450,13 @@ mod tests {
         assert_eq!(twice.only().tasks, ids(&[2]));
         let twice = scene(library_frame("sleep")).twice();
         assert!(twice.only().tasks.is_empty());
-        assert!(twice.only().title.ends_with("waits for connections and requests"));
+        assert!(
+            twice
+                .only()
+                .title
+                .to_string()
+                .starts_with("connections and requests have held the stop of")
+        );
     }
 
     #[test]
@@ -456,14 +478,21 @@ mod tests {
         let diagnosis = old.twice();
         assert_eq!(diagnosis.codes(), [Code::ExecutorJobStuck, Code::ShutdownStuck]);
         let finding = diagnosis.of(Code::ShutdownStuck);
-        assert!(finding.title.contains("thread 200"), "{}", finding.title);
-        assert_eq!(finding.because_of, Some(Code::ExecutorJobStuck));
+        assert!(
+            finding
+                .title
+                .to_string()
+                .contains("thread thread_200 has held the shutdown in stage default-executor"),
+            "{}",
+            finding.title
+        );
+        assert_eq!(diagnosis.cause_of(finding), Some(Code::ExecutorJobStuck));
     }
 
     #[test]
     fn threads_that_hold_the_interpreter_are_shown() {
         let finding = at(Stage::InterpreterThreads, &[], &[200, 201]).twice();
         let finding = finding.of(Code::ShutdownStuck);
-        assert!(finding.evidence.iter().any(|line| line.contains("in recv")), "{finding:#?}");
+        assert!(finding.facts().iter().any(|line| line.contains("in recv")), "{finding:#?}");
     }
 }

@@ -6,10 +6,22 @@
 //! garbage. What packages start is theirs to keep.
 
 use super::draft::{Draft, Drafts};
+use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, Severity, Sureness, Task};
+use crate::snapshot::{Code, Evidence, Role, Sentence, Severity, Sureness, Task};
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::TaskOrphaned,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[],
+    confirmed_by: Confirmed::Nothing,
+    is: &[Is::AboutAbsence],
+};
+
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let garbage = || context.forgotten.iter().copied().filter(|task| is_garbage(context, task));
     if context.gap.is_none() {
         if garbage().next().is_some() {
@@ -43,26 +55,23 @@ fn is_garbage(context: &Context<'_>, task: &Task) -> bool {
 
 fn report(group: &[&Task]) -> Option<Draft> {
     let task = *group.first()?;
-    let of = task.coroutine.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
+    let title = Sentence::words("Nothing").verb("holds", "held").then("a reference to");
     let title = match group.len() {
-        1 => format!(
-            "{}{of} is pending, and nothing else refers to it or to what it waits for",
-            words::name(task)
-        ),
-        many => format!(
-            "{many} tasks{of} are pending, and nothing else refers to them or to what they wait for"
-        ),
+        1 => title.and(words::work(task)).then(": it"),
+        many => title.then(format!("{many} tasks of")).and(words::work(task)).then(": they"),
     };
-    let mut lines = vec![
+    let it = if group.len() == 1 { "it ends" } else { "they end" };
+    let title = title.then(format!("may vanish before {it}"));
+    let mut lines = vec![Evidence::from(
         "the only reference to it is from what it waits for, and to that from the task: no \
-         awaiter, no callback"
-            .to_owned(),
-    ];
+         awaiter, no callback",
+    )];
     lines.extend(words::lines(group.iter().copied(), words::wait_line));
     Some(
         Draft::new(Code::TaskOrphaned, Severity::Info, Sureness::Read, title)
             .on_loop(task.loop_id)
-            .tasks(group.iter().copied())
+            .at(words::place(task), None)
+            .role(Role::Culprit, group.iter().copied())
             .affects(group.len())
             .evidence(lines)
             .advice(
@@ -90,7 +99,13 @@ mod tests {
         assert!(scene.once().findings.is_empty() && scene.once().wants_second_look);
         let diagnosis = scene.twice();
         assert_eq!(diagnosis.only().severity, Severity::Info);
-        assert!(diagnosis.only().title.starts_with("3 tasks of work are pending, and nothing"));
+        assert!(
+            diagnosis
+                .only()
+                .title
+                .to_string()
+                .starts_with("Nothing holds a reference to 3 tasks of")
+        );
     }
 
     #[test]

@@ -148,6 +148,12 @@ impl Diagnosis {
         finding
     }
 
+    /// The code of the finding that one follows from.
+    pub fn cause_of(&self, finding: &Finding) -> Option<Code> {
+        let is_cause = |it: &&Finding| Some(it.id) == finding.because_of;
+        self.findings.iter().find(is_cause).map(|it| it.code)
+    }
+
     pub fn of(&self, code: Code) -> &Finding {
         let found = self.findings.iter().find(|finding| finding.code == code);
         let finding = found.unwrap_or_else(|| panic!("no {code} in {:#?}", self.findings));
@@ -165,9 +171,19 @@ impl Diagnosis {
     }
 }
 
+impl Finding {
+    /// Its facts in words.
+    pub fn facts(&self) -> Vec<String> {
+        self.evidence.iter().map(ToString::to_string).collect()
+    }
+}
+
 /// What each finding has to say.
 fn check_words(finding: &Finding) {
-    assert!(!finding.title.is_empty() && !finding.title.ends_with('.'), "{finding:#?}");
+    assert!(
+        !finding.title.to_string().is_empty() && !finding.title.to_string().ends_with('.'),
+        "{finding:#?}"
+    );
     assert!(!finding.evidence.is_empty(), "{finding:#?}");
     assert!(finding.advice.ends_with('.'), "{finding:#?}");
 }
@@ -419,7 +435,7 @@ fn a_cause_stands_before_what_follows_from_it() {
     let diagnosis = scene.twice();
     assert_eq!(diagnosis.codes(), [Code::Deadlock, Code::LockConvoy, Code::LockConvoy]);
     let because: Vec<_> = diagnosis.findings.iter().map(|finding| finding.because_of).collect();
-    assert_eq!(because, [None, None, Some(Code::Deadlock)]);
+    assert_eq!(because, [None, None, Some(diagnosis.findings[0].id)]);
     assert_eq!(diagnosis.findings[0].sureness, Sureness::Derived);
 }
 
@@ -440,11 +456,11 @@ fn a_follower_says_which_of_several_causes_is_its_own() {
     let findings = &diagnosis.findings;
     let numbers: Vec<u64> = findings.iter().map(|finding| finding.id.0).collect();
     assert_eq!(numbers, (1..=findings.len() as u64).collect::<Vec<_>>());
-    let followers: Vec<&Finding> = findings.iter().filter(|it| it.cause.is_some()).collect();
+    let followers: Vec<&Finding> = findings.iter().filter(|it| it.because_of.is_some()).collect();
     assert_eq!(followers.len(), 4, "{:?}", diagnosis.codes());
     for follower in followers {
-        let cause = findings.iter().find(|it| Some(it.id) == follower.cause).unwrap();
-        assert_eq!((cause.code, follower.because_of), (Code::Deadlock, Some(Code::Deadlock)));
+        let cause = findings.iter().find(|it| Some(it.id) == follower.because_of).unwrap();
+        assert_eq!(cause.code, Code::Deadlock);
         assert!(cause.tasks.contains(&follower.tasks[0]), "{follower:?} because of {cause:?}");
     }
 }

@@ -4,8 +4,22 @@ use std::time::Duration;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
+use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, grouped, words};
-use crate::snapshot::{Code, Deadline, Loop, Phase, Severity, Sureness, Task};
+use crate::snapshot::{
+    Age, Code, Deadline, Evidence, Loop, Phase, Role, Sentence, Severity, Source, Sureness, Task,
+};
+
+/// How it is treated beside others.
+pub(super) const RULE: Rule = Rule {
+    code: Code::TimeoutOverdue,
+    find: Some(find),
+    about: About::Tasks,
+    blames: Blames::All,
+    follows: &[Follows::Loop, Follows::Culprit, Follows::Reach],
+    confirmed_by: Confirmed::Tasks,
+    is: &[],
+};
 
 /// A loop that has much to do comes to a timer late, and a body may clean up for a moment.
 const LATE: Duration = Duration::from_millis(100);
@@ -14,7 +28,7 @@ const JUST: Duration = Duration::from_millis(1);
 /// No loop that turns is as late as that.
 const SURELY_LATE: Duration = Duration::from_secs(1);
 
-pub(super) fn find(context: &Context<'_>, out: &mut Drafts) {
+fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for &task in &context.overdue {
         let Some((_, late)) = overdue(task) else { continue };
@@ -78,26 +92,21 @@ fn report(group: &[(&Task, &Task)]) -> Option<Draft> {
     let (deadline, late) = overdue(task)?;
     let set_at = deadline.frame.and_then(|at| task.frames.get(at));
     let set_at = set_at.map(|frame| &*frame.location);
-    let others = match group.len() {
-        1 => String::new(),
-        many => format!(" (and {} more likewise)", many - 1),
-    };
     let at = words::at_short(words::place(culprit));
-    let by =
-        if culprit.id == task.id { String::new() } else { format!(" in {}", words::name(culprit)) };
-    let title = format!(
-        "the time limit of {} passed {} ago, and what it limits still runs{by}{at}{others}",
-        words::name(task),
-        words::span(late),
-    );
+    let age = Age::exact(late, Source::Timer);
+    let title = match group.len() {
+        1 => Sentence::name(words::work(culprit)).verb("is", "was"),
+        many => Sentence::words(format!("{many} tasks")).verb("are", "were"),
+    };
+    let its = if group.len() == 1 { "its" } else { "their" };
+    let title = title.then("still running").lasting(Some(age)).then(format!("after {its} timeout"));
     let told = culprit.cancellation.as_ref();
     let handler = told.and_then(|told| culprit.frames.get(told.handling?));
     let handler = handler.map(|frame| &*frame.location);
-    let mut lines = vec![format!("the limit was set{}", words::at_long(set_at))];
+    let mut lines = vec![Evidence::from("the limit was set").at(set_at)];
     lines.extend(
-        handler.map(|place| {
-            format!("its `CancelledError` is being handled at {}", words::long(place))
-        }),
+        handler
+            .map(|place| Evidence::from("its `CancelledError` is being handled").at(Some(place))),
     );
     let culprits = || group.iter().map(|(_, culprit)| *culprit);
     let limited = || group.iter().map(|(task, _)| *task);
@@ -122,7 +131,10 @@ fn report(group: &[(&Task, &Task)]) -> Option<Draft> {
         Draft::new(Code::TimeoutOverdue, Severity::Warning, Sureness::Read, title)
             .on_loop(task.loop_id)
             .blames(culprits().chain(waiting()).map(|task| Node::Task(task.id)))
-            .tasks(culprits())
+            .at(words::place(culprit), None)
+            .since(Some(age))
+            .role(Role::Culprit, culprits())
+            .role(Role::Waiter, waiting())
             .tasks(limited())
             .affects(group.len())
             .evidence(lines)
@@ -140,7 +152,9 @@ mod tests {
     fn a_limit_long_past_is_told_at_one_look() {
         let scene = Scene::new().with([task(1).reads_socket().deadline(-3200)]);
         let finding = scene.once();
-        assert!(finding.only().title.contains("passed 3.2 s ago"));
+        assert!(
+            finding.only().title.to_string().contains("is still running 3.20 s after its timeout")
+        );
         assert_eq!(finding.only().severity, Severity::Warning);
         assert_eq!(scene.twice().codes(), [Code::TimeoutOverdue]);
     }
@@ -151,7 +165,11 @@ mod tests {
         let scene = Scene::new().with([limited, task(2).sleeps(60_000)]);
         let once = scene.once();
         assert_eq!(once.only().tasks, crate::diagnose::tests::ids(&[2, 1]));
-        assert!(once.only().title.contains("still runs in \"t2\" at"), "{}", once.only().title);
+        assert!(
+            once.only().title.to_string().starts_with("t2 is still running"),
+            "{}",
+            once.only().title
+        );
     }
 
     #[test]
@@ -172,7 +190,7 @@ mod tests {
             .blocked_by(BlockingKind::Socket, |_| ());
         let diagnosis = scene.once();
         assert_eq!(diagnosis.codes(), [Code::LoopBlocked, Code::TimeoutOverdue]);
-        assert_eq!(diagnosis.findings[1].because_of, Some(Code::LoopBlocked));
+        assert_eq!(diagnosis.cause_of(&diagnosis.findings[1]), Some(Code::LoopBlocked));
     }
 
     #[test]

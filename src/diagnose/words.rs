@@ -1,11 +1,12 @@
 //! The words of findings: names, places, times and counts as people read them.
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use crate::snapshot::{Frame, Location, Task, Thread, WaitKind, Waiting, with_separators};
+use crate::snapshot::{
+    Age, Cause, Evidence, Frame, Location, Operation, Source, Task, Thread, WaitKind, Waiting,
+};
 
-pub use crate::snapshot::own_frame;
+pub use crate::snapshot::{duration as span, own_frame, with_separators};
 
 /// How many tasks a finding names; the rest is counted.
 pub const MAX_NAMED: usize = 20;
@@ -19,6 +20,83 @@ pub fn name(task: &Task) -> String {
     match &task.name {
         Some(name) => quoted(name),
         None => format!("task {}", task.id),
+    }
+}
+
+/// Whose work it is: the task's own name if a person gave it, else what it runs.
+pub fn work(task: &Task) -> String {
+    let coroutine = task.coroutine.as_deref().map(function);
+    match task.name.as_deref() {
+        Some(name) if !is_counted(name) => name.to_owned(),
+        name => coroutine.or(name).unwrap_or("a task").to_owned(),
+    }
+}
+
+/// Whether a task has its name from asyncio, which counts those it names.
+pub fn is_counted(name: &str) -> bool {
+    let number = name.strip_prefix("Task-");
+    number.is_some_and(|it| !it.is_empty() && it.bytes().all(|c| c.is_ascii_digit()))
+}
+
+/// A qualified name without the functions that it is defined in.
+pub fn function(name: &str) -> &str {
+    name.rsplit_once("<locals>.").map_or(name, |(_, own)| own)
+}
+
+/// What is waited for by the name that the program has for it: `self.lock`, `semaphore slots`,
+/// `a queue`.
+pub fn called(waiting: &Waiting) -> String {
+    let kind = kind_of_thing(waiting.kind);
+    match (&waiting.name, waiting.kind) {
+        (Some(name), WaitKind::Lock | WaitKind::Queue | WaitKind::Future) => name.clone(),
+        (Some(name), _) => format!("{kind} {name}"),
+        (None, _) => {
+            format!("{} {kind}", if kind == "event" || kind == "executor" { "an" } else { "a" })
+        }
+    }
+}
+
+/// What a task does while it waits: `reads 10.0.0.5:5432`, `sleeps`, `waits for self.lock`.
+pub fn waits(task: &Task) -> String {
+    let Some(waiting) = task.waiting_on.as_deref() else { return "waits".to_owned() };
+    let other_end = || waiting.peer.as_deref().map_or("a socket", end);
+    match (waiting.kind, waiting.operation) {
+        (WaitKind::Timer, _) => "sleeps".to_owned(),
+        (WaitKind::Socket, Some(Operation::Write)) => format!("writes to {}", other_end()),
+        (WaitKind::Socket, Some(Operation::Connect)) => format!("connects to {}", other_end()),
+        (WaitKind::Socket, Some(Operation::Accept)) => "accepts connections".to_owned(),
+        (WaitKind::Socket, _) => format!("reads {}", other_end()),
+        _ => format!("waits for {}", awaited(task)),
+    }
+}
+
+/// What a task waits for, as the end of `it waits for …`.
+pub fn awaited(task: &Task) -> String {
+    let Some(waiting) = task.waiting_on.as_deref() else { return "something unknown".to_owned() };
+    match waiting.kind {
+        WaitKind::Timer => "a sleep to end".to_owned(),
+        WaitKind::Socket => waiting.peer.as_deref().map_or("a socket", end).to_owned(),
+        WaitKind::Executor => match &waiting.function {
+            Some(function) => format!("{function} in a thread"),
+            None => "a call in a thread".to_owned(),
+        },
+        WaitKind::Subprocess => "a child process".to_owned(),
+        WaitKind::Thread => "another thread".to_owned(),
+        WaitKind::Asyncgen => "an asynchronous generator".to_owned(),
+        WaitKind::Task | WaitKind::Gather | WaitKind::TaskGroup => match waiting.tasks.len() {
+            0 | 1 => "another task".to_owned(),
+            many => count(many, "other task"),
+        },
+        WaitKind::Ready | WaitKind::Running | WaitKind::Unknown => "something unknown".to_owned(),
+        _ => called(waiting),
+    }
+}
+
+/// The far end of a connection: `10.0.0.5:5432` of `tcp 10.0.0.7:52114 -> 10.0.0.5:5432`.
+pub fn end(peer: &str) -> &str {
+    match peer.rsplit_once("-> ") {
+        Some((_, end)) => end,
+        None => peer.split_once(' ').map_or(peer, |(_, end)| end),
     }
 }
 
@@ -49,14 +127,16 @@ pub fn short(location: &Location) -> String {
     }
 }
 
-/// `/app/db.py:88 in refresh`.
-pub fn long(location: &Location) -> String {
-    let mut out = location.file.to_string();
-    if let Some(line) = location.line {
-        let _ = write!(out, ":{line}");
-    }
-    let _ = write!(out, " in {}", location.function);
-    out
+/// Whose line it is, by names that stay the same: `db.py:Pool.refresh`.
+pub fn owner(location: &Location) -> String {
+    let file = location.file.rsplit('/').next().unwrap_or(&location.file);
+    format!("{file}:{}", location.function)
+}
+
+/// The lock, semaphore or other thing of asyncio's that is waited for.
+pub fn lock(waiting: &Waiting) -> Cause {
+    let Waiting { name, class, object, .. } = waiting;
+    Cause::Lock { name: name.clone(), class: class.clone(), object: *object }
 }
 
 /// Where a task is, in the program's own code.
@@ -64,31 +144,14 @@ pub fn place(task: &Task) -> Option<&Location> {
     task.place().map(|location| &**location)
 }
 
-/// Where a task is, in full.
-pub fn long_place(task: &Task) -> Option<String> {
-    place(task).map(long)
+/// `at db.py:88`.
+pub fn at(location: Option<&Location>) -> Option<String> {
+    location.map(|location| format!("at {}", short(location)))
 }
 
 /// ` at db.py:88`, or nothing where that is not known.
 pub fn at_short(location: Option<&Location>) -> String {
     location.map(|location| format!(" at {}", short(location))).unwrap_or_default()
-}
-
-/// ` at /app/db.py:88 in refresh`, or nothing where that is not known.
-pub fn at_long(location: Option<&Location>) -> String {
-    location.map(|location| format!(" at {}", long(location))).unwrap_or_default()
-}
-
-/// `250 ms`, `4.2 s`, `31 s`, `12 min`, `3 h 5 min`.
-pub fn span(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    match time.as_secs() {
-        0 => format!("{} ms", time.as_millis()),
-        1..10 => format!("{seconds:.1} s"),
-        10..120 => format!("{seconds:.0} s"),
-        120..7200 => format!("{} min", time.as_secs() / 60),
-        all => format!("{} h {} min", all / 3600, all % 3600 / 60),
-    }
 }
 
 /// `1 task`, `40 tasks`.
@@ -97,12 +160,20 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{} {what}{plural}", with_separators(number))
 }
 
-/// `1 call`, `40 calls`, `at least 40 calls`.
+/// `1 call`, `40 calls`, `≥ 40 calls`.
 pub fn calls(number: u64, is_exact: bool) -> String {
-    let least = if is_exact { "" } else { "at least " };
+    let least = if is_exact { "" } else { "≥ " };
     let plural = if number == 1 { "" } else { "s" };
     format!("{least}{} call{plural}", with_separators(number))
 }
+
+/// `1 item`, `2 items`.
+pub fn items(number: i64) -> String {
+    format!("{} item{}", with_separators(number), if number == 1 { "" } else { "s" })
+}
+
+/// One, several, and those of before wait.
+pub const WAIT: [&str; 3] = ["waits", "wait", "waited"];
 
 /// `s` of a verb with one: `1 task waits`, `2 tasks wait`.
 pub fn one_does(number: usize) -> &'static str {
@@ -119,7 +190,21 @@ fn class(name: &str) -> String {
 
 /// The thing waited at: `lock self.b (asyncio.Lock)`.
 pub fn thing(waiting: &Waiting) -> String {
-    let kind = match waiting.kind {
+    let kind = kind_of_thing(waiting.kind);
+    let mut out = kind.to_owned();
+    if let Some(name) = &waiting.name {
+        let _ = write!(out, " {name}");
+    } else if let Some(object) = waiting.object {
+        let _ = write!(out, " {object}");
+    }
+    if let Some(name) = &waiting.class {
+        let _ = write!(out, " ({})", class(name));
+    }
+    out
+}
+
+fn kind_of_thing(kind: WaitKind) -> &'static str {
+    match kind {
         WaitKind::Lock => "lock",
         WaitKind::Semaphore => "semaphore",
         WaitKind::Condition => "condition",
@@ -131,17 +216,7 @@ pub fn thing(waiting: &Waiting) -> String {
         WaitKind::Executor => "thread pool",
         WaitKind::Task => "task",
         _ => "future",
-    };
-    let mut out = kind.to_owned();
-    if let Some(name) = &waiting.name {
-        let _ = write!(out, " {name}");
-    } else if let Some(object) = waiting.object {
-        let _ = write!(out, " {object}");
     }
-    if let Some(name) = &waiting.class {
-        let _ = write!(out, " ({})", class(name));
-    }
-    out
 }
 
 /// The thing waited at by its name alone, where it has one: `self.b`.
@@ -178,42 +253,40 @@ pub fn since(task: &Task) -> String {
 }
 
 /// `"refresh" waits for socket 10.0.0.5:5432 for 31 s at /app/db.py:88 in refresh`.
-pub fn wait_line(task: &Task) -> String {
-    let place = at_long(place(task));
-    format!("{} waits for {}{}{place}", name(task), reason(task), since(task))
+pub fn wait_line(task: &Task) -> Evidence {
+    let since = task.waiting_on.as_deref().and_then(|waiting| waiting.since);
+    let line =
+        of_task(task, format!("{} waits for {}{}", name(task), reason(task), self::since(task)));
+    // So far only a sleep knows since when it lasts.
+    Evidence { since: since.map(|since| Age::exact(since, Source::Timer)), ..line }
+}
+
+/// A fact about a task, where that is.
+pub fn of_task(task: &Task, text: String) -> Evidence {
+    Evidence { task: Some(task.id), ..Evidence::from(text) }.at(place(task))
 }
 
 /// A line for each of the first tasks, and one that counts the others.
 pub fn lines<'t>(
     tasks: impl IntoIterator<Item = &'t Task>,
-    line: impl Fn(&Task) -> String,
-) -> Vec<String> {
+    line: impl Fn(&Task) -> Evidence,
+) -> Vec<Evidence> {
     let mut tasks = tasks.into_iter();
     let mut lines: Vec<_> = tasks.by_ref().take(MAX_NAMED).map(line).collect();
     let others = tasks.count();
     if others > 0 {
-        lines.push(format!("and {} more", with_separators(others)));
+        lines.push(format!("and {} more", with_separators(others)).into());
     }
     lines
 }
 
-/// The names of the first tasks in one line: `"a", "b" and 38 more`.
-pub fn names<'t>(tasks: impl IntoIterator<Item = &'t Task>, most: usize) -> String {
-    let mut tasks = tasks.into_iter();
-    let mut names: Vec<_> = tasks.by_ref().take(most).map(name).collect();
-    let others = tasks.count();
-    let last = if others > 0 { Some(format!("{others} more")) } else { None };
-    let last = last.or_else(|| if names.len() > 1 { names.pop() } else { None });
-    let names = names.join(", ");
-    last.map_or(names.clone(), |last| format!("{names} and {last}"))
-}
-
-/// A stack, innermost first, one line a frame: `at /app/db.py:88 in refresh`.
-pub fn stack(frames: &[Frame]) -> Vec<String> {
+/// A stack, innermost first, one fact a frame.
+pub fn stack(frames: &[Frame]) -> Vec<Evidence> {
     let lines = frames.iter().rev().take(MAX_FRAMES);
-    let mut lines: Vec<_> = lines.map(|frame| format!("at {}", long(&frame.location))).collect();
+    let mut lines: Vec<_> =
+        lines.map(|frame| Evidence::from("").at(Some(&frame.location))).collect();
     if let Some(others) = frames.len().checked_sub(MAX_FRAMES).filter(|others| *others > 0) {
-        lines.push(format!("and {} more", count(others, "frame")));
+        lines.push(format!("and {} more", count(others, "frame")).into());
     }
     lines
 }
@@ -231,7 +304,7 @@ pub fn thread(thread: &Thread) -> String {
 }
 
 /// What a thread is at: `thread 4711 "pool_0" in recvfrom (10.0.0.5:5432) at /app/db.py:88 in get`.
-pub fn thread_line(known: &Thread) -> String {
+pub fn thread_line(known: &Thread) -> Evidence {
     let mut out = thread(known);
     if let Some(call) = &known.syscall {
         let _ = write!(out, " in {}", call.name);
@@ -241,20 +314,12 @@ pub fn thread_line(known: &Thread) -> String {
             let _ = write!(out, " (fd {fd})");
         }
     }
-    out + &at_long(own_frame(&known.frames).map(|frame| &*frame.location))
+    Evidence::from(out).at(own_frame(&known.frames).map(|frame| &*frame.location))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_two_digits_that_count() {
-        let texts = [3, 250, 4_200, 9_949, 31_400, 119_000, 720_000, 11_100_000]
-            .map(|ms| span(Duration::from_millis(ms)));
-        let expected = ["3 ms", "250 ms", "4.2 s", "9.9 s", "31 s", "119 s", "12 min", "3 h 5 min"];
-        assert_eq!(texts, expected);
-    }
 
     #[test]
     fn a_name_cannot_leave_its_line_or_its_quotes() {

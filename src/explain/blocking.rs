@@ -5,7 +5,7 @@
 //! the system call knows only how, so the innermost frames of the standard library are asked
 //! first. The GIL and a lock look alike to the kernel: see [`Evidence::waits_for_gil`].
 
-use crate::known::role::{Module, Role, Thread as ThreadRole};
+use crate::known::purpose::{Module, Purpose, Thread as ThreadPurpose};
 use crate::process::{Awaited, Wait};
 use crate::snapshot::{Blocking, BlockingKind, Frame, Origin, Socket, Thread, ThreadState};
 
@@ -54,13 +54,15 @@ struct Stack<'t> {
 impl<'t> Stack<'t> {
     fn of(frames: &'t [Frame]) -> Self {
         let calls = |frame: &&Frame| {
-            let role = frame.location.role();
-            role.is_some_and(|role| {
-                role.is_around_callbacks()
+            let purpose = frame.location.purpose();
+            purpose.is_some_and(|purpose| {
+                purpose.is_around_callbacks()
                     || matches!(
-                        role,
-                        Role::Thread(
-                            ThreadRole::Run | ThreadRole::PoolWorker | ThreadRole::PoolCall
+                        purpose,
+                        Purpose::Thread(
+                            ThreadPurpose::Run
+                                | ThreadPurpose::PoolWorker
+                                | ThreadPurpose::PoolCall
                         )
                     )
             })
@@ -82,20 +84,20 @@ impl<'t> Stack<'t> {
 
     /// What the frames of the standard library below the innermost one of other code do, innermost
     /// first.
-    fn library(&self) -> impl DoubleEndedIterator<Item = ThreadRole> {
+    fn library(&self) -> impl DoubleEndedIterator<Item = ThreadPurpose> {
         let len = self.frames.iter().take_while(|frame| frame.location.is_stdlib()).count();
-        self.frames.iter().take(len).filter_map(|frame| thread_role(frame))
+        self.frames.iter().take(len).filter_map(|frame| thread_purpose(frame))
     }
 
     /// The outermost of those that is one of `wanted`.
-    fn within(&self, wanted: &[ThreadRole]) -> Option<ThreadRole> {
-        self.library().rev().find(|role| wanted.contains(role))
+    fn within(&self, wanted: &[ThreadPurpose]) -> Option<ThreadPurpose> {
+        self.library().rev().find(|purpose| wanted.contains(purpose))
     }
 }
 
-fn thread_role(frame: &Frame) -> Option<ThreadRole> {
-    match frame.location.role()? {
-        Role::Thread(role) => Some(role),
+fn thread_purpose(frame: &Frame) -> Option<ThreadPurpose> {
+    match frame.location.purpose()? {
+        Purpose::Thread(purpose) => Some(purpose),
         _ => None,
     }
 }
@@ -173,42 +175,42 @@ fn from_collector(thread: &Thread, evidence: Evidence<'_>) -> Option<Told> {
 
 /// What the innermost frames of the standard library say.
 fn from_stack(evidence: Evidence<'_>, call: &Call<'_>, stack: &Stack<'_>) -> Option<Told> {
-    let lookup = stack.frames.first().and_then(|frame| thread_role(frame));
-    if let Some(role @ (ThreadRole::GetAddrInfo | ThreadRole::GetFqdn)) = lookup {
-        return Some((BlockingKind::Dns, role.call(0).to_owned()));
+    let lookup = stack.frames.first().and_then(|frame| thread_purpose(frame));
+    if let Some(purpose @ (ThreadPurpose::GetAddrInfo | ThreadPurpose::GetFqdn)) = lookup {
+        return Some((BlockingKind::Dns, purpose.call(0).to_owned()));
     }
     if call.is_on_name_server() {
         return Some((BlockingKind::Dns, format!("an answer of {}", call.other_end())));
     }
-    if stack.within(&[ThreadRole::Child]).is_some() {
+    if stack.within(&[ThreadPurpose::Child]).is_some() {
         return Some((BlockingKind::Subprocess, child(evidence.wait)));
     }
     let futures = stack.within(&[
-        ThreadRole::FutureResult,
-        ThreadRole::FutureException,
-        ThreadRole::FuturesWait,
-        ThreadRole::FuturesAsCompleted,
-        ThreadRole::FuturesMap,
+        ThreadPurpose::FutureResult,
+        ThreadPurpose::FutureException,
+        ThreadPurpose::FuturesWait,
+        ThreadPurpose::FuturesAsCompleted,
+        ThreadPurpose::FuturesMap,
     ]);
     let is_waiting = stack.ends_in(&[Module::Threading, Module::Futures]);
-    if let Some(role) = futures.filter(|_| is_waiting) {
-        let what = format!("{} of a concurrent future", role.call(0));
+    if let Some(purpose) = futures.filter(|_| is_waiting) {
+        let what = format!("{} of a concurrent future", purpose.call(0));
         return Some((BlockingKind::FutureResult, what));
     }
     if !stack.ends_in(&[Module::Threading, Module::Queue, Module::ThreadingLocal]) {
         return None;
     }
-    let waits = stack.library().filter(|role| *role == ThreadRole::Wait).count();
-    let queue = [ThreadRole::QueueGet, ThreadRole::QueuePut, ThreadRole::QueueJoin];
+    let waits = stack.library().filter(|purpose| *purpose == ThreadPurpose::Wait).count();
+    let queue = [ThreadPurpose::QueueGet, ThreadPurpose::QueuePut, ThreadPurpose::QueueJoin];
     let lock = [
-        ThreadRole::Join,
-        ThreadRole::Wait,
-        ThreadRole::WaitFor,
-        ThreadRole::Acquire,
-        ThreadRole::Enter,
+        ThreadPurpose::Join,
+        ThreadPurpose::Wait,
+        ThreadPurpose::WaitFor,
+        ThreadPurpose::Acquire,
+        ThreadPurpose::Enter,
     ];
-    let role = stack.within(&queue).or_else(|| stack.within(&lock))?;
-    Some((BlockingKind::Lock, role.call(waits).to_owned()))
+    let purpose = stack.within(&queue).or_else(|| stack.within(&lock))?;
+    Some((BlockingKind::Lock, purpose.call(waits).to_owned()))
 }
 
 /// What the system call says.

@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::asyncio::{FutureState, Reading, TaskFacts, ThreadReading, ThreadWait};
 use crate::known::name;
-use crate::known::role::{Left, Loop, Module, Role, Stop, Thread as ThreadRole, Wait};
+use crate::known::purpose::{Left, Loop, Module, Purpose, Stop, Thread as ThreadPurpose, Wait};
 use crate::memory::Address;
 use crate::python::frame::{RawFrame, Stack};
 use crate::python::object::{Kind, MAX_ITEMS, Reader};
@@ -29,36 +29,39 @@ const MAX_OUTER: usize = 3;
 const MAX_DATE: u64 = 64;
 
 /// Whether a frame of a function is there only when something stops.
-fn is_of_end(role: Role) -> bool {
+fn is_of_end(purpose: Purpose) -> bool {
     matches!(
-        role,
-        Role::CancelsAll(_)
-            | Role::Stops(_)
-            | Role::EndsApplication
-            | Role::Application
-            | Role::Loop(Loop::RunnerClose)
-            | Role::Wait(Wait::Asyncgens | Wait::DefaultExecutor)
-            | Role::Thread(ThreadRole::Shutdown | ThreadRole::PoolsExit | ThreadRole::PoolShutdown)
+        purpose,
+        Purpose::CancelsAll(_)
+            | Purpose::Stops(_)
+            | Purpose::EndsApplication
+            | Purpose::Application
+            | Purpose::Loop(Loop::RunnerClose)
+            | Purpose::Wait(Wait::Asyncgens | Wait::DefaultExecutor)
+            | Purpose::Thread(
+                ThreadPurpose::Shutdown | ThreadPurpose::PoolsExit | ThreadPurpose::PoolShutdown
+            )
     )
 }
 
 /// What the function of a frame is for.
-fn role(reader: &Reader<'_>, frame: &RawFrame) -> Option<Role> {
-    reader.code(frame.code).ok()?.place.role()
+fn purpose(reader: &Reader<'_>, frame: &RawFrame) -> Option<Purpose> {
+    reader.code(frame.code).ok()?.place.purpose()
 }
 
 /// The innermost frame on a stack whose function is for what is `wanted`.
 fn find<'f>(
     reader: &Reader<'_>,
     frames: &'f [RawFrame],
-    wanted: impl Fn(Role) -> bool,
-) -> Option<(&'f RawFrame, Role)> {
+    wanted: impl Fn(Purpose) -> bool,
+) -> Option<(&'f RawFrame, Purpose)> {
     let mut frames = frames.iter().rev();
-    frames.find_map(|frame| Some((frame, role(reader, frame).filter(|&role| wanted(role))?)))
+    frames
+        .find_map(|frame| Some((frame, purpose(reader, frame).filter(|&purpose| wanted(purpose))?)))
 }
 
 /// A task with its outermost frame that is there only when something stops.
-type Ending<'r> = (&'r TaskFacts, &'r RawFrame, Role);
+type Ending<'r> = (&'r TaskFacts, &'r RawFrame, Purpose);
 
 /// How far a process is on its way out; `None` when nothing says that it is.
 pub(crate) fn shutdown(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdown> {
@@ -67,7 +70,7 @@ pub(crate) fn shutdown(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdow
         // The outermost one: what it calls is a part of it.
         let mut frames = task.chain.iter();
         ending.extend(frames.find_map(|frame| {
-            Some((task, frame, role(reader, frame).filter(|&role| is_of_end(role))?))
+            Some((task, frame, purpose(reader, frame).filter(|&purpose| is_of_end(purpose))?))
         }));
     }
     interpreter(reader, reading)
@@ -78,12 +81,14 @@ pub(crate) fn shutdown(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdow
 
 /// The main thread waits for the other threads.
 fn interpreter(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdown> {
-    let exits = |role| matches!(role, Role::Thread(ThreadRole::Shutdown | ThreadRole::PoolsExit));
-    let (thread, frame, role) = reading.threads.iter().find_map(|thread| {
-        let (frame, role) = find(reader, &thread.stack.frames, exits)?;
-        Some((thread, frame, role))
+    let exits = |purpose| {
+        matches!(purpose, Purpose::Thread(ThreadPurpose::Shutdown | ThreadPurpose::PoolsExit))
+    };
+    let (thread, frame, purpose) = reading.threads.iter().find_map(|thread| {
+        let (frame, purpose) = find(reader, &thread.stack.frames, exits)?;
+        Some((thread, frame, purpose))
     })?;
-    let is_pools = role == Role::Thread(ThreadRole::PoolsExit);
+    let is_pools = purpose == Purpose::Thread(ThreadPurpose::PoolsExit);
     let stacks: Vec<&Stack> = reading.threads.iter().map(|thread| &thread.stack).collect();
     let others = || reading.threads.iter().filter(|other| other.state.at != thread.state.at);
     let waited_for = || others().filter(|other| is_waited_for(reader, other));
@@ -137,7 +142,7 @@ fn is_waited_for(reader: &Reader<'_>, thread: &ThreadReading) -> bool {
 
 /// The loop closes asynchronous generators, or its default executor.
 fn closing(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Option<Shutdown> {
-    let task_in = |wait| ending.iter().find(|(_, _, role)| *role == Role::Wait(wait));
+    let task_in = |wait| ending.iter().find(|(_, _, purpose)| *purpose == Purpose::Wait(wait));
     let seen = match (task_in(Wait::DefaultExecutor), task_in(Wait::Asyncgens)) {
         (Some(&(task, frame, _)), _) => Some((Stage::DefaultExecutor, task.loop_at, frame)),
         (None, Some(&(task, frame, _))) => Some((Stage::Asyncgens, task.loop_at, frame)),
@@ -147,10 +152,10 @@ fn closing(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Opt
     // no other function than that of the thread.
     let mut runner = None;
     for thread in &reading.threads {
-        let found = find(reader, &thread.stack.frames, |role| {
-            matches!(role, Role::Loop(Loop::RunnerClose) | Role::CancelsAll(_))
+        let found = find(reader, &thread.stack.frames, |purpose| {
+            matches!(purpose, Purpose::Loop(Loop::RunnerClose) | Purpose::CancelsAll(_))
         });
-        if let Some((frame, Role::Loop(_))) = found {
+        if let Some((frame, Purpose::Loop(_))) = found {
             runner = Some((thread, frame));
         }
     }
@@ -213,7 +218,8 @@ fn is_aclose(reader: &Reader<'_>, task: &TaskFacts) -> bool {
 /// Whether a thread does nothing but to close a pool of threads, for a loop.
 fn closes_pool(reader: &Reader<'_>, thread: &ThreadReading) -> bool {
     let frames = &thread.stack.frames;
-    let closes = |frame| role(reader, frame) == Some(Role::Thread(ThreadRole::PoolShutdown));
+    let closes =
+        |frame| purpose(reader, frame) == Some(Purpose::Thread(ThreadPurpose::PoolShutdown));
     let below = frames.iter().position(closes).and_then(|place| frames.get(..place));
     let is_for_loop = |frame: &RawFrame| {
         reader.code(frame.code).is_ok_and(|code| {
@@ -226,9 +232,9 @@ fn closes_pool(reader: &Reader<'_>, thread: &ThreadReading) -> bool {
 /// All tasks were cancelled, and are waited for.
 fn cancel_all(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdown> {
     let (thread, frame, by) = reading.threads.iter().find_map(|thread| {
-        let cancels = |role| matches!(role, Role::CancelsAll(_));
+        let cancels = |purpose| matches!(purpose, Purpose::CancelsAll(_));
         match find(reader, &thread.stack.frames, cancels)? {
-            (frame, Role::CancelsAll(by)) => Some((thread, frame, by)),
+            (frame, Purpose::CancelsAll(by)) => Some((thread, frame, by)),
             _ => None,
         }
     })?;
@@ -257,10 +263,10 @@ fn runner_name(reader: &Reader<'_>, thread: &ThreadReading) -> &'static str {
     let mut name = "asyncio";
     for frame in &thread.stack.frames {
         let Ok(code) = reader.code(frame.code) else { continue };
-        match code.place.role() {
-            Some(Role::Runs(by)) => return by,
-            Some(Role::AnyioRun) => return "anyio.run",
-            Some(Role::Loop(Loop::AsyncioRun)) => return "asyncio.run",
+        match code.place.purpose() {
+            Some(Purpose::Runs(by)) => return by,
+            Some(Purpose::AnyioRun) => return "anyio.run",
+            Some(Purpose::Loop(Loop::AsyncioRun)) => return "asyncio.run",
             _ if code.place.module() == Some(Module::AsyncioRunners) => name = "asyncio.Runner",
             _ => {}
         }
@@ -270,8 +276,8 @@ fn runner_name(reader: &Reader<'_>, thread: &ThreadReading) -> &'static str {
 
 /// A server waits for its connections.
 fn graceful(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Option<Shutdown> {
-    let stopping = ending.iter().filter_map(|&(task, frame, role)| {
-        let Role::Stops(stop) = role else { return None };
+    let stopping = ending.iter().filter_map(|&(task, frame, purpose)| {
+        let Purpose::Stops(stop) = purpose else { return None };
         let has_begun = match stop.left {
             // One connection may be shut down while the server runs.
             Left::Connection => false,
@@ -287,13 +293,14 @@ fn graceful(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Op
     let (task, stop, frame) = stopping.min_by_key(|(_, stop, _)| stop.is_part)?;
     let own = || reader.local(frame, "self").ok().flatten();
     let mut connections = None;
-    let ends_application = |frame: &&RawFrame| role(reader, frame) == Some(Role::EndsApplication);
+    let ends_application =
+        |frame: &&RawFrame| purpose(reader, frame) == Some(Purpose::EndsApplication);
     let application = task.chain.iter().rev().find(ends_application);
     let started =
         application.is_none().then(|| last_date(reader, follow(reader, frame, stop.headers)?));
     let tasks = match stop.left {
         _ if application.is_some() => {
-            let of = ending.iter().filter(|(_, _, role)| *role == Role::Application);
+            let of = ending.iter().filter(|(_, _, purpose)| *purpose == Purpose::Application);
             of.map(|(task, _, _)| task.at).collect()
         }
         Left::Tasks(ways) => {
@@ -308,7 +315,7 @@ fn graceful(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Op
         Left::Borrowers => own().map(|at| borrowers(reader, reading, at)).unwrap_or_default(),
         Left::Connections | Left::Connection => {
             let connections = ending.iter().filter(
-                |(_, _, role)| matches!(role, Role::Stops(stop) if stop.left == Left::Connection),
+                |(_, _, purpose)| matches!(purpose, Purpose::Stops(stop) if stop.left == Left::Connection),
             );
             connections
                 .filter_map(|(_, frame, _)| {
@@ -384,10 +391,10 @@ fn group_children(reader: &Reader<'_>, reading: &Reading) -> Vec<(Address, Addre
 /// Whether a task is the one that a thread runs its loop for.
 fn is_main(reader: &Reader<'_>, reading: &Reading, task: &TaskFacts) -> bool {
     reading.threads.iter().flat_map(|thread| &thread.stack.frames).any(|frame| {
-        let variable = match role(reader, frame) {
-            Some(Role::Loop(Loop::RunUntilComplete)) => "future",
+        let variable = match purpose(reader, frame) {
+            Some(Purpose::Loop(Loop::RunUntilComplete)) => "future",
             // uvloop's `run_until_complete` has no frame.
-            Some(Role::Loop(Loop::AsyncioRun | Loop::RunnerRun)) => "task",
+            Some(Purpose::Loop(Loop::AsyncioRun | Loop::RunnerRun)) => "task",
             _ => return false,
         };
         reader.local(frame, variable) == Ok(Some(task.at))
@@ -527,9 +534,9 @@ fn tasks_of_group(reader: &Reader<'_>, group: Address) -> Vec<Address> {
 fn is_in_last_part(reader: &Reader<'_>, task: &TaskFacts, frame: &RawFrame, stop: &Stop) -> bool {
     let says_so = follow(reader, frame, stop.begun);
     let closes = |frame: &RawFrame| {
-        let role = role(reader, frame);
-        role == Some(Role::EndsApplication)
-            || matches!(role, Some(Role::Stops(stop)) if stop.left == Left::Streams)
+        let purpose = purpose(reader, frame);
+        purpose == Some(Purpose::EndsApplication)
+            || matches!(purpose, Some(Purpose::Stops(stop)) if stop.left == Left::Streams)
     };
     says_so.is_some_and(|at| !reader.is_kind(at, Kind::None)) || task.chain.iter().any(closes)
 }

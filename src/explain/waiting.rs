@@ -23,7 +23,7 @@ use self::sleeps::Sleep;
 use super::executors::{Limit, Pools};
 use crate::asyncio::Reading;
 use crate::asyncio::{Direction, Endpoint, FutureState, LimiterFacts, TaskFacts};
-use crate::known::role::{Module, Role, Wait};
+use crate::known::purpose::{Module, Purpose, Wait};
 use crate::memory::Address;
 use crate::process::{Described, System};
 use crate::python::frame::RawFrame;
@@ -283,8 +283,8 @@ impl<'a> Reasons<'a> {
         }
         let site = self.reader.site(frame.code, frame.lasti, frame.qualname).ok();
         let place = site.map(|site| site.location);
-        let wait = match place.as_ref().and_then(|place| place.role()) {
-            Some(Role::Wait(wait)) => Some(wait),
+        let wait = match place.as_ref().and_then(|place| place.purpose()) {
+            Some(Purpose::Wait(wait)) => Some(wait),
             _ => None,
         };
         let is_asyncio = place.is_some_and(|place| place.is_asyncio());

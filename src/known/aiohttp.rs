@@ -2,7 +2,7 @@
 
 use super::Origin;
 use super::library::Library;
-use super::role::{Left, Role, Stop};
+use super::purpose::{Left, Purpose, Stop};
 
 const RUNNER: Stop = Stop::of("aiohttp", Left::Connections);
 /// `RequestHandler.shutdown`: one connection, which may be shut down while the server runs.
@@ -12,12 +12,12 @@ pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
     modules: &[],
     functions: &[
-        ("aiohttp/web.py", "_cancel_tasks", Role::CancelsAll("aiohttp")),
-        ("aiohttp/web.py", "_cancel_all_tasks", Role::CancelsAll("aiohttp")),
-        ("aiohttp/web_runner.py", "cleanup", Role::Stops(&RUNNER)),
-        ("aiohttp/web_protocol.py", "shutdown", Role::Stops(&CONNECTION)),
-        ("aiohttp/web_app.py", "startup", Role::AwaitsStart("aiohttp")),
-        ("aiohttp/web_app.py", "cleanup", Role::CleansUp),
+        ("aiohttp/web.py", "_cancel_tasks", Purpose::CancelsAll("aiohttp")),
+        ("aiohttp/web.py", "_cancel_all_tasks", Purpose::CancelsAll("aiohttp")),
+        ("aiohttp/web_runner.py", "cleanup", Purpose::Stops(&RUNNER)),
+        ("aiohttp/web_protocol.py", "shutdown", Purpose::Stops(&CONNECTION)),
+        ("aiohttp/web_app.py", "startup", Purpose::AwaitsStart("aiohttp")),
+        ("aiohttp/web_app.py", "cleanup", Purpose::CleansUp),
     ],
     anywhere: &[],
 };

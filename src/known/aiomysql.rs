@@ -2,13 +2,13 @@
 
 use super::Origin;
 use super::library::Library;
-use super::role::{Role, Stop};
+use super::purpose::{Purpose, Stop};
 
 const POOL: Stop = Stop::of_pool("aiomysql's pool");
 
 pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
     modules: &[],
-    functions: &[("aiomysql/pool.py", "wait_closed", Role::Stops(&POOL))],
+    functions: &[("aiomysql/pool.py", "wait_closed", Purpose::Stops(&POOL))],
     anywhere: &[],
 };

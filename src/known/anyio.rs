@@ -2,7 +2,7 @@
 
 use super::Origin;
 use super::library::Library;
-use super::role::{Module, Role};
+use super::purpose::{Module, Purpose};
 
 const BACKEND: &str = "anyio/_backends/_asyncio.py";
 
@@ -10,11 +10,11 @@ pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
     modules: &[("anyio/", Module::Anyio)],
     functions: &[
-        (BACKEND, "run", Role::AnyioRun),
-        (BACKEND, "WorkerThread.run", Role::AnyioWorker),
-        (BACKEND, "_cancel_all_tasks", Role::CancelsAll("anyio.run")),
-        (BACKEND, "acquire_on_behalf_of", Role::AnyioLimiter),
-        (BACKEND, "run_sync_in_worker_thread", Role::AnyioCall),
+        (BACKEND, "run", Purpose::AnyioRun),
+        (BACKEND, "WorkerThread.run", Purpose::AnyioWorker),
+        (BACKEND, "_cancel_all_tasks", Purpose::CancelsAll("anyio.run")),
+        (BACKEND, "acquire_on_behalf_of", Purpose::AnyioLimiter),
+        (BACKEND, "run_sync_in_worker_thread", Purpose::AnyioCall),
     ],
     anywhere: &[],
 };

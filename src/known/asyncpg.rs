@@ -2,13 +2,13 @@
 
 use super::Origin;
 use super::library::Library;
-use super::role::{Role, Stop};
+use super::purpose::{Purpose, Stop};
 
 const POOL: Stop = Stop::of_pool("asyncpg's pool");
 
 pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
     modules: &[],
-    functions: &[("asyncpg/pool.py", "close", Role::Stops(&POOL))],
+    functions: &[("asyncpg/pool.py", "close", Purpose::Stops(&POOL))],
     anywhere: &[],
 };

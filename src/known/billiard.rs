@@ -2,14 +2,14 @@
 
 use super::Origin;
 use super::library::Library;
-use super::role::{Role};
+use super::purpose::{Purpose};
 
 pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
     modules: &[],
     functions: &[
-        ("billiard/popen_fork.py", "_launch", Role::Forks),
-        ("billiard/process.py", "_bootstrap", Role::ForkedChild),
+        ("billiard/popen_fork.py", "_launch", Purpose::Forks),
+        ("billiard/process.py", "_bootstrap", Purpose::ForkedChild),
     ],
     anywhere: &[],
 };

@@ -2,7 +2,7 @@
 
 use super::Origin;
 use super::library::Library;
-use super::role::{Module};
+use super::purpose::{Module};
 
 pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,

@@ -2,7 +2,7 @@
 
 use super::Origin;
 use super::library::Library;
-use super::role::{Left, Role, Stop};
+use super::purpose::{Left, Purpose, Stop};
 
 /// Its `worker_serve` serves first, and stops in its last part.
 const WORKER: Stop = Stop {
@@ -14,11 +14,11 @@ pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
     modules: &[],
     functions: &[
-        ("hypercorn/asyncio/run.py", "_cancel_all_tasks", Role::CancelsAll("hypercorn")),
-        ("hypercorn/asyncio/run.py", "worker_serve", Role::Stops(&WORKER)),
-        ("hypercorn/asyncio/lifespan.py", "wait_for_startup", Role::AwaitsStart("hypercorn")),
-        ("hypercorn/asyncio/lifespan.py", "wait_for_shutdown", Role::EndsApplication),
-        ("hypercorn/asyncio/lifespan.py", "handle_lifespan", Role::Application),
+        ("hypercorn/asyncio/run.py", "_cancel_all_tasks", Purpose::CancelsAll("hypercorn")),
+        ("hypercorn/asyncio/run.py", "worker_serve", Purpose::Stops(&WORKER)),
+        ("hypercorn/asyncio/lifespan.py", "wait_for_startup", Purpose::AwaitsStart("hypercorn")),
+        ("hypercorn/asyncio/lifespan.py", "wait_for_shutdown", Purpose::EndsApplication),
+        ("hypercorn/asyncio/lifespan.py", "handle_lifespan", Purpose::Application),
     ],
     anywhere: &[],
 };

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use rustc_hash::FxHashMap;
 
-use super::role::{Module, Role};
+use super::purpose::{Module, Purpose};
 use super::{LIBRARIES, Origin};
 
 /// What is known of one library.
@@ -16,25 +16,25 @@ pub(super) struct Library {
     pub modules: &'static [(&'static str, Module)],
     /// Functions by file and name. A name with a dot is a qualified name; one without is that of a
     /// function of any class, or of none: frames of Python 3.10 and earlier have no more.
-    pub functions: &'static [(&'static str, &'static str, Role)],
+    pub functions: &'static [(&'static str, &'static str, Purpose)],
     /// Functions of any library, by their names without a class.
-    pub anywhere: &'static [(&'static str, Role)],
+    pub anywhere: &'static [(&'static str, Purpose)],
 }
 
 /// What is known of a function.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Known {
     /// What it is for.
-    pub role: Option<Role>,
+    pub purpose: Option<Purpose>,
     /// The file or package that it is of.
     pub module: Option<Module>,
 }
 
 /// The functions of all libraries.
-static FUNCTIONS: LazyLock<FxHashMap<(Origin, &str, &str), Role>> = LazyLock::new(|| {
+static FUNCTIONS: LazyLock<FxHashMap<(Origin, &str, &str), Purpose>> = LazyLock::new(|| {
     let of = |library: &'static Library| {
         let rows = library.functions.iter();
-        rows.map(|&(path, name, role)| ((library.origin, path, name), role))
+        rows.map(|&(path, name, purpose)| ((library.origin, path, name), purpose))
     };
     LIBRARIES.iter().flat_map(of).collect()
 });
@@ -49,7 +49,7 @@ impl Known {
         let last = last_part(name);
         let anywhere = || {
             let mut all = LIBRARIES.iter().flat_map(|library| library.anywhere);
-            all.find(|(name, _)| *name == last).map(|(_, role)| *role)
+            all.find(|(name, _)| *name == last).map(|(_, purpose)| *purpose)
         };
         let functions = &*FUNCTIONS;
         let exact =
@@ -59,7 +59,7 @@ impl Known {
         let is_it =
             |module: &str| module == path || module.ends_with('/') && path.starts_with(module);
         Self {
-            role: exact.copied().or_else(anywhere),
+            purpose: exact.copied().or_else(anywhere),
             module: modules.find(|(module, _)| is_it(module)).map(|(_, module)| *module),
         }
     }
@@ -72,22 +72,22 @@ pub(super) fn last_part(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::role::{Loop, Thread, Wait};
+    use super::super::purpose::{Loop, Thread, Wait};
     use super::*;
 
-    fn role(path: &str, name: &str) -> Option<Role> {
-        Known::of(path, name, Origin::Stdlib).role
+    fn purpose(path: &str, name: &str) -> Option<Purpose> {
+        Known::of(path, name, Origin::Stdlib).purpose
     }
 
     #[test]
     fn a_function_is_known_by_its_file_and_its_name() {
-        let wait = |name| role("asyncio/locks.py", name);
-        assert_eq!(wait("Lock.acquire"), Some(Role::Wait(Wait::Lock)));
-        assert_eq!(wait("Barrier._wait"), Some(Role::Wait(Wait::Barrier)));
+        let wait = |name| purpose("asyncio/locks.py", name);
+        assert_eq!(wait("Lock.acquire"), Some(Purpose::Wait(Wait::Lock)));
+        assert_eq!(wait("Barrier._wait"), Some(Purpose::Wait(Wait::Barrier)));
         assert_eq!(wait("Lock.__aenter__"), None);
         // Before 3.11 a code object does not say of which class it is.
         assert_eq!(wait("acquire"), None);
-        assert_eq!(role("asyncio/tasks.py", "Lock.acquire"), None);
+        assert_eq!(purpose("asyncio/tasks.py", "Lock.acquire"), None);
     }
 
     #[test]
@@ -104,11 +104,14 @@ mod tests {
 
     #[test]
     fn a_name_without_a_class_is_that_of_any_class() {
-        let run = Some(Role::Thread(Thread::Run));
-        assert_eq!(role("threading.py", "Timer.run"), run);
-        assert_eq!(role("threading.py", "run"), run);
-        assert_eq!(role("asyncio/runners.py", "run"), Some(Role::Loop(Loop::AsyncioRun)));
-        assert_eq!(role("asyncio/runners.py", "Runner.run"), Some(Role::Loop(Loop::RunnerRun)));
+        let run = Some(Purpose::Thread(Thread::Run));
+        assert_eq!(purpose("threading.py", "Timer.run"), run);
+        assert_eq!(purpose("threading.py", "run"), run);
+        assert_eq!(purpose("asyncio/runners.py", "run"), Some(Purpose::Loop(Loop::AsyncioRun)));
+        assert_eq!(
+            purpose("asyncio/runners.py", "Runner.run"),
+            Some(Purpose::Loop(Loop::RunnerRun))
+        );
     }
 
     #[test]

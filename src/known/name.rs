@@ -71,6 +71,11 @@ pub fn gives_cancelled_class(function: &str) -> bool {
     last_part(function) == "get_cancelled_exc_class"
 }
 
+/// `get` of `Client.get`.
+pub fn without_class(function: &str) -> &str {
+    last_part(function)
+}
+
 /// `fetch` of `main.<locals>.fetch`.
 pub fn without_scope(function: &str) -> &str {
     function.rsplit("<locals>.").next().unwrap_or(function)

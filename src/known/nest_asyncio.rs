@@ -2,12 +2,12 @@
 
 use super::Origin;
 use super::library::Library;
-use super::role::{Loop, Role};
+use super::purpose::{Loop, Purpose};
 
 pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
     modules: &[],
     // _patch_loop in nest_asyncio.py, 1.0 to 1.6.
-    functions: &[("nest_asyncio.py", "_run_once", Role::Loop(Loop::NestedRunOnce))],
+    functions: &[("nest_asyncio.py", "_run_once", Purpose::Loop(Loop::NestedRunOnce))],
     anywhere: &[],
 };

@@ -2,7 +2,7 @@
 
 use super::Origin;
 use super::library::Library;
-use super::role::{Left, Role, Stop};
+use super::purpose::{Left, Purpose, Stop};
 
 const SERVER: Stop = Stop {
     headers: &["self", "server_state", "default_headers"],
@@ -13,11 +13,11 @@ pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
     modules: &[],
     functions: &[
-        ("uvicorn/_compat.py", "_cancel_all_tasks", Role::CancelsAll("uvicorn")),
-        ("uvicorn/server.py", "shutdown", Role::Stops(&SERVER)),
-        ("uvicorn/lifespan/on.py", "startup", Role::AwaitsStart("uvicorn")),
-        ("uvicorn/lifespan/on.py", "shutdown", Role::EndsApplication),
-        ("uvicorn/lifespan/on.py", "main", Role::Application),
+        ("uvicorn/_compat.py", "_cancel_all_tasks", Purpose::CancelsAll("uvicorn")),
+        ("uvicorn/server.py", "shutdown", Purpose::Stops(&SERVER)),
+        ("uvicorn/lifespan/on.py", "startup", Purpose::AwaitsStart("uvicorn")),
+        ("uvicorn/lifespan/on.py", "shutdown", Purpose::EndsApplication),
+        ("uvicorn/lifespan/on.py", "main", Purpose::Application),
     ],
     anywhere: &[],
 };

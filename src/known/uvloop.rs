@@ -2,14 +2,14 @@
 
 use super::Origin;
 use super::library::Library;
-use super::role::{Role};
+use super::purpose::{Purpose};
 
 pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
     modules: &[],
     functions: &[
-        ("uvloop/__init__.py", "run", Role::Runs("uvloop.run")),
-        ("uvloop/__init__.py", "_cancel_all_tasks", Role::CancelsAll("uvloop.run")),
+        ("uvloop/__init__.py", "run", Purpose::Runs("uvloop.run")),
+        ("uvloop/__init__.py", "_cancel_all_tasks", Purpose::CancelsAll("uvloop.run")),
     ],
     anywhere: &[],
 };

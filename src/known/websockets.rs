@@ -4,7 +4,7 @@
 
 use super::Origin;
 use super::library::Library;
-use super::role::{Left, Role, Stop};
+use super::purpose::{Left, Purpose, Stop};
 
 /// `Server.wait_closed`, which may also be what serves for ever: only who has called `close` stops.
 const SERVER: Stop = Stop {
@@ -16,6 +16,6 @@ const SERVER: Stop = Stop {
 pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
     modules: &[],
-    functions: &[("websockets/asyncio/server.py", "wait_closed", Role::Stops(&SERVER))],
+    functions: &[("websockets/asyncio/server.py", "wait_closed", Purpose::Stops(&SERVER))],
     anywhere: &[],
 };

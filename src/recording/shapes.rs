@@ -3,13 +3,14 @@
 //! Numbers of names and the order of fields belong to the format: they are only ever added to, at
 //! the end. What only findings rest on is left out: findings are recorded themselves.
 
-use super::wire::{Bad, Get, Put, Read, Wire, names, record, several};
+use super::wire::{Bad, Get, Put, Read, Wire, names, record, several, sums};
 use crate::memory::ReadStats;
 use crate::snapshot::{
-    Blocking, BlockingKind, Cancellation, Children, Code, Consistency, Deadline, Executor, Finding,
-    Interval, Iteration, Job, Limiter, Loop, LoopState, Operation, Phase, Problem, Process,
-    Severity, Shutdown, Socket, Stage, Sureness, Swallower, Syscall, Task, TaskState, Thread,
-    ThreadState, WaitKind, Waiting, Work,
+    Age, Blocking, BlockingKind, Bound, Cancellation, Cause, Children, Code, Consistency, Deadline,
+    Evidence, Executor, Finding, Interval, Iteration, Job, Limiter, Loop, LoopState, Members,
+    Operation, Part, Phase, Problem, Process, Role, Sentence, Severity, Shutdown, Socket, Source,
+    Stage, Sureness, Swallower, Syscall, Task, TaskState, Thread, ThreadState, WaitKind, Waiting,
+    Work,
 };
 use crate::timeline::{
     Fate, History, Idle, LoopTiming, Marks, Spread, Standing, States, Stretch, Stuck, Turn,
@@ -85,6 +86,31 @@ names!(Stage {
     Asyncgens = 2,
     DefaultExecutor = 3,
     InterpreterThreads = 4,
+});
+names!(Role {
+    Culprit = 0,
+    Holder = 1,
+    Waiter = 2,
+    Blocked = 3,
+    Runs = 4,
+    Member = 5,
+    Producer = 6,
+    Consumer = 7,
+    Suspect = 8,
+});
+names!(Bound { Exact = 0, AtLeast = 1 });
+names!(Source { Timer = 0, Iteration = 1, Samples = 2, Frame = 3, Scheduler = 4 });
+sums!(Cause {
+    Lock = 0 { name, class, object },
+    Call = 1 { call, class, system_call, thread },
+    Except = 2 { clause, is_sure },
+    Exception = 3 { class, message },
+    Pool = 4 { name, object, size, queued },
+    Queue = 5 { name, class, object, items, size },
+    Cycle = 6 { length, count },
+    Thread = 7 { thread, name },
+    Quota = 8 { group, quota, period, throttled, periods },
+    Gc = 9 { generation },
 });
 names!(Severity { Info = 0, Warning = 1, Critical = 2 });
 names!(Sureness { Guessed = 0, Derived = 1, Read = 2 });
@@ -246,8 +272,23 @@ record!(Finding {
     id,
     cause,
     tasks_left_out,
+    key,
+    since,
+    roles,
+    place
     | pending = None
 });
+record!(Sentence { claim, consequence, is_guess });
+sums!(Part {
+    Words = 0 { text },
+    Name = 1 { name },
+    Verb = 2 { now, over },
+    Time = 3 { age },
+    TimeOver = 4 { age },
+});
+record!(Evidence { text, role, task, place, since });
+record!(Members { role, count, first });
+record!(Age { time, bound, source });
 record!(Tracked { number, opened_at, seen_at, finding, was, worst, told_at, missing });
 record!(Work { handle, task, stack, place, kind, description, peer });
 record!(Interval { began, ended });
@@ -284,7 +325,7 @@ record!(TaskCounts { pending, ready, cancelled, standing });
 record!(Standing { idle, stuck, behind });
 record!(Stuck { coroutine, function, file, line, kind, waiting_for, count, longest, tasks });
 
-several!(Deadline, Job, Turn, LoopStatistics, Stuck);
+several!(Deadline, Evidence, Job, LoopStatistics, Members, Part, Stuck, Turn);
 
 // The words for it follow from the rest.
 record!(Waiting {

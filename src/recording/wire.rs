@@ -455,7 +455,30 @@ macro_rules! names {
     };
 }
 
-pub(super) use {names, record};
+/// One of several things with facts of their own, by a number that stays the same.
+macro_rules! sums {
+    ($type:ty { $($name:ident = $number:literal { $($field:ident),* $(,)? }),* $(,)? }) => {
+        impl $crate::recording::wire::Wire for $type {
+            fn put(&self, to: &mut $crate::recording::wire::Put<'_>) {
+                match self { $(Self::$name { $($field),* } => {
+                    to.byte($number);
+                    $($field.put(to);)*
+                })* }
+            }
+
+            fn get(
+                from: &mut $crate::recording::wire::Get<'_>,
+            ) -> $crate::recording::wire::Read<Self> {
+                match from.byte()? {
+                    $($number => Ok(Self::$name { $($field: Wire::get(from)?),* }),)*
+                    _ => Err($crate::recording::wire::Bad("an unknown name")),
+                }
+            }
+        }
+    };
+}
+
+pub(super) use {names, record, sums};
 
 /// What there may be several of.
 pub trait Several: Wire {

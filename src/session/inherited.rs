@@ -18,7 +18,7 @@ use rustc_hash::FxHashSet;
 
 use super::Inspector;
 use crate::asyncio::{LoopFacts, Reading, RunOnce, ThreadReading};
-use crate::known::Role;
+use crate::known::Purpose;
 use crate::memory::Address;
 use crate::python::frame::RawFrame;
 use crate::python::object::Reader;
@@ -134,10 +134,11 @@ impl Inspector {
 /// `Popen._launch` calls `os.fork()`, and in the child `BaseProcess._bootstrap`, which never comes
 /// back; `billiard` has the same.
 fn fork_frame(reader: &Reader<'_>, frames: &[RawFrame]) -> Option<usize> {
-    let role = |frame| reader.code(frame).ok()?.place.role();
+    let purpose = |frame| reader.code(frame).ok()?.place.purpose();
     frames.windows(2).rposition(|pair| match pair {
         [outer, inner] => {
-            role(outer.code) == Some(Role::Forks) && role(inner.code) == Some(Role::ForkedChild)
+            purpose(outer.code) == Some(Purpose::Forks)
+                && purpose(inner.code) == Some(Purpose::ForkedChild)
         }
         _ => false,
     })

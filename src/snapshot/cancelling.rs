@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::{Cancellation, Location, Task, TaskState, WaitKind};
 use crate::known::name;
-use crate::known::role::{Role, Wait};
+use crate::known::purpose::{Purpose, Wait};
 
 impl Task {
     /// Whether it is known to have ended.
@@ -37,7 +37,8 @@ impl Task {
     /// handled, and not where a block is being left.
     pub fn goes_on(&self) -> bool {
         let leaves = |at: &Location| {
-            name::leaves_block(&at.function) || at.role() == Some(Role::Wait(Wait::CancelAndWait))
+            name::leaves_block(&at.function)
+                || at.purpose() == Some(Purpose::Wait(Wait::CancelAndWait))
         };
         self.is_parked()
             && !self.is_on_its_way_out()

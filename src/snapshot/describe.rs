@@ -18,6 +18,26 @@ pub fn with_separators(number: impl Display) -> String {
     text
 }
 
+/// A time with the digits that matter, none of which is more than it was: `0.42 ms`, `148 ms`,
+/// `4.24 s`, `62.3 s`, `1 min 40 s`, `22 min 4 s`, `1 h 4 min`, `3 d 4 h`.
+pub fn duration(time: Duration) -> String {
+    let (seconds, micros) = (time.as_secs(), time.as_micros());
+    // Three digits: so many behind the point.
+    let three = |whole: u128, rest: u128, unit: &str| match whole {
+        0..10 => format!("{whole}.{:02} {unit}", rest / 10),
+        10..100 => format!("{whole}.{} {unit}", rest / 100),
+        _ => format!("{whole} {unit}"),
+    };
+    match seconds {
+        0 if micros < 10 => "< 0.01 ms".to_owned(),
+        0 => three(micros / 1000, micros % 1000, "ms"),
+        1..100 => three(seconds.into(), time.subsec_millis().into(), "s"),
+        100..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
 impl Waiting {
     /// Says the reason in words: fills in `description`.
     #[must_use]
@@ -194,6 +214,25 @@ impl Display for Short {
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
+
+    #[test]
+    fn times_have_three_digits_and_are_never_longer_than_they_were() {
+        for (micros, expected) in [
+            (0, "< 0.01 ms"),
+            (428, "0.42 ms"),
+            (5_909, "5.90 ms"),
+            (148_900, "148 ms"),
+            (4_249_000, "4.24 s"),
+            (62_390_000, "62.3 s"),
+            (99_999_999, "99.9 s"),
+            (100_000_000, "1 min 40 s"),
+            (1_324_000_000, "22 min 4 s"),
+            (3_840_000_000, "1 h 4 min"),
+            (273_600_000_000, "3 d 4 h"),
+        ] {
+            assert_eq!(duration(Duration::from_micros(micros)), expected);
+        }
+    }
 
     use super::*;
     use crate::snapshot::Children;

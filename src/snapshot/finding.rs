@@ -1,9 +1,12 @@
 //! Conclusions drawn from what was read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::evidence::{as_place, as_roles};
+use super::{Age, Cause, Evidence, Location, Members, Role, Sentence};
 use crate::memory::Address;
 
 /// A conclusion, with what it rests on.
@@ -13,12 +16,28 @@ pub struct Finding {
     pub id: FindingId,
     /// What it says, as a stable name.
     pub code: Code,
+    /// What the same trouble has in another sample, process, pod and day: made of names only.
+    pub key: String,
     /// How bad it is.
     pub severity: Severity,
     /// How sure it is.
     pub sureness: Sureness,
+    /// The finding it merely follows from; that one may have been left out since.
+    pub because_of: Option<FindingId>,
     /// The conclusion in one sentence, with its numbers.
-    pub title: String,
+    pub title: Sentence,
+    /// For how long it has been so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Age>,
+    /// What it comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Who plays which part in it.
+    #[serde(serialize_with = "as_roles", skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Members>,
+    /// The innermost line of the program's own that it comes from.
+    #[serde(serialize_with = "as_place", skip_serializing_if = "Option::is_none")]
+    pub place: Option<Arc<Location>>,
     /// The loop it is about.
     #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
     pub loop_id: Option<Address>,
@@ -28,18 +47,53 @@ pub struct Finding {
     #[serde(skip_serializing_if = "is_zero")]
     pub tasks_left_out: u64,
     /// Facts, each with its place.
-    pub evidence: Vec<String>,
+    pub evidence: Vec<Evidence>,
     /// What to change in the program.
     pub advice: String,
-    /// The code of the finding it merely follows from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub because_of: Option<Code>,
-    /// Which one that is; it may have been left out since.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<FindingId>,
     /// Where it is no more than a note because it was not seen for long enough.
     #[serde(skip)]
     pub pending: Option<Pending>,
+}
+
+impl Finding {
+    /// One that says no more than this.
+    pub fn new(
+        code: Code,
+        severity: Severity,
+        sureness: Sureness,
+        title: impl Into<Sentence>,
+    ) -> Self {
+        let title = Sentence { is_guess: sureness == Sureness::Guessed, ..title.into() };
+        Self {
+            id: FindingId::NONE,
+            code,
+            key: code.as_str().to_owned(),
+            severity,
+            sureness,
+            because_of: None,
+            title,
+            since: None,
+            cause: None,
+            roles: Vec::new(),
+            place: None,
+            loop_id: None,
+            tasks: Vec::new(),
+            tasks_left_out: 0,
+            evidence: Vec::new(),
+            advice: String::new(),
+            pending: None,
+        }
+    }
+
+    /// Those who play a part in it.
+    pub fn role(&self, role: Role) -> Option<&Members> {
+        self.roles.iter().find(|members| members.role == role)
+    }
+
+    /// How many play a part in it.
+    pub fn count(&self, role: Role) -> u64 {
+        self.role(role).map_or(0, |members| members.count)
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
@@ -66,15 +120,6 @@ impl std::fmt::Display for FindingId {
 impl Serialize for FindingId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-/// Numbers those that have no number yet, after those that have.
-pub(crate) fn number(findings: &mut [Finding]) {
-    let mut last = findings.iter().map(|finding| finding.id).max().unwrap_or(FindingId::NONE);
-    for finding in findings.iter_mut().filter(|finding| finding.id == FindingId::NONE) {
-        last.0 += 1;
-        finding.id = last;
     }
 }
 

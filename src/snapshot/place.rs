@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Frame, Location, Task};
-use crate::known::{Known, Libraries, Module, Origin, Role};
+use crate::known::{Known, Libraries, Module, Origin, Purpose};
 
 impl Location {
     /// One of which only the path says whose code it is.
@@ -53,8 +53,8 @@ impl Location {
     }
 
     /// What the function is for, if a library's and known.
-    pub fn role(&self) -> Option<Role> {
-        self.known.role
+    pub fn purpose(&self) -> Option<Purpose> {
+        self.known.purpose
     }
 
     /// Of which file or package of a library it is, if known.
@@ -82,7 +82,8 @@ impl Location {
 
 /// What a loop has called: the frames of a thread below its own; all, if it runs none.
 pub fn below_loop(frames: &[Frame]) -> &[Frame] {
-    let is_of_loop = |frame: &Frame| frame.location.role().is_some_and(Role::is_around_callbacks);
+    let is_of_loop =
+        |frame: &Frame| frame.location.purpose().is_some_and(Purpose::is_around_callbacks);
     let start = frames.iter().rposition(is_of_loop);
     frames.get(start.map_or(0, |at| at + 1)..).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use super::lives::who;
 use crate::known::name;
-use crate::known::role::{Module, Role, Wait};
+use crate::known::purpose::{Module, Purpose, Wait};
 use crate::memory::Address;
 use crate::snapshot::{
     Depth, Frame, Location, Looping, Snapshot, Task, TaskState, WaitKind, Waiting,
@@ -335,7 +335,7 @@ fn callee(looping: &Looping, task: &Task, crowd: &Crowd<'_>) -> Option<String> {
         // Its task may just have begun or ended: another look tells.
         (None, _) => {
             let first = inner.first().map(|frame| &frame.location);
-            let is_other = |at: &&Arc<Location>| at.role() != Some(Role::Wait(Wait::WaitFor));
+            let is_other = |at: &&Arc<Location>| at.purpose() != Some(Purpose::Wait(Wait::WaitFor));
             first.filter(is_other).map(|at| &*at.function)
         }
     }?;

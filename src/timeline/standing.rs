@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 
 use super::Lives;
-use crate::known::role::{Io, Role};
+use crate::known::purpose::{Io, Purpose};
 use crate::memory::Address;
 use crate::snapshot::{Frame, Operation, Snapshot, Socket, Task, WaitKind, Waiting};
 
@@ -142,7 +142,7 @@ impl Standing {
 
 /// Why a parked task is well, as far as its own wait tells.
 fn idle(task: &Task, waiting: &Waiting) -> Option<Idle> {
-    let serves = |frame: &Frame| frame.location.role() == Some(Role::Io(Io::Serve));
+    let serves = |frame: &Frame| frame.location.purpose() == Some(Purpose::Io(Io::Serve));
     if task.frames.iter().any(serves) {
         return Some(Idle::Accepting);
     }

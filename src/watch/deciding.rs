@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::diagnose::{Diagnosis, diagnose};
+use crate::diagnose::{Diagnosis, Is, diagnose, rule};
 use crate::error::{Error, Result};
 use crate::explain::Options;
 use crate::memory::Address;
@@ -253,7 +253,7 @@ impl Suspects {
         let (lives, since) = (&self.lives, self.since);
         let has_moved = |suspect: &Suspect| {
             // A cancelled task may well move within its clean-up.
-            let may_move = matches!(suspect.code, Code::CleanupStuck | Code::ShutdownStuck);
+            let may_move = rule(suspect.code).is(Is::Passing);
             let stands = |id| {
                 let stays_since = lives.marks(id).and_then(|marks| marks.stays_since);
                 stays_since.is_some_and(|stays_since| stays_since <= since)

@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use crate::diagnose::{Diagnosis, Observed, Usage, diagnose, over_time};
+use crate::diagnose::{Diagnosis, Is, Observed, Usage, diagnose, over_time, rule};
 use crate::memory::Address;
 use crate::snapshot::BETWEEN_LOOKS;
 use crate::snapshot::{
-    Code, Depth, Finding, FindingId, Glance, Phase, Severity, Snapshot, Task, TaskState, number,
+    Cause, Code, Depth, Finding, FindingId, Glance, Phase, Severity, Snapshot, Task, TaskState,
 };
 use crate::timeline::{
     Callbacks, Cancellations, Collections, Fate, Growth, History, Iterations, Lives, Looks,
@@ -445,7 +445,8 @@ impl Monitor {
         let is_compared = self.before.is_some();
         self.note_usage(&snapshot);
         if is_compared {
-            let is_throttled = findings.iter().any(|it| it.code == Code::PodThrottled);
+            let throttled = findings.iter().find(|it| it.code == Code::PodThrottled);
+            let throttled = throttled.map(|it| it.id);
             findings.extend(over_time(Observed {
                 time: self.observed(),
                 now: &snapshot,
@@ -453,12 +454,11 @@ impl Monitor {
                 growth: &self.growth,
                 collections: &self.collections,
                 sequences: &self.sequences,
-                usage: self.usages.front().filter(|_| !is_throttled),
-                is_throttled,
+                next_id: findings.iter().map(|it| it.id.0).max().unwrap_or(0) + 1,
+                usage: self.usages.front().filter(|_| throttled.is_none()),
+                throttled,
             }));
         }
-        number(&mut findings);
-        link(&mut findings);
         snapshot.findings = Some(findings.clone());
         snapshot.looks = Some(if is_compared { 2 } else { 1 });
         let snapshot = Arc::new(snapshot);
@@ -516,24 +516,30 @@ impl Monitor {
         }
         // A finding's number is what it has among all that were ever found here.
         let mut numbers: FxHashMap<FindingId, FindingId> = FxHashMap::default();
-        let mut before: Vec<Option<usize>> = Vec::with_capacity(findings.len());
+        let mut before: Vec<Option<usize>> = vec![None; findings.len()];
+        // What a callback or a task does may change its key; it is then the one with the same
+        // tasks, unless that is another one's.
+        for is_it in [is_same, is_about_same] {
+            for (finding, at) in findings.iter().zip(&mut before).filter(|(_, at)| at.is_none()) {
+                let mut open = self.open.iter_mut().enumerate();
+                let known = open.find(|(_, it)| it.missing > 0 && is_it(&it.finding, finding));
+                if let Some((found, known)) = known {
+                    known.missing = 0;
+                    numbers.insert(finding.id, FindingId(known.number));
+                    *at = Some(found);
+                }
+            }
+        }
         for finding in &findings {
-            let is_it = |known: &Tracked| known.missing > 0 && is_same(&known.finding, finding);
-            let at = self.open.iter().position(is_it);
-            let number = if let Some(known) = at.and_then(|at| self.open.get_mut(at)) {
-                known.missing = 0;
-                known.number
-            } else {
+            numbers.entry(finding.id).or_insert_with(|| {
                 self.opened += 1;
-                self.opened
-            };
-            numbers.insert(finding.id, FindingId(number));
-            before.push(at);
+                FindingId(self.opened)
+            });
         }
         let mut opened = Vec::new();
         for (mut finding, at) in findings.into_iter().zip(before) {
             finding.id = numbers.get(&finding.id).copied().unwrap_or(FindingId::NONE);
-            finding.cause = finding.cause.and_then(|cause| numbers.get(&cause).copied());
+            finding.because_of = finding.because_of.and_then(|it| numbers.get(&it).copied());
             self.worst = self.worst.max(Some(finding.severity));
             let Some(known) = at.and_then(|at| self.open.get_mut(at)) else {
                 *self.by_severity.entry(finding.severity).or_default() += 1;
@@ -629,8 +635,7 @@ impl TaskCounts {
 
 /// Whether a finding is about an iteration that a light sample shows to be over: its loop polls.
 fn is_past(tracked: &Tracked, glance: &Glance) -> bool {
-    let is_held =
-        matches!(tracked.finding.code, Code::LoopBlocked | Code::LoopSelfDeadlock | Code::GcPause);
+    let is_held = rule(tracked.finding.code).is(Is::OverWithIteration);
     let polls = |id| glance.loops.iter().any(|it| it.id == id && it.phase == Phase::Select);
     is_held && tracked.seen_at < glance.taken_at && tracked.finding.loop_id.is_some_and(polls)
 }
@@ -665,43 +670,30 @@ impl<'s> Moved<'s> {
     }
 }
 
-/// Whether two findings of different times are about the same thing.
+/// Whether two findings of different times are the same trouble: those of one key are told apart by
+/// the tasks and the objects that they are about.
 fn is_same(before: &Finding, now: &Finding) -> bool {
-    if before.code != now.code || before.loop_id != now.loop_id {
-        return false;
-    }
-    match (before.tasks.first(), now.tasks.first()) {
-        (Some(first), Some(other)) => {
-            first == other || before.tasks.contains(other) || now.tasks.contains(first)
-        }
-        // Its first line of evidence is the place.
-        (None, None) if now.code == Code::SlowCallbacks => {
-            before.evidence.first() == now.evidence.first()
-        }
-        (None, None) if now.code == Code::GcPause => true,
-        (None, None) => without_numbers(&before.title) == without_numbers(&now.title),
-        _ => false,
-    }
+    let object = |finding: &Finding| finding.cause.as_ref().and_then(Cause::object);
+    let has_no_tasks = before.tasks.is_empty() && now.tasks.is_empty();
+    before.key == now.key
+        && before.loop_id == now.loop_id
+        && (has_no_tasks && object(before) == object(now) || is_about_same(before, now))
 }
 
-/// Says which finding is the cause of those that only know its code.
-fn link(findings: &mut [Finding]) {
-    let ids: Vec<(Code, FindingId)> = findings.iter().map(|it| (it.code, it.id)).collect();
-    for finding in findings.iter_mut().filter(|finding| finding.cause.is_none()) {
-        let is_it = |(code, _): &&(Code, FindingId)| Some(*code) == finding.because_of;
-        finding.cause = ids.iter().find(is_it).map(|(_, id)| *id);
-    }
-}
-
-fn without_numbers(title: &str) -> String {
-    title.chars().filter(|letter| !letter.is_ascii_digit() && *letter != '.').collect()
+/// Whether they say the same of the same tasks.
+fn is_about_same(before: &Finding, now: &Finding) -> bool {
+    let has =
+        |tasks: &[Address], first: Option<&Address>| first.is_some_and(|it| tasks.contains(it));
+    before.code == now.code
+        && before.loop_id == now.loop_id
+        && (has(&before.tasks, now.tasks.first()) || has(&now.tasks, before.tasks.first()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::diagnose::tests::{LOOP, Scene, task};
-    use crate::snapshot::{BlockingKind, LoopGlance};
+    use crate::snapshot::{BlockingKind, Location, LoopGlance};
 
     /// The events of these snapshots, 300 ms apart, in a word each.
     fn told(scenes: &[Scene]) -> Vec<String> {
@@ -736,6 +728,34 @@ mod tests {
         assert_eq!(told(&gone), [opened, "closed 1", "opened 2 deadlock"]);
         // What is seen by the first look alone is not told yet.
         assert_eq!(told(&[stuck(), well(), well()]), [""; 0]);
+    }
+
+    /// Two deadlocks of the same functions have one key, and are two troubles all the same.
+    #[test]
+    fn troubles_of_one_key_are_told_apart_by_their_tasks() {
+        let pair = |a: u64, line: u64| {
+            let other = a + 10;
+            [(a, other), (other, a)].map(|(mine, its)| {
+                let at = move |task: &mut Task| {
+                    let frame = &mut task.frames[0];
+                    let known = Location::clone(&frame.location);
+                    let line = Some(u32::try_from(line).unwrap());
+                    frame.location = Arc::new(Location { line, ..known });
+                };
+                task(mine).at_lock(900 + its, &[its]).and(at)
+            })
+        };
+        let both = || Scene::new().with(pair(1, 5)).with(pair(2, 7));
+        let one = || Scene::new().with(pair(2, 7));
+        let opened = ["opened 1 deadlock", "opened 2 deadlock"];
+        assert_eq!(told(&[both(), both(), both()]), opened);
+        let gone = ["opened 1 deadlock", "opened 2 deadlock", "closed 1"];
+        assert_eq!(told(&[both(), both(), one(), one(), one()]), gone);
+        let keys = |scene: Scene| {
+            let findings = scene.twice().findings.into_iter();
+            findings.map(|finding| finding.key).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(both()), ["deadlock/app.py:work"; 2]);
     }
 
     #[test]
@@ -846,11 +866,5 @@ mod tests {
         assert_eq!(monitor.summary().duration_ms, 7_000);
         let life = monitor.lives().of(&stuck.snapshot.tasks[0]).unwrap();
         assert_eq!(life.at_await, Some(Duration::from_secs(7)));
-    }
-
-    #[test]
-    fn titles_that_differ_in_numbers_are_of_one_finding() {
-        assert_eq!(without_numbers("held for 1.3 s"), without_numbers("held for 12 s"));
-        assert_ne!(without_numbers("held at a.py"), without_numbers("held at b.py"));
     }
 }

@@ -392,7 +392,7 @@ fn assert_stays(python: &Python, program: &Program, state: &str, letter: char) {
     }
     let titles =
         dump["findings"].as_array().unwrap().iter().map(|it| it["title"].as_str().unwrap());
-    let halted = titles.filter(|it| it.ends_with("its thread is stopped from outside")).count();
+    let halted = titles.filter(|it| it.ends_with("thread is stopped from outside")).count();
     assert_eq!(halted, usize::from(letter != 'S'), "{}", dump["findings"]);
     assert_eq!(kernel_state(program.pid()), letter);
 }

@@ -251,7 +251,7 @@ impl Given<'_> {
     /// "blocked"), or a place (line 1 is not line 12).
     fn says(&self, what: &str) -> bool {
         let evidence = self.0["evidence"].as_array().into_iter().flatten();
-        let mut lines = evidence.filter_map(Value::as_str).chain([self.text("title")]);
+        let mut lines = evidence.filter_map(|it| it["text"].as_str()).chain([self.text("title")]);
         lines.any(|line| {
             line.match_indices(what).any(|(at, _)| {
                 let before = line[..at].chars().next_back();
@@ -319,7 +319,9 @@ fn differences(truth: &Value, findings: &[Value]) -> Vec<String> {
         }
     }
     for (at, given) in given.iter().enumerate() {
-        let is_follower = expected.iter().any(|wanted| wanted["code"] == given.0["because_of"]);
+        let cause = findings.iter().find(|it| it["id"] == given.0["because_of"]);
+        let is_follower = cause
+            .is_some_and(|cause| expected.iter().any(|wanted| wanted["code"] == cause["code"]));
         let is_true_too = also.contains(&&given.0["code"]);
         if given.is_alarming() && !found.contains(&at) && !is_follower && !is_true_too {
             differences.push(format!("not true: {}", brief(given.0)));
@@ -340,7 +342,7 @@ fn listed(findings: &[Value]) -> String {
     for finding in findings {
         let _ = writeln!(text, "  {}", brief(finding));
         for line in finding["evidence"].as_array().into_iter().flatten() {
-            let _ = writeln!(text, "      {}", line.as_str().unwrap_or("?"));
+            let _ = writeln!(text, "      {}", line["text"].as_str().unwrap_or("?"));
         }
     }
     text

@@ -221,8 +221,9 @@ impl<'s> Difference<'s> {
         }
         let gone = before.tasks.iter().filter(|task| !later.contains_key(&task.key()));
         let gone = gone.map(|task| (task, None)).collect();
-        let is_new = |fact: &&Fact| !before.findings.iter().any(|known| known.is_same(fact));
-        let is_gone = |fact: &&Fact| !after.findings.iter().any(|known| known.is_same(fact));
+        let (earlier, later) = (&before.findings[..], &after.findings[..]);
+        let is_new = |fact: &&Fact| !fact.is_among(earlier, later);
+        let is_gone = |fact: &&Fact| !fact.is_among(later, earlier);
         Self {
             schema: SCHEMA,
             tool: json::Tool::this(),
@@ -460,7 +461,7 @@ mod tests {
         let mut out = Vec::new();
         difference.write(&mut Page::new(&mut out, None, false)).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert!(text.contains("B  b  5 tasks  1 min 5 s later"), "{text}");
-        assert!(text.contains("1 still parked at the same line\n      ×1  w-*  work  work (/srv/app.py:7)  lock lock, for 1 min 10 s"), "{text}");
+        assert!(text.contains("B  b  5 tasks  65.0 s later"), "{text}");
+        assert!(text.contains("1 still parked at the same line\n      ×1  w-*  work  work (/srv/app.py:7)  lock lock, for 70.0 s"), "{text}");
     }
 }

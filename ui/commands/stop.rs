@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use aiospy::diagnose::{Is, MAY_END, rule};
 use aiospy::process::Source;
-use aiospy::snapshot::{Code, Finding, Location, Process, Severity, Snapshot};
+use aiospy::snapshot::{Finding, Location, Process, Severity, Snapshot};
 use aiospy::timeline::{Cancelled, StageTold, Step, Story};
 use aiospy::watch::monitor::{Monitor, Settings};
 use aiospy::watch::sampler::{Ended, Plan, Sample, sample};
@@ -496,12 +497,10 @@ fn show_findings(to: &mut Destination, last: &Snapshot) -> anyhow::Result<()> {
 
 /// What may yet end by itself has not ended in the time that it was given.
 fn outlast(finding: &mut Finding, grace: &str) {
-    if matches!(finding.code, Code::ShutdownStuck | Code::CleanupStuck)
-        && finding.severity < Severity::Critical
-    {
+    if rule(finding.code).is(Is::Passing) && finding.severity < Severity::Critical {
         finding.severity = Severity::Critical;
-        finding.evidence.retain(|line| !line.starts_with("it may yet end by itself"));
-        finding.evidence.push(format!("its grace of {grace} is over"));
+        finding.evidence.retain(|line| !line.text.starts_with(MAY_END));
+        finding.evidence.push(format!("its grace of {grace} is over").into());
     }
 }
 

@@ -257,15 +257,16 @@ impl Chrome {
 
     fn finding(&mut self, at: Timestamp, what: &str, tracked: &Tracked) {
         let finding = &tracked.finding;
+        let evidence: Vec<String> = finding.evidence.iter().map(ToString::to_string).collect();
         let event = json!({
             "ph": "i",
             "s": "p",
-            "name": format!("{what} [{}] {}", finding.code, clean(&finding.title)),
+            "name": format!("{what} [{}] {}", finding.code, clean(&finding.title.to_string())),
             "cat": "finding",
             "pid": self.pid,
             "tid": FINDINGS,
             "ts": micros(self.since(at)),
-            "args": { "number": tracked.number, "evidence": finding.evidence, "advice": finding.advice },
+            "args": { "number": tracked.number, "evidence": evidence, "advice": finding.advice },
         });
         self.write(&event);
     }

@@ -16,7 +16,7 @@ use super::timeline::{Lanes, Rows, Scale};
 use super::tree::Kind;
 use super::{Exporter, Folding, Sample, Totals, View, micros, state};
 use crate::io::page;
-use crate::report::text::{path, words};
+use crate::report::text::{findings, path, words};
 
 /// The page, with a mark where the data goes.
 const PAGE: &str = include_str!("page.html");
@@ -229,8 +229,8 @@ impl Html {
             number: tracked.number,
             code: finding.code.as_str(),
             severity: finding.severity,
-            title: clean(&finding.title),
-            evidence: finding.evidence.iter().map(|line| clean(line)).collect(),
+            title: clean(&finding.title.to_string()),
+            evidence: finding.evidence.iter().map(|fact| clean(&findings::fact(fact))).collect(),
             advice: clean(&finding.advice),
             opened_us,
             closed_us: None,

@@ -285,7 +285,7 @@ mod tests {
             lasted: None,
         });
         let mut finding = sample::bank().findings.unwrap().remove(2);
-        finding.evidence = vec!["a fact".to_owned()];
+        finding.evidence = vec!["a fact".into()];
         (snapshot.findings, snapshot.looks) = (Some(vec![finding]), Some(2));
         let document = Document { schema: SCHEMA, tool: Tool::this(), snapshot: &snapshot };
         serde_json::to_value(document).unwrap()
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(document["elapsed_ms"], 12.345);
         assert_eq!(document["tasks"][0]["waiting_on"]["due_in_ms"], -1500.0);
         assert_eq!(document["tasks"][0]["waiting_on"]["operation"], "as-completed");
-        assert_eq!(document["findings"][0]["because_of"], "deadlock");
+        assert_eq!(document["findings"][0]["because_of"], "f1");
         let waiting = &document["tasks"][0]["waiting_on"];
         assert_eq!(waiting["holders"].as_array().map(Vec::len), Some(32));
         assert_eq!(waiting["holder_count"], 40);

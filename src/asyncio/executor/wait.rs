@@ -1,7 +1,7 @@
 //! What a thread waits for, in those ways of the standard library that have frames in Python.
 
 use super::MAX_FUTURES;
-use crate::known::role::{Module, Role, Thread};
+use crate::known::purpose::{Module, Purpose, Thread};
 use crate::memory::Address;
 use crate::python::frame::{RawFrame, Stack};
 use crate::python::object::{Kind, Reader};
@@ -48,13 +48,13 @@ impl Reader<'_> {
         let mut found = None;
         for frame in stack.frames.iter().rev() {
             let code = self.code(frame.code).ok()?;
-            let own = match (code.place.module(), code.place.role()) {
+            let own = match (code.place.module(), code.place.purpose()) {
                 (
                     Some(Module::Threading | Module::Queue | Module::Futures),
-                    Some(Role::Thread(wait)),
+                    Some(Purpose::Thread(wait)),
                 ) => self.wait_of(frame, wait),
                 // A thread of a pool that runs a call has other frames on top of this one.
-                (_, Some(Role::Thread(Thread::PoolWorker))) => {
+                (_, Some(Purpose::Thread(Thread::PoolWorker))) => {
                     self.pool_frame(frame)?.queue.map(ThreadWait::Work)
                 }
                 (

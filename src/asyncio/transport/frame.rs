@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Direction, Endpoint, Medium};
-use crate::known::role::{Io, Left, Role};
+use crate::known::purpose::{Io, Left, Purpose};
 use crate::memory::Address;
 use crate::python::frame::RawFrame;
 use crate::python::object::Reader;
@@ -31,9 +31,9 @@ impl Reader<'_> {
     /// its variables; `None` for all other frames.
     pub fn io_of_frame(&self, frame: &RawFrame) -> Option<Endpoint> {
         let code = self.code(frame.code).ok()?;
-        let io = match code.place.role()? {
-            Role::Io(io) => io,
-            Role::Stops(stop) if stop.left == Left::Streams => {
+        let io = match code.place.purpose()? {
+            Purpose::Io(io) => io,
+            Purpose::Stops(stop) if stop.left == Left::Streams => {
                 let locals = Locals { reader: self, all: self.locals(frame).ok()? };
                 return self.io_of_server(Direction::Close, &locals);
             }

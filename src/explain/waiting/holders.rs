@@ -3,7 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Reasons;
-use crate::known::role::Wait;
+use crate::known::purpose::Wait;
 use crate::memory::Address;
 use crate::python::frame::RawFrame;
 use crate::python::object::Kind;

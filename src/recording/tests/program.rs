@@ -231,19 +231,39 @@ pub fn full(at: Timestamp) -> Snapshot {
         tasks: vec![Address(0x10)],
         threads: vec![4711],
     });
+    let place = Location::by_path("f".into(), "/srv/a.py".into(), Some(3));
+    let age = Age::at_least(Duration::from_secs(2), Source::Samples);
     snapshot.findings = Some(vec![Finding {
         id: FindingId(2),
         code: Code::LoopSelfDeadlock,
         severity: Severity::Critical,
         sureness: Sureness::Guessed,
-        title: "it hangs".to_owned(),
+        title: Sentence::name("it")
+            .verb("hangs", "hung")
+            .then("for")
+            .lasting(Some(age))
+            .lasted(Some(age))
+            .so_many(3, "task", ["waits", "wait", "waited"]),
         loop_id: Some(Address(0x5000)),
         tasks: vec![Address(0x10)],
         tasks_left_out: 3,
-        evidence: vec!["so".to_owned(), String::new()],
+        evidence: vec![
+            Evidence { role: Some(Role::Holder), ..Evidence::from("so").at(Some(&place)) },
+            Evidence { task: Some(Address(0x10)), since: Some(age), ..Evidence::default() },
+        ],
         advice: "Do not.".to_owned(),
-        because_of: Some(Code::LockConvoy),
-        cause: Some(FindingId(1)),
+        because_of: Some(FindingId(1)),
+        key: "loop-self-deadlock/a.py:f".to_owned(),
+        since: Some(Age::exact(Duration::from_secs(3), Source::Iteration)),
+        cause: Some(Cause::Quota {
+            group: "/pod".to_owned(),
+            quota: Duration::from_millis(8),
+            period: Duration::from_millis(100),
+            throttled: 2,
+            periods: 3,
+        }),
+        roles: vec![Members { role: Role::Waiter, count: 40, first: vec![Address(0x10)] }],
+        place: Some(Arc::new(place.clone())),
         pending: None,
     }]);
     snapshot.problems = vec![Problem {

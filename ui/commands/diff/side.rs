@@ -49,6 +49,8 @@ pub struct Fact {
     pub code: String,
     /// How bad it is.
     pub severity: String,
+    /// What it has in common with the same trouble at another time.
+    pub key: String,
     /// The conclusion.
     pub title: String,
     /// The tasks it is about.
@@ -155,6 +157,8 @@ fn waits_for(waiting: &Value) -> String {
 impl Fact {
     fn of(finding: &Value) -> Self {
         Self {
+            // Dumps of before have no more than a code.
+            key: text(finding, "key").or_else(|| text(finding, "code")).unwrap_or_default(),
             code: text(finding, "code").unwrap_or_default(),
             severity: text(finding, "severity").unwrap_or_default(),
             title: text(finding, "title").unwrap_or_default(),
@@ -162,16 +166,18 @@ impl Fact {
         }
     }
 
-    /// Whether both are about the same thing: the same culprit, or the same words but for numbers.
-    pub fn is_same(&self, other: &Self) -> bool {
-        let words = |title: &str| {
-            title.chars().filter(|letter| !letter.is_ascii_digit()).collect::<String>()
-        };
-        self.code == other.code
-            && match (self.tasks.first(), other.tasks.first()) {
-                (Some(first), Some(second)) => first == second,
-                (None, None) => words(&self.title) == words(&other.title),
-                _ => false,
-            }
+    /// Whether it is the same trouble as one of `others`, of which it is one of `own` in another
+    /// dump: where several of either have its key, the one that is about the same tasks.
+    pub fn is_among(&self, others: &[Self], own: &[Self]) -> bool {
+        let alike = |facts: &[Self]| facts.iter().filter(|it| it.key == self.key).count();
+        let is_one_of_several = alike(others) > 1 || alike(own) > 1;
+        let is_same =
+            |it: &Self| it.key == self.key && (!is_one_of_several || it.has_tasks_of(self));
+        others.iter().any(is_same)
+    }
+
+    fn has_tasks_of(&self, other: &Self) -> bool {
+        let is_shared = |task: &String| other.tasks.contains(task);
+        self.tasks.iter().any(is_shared) || self.tasks.is_empty() && other.tasks.is_empty()
     }
 }

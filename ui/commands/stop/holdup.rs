@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aiospy::diagnose::graph::Graph;
-use aiospy::known::Role;
+use aiospy::known::Purpose;
 use aiospy::memory::Address;
 use aiospy::snapshot::{Location, Snapshot, Task};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -74,7 +74,8 @@ pub fn in_words(snapshot: &Snapshot, moved: &[(&Task, &'static str)]) -> Option<
     let pending = || snapshot.tasks.iter().filter(|task| !task.is_over());
     if let Some((server, waiting)) = pending().find_map(|task| Some((awaited_start(task)?, task))) {
         // The application may have a task of its own, which is what the server waits for.
-        let starting = pending().find(|task| roles(task).any(|role| role == Role::Application));
+        let starting =
+            pending().find(|task| purposes(task).any(|purpose| purpose == Purpose::Application));
         let task = starting.unwrap_or(waiting);
         return Some(format!("{server} has not started yet: {}", wait(snapshot, task, "")));
     }
@@ -135,14 +136,14 @@ fn one(task: &Task, why: &str) -> String {
 
 /// The server whose start a task waits for.
 fn awaited_start(task: &Task) -> Option<&'static str> {
-    roles(task).find_map(|role| match role {
-        Role::AwaitsStart(server) => Some(server),
+    purposes(task).find_map(|purpose| match purpose {
+        Purpose::AwaitsStart(server) => Some(server),
         _ => None,
     })
 }
 
-fn roles(task: &Task) -> impl Iterator<Item = Role> {
-    task.frames.iter().filter_map(|frame| frame.location.role())
+fn purposes(task: &Task) -> impl Iterator<Item = Purpose> {
+    task.frames.iter().filter_map(|frame| frame.location.purpose())
 }
 
 #[cfg(test)]

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use std::borrow::Cow;
+
 use aiospy::memory::Address;
-use aiospy::snapshot::{BlockingKind, Finding, Location, Origin, Process, Severity, Work};
+use aiospy::snapshot::{
+    BlockingKind, Finding, Location, Origin, Process, Sentence, Severity, Work,
+};
 use aiospy::timeline::{Fate, History, Stretch};
 use aiospy::watch::monitor::{Event, Monitor, Statistics, Summary, Tracked};
 use aiospy::watch::sampler::Ended;
@@ -69,7 +73,7 @@ impl<'a> Line<'a> {
             Event::Reattached => Self::Reattached { at },
             Event::Opened(tracked) => Self::FindingOpened(FindingLine::of(tracked)),
             Event::Updated(tracked) => Self::FindingUpdated(FindingLine::of(tracked)),
-            Event::Closed(tracked) => Self::FindingClosed(FindingLine::of(tracked)),
+            Event::Closed(tracked) => Self::FindingClosed(FindingLine::over(tracked)),
             Event::Blocked(stretch) => Self::blocking(stretch),
             Event::Cancelled(history) => Self::Cancellation(CancellationLine::of(history)),
             Event::Statistics(statistics) => Self::Statistics(statistics),
@@ -138,7 +142,7 @@ pub struct FindingLine<'a> {
     opened_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     severity_before: Option<Severity>,
-    finding: &'a Finding,
+    finding: Cow<'a, Finding>,
 }
 
 impl<'a> FindingLine<'a> {
@@ -148,8 +152,16 @@ impl<'a> FindingLine<'a> {
             number: tracked.number,
             opened_at: tracked.opened_at,
             severity_before: tracked.was,
-            finding: &tracked.finding,
+            finding: Cow::Borrowed(&tracked.finding),
         }
+    }
+
+    /// One that is over, which its title says.
+    fn over(tracked: &'a Tracked) -> Self {
+        let until = tracked.seen_at.strftime("%H:%M:%SZ").to_string();
+        let title = Sentence::words(tracked.finding.title.over(&until));
+        let finding = Cow::Owned(Finding { title, ..tracked.finding.clone() });
+        Self { finding, ..Self::of(tracked) }
     }
 }
 

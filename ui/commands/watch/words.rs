@@ -9,6 +9,7 @@ use aiospy::watch::monitor::{
     Event, LoopStatistics, Monitor, Statistics, Summary, TaskCounts, Tracked,
 };
 use aiospy::watch::sampler::Ended;
+use jiff::tz::TimeZone;
 
 use crate::io::page::Style;
 use crate::report::text::{findings, path, words};
@@ -43,7 +44,9 @@ pub fn event(event: &Event) -> Vec<Line> {
                 _ => "seen once".to_owned(),
             };
             let Finding { code, title, .. } = &tracked.finding;
-            (Style::Dim, "closed", format!("[{code}] {stood}, last as: {title}"))
+            let until = tracked.seen_at.to_zoned(TimeZone::system()).strftime("%H:%M:%S");
+            let title = title.over(&until.to_string());
+            (Style::Dim, "closed", format!("[{code}] {stood}: {title}"))
         }
         Event::Blocked(stretch) => (Style::Notice, "blocked", blocked(stretch)),
         Event::Cancelled(history) => cancelled(history),

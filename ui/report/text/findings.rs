@@ -2,11 +2,11 @@
 
 use std::io;
 
-use aiospy::snapshot::{Code, Finding, FindingId, Origin, Severity, Snapshot, Sureness};
+use aiospy::snapshot::{Code, Evidence, Finding, FindingId, Location, Origin, Severity, Snapshot};
 use rustc_hash::FxHashMap;
 
-use super::source::{Known, Lines, shortened};
-use super::{verdict, words};
+use super::source::Lines;
+use super::{path, verdict, words};
 use crate::io::page::{Line, Page, Style};
 use crate::io::trouble::Trouble;
 
@@ -80,7 +80,6 @@ pub fn section(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> i
     page.line(&line)?;
     page.blank()?;
 
-    let known = Known::of(snapshot);
     let mut alike: FxHashMap<Code, usize> = FxHashMap::default();
     let (mut shown, mut left_out) = (0, 0);
     for cause in causes(findings) {
@@ -91,7 +90,7 @@ pub fn section(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> i
             continue;
         }
         shown += 1;
-        at_length(&cause, &known, lines, page)?;
+        at_length(&cause, lines, page)?;
         page.blank()?;
     }
     if left_out > 0 {
@@ -134,14 +133,6 @@ pub fn sign(severity: Severity) -> &'static str {
     }
 }
 
-fn sureness(sureness: Sureness) -> &'static str {
-    match sureness {
-        Sureness::Read => "",
-        Sureness::Derived => " (derived)",
-        Sureness::Guessed => " (guessed)",
-    }
-}
-
 /// The findings with their followers; the worst first, else in their order.
 fn causes(findings: &[Finding]) -> Vec<Cause<'_>> {
     let by_place = by_cause(findings).into_iter();
@@ -164,7 +155,7 @@ pub fn order(findings: &[Finding]) -> Vec<(usize, bool)> {
 fn by_cause(findings: &[Finding]) -> Vec<(usize, Vec<usize>)> {
     let by_id: FxHashMap<FindingId, usize> =
         findings.iter().enumerate().map(|(at, finding)| (finding.id, at)).collect();
-    let cause_of = |finding: &Finding| by_id.get(&finding.cause?).copied();
+    let cause_of = |finding: &Finding| by_id.get(&finding.because_of?).copied();
     let above: Vec<Option<usize>> = findings.iter().map(cause_of).collect();
     // What follows from a follower follows from its cause; a circle has no first.
     let root_of = |start: usize| {
@@ -201,38 +192,39 @@ fn head(finding: &Finding, indent: &str) -> Line {
         .with(Style::Dim, &format!(" [{}] ", finding.code))
 }
 
-/// What it says, without the code if it begins with that, with how sure it is.
+/// What it says.
 pub fn said(finding: &Finding) -> String {
-    let prefix = finding.title.strip_prefix(finding.code.as_str());
-    let title = prefix.and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&finding.title);
-    format!("{title}{}", sureness(finding.sureness))
+    finding.title.to_string()
 }
 
-fn at_length(
-    cause: &Cause<'_>,
-    known: &Known<'_>,
-    lines: &Lines<'_>,
-    page: &mut Page<'_>,
-) -> io::Result<()> {
+/// A fact in words, with its place as short as it still says which file it is.
+pub fn fact(fact: &Evidence) -> String {
+    fact.in_words(|place| path::full(place.path(), place.line))
+}
+
+/// A frame stands below what it is of.
+pub fn indent(fact: &Evidence) -> &'static str {
+    if fact.text.is_empty() { "  " } else { "" }
+}
+
+/// Where a fact is, if that is in the program's own code.
+pub fn own_place(fact: &Evidence) -> Option<&Location> {
+    fact.place.as_deref().filter(|place| place.origin == Origin::Own && place.has_file())
+}
+
+fn at_length(cause: &Cause<'_>, lines: &Lines<'_>, page: &mut Page<'_>) -> io::Result<()> {
     let finding = cause.finding;
-    let title = |finding: &Finding| {
-        let title = said(finding);
-        shortened(&title, &known.places(&title))
-    };
-    page.wrapped(head(finding, ""), MARGIN, MAX_PROSE, Style::Strong, &title(finding))?;
+    page.wrapped(head(finding, ""), MARGIN, MAX_PROSE, Style::Strong, &said(finding))?;
 
     let mut last = None;
     for fact in finding.evidence.iter().take(MAX_EVIDENCE) {
-        let places = known.places(fact);
-        let inner = fact.len() - fact.trim_start_matches(' ').len();
-        let margin = format!("{MARGIN}  {}", " ".repeat(inner));
+        let margin = format!("{MARGIN}  {}", indent(fact));
         let start = Line::new().with(Style::Plain, &margin);
-        let words = shortened(fact, &places);
-        page.wrapped(start, &format!("{margin}  "), usize::MAX, Style::Plain, words.trim_start())?;
-        let own = places.iter().rev().find(|place| place.origin == Origin::Own);
-        if let Some(place) = own.filter(|place| last != Some((place.file, place.line))) {
-            lines.show(page, &margin, place.file, Some(place.line))?;
-            last = Some((place.file, place.line));
+        let words = self::fact(fact);
+        page.wrapped(start, &format!("{margin}  "), usize::MAX, Style::Plain, &words)?;
+        if let Some(place) = own_place(fact).filter(|place| last != Some(*place)) {
+            lines.show(page, &margin, &place.file, place.line)?;
+            last = Some(place);
         }
     }
     if let Some(more) = finding.evidence.len().checked_sub(MAX_EVIDENCE + 1) {
@@ -242,9 +234,8 @@ fn at_length(
 
     if !finding.advice.is_empty() {
         let start = Line::new().with(Style::Plain, MARGIN).with(Style::Active, "advice: ");
-        let advice = shortened(&finding.advice, &known.places(&finding.advice));
         let margin = " ".repeat(start.width());
-        page.wrapped(start, &margin, MAX_PROSE, Style::Plain, &advice)?;
+        page.wrapped(start, &margin, MAX_PROSE, Style::Plain, &finding.advice)?;
     }
 
     let followers = &cause.followers;
@@ -257,7 +248,7 @@ fn at_length(
     let indent = format!("{MARGIN}  ");
     for follower in followers.iter().take(MAX_FOLLOWERS) {
         // One line each: they are not what is to be seen to.
-        page.line(&head(follower, &indent).with(Style::Plain, &title(follower)))?;
+        page.line(&head(follower, &indent).with(Style::Plain, &said(follower)))?;
     }
     if let Some(more) = followers.len().checked_sub(MAX_FOLLOWERS + 1) {
         let words = format!("{indent}… {} more", words::count(more + 1));
@@ -272,6 +263,7 @@ fn at_length(
 /// Those of the page.
 pub fn brief(snapshot: &Snapshot, least: Option<Severity>, page: &mut Page<'_>) -> io::Result<()> {
     let findings = snapshot.findings.as_deref().unwrap_or_default();
+    let codes: FxHashMap<FindingId, Code> = findings.iter().map(|it| (it.id, it.code)).collect();
     for finding in causes(findings)
         .iter()
         .flat_map(|cause| std::iter::once(cause.finding).chain(cause.followers.iter().copied()))
@@ -281,7 +273,7 @@ pub fn brief(snapshot: &Snapshot, least: Option<Severity>, page: &mut Page<'_>) 
         line.add(Style::Plain, " ");
         line.add(Style::Strong, finding.code.as_str());
         line.add(Style::Plain, &format!(": {}", said(finding)));
-        if let Some(cause) = finding.because_of {
+        if let Some(cause) = finding.because_of.and_then(|id| codes.get(&id)) {
             line.add(Style::Dim, &format!(" (follows from {cause})"));
         }
         page.line(&line)?;
@@ -333,18 +325,18 @@ mod tests {
             "",
             "!! critical [deadlock] 2 tasks wait for each other: ada-to-bob, bob-to-ada; 20",
             "   more wait for them",
-            "     ada-to-bob waits for lock second.lock, held by bob-to-ada, at",
-            "       /srv/bank/transfer.py:41",
-            "           41 │ async with second.lock:",
-            "     bob-to-ada waits for lock second.lock, held by ada-to-bob, at",
-            "       /srv/bank/transfer.py:41",
+            "     ada-to-bob waits for lock second.lock, held by bob-to-ada",
+            "       at /srv/bank/transfer.py:41 in transfer",
+            "             41 │ async with second.lock:",
+            "     bob-to-ada waits for lock second.lock, held by ada-to-bob",
+            "       at /srv/bank/transfer.py:41 in transfer",
             "   advice: take the two locks always in the same order, for example by id; a",
             "           time limit around the second one would turn the standstill into an",
             "           error",
             "   and 1 more follows from it:",
             "     !  warning [lock-convoy] 10 tasks wait for account.lock, held by ada-to-bob",
             "",
-            "i  info [task-orphaned] nothing refers to heartbeat but asyncio itself (guessed)",
+            "i  info [task-orphaned] Probably nothing refers to heartbeat but asyncio itself",
             "",
             "",
         ];
@@ -375,12 +367,11 @@ mod tests {
              for them",
             "warning lock-convoy: 10 tasks wait for account.lock, held by ada-to-bob (follows from \
              deadlock)",
-            "info task-orphaned: nothing refers to heartbeat but asyncio itself (guessed)",
+            "info task-orphaned: Probably nothing refers to heartbeat but asyncio itself",
             "",
         ];
         assert_eq!(brief(&snapshot, Some(Severity::Warning)), lines.join("\n"));
         assert_eq!(brief(&snapshot, None), lines.join("\n"));
-        snapshot.findings.as_mut().unwrap()[0].title.insert_str(0, "task-orphaned: ");
         snapshot.findings.as_mut().unwrap().truncate(1);
         assert_eq!(
             brief(&snapshot, Some(Severity::Warning)),
@@ -395,14 +386,14 @@ mod tests {
         let numbered = |(id, code, title, cause): (u64, Code, &str, Option<u64>)| {
             let severity = if code == Code::Deadlock { Critical } else { Warning };
             let mut finding = sample::finding(code, severity, title, &[1]);
-            (finding.id, finding.cause) = (FindingId(id), cause.map(FindingId));
+            (finding.id, finding.because_of) = (FindingId(id), cause.map(FindingId));
             finding
         };
         let told = |findings: &[(u64, Code, &str, Option<u64>)]| -> Vec<(String, Vec<String>)> {
             let findings: Vec<Finding> = findings.iter().copied().map(numbered).collect();
             let titles = |cause: &Cause<'_>| {
-                let followers = cause.followers.iter().map(|follower| follower.title.clone());
-                (cause.finding.title.clone(), followers.collect())
+                let followers = cause.followers.iter().map(|follower| follower.title.to_string());
+                (cause.finding.title.to_string(), followers.collect())
             };
             causes(&findings).iter().map(titles).collect()
         };
@@ -439,10 +430,10 @@ mod tests {
             sample::finding(Code::ExceptionUnretrieved, Severity::Warning, &title, &[n])
         };
         let mut findings: Vec<Finding> = (0..5000).map(failed).collect();
-        findings[0].evidence = (0..50).map(|n| format!("fact {n}")).collect();
+        findings[0].evidence = (0..50).map(|n| format!("fact {n}").into()).collect();
         let spins = sample::finding(Code::BusySpin, Severity::Warning, "spins", &[]);
         findings.push(Finding { id: FindingId(1), ..spins });
-        let followers = (0..30).map(|n| Finding { cause: Some(FindingId(1)), ..failed(n) });
+        let followers = (0..30).map(|n| Finding { because_of: Some(FindingId(1)), ..failed(n) });
         findings.extend(followers);
         snapshot.findings = Some(findings);
         let text = report(&snapshot, Some(80));

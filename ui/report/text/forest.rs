@@ -6,6 +6,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use aiospy::diagnose::{Blames, rule};
 use aiospy::memory::Address;
 use aiospy::snapshot::{Code, Deadline, Finding, Location, Severity, Task, TaskState, Waiting};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -192,18 +193,15 @@ enum Mark {
 fn marks(tasks: &[Task], findings: &[Finding]) -> FxHashMap<Address, Vec<(Severity, Code)>> {
     let mut marks: FxHashMap<Address, Vec<(Severity, Code)>> = FxHashMap::default();
     let mut holders: FxHashSet<Address> = FxHashSet::default();
-    if findings.iter().any(|finding| finding.code == Code::LockConvoy) {
+    if findings.iter().any(|finding| rule(finding.code).blames == Blames::Holders) {
         let waits = tasks.iter().filter_map(|task| task.waiting_on.as_deref());
         holders.extend(waits.flat_map(|waiting| waiting.holders.iter()));
     }
     for finding in findings.iter().filter(|finding| finding.tasks.len() <= MAX_MARKED) {
-        let is_blamed = |task: &Address| match finding.code {
-            Code::LockConvoy => holders.contains(task),
-            Code::PermitLeaked
-            | Code::ExecutorSaturated
-            | Code::QueueStalled
-            | Code::ReadyBacklog => false,
-            _ => true,
+        let is_blamed = |task: &Address| match rule(finding.code).blames {
+            Blames::All => true,
+            Blames::Holders => holders.contains(task),
+            Blames::Nobody => false,
         };
         for task in finding.tasks.iter().filter(|task| is_blamed(task)) {
             let marks = marks.entry(*task).or_default();

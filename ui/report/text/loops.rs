@@ -3,8 +3,7 @@
 use std::io;
 
 use aiospy::snapshot::{
-    Blocking, Code, Executor, Frame, Location, Loop, LoopState, Snapshot, Stage, Syscall,
-    below_loop,
+    Blocking, Evidence, Executor, Frame, Loop, LoopState, Snapshot, Stage, Syscall, below_loop,
 };
 use unicode_width::UnicodeWidthStr;
 
@@ -143,16 +142,13 @@ pub fn event_loop(
 
 /// Whether a finding about this loop gives its stack already.
 fn is_told_above(of: &Loop, stack: &[Frame], snapshot: &Snapshot) -> bool {
-    let Some(Location { file, line: Some(line), .. }) = stack.last().map(|f| &*f.location) else {
-        return false;
-    };
-    let place = format!("{file}:{line}");
+    let Some(innermost) = stack.last().map(|frame| &frame.location) else { return false };
+    let is_frame = |fact: &Evidence| fact.text.is_empty() && fact.place.as_ref() == Some(innermost);
     let mut findings = snapshot.findings.iter().flatten();
     findings.any(|finding| {
-        matches!(finding.code, Code::LoopBlocked | Code::LoopSelfDeadlock)
-            && finding.loop_id == Some(of.id)
+        finding.loop_id == Some(of.id)
             && finding.because_of.is_none()
-            && finding.evidence.iter().any(|fact| fact.contains(&place))
+            && finding.evidence.iter().any(is_frame)
     })
 }
 
@@ -348,9 +344,14 @@ mod tests {
         assert_eq!(section_of(&snapshot, Some(80)), expected.join("\n"));
 
         // A finding has said it all.
-        let mut finding =
-            sample::finding(Code::LoopBlocked, aiospy::snapshot::Severity::Critical, "held", &[]);
-        finding.evidence = vec!["at /srv/orders/rates.py:30 in RatesClient.read_answer".to_owned()];
+        let mut finding = sample::finding(
+            aiospy::snapshot::Code::LoopBlocked,
+            aiospy::snapshot::Severity::Critical,
+            "held",
+            &[],
+        );
+        finding.evidence =
+            vec![sample::fact("", Some("RatesClient.read_answer /srv/orders/rates.py:30"))];
         snapshot.findings = Some(vec![finding]);
         let text = section_of(&snapshot, Some(80));
         assert!(text.contains("kept by socket") && !text.contains("RatesClient.fetch"), "{text}");

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    Cancellation, Code, Consistency, Finding, FindingId, Frame, Iteration, Location, Loop,
-    LoopState, Phase, Process, Severity, Snapshot, Sureness, Syscall, Task, TaskState, Thread,
-    ThreadState, WaitKind, Waiting,
+    Cancellation, Code, Consistency, Evidence, Finding, FindingId, Frame, Iteration, Location,
+    Loop, LoopState, Phase, Process, Severity, Snapshot, Sureness, Syscall, Task, TaskState,
+    Thread, ThreadState, WaitKind, Waiting,
 };
 
 use aiospy::process::SourceFile;
@@ -153,21 +153,16 @@ pub fn waits(mut task: Task, kind: WaitKind, description: &str) -> Task {
 
 /// A finding about these tasks.
 pub fn finding(code: Code, severity: Severity, title: &str, tasks: &[u64]) -> Finding {
-    Finding {
-        id: FindingId::NONE,
-        code,
-        severity,
-        sureness: Sureness::Read,
-        title: title.to_owned(),
-        loop_id: Some(LOOP),
-        tasks: tasks.iter().copied().map(id).collect(),
-        tasks_left_out: 0,
-        evidence: Vec::new(),
-        advice: String::new(),
-        because_of: None,
-        cause: None,
-        pending: None,
-    }
+    let mut finding = Finding::new(code, severity, Sureness::Read, title);
+    finding.loop_id = Some(LOOP);
+    finding.tasks = tasks.iter().copied().map(id).collect();
+    finding
+}
+
+/// A fact, at a place like `transfer /srv/bank/transfer.py:41`.
+pub fn fact(text: &str, place: Option<&str>) -> Evidence {
+    let frames = frames(place.as_slice());
+    Evidence::from(text).at(frames.first().map(|frame| &*frame.location))
 }
 
 /// A bank with two transfers that wait for each other, and others that wait for these.
@@ -212,11 +207,12 @@ pub fn bank() -> Snapshot {
         "2 tasks wait for each other: ada-to-bob, bob-to-ada; 20 more wait for them",
         &[1, 2],
     );
+    let place = Some("transfer /srv/bank/transfer.py:41");
     deadlock.evidence = vec![
-        "ada-to-bob waits for lock second.lock, held by bob-to-ada, at /srv/bank/transfer.py:41"
-            .to_owned(),
-        "bob-to-ada waits for lock second.lock, held by ada-to-bob, at /srv/bank/transfer.py:41"
-            .to_owned(),
+        fact("ada-to-bob waits for lock second.lock, held by bob-to-ada", None),
+        fact("", place),
+        fact("bob-to-ada waits for lock second.lock, held by ada-to-bob", None),
+        fact("", place),
     ];
     deadlock.advice = "take the two locks always in the same order, for example by id; a time \
                        limit around the second one would turn the standstill into an error"
@@ -228,7 +224,7 @@ pub fn bank() -> Snapshot {
         &[1],
     );
     (deadlock.id, follower.id) = (FindingId(1), FindingId(2));
-    (follower.because_of, follower.cause) = (Some(Code::Deadlock), Some(FindingId(1)));
+    follower.because_of = Some(FindingId(1));
     let mut guess = finding(
         Code::TaskOrphaned,
         Severity::Info,
@@ -236,6 +232,7 @@ pub fn bank() -> Snapshot {
         &[3],
     );
     guess.sureness = Sureness::Guessed;
+    guess.title.is_guess = true;
     guess.id = FindingId(3);
     snapshot.findings = Some(vec![guess, deadlock, follower]);
     snapshot.looks = Some(2);

@@ -3,10 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
-use aiospy::known::Libraries;
 use aiospy::process::{Source, SourceFile};
 use aiospy::snapshot::{Definition, Frame, Location, Origin, Snapshot};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -234,122 +232,10 @@ pub fn innermost_own(frames: &[Frame]) -> Option<usize> {
     place(Origin::Own).or_else(|| place(Origin::Package))
 }
 
-/// A `file:line` in a text.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Place<'t> {
-    /// Where it stands.
-    pub range: Range<usize>,
-    /// The file.
-    pub file: &'t str,
-    /// Whose it is.
-    pub origin: Origin,
-    /// The line in it.
-    pub line: u32,
-}
-
-/// The files that are known from frames, and whose they are.
-pub struct Known<'s>(FxHashMap<&'s str, Origin>);
-
-impl<'s> Known<'s> {
-    /// Those of a snapshot.
-    pub fn of(snapshot: &'s Snapshot) -> Self {
-        let tasks = snapshot.tasks.iter().flat_map(|task| &task.frames);
-        let threads = snapshot.threads.iter().flat_map(|thread| &thread.frames);
-        let mut seen = FxHashSet::default();
-        let mut files = FxHashMap::default();
-        for frame in tasks.chain(threads) {
-            // Frames at the same instruction share one location.
-            if seen.insert(Arc::as_ptr(&frame.location).addr()) {
-                files.insert(&*frame.location.file, frame.location.origin);
-            }
-        }
-        Self(files)
-    }
-
-    /// The places that `text` names, in their order: files that are known, and modules by their
-    /// full path.
-    pub fn places<'t>(&self, text: &'t str) -> Vec<Place<'t>> {
-        let mut places: Vec<Place<'t>> = Vec::new();
-        for (colon, _) in text.match_indices(':') {
-            let rest = text.get(colon + 1..).unwrap_or_default();
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let Some(Ok(line)) = rest.get(..digits).map(str::parse) else { continue };
-            let from = places.last().map_or(0, |last| last.range.end);
-            let Some(before) = text.get(from..colon) else { continue };
-            // A path may hold blanks: the longest one that is a file's is meant.
-            let begins = std::iter::once(0).chain(
-                before.match_indices([' ', '(', '"', '\'', '=']).map(|(at, mark)| at + mark.len()),
-            );
-            let file = begins.filter_map(|at| before.get(at..)).find(|&file| {
-                self.0.contains_key(file)
-                    || file.starts_with('/') && is_module(file) && !file.contains(' ')
-            });
-            if let Some(file) = file {
-                let known = self.0.get(file).copied();
-                let origin = known.unwrap_or_else(|| Libraries::default().home(file).origin);
-                let range = colon - file.len()..colon + 1 + digits;
-                places.push(Place { range, file, origin, line });
-            }
-        }
-        places
-    }
-}
-
-fn is_module(file: &str) -> bool {
-    file.rsplit_once('.').is_some_and(|(_, extension)| extension == "py")
-}
-
-/// `text` with its places as short as they still say which file it is.
-pub fn shortened(text: &str, places: &[Place<'_>]) -> String {
-    let mut short = String::with_capacity(text.len());
-    let mut from = 0;
-    for place in places {
-        short.push_str(text.get(from..place.range.start).unwrap_or_default());
-        // The line's number follows with the rest.
-        short.push_str(path::short(place.file));
-        from = place.range.start + place.file.len();
-    }
-    short.push_str(text.get(from..).unwrap_or_default());
-    short
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::text::sample;
-
-    #[test]
-    fn places_in_a_text_are_found() {
-        let tasks = vec![sample::task(
-            1,
-            "t",
-            &["f app.py:1", "g /srv/my app/db.py:2", "h asyncio/locks.py:3"],
-            &[],
-        )];
-        let snapshot = sample::snapshot(tasks);
-        let known = Known::of(&snapshot);
-        let found = |text: &str| -> Vec<(String, u32)> {
-            known.places(text).into_iter().map(|p| (p.file.to_owned(), p.line)).collect()
-        };
-        for (text, expected) in [
-            ("t waits at app.py:12", vec![("app.py", 12)]),
-            (
-                "in g (/srv/my app/db.py:2), then app.py:7",
-                vec![("/srv/my app/db.py", 2), ("app.py", 7)],
-            ),
-            ("from /opt/other.py:5", vec![("/opt/other.py", 5)]),
-            ("tcp 10.0.0.7:52114 -> 10.0.0.9:5432 since 12:30", vec![]),
-            ("/etc/passwd:1 other.py:1 app.py: 1 app.py:x :5 app.py:99999999999", vec![]),
-        ] {
-            let expected: Vec<_> = expected.into_iter().map(|(f, l)| (f.to_owned(), l)).collect();
-            assert_eq!(found(text), expected, "{text}");
-        }
-        let text = "held at /usr/lib/python3.13/asyncio/locks.py:110, by app.py:3";
-        assert_eq!(
-            shortened(text, &known.places(text)),
-            "held at asyncio/locks.py:110, by app.py:3"
-        );
-    }
 
     #[test]
     fn a_line_is_found_by_its_number() {

@@ -65,7 +65,7 @@ fn report_of_a_quiet_service() {
             "    worker     /srv/orders/pack.py:8",
             "    Queue.get  asyncio/queues.py:186",
             "",
-            "exact: no thread ran while it was read · 12 ms · never paused",
+            "exact: no thread ran while it was read · 12.3 ms · never paused",
         ])
     );
 }
@@ -99,7 +99,7 @@ fn blocked_loop_says_for_how_long_by_whom_and_where() {
             "    worker     /srv/orders/pack.py:8",
             "    Queue.get  asyncio/queues.py:186",
             "",
-            "same step: one callback ran all the while it was read · 12 ms · never paused",
+            "same step: one callback ran all the while it was read · 12.3 ms · never paused",
         ])
     );
 }
@@ -139,7 +139,7 @@ fn flat_gives_one_block_for_each_task() {
             "    coroutine     parent",
             "    parent  app.py:3",
             "",
-            "exact: no thread ran while it was read · 12 ms · never paused",
+            "exact: no thread ran while it was read · 12.3 ms · never paused",
         ])
     );
 }
@@ -435,9 +435,12 @@ fn names_cannot_drive_the_terminal() {
         cause: "\u{2066}".to_owned(),
     });
     let mut evil = finding(Code::Deadlock, Severity::Critical, "\x1b[2J\nok: all is well", &[1]);
-    evil.evidence = vec!["\x1b[A at app.py:1\r".to_owned()];
+    evil.evidence = vec![fact("\x1b[A", Some("f\r app.py:1"))];
     evil.advice = "\u{9b}2J".to_owned();
-    snapshot.findings = Some(vec![evil.clone(), Finding { because_of: Some(evil.code), ..evil }]);
+    snapshot.findings = Some(vec![
+        evil.clone(),
+        Finding { because_of: Some(aiospy::snapshot::FindingId(1)), ..evil },
+    ]);
     let parked = &mut snapshot.tasks[1];
     *parked = waits(parked.clone(), WaitKind::Lock, "lock \x1b[31m\n");
     parked.waiting_on.as_mut().unwrap().holders = vec![id(1)].into();
@@ -563,7 +566,7 @@ fn facts_that_were_not_read_are_left_out() {
             "(T) 0x7f61b0000100  state unknown",
             "    no frame was read",
             "",
-            "exact: no thread ran while it was read · 12 ms · never paused",
+            "exact: no thread ran while it was read · 12.3 ms · never paused",
         ])
     );
 }

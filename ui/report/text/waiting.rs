@@ -340,7 +340,7 @@ mod tests {
             "(T) s{1,2}  ×2  pending\n    nap    app.py:3  times out in 2.50 s … 8.00 s\n    sleep  \
              asyncio/tasks.py:718\n    → sleep(60), 9.00 s to go\n\
              (T) s3  pending\n    nap    app.py:3  should have timed out 14.2 s ago\n    sleep  \
-             asyncio/tasks.py:718\n    → sleep(60), 9.00 s to go, times out in 1 min 0 s\n"
+             asyncio/tasks.py:718\n    → sleep(60), 9.00 s to go, times out in 60.0 s\n"
         );
     }
 }

@@ -1,28 +1,13 @@
 //! Facts of a snapshot in words.
 
-use std::time::Duration;
-
 use aiospy::snapshot::{
     BlockingKind, Cancellation, Consistency, Iteration, Loop, LoopState, Phase, Syscall, Task,
     TaskState, ThreadState,
 };
 
-use crate::io::page::Style;
+pub use aiospy::snapshot::duration;
 
-/// A span of time with as many digits as matter: `431 ms`, `2.31 s`, `3 min 12 s`, `4 d 3 h`.
-pub fn duration(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let micros = time.as_micros();
-    match seconds {
-        0 if micros < 10_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
-        0 => format!("{} ms", micros / 1000),
-        1..=9 => format!("{seconds}.{:02} s", time.subsec_millis() / 10),
-        10..=59 => format!("{seconds}.{} s", time.subsec_millis() / 100),
-        60..=3599 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..=86_399 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
+use crate::io::page::Style;
 
 /// A number with its digits in groups: `10,000`.
 pub fn count(number: usize) -> String {
@@ -238,23 +223,6 @@ pub fn consistency(consistency: Consistency) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_have_the_digits_that_matter() {
-        for (micros, expected) in [
-            (0, "0.0 ms"),
-            (431, "0.4 ms"),
-            (9_999, "9.9 ms"),
-            (431_700, "431 ms"),
-            (2_318_000, "2.31 s"),
-            (23_450_000, "23.4 s"),
-            (192_000_000, "3 min 12 s"),
-            (11_520_000_000, "3 h 12 min"),
-            (356_400_000_000, "4 d 3 h"),
-        ] {
-            assert_eq!(duration(Duration::from_micros(micros)), expected);
-        }
-    }
 
     #[test]
     fn numbers_are_grouped() {

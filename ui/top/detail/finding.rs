@@ -2,11 +2,10 @@
 
 use std::io;
 
-use aiospy::snapshot::{Code, Origin};
+use aiospy::diagnose::{About, rule};
 
 use super::{AROUND, Writer};
 use crate::io::page::{Line, Style};
-use crate::report::text::source::{Known, shortened};
 use crate::report::text::{findings, words};
 use crate::top::feed::Known as Open;
 use crate::top::subject::Subject;
@@ -30,44 +29,37 @@ impl Writer<'_> {
         let head = Line::new().with(style, word).with(Style::Dim, &format!(" [{}]", finding.code));
         let since = format!("  for {}", age(known.since, self.app.now));
         self.line(&head.with(Style::Dim, &since));
-        let places = Known::of(self.snapshot());
-        let short = |text: &str| shortened(text, &places.places(text));
-        let title = short(&findings::said(finding));
+        let title = findings::said(finding);
         self.page(|page| page.wrapped(Line::new(), "", usize::MAX, Style::Strong, &title))?;
         self.blank();
 
         let (first, rest) = finding.tasks.split_at(finding.tasks.len().min(FIRST_TASKS));
         self.task_links(if finding.tasks.len() == 1 { "task" } else { "tasks" }, first);
-        if let (Some(id), true) = (finding.loop_id, is_about_loop(finding.code)) {
+        if let (Some(id), true) = (finding.loop_id, rule(finding.code).about == About::Loop) {
             self.link("loop", Subject::Loop(id), Style::Strong, "how it spends its time");
         }
-        let is_cause = |it: &&Open| finding.cause == Some(it.finding.id);
+        let is_cause = |it: &&Open| finding.because_of == Some(it.finding.id);
         if let Some(cause) = feed.findings.iter().find(is_cause) {
             let words = format!("[{}]", cause.finding.code);
             self.link("follows from", Subject::Finding(cause.number), Style::Plain, &words);
         }
         self.blank();
         if !finding.advice.is_empty() {
-            let advice = short(&finding.advice);
             let head = Line::new().with(Style::Active, "advice: ");
-            self.page(|page| page.wrapped(head, "", usize::MAX, Style::Plain, &advice))?;
+            self.page(|page| page.wrapped(head, "", usize::MAX, Style::Plain, &finding.advice))?;
             self.blank();
         }
 
         let mut last = None;
         for fact in finding.evidence.iter().take(MAX_EVIDENCE) {
-            let found = places.places(fact);
-            let inner = fact.len() - fact.trim_start_matches(' ').len();
-            let margin = " ".repeat(inner);
-            let words = shortened(fact, &found);
+            let margin = findings::indent(fact);
+            let words = findings::fact(fact);
             let head = Line::new().with(Style::Dim, &format!("{margin}· "));
-            let words = words.trim_start();
             let next = format!("{margin}  ");
-            self.page(|page| page.wrapped(head, &next, usize::MAX, Style::Plain, words))?;
-            let own = found.iter().rev().find(|place| place.origin == Origin::Own);
-            if let Some(place) = own.filter(|place| last != Some((place.file, place.line))) {
-                self.source(place.file, Some(place.line), AROUND / 2);
-                last = Some((place.file, place.line));
+            self.page(|page| page.wrapped(head, &next, usize::MAX, Style::Plain, &words))?;
+            if let Some(place) = findings::own_place(fact).filter(|place| last != Some(*place)) {
+                self.source(&place.file, place.line, AROUND / 2);
+                last = Some(place);
             }
         }
         if let Some(more) = finding.evidence.len().checked_sub(MAX_EVIDENCE + 1) {
@@ -85,17 +77,4 @@ impl Writer<'_> {
         let words = format!("aiospy explain {} tells what it means", finding.code);
         self.page(|page| page.wrapped(Line::new(), "", usize::MAX, Style::Dim, &words))
     }
-}
-
-/// Whether it is about how a loop does, rather than about its tasks.
-fn is_about_loop(code: Code) -> bool {
-    matches!(
-        code,
-        Code::LoopBlocked
-            | Code::LoopSelfDeadlock
-            | Code::BusySpin
-            | Code::ReadyBacklog
-            | Code::SlowCallbacks
-            | Code::NestedRun
-    )
 }

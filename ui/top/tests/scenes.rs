@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    BlockingKind, Cancellation, Code, Executor, Job, Location, LoopState, Problem, Severity,
-    Shutdown, Snapshot, Stage, Swallower, Syscall, Task, TaskState, Thread, ThreadState, WaitKind,
-    Work,
+    BlockingKind, Cancellation, Code, Executor, FindingId, Job, Location, LoopState, Problem,
+    Severity, Shutdown, Snapshot, Stage, Swallower, Syscall, Task, TaskState, Thread, ThreadState,
+    WaitKind, Work,
 };
 use aiospy::timeline::{Fate, Life, LoopTiming, Places, Spread, States, Stretch, Turn};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::report::text::sample::{
-    Sources, bank, bank_source, blocked, finding, frames, id, snapshot, task, unheeded, waits,
+    Sources, bank, bank_source, blocked, fact, finding, frames, id, snapshot, task, unheeded, waits,
 };
 use crate::top::feed::{Cancelled, Feed, Known, LoopHistory, Point, SharedFiles};
 
@@ -92,6 +92,23 @@ fn history(points: u64) -> LoopHistory {
 pub fn standstill() -> Feed {
     let files: SharedFiles = Arc::new(bank_source());
     Feed { files: Some(files), ..feed(bank()) }
+}
+
+/// Two deadlocks, each with a convoy behind it.
+pub fn two_deadlocks() -> Feed {
+    let found = |number: u64, code, title: &str, cause: Option<u64>| {
+        let mut found = finding(code, Severity::Critical, title, &[]);
+        (found.id, found.because_of) = (FindingId(number), cause.map(FindingId));
+        found
+    };
+    let mut snapshot = bank();
+    snapshot.findings = Some(vec![
+        found(1, Code::Deadlock, "pay and refund are stuck", None),
+        found(2, Code::Deadlock, "ship and restock are stuck", None),
+        found(3, Code::LockConvoy, "8 queue behind pay", Some(1)),
+        found(4, Code::LockConvoy, "9 queue behind ship", Some(2)),
+    ]);
+    feed(snapshot)
 }
 
 /// Nothing is wrong.
@@ -179,8 +196,8 @@ pub fn held() -> Feed {
         &[2],
     );
     found.evidence = vec![
-        format!("the thread sleeps in recvfrom of {peer} (fd 7)"),
-        "at /srv/orders/rates.py:30 in RatesClient.read_answer".to_owned(),
+        fact(&format!("the thread sleeps in recvfrom of {peer} (fd 7)"), None),
+        fact("", Some("RatesClient.read_answer /srv/orders/rates.py:30")),
     ];
     found.advice =
         "use asyncio's streams, or move the call to a thread with asyncio.to_thread".to_owned();
@@ -285,7 +302,7 @@ pub fn shutdown() -> Feed {
         &[2],
     );
     found.evidence =
-        vec!["the `except` at /srv/orders/audit.py:21 in AuditLog.ship caught it".to_owned()];
+        vec![fact("caught by the `except`", Some("AuditLog.ship /srv/orders/audit.py:21"))];
     found.advice = "let CancelledError pass: end the clause with `raise`".to_owned();
     snapshot.findings = Some(vec![found]);
     let source = "\n".repeat(19)

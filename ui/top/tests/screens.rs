@@ -73,6 +73,26 @@ fn opened_things() {
     assert_snapshot!("stretch_80x24", shown(scenes::held(), SMALL, "4 Enter"));
 }
 
+/// What a finding follows from is told by its number: two may have one code.
+#[test]
+fn a_follower_leads_to_its_own_cause() {
+    let behind = |downs: &str| {
+        let mut screen = Screen::of(scenes::two_deadlocks(), 120, 40);
+        screen.press(downs);
+        let convoy = screen.press("Enter");
+        assert_eq!(convoy, Effect::Draw);
+        screen.press("Enter");
+        let text = screen.text();
+        let detail: Vec<&str> = text.lines().filter_map(|line| line.split('│').nth(1)).collect();
+        detail.join("\n")
+    };
+    // In the list each stands below its own.
+    let first = behind("Down");
+    assert!(first.contains("pay and refund are stuck"), "{first}");
+    let second = behind("Down Down Down");
+    assert!(second.contains("ship and restock are stuck"), "{second}");
+}
+
 #[test]
 fn help_is_the_table_of_keys() {
     assert_snapshot!("help_60x15", shown(scenes::healthy(), SMALLEST, "?"));

@@ -2,7 +2,7 @@
 
 /// What a function of a library is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
+pub enum Purpose {
     /// A part of a loop, or of what runs one.
     Loop(Loop),
     /// A coroutine of asyncio's that waits for other tasks, or until something has happened.
@@ -294,7 +294,7 @@ impl Module {
     }
 }
 
-impl Role {
+impl Purpose {
     /// Whether it is a part of a loop that is around what the loop has called.
     pub fn is_around_callbacks(self) -> bool {
         matches!(self, Self::Loop(part) if !matches!(part, Loop::Time | Loop::RunnerClose))
