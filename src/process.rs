@@ -20,9 +20,11 @@ mod maps;
 mod module;
 mod packages;
 mod proc;
+mod saved;
 mod socket;
 mod source;
 mod syscall;
+mod system;
 mod thread;
 mod traffic;
 
@@ -42,8 +44,10 @@ pub use child::{ChildFacts, parents};
 pub use descriptor::{Descriptors, Wait};
 pub use maps::Mapping;
 pub use module::{MappedFile, Module, NotOpened};
+pub use saved::{Saved, SavedSystem, SystemRecorder};
 pub use source::{Source, SourceFile};
 pub use syscall::{Awaited, ReadBytes};
+pub use system::{Described, Symbols, Syscalls, System};
 pub use thread::{Activity, ThreadActivity, ThreadFacts};
 
 use crate::error::{Access, Error};

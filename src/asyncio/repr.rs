@@ -94,6 +94,7 @@ impl Reader<'_> {
             Kind::Bytes => {
                 let size = self.size(at, 1 << 40, "bytes").ok()?.min(MAX_BYTES);
                 let start = at.offset(self.layout.small.bytes_data);
+                self.memory.note_text(start, size, false);
                 let bytes = self.memory.vec(start, size).ok()?;
                 Some(String::from_utf8_lossy(&bytes).into_owned())
             }
@@ -138,6 +139,7 @@ impl Reader<'_> {
             Kind::Bytes if !is_subclass => {
                 let size = self.size(at, 1 << 40, "bytes")?;
                 let start = at.offset(self.layout.small.bytes_data);
+                self.memory.note_text(start, size.min(MAX_BYTES), false);
                 let bytes = self.memory.vec(start, size.min(MAX_BYTES))?;
                 let is_cut = size > MAX_BYTES;
                 let text = bytes_text(&bytes, is_cut);

@@ -33,10 +33,19 @@ impl Reader<'_> {
     /// # Errors
     /// When it cannot be read or its header is not believable.
     pub fn str(&self, at: Address, max: usize) -> Read<String> {
-        self.noting(at, self.read_str(at, max))
+        self.noting(at, self.read_str(at, max, false))
     }
 
-    fn read_str(&self, at: Address, max: usize) -> Read<String> {
+    /// The same of one that names something of the program's code, or a file, a module, a thread or
+    /// a task: a saved target has it though values are hidden in it.
+    ///
+    /// # Errors
+    /// As [`str`](Self::str).
+    pub fn name_str(&self, at: Address, max: usize) -> Read<String> {
+        self.noting(at, self.read_str(at, max, true))
+    }
+
+    fn read_str(&self, at: Address, max: usize, is_name: bool) -> Read<String> {
         let bad = || Unreadable::bad(at, "str");
         let fields = &self.layout.unicode;
         let length = self.memory.u64(at.offset(fields.length))?;
@@ -51,6 +60,7 @@ impl Reader<'_> {
             (false, _) => self.must_pointer(at.offset(fields.data), "str")?,
         };
         let read = length.min(max as u64);
+        self.memory.note_text(data, read * width, is_name);
         let bytes = self.memory.vec(data, read * width)?;
         let replaced = char::REPLACEMENT_CHARACTER;
         let mut text: String = match width {
@@ -90,7 +100,7 @@ impl Reader<'_> {
         if let Some(text) = self.caches.same(&self.caches.texts, at, signature) {
             return Ok(text);
         }
-        let text: Arc<str> = self.str(at, MAX_NAME)?.into();
+        let text: Arc<str> = self.name_str(at, MAX_NAME)?.into();
         self.caches.keep(&self.caches.texts, at, signature, &text);
         Ok(text)
     }
@@ -126,8 +136,9 @@ impl Reader<'_> {
         let mut bytes = [0; SHORT];
         let short = usize::try_from(length).ok().and_then(|length| bytes.get_mut(..length));
         let Some(bytes) = short.filter(|_| state & (COMPACT | ASCII) == COMPACT | ASCII) else {
-            return self.str(at, MAX_NAME).map(Arc::from);
+            return self.name_str(at, MAX_NAME).map(Arc::from);
         };
+        self.memory.note_text(at.offset(fields.ascii_data), length, true);
         self.memory.copy(at.offset(fields.ascii_data), bytes)?;
         match labels.get(&at) {
             Some(Label::Text(text)) if text.as_bytes() == bytes => Ok(Arc::clone(text)),
@@ -156,10 +167,13 @@ impl Reader<'_> {
         };
         let mut bytes = [0; 64];
         let Some(bytes) = bytes.get_mut(..wanted.len()) else {
-            return Ok(self.str(at, MAX_NAME)? == wanted);
+            return Ok(self.name_str(at, MAX_NAME)? == wanted);
         };
         self.memory.copy(data, bytes)?;
-        Ok(bytes == wanted.as_bytes())
+        // What is compared and is another text may be anything: a key of the program's own.
+        let is_it = bytes == wanted.as_bytes();
+        self.memory.note_text(data, wanted.len() as u64, is_it);
+        Ok(is_it)
     }
 
     /// The C string at `at`, cut at 256 bytes.
