@@ -166,7 +166,7 @@ fn save(python: &Value, name: &str, arguments: &[&str]) -> Option<Saved> {
     let program = Program::start(program, name, arguments);
     let pid = i32::try_from(program.0.id()).unwrap();
     let (_, mut target) = Inspector::save(pid, &options()).unwrap();
-    let pages = target.image.ranges_mut().count();
+    let pages = target.image.pages_mut().count();
     let version = python["version"].as_str()?;
     Some(Saved { name: format!("{version} {name} {}", arguments.join(" ")), target, pages })
 }
@@ -219,7 +219,7 @@ fn read(saved: &Saved, seed: u64, totals: &mut Totals) {
     damage(&mut target, &mut Numbers(seed));
     let began = processor_time();
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let snapshot = look(&mut Inspector::open(target), &options(), 1)?;
+        let snapshot = look(&mut Inspector::open(target)?, &options(), 1)?;
         Ok::<_, aiospy::Error>(serde_json::to_string(&snapshot).unwrap().len())
     }));
     // Of the processor, so that a busy machine changes no verdict.
@@ -238,7 +238,7 @@ fn read(saved: &Saved, seed: u64, totals: &mut Totals) {
 /// Changes words of an image, and takes pages away.
 fn damage(target: &mut SavedTarget, numbers: &mut Numbers) {
     let mut pages: Vec<(u64, &mut Vec<u8>)> =
-        target.image.ranges_mut().map(|(at, bytes)| (at.0, bytes)).collect();
+        target.image.pages_mut().map(|(at, bytes)| (at.0, bytes)).collect();
     let anywhere = |numbers: &mut Numbers| u64::try_from(numbers.below(512) * 8).unwrap();
     // From a little, which is followed far, to a lot.
     for _ in 0..1_usize << numbers.below(MAX_WORDS_LOG2 + 1) {

@@ -13,7 +13,7 @@ mod touched;
 use std::fmt;
 use std::ops::Range;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use cached::{PageCache, Part};
 pub use image::{BadImage, Image, Recorded, Recorder};
@@ -76,6 +76,14 @@ impl fmt::Debug for Address {
 impl Serialize for Address {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = text.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        digits.map(Self).ok_or_else(|| serde::de::Error::custom("not an address"))
     }
 }
 
@@ -166,6 +174,14 @@ pub trait ReadMemory: fmt::Debug {
     /// What has been read so far through this source.
     fn stats(&self) -> ReadStats;
 
+    /// Reads what is looked up once, or is no part of a look: it is not kept.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn peek(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
+        self.read(at, into)
+    }
+
     /// Whether it has only parts of the pages that it gives: [`holds`](Self::holds) tells which.
     fn is_sparse(&self) -> bool {
         false
@@ -199,6 +215,10 @@ impl<M: ReadMemory + ?Sized> ReadMemory for Box<M> {
 
     fn stats(&self) -> ReadStats {
         (**self).stats()
+    }
+
+    fn peek(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
+        (**self).peek(at, into)
     }
 
     fn is_sparse(&self) -> bool {

@@ -44,7 +44,7 @@ pub use child::{ChildFacts, parents};
 pub use descriptor::{Descriptors, Wait};
 pub use maps::Mapping;
 pub use module::{MappedFile, Module, NotOpened};
-pub use saved::{Saved, SavedSystem, SystemRecorder};
+pub use saved::{Noted, Saved, SavedSystem, SystemRecorder};
 pub use source::{Source, SourceFile};
 pub use syscall::{Awaited, ReadBytes};
 pub use system::{Described, Symbols, Syscalls, System};

@@ -24,6 +24,7 @@ mod reading;
 mod record;
 mod remedy;
 mod run;
+mod saved;
 mod stop;
 mod text;
 mod top;

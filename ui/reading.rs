@@ -7,7 +7,8 @@ use aiospy::{Error, Inspector};
 
 use crate::output::note;
 use crate::patience::Patience;
-use crate::{remedy, waiting};
+use crate::saved::Saving;
+use crate::{children, remedy, waiting};
 
 /// Does `what` for a process; for an id of another pid namespace, for the process meant by it.
 pub fn by_any_id<T>(pid: i32, what: impl Fn(i32) -> anyhow::Result<T>) -> (i32, anyhow::Result<T>) {
@@ -36,12 +37,44 @@ pub fn look(
     patience.guard(pid, None);
     patience.limited(|| {
         let mut inspector = Inspector::attach_within(pid, &patience.limit)?;
-        for warning in inspector.warnings() {
-            note(warning);
-        }
-        let snapshot = waiting::look(&mut inspector, wanted, looks, wait)?;
-        Ok((snapshot, inspector.timed_out()))
+        look_by(&mut inspector, wanted, looks, wait)
     })
+}
+
+/// The same, and saves what was read.
+///
+/// # Errors
+/// When it cannot be read, or not be saved.
+pub fn look_and_save(
+    pid: i32,
+    wanted: &aiospy::Options,
+    looks: u8,
+    wait: Duration,
+    patience: &Patience,
+    saving: &Saving,
+) -> anyhow::Result<(Snapshot, Option<Error>)> {
+    patience.guard(pid, None);
+    let (inspector, mut snapshot, timed_out) = patience.limited(|| {
+        let mut inspector = Inspector::attach_saving(pid, &patience.limit)?;
+        let (snapshot, timed_out) = look_by(&mut inspector, wanted, looks, wait)?;
+        anyhow::Ok((inspector, snapshot, timed_out))
+    })?;
+    children::add(&mut snapshot);
+    saving.save(&inspector, &snapshot)?;
+    Ok((snapshot, timed_out))
+}
+
+fn look_by(
+    inspector: &mut Inspector,
+    wanted: &aiospy::Options,
+    looks: u8,
+    wait: Duration,
+) -> anyhow::Result<(Snapshot, Option<Error>)> {
+    for warning in inspector.warnings() {
+        note(warning);
+    }
+    let snapshot = waiting::look(inspector, wanted, looks, wait)?;
+    Ok((snapshot, inspector.timed_out()))
 }
 
 /// That a quota allows only so many samples a second.

@@ -72,6 +72,20 @@ pub struct PageCache<M> {
 #[derive(Debug)]
 pub struct Fresh<'c, M>(&'c PageCache<M>);
 
+/// The same of which nothing is kept.
+#[derive(Debug)]
+pub struct Unnoted<'c, M>(&'c M);
+
+impl<M: ReadMemory> ReadMemory for Unnoted<'_, M> {
+    fn read(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
+        self.0.peek(at, into)
+    }
+
+    fn stats(&self) -> ReadStats {
+        self.0.stats()
+    }
+}
+
 impl<M: ReadMemory> ReadMemory for Fresh<'_, M> {
     fn read(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
         self.0.note(at, into.len() as u64)?;
@@ -235,10 +249,9 @@ impl<M: ReadMemory> PageCache<M> {
         Fresh(self)
     }
 
-    /// The same, for what is looked up once and then known: what is read through it is no part of
-    /// what was decoded.
-    pub fn unnoted(&self) -> &M {
-        &self.source
+    /// The same, for what somebody else reads of it: it is no part of what is kept.
+    pub fn unnoted(&self) -> Unnoted<'_, M> {
+        Unnoted(&self.source)
     }
 
     /// What was decoded so far, where that is kept.

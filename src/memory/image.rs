@@ -253,7 +253,8 @@ fn take_number(bytes: &mut &[u8]) -> Result<usize, BadImage> {
 fn parts(at: Address, len: u64) -> impl Iterator<Item = (u64, Range<usize>, Range<usize>)> {
     let length = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let end = at.0.saturating_add(len);
-    (at.page()..end).step_by(PAGE_LEN).map(move |page| {
+    let first = if len == 0 { end } else { at.page() };
+    (first..end).step_by(PAGE_LEN).map(move |page| {
         let (from, to) = (page.max(at.0), page.saturating_add(PAGE).min(end));
         let here = length(from - page)..length(to - page);
         (page, here, length(from - at.0)..length(to - at.0))
@@ -391,6 +392,10 @@ impl<M: ReadMemory> ReadMemory for Recorder<M> {
 
     fn stats(&self) -> ReadStats {
         self.source.stats()
+    }
+
+    fn peek(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
+        self.source.read(at, into)
     }
 
     fn is_recording(&self) -> bool {

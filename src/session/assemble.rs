@@ -11,7 +11,6 @@ use super::executors::{Limit, Pools};
 use super::looping::find_loops;
 use super::reading::{Reading, ThreadReading, nothing_changed};
 use super::shutdown::shutdown;
-use super::system::Syscalls;
 use super::waiting::{Reasons, complete};
 use super::{Inspector, Locals, Options};
 use crate::asyncio::{
@@ -19,6 +18,7 @@ use crate::asyncio::{
 };
 use crate::error::Result;
 use crate::memory::{Address, Part, ReadMemory};
+use crate::process::Syscalls;
 use crate::process::{Activity, ThreadActivity};
 use crate::python::frame::{HandlerKind, RawFrame};
 use crate::python::object::{Kind, Reader, Unreadable};
@@ -325,7 +325,7 @@ impl Inspector {
     /// The system calls that threads are in, with what these wait for.
     pub(super) fn syscalls(&self, tids: &[i32]) -> Syscalls {
         // A page that was read before may be older than the call.
-        let read = |at, into: &mut [u8]| self.memory.source().read(at, into).is_ok();
+        let read = |at, into: &mut [u8]| self.memory.unnoted().read(at, into).is_ok();
         self.system.syscalls(tids, &read)
     }
 

@@ -4,9 +4,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Inspector;
 use super::reading::{Reading, ThreadReading};
-use super::system::Syscalls;
 use crate::explain::blocking::{Evidence, blocking};
 use crate::memory::Address;
+use crate::process::Syscalls;
 use crate::process::{Awaited, Wait};
 use crate::python::frame::RawFrame;
 use crate::python::object::{Kind, MAX_ITEMS, Reader};

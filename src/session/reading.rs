@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use jiff::Timestamp;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::budget::Budget;
@@ -57,6 +58,8 @@ pub(super) struct Reading {
     pub problems: Vec<Problem>,
     /// Seconds of the target's `CLOCK_MONOTONIC` when the tasks had been read.
     pub now: Option<f64>,
+    /// The same by the clock of the machine.
+    pub wall_clock: Timestamp,
     /// Whether threads ran while it was read, or since.
     pub is_moving: bool,
 }
@@ -152,6 +155,7 @@ impl Inspector {
             registries: with_asyncio,
             problems,
             now,
+            wall_clock: self.system.wall_clock(),
             is_moving: true,
         };
         reading.read_unread(&reader, options);
@@ -239,6 +243,7 @@ impl Inspector {
             registries: Vec::new(),
             problems,
             now: None,
+            wall_clock: self.system.wall_clock(),
             is_moving: true,
         };
         let mut problems = reading.problems();

@@ -458,7 +458,7 @@ fn graceful(
         children: group_children(&reader, reading),
         endless: endless(&reader, reading),
         connections,
-        lasted: started.and_then(|started| lasted(started, Timestamp::now())),
+        lasted: started.and_then(|started| lasted(started, reading.wall_clock)),
     })
 }
 

@@ -25,9 +25,9 @@ use self::sleeps::Sleep;
 use super::BETWEEN_LOOKS;
 use super::executors::{Limit, Pools};
 use super::reading::Reading;
-use super::system::{Described, System};
 use crate::asyncio::{Direction, Endpoint, FutureState, LimiterFacts, TaskFacts};
 use crate::memory::Address;
+use crate::process::{Described, System};
 use crate::python::frame::RawFrame;
 use crate::python::object::{Kind, Reader};
 use crate::snapshot::{
@@ -900,8 +900,8 @@ pub(super) struct Descriptors {
 
 impl Descriptors {
     /// Everything is read anew for each look.
-    fn forget_old(&mut self) {
-        if self.read_at.is_none_or(|read_at| read_at.elapsed() >= BETWEEN_LOOKS) {
+    fn forget_old(&mut self, is_live: bool) {
+        if !is_live || self.read_at.is_none_or(|read_at| read_at.elapsed() >= BETWEEN_LOOKS) {
             self.all.clear();
             self.read_at = Some(Instant::now());
         }
@@ -931,7 +931,7 @@ pub(super) fn complete(
     system: &dyn System,
     known: &mut Descriptors,
 ) {
-    known.forget_old();
+    known.forget_old(system.is_live());
     let missing = tasks.iter().zip(&*all).filter_map(|(task, waiting)| {
         let fd = waiting.as_ref()?.fd?;
         (!known.has(task.id, fd)).then_some((fd, task.id))

@@ -79,7 +79,7 @@ fn damaged_interpreters(python: &Python) {
 /// What was saved gives the same snapshot again, without the process.
 fn read_again(python: &Python) {
     let (live, saved) = save(python);
-    let again = Inspector::open(saved).snapshot(&options()).unwrap();
+    let again = Inspector::open(saved).unwrap().snapshot(&options()).unwrap();
     let again = serde_json::to_value(again).unwrap();
     for part in ["process", "problems"] {
         assert_eq!(live[part], again[part], "{part}");
@@ -133,7 +133,7 @@ fn damaged(python: &Python) {
         damage(&mut image, &mut Numbers(minor << 32 | (i + 1)));
         let (sender, receiver) = channel();
         std::thread::spawn(move || {
-            let result = Inspector::open(image).snapshot(&options());
+            let result = Inspector::open(image).and_then(|mut it| it.snapshot(&options()));
             let frames = result
                 .map(|snapshot| snapshot.tasks.iter().map(|task| task.frames.len()).sum::<usize>());
             let _ = sender.send(frames.unwrap_or(0));
@@ -149,7 +149,7 @@ fn damaged(python: &Python) {
 /// Changes some words of an image: to other pointers of it, to counts that are too large, to
 /// anything; and takes pages away.
 fn damage(saved: &mut SavedTarget, numbers: &mut Numbers) {
-    let mut pages: Vec<_> = saved.image.ranges_mut().map(|(_, bytes)| bytes).collect();
+    let mut pages: Vec<_> = saved.image.pages_mut().map(|(_, bytes)| bytes).collect();
     let pointers: Vec<[u8; 8]> = (0..256)
         .map(|_| {
             let page = &pages[numbers.below(pages.len())];

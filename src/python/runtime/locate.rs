@@ -6,13 +6,8 @@ use super::Version;
 use crate::error::{Error, Result};
 use crate::layout::{Layout, SUPPORTED, debug_offsets};
 use crate::memory::{Address, ReadMemory};
-<<<<<<< HEAD:src/python/runtime/locate.rs
-use crate::process::{MappedFile, Mapping, Module, Target};
+use crate::process::{MappedFile, Mapping, Symbols, System};
 use crate::python::object::{Caches, Kind, Memory, Read, Reader, Unreadable};
-=======
-use crate::object::{Caches, Kind, Memory, Read, Reader, Unreadable};
-use crate::target::{MappedFile, Mapping, Symbols, System};
->>>>>>> f4056be (wip):src/runtime/locate.rs
 
 /// The minor versions whose runtime does not begin with a table about itself.
 const WITHOUT_TABLE: RangeInclusive<u8> = 8..=12;
@@ -117,7 +112,7 @@ fn try_locate(target: &dyn System, memory: &Memory, maps: &[Mapping]) -> Result<
 /// yet.
 fn lacks_library(target: &dyn System, memory: &Memory, files: &[MappedFile]) -> bool {
     let main = files.iter().find(|file| file.is_main);
-    let module = main.and_then(|main| target.module(main, memory.unnoted()));
+    let module = main.and_then(|main| target.module(main, &memory.unnoted()));
     module.is_some_and(|module| {
         // The file may have a longer name than the one it is linked by.
         let code = || files.iter().filter(|file| file.is_executable);
@@ -170,7 +165,7 @@ fn find_runtime(
     is_loading: &mut bool,
 ) -> Option<(Address, Box<dyn Symbols>)> {
     candidates(files).find_map(|file| {
-        let module = target.module(file, memory.unnoted())?;
+        let module = target.module(file, &memory.unnoted())?;
         let section = || module.section(".PyRuntime").map(|range| Address(range.start));
         let runtime = module.exported("_PyRuntime").or_else(section)?;
         let is_in_place =
@@ -205,7 +200,7 @@ fn find_table(
                 match identify_by_table(memory, at, head, &table, target.pid()) {
                     Err(Error::RuntimeNotFound { .. } | Error::Memory { .. }) => {}
                     identified => {
-                        let module = target.module(file, memory.unnoted())?;
+                        let module = target.module(file, &memory.unnoted())?;
                         return Some(identified.map(|located| (located, module)));
                     }
                 }
@@ -410,7 +405,7 @@ fn apply_asyncio_table(
     const SECTION: &str = ".AsyncioDebug";
     let in_extension = || {
         let files = files.iter().filter(|file| file.name().starts_with("_asyncio"));
-        let modules = files.filter_map(|file| target.module(file, memory.unnoted()));
+        let modules = files.filter_map(|file| target.module(file, &memory.unnoted()));
         modules.into_iter().find_map(|module| module.section(SECTION))
     };
     // Not loaded yet, or stripped of its sections: then the table for this version serves.
