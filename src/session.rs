@@ -164,13 +164,13 @@ impl Inspector {
     /// As [`attach_within`](Self::attach_within).
     pub fn attach_saving(pid: i32, limit: &TimeLimit) -> Result<Self> {
         let target = Target::open(pid)?;
-        let (recorder, recorded) = Recorder::new(open_memory(&target)?);
-        let memory = Memory::new(Box::new(recorder)).within(limit.clone());
+        let (memory, kept) = Recorder::new(open_memory(&target)?);
+        let memory = Memory::new(Box::new(memory)).within(limit.clone());
         let (system, noted) = SystemRecorder::new(target);
         let located = locate(&system, &memory)
             .map_err(|error| timed_out(pid, limit).unwrap_or(error))
             .map_err(|error| system.check_alive().err().unwrap_or(error))?;
-        let saving = Saving { memory: recorded, system: noted, turns: saved::Watched::default() };
+        let saving = Saving { memory: kept, system: noted, turns: saved::Watched::default() };
         let inspector = Self::new(Box::new(system), memory, located);
         Ok(Self { saving: Some(saving), ..inspector })
     }

@@ -79,7 +79,7 @@ pub struct Explain {
     /// The code of the finding, as [code] in a report; the list of all without it
     #[arg(value_parser = codes(), hide_possible_values = true, ignore_case = true)]
     code: Option<Code>,
-    /// Explain the findings of a process that `aiospy dump --save-image FILE` has saved
+    /// Explain the findings in what `aiospy dump --save-image FILE` has written
     #[arg(long, value_name = "FILE", conflicts_with = "code")]
     image: Option<PathBuf>,
     #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]

@@ -1,4 +1,4 @@
-//! Images of processes: files with what was read of one, to be looked at anywhere.
+//! Images of processes: files with what was read of one, to be read again anywhere.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,7 +25,7 @@ pub struct Subject {
     /// The same as an option
     #[arg(short, long = "pid", id = "pid_flag", value_name = "PID", value_parser = pid, conflicts_with = "pid")]
     pid_flag: Option<i32>,
-    /// Not a process, but what `aiospy dump --save-image FILE` has saved of one, here or elsewhere
+    /// Read what `aiospy dump --save-image FILE` has written instead of a process
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pid", "pid_flag"])]
     image: Option<PathBuf>,
 }
@@ -46,14 +46,14 @@ impl Subject {
 /// That what is read is saved.
 #[derive(Debug, Args)]
 pub struct Saving {
-    /// Also save what was read to a new FILE, for dump, check and explain --image. It holds only what
-    /// the report rests on, but with the values of variables (with --locals), messages and the command
-    /// line: it may hold secrets
+    /// Also write what was read to a new FILE, for --image here or on another machine. It holds only the
+    /// bytes that the report is based on, but those include values and messages, so it may hold secrets
+    /// (see --mask)
     #[arg(long = "save-image", value_name = "FILE", conflicts_with = "image")]
     pub save_image: Option<PathBuf>,
-    /// Hide in it the contents of strings and bytes, arguments of the command line and lines of source.
-    /// Names stay (of functions, files, attributes, types, modules, tasks, threads), and so do
-    /// numbers, addresses of sockets and paths of open files
+    /// Replace in that file the contents of strings and bytes, the arguments on the command line and
+    /// source lines. Names (functions, files, modules, types, attributes, variables, tasks, threads),
+    /// numbers, socket addresses and paths of open files stay readable
     #[arg(long = "mask", requires = "save_image")]
     pub masks: bool,
 }

@@ -16,14 +16,14 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::touched::{Mask, Text, Touched};
 use super::{Address, Fault, PAGE, ReadMemory, ReadStats};
 
 /// Bytes of a page as a length.
 const PAGE_LEN: usize = 4096;
-/// Pages with their versions that are kept (512 MiB): 10,000 tasks at two looks take some 100 MiB.
+/// Versions of pages that are kept (512 MiB): 10,000 tasks have 11,000 pages, of which few change.
 const MAX_VERSIONS: usize = 131_072;
 
 /// What is wrong with a saved image.
@@ -40,118 +40,64 @@ pub struct Image {
     times: RefCell<FxHashMap<u64, u32>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Page {
-    known: Mask,
-    versions: Vec<Version>,
+    /// What is known of it: ascending, and not touching each other.
+    runs: Vec<Range<usize>>,
+    versions: Vec<Version<Vec<Vec<u8>>>>,
 }
 
-/// The bytes of a page from a moment on.
+/// The bytes of a page from a moment on: all of them, or those of its runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Version {
+struct Version<T> {
     look: u32,
     /// How often it had been read before in that look.
     time: u32,
-    /// As many as a page has; in a damaged image there may be fewer.
-    bytes: Vec<u8>,
+    bytes: T,
 }
 
-impl Page {
-    /// What it was at the `time`-th reading in a look; before the first reading, what it was then.
-    fn at(&self, look: u32, time: u32) -> Option<&Version> {
-        let known = self.versions.iter().rev().find(|it| (it.look, it.time) <= (look, time));
-        known.or(self.versions.first())
-    }
+/// What a page was at the `time`-th reading in a look; before its first reading, what it was then.
+fn version_at<T>(versions: &[Version<T>], look: u32, time: u32) -> Option<&Version<T>> {
+    let known = versions.iter().rev().find(|it| (it.look, it.time) <= (look, time));
+    known.or(versions.first())
+}
+
+/// What of a page lies in a range.
+fn of_runs(page: &[u8], runs: &[Range<usize>]) -> Vec<Vec<u8>> {
+    runs.iter().map(|run| page.get(run.clone()).unwrap_or_default().to_vec()).collect()
 }
 
 impl Image {
     /// An image of the given ranges, which are the same at all times.
     pub fn new(ranges: impl IntoIterator<Item = (Address, Vec<u8>)>) -> Self {
-        let mut image = Self::default();
+        let mut pages: BTreeMap<u64, (Mask, Vec<u8>)> = BTreeMap::new();
         for (at, bytes) in ranges {
-            for (page, range, part) in parts(at, bytes.len() as u64) {
-                let known = image.pages.entry(page).or_insert_with(|| Page {
-                    known: Mask::default(),
-                    versions: vec![Version { look: 0, time: 0, bytes: vec![0; PAGE_LEN] }],
-                });
-                known.known.set(range.clone());
-                let into = known.versions.first_mut().and_then(|it| it.bytes.get_mut(range));
-                if let (Some(into), Some(from)) = (into, bytes.get(part)) {
+            for (page, here, there) in parts(at, bytes.len() as u64) {
+                let (known, whole) =
+                    pages.entry(page).or_insert_with(|| (Mask::default(), vec![0; PAGE_LEN]));
+                known.set(here.clone());
+                if let (Some(into), Some(from)) = (whole.get_mut(here), bytes.get(there)) {
                     into.copy_from_slice(from);
                 }
             }
         }
-        image
+        let page = |(at, (known, whole)): (u64, (Mask, Vec<u8>))| {
+            let runs = known.runs();
+            let bytes = of_runs(&whole, &runs);
+            (at, Page { runs, versions: vec![Version { look: 0, time: 0, bytes }] })
+        };
+        Self { pages: pages.into_iter().map(page).collect(), ..Self::default() }
     }
 
-    /// All pages in all their versions, to be changed in place.
-    pub fn pages_mut(&mut self) -> impl Iterator<Item = (Address, &mut Vec<u8>)> {
+    /// All that is known, in all its versions, to be changed in place.
+    pub fn parts_mut(&mut self) -> impl Iterator<Item = (Address, &mut Vec<u8>)> {
         self.pages.iter_mut().flat_map(|(&at, page)| {
-            page.versions.iter_mut().map(move |version| (Address(at), &mut version.bytes))
+            let (runs, versions) = (&page.runs, &mut page.versions);
+            versions.iter_mut().flat_map(move |version| {
+                let starts = runs.iter().map(move |run| Address(at + run.start as u64));
+                starts.zip(&mut version.bytes)
+            })
         })
-    }
-
-    /// Drops what nobody decoded.
-    fn keep_only(&mut self, touched: &Touched) {
-        self.pages.retain(|at, page| {
-            page.known = touched.page(*at).cloned().unwrap_or_default();
-            for version in &mut page.versions {
-                page.known.clear_others(&mut version.bytes);
-            }
-            page.versions.dedup_by(|later, before| later.bytes == before.bytes);
-            !page.known.is_empty()
-        });
-    }
-
-    /// Hides the contents of texts that are not names behind letters. Equal ones stay equal, and
-    /// others are others: much is told by whether something has changed. A name is one for as long
-    /// as what lies there is what was read as one.
-    fn hide(&mut self, texts: &[Text], key: &RandomState) {
-        let mut of_page: FxHashMap<u64, Vec<(&Text, Range<usize>)>> = FxHashMap::default();
-        for text in texts {
-            for (page, range, _) in parts(text.at, text.len) {
-                of_page.entry(page).or_default().push((text, range));
-            }
-        }
-        for (at, page) in &mut self.pages {
-            let Some(texts) = of_page.get(at) else { continue };
-            let names: Vec<(Range<usize>, Vec<u8>)> = texts
-                .iter()
-                .filter(|(text, _)| text.is_name)
-                .filter_map(|(text, range)| {
-                    let then = page.at(text.look, u32::MAX)?.bytes.get(range.clone())?;
-                    Some((range.clone(), then.to_vec()))
-                })
-                .collect();
-            let mut hidden: Vec<(u64, Range<usize>)> = texts
-                .iter()
-                .filter(|(text, _)| !text.is_name)
-                .map(|(text, range)| (text.at.0, range.clone()))
-                .collect();
-            // What was read to a greater length counts.
-            hidden.sort_by_key(|(text, range)| (*text, range.end));
-            for version in &mut page.versions {
-                let mut kept = Mask::default();
-                for (range, name) in &names {
-                    if version.bytes.get(range.clone()) == Some(name) {
-                        kept.set(range.clone());
-                    }
-                }
-                let before = version.bytes.clone();
-                for (_, range) in &hidden {
-                    let Some(content) = before.get(range.clone()) else { continue };
-                    for (i, from) in range.clone().zip(content) {
-                        // What is a zero is one half of a wider character.
-                        if let Some(byte) = version.bytes.get_mut(i)
-                            && *from != 0
-                            && !kept.has(i)
-                        {
-                            *byte = letter(key, content, i - range.start);
-                        }
-                    }
-                }
-            }
-        }
     }
 
     /// Writes it behind `out`.
@@ -160,10 +106,9 @@ impl Image {
         let short = |number: usize| u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes();
         out.extend(number(self.pages.len()));
         for (at, page) in &self.pages {
-            let runs = page.known.runs();
             out.extend(at.to_le_bytes());
-            out.extend(short(runs.len()));
-            for run in &runs {
+            out.extend(short(page.runs.len()));
+            for run in &page.runs {
                 out.extend(short(run.start));
                 out.extend(short(run.len()));
             }
@@ -171,9 +116,7 @@ impl Image {
             for version in &page.versions {
                 out.extend(version.look.to_le_bytes());
                 out.extend(version.time.to_le_bytes());
-                for run in &runs {
-                    out.extend(version.bytes.get(run.clone()).unwrap_or_default());
-                }
+                version.bytes.iter().for_each(|part| out.extend(part));
             }
         }
     }
@@ -184,13 +127,11 @@ impl Image {
     /// When it is cut off, or says what cannot be.
     pub fn get(mut bytes: &[u8]) -> Result<Self, BadImage> {
         let mut image = Self::default();
-        let mut left = MAX_VERSIONS;
         for _ in 0..take_number(&mut bytes)? {
             let at = u64::from_le_bytes(take(&mut bytes)?);
             if !at.is_multiple_of(PAGE) {
                 return Err(BadImage("a page of it begins nowhere"));
             }
-            let mut known = Mask::default();
             let mut runs = Vec::new();
             let mut end = 0;
             for _ in 0..u16::from_le_bytes(take(&mut bytes)?) {
@@ -200,34 +141,23 @@ impl Image {
                     return Err(BadImage("parts of a page lie outside of it"));
                 }
                 end = start + len;
-                known.set(start..end);
                 runs.push(start..end);
             }
-            let count = take_number(&mut bytes)?;
-            left = left.checked_sub(count).ok_or(BadImage("it has too many pages"))?;
             let mut versions = Vec::new();
-            for _ in 0..count {
+            for _ in 0..take_number(&mut bytes)? {
                 let (look, time) = (take(&mut bytes)?, take(&mut bytes)?);
                 let (look, time) = (u32::from_le_bytes(look), u32::from_le_bytes(time));
-                let mut page = vec![0; PAGE_LEN];
+                let mut parts = Vec::with_capacity(runs.len());
                 for run in &runs {
                     let (part, rest) = bytes.split_at_checked(run.len()).ok_or(CUT_OFF)?;
                     bytes = rest;
-                    page.get_mut(run.clone()).ok_or(CUT_OFF)?.copy_from_slice(part);
+                    parts.push(part.to_vec());
                 }
-                versions.push(Version { look, time, bytes: page });
+                versions.push(Version { look, time, bytes: parts });
             }
-            image.pages.insert(at, Page { known, versions });
+            image.pages.insert(at, Page { runs, versions });
         }
         if bytes.is_empty() { Ok(image) } else { Err(BadImage("something follows its end")) }
-    }
-
-    fn bytes_of(&self, page: u64) -> Option<&[u8]> {
-        let mut times = self.times.borrow_mut();
-        let time = times.entry(page).or_default();
-        let version = self.pages.get(&page)?.at(self.look, *time)?;
-        *time = time.saturating_add(1);
-        Some(&version.bytes)
     }
 }
 
@@ -262,13 +192,27 @@ fn parts(at: Address, len: u64) -> impl Iterator<Item = (u64, Range<usize>, Rang
 }
 
 impl ReadMemory for Image {
+    /// What is not known of a page is zero.
     fn read(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
         let len = into.len() as u64;
-        let fault = || Fault::unmapped(at, len);
+        let fault = || Fault::unsaved(at, len);
         at.0.checked_add(len).ok_or_else(fault)?;
-        for (page, here, there) in parts(at, len) {
-            let bytes = self.bytes_of(page).and_then(|bytes| bytes.get(here)).ok_or_else(fault)?;
-            into.get_mut(there).ok_or_else(fault)?.copy_from_slice(bytes);
+        into.fill(0);
+        let mut times = self.times.borrow_mut();
+        for (number, here, there) in parts(at, len) {
+            let page = self.pages.get(&number).ok_or_else(fault)?;
+            let time = times.entry(number).or_default();
+            let version = version_at(&page.versions, self.look, *time).ok_or_else(fault)?;
+            *time = time.saturating_add(1);
+            let into = into.get_mut(there).ok_or_else(fault)?;
+            for (run, bytes) in page.runs.iter().zip(&version.bytes) {
+                let (from, to) = (run.start.max(here.start), run.end.min(here.end));
+                if from < to {
+                    let bytes = bytes.get(from - run.start..to - run.start).ok_or_else(fault)?;
+                    let into = into.get_mut(from - here.start..to - here.start);
+                    into.ok_or_else(fault)?.copy_from_slice(bytes);
+                }
+            }
         }
         Ok(())
     }
@@ -283,7 +227,10 @@ impl ReadMemory for Image {
 
     fn holds(&self, at: Address, len: u64) -> bool {
         parts(at, len).all(|(page, here, _)| {
-            self.pages.get(&page).is_some_and(|page| page.known.has_all(here))
+            let Some(page) = self.pages.get(&page) else { return false };
+            let after = page.runs.partition_point(|run| run.start <= here.start);
+            let run = after.checked_sub(1).and_then(|last| page.runs.get(last));
+            run.is_some_and(|run| here.end <= run.end)
         })
     }
 
@@ -301,10 +248,14 @@ pub struct Recorder<M> {
 }
 
 /// What a [`Recorder`] has kept.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Recorded {
-    image: Image,
+    pages: BTreeMap<u64, Vec<Version<Vec<u8>>>>,
+    look: u32,
+    /// How often each page was read in this look.
+    times: FxHashMap<u64, u32>,
     is_on: bool,
+    /// How many versions there are of all pages.
     versions: usize,
 }
 
@@ -315,13 +266,28 @@ impl Recorded {
         if self.versions >= MAX_VERSIONS {
             return None;
         }
-        let mut image = self.image.clone();
-        image.keep_only(touched);
-        if hides_texts {
-            image.hide(&touched.texts(), &RandomState::new());
+        let key = RandomState::new();
+        let mut texts: FxHashMap<u64, Vec<(Text, Range<usize>)>> = FxHashMap::default();
+        for text in touched.texts().into_iter().filter(|_| hides_texts) {
+            for (page, range, _) in parts(text.at, text.len) {
+                texts.entry(page).or_default().push((text, range));
+            }
         }
-        (image.look, image.times) = (0, RefCell::default());
-        Some(image)
+        let page = |(at, versions): (&u64, &Vec<Version<Vec<u8>>>)| {
+            let runs = touched.page(*at)?.runs();
+            let mut versions = versions.clone();
+            if let Some(texts) = texts.get(at) {
+                hide(&mut versions, texts, &key);
+            }
+            let decoded = |it: Version<Vec<u8>>| {
+                let bytes = of_runs(&it.bytes, &runs);
+                Version { look: it.look, time: it.time, bytes }
+            };
+            let mut versions: Vec<_> = versions.into_iter().map(decoded).collect();
+            versions.dedup_by(|later, before| later.bytes == before.bytes);
+            Some((*at, Page { runs, versions }))
+        };
+        Some(Image { pages: self.pages.iter().filter_map(page).collect(), ..Image::default() })
     }
 
     /// Keeps what was read at `at`.
@@ -329,16 +295,13 @@ impl Recorded {
         if !self.is_on || self.versions >= MAX_VERSIONS {
             return;
         }
-        let look = self.image.look;
         for (page, here, there) in parts(at, bytes.len() as u64) {
-            let time = self.image.times.get_mut().entry(page).or_default();
-            let now = Version { look, time: *time, bytes: Vec::new() };
+            let time = self.times.entry(page).or_default();
+            let now = Version { look: self.look, time: *time, bytes: () };
             *time = time.saturating_add(1);
-            let page = self.image.pages.entry(page);
-            let page =
-                page.or_insert_with(|| Page { known: Mask::default(), versions: Vec::new() });
+            let versions = self.pages.entry(page).or_default();
             let Some(read) = bytes.get(there) else { return };
-            let before = page.versions.last().map(|version| &version.bytes);
+            let before = versions.last().map(|version| &version.bytes);
             if before.and_then(|before| before.get(here.clone())) == Some(read) {
                 continue;
             }
@@ -346,8 +309,43 @@ impl Recorded {
             if let Some(part) = whole.get_mut(here) {
                 part.copy_from_slice(read);
             }
-            page.versions.push(Version { bytes: whole, ..now });
+            versions.push(Version { look: now.look, time: now.time, bytes: whole });
             self.versions += 1;
+        }
+    }
+}
+
+/// Hides the contents of texts of a page that are not names behind letters. Equal ones stay equal,
+/// and others are others: much is told by whether something has changed. A name is one for as long
+/// as what lies there is what was read as one.
+fn hide(versions: &mut [Version<Vec<u8>>], texts: &[(Text, Range<usize>)], key: &RandomState) {
+    let name = |(text, range): &(Text, Range<usize>)| {
+        let then = version_at(versions, text.look, u32::MAX)?.bytes.get(range.clone())?;
+        Some((range.clone(), then.to_vec()))
+    };
+    let names: Vec<_> = texts.iter().filter(|(text, _)| text.is_name).filter_map(name).collect();
+    let mut hidden: Vec<_> = texts.iter().filter(|(text, _)| !text.is_name).collect();
+    // What was read to a greater length counts.
+    hidden.sort_by_key(|(text, range)| (text.at, range.end));
+    for version in versions {
+        let mut kept = Mask::default();
+        for (range, name) in &names {
+            if version.bytes.get(range.clone()) == Some(name) {
+                kept.set(range.clone());
+            }
+        }
+        let before = version.bytes.clone();
+        for (_, range) in &hidden {
+            let Some(content) = before.get(range.clone()) else { continue };
+            for (i, from) in range.clone().zip(content) {
+                // What is a zero is one half of a wider character.
+                if let Some(byte) = version.bytes.get_mut(i)
+                    && *from != 0
+                    && !kept.has(i)
+                {
+                    *byte = letter(key, content, i - range.start);
+                }
+            }
         }
     }
 }
@@ -355,8 +353,7 @@ impl Recorded {
 impl<M: ReadMemory> Recorder<M> {
     /// A recorder over `source`, and what it keeps.
     pub fn new(source: M) -> (Self, Arc<Mutex<Recorded>>) {
-        let recorded = Recorded { image: Image::default(), is_on: true, versions: 0 };
-        let kept = Arc::new(Mutex::new(recorded));
+        let kept = Arc::new(Mutex::new(Recorded { is_on: true, ..Recorded::default() }));
         (Self { source, kept: Arc::clone(&kept) }, kept)
     }
 
@@ -373,9 +370,9 @@ impl<M: ReadMemory> ReadMemory for Recorder<M> {
     }
 
     fn read_many(&self, ranges: &[Range<u64>], into: &mut [u8], failed: &mut dyn FnMut(usize)) {
-        let mut bad = Vec::new();
+        let mut bad = FxHashSet::default();
         self.source.read_many(ranges, into, &mut |range| {
-            bad.push(range);
+            bad.insert(range);
             failed(range);
         });
         let mut kept = self.kept();
@@ -404,11 +401,121 @@ impl<M: ReadMemory> ReadMemory for Recorder<M> {
 
     fn begin_look(&mut self) {
         let mut kept = self.kept();
-        kept.image.begin_look();
+        kept.look = kept.look.saturating_add(1);
+        kept.times.clear();
         kept.is_on = true;
     }
 
     fn end_look(&mut self) {
         self.kept().is_on = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::PageCache;
+
+    const AT: u64 = 0x7000;
+
+    /// A page whose bytes are all the number of times that it was read.
+    #[derive(Debug, Default)]
+    struct Counting(std::cell::Cell<u8>);
+
+    impl ReadMemory for Counting {
+        fn read(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
+            if !(AT..AT + PAGE).contains(&at.0) {
+                return Err(Fault::unmapped(at, into.len() as u64));
+            }
+            self.0.set(self.0.get() + 1);
+            into.fill(self.0.get());
+            Ok(())
+        }
+
+        fn stats(&self) -> ReadStats {
+            ReadStats::default()
+        }
+    }
+
+    /// The number that a look of three readings sees, each of which is fresh.
+    fn look<M: ReadMemory>(memory: &mut PageCache<M>) -> [u64; 3] {
+        memory.begin_look();
+        let seen = [0, 1, 2].map(|_| {
+            memory.clear();
+            memory.u64(Address(AT + 8)).unwrap() & 0xff
+        });
+        memory.end_look();
+        seen
+    }
+
+    fn written(image: &Image) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        image.put(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn what_changes_while_it_is_read_changes_again() {
+        let (source, kept) = Recorder::new(Counting::default());
+        let mut memory = PageCache::new(source);
+        assert_eq!(look(&mut memory), [1, 2, 3]);
+        // Between looks nothing is kept.
+        memory.clear();
+        assert_eq!(memory.u8(Address(AT + 100)), Ok(4));
+        assert_eq!(look(&mut memory), [5, 6, 7]);
+        let touched = memory.touched().unwrap();
+        let image = kept.lock().unwrap().image(&touched, false).unwrap();
+        let mut again = PageCache::new(Image::get(&written(&image)).unwrap());
+        assert_eq!(look(&mut again), [1, 2, 3]);
+        assert_eq!(look(&mut again), [5, 6, 7]);
+        // There is no more to come, and nothing beside what was decoded.
+        assert_eq!(look(&mut again), [7, 7, 7]);
+        for at in [AT, AT + 7, AT + 9, AT + 16, AT - 8, AT + PAGE] {
+            let unsaved = Err(Fault::unsaved(Address(at), 8));
+            assert_eq!(again.u64(Address(at)), unsaved, "{at:x}");
+        }
+    }
+
+    #[test]
+    fn texts_are_hidden_and_names_are_not() {
+        let text = b"secret secret other_ name__ ".map(|byte| byte);
+        let saved = Image::new([(Address(AT), text.to_vec())]);
+        let (source, kept) = Recorder::new(saved);
+        let mut memory = PageCache::new(source);
+        memory.begin_look();
+        for (at, is_name) in [(0, false), (7, false), (14, false), (21, false), (21, true)] {
+            memory.note_text(Address(AT + at), 6, is_name);
+        }
+        memory.vec(Address(AT), text.len() as u64).unwrap();
+        let touched = memory.touched().unwrap();
+        let image = kept.lock().unwrap().image(&touched, true).unwrap();
+        let hidden = PageCache::new(image).vec(Address(AT), text.len() as u64).unwrap();
+        let hidden = String::from_utf8(hidden).unwrap();
+        let words: Vec<&str> = hidden.split(' ').collect();
+        assert_eq!((words[0], words[3]), (words[1], "name__"));
+        assert!(words[0] != "secret" && words[2] != "other_" && words[0] != words[2], "{hidden}");
+        assert!(words[0].bytes().all(|byte| byte.is_ascii_lowercase()), "{hidden}");
+    }
+
+    #[test]
+    fn what_was_not_written_so_is_refused() {
+        let image =
+            Image::new([(Address(AT), vec![1; 20]), (Address(AT + 2 * PAGE - 4), vec![2; 8])]);
+        let bytes = written(&image);
+        assert_eq!(written(&Image::get(&bytes).unwrap()), bytes);
+        for len in 0..bytes.len() {
+            assert!(Image::get(&bytes[..len]).is_err(), "cut to {len}");
+        }
+        assert!(Image::get(&[&bytes[..], b"x"].concat()).is_err());
+        for bit in 0..8 * bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            // Whatever it is now, it is read to an end, and so is what it holds.
+            if let Ok(image) = Image::get(&damaged) {
+                let memory = PageCache::new(image);
+                let _ = memory.vec(Address(AT), 3 * PAGE);
+                let _ = memory.u64(Address(AT));
+            }
+        }
     }
 }

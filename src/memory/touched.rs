@@ -36,19 +36,6 @@ impl Mask {
         bits(range).all(|(word, bits)| self.0.get(word).is_some_and(|word| word & bits == bits))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0 == [0; WORDS]
-    }
-
-    /// Zeroes the bytes that are not among these.
-    pub(super) fn clear_others(&self, bytes: &mut [u8]) {
-        for (i, byte) in bytes.iter_mut().enumerate() {
-            if !self.has(i) {
-                *byte = 0;
-            }
-        }
-    }
-
     /// The bytes in ranges.
     pub(super) fn runs(&self) -> Vec<Range<usize>> {
         let mut runs: Vec<Range<usize>> = Vec::new();
@@ -116,5 +103,31 @@ impl Touched {
     pub(super) fn texts(&self) -> Vec<Text> {
         let text = |(&(at, len, is_name), &look)| Text { at, len, is_name, look };
         self.texts.iter().map(text).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_a_page_in_runs() {
+        let mut mask = Mask::default();
+        for range in [0..1, 63..65, 65..66, 128..256, 200..300, 4095..4096, 500..500] {
+            mask.set(range);
+        }
+        assert_eq!(mask.runs(), [0..1, 63..66, 128..300, 4095..4096]);
+        assert!(mask.has_all(128..300) && !mask.has_all(127..300) && !mask.has_all(128..301));
+        assert!(mask.has(64) && !mask.has(66) && mask.has_all(7..7));
+    }
+
+    #[test]
+    fn what_is_decoded_may_lie_in_several_pages() {
+        let mut touched = Touched::default();
+        touched.note(Address(2 * PAGE - 8), 16 + PAGE);
+        let runs = |page: u64| touched.page(page * PAGE).map(Mask::runs).unwrap_or_default();
+        let all: Vec<_> = (0..5).flat_map(runs).collect();
+        assert_eq!(all, [4088..4096, 0..4096, 0..8]);
+        assert_eq!((runs(1).len(), runs(2).len(), runs(3).len()), (1, 1, 1));
     }
 }

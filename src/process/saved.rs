@@ -563,3 +563,55 @@ impl System for SavedSystem {
         self.saved.sources.get(path).cloned().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Target;
+
+    #[test]
+    fn answers_are_given_again_in_their_order() {
+        let target = Target::open(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let (mut recorder, noted) = SystemRecorder::new(target);
+        let tid = recorder.pid();
+        let asked = |recorder: &mut dyn System| {
+            recorder.begin_look();
+            let now: Vec<Duration> = (0..3).map(|_| recorder.monotonic_now().unwrap()).collect();
+            let thread = recorder.thread(tid).unwrap();
+            recorder.end_look();
+            (now, thread)
+        };
+        let looks = [asked(&mut recorder), asked(&mut recorder)];
+        // Between looks nothing is noted.
+        recorder.monotonic_now().unwrap();
+        let saved = serde_json::to_string(&noted.saved()).unwrap();
+        let saved: Saved = serde_json::from_str(&saved).unwrap();
+        assert_eq!(saved.looks(), 2);
+        let mut system = SavedSystem::new(saved);
+        assert_eq!(system.process().cmdline, recorder.process().cmdline);
+        for look in looks {
+            assert!(system.has_next_look());
+            assert_eq!(asked(&mut system), look);
+            // Time stands still when nothing more was said.
+            assert_eq!(system.monotonic_now().ok(), look.0.last().copied());
+            assert_eq!(system.thread(tid + 1), None);
+        }
+        assert!(!system.has_next_look());
+    }
+
+    #[test]
+    fn values_on_the_command_line_are_hidden() {
+        let words = "/usr/bin/python -B app.py --host=db --password=x --verbose -px --token x";
+        let cmdline = words.split(' ').map(str::to_owned).collect();
+        let process = Process { cmdline, ..Process::default() };
+        let mut saved = Saved { process, ..Saved::default() };
+        saved.sources.insert("app.py".to_owned(), Some("password = 'x'".into()));
+        saved.hide();
+        assert_eq!(
+            saved.process.cmdline.join(" "),
+            "/usr/bin/python -B ‹hidden› --host=‹hidden› --password=‹hidden› --verbose -p‹hidden› \
+             --token ‹hidden›"
+        );
+        assert!(saved.sources.is_empty());
+    }
+}

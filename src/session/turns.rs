@@ -123,6 +123,9 @@ impl Inspector {
             return;
         }
         self.memory.renew(Part::Turns);
+        // What is learnt meanwhile is not read in the next look, and would be missing in what is
+        // saved of that.
+        let kept = self.saving.is_some().then(|| self.caches.set_aside());
         self.caches.begin_snapshot();
         let reader = self.reader();
         for (state, loop_at) in self.running_loops() {
@@ -144,6 +147,9 @@ impl Inspector {
             turns.note(&run, &again, callbacks);
         }
         self.memory.end_part();
+        if let Some(kept) = kept {
+            self.caches = kept;
+        }
     }
 }
 
