@@ -24,6 +24,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use aiospy::memory::TimeLimit;
 use aiospy::session::SavedTarget;
 use aiospy::watch::look;
 use aiospy::{Inspector, Locals, Options};
@@ -165,7 +166,9 @@ fn save(python: &Value, name: &str, arguments: &[&str]) -> Option<Saved> {
     let program = python[if is_uvloop { "venv" } else { "python" }].as_str()?;
     let program = Program::start(program, name, arguments);
     let pid = i32::try_from(program.0.id()).unwrap();
-    let (_, mut target) = Inspector::save(pid, &options()).unwrap();
+    let mut inspector = Inspector::attach_saving(pid, &TimeLimit::default()).unwrap();
+    inspector.snapshot(&options()).unwrap();
+    let mut target = inspector.saved(false).unwrap().unwrap();
     let pages = target.image.parts_mut().count();
     let version = python["version"].as_str()?;
     Some(Saved { name: format!("{version} {name} {}", arguments.join(" ")), target, pages })

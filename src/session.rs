@@ -185,18 +185,6 @@ impl Inspector {
         self.saving.as_ref().map(|saving| saving.saved(&touched, masks)).transpose()
     }
 
-    /// Takes a snapshot of process `pid` and keeps all that was read for it.
-    ///
-    /// # Errors
-    /// As [`attach`](Self::attach) and [`snapshot`](Self::snapshot).
-    #[doc(hidden)]
-    pub fn save(pid: i32, options: &Options) -> Result<(Snapshot, SavedTarget)> {
-        let mut inspector = Self::attach_saving(pid, &TimeLimit::default())?;
-        let snapshot = inspector.snapshot(options)?;
-        let saved = inspector.saved(false).ok().flatten();
-        Ok((snapshot, saved.ok_or(Error::NoAsyncio { pid })?))
-    }
-
     /// Attaches to what was saved of a target.
     ///
     /// # Errors

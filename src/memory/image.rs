@@ -290,8 +290,9 @@ impl Recorded {
         Some(Image { pages: self.pages.iter().filter_map(page).collect(), ..Image::default() })
     }
 
-    /// Keeps what was read at `at`.
-    fn keep(&mut self, at: Address, bytes: &[u8]) {
+    /// Keeps what was read at `at`; a page that is new is read from `source` as a whole. Who reads the
+    /// image in another order must not find zeros in it.
+    fn keep(&mut self, at: Address, bytes: &[u8], source: &impl ReadMemory) {
         if !self.is_on || self.versions >= MAX_VERSIONS {
             return;
         }
@@ -305,7 +306,12 @@ impl Recorded {
             if before.and_then(|before| before.get(here.clone())) == Some(read) {
                 continue;
             }
-            let mut whole = before.cloned().unwrap_or_else(|| vec![0; PAGE_LEN]);
+            let mut whole = before.cloned().unwrap_or_else(|| {
+                let mut whole = vec![0; PAGE_LEN];
+                // One that cannot be read now has no more than what was read.
+                let _ = (read.len() < PAGE_LEN).then(|| source.read(Address(page), &mut whole));
+                whole
+            });
             if let Some(part) = whole.get_mut(here) {
                 part.copy_from_slice(read);
             }
@@ -365,7 +371,7 @@ impl<M: ReadMemory> Recorder<M> {
 impl<M: ReadMemory> ReadMemory for Recorder<M> {
     fn read(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
         self.source.read(at, into)?;
-        self.kept().keep(at, into);
+        self.kept().keep(at, into, &self.source);
         Ok(())
     }
 
@@ -382,7 +388,7 @@ impl<M: ReadMemory> ReadMemory for Recorder<M> {
             let Some((bytes, behind)) = rest.split_at_checked(len) else { return };
             rest = behind;
             if !bad.contains(&i) {
-                kept.keep(Address(range.start), bytes);
+                kept.keep(Address(range.start), bytes, &self.source);
             }
         }
     }
@@ -474,6 +480,21 @@ mod tests {
             let unsaved = Err(Fault::unsaved(Address(at), 8));
             assert_eq!(again.u64(Address(at)), unsaved, "{at:x}");
         }
+    }
+
+    #[test]
+    fn another_order_of_reading_finds_no_zeros() {
+        let (source, kept) = Recorder::new(Counting::default());
+        let mut memory = PageCache::new(source);
+        memory.begin_look();
+        memory.source().read(Address(AT + 64), &mut [0; 8]).unwrap();
+        assert_ne!(memory.u64(Address(AT + 8)), Ok(0));
+        let touched = memory.touched().unwrap();
+        let image = kept.lock().unwrap().image(&touched, false).unwrap();
+        let mut again = PageCache::new(image);
+        again.begin_look();
+        assert_ne!(again.u64(Address(AT + 8)), Ok(0));
+        assert_ne!(again.u64(Address(AT + 64)), Ok(0));
     }
 
     #[test]

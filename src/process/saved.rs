@@ -283,7 +283,12 @@ impl<S: System> System for SystemRecorder<S> {
 
     fn maps(&self) -> Result<Vec<Mapping>> {
         let maps = self.system.maps()?;
-        self.keep(|saved| saved.maps.clone_from(&maps));
+        // Where a container's files lie is nothing of the target's.
+        let named = |mapping: &Mapping| Mapping {
+            path: mapping.path.as_deref().and_then(Path::file_name).map(PathBuf::from),
+            ..mapping.clone()
+        };
+        self.keep(|saved| saved.maps = maps.iter().map(named).collect());
         Ok(maps)
     }
 

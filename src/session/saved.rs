@@ -117,11 +117,13 @@ impl Saving {
 
 impl SavedTarget {
     /// Takes in the processes below it.
-    pub fn set_children(&mut self, children: Vec<Child>) {
-        // Their command lines are not to be told from secrets.
-        if !self.facts.is_masked || children.is_empty() {
-            self.facts.children = children;
+    pub fn set_children(&mut self, mut children: Vec<Child>) {
+        for child in children.iter_mut().filter(|_| self.facts.is_masked) {
+            // Only the program: what follows may be anything.
+            let program = child.command.find(' ').unwrap_or(child.command.len());
+            child.command.truncate(program);
         }
+        self.facts.children = children;
     }
 
     /// The processes below it.
@@ -201,5 +203,75 @@ impl SavedTarget {
         let facts = serde_json::from_slice(facts)
             .map_err(|error| ImageError::Damaged(error.to_string()))?;
         Ok(Self { image: Image::get(image)?, facts })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Inspector;
+    use crate::session::Options;
+
+    /// What was saved of a program that is deadlocked; see `tests/images.rs`.
+    fn bytes() -> Vec<u8> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images/3.12/deadlock.image");
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).unwrap();
+        GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<SavedTarget, ImageError> {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(bytes).unwrap();
+        SavedTarget::read(&*packed.finish().unwrap())
+    }
+
+    #[test]
+    fn what_is_read_can_be_written_again() {
+        let saved = read(&bytes()).unwrap();
+        let mut file = Vec::new();
+        saved.write(&mut file).unwrap();
+        let again = SavedTarget::read(&*file).unwrap();
+        assert_eq!((saved.looks(), again.looks()), (2, 2));
+        let tasks = |saved| {
+            let mut inspector = Inspector::open(saved).unwrap();
+            let snapshot = inspector.snapshot(&Options::default()).unwrap();
+            serde_json::to_string(&snapshot.tasks).unwrap()
+        };
+        assert_eq!(tasks(saved), tasks(again));
+    }
+
+    #[test]
+    fn other_files_are_told_from_damaged_ones() {
+        let sound = bytes();
+        let version = String::from_utf8(sound[..15].to_vec()).unwrap();
+        assert_eq!(version, "aiospy image 1\n");
+        let of_version = |version: &str| read(&[version.as_bytes(), &sound[15..]].concat());
+        assert!(of_version("aiospy image 1\n").is_ok());
+        let newer = of_version("aiospy image 2\n").unwrap_err();
+        assert!(newer.to_string().starts_with("an image of version 2, of which "), "{newer}");
+        for other in [&b""[..], b"aiospy", b"#!/usr/bin/env python3\nprint()\n", &sound[1..]] {
+            assert!(matches!(read(other), Err(ImageError::NotAnImage)), "{other:.20?}");
+            assert!(matches!(SavedTarget::read(other), Err(ImageError::NotAnImage)));
+        }
+        for len in [15, 17, 19, 100, sound.len() - 1] {
+            assert!(matches!(read(&sound[..len]), Err(ImageError::Damaged(_))), "cut to {len}");
+        }
+        assert!(matches!(read(&[&sound[..], b"more"].concat()), Err(ImageError::Damaged(_))));
+    }
+
+    #[test]
+    fn of_what_is_masked_no_values_are_kept() {
+        let mut saved = read(&bytes()).unwrap();
+        saved.facts.is_masked = true;
+        let child = |command: &str| Child { pid: 1, command: command.to_owned(), has_loops: None };
+        saved.set_children(vec![child("/usr/bin/python -c secret"), child("worker")]);
+        let commands: Vec<_> = saved.children().iter().map(|child| &*child.command).collect();
+        assert_eq!(commands, ["/usr/bin/python", "worker"]);
+        let lines = BTreeMap::from([("app.py".to_owned(), BTreeMap::new())]);
+        saved.facts.source.clear();
+        saved.set_source(lines);
+        assert!(saved.source().is_empty());
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use aiospy::memory::TimeLimit;
 use aiospy::session::SavedTarget;
 use aiospy::{Inspector, Options};
 use libtest_mimic::Trial;
@@ -36,7 +37,9 @@ fn options() -> Options {
 
 fn save(python: &Python) -> (Value, SavedTarget) {
     let program = Program::start(&python.path, "truth.py", &["--mode", "blocked"]);
-    let (snapshot, saved) = Inspector::save(program.pid(), &options()).unwrap();
+    let mut inspector = Inspector::attach_saving(program.pid(), &TimeLimit::default()).unwrap();
+    let snapshot = inspector.snapshot(&options()).unwrap();
+    let saved = inspector.saved(false).unwrap().unwrap();
     (serde_json::to_value(snapshot).unwrap(), saved)
 }
 
