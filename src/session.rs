@@ -298,6 +298,10 @@ impl Inspector {
         self.note_turns();
         self.system.begin_look();
         self.memory.begin_look();
+        if !self.is_live() || self.saving.is_some() {
+            // By no clock: with the look, what is known is another.
+            self.descriptors.take();
+        }
         let snapshot = self.take_snapshot(options);
         self.memory.end_look();
         self.system.end_look();

@@ -197,6 +197,10 @@ impl ReadMemory for Image {
         let len = into.len() as u64;
         let fault = || Fault::unsaved(at, len);
         at.0.checked_add(len).ok_or_else(fault)?;
+        // What fails as a whole is read page by page then, and is to count once.
+        if !parts(at, len).all(|(page, ..)| self.pages.contains_key(&page)) {
+            return Err(fault());
+        }
         into.fill(0);
         let mut times = self.times.borrow_mut();
         for (number, here, there) in parts(at, len) {
@@ -480,6 +484,28 @@ mod tests {
             let unsaved = Err(Fault::unsaved(Address(at), 8));
             assert_eq!(again.u64(Address(at)), unsaved, "{at:x}");
         }
+    }
+
+    #[test]
+    fn pages_that_nobody_decoded_change_nothing_for_others() {
+        let (source, kept) = Recorder::new(Counting::default());
+        let mut memory = PageCache::new(source);
+        memory.begin_look();
+        let next = AT - PAGE;
+        // They come together, and the first of them is not there in the image.
+        memory.prefetch([(Address(next), 8), (Address(AT), 8)].into_iter());
+        let first = memory.u64(Address(AT));
+        memory.clear();
+        let second = memory.u64(Address(AT));
+        assert_ne!(first, second);
+        let touched = memory.touched().unwrap();
+        let image = kept.lock().unwrap().image(&touched, false).unwrap();
+        let mut again = PageCache::new(image);
+        again.begin_look();
+        again.prefetch([(Address(AT), 8), (Address(AT + PAGE), 8)].into_iter());
+        assert_eq!(again.u64(Address(AT)), first);
+        again.clear();
+        assert_eq!(again.u64(Address(AT)), second);
     }
 
     #[test]

@@ -900,8 +900,8 @@ pub(super) struct Descriptors {
 
 impl Descriptors {
     /// Everything is read anew for each look.
-    fn forget_old(&mut self, is_live: bool) {
-        if !is_live || self.read_at.is_none_or(|read_at| read_at.elapsed() >= BETWEEN_LOOKS) {
+    fn forget_old(&mut self) {
+        if self.read_at.is_none_or(|read_at| read_at.elapsed() >= BETWEEN_LOOKS) {
             self.all.clear();
             self.read_at = Some(Instant::now());
         }
@@ -931,7 +931,7 @@ pub(super) fn complete(
     system: &dyn System,
     known: &mut Descriptors,
 ) {
-    known.forget_old(system.is_live());
+    known.forget_old();
     let missing = tasks.iter().zip(&*all).filter_map(|(task, waiting)| {
         let fd = waiting.as_ref()?.fd?;
         (!known.has(task.id, fd)).then_some((fd, task.id))
