@@ -24,6 +24,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use aiospy::memory::TimeLimit;
 use aiospy::session::SavedTarget;
 use aiospy::watch::look;
 use aiospy::{Inspector, Locals, Options};
@@ -165,8 +166,10 @@ fn save(python: &Value, name: &str, arguments: &[&str]) -> Option<Saved> {
     let program = python[if is_uvloop { "venv" } else { "python" }].as_str()?;
     let program = Program::start(program, name, arguments);
     let pid = i32::try_from(program.0.id()).unwrap();
-    let (_, mut target) = Inspector::save(pid, &options()).unwrap();
-    let pages = target.image.ranges_mut().count();
+    let mut inspector = Inspector::attach_saving(pid, &TimeLimit::default()).unwrap();
+    inspector.snapshot(&options()).unwrap();
+    let mut target = inspector.saved(false).unwrap().unwrap();
+    let pages = target.image.parts_mut().count();
     let version = python["version"].as_str()?;
     Some(Saved { name: format!("{version} {name} {}", arguments.join(" ")), target, pages })
 }
@@ -219,7 +222,7 @@ fn read(saved: &Saved, seed: u64, totals: &mut Totals) {
     damage(&mut target, &mut Numbers(seed));
     let began = processor_time();
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let snapshot = look(&mut Inspector::open(target), &options(), 1)?;
+        let snapshot = look(&mut Inspector::open(target)?, &options(), 1)?;
         Ok::<_, aiospy::Error>(serde_json::to_string(&snapshot).unwrap().len())
     }));
     // Of the processor, so that a busy machine changes no verdict.
@@ -237,8 +240,8 @@ fn read(saved: &Saved, seed: u64, totals: &mut Totals) {
 
 /// Changes words of an image, and takes pages away.
 fn damage(target: &mut SavedTarget, numbers: &mut Numbers) {
-    let mut pages: Vec<(u64, &mut Vec<u8>)> =
-        target.image.ranges_mut().map(|(at, bytes)| (at.0, bytes)).collect();
+    let parts = target.image.parts_mut().map(|(at, bytes)| (at.0, bytes));
+    let mut pages: Vec<(u64, &mut Vec<u8>)> = parts.filter(|(_, it)| it.len() >= 8).collect();
     let anywhere = |numbers: &mut Numbers| u64::try_from(numbers.below(512) * 8).unwrap();
     // From a little, which is followed far, to a lot.
     for _ in 0..1_usize << numbers.below(MAX_WORDS_LOG2 + 1) {
@@ -270,7 +273,10 @@ fn damage(target: &mut SavedTarget, numbers: &mut Numbers) {
         let page = numbers.below(pages.len());
         match numbers.below(3) {
             0 => pages[page].1.clear(),
-            1 => pages[page].1.truncate(numbers.below(4096)),
+            1 => {
+                let len = pages[page].1.len();
+                pages[page].1.truncate(numbers.below(len));
+            }
             _ => pages[page].1.fill(numbers.next().to_le_bytes()[0]),
         }
     }

@@ -8,16 +8,18 @@ pub mod cached;
 pub mod image;
 pub mod limit;
 pub mod live;
+mod touched;
 
 use std::fmt;
 use std::ops::Range;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use cached::{PageCache, Part};
-pub use image::{Image, Recorder};
+pub use image::{BadImage, Image, Recorded, Recorder};
 pub use limit::TimeLimit;
 pub use live::LiveMemory;
+pub use touched::Touched;
 
 /// The unit of reading: reading 8 bytes costs as much as reading a page (1.3 µs against 1.5 µs).
 pub const PAGE: u64 = 4096;
@@ -77,6 +79,14 @@ impl Serialize for Address {
     }
 }
 
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = text.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        digits.map(Self).ok_or_else(|| serde::de::Error::custom("not an address"))
+    }
+}
+
 /// The little-endian word `at` bytes into what was read.
 pub fn word(bytes: &[u8], at: u64) -> Option<u64> {
     let at = usize::try_from(at).ok()?;
@@ -101,6 +111,11 @@ impl Fault {
         Self { at, len, errno: nix::libc::EFAULT }
     }
 
+    /// A fault of memory that was not saved.
+    pub fn unsaved(at: Address, len: u64) -> Self {
+        Self { at, len, errno: nix::libc::ENODATA }
+    }
+
     /// A read that was not tried any more because the time for it is over.
     pub fn too_late(at: Address, len: u64) -> Self {
         Self { at, len, errno: nix::libc::ETIMEDOUT }
@@ -118,6 +133,7 @@ fn errno_text(errno: i32) -> &'static str {
         nix::libc::EPERM | nix::libc::EACCES => "not permitted",
         nix::libc::ESRCH => "no such process",
         nix::libc::ETIMEDOUT => "not read in time",
+        nix::libc::ENODATA => "not in the saved image",
         other => nix::errno::Errno::from_raw(other).desc(),
     }
 }
@@ -157,6 +173,35 @@ pub trait ReadMemory: fmt::Debug {
 
     /// What has been read so far through this source.
     fn stats(&self) -> ReadStats;
+
+    /// Reads what is looked up once, or is no part of a look: it is not kept.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn peek(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
+        self.read(at, into)
+    }
+
+    /// Whether it has only parts of the pages that it gives: [`holds`](Self::holds) tells which.
+    fn is_sparse(&self) -> bool {
+        false
+    }
+
+    /// Whether it has all of these bytes, if their pages can be read.
+    fn holds(&self, _at: Address, _len: u64) -> bool {
+        true
+    }
+
+    /// Whether what is read is kept.
+    fn is_recording(&self) -> bool {
+        false
+    }
+
+    /// Another look at the target begins.
+    fn begin_look(&mut self) {}
+
+    /// It is over: what is read from here on is no part of any.
+    fn end_look(&mut self) {}
 }
 
 impl<M: ReadMemory + ?Sized> ReadMemory for Box<M> {
@@ -170,5 +215,29 @@ impl<M: ReadMemory + ?Sized> ReadMemory for Box<M> {
 
     fn stats(&self) -> ReadStats {
         (**self).stats()
+    }
+
+    fn peek(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
+        (**self).peek(at, into)
+    }
+
+    fn is_sparse(&self) -> bool {
+        (**self).is_sparse()
+    }
+
+    fn holds(&self, at: Address, len: u64) -> bool {
+        (**self).holds(at, len)
+    }
+
+    fn is_recording(&self) -> bool {
+        (**self).is_recording()
+    }
+
+    fn begin_look(&mut self) {
+        (**self).begin_look();
+    }
+
+    fn end_look(&mut self) {
+        (**self).end_look();
     }
 }

@@ -29,23 +29,25 @@ mod inherited;
 mod processor;
 mod reading;
 mod repeat;
+mod saved;
 mod turns;
 
 use std::cell::RefCell;
-use std::sync::PoisonError;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::budget::Budget;
 pub use self::children::children;
 use self::glance::Glances;
+pub use self::saved::{ImageError, SavedTarget};
+use self::saved::{Saving, SeenTurns};
 use crate::asyncio::{LoopFacts, TaskFacts};
 use crate::error::{Error, Result};
 use crate::explain::{Options, shutdown::shutdown, waiting::Descriptors};
-use crate::memory::{Address, Image, LiveMemory, Part, ReadMemory, ReadStats, Recorder, TimeLimit};
-use crate::process::{SavedSystem, System, Target};
+use crate::memory::{Address, LiveMemory, Part, ReadStats, Recorder, TimeLimit};
+use crate::process::{SavedSystem, System, SystemRecorder, Target};
 use crate::python::frame::Stack;
 use crate::python::object::{Caches, Memory, Reader};
 use crate::python::runtime::{Located, locate};
@@ -84,16 +86,10 @@ pub struct Inspector {
     budget: Option<(Option<u64>, Budget)>,
     /// The last snapshot, to be repeated.
     last: Option<repeat::Last>,
-}
-
-/// A target as it was at one moment, as far as one snapshot looked at it: enough to take that
-/// snapshot again, without the process.
-#[derive(Debug, Clone)]
-pub struct SavedTarget {
-    /// The memory that was read.
-    pub image: Image,
-    system: SavedSystem,
-    located: Located,
+    /// What is kept of it, if that is to be saved.
+    saving: Option<Saving>,
+    /// Of a saved one, what was seen of the iterations of its loops before and between looks.
+    seen: (VecDeque<SeenTurns>, VecDeque<SeenTurns>),
 }
 
 /// What was read of a target before it becomes plain data.
@@ -128,27 +124,44 @@ impl Inspector {
         Self::attach_in_steps(pid, limit, &mut |_, _| ()).map_err(|(_, error)| error)
     }
 
-    /// Takes a snapshot of process `pid` and keeps all that was read for it.
+    /// Attaches to process `pid` and keeps all that is read of it, to be [`saved`](Self::saved).
     ///
     /// # Errors
-    /// As [`attach`](Self::attach) and [`snapshot`](Self::snapshot).
-    pub fn save(pid: i32, options: &Options) -> Result<(Snapshot, SavedTarget)> {
+    /// As [`attach_within`](Self::attach_within).
+    pub fn attach_saving(pid: i32, limit: &TimeLimit) -> Result<Self> {
         let target = Target::open(pid)?;
-        let (recorder, image) = Recorder::new(open_memory(&target)?);
-        let memory = Memory::new(Box::new(recorder));
-        let located = locate(&target, &memory)?;
-        let mut inspector = Self::new(Box::new(target), memory, located.clone());
-        let snapshot = inspector.snapshot(options)?;
-        let read = |at, into: &mut [u8]| inspector.memory.source().read(at, into).is_ok();
-        let system =
-            SavedSystem::of(&*inspector.system, &snapshot, inspector.caches.libraries(), &read)?;
-        let image = image.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok((snapshot, SavedTarget { image, system, located }))
+        let (memory, kept) = Recorder::new(open_memory(&target)?);
+        let memory = Memory::new(Box::new(memory)).within(limit.clone());
+        let (system, noted) = SystemRecorder::new(target);
+        let located = locate(&system, &memory)
+            .map_err(|error| timed_out(pid, limit).unwrap_or(error))
+            .map_err(|error| system.check_alive().err().unwrap_or(error))?;
+        let saving = Saving { memory: kept, system: noted, turns: saved::Watched::default() };
+        let inspector = Self::new(Box::new(system), memory, located);
+        Ok(Self { saving: Some(saving), ..inspector })
+    }
+
+    /// What was read so far, if it is kept ([`attach_saving`](Self::attach_saving)); where it
+    /// `masks`, without the contents of texts that name nothing of the program's code.
+    ///
+    /// # Errors
+    /// `TooLarge`.
+    pub fn saved(&self, masks: bool) -> std::result::Result<Option<SavedTarget>, ImageError> {
+        let touched = self.memory.touched().unwrap_or_default();
+        self.saving.as_ref().map(|saving| saving.saved(&touched, masks)).transpose()
     }
 
     /// Attaches to what was saved of a target.
-    pub fn open(saved: SavedTarget) -> Self {
-        Self::new(Box::new(saved.system), Memory::new(Box::new(saved.image)), saved.located)
+    ///
+    /// # Errors
+    /// When no Python runtime is found in it.
+    pub fn open(saved: SavedTarget) -> Result<Self> {
+        let (image, system, turns) = saved.into_parts();
+        let memory = Memory::new(Box::new(image));
+        let system = SavedSystem::new(system);
+        let located = locate(&system, &memory)?;
+        let inspector = Self::new(Box::new(system), memory, located);
+        Ok(Self { seen: (turns.before.into(), turns.between.into()), ..inspector })
     }
 
     fn new(system: Box<dyn System>, memory: Memory, located: Located) -> Self {
@@ -166,6 +179,8 @@ impl Inspector {
             held: RefCell::default(),
             budget: None,
             last: None,
+            saving: None,
+            seen: Default::default(),
         }
     }
 
@@ -244,13 +259,26 @@ impl Inspector {
     /// over before anything was read; what fails for a single task or thread becomes a problem in
     /// the snapshot.
     pub fn snapshot(&mut self, options: &Options) -> Result<Snapshot> {
-        let taken_at = Timestamp::now();
-        let started = Instant::now();
-        let began = self.moment();
-        let before = self.memory.stats();
         self.memory.limit().restart();
         self.system.check_alive()?;
         self.note_turns();
+        self.system.begin_look();
+        self.memory.begin_look();
+        if !self.is_live() || self.saving.is_some() {
+            // By no clock: with the look, what is known is another.
+            self.descriptors.take();
+        }
+        let snapshot = self.take_snapshot(options);
+        self.memory.end_look();
+        self.system.end_look();
+        snapshot
+    }
+
+    fn take_snapshot(&mut self, options: &Options) -> Result<Snapshot> {
+        let taken_at = self.system.wall_clock();
+        let started = Instant::now();
+        let began = self.moment();
+        let before = self.memory.stats();
         if let Some(mut snapshot) = self.repeated(options, taken_at) {
             snapshot.during = Interval { began, ended: self.moment() };
             snapshot.elapsed = started.elapsed();
@@ -339,6 +367,11 @@ impl Inspector {
     /// Whether this is a process, not what was saved of one.
     pub(crate) fn is_live(&self) -> bool {
         self.system.is_live()
+    }
+
+    /// Whether another look can see something else.
+    pub(crate) fn has_next_look(&self) -> bool {
+        self.system.has_next_look()
     }
 
     /// Gives what is read next the whole time that one look may take.

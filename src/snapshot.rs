@@ -29,7 +29,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustc_hash::FxHashSet;
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use crate::known::Origin;
 use crate::known::{Known, Module};
@@ -277,7 +277,7 @@ pub enum Consistency {
 }
 
 /// The process looked at.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Process {
     /// Its id in our pid namespace.
     pub pid: i32,
@@ -285,7 +285,7 @@ pub struct Process {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace_pid: Option<i32>,
     /// Its command line; bytes that are not UTF-8 are replaced.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cmdline: Vec<String>,
     /// Its executable, as it sees it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -329,7 +329,7 @@ impl Process {
 }
 
 /// A process below the one looked at that runs Python.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Child {
     /// Its id in our pid namespace.
     pub pid: i32,
@@ -376,7 +376,7 @@ pub struct Thread {
 }
 
 /// What the kernel says a thread does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ThreadState {
     /// `R`: on a processor or waiting for one.
@@ -403,7 +403,7 @@ impl ThreadState {
 }
 
 /// The system call a thread is in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Syscall {
     /// Its name, `epoll_wait`; `syscall 999` when the number is not known.
     pub name: String,
@@ -436,6 +436,50 @@ pub struct Socket {
     /// Bytes that were written and that the other end has not yet confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_queue: Option<u64>,
+}
+
+/// The words for protocols and for states of sockets.
+const PROTOCOLS: [&str; 3] = ["tcp", "udp", "unix"];
+const SOCKET_STATES: [&str; 10] = [
+    "listening",
+    "connecting",
+    "accepting",
+    "established",
+    "connected",
+    "closing",
+    "closing (closed here)",
+    "closed",
+    "closed, waiting",
+    "closed by peer",
+];
+
+/// The same as it is read, with words that may be any.
+#[derive(Deserialize)]
+struct AnySocket {
+    protocol: String,
+    local: Option<String>,
+    remote: Option<String>,
+    state: Option<String>,
+    receive_queue: Option<u64>,
+    send_queue: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for Socket {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let one_of = |words: &[&'static str], word: &str| {
+            let known = words.iter().find(|known| **known == word);
+            known.copied().ok_or_else(|| serde::de::Error::custom("an unknown word for a socket"))
+        };
+        let any = AnySocket::deserialize(from)?;
+        Ok(Self {
+            protocol: one_of(&PROTOCOLS, &any.protocol)?,
+            local: any.local,
+            remote: any.remote,
+            state: any.state.map(|state| one_of(&SOCKET_STATES, &state)).transpose()?,
+            receive_queue: any.receive_queue,
+            send_queue: any.send_queue,
+        })
+    }
 }
 
 /// One event loop.
@@ -526,7 +570,7 @@ impl Loop {
 }
 
 /// What was seen of a loop that was glanced at many times in a row.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turns {
     /// How often it was looked at.
     pub samples: u32,
@@ -819,4 +863,15 @@ pub(crate) fn as_opt_ms<S: Serializer>(
         Some(time) => serializer.serialize_f64(ms(*time)),
         None => serializer.serialize_none(),
     }
+}
+
+pub(crate) fn of_ms<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let ms = f64::deserialize(from)?;
+    Duration::try_from_secs_f64(ms / 1000.0).map_err(serde::de::Error::custom)
+}
+
+pub(crate) fn of_opt_ms<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let ms = Option::<f64>::deserialize(from)?;
+    let time = ms.map(|ms| Duration::try_from_secs_f64(ms / 1000.0)).transpose();
+    time.map_err(serde::de::Error::custom)
 }

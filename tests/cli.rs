@@ -36,6 +36,10 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         &["dump", "1", "--width", "5"],
         &["dump", "1", "--looks", "3"],
         &["dump", "1", "--fail-on", "sometimes"],
+        &["dump", "1", "--image", "x"],
+        &["dump", "1", "--mask"],
+        &["dump", "--image", "x", "--save-image", "y"],
+        &["explain", "deadlock", "--image", "x"],
         &["check"],
         &["check", "1", "--flat"],
         &["check", "1", "-p", "1"],
@@ -294,4 +298,51 @@ fn memory_that_runs_out_ends_the_tool_and_not_what_it_starts() {
     let script = format!("sleep 0.2; {script}");
     let (code, stdout, stderr) = run(&["run", "--", "sh", "-c", &script]);
     assert_eq!((code, stdout), (Some(0), format!("{ours}1000\n")), "{stderr}");
+}
+
+/// An image of a program with a deadlock; see `tests/images.rs`.
+fn image() -> String {
+    format!("{}/tests/images/3.12/deadlock.image", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn an_image_is_read_like_a_process() {
+    let (code, report, stderr) = run(&["dump", "--image", &image()]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(report.contains("!! critical [deadlock]"), "{report}");
+    // Its source lines were saved, too.
+    assert!(report.contains("│ async with "), "{report}");
+    assert!(!run(&["dump", "--no-source", "--image", &image()]).1.contains("│ async with "));
+    let (code, findings, _) = run(&["check", "--image", &image()]);
+    assert_eq!(code, Some(3));
+    assert!(findings.starts_with("critical deadlock: "), "{findings}");
+    let (code, text, _) = run(&["explain", "--image", &image()]);
+    assert_eq!(code, Some(0));
+    assert!(text.starts_with("deadlock: "), "{text}");
+}
+
+#[test]
+fn what_is_no_image_is_said_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let sound = std::fs::read(image()).unwrap();
+    let mut flipped = sound.clone();
+    flipped[sound.len() / 2] ^= 1;
+    std::fs::write(path("cut"), &sound[..sound.len() / 2]).unwrap();
+    std::fs::write(path("flipped"), flipped).unwrap();
+    std::fs::write(path("other"), "{}").unwrap();
+    for (name, cause, remedy) in [
+        ("missing", "could not read ", "a file that is there"),
+        ("other", "not an image of a process", "aiospy dump PID --save-image FILE"),
+        ("cut", "a damaged image: ", "another copy"),
+        ("flipped", "a damaged image: ", "another copy"),
+    ] {
+        for command in ["dump", "check", "explain"] {
+            let (code, stdout, stderr) = run(&[command, "--image", &path(name)]);
+            let lines: Vec<&str> = stderr.lines().collect();
+            assert_eq!((code, stdout.as_str(), lines.len()), (Some(1), "", 2), "{name}: {stderr}");
+            assert!(lines[0].starts_with("aiospy: ") && lines[0].contains(cause), "{stderr}");
+            assert!(lines[1].starts_with("  try: ") && lines[1].contains(remedy), "{stderr}");
+        }
+    }
 }

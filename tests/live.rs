@@ -36,6 +36,8 @@ mod findings;
 mod forked;
 #[path = "live/hostile.rs"]
 mod hostile;
+#[path = "live/images.rs"]
+mod images;
 #[path = "live/leftovers.rs"]
 mod leftovers;
 #[path = "live/masters.rs"]
@@ -146,6 +148,7 @@ fn main() {
     churn::add(&mut trials);
     pstree::add(&mut trials);
     hostile::add(&mut trials);
+    images::add(&mut trials);
     demo::add(&mut trials);
     executors::add(&mut trials);
     leftovers::add(&mut trials);

@@ -15,6 +15,7 @@ pub mod reading;
 pub mod record;
 pub mod remedy;
 pub mod run;
+pub mod saved;
 pub mod schema;
 pub mod stop;
 mod waiting;

@@ -1,5 +1,7 @@
 //! What is read of a process at one moment, before it becomes plain data.
 
+use jiff::Timestamp;
+
 use super::{AsyncioModules, LoopFacts, RunOnce, TaskFacts};
 use crate::memory::Address;
 use crate::process::Activity;
@@ -29,6 +31,8 @@ pub(crate) struct Reading {
     pub problems: Vec<Problem>,
     /// Seconds of the target's `CLOCK_MONOTONIC` when the tasks had been read.
     pub now: Option<f64>,
+    /// The same by the clock of the machine.
+    pub wall_clock: Timestamp,
     /// Whether threads ran while it was read, or since.
     pub is_moving: bool,
 }

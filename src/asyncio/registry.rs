@@ -90,7 +90,7 @@ impl Reader<'_> {
         let Some(path) = self.find_key(sys, &items, "path") else { return Ok(Vec::new()) };
         let folders = self.list(path, MAX_FOLDERS)?.into_iter();
         let folders = folders.filter(|&at| self.is_kind(at, Kind::Str));
-        Ok(folders.filter_map(|at| self.str(at, MAX_NAME).ok()).collect())
+        Ok(folders.filter_map(|at| self.name_str(at, MAX_NAME).ok()).collect())
     }
 
     /// All registered tasks of an interpreter, finished ones included.

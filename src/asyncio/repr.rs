@@ -14,6 +14,8 @@ use crate::python::object::{Class, Kind, MAX_ITEMS, Read, Reader};
 const MAX_DEPTH: usize = 3;
 /// Items of one container, attributes of one instance.
 const MAX_SHOWN: u64 = 8;
+/// Entries of a dictionary that are read at first: it may have a million.
+const FEW_ENTRIES: u64 = 64;
 /// Code points of one string.
 const MAX_TEXT: usize = 80;
 /// Bytes of the whole text, after which everything else is `…`.
@@ -94,6 +96,7 @@ impl Reader<'_> {
             Kind::Bytes => {
                 let size = self.size(at, 1 << 40, "bytes").ok()?.min(MAX_BYTES);
                 let start = at.offset(self.layout.small.bytes_data);
+                self.memory.note_text(start, size, false);
                 let bytes = self.memory.vec(start, size).ok()?;
                 Some(String::from_utf8_lossy(&bytes).into_owned())
             }
@@ -138,6 +141,7 @@ impl Reader<'_> {
             Kind::Bytes if !is_subclass => {
                 let size = self.size(at, 1 << 40, "bytes")?;
                 let start = at.offset(self.layout.small.bytes_data);
+                self.memory.note_text(start, size.min(MAX_BYTES), false);
                 let bytes = self.memory.vec(start, size.min(MAX_BYTES))?;
                 let is_cut = size > MAX_BYTES;
                 let text = bytes_text(&bytes, is_cut);
@@ -207,8 +211,11 @@ impl Reader<'_> {
             }
             Kind::Dict if !is_subclass => {
                 let total = count(self.layout.dict.used)?;
+                let mut items = self.dict(at, FEW_ENTRIES)?;
                 // Deleted entries may stand before living ones.
-                let items = self.dict(at, MAX_ITEMS)?;
+                if (items.len() as u64) < total.min(MAX_SHOWN) {
+                    items = self.dict(at, MAX_ITEMS)?;
+                }
                 self.pairs("{", &items, total, "}", repr);
             }
             Kind::Partial => {

@@ -356,7 +356,7 @@ fn graceful(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Op
         children: group_children(reader, reading),
         endless: endless(reader, reading),
         connections,
-        lasted: started.flatten().and_then(|started| lasted(started, Timestamp::now())),
+        lasted: started.flatten().and_then(|started| lasted(started, reading.wall_clock)),
     })
 }
 

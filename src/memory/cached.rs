@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
-use super::{Address, Fault, PAGE, ReadMemory, ReadStats, TimeLimit};
+use super::{Address, Fault, PAGE, ReadMemory, ReadStats, TimeLimit, Touched};
 
 /// Bytes of a page as a length.
 const PAGE_LEN: usize = 4096;
@@ -62,6 +62,48 @@ pub struct PageCache<M> {
     max_pages: Cell<usize>,
     habits: RefCell<Habits>,
     limit: TimeLimit,
+    /// What was decoded, where that is kept.
+    touched: Option<RefCell<Touched>>,
+    /// Whether the source has only parts of its pages.
+    is_sparse: bool,
+}
+
+/// A source without a cache: every read through it is fresh.
+#[derive(Debug)]
+pub struct Fresh<'c, M>(&'c PageCache<M>);
+
+/// The same of which nothing is kept.
+#[derive(Debug)]
+pub struct Unnoted<'c, M>(&'c M);
+
+impl<M: ReadMemory> ReadMemory for Unnoted<'_, M> {
+    fn read(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
+        self.0.peek(at, into)
+    }
+
+    fn stats(&self) -> ReadStats {
+        self.0.stats()
+    }
+}
+
+impl<M: ReadMemory> ReadMemory for Fresh<'_, M> {
+    fn read(&self, at: Address, into: &mut [u8]) -> Result<(), Fault> {
+        self.0.note(at, into.len() as u64)?;
+        self.0.source.read(at, into)
+    }
+
+    fn read_many(&self, ranges: &[Range<u64>], into: &mut [u8], failed: &mut dyn FnMut(usize)) {
+        for (i, range) in ranges.iter().enumerate() {
+            if self.0.note(Address(range.start), range.end.saturating_sub(range.start)).is_err() {
+                failed(i);
+            }
+        }
+        self.0.source.read_many(ranges, into, failed);
+    }
+
+    fn stats(&self) -> ReadStats {
+        self.0.source.stats()
+    }
 }
 
 /// Which pages came one by one in each part of a snapshot.
@@ -179,6 +221,8 @@ impl<M: ReadMemory> PageCache<M> {
     /// An empty cache over `source`.
     pub fn new(source: M) -> Self {
         Self {
+            touched: source.is_recording().then(RefCell::default),
+            is_sparse: source.is_sparse(),
             source,
             pages: RefCell::default(),
             recent: [const { Cell::new((u64::MAX, UNREADABLE)) }; RECENT],
@@ -200,9 +244,51 @@ impl<M: ReadMemory> PageCache<M> {
         &self.limit
     }
 
-    /// What lies below the cache: every read through it is fresh.
-    pub fn source(&self) -> &M {
-        &self.source
+    /// What lies below the cache, for what has to be of this moment.
+    pub fn source(&self) -> Fresh<'_, M> {
+        Fresh(self)
+    }
+
+    /// The same, for what somebody else reads of it: it is no part of what is kept.
+    pub fn unnoted(&self) -> Unnoted<'_, M> {
+        Unnoted(&self.source)
+    }
+
+    /// What was decoded so far, where that is kept.
+    pub fn touched(&self) -> Option<Touched> {
+        self.touched.as_ref().map(|touched| touched.borrow().clone())
+    }
+
+    /// Another look at the target begins.
+    pub fn begin_look(&mut self) {
+        self.source.begin_look();
+        if let Some(touched) = &mut self.touched {
+            touched.get_mut().look += 1;
+        }
+    }
+
+    /// It is over.
+    pub fn end_look(&mut self) {
+        self.source.end_look();
+    }
+
+    /// Notes that the bytes at `at` are the content of a text; `is_name` if that names something of
+    /// the program's code.
+    pub fn note_text(&self, at: Address, len: u64, is_name: bool) {
+        if let Some(touched) = &self.touched {
+            touched.borrow_mut().note_text(at, len, is_name);
+        }
+    }
+
+    /// Notes that bytes are decoded; fails where a saved target does not have them.
+    fn note(&self, at: Address, len: u64) -> Result<(), Fault> {
+        if self.is_sparse && !self.source.holds(at, len) {
+            return Err(Fault::unsaved(at, len));
+        }
+        if let Some(touched) = &self.touched {
+            touched.borrow_mut().note(at, len);
+        }
+        Ok(())
     }
 
     /// Forgets every page and keeps the buffers.
@@ -411,6 +497,7 @@ impl<M: ReadMemory> PageCache<M> {
         if len > MAX_READ || at.0.checked_add(len).is_none() {
             return Err(fault());
         }
+        self.note(at, len)?;
         let mut at = at.0;
         let mut rest = into;
         while !rest.is_empty() {
@@ -435,6 +522,7 @@ impl<M: ReadMemory> PageCache<M> {
         let offset = usize::try_from(at.0 % PAGE).unwrap_or(0);
         if offset + N <= PAGE_LEN {
             // A load of known size from one page: nearly every read of a snapshot.
+            self.note(at, N as u64)?;
             let slot =
                 self.slot(at.page()).map_err(|fault| Fault { at, len: N as u64, ..fault })?;
             let pages = self.pages.borrow();

@@ -2,6 +2,8 @@
 //!
 //! The target names them by their ids in its own pid namespace; `/proc` names them by ours.
 
+use serde::{Deserialize, Serialize};
+
 use super::Target;
 use super::proc::{ProcDir, Stat};
 use crate::snapshot::ThreadState;
@@ -10,7 +12,7 @@ use crate::snapshot::ThreadState;
 const MAX_CHILDREN: usize = 4096;
 
 /// What the kernel knows of a child of the target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildFacts {
     /// Its id as we see it.
     pub pid: i32,

@@ -5,6 +5,8 @@
 
 use std::cell::RefCell;
 
+use serde::{Deserialize, Serialize};
+
 use super::Target;
 use super::child::ChildFacts;
 use super::maps::bytes_of;
@@ -21,7 +23,7 @@ pub struct Descriptors<'t> {
 }
 
 /// What a thread waits for in a system call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
     /// The call; of one that waits for a single descriptor by `poll` or `select`, with that.
     pub syscall: Syscall,

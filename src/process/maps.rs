@@ -9,6 +9,8 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::proc::without_deleted;
 
 /// About 600,000 mappings; the kernel's own default limit is 65,530.
@@ -16,7 +18,7 @@ pub(super) const MAX_MAPS: u64 = 64 * 1024 * 1024;
 
 /// One range of the target's memory.
 #[expect(clippy::struct_excessive_bools, reason = "the kernel's own independent flags")]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
     /// Its first address.
     pub start: u64,
@@ -35,9 +37,20 @@ pub struct Mapping {
     /// The file's inode; zero without a file.
     pub inode: u64,
     /// The file, as far as we would see it, or a name in brackets: `[heap]`, `[stack]`.
+    #[serde(serialize_with = "as_text", deserialize_with = "of_text")]
     pub path: Option<PathBuf>,
     /// Whether the file was removed or replaced since.
     pub is_deleted: bool,
+}
+
+/// A path as text; bytes that are not UTF-8 are replaced.
+#[expect(clippy::ref_option, reason = "the shape serde asks for")]
+fn as_text<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    path.as_deref().map(std::path::Path::to_string_lossy).serialize(to)
+}
+
+fn of_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.map(PathBuf::from))
 }
 
 impl Mapping {

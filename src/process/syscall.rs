@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::memory::Address;
 
 /// Fills bytes from an address of the target, and says whether it could.
@@ -20,7 +22,7 @@ const MAX_POLLED: usize = 1024;
 const MAX_PATH: usize = 4096;
 
 /// What a system call waits for, as its arguments say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Awaited {
     /// `poll`, `select` and their like: one of these descriptors, in ascending order.
     AnyOf {

@@ -1,35 +1,101 @@
-//! What a snapshot asks of the operating system beside the target's memory.
+//! What is asked of the operating system about a target beside its memory.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
-    Activity, ChildFacts, ReadBytes, SourceFile, Target, ThreadActivity, ThreadFacts, Wait,
+    Activity, ChildFacts, MappedFile, Mapping, Module, ReadBytes, SourceFile, Target,
+    ThreadActivity, ThreadFacts, Wait,
 };
 use crate::error::Result;
-use crate::known::Libraries;
-use crate::snapshot::{Cgroup, Process, Snapshot, Socket};
+use crate::memory::{Address, ReadMemory};
+use crate::snapshot::{Cgroup, Process, Socket};
 
 /// What a descriptor is: in words, and as a socket where it is one.
-pub(crate) type Described = (String, Option<Socket>);
+pub type Described = (String, Option<Socket>);
 
 /// System calls, with what they wait for, by thread.
-pub(crate) type Syscalls = BTreeMap<i32, Wait>;
+pub type Syscalls = BTreeMap<i32, Wait>;
+
+/// Where symbols and sections of one of the target's files lie in its memory.
+pub trait Symbols: Debug {
+    /// The file, as the target sees it.
+    fn path(&self) -> &Path;
+    /// The address of an exported symbol.
+    fn exported(&self, name: &str) -> Option<Address>;
+    /// The addresses of a loaded section.
+    fn section(&self, name: &str) -> Option<Range<u64>>;
+    /// The names of the libraries that the loader maps for it before it runs.
+    fn needed(&self) -> Vec<String>;
+}
+
+impl Symbols for Module {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn exported(&self, name: &str) -> Option<Address> {
+        self.exported(name)
+    }
+
+    fn section(&self, name: &str) -> Option<Range<u64>> {
+        self.section(name)
+    }
+
+    fn needed(&self) -> Vec<String> {
+        self.needed()
+    }
+}
 
 /// The system's side of a target: the living one, or what was saved of it.
-pub(crate) trait System: Debug + Send {
+pub trait System: Debug + Send {
+    /// Its process id.
     fn pid(&self) -> i32;
-    /// Whether it can have changed by the next look.
+    /// Whether it is a process, not what was saved of one.
     fn is_live(&self) -> bool;
+    /// Another look begins.
+    fn begin_look(&mut self) {}
+    /// It is over: what is asked from here on is no part of any.
+    fn end_look(&mut self) {}
+    /// Whether another look can see something else.
+    fn has_next_look(&self) -> bool {
+        true
+    }
+    /// Whether it is still the same run of the same program.
+    ///
+    /// # Errors
+    /// `TargetGone`.
     fn check_alive(&self) -> Result<()>;
+    /// The facts of the process; nothing of Python is filled in.
     fn process(&self) -> Process;
+    /// Its memory map.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn maps(&self) -> Result<Vec<Mapping>>;
+    /// The mapped files of a map, the main program first.
+    fn files(&self, maps: &[Mapping]) -> Vec<MappedFile>;
+    /// A mapped file for look-ups; `memory` is the last resort.
+    fn module(&self, file: &MappedFile, memory: &dyn ReadMemory) -> Option<Box<dyn Symbols>>;
+    /// Notes that the runtime was found in a file.
+    fn found_runtime(&self, _file: &Path, _at: Address) {}
+    /// Our clock, for people.
+    fn wall_clock(&self) -> Timestamp {
+        Timestamp::now()
+    }
     /// What its control groups allow it.
     fn cgroup(&self) -> Cgroup;
+    /// Its threads: first the main thread, then the others by id.
     fn threads(&self) -> Vec<ThreadFacts>;
     /// One of them.
     fn thread(&self, tid: i32) -> Option<ThreadFacts>;
+    /// What each thread does now.
     fn activity(&self) -> Activity;
     /// What one thread does.
     fn thread_activity(&self, tid: i32) -> Option<ThreadActivity>;
@@ -43,6 +109,10 @@ pub(crate) trait System: Debug + Send {
     fn descriptors(&self, fds: &[i32]) -> BTreeMap<i32, Described>;
     /// What the given children do, by their ids as the target knows them.
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts>;
+    /// `CLOCK_MONOTONIC` as the target reads it now.
+    ///
+    /// # Errors
+    /// When the offset of its time namespace cannot be known.
     fn monotonic_now(&self) -> Result<Duration>;
     /// How old the process is.
     fn age(&self) -> Option<Duration>;
@@ -78,6 +148,18 @@ impl System for Target {
 
     fn process(&self) -> Process {
         self.process()
+    }
+
+    fn maps(&self) -> Result<Vec<Mapping>> {
+        self.maps()
+    }
+
+    fn files(&self, maps: &[Mapping]) -> Vec<MappedFile> {
+        self.files(maps)
+    }
+
+    fn module(&self, file: &MappedFile, memory: &dyn ReadMemory) -> Option<Box<dyn Symbols>> {
+        self.module(file, memory).ok().map(|module| Box::new(module) as Box<dyn Symbols>)
     }
 
     fn cgroup(&self) -> Cgroup {
@@ -157,138 +239,5 @@ impl System for Target {
             SourceFile::Text(text) => Some(text),
             SourceFile::Changed | SourceFile::Absent => None,
         }
-    }
-}
-
-/// What the system said of a target at one moment.
-#[derive(Debug, Clone)]
-pub(crate) struct SavedSystem {
-    process: Process,
-    cgroup: Cgroup,
-    threads: Vec<ThreadFacts>,
-    activity: Activity,
-    syscalls: Syscalls,
-    descriptors: BTreeMap<i32, Described>,
-    children: BTreeMap<i32, ChildFacts>,
-    now: Duration,
-    age: Option<Duration>,
-    born_by: Option<f64>,
-    forked_from: Option<i32>,
-    libraries: Arc<Libraries>,
-}
-
-impl SavedSystem {
-    /// What it says now, of the descriptors and children that a snapshot was about.
-    pub(crate) fn of(
-        system: &dyn System,
-        snapshot: &Snapshot,
-        libraries: Arc<Libraries>,
-        read: ReadBytes<'_>,
-    ) -> Result<Self> {
-        let threads = system.threads();
-        let tids: Vec<i32> = threads.iter().map(|thread| thread.tid).collect();
-        let waits = || snapshot.tasks.iter().filter_map(|task| task.waiting_on.as_deref());
-        let fds: Vec<i32> = waits().filter_map(|waiting| waiting.fd).collect();
-        let pids: Vec<i32> = waits().filter_map(|waiting| waiting.pid).collect();
-        Ok(Self {
-            process: system.process(),
-            cgroup: system.cgroup(),
-            activity: system.activity(),
-            syscalls: system.syscalls(&tids, read),
-            descriptors: system.descriptors(&fds),
-            children: system.children(&pids),
-            now: system.monotonic_now()?,
-            age: system.age(),
-            born_by: system.born_by(),
-            forked_from: system.forked_from(),
-            libraries,
-            threads,
-        })
-    }
-}
-
-impl System for SavedSystem {
-    fn pid(&self) -> i32 {
-        self.process.pid
-    }
-
-    fn is_live(&self) -> bool {
-        false
-    }
-
-    fn check_alive(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn process(&self) -> Process {
-        self.process.clone()
-    }
-
-    fn cgroup(&self) -> Cgroup {
-        self.cgroup.clone()
-    }
-
-    fn threads(&self) -> Vec<ThreadFacts> {
-        self.threads.clone()
-    }
-
-    fn thread(&self, tid: i32) -> Option<ThreadFacts> {
-        self.threads.iter().find(|facts| facts.tid == tid).cloned()
-    }
-
-    fn activity(&self) -> Activity {
-        self.activity.clone()
-    }
-
-    fn thread_activity(&self, tid: i32) -> Option<ThreadActivity> {
-        self.activity.thread(tid).cloned()
-    }
-
-    fn sleeps(&self, _tid: i32) -> Option<u64> {
-        None
-    }
-
-    fn asleep_for(&self, _tids: &[i32]) -> BTreeMap<i32, Duration> {
-        BTreeMap::new()
-    }
-
-    fn syscalls(&self, _tids: &[i32], _read: ReadBytes<'_>) -> Syscalls {
-        self.syscalls.clone()
-    }
-
-    fn descriptors(&self, _fds: &[i32]) -> BTreeMap<i32, Described> {
-        self.descriptors.clone()
-    }
-
-    fn children(&self, _pids: &[i32]) -> BTreeMap<i32, ChildFacts> {
-        self.children.clone()
-    }
-
-    fn monotonic_now(&self) -> Result<Duration> {
-        Ok(self.now)
-    }
-
-    fn age(&self) -> Option<Duration> {
-        self.age
-    }
-
-    fn bytes_moved(&self) -> Option<u64> {
-        None
-    }
-
-    fn born_by(&self) -> Option<f64> {
-        self.born_by
-    }
-
-    fn forked_from(&self) -> Option<i32> {
-        self.forked_from
-    }
-
-    fn installed(&self, folder: &str) -> Vec<Arc<str>> {
-        self.libraries.installed(folder)
-    }
-
-    fn source(&self, _path: &str) -> Option<Arc<str>> {
-        None
     }
 }

@@ -17,6 +17,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use super::proc::{MAX_STATUS, Stat, Status};
 use super::syscall::Call;
@@ -30,7 +31,7 @@ const MAX_THREADS: usize = 65_536;
 const MAX_KEPT: usize = 128;
 
 /// What the kernel knows of a thread.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadFacts {
     /// Its id as we see it.
     pub tid: i32,
@@ -46,7 +47,7 @@ pub struct ThreadFacts {
 }
 
 /// What a thread does at a moment, for a comparison with later.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadActivity {
     /// Its id as we see it.
     pub tid: i32,
@@ -63,7 +64,7 @@ pub struct ThreadActivity {
 }
 
 /// How often a thread was put on a processor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Runs {
     /// By `schedstat`.
     Scheduled(u64),
@@ -147,7 +148,7 @@ impl ThreadActivity {
 }
 
 /// What all threads of a target do at a moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activity {
     /// By ascending id.
     threads: Vec<ThreadActivity>,
@@ -156,6 +157,11 @@ pub struct Activity {
 }
 
 impl Activity {
+    /// That nothing is known of any thread.
+    pub(super) fn unknown() -> Self {
+        Self { threads: Vec::new(), is_complete: false }
+    }
+
     /// Whether certainly no thread of the target executed anything between this reading and the
     /// `later` one.
     pub fn nothing_ran_until(&self, later: &Self) -> bool {

@@ -306,7 +306,7 @@ impl Inspector {
     /// The system calls that threads are in, with what these wait for.
     pub(super) fn syscalls(&self, tids: &[i32]) -> Syscalls {
         // A page that was read before may be older than the call.
-        let read = |at, into: &mut [u8]| self.memory.source().read(at, into).is_ok();
+        let read = |at, into: &mut [u8]| self.memory.unnoted().read(at, into).is_ok();
         self.system.syscalls(tids, &read)
     }
 

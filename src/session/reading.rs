@@ -71,6 +71,7 @@ impl Inspector {
             registries: with_asyncio,
             problems,
             now,
+            wall_clock: self.system.wall_clock(),
             is_moving: true,
         };
         reading.read_unread(&reader, options);
@@ -158,6 +159,7 @@ impl Inspector {
             registries: Vec::new(),
             problems,
             now: None,
+            wall_clock: self.system.wall_clock(),
             is_moving: true,
         };
         let mut problems = reading.problems();

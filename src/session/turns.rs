@@ -37,6 +37,9 @@ impl Inspector {
     /// Glances at the loops that may never wait, if there are any and the last glance is some time
     /// ago.
     pub(super) fn note_turns(&mut self) {
+        if !self.is_live() {
+            return;
+        }
         let is_soon = |at: Instant| at.elapsed() < BETWEEN_SAMPLES;
         if self.turns.loops.is_empty() || self.turns.seen_at.is_some_and(is_soon) {
             return;
@@ -50,7 +53,14 @@ impl Inspector {
     /// Gives a new look what was seen of the loops' turns since the one before, and watches on.
     pub(super) fn turn_watch(&mut self, snapshot: &mut Snapshot) {
         let mut seen = std::mem::take(&mut self.turns);
-        self.note_moved(&mut seen.loops);
+        if self.is_live() {
+            self.note_moved(&mut seen.loops);
+        } else {
+            seen.loops = self.seen.0.pop_front().unwrap_or_default().into_iter().collect();
+        }
+        if let Some(saving) = &mut self.saving {
+            saving.turns.before.push(seen.loops.clone().into_iter().collect());
+        }
         for event_loop in &mut snapshot.loops {
             event_loop.turns = seen.loops.remove(&event_loop.id);
         }
@@ -63,6 +73,9 @@ impl Inspector {
         before: &Snapshot,
         during: Duration,
     ) -> FxHashMap<Address, Turns> {
+        if !self.is_live() {
+            return self.seen.1.pop_front().unwrap_or_default().into_iter().collect();
+        }
         let until = Instant::now() + during;
         let mut watched = self.restless(before);
         loop {
@@ -75,6 +88,9 @@ impl Inspector {
             self.glance_at_turns(&mut watched);
         }
         self.note_moved(&mut watched);
+        if let Some(saving) = &mut self.saving {
+            saving.turns.between.push(watched.clone().into_iter().collect());
+        }
         watched
     }
 
@@ -107,6 +123,9 @@ impl Inspector {
             return;
         }
         self.memory.renew(Part::Turns);
+        // What is learnt meanwhile is not read in the next look, and would be missing in what is
+        // saved of that.
+        let kept = self.saving.is_some().then(|| self.caches.set_aside());
         self.caches.begin_snapshot();
         let reader = self.reader();
         for (state, loop_at) in self.running_loops() {
@@ -128,6 +147,9 @@ impl Inspector {
             turns.note(&run, &again, callbacks);
         }
         self.memory.end_part();
+        if let Some(kept) = kept {
+            self.caches = kept;
+        }
     }
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{as_ms, as_opt_ms};
+use super::{as_ms, as_opt_ms, of_ms, of_opt_ms};
 
 /// The limits of a process's control groups at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cgroup {
     /// The quotas of processor time, of its own group first, then of the groups around that one;
     /// empty when none has a quota, absent when that is not known.
@@ -23,15 +23,15 @@ pub struct Cgroup {
 }
 
 /// How much processor time a group may use in a period.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
     /// The path of the group, as we see it.
     pub group: Arc<str>,
     /// The time that it may use in each period.
-    #[serde(rename = "quota_ms", serialize_with = "as_ms")]
+    #[serde(rename = "quota_ms", serialize_with = "as_ms", deserialize_with = "of_ms")]
     pub quota: Duration,
     /// The length of a period.
-    #[serde(rename = "period_ms", serialize_with = "as_ms")]
+    #[serde(rename = "period_ms", serialize_with = "as_ms", deserialize_with = "of_ms")]
     pub period: Duration,
     /// How many periods there were in which the group had work.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,14 +42,16 @@ pub struct Quota {
     /// For how long it was stopped, as far as that is over.
     #[serde(
         rename = "throttled_for_ms",
+        default,
         serialize_with = "as_opt_ms",
+        deserialize_with = "of_opt_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub throttled_for: Option<Duration>,
 }
 
 /// How much memory a group may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryLimit {
     /// Its limit in bytes.
     #[serde(rename = "limit_bytes")]

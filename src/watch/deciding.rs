@@ -50,9 +50,19 @@ pub fn look_and_wait(
 ) -> Result<Snapshot> {
     let mut judged = judge(inspector, options, looks)?;
     let mut suspects = Suspects::of(&judged);
+    // Of a saved target there are as many looks as were taken.
+    let wait = match inspector.is_live() {
+        true => wait,
+        false if looks > 1 => Duration::MAX,
+        false => Duration::ZERO,
+    };
     let until = suspects.since.saturating_add(wait);
-    let can_wait = !wait.is_zero() && inspector.is_live();
-    while can_wait && judged.now.during.began < until && suspects.are_open(&judged) {
+    let can_wait = !wait.is_zero();
+    while can_wait
+        && inspector.has_next_look()
+        && judged.now.during.began < until
+        && suspects.are_open(&judged)
+    {
         // No more than half of the time is spent on reading.
         let pause = BETWEEN_LOOKS.max(judged.now.elapsed);
         let pause = pause.min(until.saturating_sub(inspector.moment()));
@@ -86,10 +96,12 @@ fn sample(inspector: &mut Inspector, options: &Options) -> Result<Snapshot> {
     loop {
         let snapshot = inspector.snapshot(options)?;
         tries += 1;
-        if tries == MAX_TRIES || snapshot.has_loop_to_judge() || !inspector.is_live() {
+        if tries == MAX_TRIES || snapshot.has_loop_to_judge() || !inspector.has_next_look() {
             return Ok(snapshot);
         }
-        std::thread::sleep(BETWEEN_TRIES);
+        if inspector.is_live() {
+            std::thread::sleep(BETWEEN_TRIES);
+        }
     }
 }
 
@@ -99,7 +111,7 @@ fn judge(inspector: &mut Inspector, options: &Options, looks: u8) -> Result<Judg
     let mut diagnosis = raw.clone().of_one_look(&first);
     // Since when a loop with a clock of its own runs a callback, only two can tell.
     diagnosis.wants_second_look |= first.loops.iter().any(Loop::is_of_unknown_age);
-    let can_read = inspector.is_live() && inspector.timed_out().is_none();
+    let can_read = inspector.has_next_look() && inspector.timed_out().is_none();
     if !diagnosis.wants_second_look || looks < 2 || !can_read {
         return Ok(Judged { before: None, now: first, raw, diagnosis, taken: 1 });
     }
@@ -124,6 +136,9 @@ fn wait_for(
     since: Duration,
     goes_on: &mut dyn FnMut(Duration) -> bool,
 ) -> bool {
+    if !inspector.is_live() {
+        return true;
+    }
     let until = Instant::now() + pause;
     loop {
         if !goes_on(inspector.moment().saturating_sub(since)) {

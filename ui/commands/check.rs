@@ -5,10 +5,11 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::commands::children;
-use crate::commands::options::{LOOKS, Target, time_or_none};
+use crate::commands::options::{LOOKS, time_or_none};
 use crate::commands::outcome::{FAIL_ON, FailOn, Outcome};
 use crate::commands::patience::Patience;
 use crate::commands::reading::{self, by_any_id};
+use crate::commands::saved::{self, Subject};
 use crate::io::memory;
 use crate::io::output::{Destination, Output, note};
 use crate::io::page::Page;
@@ -20,7 +21,7 @@ use crate::report::text::verdict::nothing_to_judge;
 #[derive(Debug, Args)]
 pub struct Check {
     #[command(flatten)]
-    target: Target,
+    subject: Subject,
     /// Print JSON: the findings with the loops and tasks they are about (see schema.json)
     #[arg(short = 'j', long = "json")]
     is_json: bool,
@@ -41,10 +42,15 @@ pub struct Check {
 /// When the target cannot be read, has no event loop to judge, or the output cannot be written.
 pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
     let wanted = memory::bounded(aiospy::Options::default());
-    let look = |pid| reading::look(pid, &wanted, options.looks, options.wait, patience);
-    let (_, looked) = by_any_id(options.target.pid(), look);
-    let (mut snapshot, timed_out) = looked?;
-    children::add(&mut snapshot);
+    let (snapshot, timed_out) = if let Some(image) = options.subject.image() {
+        (saved::look(saved::open(image)?, &wanted, options.looks)?, None)
+    } else {
+        let look = |pid| reading::look(pid, &wanted, options.looks, options.wait, patience);
+        let (_, looked) = by_any_id(options.subject.pid(), look);
+        let (mut snapshot, timed_out) = looked?;
+        children::add(&mut snapshot);
+        (snapshot, timed_out)
+    };
     let mut to = Destination::open(&options.output)?;
     if options.is_json {
         json::check(&snapshot, &mut to)?;
@@ -59,9 +65,12 @@ pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
     }
     to.finish()?;
     if !snapshot.problems.is_empty() {
-        let pid = snapshot.process.pid;
         let parts = text::words::counted(snapshot.problems.len(), "part");
-        note(format_args!("{parts} could not be read; aiospy dump {pid} lists them"));
+        let of = match options.subject.image() {
+            Some(image) => format!("--image {}", image.display()),
+            None => snapshot.process.pid.to_string(),
+        };
+        note(format_args!("{parts} could not be read; aiospy dump {of} lists them"));
     }
     if let Some(error) = timed_out {
         return Err(error.into());

@@ -134,7 +134,7 @@ pub fn run(options: &Demo, patience: &Patience) -> anyhow::Result<Outcome> {
     wait_until_asleep(pid);
     note(format_args!("demo-{name}.py runs as process {pid}; aiospy dump {pid} says:"));
     say("");
-    let done = dump::report(pid, &options.report, patience);
+    let done = dump::report(pid, &options.report, None, patience);
     if done.is_ok() {
         say("");
         for line in scenario.look_at.lines() {

@@ -1,6 +1,7 @@
 //! `aiospy dump PID`: one report.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use aiospy::process::Source;
@@ -10,10 +11,11 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::commands::children;
-use crate::commands::options::{Report, Target};
+use crate::commands::options::Report;
 use crate::commands::outcome::{FAIL_ON, FailOn, Outcome};
 use crate::commands::patience::Patience;
-use crate::commands::reading::{by_any_id, look};
+use crate::commands::reading::{by_any_id, look, look_and_save};
+use crate::commands::saved::{self, SavedSource, Saving, Subject};
 use crate::commands::waiting;
 use crate::io::memory;
 use crate::io::output::{Destination, note};
@@ -25,7 +27,9 @@ use crate::report::text;
 #[derive(Debug, Args)]
 pub struct Dump {
     #[command(flatten)]
-    target: Target,
+    subject: Subject,
+    #[command(flatten)]
+    saving: Saving,
     #[arg(help = FAIL_ON, long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
     fail_on: FailOn,
     #[command(flatten)]
@@ -37,7 +41,13 @@ pub struct Dump {
 /// # Errors
 /// When the target cannot be read, or the output not be written.
 pub fn run(options: &Dump, patience: &Patience) -> anyhow::Result<Outcome> {
-    let (pid, done) = by_any_id(options.target.pid(), |pid| report(pid, &options.report, patience));
+    if let Some(image) = options.subject.image() {
+        let snapshot = report_saved(image, &options.report)?;
+        return Ok(options.fail_on.outcome_of(&snapshot));
+    }
+    let saving = Some(&options.saving).filter(|saving| saving.save_image.is_some());
+    let report = |pid| report(pid, &options.report, saving, patience);
+    let (pid, done) = by_any_id(options.subject.pid(), report);
     match done {
         Ok(snapshot) => Ok(options.fail_on.outcome_of(&snapshot)),
         Err(error) if is_without_tasks(&error) => {
@@ -53,14 +63,41 @@ pub fn run(options: &Dump, patience: &Patience) -> anyhow::Result<Outcome> {
 /// # Errors
 /// When it cannot be read, or the output not be written; also when the time was over before all was
 /// read, after what was read.
-pub fn report(pid: i32, options: &Report, patience: &Patience) -> anyhow::Result<Snapshot> {
+pub fn report(
+    pid: i32,
+    options: &Report,
+    saving: Option<&Saving>,
+    patience: &Patience,
+) -> anyhow::Result<Snapshot> {
+    let wanted = wanted(options);
+    let (looks, wait) = (options.looks, wait(options));
+    let (snapshot, timed_out) = if let Some(saving) = saving {
+        look_and_save(pid, &wanted, looks, wait, patience, saving)?
+    } else {
+        let (mut snapshot, timed_out) = look(pid, &wanted, looks, wait, patience)?;
+        children::add(&mut snapshot);
+        (snapshot, timed_out)
+    };
+    let source = options.has_source.then(|| Source::of(&snapshot.process)).flatten();
+    write(&snapshot, source.as_ref().map(|source| source as &dyn text::Files), options)?;
+    source.iter().for_each(note_silent);
+    timed_out.map_or(Ok(snapshot), |error| Err(error.into()))
+}
+
+/// Reads what was saved of a process and writes the report.
+fn report_saved(image: &Path, options: &Report) -> anyhow::Result<Snapshot> {
+    let image = saved::open(image)?;
+    let source = options.has_source.then(|| SavedSource::of(&image));
+    let snapshot = saved::look(image, &wanted(options), options.looks)?;
+    write(&snapshot, source.as_ref().map(|source| source as &dyn text::Files), options)?;
+    Ok(snapshot)
+}
+
+fn wanted(options: &Report) -> aiospy::Options {
     let mut wanted = memory::bounded(aiospy::Options::default());
     wanted.locals = options.locals();
     wanted.finished = options.has_finished;
-    let (mut snapshot, timed_out) = look(pid, &wanted, options.looks, wait(options), patience)?;
-    children::add(&mut snapshot);
-    write(&snapshot, options)?;
-    timed_out.map_or(Ok(snapshot), |error| Err(error.into()))
+    wanted
 }
 
 /// How long a report may go on sampling: a person on a terminal waits, a program does not, and
@@ -71,21 +108,23 @@ fn wait(options: &Report) -> Duration {
     options.wait.unwrap_or(usual)
 }
 
-fn write(snapshot: &Snapshot, options: &Report) -> anyhow::Result<()> {
+fn write(
+    snapshot: &Snapshot,
+    source: Option<&dyn text::Files>,
+    options: &Report,
+) -> anyhow::Result<()> {
     let mut to = Destination::open(&options.output)?;
     if options.is_json {
         json::dump(snapshot, &mut to)?;
     } else {
-        let source = options.has_source.then(|| Source::of(&snapshot.process)).flatten();
         let view = text::View {
             is_flat: options.is_flat,
             has_threads: options.has_threads,
             is_verbose: options.is_verbose,
-            source: source.as_ref().map(|source| source as &dyn text::Files),
+            source,
         };
         let (width, color) = (to.width, to.color);
         text::dump(snapshot, view, &mut Page::new(to.writer(), width, color))?;
-        source.iter().for_each(note_silent);
     }
     to.finish()?;
     Ok(())

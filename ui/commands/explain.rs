@@ -4,12 +4,15 @@
 //! it takes, then sections.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 use aiospy::snapshot::Code;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::commands::outcome::Outcome;
+use crate::commands::saved;
+use crate::io::memory;
 use crate::io::output::{COLOR, Color, Destination, Output};
 use crate::io::page::{Line, Page, Style};
 
@@ -77,6 +80,9 @@ pub struct Explain {
     /// The code of the finding, as [code] in a report; the list of all without it
     #[arg(value_parser = codes(), hide_possible_values = true, ignore_case = true)]
     code: Option<Code>,
+    /// Explain the findings in what `aiospy dump --save-image FILE` has written
+    #[arg(long, value_name = "FILE", conflicts_with = "code")]
+    image: Option<PathBuf>,
     #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     color: Color,
 }
@@ -94,16 +100,39 @@ fn codes() -> impl TypedValueParser<Value = Code> {
 /// # Errors
 /// Those of the destination.
 pub fn run(options: &Explain) -> anyhow::Result<Outcome> {
+    let found = options.image.as_deref().map(codes_in).transpose()?;
     let mut to = Destination::open(&Output::new(None, options.color))?;
     let color = to.color;
     // Not cut: the texts are narrow enough.
     let mut page = Page::new(to.writer(), None, color);
-    match options.code {
-        Some(code) => one(code, &mut page)?,
-        None => list(&mut page)?,
+    match (options.code, found) {
+        (Some(code), _) => one(code, &mut page)?,
+        (None, Some(codes)) if codes.is_empty() => page.text("no findings")?,
+        (None, Some(codes)) => {
+            for (i, code) in codes.into_iter().enumerate() {
+                if i > 0 {
+                    page.blank()?;
+                }
+                one(code, &mut page)?;
+            }
+        }
+        (None, None) => list(&mut page)?,
     }
     to.finish()?;
     Ok(Outcome::Done)
+}
+
+/// The codes of the findings in an image, each once.
+fn codes_in(image: &Path) -> anyhow::Result<Vec<Code>> {
+    let wanted = memory::bounded(aiospy::Options::default());
+    let snapshot = saved::look(saved::open(image)?, &wanted, u8::MAX)?;
+    let mut codes: Vec<Code> = Vec::new();
+    for finding in snapshot.findings.iter().flatten() {
+        if !codes.contains(&finding.code) {
+            codes.push(finding.code);
+        }
+    }
+    Ok(codes)
 }
 
 fn list(page: &mut Page<'_>) -> io::Result<()> {

@@ -5,8 +5,10 @@ use std::time::Duration;
 use aiospy::snapshot::Snapshot;
 use aiospy::{Error, Inspector};
 
+use crate::commands::children;
 use crate::commands::patience::Patience;
 use crate::commands::remedy;
+use crate::commands::saved::Saving;
 use crate::commands::waiting;
 use crate::io::output::note;
 
@@ -37,12 +39,44 @@ pub fn look(
     patience.guard(pid, None);
     patience.limited(|| {
         let mut inspector = Inspector::attach_within(pid, &patience.limit)?;
-        for warning in inspector.warnings() {
-            note(warning);
-        }
-        let snapshot = waiting::look(&mut inspector, wanted, looks, wait)?;
-        Ok((snapshot, inspector.timed_out()))
+        look_by(&mut inspector, wanted, looks, wait)
     })
+}
+
+/// The same, and saves what was read.
+///
+/// # Errors
+/// When it cannot be read, or not be saved.
+pub fn look_and_save(
+    pid: i32,
+    wanted: &aiospy::Options,
+    looks: u8,
+    wait: Duration,
+    patience: &Patience,
+    saving: &Saving,
+) -> anyhow::Result<(Snapshot, Option<Error>)> {
+    patience.guard(pid, None);
+    let (inspector, mut snapshot, timed_out) = patience.limited(|| {
+        let mut inspector = Inspector::attach_saving(pid, &patience.limit)?;
+        let (snapshot, timed_out) = look_by(&mut inspector, wanted, looks, wait)?;
+        anyhow::Ok((inspector, snapshot, timed_out))
+    })?;
+    children::add(&mut snapshot);
+    saving.save(&inspector, &snapshot)?;
+    Ok((snapshot, timed_out))
+}
+
+fn look_by(
+    inspector: &mut Inspector,
+    wanted: &aiospy::Options,
+    looks: u8,
+    wait: Duration,
+) -> anyhow::Result<(Snapshot, Option<Error>)> {
+    for warning in inspector.warnings() {
+        note(warning);
+    }
+    let snapshot = waiting::look(inspector, wanted, looks, wait)?;
+    Ok((snapshot, inspector.timed_out()))
 }
 
 /// That a quota allows only so many samples a second.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use aiospy::error::Access;
 use aiospy::layout::supported;
+use aiospy::session::ImageError;
 use aiospy::{Error, recording};
 
 use crate::commands::children;
@@ -88,6 +89,10 @@ fn of_any(error: &anyhow::Error) -> Trouble {
     if let Some(remedy) = recording.and_then(of_recording) {
         return Trouble { cause: format!("{error:#}"), remedy: remedy.to_owned() };
     }
+    let image = error.chain().find_map(|cause| cause.downcast_ref::<ImageError>());
+    if let Some(remedy) = image.and_then(of_image) {
+        return Trouble { cause: format!("{error:#}"), remedy: remedy.to_owned() };
+    }
     let what = error.to_string();
     let remedy = match output::io_kind(error) {
         Some(kind) if what.starts_with("could not start ") => match kind {
@@ -105,6 +110,18 @@ fn of_any(error: &anyhow::Error) -> Trouble {
         None => "again with -v, which tells more",
     };
     Trouble { cause: format!("{error:#}"), remedy: remedy.to_owned() }
+}
+
+fn of_image(error: &ImageError) -> Option<&'static str> {
+    match error {
+        ImageError::NotAnImage => {
+            Some("a file that `aiospy dump PID --save-image FILE` has written")
+        }
+        ImageError::Version(_) => Some("the aiospy that has written it, or a newer one"),
+        ImageError::Damaged(_) => Some("another copy of it: this one is not what was written"),
+        ImageError::TooLarge => Some("--looks 1, or without --locals: less is kept then"),
+        _ => None,
+    }
 }
 
 fn of_recording(error: &recording::Error) -> Option<&'static str> {

@@ -3,6 +3,7 @@
 //!
 //! A pure function of the snapshot, the width and the colours.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use aiospy::memory::Address;
@@ -69,23 +70,45 @@ pub fn findings(
 /// # Errors
 /// Those of the page.
 pub fn dump(snapshot: &Snapshot, view: View<'_>, page: &mut Page<'_>) -> io::Result<()> {
-    let lines = Lines::of_snapshot(view.source, snapshot);
+    report(snapshot, view, &Lines::of_snapshot(view.source, snapshot), page)
+}
+
+/// The lines of source that any report of a snapshot shows, by file and number.
+pub fn shown_lines(
+    snapshot: &Snapshot,
+    source: &dyn Files,
+) -> BTreeMap<String, BTreeMap<u32, String>> {
+    let lines = Lines::of_snapshot(Some(source), snapshot);
+    for is_flat in [false, true] {
+        let view = View { is_flat, has_threads: true, is_verbose: true, source: Some(source) };
+        // Nothing that is written to nowhere fails.
+        let _ = report(snapshot, view, &lines, &mut Page::new(&mut io::sink(), None, false));
+    }
+    lines.asked()
+}
+
+fn report(
+    snapshot: &Snapshot,
+    view: View<'_>,
+    lines: &Lines<'_>,
+    page: &mut Page<'_>,
+) -> io::Result<()> {
     process(snapshot, page)?;
     page.blank()?;
-    findings::section(snapshot, &lines, page)?;
-    loops::section(snapshot, &lines, page)?;
+    findings::section(snapshot, lines, page)?;
+    loops::section(snapshot, lines, page)?;
     counts(snapshot, page)?;
     if !snapshot.tasks.is_empty() {
         page.blank()?;
         if view.is_flat {
-            flat(snapshot, &lines, page)?;
+            flat(snapshot, lines, page)?;
         } else {
-            tree::draw(snapshot, &lines, page)?;
+            tree::draw(snapshot, lines, page)?;
         }
     }
     if view.has_threads {
         page.blank()?;
-        threads(&snapshot.threads, &lines, page)?;
+        threads(&snapshot.threads, lines, page)?;
     }
     page.blank()?;
     problems(snapshot, page)?;

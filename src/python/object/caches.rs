@@ -113,6 +113,12 @@ impl Caches {
         self.recent_sites.clear();
     }
 
+    /// Gives what was learnt, and leaves nothing but where the libraries lie.
+    pub(crate) fn set_aside(&mut self) -> Self {
+        let libraries = self.libraries.borrow().clone();
+        std::mem::replace(self, Self { libraries: RefCell::new(libraries), ..Self::default() })
+    }
+
     /// Begins a new snapshot: everything kept is compared again before its next use.
     pub fn begin_snapshot(&mut self) {
         self.snapshot = self.snapshot.wrapping_add(1);

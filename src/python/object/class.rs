@@ -321,7 +321,7 @@ impl Reader<'_> {
         }
         match self.dict_get(class.dict, "__module__")? {
             Some(module) if self.kind_of(module)? == Kind::Str => {
-                Ok(Some(self.str(module, super::MAX_NAME)?))
+                Ok(Some(self.name_str(module, super::MAX_NAME)?))
             }
             _ => Ok(None),
         }
@@ -338,7 +338,7 @@ impl Reader<'_> {
                 .ok()
                 .flatten()
                 .filter(|&at| self.is_kind(at, Kind::Str))
-                .and_then(|at| self.str(at, super::MAX_NAME).ok());
+                .and_then(|at| self.name_str(at, super::MAX_NAME).ok());
             let Some(qualname) = qualname else { return Arc::clone(&class.name) };
             match self.class_module(class) {
                 Ok(Some(module)) if module == "builtins" => qualname.into(),

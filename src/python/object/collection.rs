@@ -2,7 +2,7 @@
 
 use super::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
 use crate::layout::DictKeys;
-use crate::memory::Address;
+use crate::memory::{Address, ReadMemory as _};
 
 /// The hash of a set's entry that was removed.
 // 3.8-3.15: Objects/setobject.c, set_discard_entry: key = dummy, hash = -1

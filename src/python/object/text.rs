@@ -33,10 +33,19 @@ impl Reader<'_> {
     /// # Errors
     /// When it cannot be read or its header is not believable.
     pub fn str(&self, at: Address, max: usize) -> Read<String> {
-        self.noting(at, self.read_str(at, max))
+        self.noting(at, self.read_str(at, max, false))
     }
 
-    fn read_str(&self, at: Address, max: usize) -> Read<String> {
+    /// The same of one that names something of the program's code, or a file, a module, a thread or
+    /// a task: a saved target has it though values are hidden in it.
+    ///
+    /// # Errors
+    /// As [`str`](Self::str).
+    pub fn name_str(&self, at: Address, max: usize) -> Read<String> {
+        self.noting(at, self.read_str(at, max, true))
+    }
+
+    fn read_str(&self, at: Address, max: usize, is_name: bool) -> Read<String> {
         let bad = || Unreadable::bad(at, "str");
         let fields = &self.layout.unicode;
         let length = self.memory.u64(at.offset(fields.length))?;
@@ -51,6 +60,7 @@ impl Reader<'_> {
             (false, _) => self.must_pointer(at.offset(fields.data), "str")?,
         };
         let read = length.min(max as u64);
+        self.memory.note_text(data, read * width, is_name);
         let bytes = self.memory.vec(data, read * width)?;
         let replaced = char::REPLACEMENT_CHARACTER;
         let mut text: String = match width {
@@ -90,7 +100,7 @@ impl Reader<'_> {
         if let Some(text) = self.caches.same(&self.caches.texts, at, signature) {
             return Ok(text);
         }
-        let text: Arc<str> = self.str(at, MAX_NAME)?.into();
+        let text: Arc<str> = self.name_str(at, MAX_NAME)?.into();
         self.caches.keep(&self.caches.texts, at, signature, &text);
         Ok(text)
     }
@@ -126,8 +136,9 @@ impl Reader<'_> {
         let mut bytes = [0; SHORT];
         let short = usize::try_from(length).ok().and_then(|length| bytes.get_mut(..length));
         let Some(bytes) = short.filter(|_| state & (COMPACT | ASCII) == COMPACT | ASCII) else {
-            return self.str(at, MAX_NAME).map(Arc::from);
+            return self.name_str(at, MAX_NAME).map(Arc::from);
         };
+        self.memory.note_text(at.offset(fields.ascii_data), length, true);
         self.memory.copy(at.offset(fields.ascii_data), bytes)?;
         match labels.get(&at) {
             Some(Label::Text(text)) if text.as_bytes() == bytes => Ok(Arc::clone(text)),
@@ -156,10 +167,13 @@ impl Reader<'_> {
         };
         let mut bytes = [0; 64];
         let Some(bytes) = bytes.get_mut(..wanted.len()) else {
-            return Ok(self.str(at, MAX_NAME)? == wanted);
+            return Ok(self.name_str(at, MAX_NAME)? == wanted);
         };
         self.memory.copy(data, bytes)?;
-        Ok(bytes == wanted.as_bytes())
+        // What is compared and is another text may be anything: a key of the program's own.
+        let is_it = bytes == wanted.as_bytes();
+        self.memory.note_text(data, wanted.len() as u64, is_it);
+        Ok(is_it)
     }
 
     /// The C string at `at`, cut at 256 bytes.
@@ -243,5 +257,104 @@ impl Reader<'_> {
             let _ = write!(text, "{place:09}");
         }
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Layout;
+    use crate::memory::Image;
+    use crate::python::object::{Caches, Memory};
+
+    const AT: Address = Address(0x7f00_0000);
+    const MINORS: std::ops::RangeInclusive<u8> = 8..=15;
+
+    /// What is read of an object of these words, then bytes.
+    fn read<T>(minor: u8, words: &[u64], rest: &[u8], read: impl Fn(&Reader<'_>) -> T) -> T {
+        let words = words.iter().flat_map(|word| word.to_le_bytes());
+        let bytes = words.chain(rest.iter().copied()).collect();
+        let memory = Memory::new(Box::new(Image::new([(AT, bytes)])));
+        let (layout, caches) = (Layout::for_minor(minor).unwrap(), Caches::default());
+        read(&Reader { memory: &memory, layout: &layout, caches: &caches })
+    }
+
+    /// A compact `str` with characters of so many bytes, as Include/cpython/unicodeobject.h of a
+    /// version has it: up to 3.11 there is a `wstr` in each, with a length in those that are not ASCII.
+    fn text(minor: u8, length: u64, width: u64, is_ascii: bool, data: &[u8]) -> Read<String> {
+        let state = width << 2 | 1 << 5 | u64::from(is_ascii) << 6;
+        let mut words = vec![1, 0xc1a55, length, 0x4a54, state];
+        words.extend((minor < 12).then_some(0));
+        if !is_ascii {
+            words.extend([0, 0]);
+            words.extend((minor < 12).then_some(0));
+        }
+        read(minor, &words, data, |reader| reader.str(AT, 5))
+    }
+
+    #[test]
+    fn strings_of_each_width_in_each_version() {
+        let wide =
+            |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+        let wider = |text: &str| -> Vec<u8> {
+            text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect()
+        };
+        for minor in MINORS {
+            let read = |text| Ok(String::from(text));
+            assert_eq!(text(minor, 3, 1, true, b"abc"), read("abc"), "3.{minor}");
+            assert_eq!(text(minor, 6, 1, true, b"abcdef"), read("abcde…"), "3.{minor}");
+            assert_eq!(text(minor, 3, 1, false, b"\xe4\xf6\xff"), read("äöÿ"), "3.{minor}");
+            assert_eq!(text(minor, 2, 2, false, &wide("名é")), read("名é"), "3.{minor}");
+            assert_eq!(text(minor, 2, 4, false, &wider("😀名")), read("😀名"), "3.{minor}");
+            // A lone surrogate, as `os.fsdecode` makes of bytes that are not UTF-8.
+            let lone = [0x41, 0, 0x80, 0xdc];
+            assert_eq!(text(minor, 2, 2, false, &lone), read("A\u{fffd}"), "3.{minor}");
+        }
+    }
+
+    #[test]
+    fn headers_of_strings_that_cannot_be() {
+        for minor in MINORS {
+            let bad = Err(Unreadable::bad(AT, "str"));
+            assert_eq!(text(minor, 1, 3, false, b"abc"), bad, "a width of 3");
+            assert_eq!(text(minor, 1, 2, true, b"abcd"), bad, "wide ASCII");
+            assert_eq!(text(minor, 1 << 41, 1, true, b"abc"), bad, "two terabytes");
+            // What is longer than what is there has no text.
+            assert!(matches!(text(minor, 4, 1, true, b"abc"), Err(Unreadable::Fault(_))));
+        }
+    }
+
+    /// An `int` as Include/longintrepr.h has it: up to 3.11 the sign is that of the number of
+    /// digits; from 3.12 on the lowest two bits of a word are 0, 1 for zero or 2 for a negative one,
+    /// and the digits are counted from its fourth bit on.
+    fn int(minor: u8, digits: &[u32], is_negative: bool) -> (Read<i64>, Read<String>) {
+        let count = digits.len() as u64;
+        let size = match (minor < 12, is_negative) {
+            (true, false) => count,
+            (true, true) => count.wrapping_neg(),
+            (false, _) if count == 0 => 1,
+            (false, _) => count << 3 | u64::from(is_negative) << 1,
+        };
+        let rest: Vec<u8> = digits.iter().flat_map(|digit| digit.to_le_bytes()).collect();
+        read(minor, &[1, 0xc1a55, size], &rest, |reader| (reader.int(AT), reader.int_text(AT)))
+    }
+
+    #[test]
+    fn integers_of_any_size() {
+        const ALL: u32 = (1 << 30) - 1;
+        for minor in MINORS {
+            let both = |value: i64| (Ok(value), Ok(value.to_string()));
+            assert_eq!(int(minor, &[], false), both(0), "3.{minor}");
+            assert_eq!(int(minor, &[7], false), both(7));
+            assert_eq!(int(minor, &[7], true), both(-7));
+            assert_eq!(int(minor, &[ALL, 1], false), both((1 << 31) - 1));
+            assert_eq!(int(minor, &[0, 0, 8], true), both(i64::MIN));
+            let (fits, text) = int(minor, &[0, 0, 8], false);
+            assert!(fits.is_err(), "one more than the largest");
+            assert_eq!(text, Ok("9223372036854775808".to_owned()));
+            let (fits, text) = int(minor, &[1; 100], false);
+            assert!(fits.is_err());
+            assert_eq!(text, Ok("<int of 3000 bits>".to_owned()));
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::Version;
 use crate::error::{Error, Result};
 use crate::layout::{Layout, SUPPORTED, debug_offsets};
 use crate::memory::{Address, ReadMemory};
-use crate::process::{MappedFile, Mapping, Module, Target};
+use crate::process::{MappedFile, Mapping, Symbols, System};
 use crate::python::object::{Caches, Kind, Memory, Read, Reader, Unreadable};
 
 /// The minor versions whose runtime does not begin with a table about itself.
@@ -51,7 +51,7 @@ impl Located {
 ///
 /// # Errors
 /// `NotPython`, `UnsupportedVersion`, `RuntimeNotFound` or `NotInitialized`, as far as it got.
-pub fn locate(target: &Target, memory: &Memory) -> Result<Located> {
+pub fn locate(target: &dyn System, memory: &Memory) -> Result<Located> {
     let mut maps = target.maps()?;
     let mut located = try_locate(target, memory, &maps);
     // While the loader maps libraries, they may be there only in part.
@@ -70,14 +70,14 @@ pub fn locate(target: &Target, memory: &Memory) -> Result<Located> {
     located
 }
 
-fn try_locate(target: &Target, memory: &Memory, maps: &[Mapping]) -> Result<Located> {
+fn try_locate(target: &dyn System, memory: &Memory, maps: &[Mapping]) -> Result<Located> {
     let pid = target.pid();
     let files = target.files(maps);
     let code = files.iter().filter(|file| file.is_executable);
     let hint = code.clone().find_map(|file| version_in(&file.name()));
     let mut is_loading = false;
     let found = match find_runtime(target, memory, maps, &files, &mut is_loading) {
-        Some((runtime, module)) => Some((identify(memory, runtime, &module, hint, pid)?, module)),
+        Some((runtime, module)) => Some((identify(memory, runtime, &*module, hint, pid)?, module)),
         None => find_table(target, memory, maps, &files).transpose()?,
     };
     let Some((mut located, module)) = found else {
@@ -100,18 +100,19 @@ fn try_locate(target: &Target, memory: &Memory, maps: &[Mapping]) -> Result<Loca
             }
         });
     };
-    located.found_in = module.path.display().to_string();
+    located.found_in = module.path().display().to_string();
+    target.found_runtime(module.path(), located.runtime);
     if located.layout.thread.asyncio_tasks_head.is_some() {
-        apply_asyncio_table(target, memory, &files, &module, &mut located);
+        apply_asyncio_table(target, memory, &files, &*module, &mut located);
     }
     Ok(located)
 }
 
 /// Whether the main program is linked with a libpython of which the loader has not mapped the code
 /// yet.
-fn lacks_library(target: &Target, memory: &Memory, files: &[MappedFile]) -> bool {
+fn lacks_library(target: &dyn System, memory: &Memory, files: &[MappedFile]) -> bool {
     let main = files.iter().find(|file| file.is_main);
-    let module = main.and_then(|main| target.module(main, memory.source()).ok());
+    let module = main.and_then(|main| target.module(main, &memory.unnoted()));
     module.is_some_and(|module| {
         // The file may have a longer name than the one it is linked by.
         let code = || files.iter().filter(|file| file.is_executable);
@@ -157,14 +158,14 @@ fn candidates(files: &[MappedFile]) -> impl Iterator<Item = &MappedFile> {
 /// The runtime lies in memory that may be written to. Where it does not, either a file is only
 /// looked at, as by a debugger, or the loader is still about to put its parts in their places.
 fn find_runtime(
-    target: &Target,
+    target: &dyn System,
     memory: &Memory,
     maps: &[Mapping],
     files: &[MappedFile],
     is_loading: &mut bool,
-) -> Option<(Address, Module)> {
+) -> Option<(Address, Box<dyn Symbols>)> {
     candidates(files).find_map(|file| {
-        let module = target.module(file, memory.source()).ok()?;
+        let module = target.module(file, &memory.unnoted())?;
         let section = || module.section(".PyRuntime").map(|range| Address(range.start));
         let runtime = module.exported("_PyRuntime").or_else(section)?;
         let is_in_place =
@@ -177,11 +178,11 @@ fn find_runtime(
 /// Looks for the table that `_PyRuntime` begins with from 3.13 on, where neither symbol nor section
 /// is left: in the initialized data of each file. Nothing is said of what is no runtime after all.
 fn find_table(
-    target: &Target,
+    target: &dyn System,
     memory: &Memory,
     maps: &[Mapping],
     files: &[MappedFile],
-) -> Option<Result<(Located, Module)>> {
+) -> Option<Result<(Located, Box<dyn Symbols>)>> {
     let mut left = MAX_SCAN;
     for file in candidates(files) {
         let data = maps.iter().filter(|mapping| {
@@ -199,7 +200,7 @@ fn find_table(
                 match identify_by_table(memory, at, head, &table, target.pid()) {
                     Err(Error::RuntimeNotFound { .. } | Error::Memory { .. }) => {}
                     identified => {
-                        let module = target.module(file, memory.source()).ok()?;
+                        let module = target.module(file, &memory.unnoted())?;
                         return Some(identified.map(|located| (located, module)));
                     }
                 }
@@ -217,7 +218,7 @@ fn cookies(memory: &Memory, range: Range<u64>) -> Vec<Address> {
     // Mappings begin at whole pages, so a cookie, which is aligned, lies in one step.
     for start in range.clone().step_by(1 << 20) {
         bytes.resize(usize::try_from(STEP.min(range.end - start)).unwrap_or(0), 0);
-        if memory.source().read(Address(start), &mut bytes).is_err() {
+        if memory.unnoted().read(Address(start), &mut bytes).is_err() {
             continue;
         }
         let words = bytes.as_chunks::<8>().0.iter().zip((start..).step_by(8));
@@ -231,7 +232,7 @@ fn cookies(memory: &Memory, range: Range<u64>) -> Vec<Address> {
 fn identify(
     memory: &Memory,
     runtime: Address,
-    module: &Module,
+    module: &dyn Symbols,
     hint: Option<(u8, u8)>,
     pid: i32,
 ) -> Result<Located> {
@@ -395,16 +396,16 @@ fn try_prove(reader: &Reader<'_>, runtime: Address) -> Read<Option<Proof>> {
 /// 3.14 and later: `_asyncio` has a table of its own, in the main program, in libpython or in
 /// `_asyncio*.so`.
 fn apply_asyncio_table(
-    target: &Target,
+    target: &dyn System,
     memory: &Memory,
     files: &[MappedFile],
-    module: &Module,
+    module: &dyn Symbols,
     located: &mut Located,
 ) {
     const SECTION: &str = ".AsyncioDebug";
     let in_extension = || {
         let files = files.iter().filter(|file| file.name().starts_with("_asyncio"));
-        let modules = files.filter_map(|file| target.module(file, memory.source()).ok());
+        let modules = files.filter_map(|file| target.module(file, &memory.unnoted()));
         modules.into_iter().find_map(|module| module.section(SECTION))
     };
     // Not loaded yet, or stripped of its sections: then the table for this version serves.

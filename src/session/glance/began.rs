@@ -56,7 +56,7 @@ impl Inspector {
         thread: &ThreadReading,
         reading: &Reading,
     ) -> bool {
-        let Some(uv) = facts.uv.filter(|_| self.system.is_live()) else { return true };
+        let Some(uv) = facts.uv else { return true };
         let began = Duration::from_millis(uv.time_ms);
         let read_at = thread.read_at.and_then(|at| Duration::try_from_secs_f64(at).ok());
         let is_short = read_at.is_some_and(|at| at.saturating_sub(began) < WORTH_A_LOOK);
@@ -76,7 +76,9 @@ impl Inspector {
             if then.ran_until(&now).is_some_and(|ran| ran >= LONG_PAST_POLL) {
                 return true;
             }
-            std::thread::sleep(BETWEEN_TIMES);
+            if self.system.is_live() {
+                std::thread::sleep(BETWEEN_TIMES);
+            }
         }
         false
     }

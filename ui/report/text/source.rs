@@ -1,7 +1,7 @@
 //! The lines of the program that frames are at.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -51,13 +51,15 @@ pub struct Lines<'f> {
 struct Index {
     text: Arc<str>,
     starts: Vec<usize>,
+    /// The lines that were asked for.
+    asked: RefCell<BTreeSet<u32>>,
 }
 
 impl Index {
     fn of(text: Arc<str>) -> Self {
         let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
         let starts = std::iter::once(0).chain(breaks).collect();
-        Self { text, starts }
+        Self { text, starts, asked: RefCell::default() }
     }
 
     /// Whether code begins where it says: with its `def`, `class` or `lambda`, or a decorator and
@@ -91,6 +93,7 @@ impl Index {
     }
 
     fn whole_line(&self, number: u32) -> Option<&str> {
+        self.asked.borrow_mut().insert(number);
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
         let start = *self.starts.get(at)?;
         let end = self.starts.get(at + 1).copied().unwrap_or(self.text.len());
@@ -128,6 +131,19 @@ impl<'f> Lines<'f> {
             .filter(|definition| seen.insert(definition))
             .take(MAX_DEFINITIONS)
             .all(|definition| index.defines(definition))
+    }
+
+    /// All lines that were asked for so far, by file and number.
+    pub fn asked(&self) -> BTreeMap<String, BTreeMap<u32, String>> {
+        let indexes = self.indexes.borrow();
+        let known = indexes.iter().filter_map(|(file, index)| Some((file, index.as_ref()?)));
+        known
+            .map(|(file, index)| {
+                let asked = index.asked.borrow().clone();
+                let line = |number| Some((number, index.whole_line(number)?.to_owned()));
+                (file.clone(), asked.into_iter().filter_map(line).collect())
+            })
+            .collect()
     }
 
     /// A line, without the blanks around it.

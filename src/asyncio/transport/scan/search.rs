@@ -130,6 +130,9 @@ impl Scan<'_> {
         let bytes = reader.memory.vec(part.at, words * 8).ok()?;
         let words = bytes.as_chunks::<8>().0.iter().skip(2).map(|word| u64::from_le_bytes(*word));
         let is_pointer = |word: &u64| word.is_multiple_of(8) && (1 << 16..1 << 47).contains(word);
+        // What is none may be anything, as the text of a key that a C extension has.
+        let others = words.clone().zip(2_u64..).filter(|(word, _)| !is_pointer(word));
+        others.for_each(|(_, at)| reader.memory.note_text(part.at.offset(8 * at), 8, false));
         let words: Vec<_> = words.filter(is_pointer).map(Address).collect();
         reader.memory.prefetch(words.iter().map(|&at| (at, 16)));
         for at in words {
