@@ -185,7 +185,7 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
             .evidence(lines)
             .advice(
                 "Take it with `async with`, which gives it back on every way out; after a bare \
-                 `acquire()` an exception or a `return` may pass the `release()` by.",
+                 `acquire()` an exception or an early `return` can skip the `release()`.",
             ),
     )
 }

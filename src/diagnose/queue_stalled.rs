@@ -177,7 +177,7 @@ fn report(
         (Severity::Info, _) if side == Side::Full => {
             "others are at work who may take from it".to_owned()
         }
-        _ => "no other task is at work: each waits for these, or for something far away".to_owned(),
+        _ => "every other task waits for these tasks or is idle".to_owned(),
     }));
     let advice = match side {
         Side::Full => {

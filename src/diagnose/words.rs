@@ -94,10 +94,12 @@ pub fn awaited(task: &Task) -> String {
 
 /// The far end of a connection: `10.0.0.5:5432` of `tcp 10.0.0.7:52114 -> 10.0.0.5:5432`.
 pub fn end(peer: &str) -> &str {
-    match peer.rsplit_once("-> ") {
+    let end = match peer.rsplit_once("-> ") {
         Some((_, end)) => end,
         None => peer.split_once(' ').map_or(peer, |(_, end)| end),
-    }
+    };
+    // Its state follows.
+    end.split(' ').next().unwrap_or(end)
 }
 
 /// A name from the target in quotation marks, on one line.

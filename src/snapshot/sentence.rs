@@ -8,6 +8,8 @@ use super::{Age, Bound, duration, with_separators};
 
 /// The widest that a title becomes.
 const MAX_TITLE: usize = 80;
+/// What a sentence may begin with that is no name of the program's.
+const OWN: [&str; 6] = ["a ", "an ", "semaphore ", "condition ", "event ", "barrier "];
 /// How much of a name is left where there is no room for all of it.
 const MIN_NAME: usize = 24;
 
@@ -150,8 +152,10 @@ impl Sentence {
         let consequence = joined(&self.consequence, until.map(|_| ""), usize::MAX);
         let claim = |room| {
             let mut claim = joined(&self.claim, until, room);
-            if claim.starts_with("a ") || claim.starts_with("an ") {
-                claim.replace_range(..1, "A");
+            if let Some(first) =
+                claim.get(..1).filter(|_| OWN.iter().any(|it| claim.starts_with(it)))
+            {
+                claim.replace_range(..1, &first.to_uppercase());
             }
             if self.is_guess { probably(&claim, self.claim.first()) } else { claim }
         };
