@@ -86,18 +86,16 @@ fn is_printed(python: &Python, code: Code, command: &str) {
 
 /// The lines of an example, with those after the first below its words.
 fn wrapped(printed: &str) -> String {
-    let mut out = String::new();
-    let mut line = "  ".to_owned() + &printed[..2];
+    let mut lines = vec!["  ".to_owned() + &printed[..2]];
     for word in printed[2..].split_whitespace() {
+        let line = lines.last_mut().unwrap();
         if line.chars().count() + 1 + word.chars().count() > WIDTH {
-            out += &format!("{line}\n");
-            line = format!("    {word}");
-            line.insert(0, ' ');
+            lines.push(format!("     {word}"));
         } else {
-            line += &format!(" {word}");
+            line.extend([" ", word]);
         }
     }
-    out + &line + "\n"
+    lines.join("\n") + "\n"
 }
 
 /// Words without numbers, and without the units that depend on these.
