@@ -165,7 +165,7 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
         Draft::new(Code::LockConvoy, *severity, Sureness::Derived, title)
             .on_loop(holder.loop_id)
             .blames(nodes)
-            .at(words::place(holder), line.waiting.name.as_deref())
+            .at(words::place(holder), words::common_name(all_waiters()))
             .cause(Some(words::lock(line.waiting)))
             .since(age)
             .role(Role::Holder, all_holders())
@@ -230,6 +230,20 @@ mod tests {
         assert_eq!((finding.severity, finding.tasks.len()), (Severity::Warning, 41));
         assert_eq!(finding.tasks[0], Address(1));
         assert!(finding.facts().contains(&"and 20 more".to_owned()));
+    }
+
+    #[test]
+    fn the_key_is_the_same_whoever_comes_first() {
+        let named = |number: u64, name: &str| {
+            let name = Some(name.to_owned());
+            task(number).at_lock(900, &[1]).waits(WaitKind::Lock, |waiting| waiting.name = name)
+        };
+        let key = |names: [&str; 2]| {
+            let waiters = [named(2, names[0]), named(3, names[1])];
+            Scene::new().with([task(1).reads_socket()]).with(waiters).twice().only().key.clone()
+        };
+        assert_eq!(key(["self.lock", "cache.lock"]), "lock-convoy/app.py:work/cache.lock");
+        assert_eq!(key(["cache.lock", "self.lock"]), "lock-convoy/app.py:work/cache.lock");
     }
 
     #[test]

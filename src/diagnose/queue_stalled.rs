@@ -198,7 +198,7 @@ fn report(
         .blames([Node::Object(queue)])
         .at(
             waiters.first().and_then(|task| words::place(task)),
-            waiting.and_then(|it| it.name.as_deref()),
+            words::common_name(waiters.iter().copied()),
         )
         .cause(waiting.map(|waiting| Cause::Queue {
             name: waiting.name.clone(),

@@ -142,6 +142,13 @@ pub fn lock(waiting: &Waiting) -> Cause {
     Cause::Lock { name: name.clone(), class: class.clone(), object: *object }
 }
 
+/// The name of a thing that several wait for, whose frames may have different ones: the first by
+/// the alphabet, so that it is the same whoever comes first.
+pub fn common_name<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> Option<&'t str> {
+    let waits = tasks.into_iter().filter_map(|task| task.waiting_on.as_deref());
+    waits.filter_map(|waiting| waiting.name.as_deref()).min()
+}
+
 /// Where a task is, in the program's own code.
 pub fn place(task: &Task) -> Option<&Location> {
     task.place().map(|location| &**location)
