@@ -28,6 +28,8 @@ mod enduring;
 mod errors;
 #[path = "live/executors.rs"]
 mod executors;
+#[path = "live/explain.rs"]
+mod explain;
 #[path = "live/families.rs"]
 mod families;
 #[path = "live/findings.rs"]
@@ -156,6 +158,7 @@ fn main() {
     attach::add(&mut trials);
     errors::add(&mut trials);
     findings::add(&mut trials);
+    explain::add(&mut trials);
     forked::add(&mut trials);
     report::add(&mut trials);
     masters::add(&mut trials);

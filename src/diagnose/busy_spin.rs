@@ -124,11 +124,11 @@ fn report(
     let severity = if share.is_some() { Severity::Warning } else { Severity::Info };
     let lines = [
         format!(
-            "at {} of {} glances its wait was one without time: something was ready already",
+            "in {} of {} samples it polled with a zero timeout because something was already ready",
             turns.without_waiting, turns.samples
         ),
         format!(
-            "at {} it was between its callbacks, or in another turn a moment later",
+            "in {} it was between its callbacks, or in another iteration a moment later",
             turns.idle
         ),
     ];

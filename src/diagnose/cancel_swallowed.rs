@@ -159,7 +159,7 @@ fn report(context: &Context<'_>, group: &[(&Task, How)]) -> Option<Draft> {
     lines.push(Evidence::from(match how {
         How::Counted => "the request was delivered and not taken back with `uncancel()`".to_owned(),
         How::Ending => "all tasks of its loop were cancelled and are waited for".to_owned(),
-        How::Seen => "the request was on its way at the first look, and is not any more".to_owned(),
+        How::Seen => "the request was on its way at the first sample, and no longer is".to_owned(),
     }));
     lines.extend(words::lines(tasks(), words::wait_line));
     let nodes = tasks().map(|task| Node::Task(task.id));
@@ -195,8 +195,7 @@ fn advice(task: &Task) -> String {
             words::short(&known.location)
         ),
         Some(known) => format!(
-            "Let `CancelledError` pass the `{}` at {}: end it with `raise`, and leave the loop \
-             around it.",
+            "Re-raise `CancelledError` in the `{}` at {}, so that the loop around it ends.",
             known.clause,
             words::short(&known.location)
         ),

@@ -101,7 +101,9 @@ impl Draft {
 
     /// The same, with the part that they play.
     pub fn role<'t>(self, role: Role, tasks: impl IntoIterator<Item = &'t Task>) -> Self {
-        let tasks: Vec<&Task> = tasks.into_iter().collect();
+        // Who holds two of them is one.
+        let mut seen = FxHashSet::default();
+        let tasks: Vec<&Task> = tasks.into_iter().filter(|task| seen.insert(task.id)).collect();
         let first = tasks.iter().take(Members::NAMED).map(|task| task.id).collect();
         self.members(role, tasks.len(), first).tasks(tasks)
     }

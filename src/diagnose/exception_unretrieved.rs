@@ -74,9 +74,7 @@ fn report(group: &[&Unretrieved], is_cut: bool) -> Option<Draft> {
         1 => Sentence::name(who).then("failed with"),
         many => {
             let least = if is_cut { "≥ " } else { "" };
-            Sentence::words(format!("{least}{} like", words::count(many, "task")))
-                .and(who)
-                .then("failed with")
+            Sentence::words(format!("{least}{}", words::count(many, "task"))).then("failed with")
         }
     };
     let it = if group.len() == 1 { "it" } else { "them" };
@@ -156,7 +154,7 @@ mod tests {
         );
         assert_eq!(scene(vec![failed(5)]).once().codes(), [Code::ExceptionUnretrieved]);
         let many = scene((1..=50).map(failed).collect()).once();
-        assert!(many.only().title.to_string().starts_with("50 tasks like "));
+        assert!(many.only().title.to_string().starts_with("50 tasks failed with "));
         assert_eq!(many.only().facts().last().unwrap(), "and 30 more");
     }
 

@@ -103,8 +103,8 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
     let age = context.age(group.iter().flat_map(|(_, holders, _)| holders.iter().copied()));
     let lasted = age.map_or("", |_| "for");
     let thing = words::called(line.waiting);
-    let held_by = group.iter().map(|(_, holders, _)| holders.len()).sum::<usize>();
-    let title = match held_by {
+    let held_by = group.iter().flat_map(|(_, holders, _)| holders.iter().map(|task| task.id));
+    let title = match held_by.collect::<FxHashSet<_>>().len() {
         1 => Sentence::name(words::work(holder)).verb("holds", "held"),
         many => Sentence::words(words::count(many, "task")).verb("hold", "held"),
     };
@@ -130,7 +130,7 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
         lines.push(Evidence::from(if is_note && all_holders().any(may_move) {
             format!("all of this was the same {stood} before; it may have moved in between")
         } else {
-            format!("nothing of this moved in {stood}")
+            format!("no progress for {stood}")
         }));
     }
     lines.extend(words::lines(all_waiters(), |task| in_part("waiter", Role::Waiter, task)));
@@ -147,14 +147,17 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
         seen_for: all_holders().map(|task| context.stood_for(task)).min().unwrap_or_default(),
     });
     if affected > waiting {
-        lines.push(format!("{} in the end wait for it", words::count(affected, "task")).into());
+        lines.push(
+            format!("{} are blocked by it, directly or indirectly", words::count(affected, "task"))
+                .into(),
+        );
     }
     let nodes = group.iter().flat_map(|(line, holders, _)| {
         let object = std::iter::once(Node::Object(line.object));
         object.chain(holders.iter().map(|holder| Node::Task(holder.id)))
     });
     let advice = format!(
-        "Do not wait for something slow with the {} in hand{at}: do it before or after, or give \
+        "Don't wait for something slow while holding the {}{at}: do it before or after, or give \
          it a time limit.",
         kind_name(line),
     );
@@ -162,7 +165,7 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
         Draft::new(Code::LockConvoy, *severity, Sureness::Derived, title)
             .on_loop(holder.loop_id)
             .blames(nodes)
-            .at(words::place(holder), line.waiting.name.as_deref())
+            .at(words::place(holder), words::common_name(all_waiters()))
             .cause(Some(words::lock(line.waiting)))
             .since(age)
             .role(Role::Holder, all_holders())
@@ -230,15 +233,29 @@ mod tests {
     }
 
     #[test]
+    fn the_key_is_the_same_whoever_comes_first() {
+        let named = |number: u64, name: &str| {
+            let name = Some(name.to_owned());
+            task(number).at_lock(900, &[1]).waits(WaitKind::Lock, |waiting| waiting.name = name)
+        };
+        let key = |names: [&str; 2]| {
+            let waiters = [named(2, names[0]), named(3, names[1])];
+            Scene::new().with([task(1).reads_socket()]).with(waiters).twice().only().key.clone()
+        };
+        assert_eq!(key(["self.lock", "cache.lock"]), "lock-convoy/app.py:work/cache.lock");
+        assert_eq!(key(["cache.lock", "self.lock"]), "lock-convoy/app.py:work/cache.lock");
+    }
+
+    #[test]
     fn what_only_looks_the_same_may_have_moved() {
         let said = |diagnosis: &Diagnosis, what: &str| {
             diagnosis.only().facts().iter().any(|line| line.contains(what))
         };
-        assert!(said(&convoy().twice(), "nothing of this moved in "));
+        assert!(said(&convoy().twice(), "no progress for "));
         let turned = convoy().turned().after(&convoy().before());
         assert_eq!(turned.only().severity, Severity::Info);
         assert!(said(&turned, " before; it may have moved in between"), "{:#?}", turned.only());
-        assert!(!said(&turned, "nothing of this moved"));
+        assert!(!said(&turned, "no progress"));
     }
 
     #[test]

@@ -276,6 +276,10 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
 /// The call with no more than the far end of its connection: `recv from 10.0.0.5:5432`.
 pub(super) fn short_call(blocking: &Blocking) -> String {
     match &blocking.peer {
+        _ if blocking.kind == BlockingKind::FutureResult => {
+            let call = blocking.description.split(' ').next().unwrap_or_default();
+            format!("{call}()")
+        }
         Some(peer) => blocking.description.replace(&**peer, words::end(peer)),
         None => blocking.description.clone(),
     }

@@ -175,7 +175,7 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
         Draft::new(Code::PermitLeaked, *severity, *sureness, title)
             .on_loop(loop_id)
             .blames(group.iter().map(|leak| Node::Object(leak.line.object)))
-            .at(head.and_then(|task| words::place(task)), line.waiting.name.as_deref())
+            .at(head.and_then(|task| words::place(task)), words::common_name(waiters()))
             .cause(Some(words::lock(line.waiting)))
             .since(context.age(head.copied()))
             .role(Role::Suspect, suspects.iter().copied())
@@ -185,7 +185,7 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
             .evidence(lines)
             .advice(
                 "Take it with `async with`, which gives it back on every way out; after a bare \
-                 `acquire()` an exception or a `return` may pass the `release()` by.",
+                 `acquire()` an exception or an early `return` can skip the `release()`.",
             ),
     )
 }

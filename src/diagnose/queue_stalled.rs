@@ -177,7 +177,7 @@ fn report(
         (Severity::Info, _) if side == Side::Full => {
             "others are at work who may take from it".to_owned()
         }
-        _ => "no other task is at work: each waits for these, or for something far away".to_owned(),
+        _ => "every other task waits for these tasks or is idle".to_owned(),
     }));
     let advice = match side {
         Side::Full => {
@@ -198,7 +198,7 @@ fn report(
         .blames([Node::Object(queue)])
         .at(
             waiters.first().and_then(|task| words::place(task)),
-            waiting.and_then(|it| it.name.as_deref()),
+            words::common_name(waiters.iter().copied()),
         )
         .cause(waiting.map(|waiting| Cause::Queue {
             name: waiting.name.clone(),

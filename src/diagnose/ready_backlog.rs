@@ -64,7 +64,7 @@ fn report(context: &Context<'_>, event_loop: &Loop, before: u64, ready: u64) -> 
     }
     lines.extend(event_loop.lag.map(|lag| format!("a timer is overdue by {}", words::span(lag))));
     let first = event_loop.ready_handles.iter().take(words::MAX_NAMED);
-    lines.extend(first.map(|handle| format!("in line: {}", words::quoted(handle))));
+    lines.extend(first.map(|handle| format!("queued: {}", words::quoted(handle))));
     Draft::new(Code::ReadyBacklog, Severity::Warning, Sureness::Read, title)
         .on_loop(Some(event_loop.id))
         .affects(usize::try_from(ready).unwrap_or(usize::MAX))

@@ -61,7 +61,7 @@ fn finding(it: &Sequence, task: &Task) -> Finding {
     let looks = it.samples + it.elsewhere;
     let lines = [
         Evidence::from(loop_line.unwrap_or_default()).at(Some(&it.location)),
-        format!("waiting there at {} of {looks} looks: for {}", it.samples, kinds(it)).into(),
+        format!("waiting there in {} of {looks} samples: for {}", it.samples, kinds(it)).into(),
         format!("{}: {calls} in {} of watching, {mean}", progress(it), words::span(it.time)).into(),
         gain(it).into(),
         words::wait_line(task),
@@ -191,7 +191,7 @@ mod tests {
             finding.facts(),
             [
                 "in the for loop of line 30, at /srv/app.py:31 in crawl",
-                "waiting there at 7 of 7 looks: for a socket (7 times)",
+                "waiting there in 7 of 7 samples: for a socket (7 times)",
                 "58 of 500 done: 48 calls in 6.00 s of watching, 125 ms each",
                 "the 442 that are left take 55.2 s one after the other, about 5.52 s ten at a time",
                 "\"t1\" waits for read from tcp 10.0.0.5:5432 at /srv/app.py:90 in Client.fetch",

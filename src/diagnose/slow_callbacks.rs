@@ -114,7 +114,7 @@ fn slow(place: &PlaceTotals, observed: Duration) -> Finding {
     let mut lines = vec![Evidence::from("").at(Some(&at))];
     lines.extend(place.length.map(|length| {
         let (half, most) = (span_of_ms(length.p50_ms), span_of_ms(length.p99_ms));
-        Evidence::from(format!("half of them took {half} at most, 99 of 100 {most}"))
+        Evidence::from(format!("p50 {half}, p99 {most}"))
     }));
     lines.push(longest_line.into());
     lines.extend(share_of(place, observed));

@@ -180,10 +180,15 @@ impl Finding {
 
 /// What each finding has to say.
 fn check_words(finding: &Finding) {
-    assert!(
-        !finding.title.to_string().is_empty() && !finding.title.to_string().ends_with('.'),
-        "{finding:#?}"
-    );
+    let title = finding.title.to_string();
+    assert!(!title.is_empty() && !title.ends_with('.'), "{finding:#?}");
+    for title in [title, finding.title.over("09:46:12")] {
+        assert!(title.chars().count() <= 80 && !title.contains("0x"), "{title}");
+        let slips = ["(derived)", "asyncio.Lock", "  ", " :", " ,", "::"];
+        assert!(!slips.iter().any(|slip| title.contains(slip)), "{title}");
+    }
+    let key = finding.key.strip_prefix(finding.code.as_str()).unwrap();
+    assert!((key.is_empty() || key.starts_with('/')) && !key.contains("0x"), "{key}");
     assert!(!finding.evidence.is_empty(), "{finding:#?}");
     assert!(finding.advice.ends_with('.'), "{finding:#?}");
 }

@@ -94,10 +94,13 @@ pub fn awaited(task: &Task) -> String {
 
 /// The far end of a connection: `10.0.0.5:5432` of `tcp 10.0.0.7:52114 -> 10.0.0.5:5432`.
 pub fn end(peer: &str) -> &str {
-    match peer.rsplit_once("-> ") {
-        Some((_, end)) => end,
-        None => peer.split_once(' ').map_or(peer, |(_, end)| end),
-    }
+    let is_of_network = |text: &&str| text.starts_with("tcp ") || text.starts_with("udp ");
+    let Some(ends) = Some(peer).filter(is_of_network).and_then(|text| text.get(4..)) else {
+        return peer;
+    };
+    let end = ends.rsplit_once("-> ").map_or(ends, |(_, end)| end);
+    // Its state follows.
+    end.split(' ').next().unwrap_or(end)
 }
 
 /// A name from the target in quotation marks, on one line.
@@ -137,6 +140,13 @@ pub fn owner(location: &Location) -> String {
 pub fn lock(waiting: &Waiting) -> Cause {
     let Waiting { name, class, object, .. } = waiting;
     Cause::Lock { name: name.clone(), class: class.clone(), object: *object }
+}
+
+/// The name of a thing that several wait for, whose frames may have different ones: the first by
+/// the alphabet, so that it is the same whoever comes first.
+pub fn common_name<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> Option<&'t str> {
+    let waits = tasks.into_iter().filter_map(|task| task.waiting_on.as_deref());
+    waits.filter_map(|waiting| waiting.name.as_deref()).min()
 }
 
 /// Where a task is, in the program's own code.
@@ -320,6 +330,18 @@ pub fn thread_line(known: &Thread) -> Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_is_called_by_its_far_end() {
+        for (peer, expected) in [
+            ("tcp 10.0.0.7:52114 -> 10.0.0.5:5432 established", "10.0.0.5:5432"),
+            ("tcp 10.0.0.5:5432", "10.0.0.5:5432"),
+            ("unix /run/db.sock", "unix /run/db.sock"),
+            ("unix socket", "unix socket"),
+        ] {
+            assert_eq!(end(peer), expected);
+        }
+    }
 
     #[test]
     fn a_name_cannot_leave_its_line_or_its_quotes() {

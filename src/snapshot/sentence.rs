@@ -8,6 +8,8 @@ use super::{Age, Bound, duration, with_separators};
 
 /// The widest that a title becomes.
 const MAX_TITLE: usize = 80;
+/// What a sentence may begin with that is no name of the program's.
+const OWN: [&str; 6] = ["a ", "an ", "semaphore ", "condition ", "event ", "barrier "];
 /// How much of a name is left where there is no room for all of it.
 const MIN_NAME: usize = 24;
 
@@ -147,28 +149,36 @@ impl Sentence {
     }
 
     fn in_words(&self, until: Option<&str>) -> String {
-        let consequence = joined(&self.consequence, until.map(|_| ""), usize::MAX);
-        let claim = |room| {
+        let claim = |until: Option<&str>, room| {
             let mut claim = joined(&self.claim, until, room);
-            if claim.starts_with("a ") || claim.starts_with("an ") {
-                claim.replace_range(..1, "A");
+            if let Some(first) =
+                claim.get(..1).filter(|_| OWN.iter().any(|it| claim.starts_with(it)))
+            {
+                claim.replace_range(..1, &first.to_uppercase());
             }
             if self.is_guess { probably(&claim, self.claim.first()) } else { claim }
         };
-        let whole = claim(usize::MAX);
-        if !consequence.is_empty() {
-            let all = format!("{whole}: {consequence}");
-            if all.chars().count() <= MAX_TITLE {
-                return all;
+        let fits = |text: &String| text.chars().count() <= MAX_TITLE;
+        let whole = claim(until, usize::MAX);
+        let consequence = joined(&self.consequence, until.map(|_| ""), usize::MAX);
+        let all = (!consequence.is_empty()).then(|| format!("{whole}: {consequence}"));
+        if let Some(all) = all.filter(fits) {
+            return all;
+        }
+        // When it was over says less than what it was.
+        let shorter = until.map(|_| claim(Some(""), usize::MAX));
+        let rooms = (MIN_NAME..whole.chars().count()).rev();
+        let shorter = shorter.into_iter().chain(rooms.map(|room| claim(until.map(|_| ""), room)));
+        let mut all = std::iter::once(whole).chain(shorter);
+        let mut last = String::new();
+        all.find_map(|text| {
+            if fits(&text) {
+                return Some(text);
             }
-        }
-        let mut room = whole.chars().count();
-        let mut short = whole;
-        while short.chars().count() > MAX_TITLE && room > MIN_NAME {
-            room -= 1;
-            short = claim(room);
-        }
-        short
+            last = text;
+            None
+        })
+        .unwrap_or(last)
     }
 }
 

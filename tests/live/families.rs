@@ -53,6 +53,7 @@ const FAMILIES: &[(&str, Family, usize, &str)] = &[
     ("enduring::thread", Reading, TIMED, "the same, while threads still run"),
     ("errors", Reading, ANY, "interpreters that start, end or leave at the wrong moment"),
     ("executors", Reading, ANY, "pools and the calls in them"),
+    ("explain", Rules, ANY, "the examples of `explain`, by what is printed"),
     ("findings", Rules, ANY, "each finding by a scenario of its own"),
     (
         "findings::busy_spin",

@@ -95,7 +95,7 @@ fn holds(bytes: &[u8], text: &str) -> bool {
 /// and none that lie beside them.
 fn masked(python: &Python) {
     let words = ["--password=s3cr3t-of-option", "-ps3cr3t-of-letter", "s3cr3t-of-word"];
-    let program = Program::start(&python.path, "secrets.py", &words);
+    let program = Program::start(&python.path, "masked.py", &words);
     let folder = tempfile::tempdir().unwrap();
     let pid = program.pid().to_string();
     let save = |name: &str, more: &[&str]| {

@@ -181,3 +181,28 @@ impl Fact {
         self.tasks.iter().any(is_shared) || self.tasks.is_empty() && other.tasks.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fact(key: &str, tasks: &[&str]) -> Fact {
+        Fact::of(&json!({ "code": "deadlock", "key": key, "tasks": tasks }))
+    }
+
+    #[test]
+    fn the_same_trouble_is_told_by_its_key_and_where_two_have_it_by_its_tasks() {
+        let (pay, other) =
+            (fact("deadlock/a.py:pay", &["0x1"]), fact("deadlock/a.py:pay", &["0x2"]));
+        // In another process, or with another task.
+        assert!(pay.is_among(&[fact("deadlock/a.py:pay", &["0x9"])], &[fact("", &[])]));
+        assert!(!pay.is_among(&[fact("deadlock/a.py:refund", &["0x1"])], &[]));
+        // Two deadlocks of the same functions, of which one is gone.
+        let both = [pay, other];
+        let left = [fact("deadlock/a.py:pay", &["0x2"])];
+        assert!(!both[0].is_among(&left, &both) && both[1].is_among(&left, &both));
+        assert!(left[0].is_among(&both, &left));
+    }
+}

@@ -1,4 +1,4 @@
-"""Values of all kinds that may be secrets: `secrets.py [WORD …]`.
+"""Values of all kinds that may be secrets: `masked.py [WORD …]`.
 
 Each begins with the same word, so that a search for it finds them all. Prints which of them a report
 with --locals shows, and which one lies beside them in the same pages and is shown by none.
