@@ -157,7 +157,7 @@ pub enum Sureness {
 }
 
 macro_rules! codes {
-    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
+    ($dollar:tt $($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
         /// What a finding says. Names are never reused.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         #[non_exhaustive]
@@ -174,10 +174,17 @@ macro_rules! codes {
                 match self { $(Self::$name => $text,)+ }
             }
         }
+
+        /// Hands the names of all codes to another macro.
+        #[doc(hidden)]
+        #[macro_export]
+        macro_rules! for_each_code {
+            ($dollar then:ident) => { $dollar then! { $($text,)+ } };
+        }
     };
 }
 
-codes! {
+codes! { $
     /// One callback has held the loop's thread for longer than the threshold.
     LoopBlocked = "loop-blocked",
     /// The loop's own thread waits for something only this loop can do.

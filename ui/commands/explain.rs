@@ -24,36 +24,7 @@ macro_rules! texts {
     };
 }
 
-texts! {
-    "loop-blocked",
-    "loop-self-deadlock",
-    "cancel-swallowed",
-    "cleanup-stuck",
-    "cancel-undelivered",
-    "shutdown-stuck",
-    "timeout-overdue",
-    "deadlock",
-    "lock-convoy",
-    "permit-leaked",
-    "executor-saturated",
-    "executor-job-stuck",
-    "queue-stalled",
-    "orphan-wait",
-    "cross-loop",
-    "busy-spin",
-    "ready-backlog",
-    "never-awaited",
-    "exception-unretrieved",
-    "task-orphaned",
-    "asyncgen-open",
-    "slow-callbacks",
-    "sequential-awaits",
-    "task-leak",
-    "nested-run",
-    "gc-pause",
-    "pod-throttled",
-    "pod-frozen",
-}
+aiospy::for_each_code!(texts);
 
 /// A text in its parts.
 #[derive(Debug)]
