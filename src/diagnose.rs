@@ -50,6 +50,7 @@ mod rule;
 mod sequential_awaits;
 mod shutdown_stuck;
 mod slow_callbacks;
+mod startup_stuck;
 mod task_leak;
 mod task_orphaned;
 #[cfg(test)]
@@ -91,7 +92,7 @@ pub struct Diagnosis {
 type Find = fn(&Context<'_>, &mut Drafts);
 
 /// The rules of all findings, in the order in which they are looked for.
-pub const RULES: [&Rule; 28] = [
+pub const RULES: [&Rule; 29] = [
     &loop_blocked::RULE,
     &loop_self_deadlock::RULE,
     &cancel_swallowed::RULE,
@@ -105,6 +106,7 @@ pub const RULES: [&Rule; 28] = [
     &executor_saturated::RULE,
     &executor_job_stuck::RULE,
     &shutdown_stuck::RULE,
+    &startup_stuck::RULE,
     &queue_stalled::RULE,
     &orphan_wait::RULE,
     &cross_loop::RULE,

@@ -241,6 +241,8 @@ codes! { $
     PodThrottled = "pod-throttled",
     /// A freezer keeps every thread of the process from running.
     PodFrozen = "pod-frozen",
+    /// A server waits for its application to start, and that does not come to its end.
+    StartupStuck = "startup-stuck",
 }
 
 impl std::fmt::Display for Code {

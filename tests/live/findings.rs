@@ -124,6 +124,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("swallowed_wait_for").until(11),
     scenario("taskgroup_refuses").since(11).twin(),
     scenario("thread_join"),
+    scenario("uvicorn_startup").libraries().twin(),
     scenario("uvicorn_stream").libraries().twin(),
 ];
 
