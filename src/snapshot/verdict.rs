@@ -37,6 +37,20 @@ pub struct Undecided {
     pub seen_for: Option<Duration>,
 }
 
+impl Undecided {
+    /// How long it has to be seen before it is decided; `None` where no waiting decides it, or it
+    /// was seen for so long.
+    pub fn wait(&self) -> Option<Duration> {
+        let needed = match self.code {
+            // Starts take their time.
+            Some(Code::StartupStuck) => Duration::from_secs(10),
+            _ => Duration::from_secs(5),
+        };
+        let is_young = self.seen_for.is_none_or(|seen_for| seen_for < needed);
+        (self.reason.is_decided_by_waiting() && is_young).then_some(needed)
+    }
+}
+
 /// A kind of reason to say nothing yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]

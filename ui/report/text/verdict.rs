@@ -1,16 +1,13 @@
 //! What a snapshot comes to, in one sentence.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use aiospy::snapshot::{Child, Loop, LoopState, Snapshot, Verdict};
+use aiospy::snapshot::{Child, Loop, LoopState, Snapshot, Undecided, Verdict};
 
 use super::words;
 use crate::io::page::{clean, fit};
 use crate::io::trouble::Trouble;
 
-/// Who was seen to stand still for so long is told from a slow answer.
-const DECIDED: Duration = Duration::from_secs(5);
 /// How many processes are named.
 const MAX_NAMED: usize = 12;
 /// How many columns of a command line are shown.
@@ -30,10 +27,8 @@ pub fn undecided(snapshot: &Snapshot) -> Option<String> {
     if !others.is_empty() {
         let _ = write!(sentence, ", and {} more", words::count(others.len()));
     }
-    let is_young = |seen_for: Option<Duration>| seen_for.is_none_or(|seen| seen < DECIDED);
-    let mut all = snapshot.undecided.iter();
-    if all.any(|it| it.reason.is_decided_by_waiting() && is_young(it.seen_for)) {
-        sentence.push_str("; --wait 5s decides");
+    if let Some(wait) = snapshot.undecided.iter().filter_map(Undecided::wait).max() {
+        let _ = write!(sentence, "; --wait {}s decides", wait.as_secs());
     }
     Some(sentence)
 }
@@ -98,6 +93,8 @@ fn names(children: &[&Child]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use aiospy::snapshot::{Doubt, Undecided};
 
     use super::super::sample;
