@@ -78,8 +78,10 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
             Verdict::Unsure if context.gap.is_none() => out.want_second_look(),
             Verdict::Unsure | Verdict::Free => {}
         }
-        // One that has ended since the first look was there all the same.
+        // One that has ended since the first look was there all the same. Whoever watches has told it
+        // when it was there, and its end.
         if let (Some(first), Some(before)) = (context.looks.first, before)
+            && context.looks.lives.is_none()
             && let Verdict::Held(time) = judge(before, None, None)
             && !(is_unproven(before) && may_be_short_of_processor(event_loop))
             && !is_by_collector(before, None)
@@ -500,8 +502,10 @@ fn advice(context: &Context<'_>, event_loop: &Loop, at: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::diagnose;
     use crate::diagnose::tests::{Scene, task, thread};
     use crate::snapshot::Cut;
+    use crate::timeline::{Lives, Looks};
 
     fn sleeping(run: u64, ms: u64) -> Scene {
         Scene::new()
@@ -633,6 +637,19 @@ mod tests {
         };
         ended(16).assert_silent();
         assert_eq!(ended(190).only().code, Code::LoopBlocked);
+    }
+
+    #[test]
+    fn whoever_watches_has_told_one_that_has_ended_when_it_was_there() {
+        let first = sleeping(1, 1_650).before();
+        let last = Scene::new().with([task(1).sleeps(10), task(2).sleeps(10)]).turned();
+        let mut lives = Lives::default();
+        lives.take(&first.snapshot);
+        lives.take(&last.snapshot);
+        let looks =
+            Looks { first: Some(&first.snapshot), last: &last.snapshot, lives: Some(&lives) };
+        diagnose(looks).assert_silent();
+        assert_eq!(diagnose(Looks { lives: None, ..looks }).only().code, Code::LoopBlocked);
     }
 
     #[test]
