@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 
 use petgraph::algo::kosaraju_scc;
-use petgraph::graph::DiGraph;
+use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::memory::Address;
@@ -438,11 +438,12 @@ impl<'s> Graph<'s> {
             [alone] => graph.contains_edge(alone, alone),
             _ => true,
         });
-        components.sort_by_key(|component| component.iter().copied().min());
-        let circles = components.iter().filter_map(|component| {
-            let nodes = component.iter().filter_map(|at| u32::try_from(at.index()).ok());
-            self.circle(&nodes.collect::<Vec<_>>())
-        });
+        let nodes = |component: Vec<NodeIndex>| -> Vec<u32> {
+            component.iter().filter_map(|at| u32::try_from(at.index()).ok()).collect()
+        };
+        let mut components: Vec<Vec<u32>> = components.into_iter().map(nodes).collect();
+        components.sort_by_cached_key(|all| all.iter().map(|at| self.rank(*at)).min());
+        let circles = components.iter().filter_map(|component| self.circle(component));
         circles.collect()
     }
 
@@ -479,13 +480,23 @@ impl<'s> Graph<'s> {
         stuck
     }
 
+    /// Where a node comes among others: tasks by their names, and numbers at their ends by value, so
+    /// that it is no matter where things lie in memory.
+    fn rank(&self, at: u32) -> (bool, &str, u64, u32) {
+        let task = self.snapshot.tasks.get(at as usize);
+        let name = task.and_then(|task| task.name.as_deref()).unwrap_or_default();
+        let stem = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        let number = name.get(stem.len()..).and_then(|number| number.parse().ok());
+        (task.is_none(), stem, number.unwrap_or(0), at)
+    }
+
     /// One way round in a component, beginning with its first task.
     fn circle(&self, component: &[u32]) -> Option<Circle> {
         let members: FxHashSet<u32> = component.iter().copied().collect();
         let tasks = self.snapshot.tasks.len();
         let mut places = FxHashMap::default();
         let mut way = Vec::new();
-        let mut at = component.iter().copied().min()?;
+        let mut at = component.iter().copied().min_by_key(|at| self.rank(*at))?;
         let start = loop {
             if let Some(&place) = places.get(&at) {
                 break place;
@@ -495,7 +506,8 @@ impl<'s> Graph<'s> {
             at = *self.forward.of(at).iter().find(|to| members.contains(to))?;
         };
         let mut round = way.split_off(start);
-        let first = round.iter().enumerate().min_by_key(|(_, at)| **at).map_or(0, |(at, _)| at);
+        let first = round.iter().enumerate().min_by_key(|(_, at)| self.rank(**at));
+        let first = first.map_or(0, |(at, _)| at);
         round.rotate_left(first);
         let on_round: FxHashSet<u32> = round.iter().copied().collect();
         let is_other = |at: &&u32| (**at as usize) < tasks && !on_round.contains(at);
