@@ -24,9 +24,7 @@ fn churn(python: &Python) {
     let _ = program.line();
     let mut wrong = Vec::new();
     for i in 0..DUMPS {
-        // The second look is for findings, and 200 ms later.
-        let options: &[&str] = if i % 4 == 0 { &[] } else { &["--looks", "1"] };
-        let dump = dump(pid, options);
+        let dump = dump(pid, &[]);
         wrong.extend(impossible_waits(&dump).map(|wait| format!("dump {i}: {wait}")));
         for difference in parked_differences(python, &program.truth, dump) {
             wrong.push(format!("dump {i}: {difference}"));
