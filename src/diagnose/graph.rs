@@ -209,15 +209,7 @@ impl Builder {
 
 /// Whether a wait is one at a thing that several tasks wait at.
 fn is_waited_at(waiting: &Waiting) -> bool {
-    matches!(
-        waiting.kind,
-        WaitKind::Lock
-            | WaitKind::Semaphore
-            | WaitKind::Condition
-            | WaitKind::Event
-            | WaitKind::Queue
-            | WaitKind::Barrier
-    ) || !waiting.holders.is_empty()
+    waiting.kind.is_shared() || !waiting.holders.is_empty()
 }
 
 /// Whether it is the holders who let a waiter go on. At a condition they are when its lock is

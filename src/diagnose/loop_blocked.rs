@@ -374,7 +374,7 @@ pub(super) fn call_name(event_loop: &Loop) -> Option<String> {
     let blocking = event_loop.blocking.as_ref()?;
     Some(match blocking.kind {
         BlockingKind::Sleep | BlockingKind::FutureResult => blocking.description.clone(),
-        kind => kind_name(kind).to_owned(),
+        kind => kind.as_str().to_owned(),
     })
 }
 
@@ -404,7 +404,7 @@ fn facts(
         lines.push(line.into());
     }
     if let Some(blocking) = &event_loop.blocking {
-        lines.push(format!("kind: {}", kind_name(blocking.kind)).into());
+        lines.push(format!("kind: {}", blocking.kind.as_str()).into());
         let is_running =
             matches!(blocking.kind, BlockingKind::Cpu | BlockingKind::Gc | BlockingKind::Starved);
         lines.extend(event_loop.processor_use.filter(|_| is_running).map(|used| {
@@ -429,23 +429,6 @@ fn overdue(event_loop: &Loop) -> Option<Evidence> {
     let text = |lag| format!("a timer is overdue by {}", words::span(lag));
     let age = |lag| Some(Age::exact(lag, Source::Timer));
     event_loop.lag.map(|lag| Evidence { since: age(lag), ..Evidence::from(text(lag)) })
-}
-
-/// The kind as the JSON names it.
-fn kind_name(kind: BlockingKind) -> &'static str {
-    match kind {
-        BlockingKind::Sleep => "sleep",
-        BlockingKind::Socket => "socket",
-        BlockingKind::Lock => "lock",
-        BlockingKind::File => "file",
-        BlockingKind::Dns => "dns",
-        BlockingKind::Subprocess => "subprocess",
-        BlockingKind::Cpu => "cpu",
-        BlockingKind::Starved => "starved",
-        BlockingKind::Gc => "gc",
-        BlockingKind::FutureResult => "future-result",
-        BlockingKind::Unknown => "unknown",
-    }
 }
 
 fn advice(context: &Context<'_>, event_loop: &Loop, at: &str) -> String {

@@ -9,7 +9,6 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, words};
-use crate::known::Purpose;
 use crate::snapshot::{
     Code, Evidence, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
 };
@@ -33,31 +32,12 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
     if context.now.shutdown.is_some() {
         return;
     }
-    let tasks = || context.now.tasks.iter().filter(|task| !task.is_over());
-    let starting = tasks().find_map(|task| Some((server(task)?, task)));
-    let Some((server, waiting)) = starting else { return };
-    // The application may have a task of its own, which is what the server waits for.
-    let application = tasks().find(|task| {
-        task.loop_id == waiting.loop_id && purposes(task).any(|it| it == Purpose::Application)
-    });
-    let task = application.unwrap_or(waiting);
+    let Some((server, task)) = context.now.starting() else { return };
     if context.gap.is_none() {
         out.want_second_look();
     } else if context.stillness(task) != Stillness::Moved {
         out.add(report(context, server, task));
     }
-}
-
-/// The server whose start a task waits for.
-fn server(task: &Task) -> Option<&'static str> {
-    purposes(task).find_map(|purpose| match purpose {
-        Purpose::AwaitsStart(server) => Some(server),
-        _ => None,
-    })
-}
-
-fn purposes(task: &Task) -> impl Iterator<Item = Purpose> {
-    task.frames.iter().filter_map(|frame| frame.location.purpose())
 }
 
 /// Whether the wait ends by itself, or is for work that may well take its time.

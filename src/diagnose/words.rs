@@ -6,6 +6,7 @@ use crate::snapshot::{
     Age, Cause, Evidence, Frame, Location, Operation, Source, Task, Thread, WaitKind, Waiting,
 };
 
+pub use crate::known::name::without_scope as function;
 pub use crate::snapshot::{duration as span, own_frame, with_separators};
 
 /// How many tasks a finding names; the rest is counted.
@@ -36,11 +37,6 @@ pub fn work(task: &Task) -> String {
 pub fn is_counted(name: &str) -> bool {
     let number = name.strip_prefix("Task-");
     number.is_some_and(|it| !it.is_empty() && it.bytes().all(|c| c.is_ascii_digit()))
-}
-
-/// A qualified name without the functions that it is defined in.
-pub fn function(name: &str) -> &str {
-    name.rsplit_once("<locals>.").map_or(name, |(_, own)| own)
 }
 
 /// What is waited for by the name that the program has for it: `self.lock`, `semaphore slots`,

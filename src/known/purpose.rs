@@ -321,16 +321,7 @@ impl Thread {
             Self::FuturesWait => "wait",
             Self::GetAddrInfo => "getaddrinfo",
             Self::GetFqdn => "getfqdn",
-            Self::Bootstrap
-            | Self::Run
-            | Self::Shutdown
-            | Self::PoolWorker
-            | Self::PoolCall
-            | Self::PoolInitialize
-            | Self::PoolShutdown
-            | Self::PoolsExit
-            | Self::ProcessPoolManager
-            | Self::Child => "a call",
+            _ => "a call",
         }
     }
 }

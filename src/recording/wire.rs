@@ -224,9 +224,8 @@ impl Added {
                 Ok(Self::Text(text.map_err(|_error| Bad("a text is not UTF-8"))?.into()))
             }
             PLACE => {
-                let function = from.known_text()?;
                 let place = Location {
-                    function: Arc::clone(&function),
+                    function: from.known_text()?,
                     file: from.known_text()?,
                     line: from.number_and_one()?,
                     column: from.number_and_one()?,
@@ -238,7 +237,7 @@ impl Added {
                     root_len: u32::try_from(from.number()?).unwrap_or(0),
                     known: crate::known::Known::default(),
                 };
-                Ok(Self::Place(place.named(function)))
+                Ok(Self::Place(place.classified()))
             }
             STACK => {
                 let len = from.length()?;

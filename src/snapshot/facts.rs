@@ -68,6 +68,25 @@ pub enum BlockingKind {
     Unknown,
 }
 
+impl BlockingKind {
+    /// Its stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sleep => "sleep",
+            Self::Socket => "socket",
+            Self::Lock => "lock",
+            Self::File => "file",
+            Self::Dns => "dns",
+            Self::Subprocess => "subprocess",
+            Self::Cpu => "cpu",
+            Self::Starved => "starved",
+            Self::Gc => "gc",
+            Self::FutureResult => "future-result",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// How far a process is on its way out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shutdown {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Frame, Location, Task};
+use super::{Frame, Location, Snapshot, Task};
 use crate::known::{Known, Libraries, Module, Origin, Purpose};
 
 impl Location {
@@ -21,17 +21,8 @@ impl Location {
         let home = libraries.home(&file);
         let (origin, root_len) = (home.origin, home.root_len(&file));
         let known = Known::default();
-        Self {
-            function: Arc::clone(&function),
-            file,
-            line,
-            column: None,
-            definition: None,
-            origin,
-            root_len,
-            known,
-        }
-        .named(function)
+        Self { function, file, line, column: None, definition: None, origin, root_len, known }
+            .classified()
     }
 
     /// Whether it is in Python's own code or that of an installed package.
@@ -73,8 +64,12 @@ impl Location {
     }
 
     /// The same place in a function of a more exact name.
-    pub(crate) fn named(mut self, function: Arc<str>) -> Self {
-        self.function = function;
+    pub(crate) fn named(self, function: Arc<str>) -> Self {
+        Self { function, ..self }.classified()
+    }
+
+    /// With what is known of its function.
+    pub(crate) fn classified(mut self) -> Self {
         self.known = Known::of(self.path(), &self.function, self.origin);
         self
     }
@@ -94,7 +89,32 @@ pub fn own_frame(frames: &[Frame]) -> Option<&Frame> {
     own.or_else(|| frames.last())
 }
 
+impl Snapshot {
+    /// The server that waits for its application to start, and the task that does the start: the
+    /// application may have one of its own, which is what the server's waits for.
+    pub fn starting(&self) -> Option<(&'static str, &Task)> {
+        let tasks = || self.tasks.iter().filter(|task| !task.is_over());
+        let server = |task: &Task| {
+            task.purposes().find_map(|purpose| match purpose {
+                Purpose::AwaitsStart(server) => Some(server),
+                _ => None,
+            })
+        };
+        let (server, waiting) = tasks().find_map(|task| Some((server(task)?, task)))?;
+        let application = tasks().find(|task| {
+            task.loop_id == waiting.loop_id
+                && task.purposes().any(|purpose| purpose == Purpose::Application)
+        });
+        Some((server, application.unwrap_or(waiting)))
+    }
+}
+
 impl Task {
+    /// What the functions of its frames are for.
+    fn purposes(&self) -> impl Iterator<Item = Purpose> {
+        self.frames.iter().filter_map(|frame| frame.location.purpose())
+    }
+
     /// Where it is in the program's own code; else where it is.
     pub fn place(&self) -> Option<&Arc<Location>> {
         own_frame(&self.frames).map(|frame| &frame.location)

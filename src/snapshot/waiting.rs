@@ -196,6 +196,21 @@ pub enum WaitKind {
     Unknown,
 }
 
+impl WaitKind {
+    /// Whether several tasks may well wait for one thing of this kind.
+    pub fn is_shared(self) -> bool {
+        matches!(
+            self,
+            Self::Lock
+                | Self::Semaphore
+                | Self::Condition
+                | Self::Event
+                | Self::Queue
+                | Self::Barrier
+        )
+    }
+}
+
 /// What a task does with the thing it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -315,7 +315,7 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
     } else {
         let has_moved = !moved.is_empty()
             || last.is_some_and(|last| {
-                holdup::is_starting(last) || holdup::main_at(last) != told.main_at.as_ref()
+                last.starting().is_some() || holdup::main_at(last) != told.main_at.as_ref()
             });
         conclude(&mut to, &told, outcome, elapsed, (has_moved, held_up.as_deref()))?;
         // That nothing looks wrong would be no news of one that does not end.

@@ -32,14 +32,12 @@ impl Reader<'_> {
     pub fn io_of_frame(&self, frame: &RawFrame) -> Option<Endpoint> {
         let code = self.code(frame.code).ok()?;
         let io = match code.place.purpose()? {
-            Purpose::Io(io) => io,
-            Purpose::Stops(stop) if stop.left == Left::Streams => {
-                let locals = Locals { reader: self, all: self.locals(frame).ok()? };
-                return self.io_of_server(Direction::Close, &locals);
-            }
+            Purpose::Io(io) => Some(io),
+            Purpose::Stops(stop) if stop.left == Left::Streams => None,
             _ => return None,
         };
         let locals = Locals { reader: self, all: self.locals(frame).ok()? };
+        let Some(io) = io else { return self.io_of_server(Direction::Close, &locals) };
         match io {
             Io::StreamRead => self.io_of_stream(Direction::Read, &locals),
             Io::StreamWrite => self.io_of_stream(Direction::Write, &locals),

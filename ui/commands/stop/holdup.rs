@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aiospy::diagnose::graph::Graph;
-use aiospy::known::Purpose;
 use aiospy::memory::Address;
 use aiospy::snapshot::{Location, Snapshot, Task};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -71,12 +70,7 @@ pub fn moved<'s>(
 
 /// The same in words: `uvicorn has not started yet: "Task-3" waits for sleep, 2 s to go at …`.
 pub fn in_words(snapshot: &Snapshot, moved: &[(&Task, &'static str)]) -> Option<String> {
-    let pending = || snapshot.tasks.iter().filter(|task| !task.is_over());
-    if let Some((server, waiting)) = pending().find_map(|task| Some((awaited_start(task)?, task))) {
-        // The application may have a task of its own, which is what the server waits for.
-        let starting =
-            pending().find(|task| purposes(task).any(|purpose| purpose == Purpose::Application));
-        let task = starting.unwrap_or(waiting);
+    if let Some((server, task)) = snapshot.starting() {
         return Some(format!("{server} has not started yet: {}", wait(snapshot, task, "")));
     }
     let main = main(snapshot);
@@ -89,12 +83,6 @@ pub fn in_words(snapshot: &Snapshot, moved: &[(&Task, &'static str)]) -> Option<
         let _ = write!(text, "; and {} more", words::count(more));
     }
     Some(text)
-}
-
-/// Whether a server has not started yet.
-pub fn is_starting(snapshot: &Snapshot) -> bool {
-    let mut pending = snapshot.tasks.iter().filter(|task| !task.is_over());
-    pending.any(|task| awaited_start(task).is_some())
 }
 
 /// Where the main task is, in the program's own code.
@@ -132,18 +120,6 @@ fn one(task: &Task, why: &str) -> String {
         format!(" at {}{line} in {}", at.file, at.function)
     });
     format!("\"{name}\"{why} {what}{}", at.unwrap_or_default())
-}
-
-/// The server whose start a task waits for.
-fn awaited_start(task: &Task) -> Option<&'static str> {
-    purposes(task).find_map(|purpose| match purpose {
-        Purpose::AwaitsStart(server) => Some(server),
-        _ => None,
-    })
-}
-
-fn purposes(task: &Task) -> impl Iterator<Item = Purpose> {
-    task.frames.iter().filter_map(|frame| frame.location.purpose())
 }
 
 #[cfg(test)]

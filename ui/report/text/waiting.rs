@@ -69,7 +69,7 @@ pub fn reasons<'t>(tasks: impl IntoIterator<Item = &'t Task>, names: &Names<'_>)
 fn about_all(waits: &[&Waiting], names: &Names<'_>) -> String {
     let Some(kind) = waits.first().map(|waiting| waiting.kind) else { return String::new() };
     let mut facts = Vec::new();
-    if is_shared(kind) && waits.len() > 1 {
+    if kind.is_shared() && waits.len() > 1 {
         let things: FxHashSet<Address> = waits.iter().filter_map(|w| w.object).collect();
         if things.len() == waits.len() {
             facts.push("each its own".to_owned());
@@ -109,19 +109,6 @@ fn about_all(waits: &[&Waiting], names: &Names<'_>) -> String {
         words.push_str(&fact);
     }
     words
-}
-
-/// Whether several tasks may well wait for one thing of this kind.
-fn is_shared(kind: WaitKind) -> bool {
-    matches!(
-        kind,
-        WaitKind::Lock
-            | WaitKind::Semaphore
-            | WaitKind::Condition
-            | WaitKind::Event
-            | WaitKind::Queue
-            | WaitKind::Barrier
-    )
 }
 
 /// The reason in words, or at least its kind.

@@ -173,17 +173,8 @@ fn inherited(of: &Loop) -> String {
 /// What kind of call keeps a loop's thread, in a word.
 pub fn blocking_kind(kind: BlockingKind) -> &'static str {
     match kind {
-        BlockingKind::Sleep => "sleep",
-        BlockingKind::Socket => "socket",
-        BlockingKind::Lock => "lock",
-        BlockingKind::File => "file",
-        BlockingKind::Dns => "dns",
-        BlockingKind::Subprocess => "subprocess",
-        BlockingKind::Cpu => "cpu",
-        BlockingKind::Starved => "starved",
-        BlockingKind::Gc => "gc",
         BlockingKind::FutureResult => "future result",
-        BlockingKind::Unknown => "unknown",
+        kind => kind.as_str(),
     }
 }
 
