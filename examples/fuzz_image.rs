@@ -7,7 +7,8 @@
 //! a second, and in bounded memory.
 //!
 //! A seed, which is printed, gives the same damage again to the same programs; where these lie in
-//! memory is for the kernel to say. `--image SEED` reads that one image of each program.
+//! memory is for the kernel to say. `--image SEED` reads that one image of each program. A program
+//! of which an image fails is kept, and `--saved FILE --image SEED` reads that image again.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,14 +18,16 @@
     reason = "a test, which ends when reading does not"
 )]
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use aiospy::memory::TimeLimit;
+use aiospy::memory::{Address, TimeLimit};
 use aiospy::session::SavedTarget;
 use aiospy::watch::look;
 use aiospy::{Inspector, Locals, Options};
@@ -75,6 +78,29 @@ struct Saved {
     name: String,
     target: SavedTarget,
     pages: usize,
+    /// What attaching reads: where any of it is damaged, the whole image is mostly refused.
+    proof: Vec<Range<u64>>,
+}
+
+impl Saved {
+    /// Keeps it beside its proof, and says where.
+    fn keep(&self) -> PathBuf {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tmp");
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join(format!("{}.image", self.name.trim().replace(' ', "_")));
+        self.target.write(File::create(&file).unwrap()).unwrap();
+        let proof = serde_json::to_string(&self.proof).unwrap();
+        std::fs::write(file.with_extension("proof"), proof).unwrap();
+        file
+    }
+
+    fn read(file: &Path) -> Self {
+        let mut target = SavedTarget::read(File::open(file).unwrap()).unwrap();
+        let proof = std::fs::read_to_string(file.with_extension("proof")).unwrap();
+        let pages = target.image.parts_mut().count();
+        let proof = serde_json::from_str(&proof).unwrap();
+        Self { name: file.display().to_string(), target, pages, proof }
+    }
 }
 
 /// What came of all images.
@@ -98,7 +124,11 @@ fn main() -> ExitCode {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = option("--seed").unwrap_or(u64::from(since_epoch.subsec_nanos()));
     let only = option("--image");
-    let all = save_all();
+    let file = arguments.iter().position(|argument| argument == "--saved");
+    let all = match file {
+        Some(at) => vec![Saved::read(Path::new(&arguments[at + 1]))],
+        None => save_all(),
+    };
     assert!(!all.is_empty(), "no Python; scripts/pythons gets them");
     let largest = all.iter().map(|saved| saved.pages).max().unwrap_or(0);
     println!("seed {seed}, {} programs of up to {largest} pages", all.len());
@@ -167,11 +197,14 @@ fn save(python: &Value, name: &str, arguments: &[&str]) -> Option<Saved> {
     let program = Program::start(program, name, arguments);
     let pid = i32::try_from(program.0.id()).unwrap();
     let mut inspector = Inspector::attach_saving(pid, &TimeLimit::default()).unwrap();
+    let mut attached = inspector.saved(false).unwrap().unwrap();
+    let range = |(at, bytes): (Address, &mut Vec<u8>)| at.0..at.0 + bytes.len() as u64;
+    let proof = attached.image.parts_mut().map(range).collect();
     inspector.snapshot(&options()).unwrap();
     let mut target = inspector.saved(false).unwrap().unwrap();
     let pages = target.image.parts_mut().count();
     let version = python["version"].as_str()?;
-    Some(Saved { name: format!("{version} {name} {}", arguments.join(" ")), target, pages })
+    Some(Saved { name: format!("{version} {name} {}", arguments.join(" ")), target, pages, proof })
 }
 
 /// A program of the tests that has reached its state; it is ended when dropped.
@@ -219,7 +252,9 @@ fn watched() -> Arc<Mutex<Option<(String, Instant)>>> {
 /// Damages one image and reads it.
 fn read(saved: &Saved, seed: u64, totals: &mut Totals) {
     let mut target = saved.target.clone();
-    damage(&mut target, &mut Numbers(seed));
+    let mut numbers = Numbers(seed);
+    let spared = if numbers.below(8) == 0 { &[][..] } else { &saved.proof };
+    damage(&mut target, spared, &mut numbers);
     let began = processor_time();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let snapshot = look(&mut Inspector::open(target)?, &options(), 1)?;
@@ -229,17 +264,25 @@ fn read(saved: &Saved, seed: u64, totals: &mut Totals) {
     let took = processor_time().saturating_sub(began);
     totals.images += 1;
     totals.slowest = totals.slowest.max(took);
-    let name = || format!("{} --image {seed}", saved.name);
+    let mut fail = |what: &str| {
+        let file = saved.keep();
+        let again = format!("--saved {} --image {seed}", file.display());
+        totals.failures.push(format!("{}: {what}: {again}", saved.name));
+    };
     match result {
-        Err(_) => totals.failures.push(format!("{}: panic", name())),
-        Ok(_) if took > SOON => totals.failures.push(format!("{}: took {took:?}", name())),
+        Err(_) => fail("panic"),
+        Ok(_) if took > SOON => fail(&format!("took {took:?}")),
         Ok(Err(_)) => totals.refused += 1,
         Ok(Ok(_)) => {}
     }
 }
 
-/// Changes words of an image, and takes pages away.
-fn damage(target: &mut SavedTarget, numbers: &mut Numbers) {
+/// Changes words of an image, and takes pages away; what is `spared` stays as it is.
+fn damage(target: &mut SavedTarget, spared: &[Range<u64>], numbers: &mut Numbers) {
+    let is_spared = |start: u64, len: usize| {
+        let end = start + len as u64;
+        spared.iter().any(|range| range.start < end && start < range.end)
+    };
     let parts = target.image.parts_mut().map(|(at, bytes)| (at.0, bytes));
     let mut pages: Vec<(u64, &mut Vec<u8>)> = parts.filter(|(_, it)| it.len() >= 8).collect();
     let anywhere = |numbers: &mut Numbers| u64::try_from(numbers.below(512) * 8).unwrap();
@@ -249,6 +292,9 @@ fn damage(target: &mut SavedTarget, numbers: &mut Numbers) {
         let at = numbers.below(pages[page].1.len() / 8) * 8;
         let old = word(pages[page].1, at);
         let start = pages[page].0;
+        if is_spared(start + at as u64, 8) {
+            continue;
+        }
         let new = match numbers.below(12) {
             0 => pages[numbers.below(pages.len())].0 + anywhere(numbers),
             1 => start + u64::try_from(at).unwrap(),
@@ -271,6 +317,9 @@ fn damage(target: &mut SavedTarget, numbers: &mut Numbers) {
     }
     for _ in 0..numbers.below(4) {
         let page = numbers.below(pages.len());
+        if is_spared(pages[page].0, pages[page].1.len()) {
+            continue;
+        }
         match numbers.below(3) {
             0 => pages[page].1.clear(),
             1 => {

@@ -11,6 +11,8 @@ const MAX_FRAMES: usize = 20_000;
 const MAX_CHUNKS: usize = 256;
 /// Bytes of one chunk that are read; they begin with 16 KiB and grow with large frames.
 const MAX_CHUNK: u64 = 1 << 20;
+/// Bytes of all chunks of one thread that are copied beforehand.
+const MAX_COPIED: u64 = 4 << 20;
 /// What is copied above the top of a data stack: some frames may come meanwhile.
 const STACK_ROOM: u64 = 1024;
 /// How much of a thread state holds what a stack walk needs.
@@ -102,11 +104,19 @@ impl Reader<'_> {
             let top = self.memory.u64(thread.offset(field + 8)).unwrap_or_default();
             let used = top.checked_sub(chunk.0).map(|used| used.saturating_add(STACK_ROOM));
             // _PyStackChunk: [ previous: ptr, size: usize, top: usize, data ]
-            while !chunk.is_null() && ranges.len() <= MAX_CHUNKS {
+            // A damaged list is a ring, or leads to chunks of any size.
+            let mut room = MAX_COPIED;
+            while !chunk.is_null()
+                && ranges.len() <= MAX_CHUNKS
+                && room > 0
+                && ranges.iter().all(|(known, _)| *known != chunk)
+            {
                 let size = self.memory.u64(chunk.offset(8)).unwrap_or(0);
                 let is_newest = ranges.len() == 1;
                 let size = used.filter(|_| is_newest).map_or(size, |used| size.min(used));
-                ranges.push((chunk, size.clamp(24, MAX_CHUNK)));
+                let copied = size.clamp(24, MAX_CHUNK);
+                ranges.push((chunk, copied));
+                room = room.saturating_sub(copied);
                 chunk = self.memory.pointer(chunk).unwrap_or_default();
             }
         }
