@@ -50,12 +50,14 @@ mod rule;
 mod sequential_awaits;
 mod shutdown_stuck;
 mod slow_callbacks;
+mod standstill;
 mod startup_stuck;
 mod task_leak;
 mod task_orphaned;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timeout_overdue;
+mod wakeup_lost;
 mod words;
 
 use std::cell::OnceCell;
@@ -92,7 +94,7 @@ pub struct Diagnosis {
 type Find = fn(&Context<'_>, &mut Drafts);
 
 /// The rules of all findings, in the order in which they are looked for.
-pub const RULES: [&Rule; 29] = [
+pub const RULES: [&Rule; 31] = [
     &loop_blocked::RULE,
     &loop_self_deadlock::RULE,
     &cancel_swallowed::RULE,
@@ -120,6 +122,8 @@ pub const RULES: [&Rule; 29] = [
     &nested_run::RULE,
     &pod_throttled::RULE,
     &pod_frozen::RULE,
+    &wakeup_lost::RULE,
+    &standstill::RULE,
     // What only time tells.
     &slow_callbacks::RULE,
     &sequential_awaits::RULE,

@@ -14,5 +14,6 @@ mod options;
 pub(crate) mod shutdown;
 pub(crate) mod tasks;
 pub(crate) mod waiting;
+pub(crate) mod wakes;
 
 pub use options::{Locals, Options};

@@ -27,6 +27,7 @@ mod syscall;
 mod system;
 mod thread;
 mod traffic;
+mod wake;
 
 use std::fs::File;
 use std::io;
@@ -46,9 +47,10 @@ pub use maps::Mapping;
 pub use module::{MappedFile, Module, NotOpened};
 pub use saved::{Noted, Saved, SavedSystem, SystemRecorder};
 pub use source::{Source, SourceFile};
-pub use syscall::{Awaited, ReadBytes};
+pub use syscall::{Awaited, ReadBytes, WokenBy};
 pub use system::{Described, Symbols, Syscalls, System};
 pub use thread::{Activity, ThreadActivity, ThreadFacts};
+pub use wake::Wakers;
 
 use crate::error::{Access, Error};
 use crate::snapshot::{Process, Syscall, ThreadState};

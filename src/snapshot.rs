@@ -21,6 +21,7 @@ mod processor;
 mod sentence;
 mod verdict;
 mod waiting;
+mod wake;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub use verdict::{Doubt, Undecided, Verdict};
 pub use waiting::{
     Children, Deadline, Executor, Holders, Job, Limiter, Operation, WaitKind, Waiting,
 };
+pub use wake::WakeSources;
 
 /// The name and version of the JSON shape.
 pub const SCHEMA: &str = "aiospy.dump/1";
@@ -520,6 +522,9 @@ pub struct Loop {
     /// What keeps its thread, when it is blocked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocking: Option<Blocking>,
+    /// What can wake it, where it waits with no time limit and that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wake_sources: Option<WakeSources>,
     /// Its default executor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub executor: Option<Executor>,

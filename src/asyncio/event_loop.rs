@@ -116,6 +116,23 @@ impl Reader<'_> {
         (keys.len() as u64).checked_sub(internal)
     }
 
+    /// The descriptors by which a loop is woken from within: by other threads, and for signals.
+    /// `None` for a loop of another kind.
+    pub fn own_descriptors(&self, at: Address) -> Option<Vec<i32>> {
+        if !self.is_kind(at, Kind::UvLoop) {
+            let socket = self.attribute(at, "_ssock").ok()??;
+            return Some(vec![self.socket_fd(socket)?]);
+        }
+        let uv = self.pointer(at.offset(LOOP.uvloop)).ok()??;
+        let fds = [UV_LOOP.async_fd, UV_LOOP.signal_pipe];
+        let fds = fds.iter().filter_map(|&offset| self.memory.i32(uv.offset(offset)).ok());
+        let sockets = LOOP.ssock.iter();
+        let mut sockets =
+            sockets.filter_map(|&offset| self.pointer(at.offset(offset)).ok().flatten());
+        let socket = sockets.find_map(|socket| self.socket_fd(socket));
+        Some(fds.chain(socket).collect())
+    }
+
     /// The callables of `asyncio.events.Handle` objects.
     fn handle_callbacks(&self, handles: &[Address]) -> Read<Vec<Address>> {
         self.memory.prefetch(handles.iter().map(|at| (*at, 96)));

@@ -231,7 +231,7 @@ impl Reader<'_> {
     }
 
     /// The descriptor of an open socket object.
-    fn socket_fd(&self, at: Address) -> Option<i32> {
+    pub(crate) fn socket_fd(&self, at: Address) -> Option<i32> {
         let class = self.class_of(at).ok()?;
         let at = if &*class.name == "TransportSocket" {
             self.attribute(at, "_sock").ok()??

@@ -84,7 +84,10 @@ mod tests {
     use crate::snapshot::{BlockingKind, Processor};
 
     fn with_ready(ready: u64) -> Scene {
-        Scene::new().and(|snapshot| snapshot.loops[0].ready = Some(ready))
+        Scene::new().and(|snapshot| {
+            snapshot.loops[0].state = Some(crate::snapshot::LoopState::Running);
+            snapshot.loops[0].ready = Some(ready);
+        })
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! uvloop's `Loop` is a C structure made by Cython, and moves between its releases; what is used
 //! here stands at the same place in all wheels from 0.17.0 to 0.23.0 (their DWARF, and read
-//! live), except `_timers`, which is looked for. `uv_loop_t` is the same in all of them.
+//! live), except `_timers` and `_ssock`, which are looked for. `uv_loop_t` is the same in all of them.
 
 use serde::Serialize;
 
@@ -24,6 +24,8 @@ pub struct Loop {
     pub ready: Offset,
     /// Where the set `_timers` may be.
     pub timers: [Offset; 2],
+    /// Where the socket `_ssock` may be, whose other end wakes the loop for a signal.
+    pub ssock: [Offset; 2],
 }
 
 /// 0.17.0 (3.8), 0.19.0 (3.11), 0.21.0, 0.22.1, 0.23.0 (3.13): uvloop/loop.pxd; DWARF, live.
@@ -35,6 +37,7 @@ pub const LOOP: Loop = Loop {
     default_executor: 88,
     ready: 96,
     timers: [208, 216],
+    ssock: [184, 192],
 };
 
 /// `uv_loop_t` of libuv.
@@ -46,15 +49,26 @@ pub struct UvLoop {
     /// All handles that are not closed, a circular list: [ next: ptr, prev: ptr ]
     pub handle_queue: Offset,
     pub backend_fd: Offset,
+    /// `async_io_watcher.fd`, by which other threads wake it.
+    pub async_fd: Offset,
     /// [ min: ptr, nelts: u32 ]
     pub timer_heap: Offset,
     /// Milliseconds of `CLOCK_MONOTONIC`, taken when the current iteration began.
     pub time: Offset,
+    /// `signal_pipefd`, of which it reads the first.
+    pub signal_pipe: Offset,
 }
 
 /// All wheels from 0.17.0 to 0.23.0: include/uv/unix.h; DWARF, live.
-pub const UV_LOOP: UvLoop =
-    UvLoop { data: 0, handle_queue: 16, backend_fd: 64, timer_heap: 520, time: 544 };
+pub const UV_LOOP: UvLoop = UvLoop {
+    data: 0,
+    handle_queue: 16,
+    backend_fd: 64,
+    async_fd: 504,
+    timer_heap: 520,
+    time: 544,
+    signal_pipe: 552,
+};
 
 /// From a node of the timer heap to the deadline of its timer in milliseconds.
 // include/uv.h, struct uv_timer_s: [ …, heap_node: 3 pointers, timeout: u64 ]

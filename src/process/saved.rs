@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Activity, ChildFacts, Described, MappedFile, Mapping, ReadBytes, Symbols, Syscalls, System,
-    ThreadActivity, ThreadFacts, Wait,
+    ThreadActivity, ThreadFacts, Wait, Wakers,
 };
 use crate::error::Result;
 use crate::memory::{Address, ReadMemory};
@@ -70,6 +70,7 @@ struct Look {
     syscalls: ByNumber<Wait>,
     descriptors: ByNumber<Described>,
     children: ByNumber<ChildFacts>,
+    wakers: ByNumber<Wakers>,
     bytes_moved: Answers<Option<u64>>,
 }
 
@@ -360,6 +361,10 @@ impl<S: System> System for SystemRecorder<S> {
         self.note_all(pids, self.system.children(pids), |look| &mut look.children)
     }
 
+    fn wakers(&self, epoll: i32) -> Option<Wakers> {
+        self.note_one(epoll, self.system.wakers(epoll), |look| &mut look.wakers)
+    }
+
     fn monotonic_now(&self) -> Result<Duration> {
         Ok(self.note(self.system.monotonic_now()?, |look| &mut look.monotonic))
     }
@@ -538,6 +543,10 @@ impl System for SavedSystem {
 
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts> {
         self.all(pids, |look| &look.children)
+    }
+
+    fn wakers(&self, epoll: i32) -> Option<Wakers> {
+        self.one(epoll, |look| &look.wakers)
     }
 
     fn monotonic_now(&self) -> Result<Duration> {

@@ -100,7 +100,34 @@ impl Call {
     }
 }
 
+/// What alone can end a call that has no time limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WokenBy {
+    /// Another thread of the process.
+    Thread,
+    /// What is registered at this descriptor of epoll.
+    Events(i32),
+}
+
 impl Call {
+    /// What alone can end it, where its arguments say so: a signal aside.
+    pub(super) fn woken_by(self) -> Option<WokenBy> {
+        let Self::In { number, arguments } = self else { return None };
+        let [first, second, _, fourth, ..] = arguments;
+        match usize::try_from(number).ok().and_then(syscalls::Sysno::new)?.name() {
+            // include/uapi/linux/futex.h: FUTEX_WAIT, FUTEX_WAIT_BITSET, of this process's own.
+            "futex" => {
+                const PRIVATE: u64 = 128;
+                let (command, is_private) = (second & 0x7f, second & PRIVATE != 0);
+                (matches!(command, 0 | 9) && is_private && fourth == 0).then_some(WokenBy::Thread)
+            }
+            // The time limit of the last one is a pointer.
+            "epoll_wait" | "epoll_pwait" if int(fourth) < 0 => Some(WokenBy::Events(int(first))),
+            "epoll_pwait2" if fourth == 0 => Some(WokenBy::Events(int(first))),
+            _ => None,
+        }
+    }
+
     /// What it waits for; `None` when its arguments do not say, or could not be read.
     pub(super) fn awaited(self, read: ReadBytes<'_>) -> Option<Awaited> {
         let Self::In { number, arguments } = self else { return None };

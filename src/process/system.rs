@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     Activity, ChildFacts, MappedFile, Mapping, Module, ReadBytes, SourceFile, Target,
-    ThreadActivity, ThreadFacts, Wait,
+    ThreadActivity, ThreadFacts, Wait, Wakers,
 };
 use crate::error::Result;
 use crate::memory::{Address, ReadMemory};
@@ -109,6 +109,8 @@ pub trait System: Debug + Send {
     fn descriptors(&self, fds: &[i32]) -> BTreeMap<i32, Described>;
     /// What the given children do, by their ids as the target knows them.
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts>;
+    /// What can end a wait for the events of an epoll descriptor.
+    fn wakers(&self, epoll: i32) -> Option<Wakers>;
     /// `CLOCK_MONOTONIC` as the target reads it now.
     ///
     /// # Errors
@@ -204,6 +206,10 @@ impl System for Target {
 
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts> {
         pids.iter().filter_map(|&pid| Some((pid, self.child(pid)?))).collect()
+    }
+
+    fn wakers(&self, epoll: i32) -> Option<Wakers> {
+        self.wakers(epoll)
     }
 
     fn monotonic_now(&self) -> Result<Duration> {

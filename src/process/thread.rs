@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::proc::{MAX_STATUS, Stat, Status};
-use super::syscall::Call;
+use super::syscall::{Call, WokenBy};
 use super::{Target, from_ticks};
 use crate::snapshot::ThreadState;
 
@@ -98,6 +98,11 @@ impl ThreadActivity {
             Runs::Switches(own, others) => Some(own.wrapping_add(others)),
             Runs::Unknown => None,
         }
+    }
+
+    /// What alone can wake it, where that is known: a signal aside.
+    pub fn woken_by(&self) -> Option<WokenBy> {
+        Call::parse(self.line.as_ref()?.as_bytes())?.woken_by()
     }
 
     /// Whether it sleeps in a poll of the descriptor `fd` of epoll.

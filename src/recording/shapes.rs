@@ -219,7 +219,8 @@ record!(Loop {
     idle_for as Since,
     ready_handles,
     inherited_from
-    | turns = None, watched = None, processor = None, processor_use = None, collector = None
+    | turns = None, watched = None, processor = None, processor_use = None, collector = None,
+    wake_sources = None
 });
 record!(Iteration { phase, elapsed as Since, callbacks_run, callbacks_total, handle });
 record!(Blocking { kind, description, fd, peer, frame, task, thread, loop_id });

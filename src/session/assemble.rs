@@ -19,6 +19,7 @@ use crate::explain::loops::{event_loop, home};
 use crate::explain::shutdown::shutdown;
 use crate::explain::tasks::{find_awaiters, frames, live_frames, tasks};
 use crate::explain::waiting::{Reasons, complete};
+use crate::explain::wakes::note_wake_sources;
 use crate::memory::{Address, Part, ReadMemory};
 use crate::process::{Activity, Syscalls, ThreadActivity};
 use crate::python::frame::{HandlerKind, RawFrame};
@@ -236,6 +237,9 @@ impl Inspector {
             let plain = (&*threads, &*tasks);
             let read = (reading, &*chains);
             explain_blocked(reader, &self.located, &mut loops, plain, &calls, read);
+            if is_evidence {
+                note_wake_sources(reader, &*self.system, reading, &mut loops);
+            }
         }
         Parts {
             told_from: reading.now.and_then(|now| Duration::try_from_secs_f64(now).ok()),

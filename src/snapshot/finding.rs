@@ -243,6 +243,10 @@ codes! { $
     PodFrozen = "pod-frozen",
     /// A server waits for its application to start, and that does not come to its end.
     StartupStuck = "startup-stuck",
+    /// Nothing in the process can ever wake it again.
+    Standstill = "standstill",
+    /// Something is ready to run, and its loop sleeps on.
+    WakeupLost = "wakeup-lost",
 }
 
 impl std::fmt::Display for Code {

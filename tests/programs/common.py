@@ -7,6 +7,7 @@ Runs unchanged on CPython 3.8 to 3.15, with the standard library only (uvloop if
 """
 
 import asyncio
+import fcntl
 import gc
 import itertools
 import json
@@ -52,6 +53,12 @@ def watchdog(before=None, on_line=None):
     thread = threading.Thread(target=run, name="watchdog", daemon=True)
     thread.start()
     return thread
+
+
+def end_with_stdin():
+    """Ends the process when stdin does, without a thread: by the signal of a pipe that moves."""
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def die():

@@ -148,6 +148,7 @@ pub fn event_loop() -> Loop {
         scheduled: Some(4),
         debug: Some(true),
         blocking: Some(blocking),
+        wake_sources: None,
         executor: Some(pool()),
         nested_in: Some(Address(0x4000)),
         polls_without_waiting: Some(true),

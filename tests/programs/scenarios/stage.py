@@ -80,11 +80,12 @@ def waits(task, kind, tasks=()):
     }
 
 
-def when(reached, expected=None, also=(), waiting=None, held_for=0.0):
+def when(reached, expected=None, also=(), waiting=None, held_for=0.0, alone=False):
     """READY once `reached()` has been true for `held_for` seconds.
 
     expected: gives the findings, asked then; None: there must be none. also: codes of other
     findings that are true too; of a healthy program, of notes. waiting: gives what tasks wait for.
+    alone: no thread is left beside the loop.
     """
 
     def watch():
@@ -108,7 +109,10 @@ def when(reached, expected=None, also=(), waiting=None, held_for=0.0):
         except BaseException:
             common.die()
 
-    common.watchdog()
+    if alone:
+        common.end_with_stdin()
+    else:
+        common.watchdog()
     threading.Thread(target=watch, name="stage", daemon=True).start()
 
 
