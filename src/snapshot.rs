@@ -20,6 +20,7 @@ mod place;
 mod processor;
 mod sentence;
 mod verdict;
+mod wait;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -52,9 +53,11 @@ pub use place::{below_loop, own_frame};
 pub use processor::{Processor, ProcessorUse};
 pub use sentence::{Part, Sentence};
 pub use verdict::{Doubt, Undecided, Verdict};
-pub use waiting::{
-    Children, Deadline, Executor, Holders, Job, Limiter, Operation, WaitKind, Waiting,
+pub use wait::{
+    Acquire, Children, Count, Descriptor, Holders, Operation, Others, Position, Program, Wait,
+    WaitKind,
 };
+pub use waiting::{Deadline, Executor, Job, Limiter, Waiting};
 
 /// The name and version of the JSON shape.
 pub const SCHEMA: &str = "aiospy.dump/1";

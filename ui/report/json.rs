@@ -205,8 +205,8 @@ mod tests {
     use std::time::Duration;
 
     use aiospy::snapshot::{
-        Blocking, BlockingKind, Cancellation, Children, Deadline, Job, Operation, Problem, Socket,
-        Stage, TaskState, WaitKind, Waiting,
+        Acquire, Blocking, BlockingKind, Cancellation, Children, Count, Deadline, Descriptor, Job,
+        Operation, Others, Position, Problem, Program, Socket, Stage, TaskState, Wait, Waiting,
     };
     use jiff::SignedDuration;
     use serde_json::{Value, json};
@@ -240,7 +240,11 @@ mod tests {
             wanted: "its await chain".to_owned(),
             cause: "not mapped".to_owned(),
         });
-        snapshot.tasks[0].waiting_on = Some(Box::new(waiting()));
+        snapshot.tasks.extend((3..).zip(waits()).map(|(number, wait)| {
+            let mut task = sample::task(number, "waiter", &[], &[]);
+            task.waiting_on = Some(Box::new(waiting(wait)));
+            task
+        }));
         let pool = Executor {
             id: Some(Address(0x10)),
             name: Some("asyncio".to_owned()),
@@ -291,52 +295,63 @@ mod tests {
         serde_json::to_value(document).unwrap()
     }
 
-    /// A wait with every fact there is.
-    fn waiting() -> Waiting {
+    /// Waits that have every fact there is.
+    fn waits() -> Vec<Wait> {
+        let children = Children {
+            pending: 1,
+            done: 2,
+            failed: 3,
+            cancelled: 4,
+            return_exceptions: Some(true),
+            aborting: Some(false),
+        };
+        let socket = Socket {
+            protocol: "tcp",
+            local: Some("10.0.0.7:52114".to_owned()),
+            remote: Some("10.0.0.9:5432".to_owned()),
+            state: Some("established"),
+            receive_queue: Some(0),
+            send_queue: Some(12),
+        };
+        vec![
+            Wait::Socket(Descriptor {
+                operation: Some(Operation::Connect),
+                fd: Some(7),
+                peer: Some("tcp a -> b".to_owned()),
+                socket: Some(Box::new(socket)),
+                program: Program { pid: Some(4713), name: Some("convert".to_owned()) },
+            }),
+            Wait::Task {
+                operation: Some(Operation::AsCompleted),
+                others: Others { tasks: vec![sample::id(2)], children: Some(children) },
+            },
+            Wait::Semaphore {
+                acquire: Acquire {
+                    holders: (1..=40).map(sample::id).collect(),
+                    position: Position { at: Some(3), of: Some(40) },
+                    may_be_returned: false,
+                },
+                permits: Count { value: Some(-1), limit: Some(3) },
+            },
+            Wait::Thread { thread: Some(4712), tasks: Vec::new() },
+            Wait::Future { callbacks: vec!["Task.task_wakeup".to_owned()], is_served: Some(true) },
+        ]
+    }
+
+    fn waiting(wait: Wait) -> Waiting {
         Waiting {
-            kind: WaitKind::Socket,
+            wait,
             description: "read from tcp".to_owned(),
             object: Some(Address(0x30)),
             class: Some("asyncio.streams.StreamReader".into()),
             name: Some("self.reader".to_owned()),
-            operation: Some(Operation::AsCompleted),
             since: Some(Duration::from_secs(3)),
             due_in: Some(SignedDuration::from_millis(-1500)),
-            fd: Some(7),
-            peer: Some("tcp a -> b".to_owned()),
-            socket: Some(Box::new(Socket {
-                protocol: "tcp",
-                local: Some("10.0.0.7:52114".to_owned()),
-                remote: Some("10.0.0.9:5432".to_owned()),
-                state: Some("established"),
-                receive_queue: Some(0),
-                send_queue: Some(12),
-            })),
-            holders: (1..=40).map(sample::id).collect(),
-            tasks: vec![sample::id(2)],
-            thread: Some(4712),
-            value: Some(-1),
-            limit: Some(3),
-            waiters: Some(40),
-            position: Some(3),
-            children: Some(Children {
-                pending: 1,
-                done: 2,
-                failed: 3,
-                cancelled: 4,
-                return_exceptions: Some(true),
-                aborting: Some(false),
-            }),
-            function: Some("fetch".to_owned()),
-            pid: Some(4713),
             deadlines: vec![Deadline {
                 frame: Some(0),
                 due_in: Some(SignedDuration::from_secs(2)),
             }],
-            callbacks: vec!["Task.task_wakeup".to_owned()],
             foreign_loop: Some(Address(0x40)),
-            may_be_returned: false,
-            is_served: Some(true),
         }
     }
 
@@ -350,16 +365,19 @@ mod tests {
         assert_eq!(document["schema"], "aiospy.dump/1");
         assert_eq!(document["tool"]["name"], "aiospy");
         assert_eq!(document["elapsed_ms"], 12.345);
-        assert_eq!(document["tasks"][0]["waiting_on"]["due_in_ms"], -1500.0);
-        assert_eq!(document["tasks"][0]["waiting_on"]["operation"], "as-completed");
         assert_eq!(document["findings"][0]["because_of"], "f1");
-        let waiting = &document["tasks"][0]["waiting_on"];
-        assert_eq!(waiting["holders"].as_array().map(Vec::len), Some(32));
-        assert_eq!(waiting["holder_count"], 40);
+        let tasks = document["tasks"].as_array().unwrap();
+        let waits: Vec<&Value> = tasks.iter().filter_map(|task| task.get("waiting_on")).collect();
+        let of_kind = |kind| waits.iter().find(|wait| wait["kind"] == kind).unwrap();
+        assert_eq!(of_kind("socket")["due_in_ms"], -1500.0);
+        assert_eq!(of_kind("task")["operation"], "as-completed");
+        assert_eq!(of_kind("semaphore")["operation"], "acquire");
+        assert_eq!(of_kind("semaphore")["holders"].as_array().map(Vec::len), Some(32));
+        assert_eq!(of_kind("semaphore")["holder_count"], 40);
         // No field of the shape is without a value here but those of what was not asked for.
         let shape = schema()["$defs"]["waiting"]["properties"].as_object().unwrap().clone();
         for field in shape.keys() {
-            assert!(document["tasks"][0]["waiting_on"].get(field).is_some(), "{field}");
+            assert!(waits.iter().any(|wait| wait.get(field).is_some()), "{field}");
         }
         assert_eq!(document["tasks"][1]["awaited_by"], json!(["0x7f61b0000100"]));
         assert!(validator.is_valid(&json!({})), "every field may be absent");
