@@ -133,7 +133,7 @@ impl Wire for Code {
     fn get(from: &mut Get<'_>) -> Read<Self> {
         let name = String::get(from)?;
         let code = Self::ALL.iter().find(|code| code.as_str() == name);
-        code.copied().ok_or(Bad("an unknown finding"))
+        Ok(code.copied().unwrap_or(Code::Other))
     }
 }
 

@@ -10,14 +10,14 @@
 
 use std::sync::Arc;
 
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::Socket;
+use super::document::{of_known, of_name};
 use crate::memory::Address;
 
 /// What is waited for, by kind.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Wait {
     /// A moment: `sleep`.
@@ -27,7 +27,7 @@ pub enum Wait {
     /// Another task, or several through `wait`, `shield`, `wait_for` and `as_completed`.
     Task {
         /// Which of these it is; absent for a plain `await`.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, deserialize_with = "of_name", skip_serializing_if = "Option::is_none")]
         operation: Option<Operation>,
         /// The tasks.
         #[serde(flatten)]
@@ -40,7 +40,7 @@ pub enum Wait {
     /// A bare future.
     Future {
         /// What runs when it is done, in words.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         callbacks: Vec<String>,
         /// Whether something that was found can resolve it: a timer, a socket, a thread, a task.
         /// `None` where that cannot be told.
@@ -65,7 +65,7 @@ pub enum Wait {
     /// Room or items in a queue, or its end.
     Queue {
         /// Which of these.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, deserialize_with = "of_name", skip_serializing_if = "Option::is_none")]
         operation: Option<Operation>,
         /// Its items and its size; unfinished items for `join`.
         #[serde(flatten)]
@@ -96,7 +96,7 @@ pub enum Wait {
         #[serde(skip_serializing_if = "Option::is_none")]
         thread: Option<i32>,
         /// The tasks of another loop that do the work.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         tasks: Vec<Address>,
     },
     /// The closing of asynchronous generators.
@@ -107,14 +107,16 @@ pub enum Wait {
     Running,
     /// Not to be told.
     #[default]
+    #[serde(other)]
     Unknown,
 }
 
 /// A descriptor, and what is to be done with it.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Descriptor {
     /// What it has to be ready for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "of_name", skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
     /// Its number.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +125,7 @@ pub struct Descriptor {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
     /// The socket behind it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "of_known", skip_serializing_if = "Option::is_none")]
     pub socket: Option<Box<Socket>>,
     /// The process at the other end of a pipe.
     #[serde(flatten)]
@@ -131,7 +133,8 @@ pub struct Descriptor {
 }
 
 /// A process that this one has started.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Program {
     /// Its id.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,7 +145,8 @@ pub struct Program {
 }
 
 /// Tasks and other futures that are waited for.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Others {
     /// The tasks among them that have not ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -153,7 +157,8 @@ pub struct Others {
 }
 
 /// How far the things are that a task waits for together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Children {
     /// Those that have not ended.
     pub pending: u64,
@@ -172,13 +177,17 @@ pub struct Children {
 }
 
 /// Something that is acquired and given back.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
 pub struct Acquire {
     /// The tasks that hold it.
+    #[serde(flatten)]
     pub holders: Holders,
     /// The place among those that want it.
+    #[serde(flatten)]
     pub position: Position,
     /// Whether a timer or another callback refers to it, and may give it back.
+    #[serde(skip)]
     pub may_be_returned: bool,
 }
 
@@ -202,8 +211,22 @@ impl Serialize for Acquire {
 ///
 /// A document names the first of them in `holders`; where that is not all, `holder_count` says
 /// how many there are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Holders(Arc<[Address]>);
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "HoldersDocument")]
+pub struct Holders {
+    known: Arc<[Address]>,
+    /// How many more there are, of which a document does not say who they are.
+    unnamed: usize,
+}
+
+/// The same as it is written.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct HoldersDocument {
+    holders: Vec<Address>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder_count: Option<usize>,
+}
 
 impl Holders {
     /// How many are kept; what has more is not known to its end.
@@ -213,7 +236,7 @@ impl Holders {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.known.is_empty()
     }
 }
 
@@ -221,35 +244,42 @@ impl std::ops::Deref for Holders {
     type Target = [Address];
 
     fn deref(&self) -> &[Address] {
-        &self.0
+        &self.known
     }
 }
 
 impl FromIterator<Address> for Holders {
     fn from_iter<I: IntoIterator<Item = Address>>(tasks: I) -> Self {
-        Self(tasks.into_iter().take(Self::MAX).collect())
+        Self { known: tasks.into_iter().take(Self::MAX).collect(), unnamed: 0 }
     }
 }
 
 impl From<Vec<Address>> for Holders {
     fn from(tasks: Vec<Address>) -> Self {
-        Self(tasks.into())
+        Self { known: tasks.into(), unnamed: 0 }
+    }
+}
+
+impl From<HoldersDocument> for Holders {
+    fn from(document: HoldersDocument) -> Self {
+        let named = document.holders.len();
+        let all = document.holder_count.unwrap_or(named);
+        Self { known: document.holders.into(), unnamed: all.saturating_sub(named) }
     }
 }
 
 impl Serialize for Holders {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("holders", self.get(..Self::NAMED).unwrap_or(self))?;
-        if self.len() > Self::NAMED {
-            map.serialize_entry("holder_count", &self.len())?;
-        }
-        map.end()
+        let named = self.get(..Self::NAMED).unwrap_or(self);
+        let all = self.len() + self.unnamed;
+        let holder_count = (all > named.len()).then_some(all);
+        HoldersDocument { holders: named.to_vec(), holder_count }.serialize(serializer)
     }
 }
 
 /// What a thing counts, and up to where.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Count {
     /// How many it counts now.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -260,7 +290,8 @@ pub struct Count {
 }
 
 /// A place among those that wait for the same thing: third of forty.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Position {
     /// Which place it is, from 1.
     #[serde(rename = "position", skip_serializing_if = "Option::is_none")]
@@ -271,7 +302,7 @@ pub struct Position {
 }
 
 /// What a task does with the thing it waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names are asyncio's")]
 pub enum Operation {

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::document::of_opt_signed_ms;
 use super::{
     Acquire, Children, Count, Descriptor, Operation, Others, Position, Program, Socket, Wait,
-    WaitKind, as_opt_ms,
+    WaitKind, as_opt_ms, of_opt_ms,
 };
 use crate::memory::Address;
 
 /// What a task or thread waits for.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Waiting {
     /// What kind of thing it is, and what is known of one of that kind.
     #[serde(flatten)]
@@ -32,14 +34,18 @@ pub struct Waiting {
     /// For how long at least it has waited.
     #[serde(
         rename = "since_ms",
+        default,
         serialize_with = "as_opt_ms",
+        deserialize_with = "of_opt_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub since: Option<Duration>,
     /// When the wait ends by itself, from the time of the snapshot; negative when it should have.
     #[serde(
         rename = "due_in_ms",
+        default,
         serialize_with = "as_opt_signed_ms",
+        deserialize_with = "of_opt_signed_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub due_in: Option<SignedDuration>,
@@ -244,7 +250,7 @@ impl Waiting {
 }
 
 /// A time limit on the way to where a task waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadline {
     /// The frame (index into the task's `frames`) that has set it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -253,7 +259,9 @@ pub struct Deadline {
     /// not known: the loop may have a clock of its own.
     #[serde(
         rename = "due_in_ms",
+        default,
         serialize_with = "as_opt_signed_ms",
+        deserialize_with = "of_opt_signed_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub due_in: Option<SignedDuration>,
@@ -261,7 +269,8 @@ pub struct Deadline {
 
 /// A pool of threads that runs calls for tasks; or a limit of anyio on such calls, while some
 /// wait for their turn: its tokens then stand for threads.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Executor {
     /// Its address.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -302,7 +311,8 @@ pub enum Limiter {
 }
 
 /// One call that a pool's thread runs.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Job {
     /// The qualified name of the function.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -316,7 +326,9 @@ pub struct Job {
     /// How long it has run.
     #[serde(
         rename = "elapsed_ms",
+        default,
         serialize_with = "as_opt_ms",
+        deserialize_with = "of_opt_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub elapsed: Option<Duration>,

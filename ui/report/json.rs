@@ -205,8 +205,9 @@ mod tests {
     use std::time::Duration;
 
     use aiospy::snapshot::{
-        Acquire, Blocking, BlockingKind, Cancellation, Children, Count, Deadline, Descriptor, Job,
-        Operation, Others, Position, Problem, Program, Socket, Stage, TaskState, Wait, Waiting,
+        Acquire, Blocking, BlockingKind, Cancellation, Children, Code, Count, Deadline, Descriptor,
+        Job, Operation, Others, Position, Problem, Program, Severity, Socket, Stage, TaskState,
+        Wait, WaitKind, Waiting,
     };
     use jiff::SignedDuration;
     use serde_json::{Value, json};
@@ -388,6 +389,49 @@ mod tests {
         let mut decimal = document;
         decimal["tasks"][0]["id"] = json!("1234");
         assert!(!validator.is_valid(&decimal));
+    }
+
+    #[test]
+    fn what_was_written_can_be_read() {
+        let document = document();
+        let read = |document: &Value| Snapshot::from_json(document.to_string().as_bytes());
+        let snapshot = read(&document).unwrap();
+        let again = Document { schema: SCHEMA, tool: Tool::this(), snapshot: &snapshot };
+        assert_eq!(serde_json::to_value(again).unwrap(), document);
+        // Findings alone have the same shape.
+        let bank = sample::bank();
+        let brief = serde_json::to_value(Brief::of(&bank)).unwrap();
+        assert_eq!(serde_json::to_value(Brief::of(&read(&brief).unwrap())).unwrap(), brief);
+
+        let mut newer = document.clone();
+        newer["news"] = json!({ "x": 1 });
+        newer["tasks"][0]["state"] = json!("asleep");
+        newer["tasks"][2]["waiting_on"]["kind"] = json!("tea");
+        newer["loops"][0]["blocking"]["kind"] = json!("tea");
+        newer["loops"][0]["iteration"]["phase"] = json!("tea");
+        newer["shutdown"]["stage"] = json!("tea");
+        newer["findings"][0]["code"] = json!("tea-cold");
+        newer["findings"][0]["severity"] = json!("tepid");
+        newer["findings"][0]["cause"] = json!({ "kind": "kettle" });
+        let read_newer = read(&newer).unwrap();
+        assert_eq!(read_newer.tasks[0].state, None);
+        let waiting = read_newer.tasks[2].waiting_on.as_ref().unwrap();
+        assert_eq!(waiting.kind(), WaitKind::Unknown);
+        assert_eq!(waiting.name.as_deref(), Some("self.reader"));
+        let event_loop = &read_newer.loops[0];
+        let blocking = event_loop.blocking.as_ref().unwrap();
+        assert_eq!((blocking.kind, &event_loop.iteration), (BlockingKind::Unknown, &None));
+        assert!(read_newer.shutdown.is_none());
+        let finding = &read_newer.findings.unwrap()[0];
+        assert_eq!((finding.code, finding.severity), (Code::Other, Severity::Warning));
+        assert_eq!(finding.cause, None);
+
+        newer["schema"] = json!("aiospy.dump/2");
+        let error = read(&newer).unwrap_err().to_string();
+        let expected = "it has the shape `aiospy.dump/2`, and this version reads `aiospy.dump/1`";
+        assert_eq!(error, expected);
+        let error = Snapshot::from_json(b"[1]").unwrap_err().to_string();
+        assert!(error.starts_with("it is no dump as JSON"), "{error}");
     }
 
     #[test]
