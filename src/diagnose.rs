@@ -71,8 +71,8 @@ use self::draft::Drafts;
 use self::graph::Graph;
 use crate::memory::Address;
 use crate::snapshot::{
-    Age, Code, Finding, Location, Operation, Severity, Shutdown, Snapshot, Source, Task, TaskState,
-    Thread, WaitKind, Waiting,
+    Age, Code, Finding, Location, Severity, Shutdown, Snapshot, Source, Task, TaskState, Thread,
+    Wait, WaitKind, Waiting,
 };
 use crate::timeline::{Looks, Pairs, Stillness};
 
@@ -259,7 +259,7 @@ impl<'s> Context<'s> {
         // Tasks come in no order that means anything: those who came first, first.
         let place = |task: &&Task| {
             let waiting = task.waiting_on.as_deref();
-            waiting.and_then(|waiting| waiting.position).unwrap_or(u64::MAX)
+            waiting.and_then(|waiting| waiting.position().at).unwrap_or(u64::MAX)
         };
         for line in &mut context.lines {
             line.waiters.sort_by_key(place);
@@ -293,7 +293,7 @@ impl<'s> Context<'s> {
             let holder = self.task(*id);
             holder.is_some_and(|it| it.loop_id.is_some() && it.loop_id != task.loop_id)
         };
-        if waiting.foreign_loop.is_some() || waiting.holders.iter().any(is_foreign) {
+        if waiting.foreign_loop.is_some() || waiting.holders().iter().any(is_foreign) {
             self.foreign.push(task);
         }
         if !task.is_parked() {
@@ -303,23 +303,22 @@ impl<'s> Context<'s> {
         if task.references == Some(1) && is_alone {
             self.forgotten.push(task);
         }
-        if waiting.is_served == Some(false) {
+        if waiting.is_served() == Some(false) {
             self.unserved.push(task);
         }
-        match (waiting.kind, waiting.operation, waiting.object) {
-            (WaitKind::Lock | WaitKind::Semaphore, _, Some(object))
-            | (WaitKind::Condition, Some(Operation::Acquire), Some(object)) => {
+        match (&waiting.wait, waiting.object) {
+            (Wait::Lock(acquire) | Wait::Semaphore { acquire, .. }, Some(object)) => {
                 let next = self.lines.len();
                 let at = *lines.entry(object).or_insert(next);
                 if at == next {
                     let (waiters, suspects) = (Vec::new(), Vec::new());
-                    let holders = waiting.holders.to_vec();
+                    let holders = acquire.holders.to_vec();
                     self.lines.push(Line { object, waiting, waiters, holders, suspects });
                 }
                 if let Some(line) = self.lines.get_mut(at) {
                     // All of one line say the same of it, most of the time.
-                    if line.waiting.holders != waiting.holders {
-                        merge(&mut line.holders, &waiting.holders);
+                    if *line.waiting.holders() != *acquire.holders {
+                        merge(&mut line.holders, &acquire.holders);
                     }
                     if line.suspects[..] != task.suspects[..] {
                         merge(&mut line.suspects, &task.suspects);
@@ -327,8 +326,8 @@ impl<'s> Context<'s> {
                     line.waiters.push(task);
                 }
             }
-            (WaitKind::Queue, ..) => self.at_queue.push(task),
-            (WaitKind::Executor, ..) => self.offloading.push(task),
+            (Wait::Queue { .. }, _) => self.at_queue.push(task),
+            (Wait::Executor { .. }, _) => self.offloading.push(task),
             _ => {}
         }
     }
@@ -357,7 +356,7 @@ impl<'s> Context<'s> {
     fn stands(&self, line: &Line<'_>) -> bool {
         let place = |task: &Task| {
             let waiting = task.waiting_on.as_deref()?;
-            (waiting.object == Some(line.object)).then_some(waiting.position)
+            (waiting.object == Some(line.object)).then_some(waiting.position().at)
         };
         let mut before =
             line.waiters.iter().filter_map(|task| Some((task, self.pairs.before(task)?)));
@@ -451,7 +450,9 @@ fn merge(known: &mut Vec<Address>, more: &[Address]) {
 fn is_limited(task: &Task) -> bool {
     let is_limited = |waiting: &Waiting| {
         // A sleep is, also where nobody knows until when.
-        waiting.kind == WaitKind::Timer || waiting.due_in.is_some() || !waiting.deadlines.is_empty()
+        matches!(waiting.wait, Wait::Timer)
+            || waiting.due_in.is_some()
+            || !waiting.deadlines.is_empty()
     };
     !task.is_parked() || task.waiting_on.as_deref().is_none_or(is_limited)
 }
@@ -474,25 +475,33 @@ fn is_active(task: &Task) -> bool {
         return true;
     };
     let is_soon = |due: SignedDuration| due < LONG;
-    match waiting.kind {
+    match &waiting.wait {
         _ if waiting.deadlines.iter().any(|limit| limit.due_in.is_none_or(is_soon)) => true,
-        WaitKind::Timer => waiting.due_in.is_none_or(is_soon),
-        WaitKind::Future => waiting.is_served == Some(true),
-        WaitKind::Socket
-        | WaitKind::Executor
-        | WaitKind::Subprocess
-        | WaitKind::Thread
-        | WaitKind::Asyncgen
-        | WaitKind::Ready
-        | WaitKind::Running
-        | WaitKind::Unknown => true,
-        _ => false,
+        Wait::Timer => waiting.due_in.is_none_or(is_soon),
+        Wait::Future { is_served, .. } => *is_served == Some(true),
+        Wait::Socket(_)
+        | Wait::Executor { .. }
+        | Wait::Subprocess(_)
+        | Wait::Thread { .. }
+        | Wait::Asyncgen
+        | Wait::Ready(_)
+        | Wait::Running
+        | Wait::Unknown => true,
+        Wait::Task { .. }
+        | Wait::Gather(_)
+        | Wait::TaskGroup(_)
+        | Wait::Lock(_)
+        | Wait::Semaphore { .. }
+        | Wait::Condition(_)
+        | Wait::Event(_)
+        | Wait::Queue { .. }
+        | Wait::Barrier(_) => false,
     }
 }
 
 /// What kind of wait a parked task is in.
 fn kind(task: &Task) -> WaitKind {
-    task.waiting_on.as_deref().map_or(WaitKind::Unknown, |waiting| waiting.kind)
+    task.waiting_on.as_deref().map_or(WaitKind::Unknown, Waiting::kind)
 }
 
 /// Things with the same key together, in the order in which the keys appear.

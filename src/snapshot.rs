@@ -11,6 +11,7 @@ mod cgroup;
 mod collector;
 mod depth;
 mod describe;
+mod document;
 mod evidence;
 mod facts;
 mod finding;
@@ -20,6 +21,7 @@ mod place;
 mod processor;
 mod sentence;
 mod verdict;
+mod wait;
 mod waiting;
 mod wake;
 
@@ -40,6 +42,9 @@ pub use cgroup::{Cgroup, MemoryLimit, Quota};
 pub use collector::Collector;
 pub use depth::Depth;
 pub use describe::{duration, with_separators};
+pub use document::NotRead;
+use document::{Entries, of_known, of_name};
+pub(crate) use document::{of_ms, of_opt_ms};
 pub use evidence::{Age, Bound, Cause, Evidence, Members, Role, Source};
 pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{
@@ -53,16 +58,18 @@ pub use place::{below_loop, own_frame};
 pub use processor::{Processor, ProcessorUse};
 pub use sentence::{Part, Sentence};
 pub use verdict::{Doubt, Undecided, Verdict};
-pub use waiting::{
-    Children, Deadline, Executor, Holders, Job, Limiter, Operation, WaitKind, Waiting,
+pub use wait::{
+    Acquire, Children, Count, Descriptor, Holders, Operation, Others, Position, Program, Wait,
+    WaitKind,
 };
+pub use waiting::{Deadline, Executor, Job, Limiter, Waiting};
 pub use wake::WakeSources;
 
 /// The name and version of the JSON shape.
 pub const SCHEMA: &str = "aiospy.dump/1";
 
 /// Everything that was read from one target at one time.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Snapshot {
     /// When the reading began, by our clock.
@@ -75,32 +82,37 @@ pub struct Snapshot {
     #[serde(skip)]
     pub told_from: Option<Duration>,
     /// How long the reading took.
-    #[serde(rename = "elapsed_ms", serialize_with = "as_ms")]
+    #[serde(rename = "elapsed_ms", default, serialize_with = "as_ms", deserialize_with = "of_ms")]
     pub elapsed: Duration,
     /// How long the target was stopped for it: zero, unless asked for.
-    #[serde(rename = "paused_ms", serialize_with = "as_ms")]
+    #[serde(rename = "paused_ms", default, serialize_with = "as_ms", deserialize_with = "of_ms")]
     pub paused: Duration,
     /// How far the parts of this snapshot are known to be of one moment.
+    #[serde(default)]
     pub consistency: Consistency,
     /// The process.
+    #[serde(default)]
     pub process: Process,
     /// What its control groups allow it; absent when that was not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<Cgroup>,
     /// Its threads: first the main thread, then the others by id.
+    #[serde(default)]
     pub threads: Vec<Thread>,
     /// Its event loops.
+    #[serde(default)]
     pub loops: Vec<Loop>,
     /// Its tasks, in the order of the registry.
+    #[serde(default)]
     pub tasks: Vec<Task>,
     /// Its thread pools.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub executors: Vec<Executor>,
     /// The Python processes below it; looked for where it runs no event loop that could be judged.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Child>,
     /// How far it is on its way out; absent when it is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "of_known", skip_serializing_if = "Option::is_none")]
     pub shutdown: Option<Shutdown>,
     /// That not all tasks were read, for want of memory: absent when all were.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,19 +124,20 @@ pub struct Snapshot {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looks: Option<u8>,
     /// What it comes to; absent when nobody drew a conclusion.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "of_name", skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
     /// Why it cannot be said that all is well.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undecided: Vec<Undecided>,
     /// What could not be read, or was not believable.
+    #[serde(default)]
     pub problems: Vec<Problem>,
     /// How many registered tasks are missing because they could not be read; the first ones are
     /// among the problems.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub unread_tasks: usize,
     /// How much was read.
-    #[serde(skip)]
+    #[serde(skip, default = "Depth::of_document")]
     pub depth: Depth,
     /// Exceptions that nobody has looked at.
     #[serde(skip)]
@@ -146,10 +159,9 @@ pub struct Snapshot {
 impl Snapshot {
     /// A snapshot of `process` in which nothing else has been read yet, at one moment.
     pub fn new(process: Process, taken_at: Timestamp) -> Self {
-        let since_epoch = taken_at.duration_since(Timestamp::UNIX_EPOCH);
         Self {
             taken_at,
-            during: Interval::at(Duration::try_from(since_epoch).unwrap_or_default()),
+            during: Interval::at(document::since_epoch(taken_at)),
             told_from: None,
             elapsed: Duration::ZERO,
             paused: Duration::ZERO,
@@ -251,7 +263,7 @@ impl Snapshot {
 }
 
 /// How many tasks were read of how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
     /// How many were read.
     pub tasks_read: usize,
@@ -267,7 +279,7 @@ impl std::fmt::Display for Cut {
 }
 
 /// How far the parts of a snapshot are of one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Consistency {
     /// No thread of the target ran while it was read.
@@ -275,11 +287,14 @@ pub enum Consistency {
     /// The same callback of the same iteration ran before and after: no other task moved.
     SameStep,
     /// The target ran; what changed was read again, and what did not settle is in `problems`.
+    #[default]
+    #[serde(other)]
     BestEffort,
 }
 
 /// The process looked at.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Process {
     /// Its id in our pid namespace.
     pub pid: i32,
@@ -343,7 +358,8 @@ pub struct Child {
 }
 
 /// One thread of the process that runs Python.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Thread {
     /// Its native id in our pid namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -356,7 +372,7 @@ pub struct Thread {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interpreter: Option<i64>,
     /// What the kernel says it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "of_name", skip_serializing_if = "Option::is_none")]
     pub state: Option<ThreadState>,
     /// The system call it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -394,6 +410,7 @@ pub enum ThreadState {
     /// `Z`, `X`: ended.
     Ended,
     /// `I`, or a letter we do not know.
+    #[serde(other)]
     Other,
 }
 
@@ -468,16 +485,16 @@ struct AnySocket {
 
 impl<'de> Deserialize<'de> for Socket {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let one_of = |words: &[&'static str], word: &str| {
-            let known = words.iter().find(|known| **known == word);
-            known.copied().ok_or_else(|| serde::de::Error::custom("an unknown word for a socket"))
-        };
         let any = AnySocket::deserialize(from)?;
+        let protocol = PROTOCOLS.into_iter().find(|known| *known == any.protocol);
         Ok(Self {
-            protocol: one_of(&PROTOCOLS, &any.protocol)?,
+            protocol: protocol.ok_or_else(|| serde::de::Error::custom("an unknown protocol"))?,
             local: any.local,
             remote: any.remote,
-            state: any.state.map(|state| one_of(&SOCKET_STATES, &state)).transpose()?,
+            // A newer version may have more of them.
+            state: any
+                .state
+                .and_then(|state| SOCKET_STATES.into_iter().find(|known| *known == state)),
             receive_queue: any.receive_queue,
             send_queue: any.send_queue,
         })
@@ -485,7 +502,8 @@ impl<'de> Deserialize<'de> for Socket {
 }
 
 /// One event loop.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Loop {
     /// Its address.
     pub id: Address,
@@ -495,18 +513,20 @@ pub struct Loop {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thread: Option<i32>,
     /// What it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "of_name", skip_serializing_if = "Option::is_none")]
     pub state: Option<LoopState>,
     /// The process whose loop it is a copy of, made by `fork`, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inherited_from: Option<i32>,
     /// Its current iteration.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "of_known", skip_serializing_if = "Option::is_none")]
     pub iteration: Option<Iteration>,
     /// How late it is at least: the age of its earliest overdue timer.
     #[serde(
         rename = "lag_ms",
+        default,
         serialize_with = "as_opt_ms",
+        deserialize_with = "of_opt_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub lag: Option<Duration>,
@@ -596,7 +616,7 @@ pub struct Turns {
 }
 
 /// What an event loop does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoopState {
     /// It waits for something to happen.
@@ -621,14 +641,16 @@ impl LoopState {
 }
 
 /// One turn of an event loop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Iteration {
     /// What the iteration is at.
     pub phase: Phase,
     /// How long the phase has lasted.
     #[serde(
         rename = "elapsed_ms",
+        default,
         serialize_with = "as_opt_ms",
+        deserialize_with = "of_opt_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub elapsed: Option<Duration>,
@@ -644,7 +666,7 @@ pub struct Iteration {
 }
 
 /// What an iteration is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// In `select`: waiting for input, output or a timer.
@@ -654,7 +676,8 @@ pub enum Phase {
 }
 
 /// One task.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Task {
     /// Its address.
     pub id: Address,
@@ -665,7 +688,7 @@ pub struct Task {
     #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
     pub loop_id: Option<Address>,
     /// How far it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "of_name", skip_serializing_if = "Option::is_none")]
     pub state: Option<TaskState>,
     /// Its class with the module, `_asyncio.Task`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -712,7 +735,7 @@ pub struct Task {
 }
 
 /// How far a task is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskState {
     /// It runs now.
@@ -737,7 +760,8 @@ impl TaskState {
 }
 
 /// What is known of a task's cancellation.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cancellation {
     /// How many requests are not taken back (`Task.cancelling()`); Python 3.11 and later.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -819,8 +843,31 @@ impl Serialize for Frame {
     }
 }
 
+impl<'de> Deserialize<'de> for Frame {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Document {
+            function: Arc<str>,
+            file: Arc<str>,
+            line: Option<u32>,
+            column: Option<u32>,
+            #[serde(default, deserialize_with = "of_name")]
+            origin: Option<Origin>,
+            locals: Option<Entries<String>>,
+        }
+        let Document { function, file, line, column, origin, locals } =
+            Document::deserialize(from)?;
+        let location = Location { column, ..Location::by_path(function, file, line) };
+        let origin = origin.unwrap_or(location.origin);
+        let locals = locals.map(|Entries(all)| {
+            all.into_iter().map(|(name, value)| (name.into(), value)).collect()
+        });
+        Ok(Self { location: Arc::new(Location { origin, ..location }), locals })
+    }
+}
+
 /// A part of the snapshot that is missing or doubtful.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// Which thing it is about: `task 0x7f…`, `thread 4711`, `loop 0x7f…`.
     #[serde(rename = "where")]
@@ -868,15 +915,4 @@ pub(crate) fn as_opt_ms<S: Serializer>(
         Some(time) => serializer.serialize_f64(ms(*time)),
         None => serializer.serialize_none(),
     }
-}
-
-pub(crate) fn of_ms<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let ms = f64::deserialize(from)?;
-    Duration::try_from_secs_f64(ms / 1000.0).map_err(serde::de::Error::custom)
-}
-
-pub(crate) fn of_opt_ms<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    let ms = Option::<f64>::deserialize(from)?;
-    let time = ms.map(|ms| Duration::try_from_secs_f64(ms / 1000.0)).transpose();
-    time.map_err(serde::de::Error::custom)
 }

@@ -192,7 +192,7 @@ impl<'s> Pairs<'s> {
         }
         let thing = |task: &Task| {
             let waiting = task.waiting_on.as_deref();
-            waiting.map(|waiting| (waiting.kind, waiting.operation, waiting.object))
+            waiting.map(|waiting| (waiting.kind(), waiting.operation(), waiting.object))
         };
         if thing(before) != thing(task) {
             return Stillness::Moved;
@@ -282,9 +282,9 @@ mod tests {
     #[test]
     fn who_has_waited_for_less_than_both_looks_took_may_have_moved() {
         let since = |ms: u64| {
-            task(1).waits(crate::snapshot::WaitKind::Lock, |waiting| {
-                waiting.since = Some(Duration::from_millis(ms));
-            })
+            task(1)
+                .at_lock(900, &[])
+                .waiting(|waiting| waiting.since = Some(Duration::from_millis(ms)))
         };
         // It may have begun after the first look had seen the task.
         assert_eq!(stillness(since(4_000), since(6_200)), Stillness::Seemingly);

@@ -24,6 +24,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use aiospy::session::SavedTarget;
+use aiospy::snapshot::Snapshot;
 use aiospy::watch::look;
 use aiospy::{Inspector, Options};
 use flate2::Compression;
@@ -128,6 +129,10 @@ fn check(version: &str, image: &Path) -> Result<(), Failed> {
     }
     assert!(wrong.is_empty(), "{:#?}", wrong.iter().take(SHOWN).collect::<Vec<_>>());
 
+    let mut missing = Vec::new();
+    compare("", &dump, &read_and_written(&dump), &mut missing);
+    assert!(missing.is_empty(), "{:#?}", missing.iter().take(SHOWN).collect::<Vec<_>>());
+
     let file = image.with_extension("json.gz");
     let before = if file.exists() { unpack(&file) } else { Value::Null };
     let mut changed = Vec::new();
@@ -181,6 +186,16 @@ fn damaged(image: &Path) {
         }
     }
     assert!(refused > 0 && refused < DAMAGED, "{refused} of {DAMAGED} refused");
+}
+
+/// A document that was read and is written again.
+fn read_and_written(document: &Value) -> Value {
+    let snapshot = Snapshot::from_json(document.to_string().as_bytes()).unwrap();
+    let mut written = serde_json::to_value(&snapshot).unwrap();
+    for field in ["schema", "tool"] {
+        written[field] = document[field].clone();
+    }
+    written
 }
 
 /// What a command says of an image, but for what is other each time.

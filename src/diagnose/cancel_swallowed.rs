@@ -85,7 +85,7 @@ fn is_passed_on(context: &Context<'_>, task: &Task) -> bool {
         return false;
     };
     let has_it = |task: Option<&Task>| task.is_none_or(|task| task.cancellation.is_some());
-    waiting.tasks.iter().any(|id| has_it(context.task(*id)))
+    waiting.tasks().iter().any(|id| has_it(context.task(*id)))
 }
 
 /// Whether the count may be of a request that a task group has left behind, for no clause is found
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::diagnose::tests::{Builder, LOOP, Scene, ids, library_frame, location, task};
     use crate::memory::Address;
-    use crate::snapshot::{Cancellation, WaitKind};
+    use crate::snapshot::{Cancellation, Others, Wait};
     use crate::snapshot::{Operation, Shutdown, Stage};
 
     fn consumer(number: u64) -> Builder {
@@ -301,7 +301,7 @@ mod tests {
             Scene::new().with([task(1).requested(1).and(|task| {
                 task.frames.push(library_frame("TaskGroup.__aexit__"));
             })]),
-            Scene::new().with([task(1).requested(1).waits(WaitKind::TaskGroup, |_| ())]),
+            Scene::new().with([task(1).requested(1).waits(Wait::TaskGroup(Others::default()))]),
         ];
         for scene in scenes {
             let diagnosis = scene.once();

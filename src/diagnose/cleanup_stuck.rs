@@ -71,7 +71,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
 
 /// Whether it is over by itself before anybody could do something about it.
 fn ends_soon(task: &Task) -> bool {
-    let waiting = task.waiting_on.as_deref().filter(|waiting| waiting.kind == WaitKind::Timer);
+    let waiting = task.waiting_on.as_deref().filter(|waiting| waiting.kind() == WaitKind::Timer);
     let due = waiting.and_then(|waiting| waiting.due_in);
     due.is_some_and(|due| due.is_positive() && due.unsigned_abs() < SOON)
 }

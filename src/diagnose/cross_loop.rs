@@ -5,7 +5,7 @@ use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
 use crate::memory::Address;
-use crate::snapshot::{Code, Evidence, Role, Sentence, Severity, Sureness, Task, WaitKind};
+use crate::snapshot::{Code, Evidence, Role, Sentence, Severity, Sureness, Task, Wait};
 
 /// How it is treated beside others.
 pub(super) const RULE: Rule = Rule {
@@ -21,7 +21,9 @@ pub(super) const RULE: Rule = Rule {
 fn find(context: &Context<'_>, out: &mut Drafts) {
     let tasks = context.foreign.iter().copied().filter(|task| {
         // What another thread does is asked for in the proper way.
-        task.waiting_on.as_deref().is_some_and(|waiting| waiting.kind != WaitKind::Thread)
+        task.waiting_on
+            .as_deref()
+            .is_some_and(|waiting| !matches!(waiting.wait, Wait::Thread { .. }))
             && foreign_loop(context, task).is_some()
     });
     let shape = |task: &&Task| {
@@ -42,7 +44,7 @@ fn foreign_loop(context: &Context<'_>, task: &Task) -> Option<Address> {
 
 /// The tasks of other loops that have what the task waits for.
 fn holders<'c>(context: &'c Context<'_>, task: &'c Task) -> impl Iterator<Item = &'c Task> {
-    let ids = task.waiting_on.iter().flat_map(|waiting| waiting.holders.iter());
+    let ids = task.waiting_on.iter().flat_map(|waiting| waiting.holders().iter());
     let tasks = ids.filter_map(|id| context.task(*id));
     tasks.filter(|holder| holder.loop_id.is_some() && holder.loop_id != task.loop_id)
 }
@@ -115,9 +117,7 @@ mod tests {
     #[test]
     fn a_lock_of_another_loop() {
         let foreign = |number, id| {
-            task(number).at_lock(900, &[]).waits(WaitKind::Lock, |waiting| {
-                waiting.foreign_loop = Some(id);
-            })
+            task(number).at_lock(900, &[]).waiting(|waiting| waiting.foreign_loop = Some(id))
         };
         let other = Address(0x2000);
         let diagnosis = Scene::new().with([foreign(1, other), foreign(2, other)]).once();
@@ -140,9 +140,9 @@ mod tests {
 
     #[test]
     fn work_given_to_another_thread_is_healthy() {
-        let asked = task(1).waits(WaitKind::Thread, |waiting| {
-            waiting.foreign_loop = Some(Address(0x2000));
-        });
+        let asked = task(1)
+            .waits(Wait::Thread { thread: None, tasks: Vec::new() })
+            .waiting(|waiting| waiting.foreign_loop = Some(Address(0x2000)));
         assert!(Scene::new().with([asked]).once().findings.is_empty());
     }
 }

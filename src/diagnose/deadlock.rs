@@ -8,11 +8,12 @@
 use jiff::SignedDuration;
 
 use super::draft::{Draft, Drafts};
-use super::graph::{Circle, Node};
+use super::graph::{self, Circle, Node};
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, grouped, words};
+use crate::memory::Address;
 use crate::snapshot::{
-    Cause, Code, Consistency, Evidence, Role, Sentence, Severity, Sureness, Task, WaitKind,
+    Cause, Code, Consistency, Evidence, Role, Sentence, Severity, Sureness, Task,
 };
 
 /// How it is treated beside others.
@@ -61,20 +62,18 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
 
 /// Whether the task waited for the same at the first look, and those had it who have it now.
 fn has_stayed(context: &Context<'_>, task: &Task) -> bool {
-    let edges = |task: &Task| {
-        let waiting = task.waiting_on.as_deref();
-        waiting.map(|waiting| (waiting.holders.clone(), waiting.tasks.len()))
-    };
     let before = context.pairs.before(task);
     before.is_some_and(|before| edges(before) == edges(task)) && context.pairs.has_not_moved(task)
 }
 
+fn edges(task: &Task) -> Option<(&[Address], usize)> {
+    let waiting = task.waiting_on.as_deref();
+    waiting.map(|waiting| (waiting.holders(), waiting.tasks().len()))
+}
+
 /// Whether somebody who is not seen to hold what the task waits for may hold it, too.
 fn suspects_others(context: &Context<'_>, task: &Task) -> bool {
-    let is_shared = task
-        .waiting_on
-        .as_deref()
-        .is_some_and(|waiting| waiting.kind == WaitKind::Semaphore && waiting.limit != Some(1));
+    let is_shared = task.waiting_on.as_deref().is_some_and(|waiting| !graph::is_sole(waiting));
     is_shared && task.suspects.iter().any(|id| context.task(*id).is_some())
 }
 
@@ -344,15 +343,14 @@ mod tests {
 
     #[test]
     fn a_thread_that_waits_for_a_task_that_waits_for_its_caller() {
-        use crate::snapshot::Waiting;
-        let waiting = Waiting { kind: WaitKind::Task, tasks: ids(&[2]), ..Waiting::default() };
-        let scene = Scene::new().with([task(1).offloads(200), task(2).at_lock(900, &[1])]).and(
-            |snapshot| {
+        let waiting = task(200).awaits(&[2]).task.waiting_on;
+        let scene = Scene::new()
+            .with([task(1).offloads(Some(200)), task(2).at_lock(900, &[1])])
+            .and(|snapshot| {
                 let mut thread = crate::diagnose::tests::thread(200, &["fetch"]);
-                thread.waiting_on = Some(Box::new(waiting));
+                thread.waiting_on = waiting;
                 snapshot.threads.push(thread);
-            },
-        );
+            });
         let diagnosis = scene.once();
         let finding = diagnosis.of(Code::Deadlock);
         assert_eq!(finding.tasks, ids(&[1, 2]));

@@ -13,7 +13,7 @@ use super::{Context, STUCK_AFTER, grouped, outlook, severity_of, words};
 use crate::known::{Module, name};
 use crate::snapshot::{
     Age, Cause, Code, Evidence, Executor, Frame, Job, Pending, Role, Sentence, Severity, Source,
-    Stage, Sureness, Task, Thread, ThreadState,
+    Stage, Sureness, Task, Thread, ThreadState, Waiting,
 };
 
 /// How it is treated beside others.
@@ -55,7 +55,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
     }
     let is_told: Vec<_> = found.iter().filter_map(|stuck| stuck.job.thread).collect();
     for &task in &context.offloading {
-        let Some(tid) = task.waiting_on.as_deref().and_then(|waiting| waiting.thread) else {
+        let Some(tid) = task.waiting_on.as_deref().and_then(Waiting::thread) else {
             continue;
         };
         let Some(&(pool, job)) = by_thread.get(&tid) else { continue };
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_call_that_waits_for_a_socket() {
-        let scene = offloading(task(1).offloads(200));
+        let scene = offloading(task(1).offloads(Some(200)));
         let once = scene.once();
         assert!(once.findings.is_empty() && once.wants_second_look);
         let twice = scene.twice();
@@ -250,25 +250,25 @@ mod tests {
 
     #[test]
     fn a_call_that_works_or_has_a_limit_is_healthy() {
-        offloading(task(1).offloads(200).deadline(3000)).twice().assert_no_warning();
-        let at_work = offloading(task(1).offloads(200))
+        offloading(task(1).offloads(Some(200)).deadline(3000)).twice().assert_no_warning();
+        let at_work = offloading(task(1).offloads(Some(200)))
             .and(|snapshot| snapshot.threads[1].state = Some(ThreadState::Running));
         at_work.twice().assert_no_warning();
-        let next = offloading(task(1).offloads(200))
+        let next = offloading(task(1).offloads(Some(200)))
             .and(|snapshot| snapshot.executors[0].jobs[0].id = Address(0x77))
             .turned();
-        next.after(&offloading(task(1).offloads(200)).before()).assert_silent();
-        let slow = offloading(task(1).offloads(200));
+        next.after(&offloading(task(1).offloads(Some(200))).before()).assert_silent();
+        let slow = offloading(task(1).offloads(Some(200)));
         let slow = slow.and(|snapshot| snapshot.loops[0].idle_for = Some(STUCK_AFTER / 2));
         slow.twice().assert_no_warning();
-        let busy = offloading(task(1).offloads(200));
+        let busy = offloading(task(1).offloads(Some(200)));
         busy.clone().turned().after(&busy.before()).assert_no_warning();
     }
 
     #[test]
     fn a_lock_held_meanwhile_follows_from_it() {
         let waiters = (2..=9).map(|number| task(number).at_lock(900, &[1]));
-        let diagnosis = offloading(task(1).offloads(200)).with(waiters).twice();
+        let diagnosis = offloading(task(1).offloads(Some(200))).with(waiters).twice();
         assert_eq!(diagnosis.codes(), [Code::ExecutorJobStuck, Code::LockConvoy]);
         let convoy = diagnosis.of(Code::LockConvoy);
         assert_eq!(diagnosis.cause_of(convoy), Some(Code::ExecutorJobStuck));

@@ -104,7 +104,7 @@ pub(super) fn stands_for(
     }
     let slept = context.thread(job.thread?)?.asleep_for;
     let waits = |task: &&&Task| {
-        task.waiting_on.as_deref().is_some_and(|waiting| waiting.thread == job.thread)
+        task.waiting_on.as_deref().is_some_and(|waiting| waiting.thread() == job.thread)
     };
     let waiter = || context.offloading.iter().find(waits).map(|task| context.stood_for(task));
     slept.or_else(waiter).max(context.gap)
@@ -179,7 +179,7 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
     let is_waiting = |task: &&&Task| {
         task.waiting_on.as_deref().is_some_and(|waiting| {
             (waiting.object.is_some() && waiting.object == pool.id)
-                || waiting.thread.is_some_and(|tid| threads.contains(&tid))
+                || waiting.thread().is_some_and(|tid| threads.contains(&tid))
         })
     };
     let tasks: Vec<&Task> = context.offloading.iter().filter(is_waiting).copied().collect();
@@ -265,16 +265,19 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
 mod tests {
     use super::*;
     use crate::diagnose::tests::{Scene, pool, task, thread};
-    use crate::snapshot::{Consistency, WaitKind, Waiting};
+    use crate::snapshot::Consistency;
 
     fn full(queued: u64) -> Scene {
-        Scene::new().with([task(1).offloads(200), task(2).offloads(201), task(3).offloads(0)]).and(
-            |snapshot| {
-                snapshot.tasks[2].waiting_on.as_mut().unwrap().thread = None;
+        Scene::new()
+            .with([
+                task(1).offloads(Some(200)),
+                task(2).offloads(Some(201)),
+                task(3).offloads(None),
+            ])
+            .and(|snapshot| {
                 snapshot.threads.extend([200, 201].map(|tid| thread(tid, &["fetch"])));
                 snapshot.executors.push(pool(2, queued, &[200, 201]));
-            },
-        )
+            })
     }
 
     /// The threads have slept for so long.
@@ -356,12 +359,7 @@ mod tests {
         let scene = full(1).and(|snapshot| {
             snapshot.executors[0].jobs.pop();
             (snapshot.executors[0].workers, snapshot.executors[0].max_workers) = (Some(1), Some(1));
-            let waiting = Waiting {
-                kind: WaitKind::Executor,
-                object: snapshot.executors[0].id,
-                ..Waiting::default()
-            };
-            snapshot.threads[1].waiting_on = Some(Box::new(waiting));
+            snapshot.threads[1].waiting_on = task(200).offloads(None).task.waiting_on;
         });
         let twice = scene.twice();
         let finding = twice.of(Code::ExecutorSaturated);

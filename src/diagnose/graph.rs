@@ -18,7 +18,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::memory::Address;
-use crate::snapshot::{Holders, Operation, Snapshot, Task, TaskState, WaitKind, Waiting};
+use crate::snapshot::{Holders, Operation, Snapshot, Task, TaskState, Wait, Waiting};
 
 /// How many steps all the counts of one graph may take: exact for any real program, and an end
 /// for one in which every one of many things is waited for by every one of many tasks.
@@ -168,34 +168,35 @@ impl Builder {
 
     /// The edges of a task that waits, and those of what it waits at.
     fn waiting(&mut self, at: u32, waiting: &Waiting) {
-        for &task in &waiting.tasks {
+        for &task in waiting.tasks() {
             self.edge(at, Node::Task(task));
         }
-        if !waiting.tasks.is_empty() {
+        if !waiting.tasks().is_empty() {
             // Nobody who waits for itself means the first of all to end.
-            let is_own = waiting.tasks.iter().any(|id| self.tasks.get(id) == Some(&at));
+            let is_own = waiting.tasks().iter().any(|id| self.tasks.get(id) == Some(&at));
             self.set(at, if is_own { Mode::All } else { mode_of(waiting) });
         }
-        if let Some(thread) = waiting.thread {
+        if let Some(thread) = waiting.thread() {
             self.edge(at, Node::Thread(thread));
-        } else if waiting.kind == WaitKind::Executor
+        } else if let Wait::Executor { .. } = waiting.wait
             && let Some(pool) = waiting.object
         {
             self.edge(at, Node::Executor(pool));
         }
-        let Some(object) = waiting.object.filter(|_| is_waited_at(waiting)) else {
+        let Some(object) = waiting.object.filter(|_| waiting.kind().is_shared()) else {
             return;
         };
         let Some(thing) = self.edge(at, Node::Object(object)) else { return };
-        if waiting.holders.is_empty() || !waits_for_holders(waiting) || !self.held.insert(thing) {
+        let holders = waiting.holders();
+        if holders.is_empty() || !self.held.insert(thing) {
             return;
         }
-        for &holder in waiting.holders.iter() {
+        for &holder in holders {
             self.edge(thing, Node::Task(holder));
         }
-        let is_sole = waiting.kind != WaitKind::Semaphore || waiting.limit == Some(1);
+        let is_sole = is_sole(waiting);
         // Of those that have many, there may be more than are named.
-        let is_full = waiting.holders.len() >= Holders::MAX;
+        let is_full = holders.len() >= Holders::MAX;
         self.set(
             thing,
             match (is_sole, is_full) {
@@ -207,33 +208,24 @@ impl Builder {
     }
 }
 
-/// Whether a wait is one at a thing that several tasks wait at.
-fn is_waited_at(waiting: &Waiting) -> bool {
-    waiting.kind.is_shared() || !waiting.holders.is_empty()
-}
-
-/// Whether it is the holders who let a waiter go on. At a condition they are when its lock is
-/// taken again; one who waits to be notified waits for somebody who may be anybody.
-pub(super) fn waits_for_holders(waiting: &Waiting) -> bool {
-    match waiting.kind {
-        WaitKind::Condition => waiting.operation == Some(Operation::Acquire),
-        WaitKind::Event | WaitKind::Queue | WaitKind::Barrier => false,
+/// Whether each of those that hold the thing keeps all others from it.
+pub(super) fn is_sole(waiting: &Waiting) -> bool {
+    match waiting.wait {
+        Wait::Semaphore { permits, .. } => permits.limit == Some(1),
         _ => true,
     }
 }
 
 /// What has to happen for one who waits for tasks.
 fn mode_of(waiting: &Waiting) -> Mode {
-    match (waiting.kind, waiting.operation) {
+    match &waiting.wait {
         // Nothing tells FIRST_COMPLETED from ALL_COMPLETED.
-        (WaitKind::Task, Some(Operation::Wait | Operation::AsCompleted)) => {
-            let known = waiting.tasks.len() as u64;
-            let has_others = waiting.children.is_some_and(|children| children.pending > known);
+        Wait::Task { operation: Some(Operation::Wait | Operation::AsCompleted), others } => {
+            let known = others.tasks.len() as u64;
+            let has_others = others.children.is_some_and(|children| children.pending > known);
             if has_others { Mode::Free } else { Mode::Any }
         }
-        (WaitKind::Task | WaitKind::Gather | WaitKind::TaskGroup | WaitKind::Thread, _) => {
-            Mode::All
-        }
+        Wait::Task { .. } | Wait::Gather(_) | Wait::TaskGroup(_) | Wait::Thread { .. } => Mode::All,
         _ => Mode::Free,
     }
 }
@@ -652,7 +644,7 @@ mod tests {
         let scene = Scene::new().with([
             task(1).gathers(&[2, 3]),
             task(2).at_lock(900, &[4]),
-            task(3).offloads(200),
+            task(3).offloads(Some(200)),
             task(4).reads_socket(),
             task(5).at_event(),
         ]);

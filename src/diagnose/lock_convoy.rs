@@ -63,7 +63,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
             // Of those who wait in a circle nobody goes on.
             let free = holders.iter().filter(|holder| !stuck.contains(&Node::Task(holder.id)));
             let is_brief = || {
-                (line.waiting.kind == WaitKind::Semaphore || !is_idle)
+                (line.waiting.kind() == WaitKind::Semaphore || !is_idle)
                     && free.clone().any(|holder| context.stood_for(holder) < STUCK_AFTER)
             };
             let severity = if keep_pace || is_brief() {
@@ -183,7 +183,7 @@ fn in_part(word: &str, role: Role, task: &Task) -> Evidence {
 }
 
 fn kind_name(line: &Line<'_>) -> &'static str {
-    match line.waiting.kind {
+    match line.waiting.kind() {
         WaitKind::Semaphore => "permit",
         _ => "lock",
     }
@@ -205,7 +205,7 @@ mod tests {
     fn those_who_wait_for_longest_are_named_first() {
         let waiter = |number: u64| {
             let at_lock = task(number).at_lock(900, &[1]);
-            at_lock.waits(WaitKind::Lock, |waiting| waiting.position = Some(42 - number))
+            at_lock.at_place(42 - number)
         };
         let scene = Scene::new().with([task(1).reads_socket()]).with((2..=41).map(waiter));
         let diagnosis = scene.twice();
@@ -236,7 +236,7 @@ mod tests {
     fn the_key_is_the_same_whoever_comes_first() {
         let named = |number: u64, name: &str| {
             let name = Some(name.to_owned());
-            task(number).at_lock(900, &[1]).waits(WaitKind::Lock, |waiting| waiting.name = name)
+            task(number).at_lock(900, &[1]).waiting(|waiting| waiting.name = name)
         };
         let key = |names: [&str; 2]| {
             let waiters = [named(2, names[0]), named(3, names[1])];

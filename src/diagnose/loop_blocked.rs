@@ -319,9 +319,9 @@ fn is_private(snapshot: &Snapshot, event_loop: &Loop, task: Option<&Task>) -> bo
     let others = pending.filter(|it| it.id != task.id);
     let waits = |waiting: Option<&Waiting>| {
         waiting.is_some_and(|it| {
-            it.tasks.contains(&task.id)
-                || it.thread == Some(tid)
-                || it.holders.contains(&task.id)
+            it.tasks().contains(&task.id)
+                || it.thread() == Some(tid)
+                || it.holders().contains(&task.id)
                 || it.foreign_loop == Some(event_loop.id)
         })
     };
@@ -487,7 +487,7 @@ mod tests {
     use super::*;
     use crate::diagnose::diagnose;
     use crate::diagnose::tests::{Scene, task, thread};
-    use crate::snapshot::Cut;
+    use crate::snapshot::{Cut, Wait};
     use crate::timeline::{Lives, Looks};
 
     fn sleeping(run: u64, ms: u64) -> Scene {
@@ -674,8 +674,8 @@ mod tests {
         let severity = |scene: Scene| scene.once().of(Code::LoopBlocked).severity;
         assert_eq!(severity(private()), Severity::Info);
         let waiter = thread(9, &["main", "join"]);
-        let waits = Some(Box::new(Waiting { thread: Some(100), ..Waiting::default() }));
-        let joined = Thread { waiting_on: waits, ..waiter };
+        let joins = Wait::Thread { thread: Some(100), tasks: Vec::new() };
+        let joined = Thread { waiting_on: Some(Box::new(joins.into())), ..waiter };
         for other in [
             private().and(|it| it.process.pid = 100),
             private().and(|it| it.loops[0].watched = None),

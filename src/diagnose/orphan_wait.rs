@@ -32,7 +32,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
         let is_missed = !task.awaited_by.is_empty()
             || !context.graph.waiting_for(Node::Task(task.id)).is_empty();
         let counts = waiting.name.is_some() && (is_missed || !is_main);
-        if waiting.kind != WaitKind::Future || !waiting.deadlines.is_empty() || !counts {
+        if waiting.kind() != WaitKind::Future || !waiting.deadlines.is_empty() || !counts {
             continue;
         }
         if context.gap.is_none() {
@@ -69,8 +69,8 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
             None => format!("the future {future} has no name in the frames that wait for it"),
         })
     }));
-    if !waiting.callbacks.is_empty() {
-        lines.push(format!("when it is done it calls {}", waiting.callbacks.join(", ")).into());
+    if !waiting.callbacks().is_empty() {
+        lines.push(format!("when it is done it calls {}", waiting.callbacks().join(", ")).into());
     }
     lines.extend(words::lines(tasks(), words::wait_line));
     let does = words::one_does(group.len());
@@ -107,14 +107,11 @@ mod tests {
     use crate::memory::Address;
 
     fn waiter(number: u64) -> Builder {
-        task(number).waits(WaitKind::Future, |waiting| {
-            waiting.object = Some(Address(0x500));
-            waiting.is_served = Some(false);
-        })
+        task(number).at_future(Some(false)).waiting(|waiting| waiting.object = Some(Address(0x500)))
     }
 
     fn named(number: u64) -> Builder {
-        waiter(number).waits(WaitKind::Future, |waiting| waiting.name = Some("reply".to_owned()))
+        waiter(number).waiting(|waiting| waiting.name = Some("reply".to_owned()))
     }
 
     #[test]
@@ -146,9 +143,9 @@ mod tests {
 
     #[test]
     fn a_future_that_is_served_or_limited_is_healthy() {
-        let served = named(1).waits(WaitKind::Future, |waiting| waiting.is_served = Some(true));
+        let served = named(1).at_future(Some(true));
         Scene::new().with([served]).once().assert_silent();
-        let unknown = named(1).waits(WaitKind::Future, |waiting| waiting.is_served = None);
+        let unknown = named(1).at_future(None);
         Scene::new().with([unknown]).once().assert_silent();
         Scene::new().with([named(1).deadline(3000)]).once().assert_silent();
     }

@@ -20,7 +20,7 @@ use crate::known::name;
 use crate::memory::Address;
 use crate::snapshot::{
     Age, Code, Evidence, Location, Operation, Severity, Shutdown, Source, Stage, Task, Thread,
-    WaitKind,
+    Wait, Waiting,
 };
 
 /// A limit that is further away ends nothing that anybody would wait for: supervisors kill what
@@ -163,7 +163,7 @@ fn never_ends(
     }
     let waiting = task.waiting_on.as_deref()?;
     let object = waiting.object.filter(|_| waiting.deadlines.is_empty());
-    let is_lost = waiting.kind == WaitKind::Future && waiting.is_served == Some(false);
+    let is_lost = waiting.is_served() == Some(false);
     if is_lost || object.is_some_and(|object| context.is_out_of_reach(object)) {
         let text = format!("nothing is left that could end the wait of {}", words::name(task));
         return Some(Evidence { task: Some(task.id), ..Evidence::from(text) });
@@ -179,8 +179,11 @@ fn is_in_endless_loop(shutdown: &Shutdown, task: &Task) -> bool {
     let is_of_websocket =
         |location: &Location| name::is_of_websocket(&location.file, &location.function);
     let waits_inside = task.waiting_on.as_deref().is_some_and(|waiting| {
-        let gets = waiting.kind == WaitKind::Queue && waiting.operation == Some(Operation::Get);
-        (waiting.kind == WaitKind::Timer || gets) && waiting.deadlines.is_empty()
+        let does = matches!(
+            waiting.wait,
+            Wait::Timer | Wait::Queue { operation: Some(Operation::Get), .. }
+        );
+        does && waiting.deadlines.is_empty()
     });
     waits_inside
         && shutdown.endless.contains(&task.id)
@@ -200,7 +203,7 @@ pub(super) fn awaited(context: &Context<'_>, shutdown: &Shutdown) -> Vec<Address
         }
         found.push(id);
         let waiting = context.task(id).and_then(|task| task.waiting_on.as_deref());
-        next.extend(waiting.into_iter().flat_map(|waiting| &waiting.tasks));
+        next.extend(waiting.into_iter().flat_map(Waiting::tasks));
         let children = shutdown.children.iter().filter(|(task, _)| *task == id);
         next.extend(children.map(|(_, child)| *child));
     }

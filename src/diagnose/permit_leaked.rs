@@ -16,7 +16,7 @@ use super::{Context, Line, grouped, words};
 use crate::known::name;
 use crate::memory::Address;
 use crate::snapshot::{
-    Code, Evidence, Location, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
+    Code, Count, Evidence, Location, Pending, Role, Sentence, Severity, Sureness, Task, Wait,
 };
 use crate::timeline::Stillness;
 
@@ -45,8 +45,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for line in &context.lines {
         let has_holder = line.holders.iter().any(|id| context.task(*id).is_some());
-        let is_free = line.waiting.value.is_some_and(|value| value > 0)
-            && line.waiting.kind == WaitKind::Semaphore;
+        let is_free = line.waiting.count().value.is_some_and(|value| value > 0);
         let Some(head) = line.waiters.first() else { continue };
         if has_holder || is_free || !head.is_parked() {
             continue;
@@ -68,7 +67,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
 
 fn was_so(context: &Context<'_>, head: &Task) -> bool {
     let before = context.pairs.before(head).and_then(|before| before.waiting_on.as_deref());
-    before.is_some_and(|before| before.holders.is_empty())
+    before.is_some_and(|before| before.holders().is_empty())
         && context.stillness(head) != Stillness::Moved
 }
 
@@ -88,11 +87,11 @@ fn judge<'c>(
     let is_out_of_reach = context.stays_out_of_reach(line.object);
     let by_block = line.waiters.iter().all(|task| enters_block(task));
     let may_have_it = || suspects.iter().any(|task| super::is_active(task));
-    let is_lock = line.waiting.kind == WaitKind::Lock;
+    let is_lock = matches!(line.waiting.wait, Wait::Lock(_));
     let others = || context.active().iter().any(|task| !hanging.contains(&task.id));
     let verdict = if is_out_of_reach {
         (Severity::Critical, Sureness::Derived)
-    } else if line.waiting.may_be_returned || context.has_unread_frames() {
+    } else if line.waiting.may_be_returned() || context.has_unread_frames() {
         return None;
     } else if stillness != Stillness::Surely {
         // Those that refer to it may have had it in between, or those that wait, in turn.
@@ -104,7 +103,7 @@ fn judge<'c>(
         (Severity::Critical, Sureness::Derived)
     } else if is_lock && (by_block || suspects.is_empty() || !may_have_it()) {
         (Severity::Warning, Sureness::Guessed)
-    } else if by_block || is_lock || line.waiting.limit.is_some() {
+    } else if by_block || is_lock || line.waiting.count().limit.is_some() {
         (Severity::Info, Sureness::Guessed)
     } else {
         // A semaphore that is only acquired may count events: nobody has taken its permits.
@@ -146,8 +145,8 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
         .verb(nobody.0, nobody.1)
         .so_many(waiting, "task", WAIT);
     let mut lines: Vec<Evidence> = Vec::new();
-    if let Some(value) = line.waiting.value.filter(|_| line.waiting.kind == WaitKind::Semaphore) {
-        let of = line.waiting.limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
+    if let Count { value: Some(value), limit } = line.waiting.count() {
+        let of = limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
         lines.push(format!("{value}{of} permits are left").into());
     }
     lines.push("no frame of a live task is inside an `async with` of it".into());
@@ -260,7 +259,7 @@ mod tests {
     fn one_that_a_callback_may_give_back_is_healthy() {
         let waits = |number| {
             let waiter = task(number).at_lock(900, &[]).in_aenter();
-            waiter.waits(WaitKind::Lock, |waiting| waiting.may_be_returned = true)
+            waiter.waiting(|waiting| waiting.acquire_mut().unwrap().may_be_returned = true)
         };
         Scene::new().with([waits(1), waits(2)]).twice().assert_silent();
     }
@@ -287,11 +286,7 @@ mod tests {
 
     #[test]
     fn a_line_that_moves_on_behind_its_head_is_not_stuck() {
-        let at = |number: u64, position| {
-            waiter(number).in_aenter().waits(WaitKind::Lock, |waiting| {
-                waiting.position = Some(position);
-            })
-        };
+        let at = |number: u64, place| waiter(number).in_aenter().at_place(place);
         let scene = |second, third| Scene::new().with([at(1, 1), at(2, second), at(3, third)]);
         let first = scene(2, 3).before();
         assert_eq!(scene(2, 3).turned().after(&first).only().code, Code::PermitLeaked);

@@ -14,7 +14,8 @@ use super::words::WAIT;
 use super::{Context, grouped, severity_of, words};
 use crate::memory::Address;
 use crate::snapshot::{
-    Cause, Code, Evidence, Operation, Pending, Role, Sentence, Severity, Sureness, Task, Waiting,
+    Cause, Code, Count, Evidence, Operation, Pending, Role, Sentence, Severity, Sureness, Task,
+    Waiting,
 };
 use crate::timeline::Stillness;
 
@@ -71,7 +72,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
 }
 
 fn operation(task: &Task) -> Option<Operation> {
-    task.waiting_on.as_deref().and_then(|waiting| waiting.operation)
+    task.waiting_on.as_deref().and_then(Waiting::operation)
 }
 
 fn side_of(task: &Task) -> Option<Side> {
@@ -80,9 +81,10 @@ fn side_of(task: &Task) -> Option<Side> {
     if !waiting.deadlines.is_empty() {
         return None;
     }
-    let value = waiting.value.unwrap_or(0);
-    let is_full = waiting.limit.is_some_and(|limit| limit > 0 && value >= limit);
-    match waiting.operation? {
+    let Count { value, limit } = waiting.count();
+    let value = value.unwrap_or(0);
+    let is_full = limit.is_some_and(|limit| limit > 0 && value >= limit);
+    match waiting.operation()? {
         Operation::Put if is_full => Some(Side::Full),
         Operation::Join if value > 0 => Some(Side::Unfinished),
         Operation::Get if value == 0 => Some(Side::Empty),
@@ -91,7 +93,7 @@ fn side_of(task: &Task) -> Option<Side> {
 }
 
 fn judge(context: &Context<'_>, queue: Address, side: Side, waiters: &[&Task]) -> Option<Draft> {
-    let value = |task: &Task| task.waiting_on.as_deref().and_then(|waiting| waiting.value);
+    let value = |task: &Task| task.waiting_on.as_deref().and_then(|waiting| waiting.count().value);
     let has_stayed = |task: &&&Task| {
         context.pairs.before(task).is_some_and(|before| value(before) == value(task))
     };
@@ -143,9 +145,8 @@ fn report(
 ) -> Draft {
     let waiting = waiters.first().and_then(|task| task.waiting_on.as_deref());
     let name = waiting.map_or_else(|| "a queue".to_owned(), words::called);
-    let number = |of: fn(&Waiting) -> Option<i64>| waiting.and_then(of).unwrap_or(0);
-    let value = number(|waiting| waiting.value);
-    let limit = number(|waiting| waiting.limit);
+    let items = waiting.map(Waiting::count).unwrap_or_default();
+    let (value, limit) = (items.value.unwrap_or(0), items.limit.unwrap_or(0));
     let longest = waiters.iter().max_by_key(|task| context.stood_for(task));
     let title = Sentence::name(&name[..]);
     let title = match side {
@@ -204,8 +205,8 @@ fn report(
             name: waiting.name.clone(),
             class: waiting.class.clone(),
             object: waiting.object,
-            items: waiting.value,
-            size: waiting.limit.filter(|limit| *limit > 0),
+            items: items.value,
+            size: items.limit.filter(|limit| *limit > 0),
         }))
         .since(context.age(longest.copied()))
         .role(role, waiters.iter().copied())

@@ -45,7 +45,7 @@ fn may_end(task: &Task) -> bool {
     task.waiting_on.as_deref().is_some_and(|waiting| {
         !waiting.deadlines.is_empty()
             || matches!(
-                waiting.kind,
+                waiting.kind(),
                 WaitKind::Timer | WaitKind::Executor | WaitKind::Subprocess | WaitKind::Thread
             )
     })

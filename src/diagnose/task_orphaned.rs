@@ -48,7 +48,7 @@ fn is_garbage(context: &Context<'_>, task: &Task) -> bool {
     is_own
         && task.waiting_on.as_deref().is_some_and(|waiting| {
             let enclosed = waiting.object.and_then(|object| context.enclosed.get(&object));
-            waiting.is_served == Some(false)
+            waiting.is_served() == Some(false)
                 || enclosed.is_some_and(|tasks| tasks.iter().all(|id| *id == task.id))
         })
 }
@@ -86,11 +86,10 @@ mod tests {
     use super::*;
     use crate::diagnose::tests::{Builder, Scene, ids, task};
     use crate::memory::Address;
-    use crate::snapshot::{Enclosed, Location, Operation, WaitKind};
+    use crate::snapshot::{Enclosed, Location, Operation};
 
     fn forgotten(number: u64, references: u64) -> Builder {
-        let waits = task(number).waits(WaitKind::Future, |waiting| waiting.is_served = Some(false));
-        waits.and(|task| task.references = Some(references))
+        task(number).at_future(Some(false)).and(|task| task.references = Some(references))
     }
 
     #[test]

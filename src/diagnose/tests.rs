@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::snapshot::{
-    Blocking, BlockingKind, Cancellation, Children, Code, Consistency, Deadline, Executor, Frame,
-    Interval, Iteration, Job, Loop, LoopState, Phase, Process, Sureness, ThreadState,
+    Acquire, Blocking, BlockingKind, Cancellation, Children, Code, Consistency, Count, Deadline,
+    Descriptor, Executor, Frame, Interval, Iteration, Job, Loop, LoopState, Operation, Others,
+    Phase, Position, Process, Sureness, ThreadState,
 };
 
 /// The loop of all tasks that are not put elsewhere, and its thread.
@@ -253,54 +254,52 @@ impl Builder {
         self
     }
 
-    pub fn waits(self, kind: WaitKind, change: impl FnOnce(&mut Waiting)) -> Self {
-        self.and(|task| {
-            let waiting = task.waiting_on.get_or_insert_default();
-            waiting.kind = kind;
-            change(waiting);
-        })
+    /// Changes what is known of what it waits for.
+    pub fn waiting(self, change: impl FnOnce(&mut Waiting)) -> Self {
+        self.and(|task| change(task.waiting_on.get_or_insert_default()))
     }
 
-    fn waits_for_tasks(self, kind: WaitKind, others: &[u64]) -> Self {
-        self.waits(kind, |waiting| {
-            waiting.tasks = ids(others);
-            let pending = others.len() as u64;
-            waiting.children = Some(Children { pending, ..Children::default() });
-        })
+    pub fn waits(self, wait: Wait) -> Self {
+        self.waiting(|waiting| waiting.wait = wait)
     }
 
-    pub fn awaits(self, others: &[u64]) -> Self {
-        self.waits_for_tasks(WaitKind::Task, others)
+    fn awaits_by(self, operation: Option<Operation>, tasks: &[u64]) -> Self {
+        self.waits(Wait::Task { operation, others: others(tasks) })
     }
 
-    pub fn gathers(self, others: &[u64]) -> Self {
-        self.waits_for_tasks(WaitKind::Gather, others)
+    pub fn awaits(self, tasks: &[u64]) -> Self {
+        self.awaits_by(None, tasks)
     }
 
-    pub fn waits_for_any(self, others: &[u64]) -> Self {
-        self.awaits(others).waits(WaitKind::Task, |waiting| {
-            waiting.operation = Some(Operation::Wait);
-        })
+    pub fn gathers(self, tasks: &[u64]) -> Self {
+        self.waits(Wait::Gather(others(tasks)))
     }
 
-    fn at_thing(self, kind: WaitKind, object: u64, holders: &[u64]) -> Self {
-        self.waits(kind, |waiting| {
-            waiting.object = Some(Address(object));
-            waiting.holders = ids(holders).into();
-            waiting.operation = Some(Operation::Acquire);
-        })
+    pub fn waits_for_any(self, tasks: &[u64]) -> Self {
+        self.awaits_by(Some(Operation::Wait), tasks)
+    }
+
+    pub fn at_future(self, is_served: Option<bool>) -> Self {
+        self.waits(Wait::Future { callbacks: Vec::new(), is_served })
     }
 
     pub fn at_lock(self, object: u64, holders: &[u64]) -> Self {
-        self.at_thing(WaitKind::Lock, object, holders).waits(WaitKind::Lock, |waiting| {
+        self.waits(Wait::Lock(acquire(holders))).waiting(|waiting| {
+            waiting.object = Some(Address(object));
             waiting.class = Some("asyncio.locks.Lock".into());
             waiting.name = Some(format!("self.lock_{object}"));
         })
     }
 
     pub fn at_semaphore(self, object: u64, holders: &[u64]) -> Self {
-        self.at_thing(WaitKind::Semaphore, object, holders)
-            .waits(WaitKind::Semaphore, |waiting| waiting.value = Some(0))
+        let permits = Count { value: Some(0), limit: None };
+        self.waits(Wait::Semaphore { acquire: acquire(holders), permits })
+            .waiting(|waiting| waiting.object = Some(Address(object)))
+    }
+
+    /// Of those that want the lock or semaphore.
+    pub fn at_place(self, place: u64) -> Self {
+        self.waiting(|waiting| waiting.acquire_mut().unwrap().position.at = Some(place))
     }
 
     /// Waits in the `__aenter__` of the thing, as `async with` does.
@@ -312,45 +311,40 @@ impl Builder {
     }
 
     pub fn at_queue(self, operation: Operation, value: i64, limit: i64) -> Self {
-        self.waits(WaitKind::Queue, |waiting| {
-            waiting.object = Some(Address(0x900));
-            waiting.operation = Some(operation);
-            waiting.value = Some(value);
-            waiting.limit = Some(limit);
+        self.waits(Wait::Queue {
+            operation: Some(operation),
+            items: Count { value: Some(value), limit: Some(limit) },
+            position: Position::default(),
         })
+        .waiting(|waiting| waiting.object = Some(Address(0x900)))
     }
 
     pub fn reads_socket(self) -> Self {
-        self.waits(WaitKind::Socket, |waiting| {
-            waiting.description = "read from tcp 10.0.0.5:5432".to_owned();
-            waiting.peer = Some("10.0.0.5:5432".to_owned());
-        })
+        let peer = Some("10.0.0.5:5432".to_owned());
+        self.waits(Wait::Socket(Descriptor { peer, ..Descriptor::default() }))
+            .waiting(|waiting| waiting.description = "read from tcp 10.0.0.5:5432".to_owned())
     }
 
     pub fn sleeps(self, ms: i64) -> Self {
-        self.waits(WaitKind::Timer, |waiting| {
-            waiting.due_in = Some(SignedDuration::from_millis(ms));
-        })
+        let due_in = Some(SignedDuration::from_millis(ms));
+        self.waits(Wait::Timer).waiting(|waiting| waiting.due_in = due_in)
     }
 
     pub fn at_event(self) -> Self {
-        self.waits(WaitKind::Event, |waiting| waiting.object = Some(Address(0xe00)))
+        self.waits(Wait::Event(Position::default()))
+            .waiting(|waiting| waiting.object = Some(Address(0xe00)))
     }
 
-    pub fn offloads(self, thread: i32) -> Self {
-        self.waits(WaitKind::Executor, |waiting| {
-            waiting.thread = Some(thread);
-            waiting.object = Some(Address(0xf00));
-            waiting.function = Some("fetch".to_owned());
-        })
+    /// Waits for a call that a thread runs, or for one that does.
+    pub fn offloads(self, thread: Option<i32>) -> Self {
+        let (function, position) = (Some("fetch".to_owned()), Position::default());
+        self.waits(Wait::Executor { function, thread, position })
+            .waiting(|waiting| waiting.object = Some(Address(0xf00)))
     }
 
     pub fn deadline(self, ms: i64) -> Self {
-        self.and(|task| {
-            let due_in = Some(SignedDuration::from_millis(ms));
-            let waiting = task.waiting_on.get_or_insert_default();
-            waiting.deadlines.push(Deadline { frame: Some(0), due_in });
-        })
+        let due_in = Some(SignedDuration::from_millis(ms));
+        self.waiting(|waiting| waiting.deadlines.push(Deadline { frame: Some(0), due_in }))
     }
 
     pub fn cancelled(self, change: impl FnOnce(&mut Cancellation)) -> Self {
@@ -370,11 +364,20 @@ impl Builder {
     }
 
     pub fn runs(self) -> Self {
-        self.waits(WaitKind::Running, |_| ()).and(|task| {
+        self.waits(Wait::Running).and(|task| {
             task.state = Some(TaskState::Running);
             task.fut_waiter = None;
         })
     }
+}
+
+fn others(tasks: &[u64]) -> Others {
+    let pending = tasks.len() as u64;
+    Others { tasks: ids(tasks), children: Some(Children { pending, ..Children::default() }) }
+}
+
+fn acquire(holders: &[u64]) -> Acquire {
+    Acquire { holders: ids(holders).into(), ..Acquire::default() }
 }
 
 pub fn ids(numbers: &[u64]) -> Vec<Address> {

@@ -42,8 +42,8 @@ pub fn is_counted(name: &str) -> bool {
 /// What is waited for by the name that the program has for it: `self.lock`, `semaphore slots`,
 /// `a queue`.
 pub fn called(waiting: &Waiting) -> String {
-    let kind = kind_of_thing(waiting.kind);
-    match (&waiting.name, waiting.kind) {
+    let kind = kind_of_thing(waiting.kind());
+    match (&waiting.name, waiting.kind()) {
         (Some(name), WaitKind::Lock | WaitKind::Queue | WaitKind::Future) => name.clone(),
         (Some(name), _) => format!("{kind} {name}"),
         (None, _) => {
@@ -55,8 +55,8 @@ pub fn called(waiting: &Waiting) -> String {
 /// What a task does while it waits: `reads 10.0.0.5:5432`, `sleeps`, `waits for self.lock`.
 pub fn waits(task: &Task) -> String {
     let Some(waiting) = task.waiting_on.as_deref() else { return "waits".to_owned() };
-    let other_end = || waiting.peer.as_deref().map_or("a socket", end);
-    match (waiting.kind, waiting.operation) {
+    let other_end = || waiting.peer().map_or("a socket", end);
+    match (waiting.kind(), waiting.operation()) {
         (WaitKind::Timer, _) => "sleeps".to_owned(),
         (WaitKind::Socket, Some(Operation::Write)) => format!("writes to {}", other_end()),
         (WaitKind::Socket, Some(Operation::Connect)) => format!("connects to {}", other_end()),
@@ -69,17 +69,17 @@ pub fn waits(task: &Task) -> String {
 /// What a task waits for, as the end of `it waits for …`.
 pub fn awaited(task: &Task) -> String {
     let Some(waiting) = task.waiting_on.as_deref() else { return "something unknown".to_owned() };
-    match waiting.kind {
+    match waiting.kind() {
         WaitKind::Timer => "a sleep to end".to_owned(),
-        WaitKind::Socket => waiting.peer.as_deref().map_or("a socket", end).to_owned(),
-        WaitKind::Executor => match &waiting.function {
+        WaitKind::Socket => waiting.peer().map_or("a socket", end).to_owned(),
+        WaitKind::Executor => match waiting.function() {
             Some(function) => format!("{function} in a thread"),
             None => "a call in a thread".to_owned(),
         },
         WaitKind::Subprocess => "a child process".to_owned(),
         WaitKind::Thread => "another thread".to_owned(),
         WaitKind::Asyncgen => "an asynchronous generator".to_owned(),
-        WaitKind::Task | WaitKind::Gather | WaitKind::TaskGroup => match waiting.tasks.len() {
+        WaitKind::Task | WaitKind::Gather | WaitKind::TaskGroup => match waiting.tasks().len() {
             0 | 1 => "another task".to_owned(),
             many => count(many, "other task"),
         },
@@ -196,7 +196,7 @@ fn class(name: &str) -> String {
 
 /// The thing waited at: `lock self.b (asyncio.Lock)`.
 pub fn thing(waiting: &Waiting) -> String {
-    let kind = kind_of_thing(waiting.kind);
+    let kind = kind_of_thing(waiting.kind());
     let mut out = kind.to_owned();
     if let Some(name) = &waiting.name {
         let _ = write!(out, " {name}");
@@ -221,7 +221,15 @@ fn kind_of_thing(kind: WaitKind) -> &'static str {
         WaitKind::TaskGroup => "task group",
         WaitKind::Executor => "thread pool",
         WaitKind::Task => "task",
-        _ => "future",
+        WaitKind::Future
+        | WaitKind::Timer
+        | WaitKind::Socket
+        | WaitKind::Subprocess
+        | WaitKind::Thread
+        | WaitKind::Asyncgen
+        | WaitKind::Ready
+        | WaitKind::Running
+        | WaitKind::Unknown => "future",
     }
 }
 
@@ -236,9 +244,9 @@ pub fn reason(task: &Task) -> String {
     if !waiting.description.is_empty() {
         return waiting.description.clone();
     }
-    match waiting.kind {
+    match waiting.kind() {
         WaitKind::Timer => "a timer".to_owned(),
-        WaitKind::Socket => match &waiting.peer {
+        WaitKind::Socket => match waiting.peer() {
             Some(peer) => format!("socket {peer}"),
             None => "a socket".to_owned(),
         },

@@ -11,7 +11,9 @@ use crate::process::{Awaited, Wait};
 use crate::python::frame::RawFrame;
 use crate::python::object::{Kind, MAX_ITEMS, Reader};
 use crate::python::runtime::Located;
-use crate::snapshot::{Blocking, BlockingKind, Loop, LoopState, Task, Thread, ThreadState};
+use crate::snapshot::{
+    Blocking, BlockingKind, Loop, LoopState, Task, Thread, ThreadState, Waiting,
+};
 
 /// Threads that wait for one another, one after the other.
 const MAX_HOPS: usize = 16;
@@ -92,8 +94,8 @@ impl Waits<'_> {
         for _ in 0..MAX_HOPS {
             let Some(thread) = next else { break };
             if let Some(waiting) = &thread.waiting_on {
-                blocking.task = blocking.task.or(waiting.tasks.first().copied());
-                blocking.thread = blocking.thread.or(waiting.thread);
+                blocking.task = blocking.task.or(waiting.tasks().first().copied());
+                blocking.thread = blocking.thread.or(waiting.thread());
                 if let Some(loop_id) = waiting.object.and_then(|future| self.will_start(future)) {
                     blocking.loop_id = Some(loop_id);
                 }
@@ -101,7 +103,7 @@ impl Waits<'_> {
             if blocking.task.is_some() || blocking.loop_id.is_some() {
                 break;
             }
-            let tid = thread.waiting_on.as_deref().and_then(|waiting| waiting.thread);
+            let tid = thread.waiting_on.as_deref().and_then(Waiting::thread);
             let tid = tid.or(blocking.thread).filter(|&tid| thread.tid != Some(tid));
             next = tid.and_then(|tid| self.threads.iter().find(|other| other.tid == Some(tid)));
         }

@@ -9,7 +9,9 @@ use crate::asyncio::{AnyioWorker, LimiterFacts, PoolFacts, TaskFacts, ThreadWait
 use crate::memory::Address;
 use crate::python::frame::Stack;
 use crate::python::object::Reader;
-use crate::snapshot::{Executor, Job, Limiter, Operation, WaitKind, Waiting};
+use crate::snapshot::{
+    Acquire, Count, Executor, Job, Limiter, Operation, Others, Position, Wait, Waiting,
+};
 
 /// The pools of a reading, and where each call is.
 #[derive(Debug, Default)]
@@ -108,33 +110,27 @@ impl Pools {
     ) -> Option<Waiting> {
         let tid = |thread: usize| reading.threads.get(thread)?.tid;
         if let Some(worker) = self.anyio.iter().find(|worker| worker.future == Some(future)) {
-            return Some(Waiting {
-                kind: WaitKind::Executor,
-                thread: tid(worker.thread),
+            let wait = Wait::Executor {
                 function: worker.function.clone(),
-                ..Waiting::default()
-            });
+                thread: tid(worker.thread),
+                position: Position::default(),
+            };
+            return Some(wait.into());
         }
         let source = self.source_of(reader, future)?;
         if let Some(call) = self.calls.get(&source) {
             let pool = self.all.get(call.pool);
-            return Some(Waiting {
-                kind: WaitKind::Executor,
-                object: pool.map(|pool| pool.at),
-                thread: call.thread.and_then(tid),
+            let of = call.position.and_then(|_| pool?.queued_count);
+            let wait = Wait::Executor {
                 function: call.function.clone(),
-                position: call.position,
-                waiters: call.position.and_then(|_| pool?.queued_count),
-                ..Waiting::default()
-            });
+                thread: call.thread.and_then(tid),
+                position: Position { at: call.position, of },
+            };
+            return Some(Waiting { object: pool.map(|pool| pool.at), ..wait.into() });
         }
         // A task of another loop, or any thread that will set the result.
-        Some(Waiting {
-            kind: WaitKind::Thread,
-            object: Some(source),
-            tasks: self.debtor(reader, reading, source).into_iter().collect(),
-            ..Waiting::default()
-        })
+        let tasks = self.debtor(reader, reading, source).into_iter().collect();
+        Some(Waiting { object: Some(source), ..Wait::Thread { thread: None, tasks }.into() })
     }
 
     /// What a thread waits for, when that is the work of a task, a pool or another thread.
@@ -149,45 +145,52 @@ impl Pools {
             threads.find(|thread| thread.state.ident == ident)?.tid
         };
         let debtor = |future| self.debtor(reader, reading, future);
-        let of_kind = |kind, object| Waiting { kind, object: Some(object), ..Waiting::default() };
-        Some(match reader.thread_waits_for(stack)? {
+        let of_tasks =
+            |operation, tasks| Wait::Task { operation, others: Others { tasks, children: None } };
+        let of_queue = |operation| Wait::Queue {
+            operation: Some(operation),
+            items: Count::default(),
+            position: Position::default(),
+        };
+        let (object, wait) = match reader.thread_waits_for(stack)? {
             ThreadWait::Future(future) => match (debtor(future), self.calls.get(&future)) {
-                (Some(task), _) => Waiting { tasks: vec![task], ..of_kind(WaitKind::Task, future) },
-                (None, Some(call)) => Waiting {
-                    kind: WaitKind::Executor,
-                    object: self.all.get(call.pool).map(|pool| pool.at),
-                    thread: call.thread.and_then(|thread| reading.threads.get(thread)?.tid),
-                    function: call.function.clone(),
-                    position: call.position,
-                    ..Waiting::default()
-                },
-                (None, None) => of_kind(WaitKind::Future, future),
+                (Some(task), _) => (Some(future), of_tasks(None, vec![task])),
+                (None, Some(call)) => {
+                    let wait = Wait::Executor {
+                        function: call.function.clone(),
+                        thread: call.thread.and_then(|thread| reading.threads.get(thread)?.tid),
+                        position: Position { at: call.position, of: None },
+                    };
+                    (self.all.get(call.pool).map(|pool| pool.at), wait)
+                }
+                (None, None) => {
+                    (Some(future), Wait::Future { callbacks: Vec::new(), is_served: None })
+                }
             },
-            ThreadWait::Futures(futures) => Waiting {
-                kind: WaitKind::Task,
-                operation: Some(Operation::Wait),
-                tasks: futures.into_iter().filter_map(debtor).collect(),
-                ..Waiting::default()
-            },
+            ThreadWait::Futures(futures) => {
+                let tasks = futures.into_iter().filter_map(debtor).collect();
+                (None, of_tasks(Some(Operation::Wait), tasks))
+            }
             ThreadWait::Join { thread, ident } => {
-                Waiting { thread: ident.and_then(thread_of), ..of_kind(WaitKind::Thread, thread) }
+                let tid = ident.and_then(thread_of);
+                (Some(thread), Wait::Thread { thread: tid, tasks: Vec::new() })
             }
-            ThreadWait::QueueGet(queue) => {
-                Waiting { operation: Some(Operation::Get), ..of_kind(WaitKind::Queue, queue) }
+            ThreadWait::QueueGet(queue) => (Some(queue), of_queue(Operation::Get)),
+            ThreadWait::QueuePut(queue) => (Some(queue), of_queue(Operation::Put)),
+            ThreadWait::QueueJoin(queue) => (Some(queue), of_queue(Operation::Join)),
+            ThreadWait::Event(event) => (Some(event), Wait::Event(Position::default())),
+            ThreadWait::Condition(condition) => {
+                (Some(condition), Wait::Condition(Position::default()))
             }
-            ThreadWait::QueuePut(queue) => {
-                Waiting { operation: Some(Operation::Put), ..of_kind(WaitKind::Queue, queue) }
+            ThreadWait::Semaphore(semaphore) => {
+                let (acquire, permits) = (Acquire::default(), Count::default());
+                (Some(semaphore), Wait::Semaphore { acquire, permits })
             }
-            ThreadWait::QueueJoin(queue) => {
-                Waiting { operation: Some(Operation::Join), ..of_kind(WaitKind::Queue, queue) }
-            }
-            ThreadWait::Event(event) => of_kind(WaitKind::Event, event),
-            ThreadWait::Condition(condition) => of_kind(WaitKind::Condition, condition),
-            ThreadWait::Semaphore(semaphore) => of_kind(WaitKind::Semaphore, semaphore),
-            ThreadWait::Barrier(barrier) => of_kind(WaitKind::Barrier, barrier),
+            ThreadWait::Barrier(barrier) => (Some(barrier), Wait::Barrier(Count::default())),
             // Idle.
             ThreadWait::Work(_) => return None,
-        })
+        };
+        Some(Waiting { object, ..wait.into() })
     }
 
     /// The default executor of a loop, among those of [`executors`](Self::executors).

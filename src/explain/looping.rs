@@ -100,7 +100,7 @@ fn hash_of(thing: &impl Hash) -> u64 {
 fn waits_outside(task: &Task) -> bool {
     let Some(waiting) = task.waiting_on.as_deref() else { return false };
     let is_outside = matches!(
-        waiting.kind,
+        waiting.kind(),
         WaitKind::Socket
             | WaitKind::Executor
             | WaitKind::Subprocess
@@ -111,7 +111,7 @@ fn waits_outside(task: &Task) -> bool {
     // Who accepts connections, takes results as they come or waits until the other side has taken
     // what was written does not make calls.
     let is_other = matches!(
-        waiting.operation,
+        waiting.operation(),
         Some(Operation::Accept | Operation::AsCompleted | Operation::Write)
     );
     is_outside && !is_other && !task.is_torn
@@ -125,9 +125,9 @@ fn is_begun(reader: &Reader<'_>, value: Address, task: &Task) -> bool {
     kind.is_ok_and(Kind::is_future)
         && (Some(value) == task.fut_waiter
             || Some(value) == waiting.object
-            || waiting.tasks.contains(&value)
+            || waiting.tasks().contains(&value)
             // Which future that is without a task only `wait_for` itself knows.
-            || waiting.operation == Some(Operation::WaitFor) && kind == Ok(Kind::Future))
+            || waiting.operation() == Some(Operation::WaitFor) && kind == Ok(Kind::Future))
 }
 
 /// The loops that a frame of the program's own code is in.

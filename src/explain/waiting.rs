@@ -28,9 +28,9 @@ use crate::memory::Address;
 use crate::process::{Described, System};
 use crate::python::frame::RawFrame;
 use crate::python::object::{Kind, Reader};
-use crate::snapshot::BETWEEN_LOOKS;
 use crate::snapshot::{
-    Children, Deadline, Holders, Operation, Task, ThreadState, WaitKind, Waiting,
+    self, Acquire, BETWEEN_LOOKS, Children, Count, Deadline, Descriptor, Holders, Operation,
+    Others, Position, Program, Task, ThreadState, Waiting,
 };
 
 /// Tasks whose variables are fetched together.
@@ -209,12 +209,14 @@ impl<'a> Reasons<'a> {
         &self,
         all: &[Option<Box<Waiting>>],
     ) -> FxHashMap<Address, Arc<[Address]>> {
-        let is_unexplained = |waiting: &&Waiting| match (waiting.kind, waiting.value, waiting.limit)
-        {
-            (WaitKind::Semaphore, Some(value), Some(limit)) => {
-                value + i64::try_from(waiting.holders.len()).unwrap_or(i64::MAX) < limit
+        let is_unexplained = |waiting: &&Waiting| match &waiting.wait {
+            snapshot::Wait::Semaphore {
+                acquire,
+                permits: Count { value: Some(value), limit: Some(limit) },
+            } => value + i64::try_from(acquire.holders.len()).unwrap_or(i64::MAX) < *limit,
+            snapshot::Wait::Lock(acquire) | snapshot::Wait::Semaphore { acquire, .. } => {
+                acquire.holders.is_empty()
             }
-            (WaitKind::Lock | WaitKind::Semaphore, ..) => waiting.holders.is_empty(),
             _ => false,
         };
         let unexplained = all.iter().filter_map(Option::as_deref).filter(is_unexplained);
@@ -237,9 +239,8 @@ impl<'a> Reasons<'a> {
     /// may give back; each of them where that cannot be told.
     pub(crate) fn note_returned(&self, all: &mut [Option<Box<Waiting>>]) {
         let lost = |waiting: &Waiting| {
-            let is_lost = matches!(waiting.kind, WaitKind::Lock | WaitKind::Semaphore)
-                && waiting.holders.is_empty();
-            waiting.object.filter(|_| is_lost)
+            let acquire = waiting.acquire()?;
+            waiting.object.filter(|_| acquire.holders.is_empty())
         };
         let things: FxHashSet<Address> =
             all.iter().filter_map(|waiting| lost(waiting.as_deref()?)).collect();
@@ -248,9 +249,12 @@ impl<'a> Reasons<'a> {
         }
         let returned = self.read_returned(&things);
         for waiting in all.iter_mut().filter_map(Option::as_deref_mut) {
-            waiting.may_be_returned = lost(waiting).is_some_and(|thing| {
+            let may_be_returned = lost(waiting).is_some_and(|thing| {
                 returned.as_ref().is_none_or(|returned| returned.contains(&thing))
             });
+            if let Some(acquire) = waiting.acquire_mut() {
+                acquire.may_be_returned = may_be_returned;
+            }
         }
     }
 
@@ -308,10 +312,9 @@ impl<'a> Reasons<'a> {
             return None;
         }
         let waiting = if is_running {
-            Waiting { kind: WaitKind::Running, ..Waiting::default() }
-        } else if let Some(&(position, waiters)) = self.queue.get(&task.at) {
-            let (position, waiters) = (Some(position), Some(waiters));
-            Waiting { kind: WaitKind::Ready, position, waiters, ..Waiting::default() }
+            snapshot::Wait::Running.into()
+        } else if let Some(&(at, of)) = self.queue.get(&task.at) {
+            snapshot::Wait::Ready(Position { at: Some(at), of: Some(of) }).into()
         } else {
             self.parked(task)
         };
@@ -376,51 +379,49 @@ impl<'a> Reasons<'a> {
         let own = |step: &Step<'_>, name| self.reader.local(step.frame, name).ok().flatten();
         // `shutdown_asyncgens` and its like wait through others of asyncio's functions.
         if steps.iter().take_while(|s| s.is_asyncio).any(|s| s.wait == Some(Wait::Asyncgens)) {
-            return Some(Waiting { kind: WaitKind::Asyncgen, ..Waiting::default() });
+            return Some(snapshot::Wait::Asyncgen.into());
         }
         match inner.wait? {
             Wait::Sleep => {
                 let timer = own(inner, "h");
                 let left = timer.and_then(|timer| self.left(task, timer));
                 Some(Waiting {
-                    kind: WaitKind::Timer,
                     due_in: left.and_then(|left| SignedDuration::try_from_secs_f64(left).ok()),
                     since: timer.and_then(|timer| self.slept(task, inner.frame, timer)),
-                    ..Waiting::default()
+                    ..snapshot::Wait::Timer.into()
                 })
             }
-            Wait::Get if outer(Wait::AsCompleted).is_some() => Some(Waiting {
-                kind: WaitKind::Task,
-                operation: Some(Operation::AsCompleted),
-                ..Waiting::default()
-            }),
+            Wait::Get if outer(Wait::AsCompleted).is_some() => {
+                let (operation, others) = (Some(Operation::AsCompleted), Others::default());
+                Some(snapshot::Wait::Task { operation, others }.into())
+            }
             Wait::Get => self.queue_wait(task, own(inner, "self")?, Operation::Get),
             Wait::Put => self.queue_wait(task, own(inner, "self")?, Operation::Put),
             Wait::Event => match outer(Wait::Join) {
                 Some(join) => self.queue_wait(task, own(join, "self")?, Operation::Join),
-                None => self
-                    .by_limiter(task)
-                    .or_else(|| Some(self.line_wait(task, own(inner, "self")?, WaitKind::Event))),
+                None => {
+                    self.by_limiter(task).or_else(|| Some(self.event(task, own(inner, "self")?)))
+                }
             },
             Wait::Condition | Wait::Barrier => match outer(Wait::Barrier) {
                 Some(barrier) => Some(self.barrier(own(barrier, "self")?)),
                 None if inner.wait == Some(Wait::Barrier) => {
                     Some(self.barrier(own(inner, "self")?))
                 }
-                None => Some(self.line_wait(task, own(inner, "self")?, WaitKind::Condition)),
+                None => Some(self.condition(task, own(inner, "self")?)),
             },
-            Wait::Lock => Some(self.line_wait(task, own(inner, "self")?, WaitKind::Lock)),
+            Wait::Lock => Some(self.lock(task, own(inner, "self")?)),
             Wait::Semaphore => Some(self.semaphore(task, own(inner, "self")?)),
             Wait::TaskGroup => Some(self.group(own(inner, "self")?)),
             Wait::Wait => {
                 let things = own(inner, "fs").and_then(|at| self.reader.items_of(at).ok());
                 let is_own = things.as_ref().is_some_and(|things| things.contains(&task.at));
-                Some(Waiting {
-                    kind: WaitKind::Task,
-                    operation: Some(Operation::Wait),
-                    children: things.map(|things| self.count(&things)),
+                let others = Others {
                     // Others' awaiters do not tell of one that awaits itself.
                     tasks: if is_own { vec![task.at] } else { Vec::new() },
+                    children: things.map(|things| self.count(&things)),
+                };
+                Some(Waiting {
                     due_in: own(inner, "timeout_handle").and_then(|timer| self.due_in(task, timer)),
                     // There is a limit, also where nobody knows when it ends.
                     deadlines: own(inner, "timeout_handle")
@@ -428,18 +429,16 @@ impl<'a> Reasons<'a> {
                         .map(|_| Deadline { frame: None, due_in: None })
                         .into_iter()
                         .collect(),
-                    ..Waiting::default()
+                    ..snapshot::Wait::Task { operation: Some(Operation::Wait), others }.into()
                 })
             }
             // From 3.12 on `wait_for` awaits the thing itself: then its future tells.
             Wait::WaitFor | Wait::CancelAndWait if task.fut_waiter == own(inner, "waiter") => {
-                let inner_future = own(inner, "fut");
+                let children = own(inner, "fut").map(|future| self.count(&[future]));
+                let others = Others { tasks: Vec::new(), children };
                 Some(Waiting {
-                    kind: WaitKind::Task,
-                    operation: Some(Operation::WaitFor),
-                    children: inner_future.map(|future| self.count(&[future])),
                     due_in: own(inner, "timeout_handle").and_then(|timer| self.due_in(task, timer)),
-                    ..Waiting::default()
+                    ..snapshot::Wait::Task { operation: Some(Operation::WaitFor), others }.into()
                 })
             }
             _ => None,
@@ -452,27 +451,23 @@ impl<'a> Reasons<'a> {
         let borrowed = i64::try_from(limiter.borrowed?).ok()?;
         let limit = limiter.total.and_then(|total| i64::try_from(total).ok());
         let is_task = |at: &Address| self.reader.kind_of(*at).is_ok_and(Kind::is_task);
-        if let Some(call) = limiter.call.as_ref().filter(|_| self.is_pool(task, &limiter)) {
-            return Some(Waiting {
-                kind: WaitKind::Executor,
-                object: Some(limiter.at),
-                function: call.function.clone(),
-                position: limiter.position,
-                waiters: limiter.waiters,
-                ..Waiting::default()
-            });
-        }
-        Some(Waiting {
-            kind: WaitKind::Semaphore,
-            operation: Some(Operation::Acquire),
-            object: Some(limiter.at),
-            value: limit.map(|limit| limit - borrowed),
-            limit,
-            holders: limiter.borrowers.into_iter().filter(is_task).collect(),
-            position: limiter.position,
-            waiters: limiter.waiters,
-            ..Waiting::default()
-        })
+        let position = Position { at: limiter.position, of: limiter.waiters };
+        let call = limiter.call.as_ref().filter(|_| self.is_pool(task, &limiter));
+        let wait = match call {
+            Some(call) => {
+                let function = call.function.clone();
+                snapshot::Wait::Executor { function, thread: None, position }
+            }
+            None => snapshot::Wait::Semaphore {
+                acquire: Acquire {
+                    holders: limiter.borrowers.into_iter().filter(is_task).collect(),
+                    position,
+                    may_be_returned: false,
+                },
+                permits: Count { value: limit.map(|limit| limit - borrowed), limit },
+            },
+        };
+        Some(Waiting { object: Some(limiter.at), ..wait.into() })
     }
 
     /// Whether the tokens of a limiter are all for calls in threads, so that it stands for a pool
@@ -507,24 +502,22 @@ impl<'a> Reasons<'a> {
             let loop_at = task.loop_at.filter(|_| is_plain)?;
             self.endpoints(loop_at).get(&future).cloned()
         })?;
-        let kind = match endpoint.direction {
-            Direction::Exit => WaitKind::Subprocess,
-            _ => WaitKind::Socket,
+        let program = Program { pid: endpoint.pid, name: None };
+        let operation = match endpoint.direction {
+            Direction::Read => Operation::Read,
+            Direction::Write => Operation::Write,
+            Direction::Accept => Operation::Accept,
+            Direction::Connect => Operation::Connect,
+            Direction::Close => Operation::Close,
+            Direction::Exit => return Some(snapshot::Wait::Subprocess(program).into()),
         };
-        Some(Waiting {
-            kind,
-            operation: match endpoint.direction {
-                Direction::Read => Some(Operation::Read),
-                Direction::Write => Some(Operation::Write),
-                Direction::Accept => Some(Operation::Accept),
-                Direction::Connect => Some(Operation::Connect),
-                Direction::Close => Some(Operation::Close),
-                Direction::Exit => None,
-            },
+        let descriptor = Descriptor {
+            operation: Some(operation),
             fd: endpoint.fd,
-            pid: endpoint.pid,
-            ..Waiting::default()
-        })
+            program,
+            ..Descriptor::default()
+        };
+        Some(snapshot::Wait::Socket(descriptor).into())
     }
 
     /// What the futures of a loop wait for at descriptors, read once.
@@ -543,12 +536,7 @@ impl<'a> Reasons<'a> {
         let future = task.fut_waiter?;
         let kind = reader.kind_of(future).ok()?;
         if kind.is_task() {
-            return Some(Waiting {
-                kind: WaitKind::Task,
-                object: Some(future),
-                children: Some(self.count(&[future])),
-                ..Waiting::default()
-            });
+            return Some(self.task(future, None));
         }
         if let Some(children) = reader.gather_children(future) {
             let pending = children
@@ -556,35 +544,31 @@ impl<'a> Reasons<'a> {
                 .find(|&&child| reader.future_state(child) == Ok(Some(FutureState::Pending)));
             let mut counts = self.count(&children);
             counts.return_exceptions = pending.and_then(|&child| reader.returns_exceptions(child));
-            return Some(Waiting {
-                kind: WaitKind::Gather,
-                object: Some(future),
-                children: Some(counts),
+            let gather = snapshot::Wait::Gather(Others {
                 // Others' awaiters do not tell of one that awaits itself.
                 tasks: if children.contains(&task.at) { vec![task.at] } else { Vec::new() },
-                ..Waiting::default()
+                children: Some(counts),
             });
+            return Some(Waiting { object: Some(future), ..gather.into() });
         }
         if let Some(inner) = self.called(future).shielded {
-            return Some(Waiting {
-                kind: WaitKind::Task,
-                operation: Some(Operation::Shield),
-                object: Some(inner),
-                children: Some(self.count(&[inner])),
-                ..Waiting::default()
-            });
+            return Some(self.task(inner, Some(Operation::Shield)));
         }
         if !kind.is_future() {
             return None;
         }
-        Some(Waiting {
-            kind: WaitKind::Future,
-            object: Some(future),
+        let is_unserved = self.evidence && self.is_only_waited_for(task, future, kind);
+        let wait = snapshot::Wait::Future {
             callbacks: self.callback_names(task, future),
-            is_served: (self.evidence && self.is_only_waited_for(task, future, kind))
-                .then_some(false),
-            ..Waiting::default()
-        })
+            is_served: is_unserved.then_some(false),
+        };
+        Some(Waiting { object: Some(future), ..wait.into() })
+    }
+
+    fn task(&self, future: Address, operation: Option<Operation>) -> Waiting {
+        let others = Others { tasks: Vec::new(), children: Some(self.count(&[future])) };
+        let wait = snapshot::Wait::Task { operation, others };
+        Waiting { object: Some(future), ..wait.into() }
     }
 
     /// Whether nothing refers to a future but the task that waits for it: then nothing can set its
@@ -626,27 +610,38 @@ impl<'a> Reasons<'a> {
         Rc::clone(self.called.borrow_mut().entry(future).or_insert_with(read))
     }
 
-    fn line_wait(&self, task: &TaskFacts, object: Address, kind: WaitKind) -> Waiting {
-        let line = self.line(object, "_waiters");
-        let can_be_held = matches!(kind, WaitKind::Lock | WaitKind::Semaphore);
-        // A task that waits for what it holds itself is one of them.
-        let holders = if can_be_held { self.holders_of(object) } else { Holders::default() };
-        Waiting {
-            kind,
-            object: Some(object),
-            operation: can_be_held.then_some(Operation::Acquire),
-            holders,
-            position: line.position(task),
-            waiters: Some(line.positions.len() as u64),
-            ..Waiting::default()
-        }
+    fn event(&self, task: &TaskFacts, event: Address) -> Waiting {
+        let wait = snapshot::Wait::Event(self.line(event, "_waiters").position(task));
+        Waiting { object: Some(event), ..wait.into() }
     }
 
-    fn semaphore(&self, task: &TaskFacts, object: Address) -> Waiting {
-        Waiting {
-            value: self.reader.number(object, "_value"),
-            limit: self.reader.number(object, "_bound_value"),
-            ..self.line_wait(task, object, WaitKind::Semaphore)
+    fn condition(&self, task: &TaskFacts, condition: Address) -> Waiting {
+        let wait = snapshot::Wait::Condition(self.line(condition, "_waiters").position(task));
+        Waiting { object: Some(condition), ..wait.into() }
+    }
+
+    fn lock(&self, task: &TaskFacts, lock: Address) -> Waiting {
+        let wait = snapshot::Wait::Lock(self.acquire(task, lock));
+        Waiting { object: Some(lock), ..wait.into() }
+    }
+
+    fn semaphore(&self, task: &TaskFacts, semaphore: Address) -> Waiting {
+        let wait = snapshot::Wait::Semaphore {
+            acquire: self.acquire(task, semaphore),
+            permits: Count {
+                value: self.reader.number(semaphore, "_value"),
+                limit: self.reader.number(semaphore, "_bound_value"),
+            },
+        };
+        Waiting { object: Some(semaphore), ..wait.into() }
+    }
+
+    fn acquire(&self, task: &TaskFacts, object: Address) -> Acquire {
+        Acquire {
+            // A task that waits for what it holds itself is one of them.
+            holders: self.holders_of(object),
+            position: self.line(object, "_waiters").position(task),
+            may_be_returned: false,
         }
     }
 
@@ -667,26 +662,20 @@ impl<'a> Reasons<'a> {
             Operation::Join => reader.number(queue, "_unfinished_tasks"),
             _ => items.and_then(|items| i64::try_from(reader.len_of(items)?).ok()),
         };
-        Some(Waiting {
-            kind: WaitKind::Queue,
+        let wait = snapshot::Wait::Queue {
             operation: Some(operation),
-            object: Some(queue),
-            value,
-            limit: reader.number(queue, "_maxsize"),
+            items: Count { value, limit: reader.number(queue, "_maxsize") },
             position: line.position(task),
-            waiters: Some(line.positions.len() as u64),
-            ..Waiting::default()
-        })
+        };
+        Some(Waiting { object: Some(queue), ..wait.into() })
     }
 
     fn barrier(&self, barrier: Address) -> Waiting {
-        Waiting {
-            kind: WaitKind::Barrier,
-            object: Some(barrier),
+        let wait = snapshot::Wait::Barrier(Count {
             value: self.reader.number(barrier, "_count"),
             limit: self.reader.number(barrier, "_parties"),
-            ..Waiting::default()
-        }
+        });
+        Waiting { object: Some(barrier), ..wait.into() }
     }
 
     fn group(&self, group: Address) -> Waiting {
@@ -694,17 +683,14 @@ impl<'a> Reasons<'a> {
         let names = ["_tasks", "_errors"];
         let [tasks, errors] = reader.attributes_named(group, names).unwrap_or_default();
         let len = |at: Option<Address>| at.and_then(|at| reader.len_of(at));
-        Waiting {
-            kind: WaitKind::TaskGroup,
-            object: Some(group),
-            children: len(tasks).map(|pending| Children {
-                pending,
-                failed: len(errors).unwrap_or(0),
-                aborting: reader.number(group, "_aborting").map(|value| value != 0),
-                ..Children::default()
-            }),
-            ..Waiting::default()
-        }
+        let children = len(tasks).map(|pending| Children {
+            pending,
+            failed: len(errors).unwrap_or(0),
+            aborting: reader.number(group, "_aborting").map(|value| value != 0),
+            ..Children::default()
+        });
+        let wait = snapshot::Wait::TaskGroup(Others { tasks: Vec::new(), children });
+        Waiting { object: Some(group), ..wait.into() }
     }
 
     fn count(&self, futures: &[Address]) -> Children {
@@ -937,12 +923,13 @@ pub(crate) fn complete(
 ) {
     known.forget_old();
     let missing = tasks.iter().zip(&*all).filter_map(|(task, waiting)| {
-        let fd = waiting.as_ref()?.fd?;
+        let fd = waiting.as_ref()?.descriptor()?.fd?;
         (!known.has(task.id, fd)).then_some((fd, task.id))
     });
     let missing: FxHashMap<i32, Address> = missing.collect();
     let mut fds: Vec<i32> = missing.keys().copied().collect();
-    let mut pids: Vec<i32> = all.iter().flatten().filter_map(|waiting| waiting.pid).collect();
+    let pids = all.iter().flatten().filter_map(|waiting| waiting.program()?.pid);
+    let mut pids: Vec<i32> = pids.collect();
     for numbers in [&mut fds, &mut pids] {
         numbers.sort_unstable();
         numbers.dedup();
@@ -952,14 +939,18 @@ pub(crate) fn complete(
     }
     let children = system.children(&pids);
     for waiting in all.iter_mut().flatten() {
-        if let Some((peer, socket)) = waiting.fd.and_then(|fd| known.get(fd)) {
-            waiting.peer = Some(peer.clone());
-            waiting.socket = socket.clone().map(Box::new);
+        if let snapshot::Wait::Socket(descriptor) = &mut waiting.wait
+            && let Some((peer, socket)) = descriptor.fd.and_then(|fd| known.get(fd))
+        {
+            descriptor.peer = Some(peer.clone());
+            descriptor.socket = socket.clone().map(Box::new);
         }
-        if let Some(child) = waiting.pid.and_then(|pid| children.get(&pid)) {
-            waiting.pid = Some(child.pid);
+        if let Some(program) = waiting.program_mut()
+            && let Some(child) = program.pid.and_then(|pid| children.get(&pid))
+        {
+            program.pid = Some(child.pid);
             let ended = child.state == ThreadState::Ended;
-            waiting.function =
+            program.name =
                 Some(if ended { format!("{} (ended)", child.name) } else { child.name.clone() });
         }
         waiting.describe();
@@ -967,7 +958,8 @@ pub(crate) fn complete(
 }
 
 impl Line {
-    fn position(&self, task: &TaskFacts) -> Option<u64> {
-        self.positions.get(&task.fut_waiter?).copied()
+    fn position(&self, task: &TaskFacts) -> Position {
+        let at = task.fut_waiter.and_then(|future| self.positions.get(&future).copied());
+        Position { at, of: Some(self.positions.len() as u64) }
     }
 }

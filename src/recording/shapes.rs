@@ -3,14 +3,15 @@
 //! Numbers of names and the order of fields belong to the format: they are only ever added to, at
 //! the end. What only findings rest on is left out: findings are recorded themselves.
 
+mod waiting;
+
 use super::wire::{Bad, Get, Put, Read, Wire, names, record, several, sums};
 use crate::memory::ReadStats;
 use crate::snapshot::{
     Age, Blocking, BlockingKind, Bound, Cancellation, Cause, Children, Code, Consistency, Deadline,
     Evidence, Executor, Finding, Interval, Iteration, Job, Limiter, Loop, LoopState, Members,
     Operation, Part, Phase, Problem, Process, Role, Sentence, Severity, Shutdown, Socket, Source,
-    Stage, Sureness, Swallower, Syscall, Task, TaskState, Thread, ThreadState, WaitKind, Waiting,
-    Work,
+    Stage, Sureness, Swallower, Syscall, Task, TaskState, Thread, ThreadState, WaitKind, Work,
 };
 use crate::timeline::{
     Fate, History, Idle, LoopTiming, Marks, Spread, Standing, States, Stretch, Stuck, Turn,
@@ -132,7 +133,7 @@ impl Wire for Code {
     fn get(from: &mut Get<'_>) -> Read<Self> {
         let name = String::get(from)?;
         let code = Self::ALL.iter().find(|code| code.as_str() == name);
-        code.copied().ok_or(Bad("an unknown finding"))
+        Ok(code.copied().unwrap_or(Code::Other))
     }
 }
 
@@ -327,32 +328,3 @@ record!(Standing { idle, stuck, behind });
 record!(Stuck { coroutine, function, file, line, kind, waiting_for, count, longest, tasks });
 
 several!(Deadline, Evidence, Job, LoopStatistics, Members, Part, Stuck, Turn);
-
-// The words for it follow from the rest.
-record!(Waiting {
-    kind,
-    object,
-    class,
-    name,
-    operation,
-    since as Since,
-    due_in as Due,
-    fd,
-    peer,
-    socket,
-    holders,
-    tasks,
-    thread,
-    value,
-    limit,
-    waiters,
-    position,
-    children,
-    function,
-    pid,
-    deadlines,
-    callbacks,
-    foreign_loop,
-    is_served
-    | description = String::new(), may_be_returned = false => in_words
-});

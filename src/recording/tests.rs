@@ -131,6 +131,17 @@ fn statistics(at: Timestamp) -> Statistics {
 }
 
 #[test]
+fn a_full_snapshot_comes_back_from_json() {
+    let snapshot = full(Timestamp::from_second(1_700_000_000).unwrap());
+    let written = serde_json::to_value(&snapshot).unwrap();
+    let mut document = written.clone();
+    document["schema"] = SCHEMA.into();
+    let read = Snapshot::from_json(document.to_string().as_bytes()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), written);
+    assert_eq!(read.depth, Depth::Reasons);
+}
+
+#[test]
 fn events_come_back_and_can_be_gone_to() {
     let place = place();
     let at = |second: i64| Timestamp::from_second(1_700_000_000 + second).unwrap();

@@ -388,11 +388,11 @@ pub fn get_all<T: Wire>(from: &mut Get<'_>) -> Read<Vec<T>> {
 }
 
 /// A record: `record!(Job { function, thread, elapsed as Since })`; fields that are not recorded
-/// follow the bar with what they are when read, and what is to be done to all of it then an arrow.
+/// follow the bar with what they are when read.
 macro_rules! record {
     (@as) => { $crate::recording::wire::Plain };
     (@as $how:ident) => { $crate::recording::wire::$how };
-    ($type:ty { $($field:ident $(as $how:ident)?),* $(,)? $(| $($other:ident = $value:expr),+)? $(=> $finish:ident)? }) => {
+    ($type:ty { $($field:ident $(as $how:ident)?),* $(,)? $(| $($other:ident = $value:expr),+)? }) => {
         impl $crate::recording::wire::Wire for $type {
             #[allow(unused_assignments, reason = "the bit after the last field's")]
             fn put(&self, to: &mut $crate::recording::wire::Put<'_>) {
@@ -426,9 +426,7 @@ macro_rules! record {
                     };
                     mask >>= 1;
                 )*
-                let read = Self { $($field,)* $($($other: $value,)+)? };
-                $(let read = read.$finish();)?
-                Ok(read)
+                Ok(Self { $($field,)* $($($other: $value,)+)? })
             }
         }
     };

@@ -27,7 +27,7 @@ use crate::python::object::{Kind, Reader, Unreadable};
 use crate::python::runtime::MAIN;
 use crate::snapshot::{
     Consistency, Cut, Depth, Enclosed, Executor, Location, Loop, LoopState, Phase, Problem,
-    Shutdown, Swallower, Task, TaskState, Thread, WaitKind,
+    Shutdown, Swallower, Task, TaskState, Thread,
 };
 
 /// The parts of a snapshot that come from the target.
@@ -366,13 +366,11 @@ impl Inspector {
                 task.suspects = Arc::clone(suspects);
             }
             task.waiting_on = reason;
-            if let Some(waiting) = &mut task.waiting_on
-                && matches!(waiting.kind, WaitKind::Task | WaitKind::Gather | WaitKind::TaskGroup)
-            {
-                waiting.tasks.extend(awaited.remove(&task.id).unwrap_or_default());
+            if let Some(others) = task.waiting_on.as_mut().and_then(|it| it.others_mut()) {
+                others.tasks.extend(awaited.remove(&task.id).unwrap_or_default());
                 // Who awaits itself is not among those that others await.
                 if task.fut_waiter == Some(task.id) {
-                    waiting.tasks.push(task.id);
+                    others.tasks.push(task.id);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Cancellation, Location, Task, TaskState, WaitKind};
+use super::{self as snapshot, Cancellation, Location, Task, TaskState};
 use crate::known::name;
 use crate::known::purpose::{Purpose, Wait};
 
@@ -42,7 +42,10 @@ impl Task {
         };
         self.is_parked()
             && !self.is_on_its_way_out()
-            && self.waiting_on.as_deref().is_some_and(|waiting| waiting.kind != WaitKind::TaskGroup)
+            && self
+                .waiting_on
+                .as_deref()
+                .is_some_and(|waiting| !matches!(waiting.wait, snapshot::Wait::TaskGroup(_)))
             && !self.frames.iter().any(|frame| leaves(&frame.location))
     }
 
@@ -59,11 +62,11 @@ impl Task {
     /// Whether a cancellation of it goes to what it awaits, and it is not told before that has
     /// ended.
     pub fn passes_cancellation_on(&self) -> bool {
-        self.waiting_on.as_deref().is_some_and(|waiting| match waiting.kind {
-            WaitKind::Gather => true,
+        self.waiting_on.as_deref().is_some_and(|waiting| match waiting.wait {
+            snapshot::Wait::Gather(_) => true,
             // `wait_for` with a future of its own, up to 3.11, is told at once; what it then does
             // for its task to end is in `_cancel_and_wait`.
-            WaitKind::Task => waiting.operation.is_none(),
+            snapshot::Wait::Task { operation, .. } => operation.is_none(),
             _ => false,
         })
     }

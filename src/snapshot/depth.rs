@@ -12,3 +12,10 @@ pub enum Depth {
     /// loops are in progress. What has less is no look to draw conclusions from.
     Evidence,
 }
+
+impl Depth {
+    /// That of a snapshot that was written and is read again: what findings rest on is not written.
+    pub(super) fn of_document() -> Self {
+        Self::Reasons
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt::{self, Arguments, Display, Formatter, Write};
 use std::time::Duration;
 
-use super::{Operation, WaitKind, Waiting};
+use super::{Count, Descriptor, Operation, Position, Wait, Waiting};
 
 /// A number with its digits in groups: `10,000`.
 pub fn with_separators(number: impl Display) -> String {
@@ -61,43 +61,43 @@ fn describe(waiting: &Waiting) -> String {
         is_named = true;
         what
     };
-    text.push_str(match waiting.kind {
-        WaitKind::Timer => named("sleep"),
-        WaitKind::Socket => "",
-        WaitKind::Task => match waiting.operation {
+    text.push_str(match &waiting.wait {
+        Wait::Timer => named("sleep"),
+        Wait::Socket(_) => "",
+        Wait::Task { operation, .. } => match operation {
             Some(Operation::WaitFor) => "wait_for",
             Some(Operation::Wait) => "wait",
             Some(Operation::Shield) => "shield",
             Some(Operation::AsCompleted) => "as_completed",
             _ => "task",
         },
-        WaitKind::Gather => "gather",
-        WaitKind::TaskGroup => named("task group"),
-        WaitKind::Future => named("future"),
-        WaitKind::Lock => named("lock"),
-        WaitKind::Semaphore => named("semaphore"),
-        WaitKind::Condition => named("condition"),
-        WaitKind::Event => named("event"),
-        WaitKind::Queue => named(match waiting.operation {
+        Wait::Gather(_) => "gather",
+        Wait::TaskGroup(_) => named("task group"),
+        Wait::Future { .. } => named("future"),
+        Wait::Lock(_) => named("lock"),
+        Wait::Semaphore { .. } => named("semaphore"),
+        Wait::Condition(_) => named("condition"),
+        Wait::Event(_) => named("event"),
+        Wait::Queue { operation, .. } => named(match operation {
             Some(Operation::Put) => "room in queue",
             Some(Operation::Join) => "end of queue",
             _ => "queue",
         }),
-        WaitKind::Barrier => named("barrier"),
-        WaitKind::Executor => "executor",
-        WaitKind::Subprocess => "subprocess",
-        WaitKind::Thread => "thread",
-        WaitKind::Asyncgen => "closing of asynchronous generators",
-        WaitKind::Ready => "its turn",
-        WaitKind::Running => "running",
-        WaitKind::Unknown => "unknown",
+        Wait::Barrier(_) => named("barrier"),
+        Wait::Executor { .. } => "executor",
+        Wait::Subprocess(_) => "subprocess",
+        Wait::Thread { .. } => "thread",
+        Wait::Asyncgen => "closing of asynchronous generators",
+        Wait::Ready(_) => "its turn",
+        Wait::Running => "running",
+        Wait::Unknown => "unknown",
     });
     if let Some(name) = waiting.name.as_deref().filter(|_| is_named) {
         text.push(' ');
         text.push_str(name);
     }
-    if waiting.kind == WaitKind::Socket {
-        text.push_str(&socket(waiting));
+    if let Wait::Socket(descriptor) = &waiting.wait {
+        text.push_str(&socket(descriptor));
     }
     add_parts(waiting, &mut |part| {
         // Writing to a string cannot fail.
@@ -107,15 +107,15 @@ fn describe(waiting: &Waiting) -> String {
     text
 }
 
-fn socket(waiting: &Waiting) -> String {
-    let verb = match waiting.operation {
+fn socket(descriptor: &Descriptor) -> String {
+    let verb = match descriptor.operation {
         Some(Operation::Write) => "write to",
         Some(Operation::Accept) => "accept on",
         Some(Operation::Connect) => "connect",
         Some(Operation::Close) => "close of",
         _ => "read from",
     };
-    match (&waiting.peer, waiting.fd) {
+    match (&descriptor.peer, descriptor.fd) {
         (Some(peer), Some(fd)) => format!("{verb} {peer} (fd {fd})"),
         (None, Some(fd)) => format!("{verb} fd {fd}"),
         (Some(peer), None) => format!("{verb} {peer}"),
@@ -124,37 +124,36 @@ fn socket(waiting: &Waiting) -> String {
 }
 
 fn add_parts(waiting: &Waiting, add: &mut dyn FnMut(Arguments<'_>)) {
-    match (waiting.kind, waiting.value, waiting.limit) {
-        (WaitKind::Semaphore, Some(value), Some(limit)) => {
+    let Count { value, limit } = waiting.count();
+    match (&waiting.wait, value, limit) {
+        (Wait::Semaphore { .. }, Some(value), Some(limit)) => {
             add(format_args!("{value} of {limit} free"));
         }
-        (WaitKind::Semaphore, Some(value), None) => add(format_args!("{value} free")),
-        (WaitKind::Queue, Some(value), _) if waiting.operation == Some(Operation::Join) => {
+        (Wait::Semaphore { .. }, Some(value), None) => add(format_args!("{value} free")),
+        (Wait::Queue { operation: Some(Operation::Join), .. }, Some(value), _) => {
             add(format_args!("{value} unfinished"));
         }
-        (WaitKind::Queue, Some(value), Some(limit)) if limit > 0 => {
+        (Wait::Queue { .. }, Some(value), Some(limit)) if limit > 0 => {
             add(format_args!("{value} of {limit} items"));
         }
-        (WaitKind::Queue, Some(value), _) => add(format_args!("{value} items")),
-        (WaitKind::Barrier, Some(value), Some(limit)) => {
+        (Wait::Queue { .. }, Some(value), _) => add(format_args!("{value} items")),
+        (Wait::Barrier(_), Some(value), Some(limit)) => {
             add(format_args!("{value} of {limit} there"));
         }
         _ => {}
     }
-    match (waiting.position, waiting.waiters) {
-        (Some(position), Some(waiters)) if waiters > 1 => {
-            add(format_args!("{} of {waiters} in line", ordinal(position)));
+    match waiting.position() {
+        Position { at: Some(at), of: Some(of) } if of > 1 => {
+            add(format_args!("{} of {of} in line", ordinal(at)));
         }
         _ => {}
     }
-    if let Some(children) = &waiting.children {
+    if let Some(children) = waiting.children() {
         let all = children.pending + children.done + children.failed + children.cancelled;
-        let is_one_task = waiting.kind == WaitKind::Task && all == 1;
-        if !is_one_task {
-            match waiting.kind {
-                WaitKind::TaskGroup => add(format_args!("{} still to end", children.pending)),
-                _ => add(format_args!("{} of {all} still to end", children.pending)),
-            }
+        match waiting.wait {
+            Wait::Task { .. } if all == 1 => {}
+            Wait::TaskGroup(_) => add(format_args!("{} still to end", children.pending)),
+            _ => add(format_args!("{} of {all} still to end", children.pending)),
         }
         if children.failed > 0 {
             add(format_args!("{} failed", children.failed));
@@ -163,20 +162,20 @@ fn add_parts(waiting: &Waiting, add: &mut dyn FnMut(Arguments<'_>)) {
             add(format_args!("aborting"));
         }
     }
-    if let Some(function) = &waiting.function {
+    if let Some(function) = waiting.function() {
         add(format_args!("{function}"));
     }
-    if let Some(thread) = waiting.thread {
+    if let Some(thread) = waiting.thread() {
         add(format_args!("thread {thread}"));
     }
-    if let Some(pid) = waiting.pid {
+    if let Some(pid) = waiting.program().and_then(|program| program.pid) {
         add(format_args!("process {pid}"));
     }
     if let Some(due) = waiting.due_in {
         let time = Short(due.unsigned_abs());
-        match (due.is_negative(), waiting.kind) {
+        match (due.is_negative(), &waiting.wait) {
             (true, _) => add(format_args!("overdue by {time}")),
-            (false, WaitKind::Timer) => add(format_args!("{time} to go")),
+            (false, Wait::Timer) => add(format_args!("{time} to go")),
             (false, _) => add(format_args!("gives up in {time}")),
         }
     }
@@ -235,46 +234,39 @@ mod tests {
     }
 
     use super::*;
-    use crate::snapshot::Children;
+    use crate::snapshot::{Acquire, Children, Others};
 
     #[test]
     fn words() {
         let line = Waiting {
-            kind: WaitKind::Lock,
             name: Some("self.pool_lock".to_owned()),
-            position: Some(3),
-            waiters: Some(40),
-            ..Waiting::default()
+            ..Waiting::from(Wait::Lock(Acquire {
+                position: Position { at: Some(3), of: Some(40) },
+                ..Acquire::default()
+            }))
         };
         assert_eq!(describe(&line), "lock self.pool_lock, 3rd of 40 in line");
         let sleep = Waiting {
-            kind: WaitKind::Timer,
             due_in: Some(SignedDuration::from_millis(29_300)),
-            ..Waiting::default()
+            ..Waiting::from(Wait::Timer)
         };
         assert_eq!(describe(&sleep), "sleep, 29 s to go");
-        let queue = Waiting {
-            kind: WaitKind::Queue,
+        let queue = Wait::Queue {
             operation: Some(Operation::Put),
-            value: Some(10),
-            limit: Some(10),
-            ..Waiting::default()
+            items: Count { value: Some(10), limit: Some(10) },
+            position: Position::default(),
         };
-        assert_eq!(describe(&queue), "room in queue, 10 of 10 items");
-        let gather = Waiting {
-            kind: WaitKind::Gather,
-            children: Some(Children { pending: 1, done: 48, failed: 1, ..Children::default() }),
-            ..Waiting::default()
-        };
-        assert_eq!(describe(&gather), "gather, 1 of 50 still to end, 1 failed");
-        let accept = Waiting {
-            kind: WaitKind::Socket,
+        assert_eq!(describe(&queue.into()), "room in queue, 10 of 10 items");
+        let counts = Children { pending: 1, done: 48, failed: 1, ..Children::default() };
+        let gather = Wait::Gather(Others { tasks: Vec::new(), children: Some(counts) });
+        assert_eq!(describe(&gather.into()), "gather, 1 of 50 still to end, 1 failed");
+        let accept = Wait::Socket(Descriptor {
             operation: Some(Operation::Accept),
             fd: Some(7),
             peer: Some("tcp listening on 0.0.0.0:80".to_owned()),
-            ..Waiting::default()
-        };
-        assert_eq!(describe(&accept), "accept on tcp listening on 0.0.0.0:80 (fd 7)");
+            ..Descriptor::default()
+        });
+        assert_eq!(describe(&accept.into()), "accept on tcp listening on 0.0.0.0:80 (fd 7)");
     }
 
     #[test]

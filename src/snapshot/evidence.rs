@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{BlockingKind, Frame, Location, as_ms};
+use super::document::{Entries, of_name, of_name_or_least};
+use super::{BlockingKind, Frame, Location, as_ms, of_ms};
 use crate::memory::Address;
 
 /// One fact.
@@ -85,6 +86,27 @@ impl Serialize for Evidence {
     }
 }
 
+impl<'de> Deserialize<'de> for Evidence {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Document {
+            text: String,
+            #[serde(default, deserialize_with = "of_name")]
+            role: Option<Role>,
+            task: Option<Address>,
+            #[serde(default, deserialize_with = "of_place")]
+            place: Option<Arc<Location>>,
+            since: Option<Age>,
+        }
+        let Document { text, role, task, place, since } = Document::deserialize(from)?;
+        // The words end with the place.
+        let end = Self { place: place.clone(), ..Self::default() }.to_string();
+        let without = text.strip_suffix(&end).filter(|_| place.is_some());
+        let text = without.map_or_else(|| text.clone(), |text| text.trim_end().to_owned());
+        Ok(Self { text, role, task, place, since })
+    }
+}
+
 fn at(place: &Arc<Location>) -> Frame {
     Frame { location: Arc::clone(place), locals: None }
 }
@@ -97,8 +119,14 @@ pub(super) fn as_place<S: Serializer>(
     place.as_ref().map(at).serialize(serializer)
 }
 
+pub(super) fn of_place<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Arc<Location>>, D::Error> {
+    Ok(Option::<Frame>::deserialize(from)?.map(|frame| frame.location))
+}
+
 /// The part that a task or a thread plays in a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// What does it.
@@ -137,17 +165,19 @@ impl Members {
     pub const NAMED: usize = 20;
 }
 
+#[derive(Serialize, Deserialize)]
+struct Part {
+    count: u64,
+    first: Vec<Named>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Named {
+    task: Address,
+}
+
 /// As a map from the part to those who play it.
 pub(super) fn as_roles<S: Serializer>(roles: &[Members], serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Part {
-        count: u64,
-        first: Vec<Named>,
-    }
-    #[derive(Serialize)]
-    struct Named {
-        task: Address,
-    }
     let named = |it: &Members| {
         let first = it.first.iter().map(|task| Named { task: *task });
         (it.role, Part { count: it.count, first: first.collect() })
@@ -155,15 +185,26 @@ pub(super) fn as_roles<S: Serializer>(roles: &[Members], serializer: S) -> Resul
     serializer.collect_map(roles.iter().map(named))
 }
 
+pub(super) fn of_roles<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Members>, D::Error> {
+    let parts = Entries::<Part>::deserialize(from)?.known();
+    let members = |(role, Part { count, first }): (Role, Part)| Members {
+        role,
+        count,
+        first: first.into_iter().map(|it| it.task).collect(),
+    };
+    Ok(parts.map(members).collect())
+}
+
 /// For how long something has been so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Age {
     /// So long.
-    #[serde(rename = "ms", serialize_with = "as_ms")]
+    #[serde(rename = "ms", serialize_with = "as_ms", deserialize_with = "of_ms")]
     pub time: Duration,
     /// Whether it may be longer.
     pub bound: Bound,
     /// What says so.
+    #[serde(deserialize_with = "of_name_or_least")]
     pub source: Source,
 }
 
@@ -180,17 +221,18 @@ impl Age {
 }
 
 /// How a time relates to the true one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bound {
     /// It is the true one.
     Exact,
     /// The true one is no shorter.
+    #[serde(other)]
     AtLeast,
 }
 
 /// What a time is known from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// A timer or a deadline of the loop.
@@ -198,6 +240,7 @@ pub enum Source {
     /// The loop's own clock of its iteration.
     Iteration,
     /// It was the same in samples so far apart.
+    #[default]
     Samples,
     /// A frame, or an object, that keeps its own start.
     Frame,
@@ -206,7 +249,7 @@ pub enum Source {
 }
 
 /// What a finding comes from: something that a person can change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Cause {
     /// A lock, semaphore, condition or another thing of asyncio's.
@@ -302,10 +345,10 @@ pub enum Cause {
         /// The control group that has it.
         group: String,
         /// How much in each period.
-        #[serde(rename = "quota_ms", serialize_with = "as_ms")]
+        #[serde(rename = "quota_ms", serialize_with = "as_ms", deserialize_with = "of_ms")]
         quota: Duration,
         /// How long a period is.
-        #[serde(rename = "period_ms", serialize_with = "as_ms")]
+        #[serde(rename = "period_ms", serialize_with = "as_ms", deserialize_with = "of_ms")]
         period: Duration,
         /// So many periods ended with the group stopped.
         throttled: u64,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Frame, Location};
 use crate::memory::Address;
@@ -14,7 +14,7 @@ use crate::memory::Address;
 pub(crate) const MAX_LEFT_BEHIND: usize = 1000;
 
 /// How a loop's thread is kept, told from its stack and system call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocking {
     /// What kind of call keeps it.
     pub kind: BlockingKind,
@@ -41,7 +41,7 @@ pub struct Blocking {
 }
 
 /// What kind of call keeps a loop's thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BlockingKind {
     /// `time.sleep`.
@@ -65,6 +65,7 @@ pub enum BlockingKind {
     /// The result of a `concurrent.futures.Future`.
     FutureResult,
     /// Not to be told.
+    #[serde(other)]
     Unknown,
 }
 
@@ -88,7 +89,7 @@ impl BlockingKind {
 }
 
 /// How far a process is on its way out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shutdown {
     /// What it is at.
     pub stage: Stage,
@@ -104,10 +105,10 @@ pub struct Shutdown {
     #[serde(skip)]
     pub task: Option<Address>,
     /// The tasks it still waits for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Address>,
     /// The threads it still waits for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub threads: Vec<i32>,
     /// Which task cannot end before which other one, being in a group that this is a child of:
     /// `[ (task, child) ]`; looked for while a server waits for its connections.
@@ -141,7 +142,7 @@ impl Shutdown {
 }
 
 /// The stages of a shutdown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// A server waits for its connections and requests to end.

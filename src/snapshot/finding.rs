@@ -3,24 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::evidence::{as_place, as_roles};
+use super::document::{of_known, of_name_or_least};
+use super::evidence::{as_place, as_roles, of_place, of_roles};
 use super::{Age, Cause, Evidence, Location, Members, Role, Sentence};
 use crate::memory::Address;
 
 /// A conclusion, with what it rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Which of the findings that stand together it is; [`FindingId::NONE`] until it is numbered.
     pub id: FindingId,
     /// What it says, as a stable name.
     pub code: Code,
     /// What the same trouble has in another sample, process, pod and day: made of names only.
+    #[serde(default)]
     pub key: String,
     /// How bad it is.
+    #[serde(deserialize_with = "of_name_or_least")]
     pub severity: Severity,
     /// How sure it is.
+    #[serde(deserialize_with = "of_name_or_least")]
     pub sureness: Sureness,
     /// The finding it merely follows from; that one may have been left out since.
     pub because_of: Option<FindingId>,
@@ -30,25 +34,38 @@ pub struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Age>,
     /// What it comes from.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "of_known", skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
     /// Who plays which part in it.
-    #[serde(serialize_with = "as_roles", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        serialize_with = "as_roles",
+        deserialize_with = "of_roles",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub roles: Vec<Members>,
     /// The innermost line of the program's own that it comes from.
-    #[serde(serialize_with = "as_place", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        serialize_with = "as_place",
+        deserialize_with = "of_place",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub place: Option<Arc<Location>>,
     /// The loop it is about.
     #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
     pub loop_id: Option<Address>,
     /// The tasks it is about, the culprit first.
+    #[serde(default)]
     pub tasks: Vec<Address>,
     /// How many more it is about, where there are too many to list.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub tasks_left_out: u64,
     /// Facts, each with its place.
+    #[serde(default)]
     pub evidence: Vec<Evidence>,
     /// What to change in the program.
+    #[serde(default)]
     pub advice: String,
     /// Where it is no more than a note because it was not seen for long enough.
     #[serde(skip)]
@@ -123,6 +140,14 @@ impl Serialize for FindingId {
     }
 }
 
+impl<'de> Deserialize<'de> for FindingId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let number = text.strip_prefix('f').and_then(|number| number.parse().ok());
+        number.map(Self).ok_or_else(|| serde::de::Error::custom("no number of a finding"))
+    }
+}
+
 /// What may be a hang, for all that is known so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
@@ -133,22 +158,28 @@ pub struct Pending {
 }
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing; healthy programs have such.
     Info,
     /// Something is wrong.
+    #[default]
     Warning,
     /// The program, or a part of it, stands still.
     Critical,
 }
 
 /// How sure a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Sureness {
     /// By experience.
+    #[default]
     Guessed,
     /// It follows from what was read.
     Derived,
@@ -159,10 +190,13 @@ pub enum Sureness {
 macro_rules! codes {
     ($dollar:tt $($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
         /// What a finding says. Names are never reused.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum Code {
             $($(#[doc = $doc])+ #[serde(rename = $text)] $name,)+
+            /// What only a newer version knows, which wrote the file that it is from.
+            #[serde(rename = "other", other)]
+            Other,
         }
 
         impl Code {
@@ -171,7 +205,7 @@ macro_rules! codes {
 
             /// Its stable name.
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text,)+ }
+                match self { $(Self::$name => $text,)+ Self::Other => "other" }
             }
         }
 

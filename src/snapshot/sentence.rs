@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Age, Bound, duration, with_separators};
 
@@ -239,6 +239,13 @@ fn probably(claim: &str, first: Option<&Part>) -> String {
             format!("Probably {}{}", letter.to_lowercase(), letters.as_str())
         }
         _ => format!("Probably {claim}"),
+    }
+}
+
+/// The words as they were then.
+impl<'de> Deserialize<'de> for Sentence {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(Self::words)
     }
 }
 

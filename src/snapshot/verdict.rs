@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Code, Loop, LoopState, Problem, Severity, Snapshot, with_separators};
 
 /// What a snapshot comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Every task was read, a loop was judged, and nothing may be a hang.
@@ -19,9 +19,10 @@ pub enum Verdict {
 }
 
 /// Why it cannot be said that all is well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undecided {
     /// What kind of reason it is.
+    #[serde(deserialize_with = "super::document::of_name_or_least")]
     pub reason: Doubt,
     /// In words.
     pub title: String,
@@ -31,7 +32,9 @@ pub struct Undecided {
     /// For how long it has been seen to stand still at least.
     #[serde(
         rename = "seen_ms",
+        default,
         serialize_with = "super::as_opt_ms",
+        deserialize_with = "super::of_opt_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub seen_for: Option<Duration>,
@@ -52,7 +55,7 @@ impl Undecided {
 }
 
 /// A kind of reason to say nothing yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Doubt {
     /// Something stands still, but was not seen for long enough to tell a hang from a slow answer.
@@ -60,6 +63,7 @@ pub enum Doubt {
     /// Something was seen that only a second sample can tell from health.
     OneSample,
     /// Not everything could be read.
+    #[default]
     Unread,
     /// There was not enough memory to read every task.
     Cut,

@@ -1,70 +1,25 @@
-//! Why a task does not go on, and what stands behind that: sockets, thread pools.
+//! Why a task does not go on, and the thread pools that may stand behind that.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use super::as_opt_ms;
+use super::document::of_opt_signed_ms;
+use super::{
+    Acquire, Children, Count, Descriptor, Operation, Others, Position, Program, Socket, Wait,
+    WaitKind, as_opt_ms, of_opt_ms,
+};
 use crate::memory::Address;
 
-/// The tasks that hold a thing, shared by all that wait for it.
-///
-/// A document names the first of them in `holders`; where that is not all, `holder_count` says
-/// how many there are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Holders(Arc<[Address]>);
-
-impl Holders {
-    /// How many are kept; what has more is not known to its end.
-    pub const MAX: usize = 10_000;
-    /// How many a document names for each that waits.
-    const NAMED: usize = 32;
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl std::ops::Deref for Holders {
-    type Target = [Address];
-
-    fn deref(&self) -> &[Address] {
-        &self.0
-    }
-}
-
-impl FromIterator<Address> for Holders {
-    fn from_iter<I: IntoIterator<Item = Address>>(tasks: I) -> Self {
-        Self(tasks.into_iter().take(Self::MAX).collect())
-    }
-}
-
-impl From<Vec<Address>> for Holders {
-    fn from(tasks: Vec<Address>) -> Self {
-        Self(tasks.into())
-    }
-}
-
-impl Serialize for Holders {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("holders", self.get(..Self::NAMED).unwrap_or(self))?;
-        if self.len() > Self::NAMED {
-            map.serialize_entry("holder_count", &self.len())?;
-        }
-        map.end()
-    }
-}
-
-/// What a task waits for.
-#[derive(Debug, Clone, Default, Serialize)]
+/// What a task or thread waits for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Waiting {
-    /// What kind of thing it is.
-    pub kind: WaitKind,
+    /// What kind of thing it is, and what is known of one of that kind.
+    #[serde(flatten)]
+    pub wait: Wait,
     /// The same in words, for people: `lock self.pool_lock, 3rd of 40 in line`.
     pub description: String,
     /// The thing: a lock, a queue, a group, a future.
@@ -76,182 +31,226 @@ pub struct Waiting {
     /// The variable or attribute under which a frame has it, `self.pool_lock`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it does with the thing, where there is more than one way to wait for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub operation: Option<Operation>,
     /// For how long at least it has waited.
     #[serde(
         rename = "since_ms",
+        default,
         serialize_with = "as_opt_ms",
+        deserialize_with = "of_opt_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub since: Option<Duration>,
     /// When the wait ends by itself, from the time of the snapshot; negative when it should have.
     #[serde(
         rename = "due_in_ms",
+        default,
         serialize_with = "as_opt_signed_ms",
+        deserialize_with = "of_opt_signed_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub due_in: Option<SignedDuration>,
-    /// The file descriptor.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fd: Option<i32>,
-    /// What that descriptor is: a file's path, or the ends of a socket.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub peer: Option<String>,
-    /// The socket behind the descriptor.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub socket: Option<Box<super::Socket>>,
-    /// The tasks that hold the thing.
-    #[serde(flatten, skip_serializing_if = "Holders::is_empty")]
-    pub holders: Holders,
-    /// The tasks waited for that have not ended.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tasks: Vec<Address>,
-    /// The thread waited for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub thread: Option<i32>,
-    /// What a primitive counts: permits of a semaphore, items of a queue, unfinished items for
-    /// `join`, tasks at a barrier.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<i64>,
-    /// The most it counts: permits of a bounded semaphore, a queue's limit, a barrier's parties.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<i64>,
-    /// How many wait in the same line.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub waiters: Option<u64>,
-    /// Its place in that line, from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub position: Option<u64>,
-    /// How far the things are that are waited for together.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub children: Option<Children>,
-    /// What the thread runs for it, in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub function: Option<String>,
-    /// The process waited for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pid: Option<i32>,
     /// Time limits around the wait, outermost first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deadlines: Vec<Deadline>,
-    /// What runs when the future is done, in words.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub callbacks: Vec<String>,
     /// The loop the thing belongs to, when it is not the task's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub foreign_loop: Option<Address>,
-    /// Whether something that was found can resolve the future: a timer, a socket, a thread, a
-    /// task. `None` where that cannot be told.
-    #[serde(skip)]
-    pub is_served: Option<bool>,
-    /// Whether a timer or another callback refers to the lock or semaphore, and may give it back.
-    #[serde(skip)]
-    pub may_be_returned: bool,
 }
 
-/// What kind of thing a task waits for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WaitKind {
-    /// A moment: `sleep`.
-    Timer,
-    /// A socket, pipe or file to be ready.
-    Socket,
-    /// Another task, or several through `wait`, `shield`, `wait_for` and `as_completed`.
-    Task,
-    /// All things given to `gather`.
-    Gather,
-    /// The children of a `TaskGroup`.
-    TaskGroup,
-    /// A bare future.
-    Future,
-    /// An `asyncio.Lock`.
-    Lock,
-    /// A permit of a semaphore.
-    Semaphore,
-    /// An `asyncio.Condition` to be notified.
-    Condition,
-    /// An `asyncio.Event` to be set.
-    Event,
-    /// Room or items in a queue, or its end.
-    Queue,
-    /// The others at a barrier.
-    Barrier,
-    /// A call that runs in a thread pool, or waits for its turn there.
-    Executor,
-    /// A process to end.
-    Subprocess,
-    /// Work of another thread.
-    Thread,
-    /// The closing of asynchronous generators.
-    Asyncgen,
-    /// Its turn: its next step is in the ready queue.
-    Ready,
-    /// Nothing: it runs.
-    Running,
-    /// Not to be told.
-    #[default]
-    Unknown,
-}
-
-impl WaitKind {
-    /// Whether several tasks may well wait for one thing of this kind.
-    pub fn is_shared(self) -> bool {
-        matches!(
-            self,
-            Self::Lock
-                | Self::Semaphore
-                | Self::Condition
-                | Self::Event
-                | Self::Queue
-                | Self::Barrier
-        )
+impl From<Wait> for Waiting {
+    fn from(wait: Wait) -> Self {
+        Self { wait, ..Self::default() }
     }
 }
 
-/// What a task does with the thing it waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "the names are asyncio's")]
-pub enum Operation {
-    Acquire,
-    Wait,
-    WaitFor,
-    AsCompleted,
-    Shield,
-    Get,
-    Put,
-    Join,
-    Read,
-    Write,
-    Accept,
-    Connect,
-    Close,
-}
+/// What a wait of any kind may tell; nothing where its kind has no such fact.
+impl Waiting {
+    /// What kind of thing is waited for.
+    pub fn kind(&self) -> WaitKind {
+        match self.wait {
+            Wait::Timer => WaitKind::Timer,
+            Wait::Socket(_) => WaitKind::Socket,
+            Wait::Task { .. } => WaitKind::Task,
+            Wait::Gather(_) => WaitKind::Gather,
+            Wait::TaskGroup(_) => WaitKind::TaskGroup,
+            Wait::Future { .. } => WaitKind::Future,
+            Wait::Lock(_) => WaitKind::Lock,
+            Wait::Semaphore { .. } => WaitKind::Semaphore,
+            Wait::Condition(_) => WaitKind::Condition,
+            Wait::Event(_) => WaitKind::Event,
+            Wait::Queue { .. } => WaitKind::Queue,
+            Wait::Barrier(_) => WaitKind::Barrier,
+            Wait::Executor { .. } => WaitKind::Executor,
+            Wait::Subprocess(_) => WaitKind::Subprocess,
+            Wait::Thread { .. } => WaitKind::Thread,
+            Wait::Asyncgen => WaitKind::Asyncgen,
+            Wait::Ready(_) => WaitKind::Ready,
+            Wait::Running => WaitKind::Running,
+            Wait::Unknown => WaitKind::Unknown,
+        }
+    }
 
-/// How far the things are that a task waits for together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Children {
-    /// Those that have not ended.
-    pub pending: u64,
-    /// Those with a result.
-    pub done: u64,
-    /// Those with an exception.
-    pub failed: u64,
-    /// Those that were cancelled.
-    pub cancelled: u64,
-    /// Whether exceptions count as results (`gather`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub return_exceptions: Option<bool>,
-    /// Whether the others are being cancelled because one failed (`TaskGroup`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub aborting: Option<bool>,
+    /// What is done with the thing, where there is more than one way to wait for it.
+    pub fn operation(&self) -> Option<Operation> {
+        match &self.wait {
+            Wait::Socket(descriptor) => descriptor.operation,
+            Wait::Task { operation, .. } | Wait::Queue { operation, .. } => *operation,
+            Wait::Lock(_) | Wait::Semaphore { .. } => Some(Operation::Acquire),
+            _ => None,
+        }
+    }
+
+    /// The descriptor that has to be ready.
+    pub fn descriptor(&self) -> Option<&Descriptor> {
+        match &self.wait {
+            Wait::Socket(descriptor) => Some(descriptor),
+            _ => None,
+        }
+    }
+
+    /// What that is: a file's path, or the ends of a socket.
+    pub fn peer(&self) -> Option<&str> {
+        self.descriptor()?.peer.as_deref()
+    }
+
+    /// The socket behind it.
+    pub fn socket(&self) -> Option<&Socket> {
+        self.descriptor()?.socket.as_deref()
+    }
+
+    /// The process that has to end or is at the other end of a pipe.
+    pub fn program(&self) -> Option<&Program> {
+        match &self.wait {
+            Wait::Socket(Descriptor { program, .. }) | Wait::Subprocess(program) => Some(program),
+            _ => None,
+        }
+    }
+
+    /// The same, to be completed.
+    pub(crate) fn program_mut(&mut self) -> Option<&mut Program> {
+        match &mut self.wait {
+            Wait::Socket(Descriptor { program, .. }) | Wait::Subprocess(program) => Some(program),
+            _ => None,
+        }
+    }
+
+    /// The tasks and futures that have to end.
+    pub fn others(&self) -> Option<&Others> {
+        match &self.wait {
+            Wait::Task { others, .. } | Wait::Gather(others) | Wait::TaskGroup(others) => {
+                Some(others)
+            }
+            _ => None,
+        }
+    }
+
+    /// The same, to be completed.
+    pub(crate) fn others_mut(&mut self) -> Option<&mut Others> {
+        match &mut self.wait {
+            Wait::Task { others, .. } | Wait::Gather(others) | Wait::TaskGroup(others) => {
+                Some(others)
+            }
+            _ => None,
+        }
+    }
+
+    /// The tasks waited for that have not ended.
+    pub fn tasks(&self) -> &[Address] {
+        match &self.wait {
+            Wait::Thread { tasks, .. } => tasks,
+            _ => self.others().map_or(&[], |others| &others.tasks),
+        }
+    }
+
+    /// How far the things are that are waited for together.
+    pub fn children(&self) -> Option<&Children> {
+        self.others()?.children.as_ref()
+    }
+
+    /// What is acquired.
+    pub fn acquire(&self) -> Option<&Acquire> {
+        match &self.wait {
+            Wait::Lock(acquire) | Wait::Semaphore { acquire, .. } => Some(acquire),
+            _ => None,
+        }
+    }
+
+    /// The same, to be completed.
+    pub(crate) fn acquire_mut(&mut self) -> Option<&mut Acquire> {
+        match &mut self.wait {
+            Wait::Lock(acquire) | Wait::Semaphore { acquire, .. } => Some(acquire),
+            _ => None,
+        }
+    }
+
+    /// The tasks that hold the thing.
+    pub fn holders(&self) -> &[Address] {
+        self.acquire().map_or(&[], |acquire| &acquire.holders)
+    }
+
+    /// Whether a timer or another callback refers to the lock or semaphore, and may give it back.
+    pub fn may_be_returned(&self) -> bool {
+        self.acquire().is_some_and(|acquire| acquire.may_be_returned)
+    }
+
+    /// What the thing counts: permits of a semaphore, items of a queue, tasks at a barrier.
+    pub fn count(&self) -> Count {
+        match self.wait {
+            Wait::Semaphore { permits: count, .. }
+            | Wait::Queue { items: count, .. }
+            | Wait::Barrier(count) => count,
+            _ => Count::default(),
+        }
+    }
+
+    /// The place among those that wait for the same.
+    pub fn position(&self) -> Position {
+        match &self.wait {
+            Wait::Lock(acquire) | Wait::Semaphore { acquire, .. } => acquire.position,
+            Wait::Condition(position)
+            | Wait::Event(position)
+            | Wait::Queue { position, .. }
+            | Wait::Executor { position, .. }
+            | Wait::Ready(position) => *position,
+            _ => Position::default(),
+        }
+    }
+
+    /// The thread that does what is waited for.
+    pub fn thread(&self) -> Option<i32> {
+        match self.wait {
+            Wait::Executor { thread, .. } | Wait::Thread { thread, .. } => thread,
+            _ => None,
+        }
+    }
+
+    /// The function or program that runs for it, in words.
+    pub fn function(&self) -> Option<&str> {
+        match &self.wait {
+            Wait::Executor { function, .. } => function.as_deref(),
+            _ => self.program()?.name.as_deref(),
+        }
+    }
+
+    /// What runs when the future is done, in words.
+    pub fn callbacks(&self) -> &[String] {
+        match &self.wait {
+            Wait::Future { callbacks, .. } => callbacks,
+            _ => &[],
+        }
+    }
+
+    /// Whether something that was found can resolve the future.
+    pub fn is_served(&self) -> Option<bool> {
+        match self.wait {
+            Wait::Future { is_served, .. } => is_served,
+            _ => None,
+        }
+    }
 }
 
 /// A time limit on the way to where a task waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadline {
     /// The frame (index into the task's `frames`) that has set it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -260,7 +259,9 @@ pub struct Deadline {
     /// not known: the loop may have a clock of its own.
     #[serde(
         rename = "due_in_ms",
+        default,
         serialize_with = "as_opt_signed_ms",
+        deserialize_with = "of_opt_signed_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub due_in: Option<SignedDuration>,
@@ -268,7 +269,8 @@ pub struct Deadline {
 
 /// A pool of threads that runs calls for tasks; or a limit of anyio on such calls, while some
 /// wait for their turn: its tokens then stand for threads.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Executor {
     /// Its address.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -309,7 +311,8 @@ pub enum Limiter {
 }
 
 /// One call that a pool's thread runs.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Job {
     /// The qualified name of the function.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -323,7 +326,9 @@ pub struct Job {
     /// How long it has run.
     #[serde(
         rename = "elapsed_ms",
+        default,
         serialize_with = "as_opt_ms",
+        deserialize_with = "of_opt_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub elapsed: Option<Duration>,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What can wake a loop that waits with no time limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct WakeSources {
     /// The descriptors that it waits for, but for those by which it is woken from within.
     pub descriptors: Vec<i32>,

@@ -335,7 +335,7 @@ mod tests {
 
     use super::*;
     use crate::diagnose::tests::{Builder, Scene, task};
-    use crate::snapshot::{Stage, Swallower, WaitKind};
+    use crate::snapshot::{Stage, Swallower};
 
     /// What is told of these samples of one task (or none), a second apart, by the second.
     fn told(samples: Vec<Option<Builder>>) -> Vec<(i64, Fate)> {
@@ -423,15 +423,14 @@ mod tests {
     #[test]
     fn the_error_of_another_task_is_no_request() {
         let of_other = || {
-            let awaits = task(1).waits(WaitKind::Task, |_| ());
+            let awaits = task(1).awaits(&[]);
             awaits.requested(0).cancelled(|told| told.in_flight = true)
         };
         assert_eq!(told(vec![Some(of_other()), Some(of_other()), None]), []);
-        let old = |change: fn(&mut crate::snapshot::Cancellation)| {
-            task(1).waits(WaitKind::Task, |_| ()).cancelled(change)
-        };
+        let old =
+            |change: fn(&mut crate::snapshot::Cancellation)| task(1).awaits(&[]).cancelled(change);
         let all = vec![
-            Some(task(1).waits(WaitKind::Task, |_| ())),
+            Some(task(1).awaits(&[])),
             Some(old(|told| told.in_flight = true)),
             Some(old(|told| told.handling = Some(0))),
             Some(task(1).sleeps(100).cancelled(|told| told.handling = Some(0))),

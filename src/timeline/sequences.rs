@@ -211,7 +211,7 @@ impl Run {
         self.missing = 0;
         self.is_shared |= looping.is_shared || crowd.is_shared(task);
         if let Some(waiting) = &task.waiting_on {
-            *self.kinds.entry(waiting.kind).or_default() += 1;
+            *self.kinds.entry(waiting.kind()).or_default() += 1;
         }
         let known = self.places.iter_mut().find(|known| known.location == frame.location);
         if let Some(known) = known {
@@ -264,17 +264,18 @@ impl Crowd<'_> {
     /// these run at the same time already, and are only waited for one after the other.
     fn is_shared(&self, task: &Task) -> bool {
         let Some(waiting) = task.waiting_on.as_deref() else { return false };
-        match waiting.kind {
+        match waiting.kind() {
             WaitKind::Executor => {
                 let jobs = self.snapshot.executors.iter().flat_map(|pool| &pool.jobs);
-                return waiting.function.is_some()
-                    && jobs.filter(|job| job.function == waiting.function).count() > 1;
+                return waiting.function().is_some()
+                    && jobs.filter(|job| job.function.as_deref() == waiting.function()).count()
+                        > 1;
             }
             WaitKind::Task => {}
             _ => return false,
         }
         let Some(coroutine) = self.awaited(waiting).and_then(|it| it.coroutine.as_deref()) else {
-            return waiting.tasks.len() > 1;
+            return waiting.tasks().len() > 1;
         };
         let counts = self.counts.get_or_init(|| {
             let mut counts = FxHashMap::default();
@@ -285,12 +286,12 @@ impl Crowd<'_> {
             }
             counts
         });
-        waiting.tasks.len() > 1 || counts.get(coroutine).is_some_and(|count| *count > 1)
+        waiting.tasks().len() > 1 || counts.get(coroutine).is_some_and(|count| *count > 1)
     }
 
     /// The task that is waited for.
     fn awaited(&self, waiting: &Waiting) -> Option<&Task> {
-        let id = waiting.tasks.first().copied().or(waiting.object)?;
+        let id = waiting.tasks().first().copied().or(waiting.object)?;
         self.snapshot.tasks.iter().find(|task| task.id == id)
     }
 }
@@ -307,7 +308,7 @@ fn where_is(task: &Task) -> Where<'_> {
     // Whatever is awaited by the loop itself may have begun before, but for what is given to a
     // thread there and then.
     let is_offloaded = || {
-        let kind = task.waiting_on.as_ref().map(|waiting| waiting.kind);
+        let kind = task.waiting_on.as_ref().map(|waiting| waiting.kind());
         kind == Some(WaitKind::Executor)
     };
     let is_one_of_calls =
@@ -328,9 +329,9 @@ fn callee(looping: &Looping, task: &Task, crowd: &Crowd<'_>) -> Option<String> {
         !frame.location.is_asyncio() && !name::is_special(&frame.location.function)
     };
     let waiting = task.waiting_on.as_deref()?;
-    let function = match (inner.iter().find(says_something), waiting.kind) {
+    let function = match (inner.iter().find(says_something), waiting.kind()) {
         (Some(frame), _) => Some(&*frame.location.function),
-        (None, WaitKind::Executor) => waiting.function.as_deref(),
+        (None, WaitKind::Executor) => waiting.function(),
         (None, WaitKind::Task) => crowd.awaited(waiting).and_then(|it| it.coroutine.as_deref()),
         // Its task may just have begun or ended: another look tells.
         (None, _) => {

@@ -105,7 +105,7 @@ impl Standing {
             };
             if let Some(idle) = idle(task, waiting) {
                 *standing.idle.entry(idle).or_default() += 1;
-            } else if !waiting.tasks.is_empty() {
+            } else if !waiting.tasks().is_empty() {
                 awaiting.push(task);
             } else {
                 let stood = lives.of(task).and_then(|life| life.at_await).unwrap_or_default();
@@ -146,19 +146,19 @@ fn idle(task: &Task, waiting: &Waiting) -> Option<Idle> {
     if task.frames.iter().any(serves) {
         return Some(Idle::Accepting);
     }
-    match (waiting.kind, waiting.operation) {
+    match (waiting.kind(), waiting.operation()) {
         (WaitKind::Timer, _) => {
             waiting.due_in.is_some_and(|due| due.is_positive()).then_some(Idle::Sleeping)
         }
         (WaitKind::Socket, Some(Operation::Accept)) => Some(Idle::Accepting),
-        (WaitKind::Socket, _) if waiting.socket.as_deref().is_some_and(is_listening) => {
+        (WaitKind::Socket, _) if waiting.socket().is_some_and(is_listening) => {
             Some(Idle::Accepting)
         }
         (WaitKind::Socket, Some(Operation::Read)) => {
-            waiting.socket.as_deref().is_some_and(is_of_client).then_some(Idle::Listening)
+            waiting.socket().is_some_and(is_of_client).then_some(Idle::Listening)
         }
         (WaitKind::Queue, Some(Operation::Get)) => {
-            (waiting.value == Some(0)).then_some(Idle::Consuming)
+            (waiting.count().value == Some(0)).then_some(Idle::Consuming)
         }
         // The name that asyncio gives to the first task of a program.
         (WaitKind::Event, _) => (task.name.as_deref() == Some("Task-1")).then_some(Idle::Main),
@@ -197,7 +197,7 @@ fn groups(mut stuck: Vec<(Duration, &Task, &Waiting)>) -> Vec<Stuck> {
     let mut all: Vec<Stuck> = Vec::new();
     for (stood, task, waiting) in stuck {
         let place = task.place();
-        let key = (&task.coroutine, place, waiting.kind);
+        let key = (&task.coroutine, place, waiting.kind());
         let next = all.len();
         let at = *places.entry(key).or_insert(next);
         if at == next {
@@ -206,7 +206,7 @@ fn groups(mut stuck: Vec<(Duration, &Task, &Waiting)>) -> Vec<Stuck> {
                 function: place.map(|at| Arc::clone(&at.function)),
                 file: place.map(|at| Arc::clone(&at.file)),
                 line: place.and_then(|at| at.line),
-                kind: waiting.kind,
+                kind: waiting.kind(),
                 waiting_for: waiting.description.clone(),
                 count: 0,
                 longest: stood,
@@ -226,11 +226,9 @@ fn groups(mut stuck: Vec<(Duration, &Task, &Waiting)>) -> Vec<Stuck> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
     use crate::diagnose::tests::{Builder, Scene, task};
-    use crate::snapshot::TaskState;
+    use crate::snapshot::{Descriptor, TaskState, Wait};
 
     const AFTER: Duration = Duration::from_secs(10);
 
@@ -255,6 +253,14 @@ mod tests {
         }
     }
 
+    fn reads(socket: Socket) -> Wait {
+        Wait::Socket(Descriptor {
+            operation: Some(Operation::Read),
+            socket: Some(Box::new(socket)),
+            ..Descriptor::default()
+        })
+    }
+
     #[test]
     fn who_stands_for_long_is_stuck_unless_that_is_its_nature() {
         let upstream = |number| {
@@ -267,19 +273,10 @@ mod tests {
             upstream(1),
             upstream(2),
             task(3).sleeps(60_000),
-            task(4).waits(WaitKind::Socket, |waiting| {
-                waiting.socket = Some(Box::new(socket("0.0.0.0:80", None, "listening")));
-            }),
-            task(5).waits(WaitKind::Socket, |waiting| {
-                waiting.operation = Some(Operation::Read);
-                waiting.socket =
-                    Some(Box::new(socket("10.0.0.1:80", Some("10.0.0.9:40123"), "established")));
-            }),
-            task(6).waits(WaitKind::Queue, |waiting| {
-                waiting.operation = Some(Operation::Get);
-                waiting.value = Some(0);
-            }),
-            task(7).waits(WaitKind::Event, |_| ()).and(|task| task.name = Some("Task-1".into())),
+            task(4).waits(reads(socket("0.0.0.0:80", None, "listening"))),
+            task(5).waits(reads(socket("10.0.0.1:80", Some("10.0.0.9:40123"), "established"))),
+            task(6).at_queue(Operation::Get, 0, 0),
+            task(7).at_event().and(|task| task.name = Some("Task-1".into())),
         ];
         let standing_long = standing(&tasks, 12);
         let [group] = &standing_long.stuck[..] else { panic!("{standing_long:#?}") };
@@ -292,9 +289,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_others_is_what_they_are() {
-        let awaits = |number, of: u64| {
-            task(number).waits(WaitKind::Task, |waiting| waiting.tasks = vec![Address(of)])
-        };
+        let awaits = |number, of: u64| task(number).awaits(&[of]);
         let awaited =
             |builder: Builder, by: u64| builder.and(|task| task.awaited_by = vec![Address(by)]);
         let tasks = [
@@ -313,9 +308,7 @@ mod tests {
 
     #[test]
     fn a_timer_that_is_overdue_is_no_sleep() {
-        let late = task(1).waits(WaitKind::Timer, |waiting| {
-            waiting.due_in = Some(SignedDuration::from_secs(-3));
-        });
+        let late = task(1).sleeps(-3_000);
         assert_eq!(standing(&[late], 12).stuck_count(), 1);
     }
 }

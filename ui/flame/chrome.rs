@@ -164,7 +164,7 @@ impl Chrome {
         let waiting = task.waiting_on.as_deref();
         let now: Vec<(Address, u64)> = waiting
             .into_iter()
-            .flat_map(|waiting| waiting.tasks.iter().chain(waiting.holders.iter()))
+            .flat_map(|waiting| waiting.tasks().iter().chain(waiting.holders()))
             .take(32)
             .filter_map(|id| Some((*id, track(self.lanes.known(*id)?))))
             .collect();

@@ -178,7 +178,7 @@ pub fn folded(name: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use aiospy::snapshot::{Cancellation, TaskState, WaitKind, Waiting};
+    use aiospy::snapshot::{Cancellation, TaskState, Wait};
 
     use super::*;
     use crate::report::text::sample;
@@ -207,13 +207,15 @@ mod tests {
     }
 
     fn snapshot() -> Snapshot {
-        let waits = |mut task: Task, kind| {
-            task.waiting_on = Some(Box::new(Waiting { kind, ..Waiting::default() }));
-            task
-        };
-        let main = waits(sample::task(1, "main", &["main app.py:1"], &[]), WaitKind::Gather);
-        let first = waits(sample::task(2, "w-1", &["work app.py:7"], &[1]), WaitKind::Timer);
-        let mut second = waits(sample::task(3, "w-2", &["work app.py:7"], &[1]), WaitKind::Timer);
+        let main = sample::waits(
+            sample::task(1, "main", &["main app.py:1"], &[]),
+            Wait::Gather(sample::others(&[])),
+            "",
+        );
+        let first =
+            sample::waits(sample::task(2, "w-1", &["work app.py:7"], &[1]), Wait::Timer, "");
+        let mut second =
+            sample::waits(sample::task(3, "w-2", &["work app.py:7"], &[1]), Wait::Timer, "");
         second.cancellation = Some(Cancellation { requested: Some(1), ..Cancellation::default() });
         let mut done = sample::task(4, "done", &["end app.py:9"], &[]);
         done.state = Some(TaskState::Done);

@@ -87,7 +87,7 @@ pub fn of_running(event_loop: Option<&Loop>, thread: Option<&Thread>) -> State {
 
 fn of_waiting(waiting: &Waiting) -> State {
     let name = waiting.name.clone();
-    let (kind, word, detail) = match waiting.kind {
+    let (kind, word, detail) = match waiting.kind() {
         WaitKind::Timer => (Kind::Timer, "timer", None),
         WaitKind::Socket => (Kind::Socket, "socket", other_end(waiting)),
         WaitKind::Task => (Kind::Awaiting, "task", None),
@@ -100,7 +100,7 @@ fn of_waiting(waiting: &Waiting) -> State {
         WaitKind::Event => (Kind::Other, "event", name),
         WaitKind::Queue => (Kind::Queue, "queue", name),
         WaitKind::Barrier => (Kind::Lock, "barrier", name),
-        WaitKind::Executor => (Kind::Executor, "executor", waiting.function.clone()),
+        WaitKind::Executor => (Kind::Executor, "executor", waiting.function().map(str::to_owned)),
         WaitKind::Subprocess => (Kind::Executor, "subprocess", None),
         WaitKind::Thread => (Kind::Executor, "thread", None),
         WaitKind::Asyncgen => (Kind::Other, "closing of generators", None),
@@ -113,10 +113,10 @@ fn of_waiting(waiting: &Waiting) -> State {
 
 /// The other end of a socket, without the port of this one: that is another for each connection.
 fn other_end(waiting: &Waiting) -> Option<String> {
-    let Some(socket) = &waiting.socket else { return waiting.peer.clone() };
+    let Some(socket) = waiting.socket() else { return waiting.peer().map(str::to_owned) };
     match (&socket.remote, &socket.local) {
         (Some(remote), _) => Some(remote.clone()),
-        (None, Some(local)) if waiting.operation == Some(Operation::Accept) => {
+        (None, Some(local)) if waiting.operation() == Some(Operation::Accept) => {
             Some(format!("accept on {local}"))
         }
         (None, Some(local)) => Some(format!("{} {local}", socket.protocol)),

@@ -205,8 +205,9 @@ mod tests {
     use std::time::Duration;
 
     use aiospy::snapshot::{
-        Blocking, BlockingKind, Cancellation, Children, Deadline, Job, Operation, Problem, Socket,
-        Stage, TaskState, WaitKind, Waiting,
+        Acquire, Blocking, BlockingKind, Cancellation, Children, Code, Count, Deadline, Descriptor,
+        Job, Operation, Others, Position, Problem, Program, Severity, Socket, Stage, TaskState,
+        Wait, WaitKind, Waiting,
     };
     use jiff::SignedDuration;
     use serde_json::{Value, json};
@@ -240,7 +241,11 @@ mod tests {
             wanted: "its await chain".to_owned(),
             cause: "not mapped".to_owned(),
         });
-        snapshot.tasks[0].waiting_on = Some(Box::new(waiting()));
+        snapshot.tasks.extend((3..).zip(waits()).map(|(number, wait)| {
+            let mut task = sample::task(number, "waiter", &[], &[]);
+            task.waiting_on = Some(Box::new(waiting(wait)));
+            task
+        }));
         let pool = Executor {
             id: Some(Address(0x10)),
             name: Some("asyncio".to_owned()),
@@ -291,52 +296,63 @@ mod tests {
         serde_json::to_value(document).unwrap()
     }
 
-    /// A wait with every fact there is.
-    fn waiting() -> Waiting {
+    /// Waits that have every fact there is.
+    fn waits() -> Vec<Wait> {
+        let children = Children {
+            pending: 1,
+            done: 2,
+            failed: 3,
+            cancelled: 4,
+            return_exceptions: Some(true),
+            aborting: Some(false),
+        };
+        let socket = Socket {
+            protocol: "tcp",
+            local: Some("10.0.0.7:52114".to_owned()),
+            remote: Some("10.0.0.9:5432".to_owned()),
+            state: Some("established"),
+            receive_queue: Some(0),
+            send_queue: Some(12),
+        };
+        vec![
+            Wait::Socket(Descriptor {
+                operation: Some(Operation::Connect),
+                fd: Some(7),
+                peer: Some("tcp a -> b".to_owned()),
+                socket: Some(Box::new(socket)),
+                program: Program { pid: Some(4713), name: Some("convert".to_owned()) },
+            }),
+            Wait::Task {
+                operation: Some(Operation::AsCompleted),
+                others: Others { tasks: vec![sample::id(2)], children: Some(children) },
+            },
+            Wait::Semaphore {
+                acquire: Acquire {
+                    holders: (1..=40).map(sample::id).collect(),
+                    position: Position { at: Some(3), of: Some(40) },
+                    may_be_returned: false,
+                },
+                permits: Count { value: Some(-1), limit: Some(3) },
+            },
+            Wait::Thread { thread: Some(4712), tasks: Vec::new() },
+            Wait::Future { callbacks: vec!["Task.task_wakeup".to_owned()], is_served: Some(true) },
+        ]
+    }
+
+    fn waiting(wait: Wait) -> Waiting {
         Waiting {
-            kind: WaitKind::Socket,
+            wait,
             description: "read from tcp".to_owned(),
             object: Some(Address(0x30)),
             class: Some("asyncio.streams.StreamReader".into()),
             name: Some("self.reader".to_owned()),
-            operation: Some(Operation::AsCompleted),
             since: Some(Duration::from_secs(3)),
             due_in: Some(SignedDuration::from_millis(-1500)),
-            fd: Some(7),
-            peer: Some("tcp a -> b".to_owned()),
-            socket: Some(Box::new(Socket {
-                protocol: "tcp",
-                local: Some("10.0.0.7:52114".to_owned()),
-                remote: Some("10.0.0.9:5432".to_owned()),
-                state: Some("established"),
-                receive_queue: Some(0),
-                send_queue: Some(12),
-            })),
-            holders: (1..=40).map(sample::id).collect(),
-            tasks: vec![sample::id(2)],
-            thread: Some(4712),
-            value: Some(-1),
-            limit: Some(3),
-            waiters: Some(40),
-            position: Some(3),
-            children: Some(Children {
-                pending: 1,
-                done: 2,
-                failed: 3,
-                cancelled: 4,
-                return_exceptions: Some(true),
-                aborting: Some(false),
-            }),
-            function: Some("fetch".to_owned()),
-            pid: Some(4713),
             deadlines: vec![Deadline {
                 frame: Some(0),
                 due_in: Some(SignedDuration::from_secs(2)),
             }],
-            callbacks: vec!["Task.task_wakeup".to_owned()],
             foreign_loop: Some(Address(0x40)),
-            may_be_returned: false,
-            is_served: Some(true),
         }
     }
 
@@ -350,16 +366,19 @@ mod tests {
         assert_eq!(document["schema"], "aiospy.dump/1");
         assert_eq!(document["tool"]["name"], "aiospy");
         assert_eq!(document["elapsed_ms"], 12.345);
-        assert_eq!(document["tasks"][0]["waiting_on"]["due_in_ms"], -1500.0);
-        assert_eq!(document["tasks"][0]["waiting_on"]["operation"], "as-completed");
         assert_eq!(document["findings"][0]["because_of"], "f1");
-        let waiting = &document["tasks"][0]["waiting_on"];
-        assert_eq!(waiting["holders"].as_array().map(Vec::len), Some(32));
-        assert_eq!(waiting["holder_count"], 40);
+        let tasks = document["tasks"].as_array().unwrap();
+        let waits: Vec<&Value> = tasks.iter().filter_map(|task| task.get("waiting_on")).collect();
+        let of_kind = |kind| waits.iter().find(|wait| wait["kind"] == kind).unwrap();
+        assert_eq!(of_kind("socket")["due_in_ms"], -1500.0);
+        assert_eq!(of_kind("task")["operation"], "as-completed");
+        assert_eq!(of_kind("semaphore")["operation"], "acquire");
+        assert_eq!(of_kind("semaphore")["holders"].as_array().map(Vec::len), Some(32));
+        assert_eq!(of_kind("semaphore")["holder_count"], 40);
         // No field of the shape is without a value here but those of what was not asked for.
         let shape = schema()["$defs"]["waiting"]["properties"].as_object().unwrap().clone();
         for field in shape.keys() {
-            assert!(document["tasks"][0]["waiting_on"].get(field).is_some(), "{field}");
+            assert!(waits.iter().any(|wait| wait.get(field).is_some()), "{field}");
         }
         assert_eq!(document["tasks"][1]["awaited_by"], json!(["0x7f61b0000100"]));
         assert!(validator.is_valid(&json!({})), "every field may be absent");
@@ -370,6 +389,49 @@ mod tests {
         let mut decimal = document;
         decimal["tasks"][0]["id"] = json!("1234");
         assert!(!validator.is_valid(&decimal));
+    }
+
+    #[test]
+    fn what_was_written_can_be_read() {
+        let document = document();
+        let read = |document: &Value| Snapshot::from_json(document.to_string().as_bytes());
+        let snapshot = read(&document).unwrap();
+        let again = Document { schema: SCHEMA, tool: Tool::this(), snapshot: &snapshot };
+        assert_eq!(serde_json::to_value(again).unwrap(), document);
+        // Findings alone have the same shape.
+        let bank = sample::bank();
+        let brief = serde_json::to_value(Brief::of(&bank)).unwrap();
+        assert_eq!(serde_json::to_value(Brief::of(&read(&brief).unwrap())).unwrap(), brief);
+
+        let mut newer = document.clone();
+        newer["news"] = json!({ "x": 1 });
+        newer["tasks"][0]["state"] = json!("asleep");
+        newer["tasks"][2]["waiting_on"]["kind"] = json!("tea");
+        newer["loops"][0]["blocking"]["kind"] = json!("tea");
+        newer["loops"][0]["iteration"]["phase"] = json!("tea");
+        newer["shutdown"]["stage"] = json!("tea");
+        newer["findings"][0]["code"] = json!("tea-cold");
+        newer["findings"][0]["severity"] = json!("tepid");
+        newer["findings"][0]["cause"] = json!({ "kind": "kettle" });
+        let read_newer = read(&newer).unwrap();
+        assert_eq!(read_newer.tasks[0].state, None);
+        let waiting = read_newer.tasks[2].waiting_on.as_ref().unwrap();
+        assert_eq!(waiting.kind(), WaitKind::Unknown);
+        assert_eq!(waiting.name.as_deref(), Some("self.reader"));
+        let event_loop = &read_newer.loops[0];
+        let blocking = event_loop.blocking.as_ref().unwrap();
+        assert_eq!((blocking.kind, &event_loop.iteration), (BlockingKind::Unknown, &None));
+        assert!(read_newer.shutdown.is_none());
+        let finding = &read_newer.findings.unwrap()[0];
+        assert_eq!((finding.code, finding.severity), (Code::Other, Severity::Warning));
+        assert_eq!(finding.cause, None);
+
+        newer["schema"] = json!("aiospy.dump/2");
+        let error = read(&newer).unwrap_err().to_string();
+        let expected = "it has the shape `aiospy.dump/2`, and this version reads `aiospy.dump/1`";
+        assert_eq!(error, expected);
+        let error = Snapshot::from_json(b"[1]").unwrap_err().to_string();
+        assert!(error.starts_with("it is no dump as JSON"), "{error}");
     }
 
     #[test]

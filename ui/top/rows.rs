@@ -316,7 +316,7 @@ fn compare(
         Sort::Coroutine => a.task.coroutine.cmp(&b.task.coroutine),
         Sort::Reason => {
             let reason = |waiting: &Waiting| {
-                (waiting.kind, waiting.name.clone(), waiting.description.clone())
+                (waiting.kind(), waiting.name.clone(), waiting.description.clone())
             };
             let (a, b) = (waiting(a), waiting(b));
             a.map(reason).cmp(&b.map(reason))

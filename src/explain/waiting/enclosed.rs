@@ -10,7 +10,7 @@ use super::Reasons;
 use crate::memory::Address;
 use crate::python::frame::RawFrame;
 use crate::python::object::Kind;
-use crate::snapshot::{Enclosed, Operation, Task, WaitKind, Waiting};
+use crate::snapshot::{Enclosed, Operation, Task, Wait, Waiting};
 
 /// Frames whose references are counted: 10,000 tasks of ten frames each.
 const MAX_FRAMES: usize = 100_000;
@@ -65,12 +65,14 @@ impl Reasons<'_> {
         if !self.evidence {
             return Vec::new();
         }
-        let may_be_lost = |waiting: &&Waiting| match (waiting.kind, waiting.operation) {
-            (WaitKind::Lock | WaitKind::Semaphore, _) => waiting.holders.is_empty(),
-            (WaitKind::Queue, Some(Operation::Join)) => waiting.value.is_some_and(|left| left > 0),
-            (WaitKind::Queue, _) => true,
+        let may_be_lost = |waiting: &&Waiting| match &waiting.wait {
+            Wait::Lock(acquire) | Wait::Semaphore { acquire, .. } => acquire.holders.is_empty(),
+            Wait::Queue { operation: Some(Operation::Join), items, .. } => {
+                items.value.is_some_and(|left| left > 0)
+            }
+            Wait::Queue { .. } => true,
             // Many an idle program waits for events, and its end for hardly one.
-            (WaitKind::Event, _) => self.is_ending,
+            Wait::Event(_) => self.is_ending,
             _ => false,
         };
         let lost = all.iter().flatten().map(|waiting| &**waiting).filter(may_be_lost);

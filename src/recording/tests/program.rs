@@ -40,16 +40,20 @@ pub fn frames(of: &[(&str, u32)]) -> Vec<Frame> {
     of.iter().map(frame).collect()
 }
 
-/// A reason with every fact that there is.
-pub fn reason(ms: i64) -> Waiting {
-    Waiting {
-        kind: WaitKind::Socket,
-        object: Some(Address(0x7f00_0000_1000)),
-        class: Some("asyncio.locks.Lock".into()),
-        name: Some("self.lock".to_owned()),
+/// One wait of each kind, with every fact that there is.
+pub fn reasons(ms: i64) -> Vec<Waiting> {
+    let position = Position { at: Some(2), of: Some(5) };
+    let count = Count { value: Some(-3), limit: Some(9) };
+    let children = Children { pending: 1, return_exceptions: Some(false), ..Children::default() };
+    let others = || Others { tasks: vec![Address(3)], children: Some(children) };
+    let acquire = || Acquire {
+        holders: vec![Address(1), Address(2)].into(),
+        position,
+        may_be_returned: false,
+    };
+    let program = || Program { pid: Some(12), name: Some("work".to_owned()) };
+    let descriptor = Descriptor {
         operation: Some(Operation::Connect),
-        since: Some(Duration::from_millis(5)),
-        due_in: Some(SignedDuration::from_millis(ms)),
         fd: Some(-1),
         peer: Some("tcp 10.0.0.5:5432".to_owned()),
         socket: Some(Box::new(Socket {
@@ -60,30 +64,43 @@ pub fn reason(ms: i64) -> Waiting {
             receive_queue: Some(0),
             send_queue: Some(7),
         })),
-        holders: vec![Address(1), Address(2)].into(),
-        tasks: vec![Address(3)],
-        thread: Some(4711),
-        value: Some(-3),
-        limit: Some(9),
-        waiters: Some(5),
-        position: Some(2),
-        children: Some(Children {
-            pending: 1,
-            return_exceptions: Some(false),
-            ..Children::default()
-        }),
-        function: Some("work".to_owned()),
-        pid: Some(12),
-        deadlines: vec![Deadline {
-            frame: Some(0),
-            due_in: Some(SignedDuration::from_millis(-70)),
-        }],
-        callbacks: vec!["f".to_owned()],
+        program: program(),
+    };
+    let function = Some("work".to_owned());
+    let waits = [
+        Wait::Socket(descriptor),
+        Wait::Timer,
+        Wait::Task { operation: Some(Operation::AsCompleted), others: others() },
+        Wait::Gather(others()),
+        Wait::TaskGroup(others()),
+        Wait::Future { callbacks: vec!["f".to_owned()], is_served: Some(false) },
+        Wait::Lock(acquire()),
+        Wait::Semaphore { acquire: acquire(), permits: count },
+        Wait::Condition(position),
+        Wait::Event(position),
+        Wait::Queue { operation: Some(Operation::Put), items: count, position },
+        Wait::Barrier(count),
+        Wait::Executor { function, thread: Some(4711), position },
+        Wait::Subprocess(program()),
+        Wait::Thread { thread: Some(4711), tasks: vec![Address(3)] },
+        Wait::Asyncgen,
+        Wait::Ready(position),
+        Wait::Running,
+        Wait::Unknown,
+    ];
+    let due_in = Some(SignedDuration::from_millis(-70));
+    let waiting = |wait| Waiting {
+        wait,
+        description: String::new(),
+        object: Some(Address(0x7f00_0000_1000)),
+        class: Some("asyncio.locks.Lock".into()),
+        name: Some("self.lock".to_owned()),
+        since: Some(Duration::from_millis(5)),
+        due_in: Some(SignedDuration::from_millis(ms)),
+        deadlines: vec![Deadline { frame: Some(0), due_in }],
         foreign_loop: Some(Address(8)),
-        is_served: Some(false),
-        ..Waiting::default()
-    }
-    .in_words()
+    };
+    waits.into_iter().map(|wait| waiting(wait).in_words()).collect()
 }
 
 pub fn process(at: Timestamp) -> Process {
@@ -164,18 +181,18 @@ pub fn event_loop() -> Loop {
     }
 }
 
-pub fn task_with_all() -> Task {
+pub fn task_with_all(id: u64, waiting: Waiting) -> Task {
     let mut locals = frames(&[("f", 1)]);
     locals[0].locals = Some(vec![("x".into(), "1".to_owned())]);
     Task {
-        id: Address(0x10),
+        id: Address(id),
         name: Some("a".into()),
         loop_id: Some(Address(0x5000)),
         state: Some(TaskState::Failed),
         class: Some("_asyncio.Task".into()),
         coroutine: Some("main".into()),
         frames: locals,
-        waiting_on: Some(Box::new(reason(-4))),
+        waiting_on: Some(Box::new(waiting)),
         fut_waiter: Some(Address(0x20)),
         awaited_by: vec![Address(0x30)],
         cancellation: Some(Cancellation {
@@ -211,7 +228,7 @@ pub fn full(at: Timestamp) -> Snapshot {
         interpreter: Some(1),
         state: Some(ThreadState::Uninterruptible),
         syscall: Some(Syscall { name: "read".to_owned(), fd: Some(5), peer: Some("p".to_owned()) }),
-        waiting_on: Some(Box::new(reason(10))),
+        waiting_on: reasons(10).into_iter().next().map(Box::new),
         sleep_id: None,
         asleep_for: None,
         cpu_time: Some(Duration::from_millis(70)),
@@ -272,7 +289,8 @@ pub fn full(at: Timestamp) -> Snapshot {
         wanted: "name".to_owned(),
         cause: "torn".to_owned(),
     }];
-    snapshot.tasks = vec![task_with_all()];
+    let waits = (0x10..).zip(reasons(-4));
+    snapshot.tasks = waits.map(|(id, waiting)| task_with_all(id, waiting)).collect();
     snapshot
 }
 
@@ -323,10 +341,9 @@ pub fn series(samples: u64) -> Vec<Snapshot> {
             let now = SignedDuration::try_from(clock).unwrap();
             task.waiting_on = Some(Box::new(
                 Waiting {
-                    kind: WaitKind::Timer,
                     due_in: Some(due - now),
                     since: Some(clock.checked_sub(Duration::from_secs(4)).unwrap()),
-                    ..Waiting::default()
+                    ..Wait::Timer.into()
                 }
                 .in_words(),
             ));

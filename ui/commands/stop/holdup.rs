@@ -64,7 +64,7 @@ pub fn moved<'s>(
     let moved: Vec<_> = pending.filter_map(|task| Some((task, why(task)?))).collect();
     let waited_for = moved.iter().flat_map(|(task, _)| task.waiting_on.iter());
     let waited_for: FxHashSet<Address> =
-        waited_for.flat_map(|waiting| waiting.tasks.iter().copied()).collect();
+        waited_for.flat_map(|waiting| waiting.tasks().iter().copied()).collect();
     moved.into_iter().filter(|(task, _)| !waited_for.contains(&task.id)).collect()
 }
 
@@ -125,7 +125,7 @@ fn one(task: &Task, why: &str) -> String {
 #[cfg(test)]
 mod tests {
     use aiospy::memory::Address;
-    use aiospy::snapshot::{Frame, Process, TaskState, WaitKind, Waiting};
+    use aiospy::snapshot::{Frame, Others, Process, TaskState, Wait, Waiting};
     use jiff::Timestamp;
 
     use super::*;
@@ -144,12 +144,12 @@ mod tests {
     }
 
     fn waits_for(what: &str, tasks: &[u64]) -> Waiting {
-        Waiting {
-            kind: if tasks.is_empty() { WaitKind::Timer } else { WaitKind::Task },
-            description: what.to_owned(),
-            tasks: tasks.iter().copied().map(Address).collect(),
-            ..Waiting::default()
-        }
+        let tasks: Vec<Address> = tasks.iter().copied().map(Address).collect();
+        let wait = match tasks.len() {
+            0 => Wait::Timer,
+            _ => Wait::Task { operation: None, others: Others { tasks, children: None } },
+        };
+        Waiting { description: what.to_owned(), ..wait.into() }
     }
 
     fn of(tasks: Vec<Task>) -> Option<String> {

@@ -195,7 +195,7 @@ fn marks(tasks: &[Task], findings: &[Finding]) -> FxHashMap<Address, Vec<(Severi
     let mut holders: FxHashSet<Address> = FxHashSet::default();
     if findings.iter().any(|finding| rule(finding.code).blames == Blames::Holders) {
         let waits = tasks.iter().filter_map(|task| task.waiting_on.as_deref());
-        holders.extend(waits.flat_map(|waiting| waiting.holders.iter()));
+        holders.extend(waits.flat_map(|waiting| waiting.holders().iter()));
     }
     for finding in findings.iter().filter(|finding| finding.tasks.len() <= MAX_MARKED) {
         let is_blamed = |task: &Address| match rule(finding.code).blames {
@@ -246,11 +246,11 @@ fn own_shapes(nodes: &[Node<'_>]) -> Vec<u64> {
 /// A number for the kind of thing that is waited for: which of its kind, and for how long, makes
 /// no difference to the look.
 fn own_wait(waiting: &Waiting) -> u64 {
-    let Waiting { kind, class, name, operation, deadlines, foreign_loop, .. } = waiting;
+    let Waiting { class, name, deadlines, foreign_loop, .. } = waiting;
     let is_over = |limit: &Deadline| limit.due_in.map(|due_in| due_in.is_negative());
     let limits: Vec<(Option<usize>, Option<bool>)> =
         deadlines.iter().map(|limit| (limit.frame, is_over(limit))).collect();
-    hash(&(kind, class, name, operation, limits, foreign_loop))
+    hash(&(waiting.kind(), class, name, waiting.operation(), limits, foreign_loop))
 }
 
 /// `SipHash` with fixed keys: good enough for looks, the same on every run.

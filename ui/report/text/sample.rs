@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    Cancellation, Code, Consistency, Evidence, Finding, FindingId, Frame, Iteration, Location,
-    Loop, LoopState, Phase, Process, Severity, Snapshot, Sureness, Syscall, Task, TaskState,
-    Thread, ThreadState, WaitKind, Waiting,
+    Acquire, Cancellation, Code, Consistency, Evidence, Finding, FindingId, Frame, Iteration,
+    Location, Loop, LoopState, Others, Phase, Process, Severity, Snapshot, Sureness, Syscall, Task,
+    TaskState, Thread, ThreadState, Wait, Waiting,
 };
 
 use aiospy::process::SourceFile;
@@ -145,11 +145,25 @@ pub fn blocked(tasks: Vec<Task>) -> Snapshot {
 }
 
 /// What a task waits for.
-pub fn waits(mut task: Task, kind: WaitKind, description: &str) -> Task {
+pub fn waits(mut task: Task, wait: Wait, description: &str) -> Task {
     let description = description.to_owned();
-    task.waiting_on = Some(Box::new(Waiting { kind, description, ..Waiting::default() }));
+    task.waiting_on = Some(Box::new(Waiting { description, ..wait.into() }));
     task
 }
+
+/// A lock that these tasks hold.
+pub fn lock(holders: &[u64]) -> Wait {
+    let holders = holders.iter().copied().map(id).collect();
+    Wait::Lock(Acquire { holders, ..Acquire::default() })
+}
+
+/// Some other tasks.
+pub fn others(tasks: &[u64]) -> Others {
+    Others { tasks: tasks.iter().copied().map(id).collect(), children: None }
+}
+
+/// A future of which nothing more is known.
+pub const FUTURE: Wait = Wait::Future { callbacks: Vec::new(), is_served: None };
 
 /// A finding about these tasks.
 pub fn finding(code: Code, severity: Severity, title: &str, tasks: &[u64]) -> Finding {
@@ -167,16 +181,15 @@ pub fn fact(text: &str, place: Option<&str>) -> Evidence {
 
 /// A bank with two transfers that wait for each other, and others that wait for these.
 pub fn bank() -> Snapshot {
-    let transfer = |number, name, lock: &str, holder| {
+    let transfer = |number, name, line: &str, holder| {
         let places = [
             "transfer /srv/bank/transfer.py:41",
             "Lock.__aenter__ asyncio/locks.py:15",
             "Lock.acquire asyncio/locks.py:113",
         ];
-        let mut task = waits(task(number, name, &places, &[]), WaitKind::Lock, lock);
+        let mut task = waits(task(number, name, &places, &[]), lock(&[holder]), line);
         let waiting = task.waiting_on.as_mut().unwrap();
         waiting.name = Some("second.lock".to_owned());
-        waiting.holders = vec![id(holder)].into();
         waiting.object = Some(Address(0x7f00_0001_0000 + number));
         task
     };
@@ -185,7 +198,7 @@ pub fn bank() -> Snapshot {
         transfer(2, "bob-to-ada", "lock second.lock, 1st of 11 in line", 1),
         waits(
             task(3, "heartbeat", &["beat /srv/bank/app.py:9", "sleep asyncio/tasks.py:718"], &[]),
-            WaitKind::Timer,
+            Wait::Timer,
             "sleep(60), 41.2 s to go",
         ),
     ];
@@ -193,11 +206,10 @@ pub fn bank() -> Snapshot {
         let places = ["balance /srv/bank/window.py:12", "Lock.acquire asyncio/locks.py:113"];
         let (line, of) = (n / 2 + 2, 1 + n % 2);
         let mut task = task(10 + n, &format!("window-{n}"), &places, &[]);
-        task = waits(task, WaitKind::Lock, &format!("lock account.lock, {line}th of 11 in line"));
+        task = waits(task, lock(&[of]), &format!("lock account.lock, {line}th of 11 in line"));
         let waiting = task.waiting_on.as_mut().unwrap();
         waiting.name = Some("account.lock".to_owned());
         waiting.object = Some(Address(0x7f00_0001_0000 + of));
-        waiting.holders = vec![id(of)].into();
         tasks.push(task);
     }
     let mut snapshot = snapshot(tasks);

@@ -3,7 +3,7 @@
 use aiospy::memory::Address;
 use aiospy::snapshot::{
     Cancellation, Code, Consistency, Finding, LoopState, Problem, Severity, Task, TaskState,
-    ThreadState, WaitKind,
+    ThreadState, Wait,
 };
 
 use super::View;
@@ -146,9 +146,8 @@ fn flat_gives_one_block_for_each_task() {
 
 #[test]
 fn flat_says_what_each_task_waits_for() {
-    let mut waiter =
-        waits(task(1, "all", &["main app.py:3"], &[]), WaitKind::Gather, "gather, 9 of 9");
-    waiter.waiting_on.as_mut().unwrap().tasks = (2..11).map(id).collect();
+    let gather = Wait::Gather(others(&(2..11).collect::<Vec<_>>()));
+    let waiter = waits(task(1, "all", &["main app.py:3"], &[]), gather, "gather, 9 of 9");
     let mut tasks = vec![waiter];
     tasks.extend((2..11).map(|n| task(n, &format!("w-{n}"), &WORKER, &[1])));
     let report = text(&snapshot(tasks), View { is_flat: true, ..View::default() }, None);
@@ -442,8 +441,7 @@ fn names_cannot_drive_the_terminal() {
         Finding { because_of: Some(aiospy::snapshot::FindingId(1)), ..evil },
     ]);
     let parked = &mut snapshot.tasks[1];
-    *parked = waits(parked.clone(), WaitKind::Lock, "lock \x1b[31m\n");
-    parked.waiting_on.as_mut().unwrap().holders = vec![id(1)].into();
+    *parked = waits(parked.clone(), lock(&[1]), "lock \x1b[31m\n");
     let source =
         Sources::of(&[("app.py", "\x1b]0;owned\x07\n"), ("a\u{9b}.py", "\u{202e}x\x0c\n")]);
     for is_flat in [false, true] {

@@ -1,7 +1,7 @@
 //! What tasks of one look wait for, in a line or a few.
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Snapshot, Task, WaitKind, Waiting};
+use aiospy::snapshot::{Snapshot, Task, Wait, WaitKind, Waiting};
 use jiff::SignedDuration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -43,7 +43,7 @@ pub fn reasons<'t>(tasks: impl IntoIterator<Item = &'t Task>, names: &Names<'_>)
     let waits: Vec<&Waiting> = tasks
         .into_iter()
         .filter_map(|task| task.waiting_on.as_deref())
-        .filter(|waiting| waiting.kind != WaitKind::Running)
+        .filter(|waiting| !matches!(waiting.wait, Wait::Running))
         .collect();
     let merged = merge(waits.iter().map(|waiting| described(waiting)));
     let is_one = merged.len() == 1;
@@ -67,7 +67,7 @@ pub fn reasons<'t>(tasks: impl IntoIterator<Item = &'t Task>, names: &Names<'_>)
 
 /// What is said once for all of them.
 fn about_all(waits: &[&Waiting], names: &Names<'_>) -> String {
-    let Some(kind) = waits.first().map(|waiting| waiting.kind) else { return String::new() };
+    let Some(kind) = waits.first().map(|waiting| waiting.kind()) else { return String::new() };
     let mut facts = Vec::new();
     if kind.is_shared() && waits.len() > 1 {
         let things: FxHashSet<Address> = waits.iter().filter_map(|w| w.object).collect();
@@ -78,7 +78,7 @@ fn about_all(waits: &[&Waiting], names: &Names<'_>) -> String {
         }
     }
     let holders: FxHashSet<Address> =
-        waits.iter().flat_map(|waiting| waiting.holders.iter().copied()).collect();
+        waits.iter().flat_map(|waiting| waiting.holders().iter().copied()).collect();
     let is_told = waits.iter().any(|waiting| waiting.description.contains("held by"));
     if !holders.is_empty() && !is_told {
         facts.push(format!("held by {}", names.folded(holders)));
@@ -100,7 +100,7 @@ fn about_all(waits: &[&Waiting], names: &Names<'_>) -> String {
     }
     let mut words = String::new();
     // What is awaited is drawn below, but one line that says `task` alone would say nothing.
-    let tasks: FxHashSet<Address> = waits.iter().flat_map(|w| w.tasks.iter().copied()).collect();
+    let tasks: FxHashSet<Address> = waits.iter().flat_map(|w| w.tasks().iter().copied()).collect();
     if kind == WaitKind::Task && !tasks.is_empty() {
         words = format!(": {}", names.folded(tasks));
     }
@@ -116,7 +116,7 @@ pub fn described(waiting: &Waiting) -> &str {
     if !waiting.description.is_empty() {
         return &waiting.description;
     }
-    match waiting.kind {
+    match waiting.kind() {
         WaitKind::Timer => "a timer",
         WaitKind::Socket => "a socket",
         WaitKind::Task => "a task",
@@ -141,11 +141,11 @@ pub fn described(waiting: &Waiting) -> &str {
 
 /// The tasks that one waits for, by name, as far as they are few and not named by its reason.
 pub fn awaited(waiting: &Waiting, names: &Names<'_>) -> Option<String> {
-    if waiting.tasks.is_empty() || waiting.kind == WaitKind::Task {
+    if waiting.tasks().is_empty() || waiting.kind() == WaitKind::Task {
         return None;
     }
-    let first = names.folded(waiting.tasks.iter().take(MAX_NAMED).copied());
-    Some(match waiting.tasks.len().checked_sub(MAX_NAMED + 1) {
+    let first = names.folded(waiting.tasks().iter().take(MAX_NAMED).copied());
+    Some(match waiting.tasks().len().checked_sub(MAX_NAMED + 1) {
         Some(more) => format!("{first}, … {} more", words::count(more + 1)),
         None => first,
     })
@@ -190,16 +190,16 @@ pub fn limits_by_frame<'t>(
 #[cfg(test)]
 mod tests {
 
-    use aiospy::snapshot::Deadline;
+    use aiospy::snapshot::{Deadline, Descriptor, Position};
 
-    use super::super::sample::{self, id, snapshot, task, waits};
+    use super::super::sample::{self, FUTURE, id, lock, others, snapshot, task, waits};
     use super::*;
 
     const SLEEP: [&str; 2] = ["nap app.py:3", "sleep asyncio/tasks.py:718"];
 
     fn sleeper(number: u64, to_go: &str) -> Task {
         let described = format!("sleep(60), {to_go} to go");
-        waits(task(number, &format!("s{number}"), &SLEEP, &[]), WaitKind::Timer, &described)
+        waits(task(number, &format!("s{number}"), &SLEEP, &[]), Wait::Timer, &described)
     }
 
     fn due_in(task: &mut Task, frame: Option<usize>, millis: i64) {
@@ -224,7 +224,7 @@ mod tests {
         for n in 0..10_000 {
             let reader = task(10_000 + n, &format!("r{n}"), &["read app.py:9"], &[]);
             let peer = format!("socket fd {}, tcp 10.0.0.7:8080 -> 10.1.0.9:{}", n + 7, n + 20_000);
-            tasks.push(waits(reader, WaitKind::Socket, &peer));
+            tasks.push(waits(reader, Wait::Socket(Descriptor::default()), &peer));
         }
         let snapshot = snapshot(tasks);
         assert_eq!(
@@ -239,20 +239,24 @@ mod tests {
     #[test]
     fn different_reasons_at_one_place_are_told_apart() {
         let mut tasks = vec![
-            waits(task(1, "a", &["f app.py:1"], &[]), WaitKind::Lock, "lock self.lock"),
-            waits(task(2, "b", &["f app.py:1"], &[]), WaitKind::Event, "event self.ready"),
+            waits(task(1, "a", &["f app.py:1"], &[]), lock(&[]), "lock self.lock"),
+            waits(
+                task(2, "b", &["f app.py:1"], &[]),
+                Wait::Event(Position::default()),
+                "event self.ready",
+            ),
         ];
         let forest = |tasks: &[Task]| sample::forest(&snapshot(tasks.to_vec()), None);
         assert_eq!(forest(&tasks).matches("(T) ").count(), 2);
         // The same kind under another name is another thing.
-        tasks[1] = waits(task(2, "b", &["f app.py:1"], &[]), WaitKind::Lock, "lock self.other");
+        tasks[1] = waits(task(2, "b", &["f app.py:1"], &[]), lock(&[]), "lock self.other");
         tasks[1].waiting_on.as_mut().unwrap().name = Some("self.other".to_owned());
         assert_eq!(forest(&tasks).matches("(T) ").count(), 2);
         // Words that have nothing in common, all of one kind.
         let words = ["alpha", "beta", "gamma", "delta", "alpha"];
         let of = |n: usize, word: &str| {
             let number = u64::try_from(n).unwrap();
-            waits(task(number, &format!("t{n}"), &["f app.py:1"], &[]), WaitKind::Future, word)
+            waits(task(number, &format!("t{n}"), &["f app.py:1"], &[]), FUTURE, word)
         };
         let tasks: Vec<Task> = words.iter().enumerate().map(|(n, word)| of(n, word)).collect();
         assert_eq!(
@@ -264,19 +268,18 @@ mod tests {
 
     #[test]
     fn running_and_finished_tasks_wait_for_nothing() {
-        let running = waits(task(1, "a", &["f app.py:1"], &[]), WaitKind::Running, "nothing");
+        let running = waits(task(1, "a", &["f app.py:1"], &[]), Wait::Running, "nothing");
         let unread = task(2, "b", &["f app.py:1"], &[]);
         let names = Names(FxHashMap::default());
         assert!(reasons([&running, &unread], &names).is_empty());
-        let ready = waits(task(3, "c", &["f app.py:1"], &[]), WaitKind::Ready, "");
+        let ready = waits(task(3, "c", &["f app.py:1"], &[]), Wait::Ready(Position::default()), "");
         assert_eq!(reasons([&ready], &names), ["its turn"]);
     }
 
     #[test]
     fn holders_are_named_unless_they_are_already() {
         let holder = task(7, "refresh", &[], &[]);
-        let mut waiter = waits(task(1, "a", &[], &[]), WaitKind::Lock, "lock self.lock");
-        waiter.waiting_on.as_mut().unwrap().holders = vec![id(7), id(8)].into();
+        let mut waiter = waits(task(1, "a", &[], &[]), lock(&[7, 8]), "lock self.lock");
         let snapshot = snapshot(vec![holder, waiter.clone()]);
         let names = Names::of(&snapshot);
         let unknown = id(8);
@@ -290,10 +293,9 @@ mod tests {
 
     #[test]
     fn awaited_tasks_and_the_time_are_named() {
-        let mut waiter = waits(task(1, "a", &[], &[]), WaitKind::Task, "wait, 2 of 3 still to end");
-        let waiting = waiter.waiting_on.as_mut().unwrap();
-        waiting.tasks = vec![id(2), id(3)];
-        waiting.since = Some(std::time::Duration::from_secs(31));
+        let wait = Wait::Task { operation: None, others: others(&[2, 3]) };
+        let mut waiter = waits(task(1, "a", &[], &[]), wait, "wait, 2 of 3 still to end");
+        waiter.waiting_on.as_mut().unwrap().since = Some(std::time::Duration::from_secs(31));
         let children = [task(2, "child-1", &[], &[1]), task(3, "child-2", &[], &[1])];
         let snapshot = snapshot(children.into());
         let names = Names::of(&snapshot);
@@ -308,7 +310,7 @@ mod tests {
             reasons([&waiter, &other], &names),
             ["wait, 2 of 3 still to end: child-{1,2}, for 431 ms … 31.0 s"]
         );
-        waiter.waiting_on.as_mut().unwrap().kind = WaitKind::Gather;
+        waiter.waiting_on.as_mut().unwrap().wait = Wait::Gather(others(&[2, 3]));
         assert_eq!(
             awaited(waiter.waiting_on.as_deref().unwrap(), &names).as_deref(),
             Some("child-{1,2}")

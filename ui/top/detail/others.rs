@@ -109,9 +109,9 @@ impl Writer<'_> {
         }
         if let Some(waiting) = thread.waiting_on.as_deref() {
             self.fact("waits for", Style::Reason, waiting::described(waiting))?;
-            self.task_links("held by", &waiting.holders);
-            self.task_links("awaits", &waiting.tasks);
-            if let Some(tid) = waiting.thread {
+            self.task_links("held by", waiting.holders());
+            self.task_links("awaits", waiting.tasks());
+            if let Some(tid) = waiting.thread() {
                 self.link("thread", Subject::Thread(tid), Style::Strong, &tid.to_string());
             }
         }

@@ -49,9 +49,9 @@ impl Writer<'_> {
             label = "";
         }
         let Some(waiting) = task.waiting_on.as_deref() else { return Ok(()) };
-        self.task_links("held by", &waiting.holders);
-        self.task_links("awaits", &waiting.tasks);
-        if let Some(tid) = waiting.thread {
+        self.task_links("held by", waiting.holders());
+        self.task_links("awaits", waiting.tasks());
+        if let Some(tid) = waiting.thread() {
             let thread = self.snapshot().threads.iter().find(|it| it.tid == Some(tid));
             let name = thread.and_then(|it| it.name.as_deref()).unwrap_or("thread");
             let words = format!("{name} {tid}");
@@ -61,15 +61,15 @@ impl Writer<'_> {
         if let Some(foreign) = waiting.foreign_loop {
             self.fact("of loop", Style::Notice, &format!("{foreign}, which is not its own"))?;
         }
-        if !waiting.callbacks.is_empty() {
-            self.fact("then runs", Style::Dim, &waiting.callbacks.join(", "))?;
+        if !waiting.callbacks().is_empty() {
+            self.fact("then runs", Style::Dim, &waiting.callbacks().join(", "))?;
         }
         Ok(())
     }
 
     /// What is known of the socket beyond its ends.
     fn peer(&mut self, waiting: &Waiting) -> io::Result<()> {
-        let Some(socket) = &waiting.socket else { return Ok(()) };
+        let Some(socket) = waiting.socket() else { return Ok(()) };
         let mut facts: Vec<String> = socket.state.map(str::to_owned).into_iter().collect();
         if let Some(bytes) = socket.receive_queue {
             facts.push(format!("{bytes} bytes to be read"));

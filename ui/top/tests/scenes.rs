@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    BlockingKind, Cancellation, Code, Executor, FindingId, Job, Location, LoopState, Problem,
-    Severity, Shutdown, Snapshot, Stage, Swallower, Syscall, Task, TaskState, Thread, ThreadState,
-    WaitKind, Work,
+    BlockingKind, Cancellation, Code, Count, Descriptor, Executor, FindingId, Job, Location,
+    LoopState, Position, Problem, Severity, Shutdown, Snapshot, Stage, Swallower, Syscall, Task,
+    TaskState, Thread, ThreadState, Wait, Work,
 };
 use aiospy::timeline::{Fate, Life, LoopTiming, Places, Spread, States, Stretch, Turn};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::report::text::sample::{
-    Sources, bank, bank_source, blocked, fact, finding, frames, id, snapshot, task, unheeded, waits,
+    FUTURE, Sources, bank, bank_source, blocked, fact, finding, frames, id, others, snapshot, task,
+    unheeded, waits,
 };
 use crate::top::feed::{Cancelled, Feed, Known, LoopHistory, Point, SharedFiles};
 
@@ -116,7 +117,7 @@ pub fn healthy() -> Feed {
     let mut snapshot = snapshot(vec![
         waits(
             task(1, "main", &["main /srv/orders/__main__.py:62"], &[]),
-            WaitKind::Gather,
+            Wait::Gather(others(&[])),
             "gather, 1 of 1 still to end",
         ),
         waits(
@@ -126,7 +127,7 @@ pub fn healthy() -> Feed {
                 &["serve /srv/orders/web.py:12", "Server.serve asyncio/base_events.py:380"],
                 &[1],
             ),
-            WaitKind::Socket,
+            Wait::Socket(Descriptor::default()),
             "accept on tcp listening on 0.0.0.0:8080 (fd 7)",
         ),
     ]);
@@ -182,8 +183,12 @@ pub fn held() -> Feed {
     let rates =
         ["update_rates /srv/orders/rates.py:44", "RatesClient.read_answer /srv/orders/rates.py:30"];
     let mut tasks = vec![
-        waits(task(1, "beat", &["beat /srv/orders/app.py:9"], &[]), WaitKind::Ready, "its turn"),
-        waits(task(2, "update-rates", &rates, &[]), WaitKind::Running, "running"),
+        waits(
+            task(1, "beat", &["beat /srv/orders/app.py:9"], &[]),
+            Wait::Ready(Position::default()),
+            "its turn",
+        ),
+        waits(task(2, "update-rates", &rates, &[]), Wait::Running, "running"),
     ];
     tasks[0].state = Some(TaskState::Ready);
     tasks[1].state = Some(TaskState::Running);
@@ -240,7 +245,7 @@ pub fn held() -> Feed {
 
 fn sleeping(number: u64, name: &str, cancellation: Cancellation) -> Task {
     let places = ["ship /srv/orders/audit.py:20", "sleep asyncio/tasks.py:718"];
-    let mut task = waits(task(number, name, &places, &[1]), WaitKind::Timer, "sleep, 28 s to go");
+    let mut task = waits(task(number, name, &places, &[1]), Wait::Timer, "sleep, 28 s to go");
     task.cancellation = Some(cancellation);
     task
 }
@@ -255,7 +260,7 @@ pub fn shutdown() -> Feed {
     });
     let main = waits(
         task(1, "main", &["main /srv/orders/__main__.py:62"], &[]),
-        WaitKind::Gather,
+        Wait::Gather(others(&[])),
         "gather, 4 of 4 still to end",
     );
     let mut snapshot = snapshot(vec![
@@ -339,10 +344,9 @@ fn histories() -> Arc<[Cancelled]> {
 pub fn threads() -> Feed {
     let mut snapshot = snapshot(vec![waits(
         task(1, "report", &["report /srv/orders/report.py:8"], &[]),
-        WaitKind::Executor,
+        Wait::Executor { function: None, thread: Some(4712), position: Position::default() },
         "executor, render, thread 4712",
     )]);
-    snapshot.tasks[0].waiting_on.as_mut().unwrap().thread = Some(4712);
     let thread = |tid, name: &str, state, call: &str, peer: Option<&str>, places: &[&str]| Thread {
         tid: Some(tid),
         name: Some(name.to_owned()),
@@ -411,7 +415,7 @@ pub fn threads() -> Feed {
 pub fn crowd() -> Feed {
     let mut tasks = vec![waits(
         task(0, "main", &["main /srv/chat/__main__.py:62"], &[]),
-        WaitKind::TaskGroup,
+        Wait::TaskGroup(others(&[])),
         "task group group, 9999 still to end",
     )];
     for n in 1..10_000 {
@@ -419,19 +423,23 @@ pub fn crowd() -> Feed {
             0 => (
                 "reader",
                 ["read /srv/chat/room.py:31", "StreamReader.readline asyncio/streams.py:562"],
-                WaitKind::Socket,
+                Wait::Socket(Descriptor::default()),
                 format!("read from tcp 10.0.0.7:8080 -> 10.1.0.9:{} (fd {n})", 20_000 + n),
             ),
             1 => (
                 "pinger",
                 ["ping /srv/chat/room.py:52", "sleep asyncio/tasks.py:718"],
-                WaitKind::Timer,
+                Wait::Timer,
                 format!("sleep, {} s to go", n % 30),
             ),
             _ => (
                 "writer",
                 ["write /srv/chat/room.py:44", "Queue.get asyncio/queues.py:186"],
-                WaitKind::Queue,
+                Wait::Queue {
+                    operation: None,
+                    items: Count::default(),
+                    position: Position::default(),
+                },
                 "queue self.outbox, 0 items".to_owned(),
             ),
         };
@@ -457,7 +465,7 @@ pub fn odd_names() -> Feed {
         .zip(names)
         .map(|(n, name)| {
             let places = ["a_function_with_a_long_name_of_its_own /srv/a/very/deep/folder/with/a_long_file_name.py:12345"];
-            waits(task(n, name, &places, &[]), WaitKind::Future, &format!("future {name}"))
+            waits(task(n, name, &places, &[]), FUTURE, &format!("future {name}"))
         })
         .collect();
     let mut nameless = task(9, "", &[], &[]);

@@ -152,7 +152,7 @@ fn line(
         What::Reason => reason(&members, names, has_cancel),
         What::Holder => {
             let waits = members.iter().filter_map(|task| task.waiting_on.as_deref());
-            let ids = waits.flat_map(|waiting| waiting.holders.iter().chain(&waiting.tasks));
+            let ids = waits.flat_map(|waiting| waiting.holders().iter().chain(waiting.tasks()));
             (Style::Plain, folded(ids.copied(), names))
         }
         What::Awaiter => {
@@ -229,7 +229,7 @@ fn some_of<'t>(members: &[&'t Task]) -> (Vec<&'t Task>, bool) {
         [known().min_by_key(key), known().max_by_key(key)].into_iter().flatten()
     };
     let nanos = |time: Duration| i128::try_from(time.as_nanos()).ok();
-    for (_, task) in bounds(&|waiting| waiting.position.map(i128::from))
+    for (_, task) in bounds(&|waiting| waiting.position().at.map(i128::from))
         .chain(bounds(&|waiting| waiting.due_in.map(|due| due.as_nanos())))
         .chain(bounds(&|waiting| waiting.since.and_then(nanos)))
     {
