@@ -50,7 +50,7 @@ pub use glance::{Glance, LoopGlance, Work};
 pub use interval::{BETWEEN_LOOKS, Interval};
 pub use place::{below_loop, own_frame};
 pub use processor::{Processor, ProcessorUse};
-pub use sentence::{Part, Sentence};
+pub use sentence::{Phrase, Sentence};
 pub use verdict::{Doubt, Undecided, Verdict};
 pub use waiting::{
     Children, Deadline, Executor, Holders, Job, Limiter, Operation, WaitKind, Waiting,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use aiospy::diagnose::{Is, MAY_END, rule};
 use aiospy::process::Source;
 use aiospy::snapshot::{Finding, Location, Process, Severity, Snapshot};
-use aiospy::timeline::{Cancelled, StageTold, Step, Story};
+use aiospy::timeline::{Cancelled, StageTold, Story, StoryEvent};
 use aiospy::watch::Watcher;
 use aiospy::watch::monitor::{Monitor, Settings};
 use aiospy::watch::sampler::{Ended, Sample};
@@ -139,7 +139,7 @@ struct Document<'a> {
 }
 
 /// What was seen since the signal was sent.
-struct Told {
+struct Aftermath {
     story: Story,
     sent_at: Timestamp,
     delivered: Option<Duration>,
@@ -160,7 +160,7 @@ struct Teller<'a> {
     options: &'a Stop,
     to: Destination,
     /// Absent until the signal is sent.
-    told: Option<Told>,
+    told: Option<Aftermath>,
 }
 
 impl Teller<'_> {
@@ -175,7 +175,7 @@ impl Teller<'_> {
             })?;
             let story = Story::new(sent_at, Some(snapshot));
             let main_at = holdup::main_at(snapshot).cloned();
-            self.told = Some(Told {
+            self.told = Some(Aftermath {
                 story,
                 sent_at,
                 delivered: None,
@@ -391,26 +391,26 @@ fn waits(told: &StageTold) -> Option<String> {
     (!waits.is_empty()).then(|| format!("waits for {}", waits.join(" and ")))
 }
 
-fn in_words(step: &Step) -> (Style, String) {
+fn in_words(step: &StoryEvent) -> (Style, String) {
     let name = |it: &Cancelled| it.name.as_deref().unwrap_or("a task").to_owned();
     match step {
-        Step::Began(told) => {
+        StoryEvent::Began(told) => {
             let stage = told.stage.as_str();
             let waits = waits(told).map(|waits| format!(", {waits}")).unwrap_or_default();
             (Style::Active, format!("stage {stage} of {} begins{waits}", told.by))
         }
-        Step::Ended(told) => {
+        StoryEvent::Ended(told) => {
             let took = told.ended.unwrap_or_default().saturating_sub(told.began);
             let text =
                 format!("stage {} ends, took {}", told.stage.as_str(), words::duration(took));
             (Style::Plain, text)
         }
-        Step::Asked(tasks) => {
+        StoryEvent::Asked(tasks) => {
             let all: Vec<String> = tasks.iter().map(name).collect();
             let text = format!("cancelled: {}", names(all.iter().map(String::as_str)));
             (Style::Plain, text)
         }
-        Step::Gone(tasks) => {
+        StoryEvent::Gone(tasks) => {
             let all: Vec<String> = tasks.iter().map(name).collect();
             let text = format!("ended: {}", names(all.iter().map(String::as_str)));
             (Style::Dim, text)
@@ -429,7 +429,7 @@ fn line(to: &mut Destination, style: Style, at: Duration, text: &str) -> anyhow:
 /// The end of the story: what there was, or what still holds the process.
 fn conclude(
     to: &mut Destination,
-    told: &Told,
+    told: &Aftermath,
     outcome: &str,
     elapsed: Duration,
     (has_moved, held_up): (bool, Option<&str>),

@@ -16,7 +16,7 @@ use aiospy::watch::sampler::{Ended, Sample};
 use anyhow::Context as _;
 use clap::Args;
 
-use self::lines::Line;
+use self::lines::EventLine;
 use crate::commands::options::{Target, Watching};
 use crate::commands::outcome::Outcome;
 use crate::commands::patience::Patience;
@@ -131,7 +131,7 @@ impl Teller<'_> {
         if self.is_text {
             return self.text(&[words::start(process)]);
         }
-        self.json(&Line::start(process, options.rate, options.threshold))
+        self.json(&EventLine::start(process, options.rate, options.threshold))
     }
 
     fn event(&mut self, event: &Event) -> anyhow::Result<()> {
@@ -143,17 +143,17 @@ impl Teller<'_> {
         if self.is_text {
             return self.text(&words::event(event));
         }
-        self.json(&Line::of(event))
+        self.json(&EventLine::of(event))
     }
 
-    fn json(&mut self, line: &Line<'_>) -> anyhow::Result<()> {
+    fn json(&mut self, line: &EventLine<'_>) -> anyhow::Result<()> {
         json::line(line, self.to.writer())?;
         // Whoever reads it wants to know now.
         self.to.writer().flush()?;
         Ok(())
     }
 
-    fn text(&mut self, lines: &[words::Line]) -> anyhow::Result<()> {
+    fn text(&mut self, lines: &[words::TextLine]) -> anyhow::Result<()> {
         let color = self.to.color;
         let now = jiff::Zoned::now().strftime("%H:%M:%S%.3f").to_string();
         for (style, what, text) in lines {
@@ -173,8 +173,8 @@ impl Teller<'_> {
             return self.text(&words::end(monitor, &still, &summary, ended));
         }
         for stretch in &still {
-            self.json(&Line::blocking(stretch))?;
+            self.json(&EventLine::blocking(stretch))?;
         }
-        self.json(&Line::end(monitor, &summary, ended))
+        self.json(&EventLine::end(monitor, &summary, ended))
     }
 }

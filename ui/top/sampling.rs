@@ -17,7 +17,7 @@ use aiospy::watch::sampler::{Ended, Sample};
 use aiospy::watch::{News, Watcher};
 use jiff::Timestamp;
 
-use super::feed::{Blocked, Cancelled, Feed, Histories, Known, SharedFiles};
+use super::feed::{Blocked, Cancelled, Feed, Histories, OpenFinding, SharedFiles};
 use super::recording::Recorder;
 use crate::commands::patience::Patience;
 use crate::commands::reading::limited;
@@ -385,7 +385,7 @@ impl Builder {
         let lives = monitor.lives();
         Some(Arc::new(Feed {
             at: Timestamp::now(),
-            findings: Known::ordered(open),
+            findings: OpenFinding::ordered(open),
             blocked: self.blocked.shared(),
             ongoing: if is_ended {
                 Arc::default()

@@ -10,7 +10,7 @@ use super::canvas::{Canvas, Column, SIGNS, row};
 use super::select;
 use super::tasks::{cancel_word, reason};
 use crate::io::page::{Line, Style};
-use crate::report::text::waiting::Names;
+use crate::report::text::waiting::TaskNames;
 use crate::report::text::{loops, words};
 use crate::top::feed::Cancelled;
 use crate::top::layout::{Regions, narrow};
@@ -21,7 +21,7 @@ use crate::top::words::{fate_word, short, short_place};
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let Rows::Cancel(rows) = &watched.rows else { return };
     let snapshot = watched.snapshot();
-    let names = Names::of(snapshot);
+    let names = TaskNames::of(snapshot);
     let columns = columns(usize::from(regions.list.width));
     canvas.heads(regions.head, &columns);
     if rows.is_empty() {
@@ -70,7 +70,7 @@ fn cells(
     task: &Task,
     history: Option<&Cancelled>,
     now: Timestamp,
-    names: &Names<'_>,
+    names: &TaskNames<'_>,
 ) -> Vec<(Style, String)> {
     let is_unheeded = task.cancellation.as_ref().is_some_and(words::is_unheeded);
     let fate = history.and_then(|history| history.turns.last()).map(|turn| turn.fate);
@@ -129,7 +129,7 @@ fn asked(history: Option<&Cancelled>, now: Timestamp) -> String {
 fn stage(
     shutdown: &Shutdown,
     watched: &Watched,
-    names: &Names<'_>,
+    names: &TaskNames<'_>,
     region: Rect,
     canvas: &mut Canvas<'_>,
 ) {

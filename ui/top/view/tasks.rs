@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 use super::canvas::{Canvas, Column, SIGNS, row};
 use super::select;
 use crate::io::page::{self, Line, Style};
-use crate::report::text::waiting::{self, Names};
+use crate::report::text::waiting::{self, TaskNames};
 use crate::report::text::{findings, names, words};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::{Rows, Sort, TaskRow, stood_for};
@@ -68,7 +68,7 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
         canvas.nothing(regions.list, words);
         return;
     }
-    let names = Names::of(watched.snapshot());
+    let names = TaskNames::of(watched.snapshot());
     let shown = app.list().shown(rows.len(), usize::from(regions.list.height));
     for (y, row_of) in rows.iter().skip(shown.start).take(shown.len()).enumerate() {
         let is_pinned = app.pinned.is_some() && shown.start + y == 0;
@@ -131,7 +131,7 @@ fn columns(app: &App, width: u16) -> (Vec<What>, Vec<Column>) {
 fn line(
     of: &TaskRow,
     watched: &Watched,
-    names: &Names<'_>,
+    names: &TaskNames<'_>,
     (what, columns): (&[What], &[Column]),
     is_pinned: bool,
 ) -> Line {
@@ -196,7 +196,7 @@ fn name(of: &TaskRow, members: &[&Task], width: usize) -> String {
 }
 
 /// What they wait for, in a line; how far a cancellation is before it, if that has no column.
-pub fn reason(members: &[&Task], names: &Names<'_>, has_cancel: bool) -> (Style, String) {
+pub fn reason(members: &[&Task], names: &TaskNames<'_>, has_cancel: bool) -> (Style, String) {
     if let Some(place) = members.first().filter(|_| members.len() == 1).and_then(|it| running(it)) {
         return (Style::Active, place);
     }
@@ -244,7 +244,7 @@ fn running(task: &Task) -> Option<String> {
     Some(format!("runs {}  {}", at.function, short_place(at)))
 }
 
-fn folded(ids: impl Iterator<Item = Address>, names: &Names<'_>) -> String {
+fn folded(ids: impl Iterator<Item = Address>, names: &TaskNames<'_>) -> String {
     let mut ids: Vec<Address> = ids.take(MAX_MERGED).collect();
     ids.sort_unstable();
     ids.dedup();
