@@ -38,7 +38,7 @@ use crate::memory::{Address, ReadStats};
 pub use cgroup::{Cgroup, MemoryLimit, Quota};
 pub use collector::Collector;
 pub use depth::Depth;
-pub use describe::{duration, with_separators};
+pub use describe::{duration, duration_in_column, with_separators};
 pub use evidence::{Age, Bound, Cause, Evidence, Members, Role, Source};
 pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{

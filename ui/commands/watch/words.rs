@@ -163,12 +163,10 @@ fn statistics(statistics: &Statistics) -> Vec<TextLine> {
 fn event_loop(known: &LoopStatistics) -> TextLine {
     let timing = &known.timing;
     let ready = timing.ready.map(|ready| {
-        format!(
-            ", iterations p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
-            ready.p50_ms, ready.p99_ms, ready.max_ms
-        )
+        let [p50, p99, max] = [ready.p50_ms, ready.p99_ms, ready.max_ms].map(words::ms);
+        format!(", iterations p50 {p50}, p99 {p99}, max {max}")
     });
-    let lag = timing.lag_mean_ms.map(|lag| format!(", lag {lag:.1} ms"));
+    let lag = timing.lag_mean_ms.map(|lag| format!(", lag {}", words::ms(lag)));
     let text = format!(
         "{:.1} % busy{}{}",
         timing.busy * 100.0,
@@ -255,10 +253,10 @@ fn place(place: &PlaceTotals) -> TextLine {
         _ => &place.description,
     };
     let text = format!(
-        "{} × {what}{at}: {:.0} ms in all, longest {:.0} ms",
-        place.count,
-        place.total_ms,
-        place.length.map_or(0.0, |length| length.max_ms)
+        "{} × {what}{at}: {} in all, longest {}",
+        words::count(usize::try_from(place.count).unwrap_or(usize::MAX)),
+        words::ms(place.total_ms),
+        words::ms(place.length.map_or(0.0, |length| length.max_ms))
     );
     (Style::Plain, "", text)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aiospy::snapshot::{Shutdown, Stage, Task};
+use aiospy::snapshot::{Shutdown, Stage, Task, duration_in_column};
 use jiff::Timestamp;
 use ratatui::layout::Rect;
 
@@ -16,7 +16,7 @@ use crate::top::feed::Cancelled;
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::Rows;
 use crate::top::state::{App, Watched};
-use crate::top::words::{fate_word, short, short_place};
+use crate::top::words::{fate_word, short_place};
 
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let Rows::Cancel(rows) = &watched.rows else { return };
@@ -59,7 +59,7 @@ fn columns(width: usize) -> Vec<Column> {
     let rest = width.saturating_sub(SIGNS + 12 + 7 + name + 1 + eaten + 1 + 1);
     vec![
         Column::new("IS", 11),
-        Column::new(" ASKED", 6),
+        Column::new("  ASKED", 7),
         Column::new("NAME", name),
         Column::new("EATEN, HANDLED AT", eaten),
         Column::new("WAITS FOR", rest),
@@ -122,7 +122,7 @@ fn asked(history: Option<&Cancelled>, now: Timestamp) -> String {
         return "before".to_owned();
     }
     let ago = Duration::try_from(now.duration_since(first.at)).unwrap_or_default();
-    format!("{:>6}", short(ago))
+    format!("{:>7}", duration_in_column(ago))
 }
 
 /// The stages of a shutdown, with the one that it is at.
