@@ -35,6 +35,8 @@ mod registry;
 mod repr;
 mod secret;
 mod task;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use callback::{AwaitGraph, Wake};

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use cached::{PageCache, Part};
+pub use cached::{PageCache, Pass};
 pub use image::{BadImage, Image, Recorded, Recorder};
 pub use limit::TimeLimit;
 pub use live::LiveMemory;

@@ -73,7 +73,7 @@ pub struct Target {
     identity: Stat,
     /// Its root directory as we see it.
     root: Option<PathBuf>,
-    kept: Mutex<thread::Kept>,
+    kept: Mutex<thread::ThreadCache>,
     process: OnceLock<Process>,
     clock_offset: OnceLock<i128>,
     born_by: OnceLock<Option<Duration>>,

@@ -16,3 +16,5 @@
 pub mod frame;
 pub mod object;
 pub mod runtime;
+#[cfg(test)]
+pub(crate) mod tests;

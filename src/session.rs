@@ -46,7 +46,7 @@ use self::saved::{Saving, SeenTurns};
 use crate::asyncio::{LoopFacts, TaskFacts};
 use crate::error::{Error, Result};
 use crate::explain::{Options, shutdown::shutdown, waiting::Descriptors};
-use crate::memory::{Address, LiveMemory, Part, ReadStats, Recorder, TimeLimit};
+use crate::memory::{Address, LiveMemory, Pass, ReadStats, Recorder, TimeLimit};
 use crate::process::{SavedSystem, System, SystemRecorder, Target};
 use crate::python::frame::Stack;
 use crate::python::object::{Caches, Memory, Reader};
@@ -58,7 +58,7 @@ const MAX_TRIES: usize = 5;
 
 /// One step of attaching, as `aiospy doctor` tells it.
 #[derive(Debug)]
-pub struct Step {
+pub struct AttachStep {
     /// What was tried, `permission to read`.
     pub name: &'static str,
     /// What was found, in a few words, or why the step failed.
@@ -186,16 +186,16 @@ impl Inspector {
 
     /// Tries each step of attaching in turn and tells what was found; ends at the first failure
     /// that makes the next steps impossible.
-    pub fn examine(pid: i32, limit: &TimeLimit) -> Vec<Step> {
+    pub fn examine(pid: i32, limit: &TimeLimit) -> Vec<AttachStep> {
         let mut steps = Vec::new();
-        let mut note = |name, found| steps.push(Step { name, outcome: Ok(found) });
+        let mut note = |name, found| steps.push(AttachStep { name, outcome: Ok(found) });
         let attached = Self::attach_in_steps(pid, limit, &mut note);
         let failed = match attached {
             Ok(mut inspector) => inspector.examine_asyncio(&mut note).err(),
             Err(failed) => Some(failed),
         };
         if let Some((name, error)) = failed {
-            steps.push(Step { name, outcome: Err(error) });
+            steps.push(AttachStep { name, outcome: Err(error) });
         }
         steps
     }
@@ -289,7 +289,7 @@ impl Inspector {
         let mut tries = 0;
         let read = loop {
             tries += 1;
-            self.memory.renew(Part::First);
+            self.memory.renew(Pass::First);
             self.caches.begin_snapshot();
             let read = self.read(options, budget);
             // Of a process that has ended meanwhile nobody knows what is missing.

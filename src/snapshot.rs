@@ -41,7 +41,7 @@ use crate::memory::{Address, ReadStats};
 pub use cgroup::{Cgroup, MemoryLimit, Quota};
 pub use collector::Collector;
 pub use depth::Depth;
-pub use describe::{duration, with_separators};
+pub use describe::{duration, duration_in_column, with_separators};
 pub use document::NotRead;
 use document::{Entries, of_known, of_name};
 pub(crate) use document::{of_ms, of_opt_ms};
@@ -56,7 +56,7 @@ pub use glance::{Glance, LoopGlance, Work};
 pub use interval::{BETWEEN_LOOKS, Interval};
 pub use place::{below_loop, own_frame};
 pub use processor::{Processor, ProcessorUse};
-pub use sentence::{Part, Sentence};
+pub use sentence::{Phrase, Sentence};
 pub use verdict::{Doubt, Undecided, Verdict};
 pub use wait::{
     Acquire, Children, Count, Descriptor, Holders, Operation, Others, Position, Program, Wait,

@@ -34,7 +34,7 @@ pub use lives::{Life, Lives, States};
 pub use places::{PlaceTotals, Places};
 pub use sequences::{Sequence, Sequences};
 pub use standing::{Idle, Standing, Stuck};
-pub use story::{Cancelled, StageTold, Step, Story};
+pub use story::{Cancelled, StageTold, Story, StoryEvent};
 
 /// How far the times of two looks may differ and still be of one timer.
 const SAME_MOMENT: Duration = Duration::from_millis(50);

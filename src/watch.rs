@@ -4,5 +4,8 @@
 mod deciding;
 pub mod monitor;
 pub mod sampler;
+mod watcher;
+mod whole;
 
 pub use deciding::{look, look_and_wait};
+pub use watcher::{News, Watcher};

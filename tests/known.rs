@@ -128,3 +128,28 @@ fn no_other_file_has_the_name_of_a_known_function() {
         assert!(found.is_empty(), "{}: {found:?}", shown(&file).display());
     }
 }
+
+/// A file that nothing names is not compiled, and a library that is not in the list is not looked
+/// up: both without a word.
+#[test]
+fn each_file_of_what_is_known_is_listed() {
+    let code = code(&root().join("src/known.rs"));
+    let (_, list) = code.split_once("\nlibraries! {").unwrap();
+    let (list, _) = list.split_once('}').unwrap();
+    let names = list.lines().map(|line| line.split("//").next().unwrap()).flat_map(|line| {
+        line.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned)
+    });
+    let libraries: BTreeSet<String> = names.collect();
+    let modules =
+        code.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "));
+    let modules: BTreeSet<String> =
+        modules.filter_map(|rest| Some(rest.strip_suffix(';')?.to_owned())).collect();
+    for entry in std::fs::read_dir(root().join("src/known")).unwrap() {
+        let file = entry.unwrap().path();
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        let is_library = self::code(&file).contains("LIBRARY: Library");
+        let listed = if is_library { &libraries } else { &modules };
+        assert!(listed.contains(name), "{} is not listed in src/known.rs", shown(&file).display());
+    }
+    assert!(libraries.len() > 10 && modules.contains("purpose"), "{libraries:?} {modules:?}");
+}

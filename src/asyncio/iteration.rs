@@ -84,12 +84,12 @@ struct Places {
 
 /// The names of the variables that differ.
 #[derive(Debug, Clone, Copy)]
-struct Names {
+struct VariableNames {
     index: &'static str,
     total: Option<&'static str>,
 }
 
-impl Names {
+impl VariableNames {
     /// Those of a function, if it is a `_run_once`.
     fn of(code: &Code) -> Option<Self> {
         match code.place.purpose()? {
@@ -117,7 +117,7 @@ impl Reader<'_> {
 
     fn run_once(&self, frame: &RawFrame) -> Option<RunOnce> {
         let code = self.code(frame.code).ok()?;
-        let names = Names::of(&code)?;
+        let names = VariableNames::of(&code)?;
         let locals = self.locals(frame).ok()?;
         let local = |name: &str| {
             let found = locals.iter().find(|(local, _)| &**local == name);
@@ -155,7 +155,7 @@ impl Reader<'_> {
             Frame::Object(fields) => (fields.code, fields.back, fields.localsplus),
             Frame::Interpreter(fields) => (fields.executable, fields.previous, fields.localsplus),
         };
-        let Names { index, total } = Names::of(&code)?;
+        let VariableNames { index, total } = VariableNames::of(&code)?;
         let names = self.local_names(&code);
         let place = |name: &str| {
             let slot = names.iter().position(|(known, is_cell)| **known == *name && !is_cell)?;

@@ -137,7 +137,7 @@ pub struct TasksRead {
 }
 
 /// A chain that is being followed: which task, and the object to look at next.
-struct Step {
+struct OpenChain {
     task: usize,
     at: Address,
     /// Detects a circle: the object at the last power of two of steps.
@@ -334,12 +334,12 @@ impl Reader<'_> {
 
     /// Follows all chains, one level of all of them at a time.
     fn follow_chains(&self, tasks: &mut [TaskFacts]) {
-        let mut steps: Vec<Step> = tasks
+        let mut steps: Vec<OpenChain> = tasks
             .iter()
             .enumerate()
             .filter_map(|(task, facts)| {
                 let at = facts.coro?;
-                Some(Step { task, at, landmark: Address::NULL })
+                Some(OpenChain { task, at, landmark: Address::NULL })
             })
             .collect();
         let mut level: usize = 0;

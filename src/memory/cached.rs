@@ -37,7 +37,7 @@ const MAX_HABIT: usize = 1024;
 
 /// The parts of a snapshot that need pages of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum Pass {
     /// From its beginning on.
     First,
     /// When what changed meanwhile is read again.
@@ -112,7 +112,7 @@ struct Habits {
     /// In the last part of each kind.
     before: [Vec<u64>; 4],
     /// In this one, once it has begun.
-    now: Option<(Part, Vec<u64>)>,
+    now: Option<(Pass, Vec<u64>)>,
 }
 
 impl Habits {
@@ -132,7 +132,7 @@ impl Habits {
     }
 
     /// Another part begins: what it has needed before.
-    fn begin(&mut self, part: Part) -> Vec<u64> {
+    fn begin(&mut self, part: Pass) -> Vec<u64> {
         self.end();
         self.now = Some((part, Vec::new()));
         let mut pages = std::mem::take(self.of(part));
@@ -141,13 +141,13 @@ impl Habits {
         pages
     }
 
-    fn of(&mut self, part: Part) -> &mut Vec<u64> {
+    fn of(&mut self, part: Pass) -> &mut Vec<u64> {
         let [first, again, plain, turns] = &mut self.before;
         match part {
-            Part::First => first,
-            Part::Again => again,
-            Part::Plain => plain,
-            Part::Turns => turns,
+            Pass::First => first,
+            Pass::Again => again,
+            Pass::Plain => plain,
+            Pass::Turns => turns,
         }
     }
 }
@@ -302,13 +302,13 @@ impl<M: ReadMemory> PageCache<M> {
 
     /// Forgets every page, and reads those together that came one by one in the last part of this
     /// kind.
-    pub fn renew(&self, part: Part) {
+    pub fn renew(&self, part: Pass) {
         self.clear();
         self.begin_part(part);
     }
 
     /// The same, keeping what was read.
-    pub fn begin_part(&self, part: Part) {
+    pub fn begin_part(&self, part: Pass) {
         let mut habit = self.habits.borrow_mut().begin(part);
         habit.retain(|page| !self.pages.borrow().is_there(*page));
         self.load(&habit, |pages| &mut pages.ahead);

@@ -35,14 +35,19 @@ const BLOCK: usize = 32 * 1024;
 #[derive(Debug)]
 pub(super) struct Sockets<'t> {
     dir: &'t ProcDir,
-    tables: [Table; Kind::ALL.len()],
+    tables: [Table; SocketList::ALL.len()],
     patience: Duration,
     may_ask_kernel: bool,
 }
 
 impl<'t> Sockets<'t> {
     pub(super) fn new(dir: &'t ProcDir) -> Self {
-        Self { dir, tables: Kind::ALL.map(Table::new), patience: PATIENCE, may_ask_kernel: true }
+        Self {
+            dir,
+            tables: SocketList::ALL.map(Table::new),
+            patience: PATIENCE,
+            may_ask_kernel: true,
+        }
     }
 
     /// The socket with this inode, which is what descriptor `fd` of the target leads to.
@@ -86,7 +91,7 @@ fn protocol(dir: &ProcDir, fd: i32) -> Option<String> {
 
 /// One list of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum SocketList {
     Tcp,
     Tcp6,
     Unix,
@@ -94,7 +99,7 @@ enum Kind {
     Udp6,
 }
 
-impl Kind {
+impl SocketList {
     const ALL: [Self; 5] = [Self::Tcp, Self::Tcp6, Self::Unix, Self::Udp, Self::Udp6];
 
     fn file(self) -> &'static str {
@@ -137,7 +142,7 @@ impl Kind {
 /// One list, as far as it was read.
 #[derive(Debug)]
 struct Table {
-    kind: Kind,
+    kind: SocketList,
     source: Source,
     /// Lines or messages, as they came.
     bytes: Vec<u8>,
@@ -163,7 +168,7 @@ enum Form {
 }
 
 impl Table {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: SocketList) -> Self {
         let (bytes, entries) = (Vec::new(), FxHashMap::default());
         Self { kind, source: Source::Unopened, bytes, done: 0, entries }
     }
@@ -177,9 +182,9 @@ impl Table {
         let bytes = self.bytes.get(range.clone())?;
         match (form, self.kind) {
             (Form::Message, _) => from_message(bytes),
-            (Form::Line, Kind::Tcp | Kind::Tcp6) => tcp(bytes),
-            (Form::Line, Kind::Udp | Kind::Udp6) => udp(bytes),
-            (Form::Line, Kind::Unix) => unix(bytes),
+            (Form::Line, SocketList::Tcp | SocketList::Tcp6) => tcp(bytes),
+            (Form::Line, SocketList::Udp | SocketList::Udp6) => udp(bytes),
+            (Form::Line, SocketList::Unix) => unix(bytes),
         }
     }
 
@@ -280,7 +285,7 @@ enum Taken {
     Refused,
 }
 
-fn text(dir: &ProcDir, kind: Kind) -> Source {
+fn text(dir: &ProcDir, kind: SocketList) -> Source {
     dir.file(kind.file()).map_or(Source::Ended, Source::Text)
 }
 
@@ -608,7 +613,7 @@ mod tests {
 
     #[test]
     fn lines_are_taken_in_as_they_come_whole() {
-        let mut table = Table::new(Kind::Unix);
+        let mut table = Table::new(SocketList::Unix);
         table.bytes = b"Num RefCount Protocol Flags Type St Inode Path\nx: 3 0 0 1 03 10 @abc\n\ny: 3 0 0 1 0".to_vec();
         table.take_lines();
         assert_eq!(words(table.get(10)), "unix @abc");
@@ -636,7 +641,7 @@ mod tests {
             (message(16, NLMSG_DONE, b""), true),
             (b"abc".to_vec(), false),
         ] {
-            let mut table = Table::new(Kind::Tcp);
+            let mut table = Table::new(SocketList::Tcp);
             table.bytes = bytes;
             assert_eq!(matches!(table.take_messages(), Taken::All), is_end);
             assert!(table.entries.is_empty());

@@ -55,11 +55,11 @@ pub enum SourceFile {
 pub struct Source {
     target: Target,
     reader: Reader,
-    kept: Mutex<Kept>,
+    kept: Mutex<CachedFiles>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct CachedFiles {
     files: FxHashMap<String, SourceFile>,
     bytes: usize,
 }

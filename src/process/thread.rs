@@ -197,7 +197,7 @@ struct ThreadFiles {
 
 /// What is kept from one [`Target::activity`] to the next.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct ThreadCache {
     ids: Vec<i32>,
     files: FxHashMap<i32, ThreadFiles>,
 }
@@ -279,8 +279,8 @@ impl Target {
         Some(self.activity_by(tid, &mut kept.files)).filter(ThreadActivity::is_there)
     }
 
-    fn activity_of(&self, kept: &mut Kept) -> Vec<ThreadActivity> {
-        let Kept { ids, files } = kept;
+    fn activity_of(&self, kept: &mut ThreadCache) -> Vec<ThreadActivity> {
+        let ThreadCache { ids, files } = kept;
         files.retain(|tid, _| ids.binary_search(tid).is_ok());
         ids.iter().map(|&tid| self.activity_by(tid, files)).collect()
     }

@@ -10,6 +10,8 @@ mod context;
 mod handler;
 mod looping;
 mod stack;
+#[cfg(test)]
+mod tests;
 
 use crate::layout::{Awaiting, Frame, GeneratorFrame, GeneratorRunning, StackDepth, StackPointer};
 use crate::memory::Address;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::event::Recorded;
 use super::sample::{get_moments, put_moments};
-use super::wire::{Bad, Get, Known, Names, Put, Read, Wire, at, nanos};
+use super::wire::{Bad, Get, Put, Read, ReadTables, Wire, WrittenTables, at, nanos};
 use super::{Error, VERSION};
 
 /// What a file begins with: bytes that no text has, and a line end that a careless copy changes.
@@ -40,7 +40,7 @@ pub fn check_start(bytes: &[u8]) -> Result<(), Error> {
 
 /// One compressed part of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct Section {
     pub packed: u32,
     pub raw: u32,
     checksum: u32,
@@ -52,8 +52,8 @@ pub struct Header {
     pub samples: u32,
     pub first: Timestamp,
     pub last: Timestamp,
-    pub summary: Part,
-    pub payload: Part,
+    pub summary: Section,
+    pub payload: Section,
 }
 
 impl Header {
@@ -97,7 +97,7 @@ impl Header {
         };
         let (first, last) = (moment()?, moment()?);
         let mut part = || {
-            let part = Part { packed: number()?, raw: number()?, checksum: number()? };
+            let part = Section { packed: number()?, raw: number()?, checksum: number()? };
             let is_sound = part.packed <= MAX_PART && part.raw <= MAX_PART;
             is_sound.then_some(part).ok_or(Bad("it is larger than any block"))
         };
@@ -114,7 +114,7 @@ pub struct Summary {
 
 /// A whole block.
 pub fn block(summary: &Summary, payload: &[u8]) -> std::io::Result<(Header, Vec<u8>)> {
-    let mut names = Names::default();
+    let mut names = WrittenTables::default();
     let mut put = Put::new(Vec::new(), &mut names, 0);
     put_moments(&summary.moments, &mut put);
     summary.events.put(&mut put);
@@ -138,11 +138,11 @@ pub fn block(summary: &Summary, payload: &[u8]) -> std::io::Result<(Header, Vec<
 /// Reads a block's summary.
 pub fn summary(header: &Header, packed: &[u8]) -> Read<Summary> {
     let raw = unpack(header.summary, packed)?;
-    let nothing = Known::default();
+    let nothing = ReadTables::default();
     let mut get = Get::new(&raw, &nothing, 0);
     let len = get.length()?;
     let added = get.take(len)?;
-    let mut known = Known::default();
+    let mut known = ReadTables::default();
     known.add(added)?;
     let mut get = Get::new(get.rest, &known, 0);
     let moments = get_moments(&mut get)?;
@@ -152,7 +152,7 @@ pub fn summary(header: &Header, packed: &[u8]) -> Read<Summary> {
     Ok(Summary { moments, events: Wire::get(&mut get)? })
 }
 
-fn pack(raw: &[u8]) -> std::io::Result<(Part, Vec<u8>)> {
+fn pack(raw: &[u8]) -> std::io::Result<(Section, Vec<u8>)> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(LEVEL));
     encoder.write_all(raw)?;
     let packed = encoder.finish()?;
@@ -161,7 +161,7 @@ fn pack(raw: &[u8]) -> std::io::Result<(Part, Vec<u8>)> {
         length.ok_or_else(|| std::io::Error::other("one sample is too large for a recording"))
     };
     let part =
-        Part { packed: length(&packed)?, raw: length(raw)?, checksum: crc32fast::hash(&packed) };
+        Section { packed: length(&packed)?, raw: length(raw)?, checksum: crc32fast::hash(&packed) };
     Ok((part, packed))
 }
 
@@ -170,7 +170,7 @@ fn pack(raw: &[u8]) -> std::io::Result<(Part, Vec<u8>)> {
 const LEVEL: u32 = 1;
 
 /// The bytes of a part, when they are as they were written.
-pub fn unpack(part: Part, packed: &[u8]) -> Read<Vec<u8>> {
+pub fn unpack(part: Section, packed: &[u8]) -> Read<Vec<u8>> {
     if crc32fast::hash(packed) != part.checksum {
         return Err(Bad("its checksum is wrong"));
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
-use super::wire::{Bad, Get, Known, Names, Put, Read, Wire, at, nanos, record};
+use super::wire::{Bad, Get, Put, Read, ReadTables, Wire, WrittenTables, at, nanos, record};
 use super::{Moment, Taken};
 use crate::memory::ReadStats;
 use crate::snapshot::{Consistency, Depth, Interval, Process, Shutdown, Snapshot, Task};
@@ -169,7 +169,7 @@ impl Filler<'_, '_> {
 /// Writes samples, one after the other.
 #[derive(Debug, Default)]
 pub struct Encoder {
-    names: Names,
+    names: WrittenTables,
     before: [Records; LISTS],
     now: [Records; LISTS],
 }
@@ -177,7 +177,7 @@ pub struct Encoder {
 impl Encoder {
     /// From here on nothing refers to what was before.
     pub fn reset(&mut self) {
-        self.names = Names::default();
+        self.names = WrittenTables::default();
         for records in &mut self.before {
             records.clear();
         }
@@ -264,7 +264,7 @@ fn write_list(list: usize, taken: &Taken<'_>, filler: &mut Filler<'_, '_>) {
 #[derive(Debug)]
 pub struct Decoder {
     payload: Vec<u8>,
-    known: Known,
+    known: ReadTables,
     offset: usize,
     lists: [Vec<Range<usize>>; LISTS],
     head: Option<Head>,
@@ -276,7 +276,7 @@ impl Decoder {
     pub fn new(payload: Vec<u8>) -> Self {
         Self {
             payload,
-            known: Known::default(),
+            known: ReadTables::default(),
             offset: 0,
             lists: Default::default(),
             head: None,
@@ -291,7 +291,7 @@ impl Decoder {
 
     /// Goes to the next sample.
     pub fn step(&mut self) -> Read<()> {
-        let nothing = Known::default();
+        let nothing = ReadTables::default();
         let rest = self.payload.get(self.offset..).unwrap_or_default();
         let mut frame = Get::new(rest, &nothing, 0);
         let len = frame.length()?;

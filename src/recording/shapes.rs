@@ -10,7 +10,7 @@ use crate::memory::ReadStats;
 use crate::snapshot::{
     Age, Blocking, BlockingKind, Bound, Cancellation, Cause, Children, Code, Consistency, Deadline,
     Evidence, Executor, Finding, Interval, Iteration, Job, Limiter, Loop, LoopState, Members,
-    Operation, Part, Phase, Problem, Process, Role, Sentence, Severity, Shutdown, Socket, Source,
+    Operation, Phase, Phrase, Problem, Process, Role, Sentence, Severity, Shutdown, Socket, Source,
     Stage, Sureness, Swallower, Syscall, Task, TaskState, Thread, ThreadState, WaitKind, Work,
 };
 use crate::timeline::{
@@ -281,7 +281,7 @@ record!(Finding {
     | pending = None
 });
 record!(Sentence { claim, consequence, is_guess });
-sums!(Part {
+sums!(Phrase {
     Words = 0 { text },
     Name = 1 { name },
     Verb = 2 { now, over },
@@ -327,4 +327,4 @@ record!(TaskCounts { pending, ready, cancelled, standing });
 record!(Standing { idle, stuck, behind });
 record!(Stuck { coroutine, function, file, line, kind, waiting_for, count, longest, tasks });
 
-several!(Deadline, Evidence, Job, LoopStatistics, Members, Part, Stuck, Turn);
+several!(Deadline, Evidence, Job, LoopStatistics, Members, Phrase, Stuck, Turn);

@@ -16,15 +16,15 @@ use crate::timeline::{
 use crate::watch::monitor::{Event, LoopStatistics, Statistics, TaskCounts};
 
 /// A file in a folder of its own.
-struct Place {
+struct TempFile {
     _folder: tempfile::TempDir,
     path: PathBuf,
 }
 
-fn place() -> Place {
+fn place() -> TempFile {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.aiospy");
-    Place { _folder: folder, path }
+    TempFile { _folder: folder, path }
 }
 
 fn record(path: &std::path::Path, series: &[Snapshot], limits: Limits) -> Vec<Written> {

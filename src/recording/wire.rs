@@ -25,7 +25,7 @@ pub type Read<T> = Result<T, Bad>;
 
 /// The tables of one block as they are written.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct WrittenTables {
     texts: FxHashMap<Box<str>, u64>,
     /// By address, which the table keeps from being used again: most frames are at places that
     /// were met before, and their contents need no second look.
@@ -43,7 +43,7 @@ const STACK: u8 = 2;
 /// Whose code is at a place, by its number.
 const ORIGINS: [Origin; 3] = [Origin::Own, Origin::Package, Origin::Stdlib];
 
-impl Names {
+impl WrittenTables {
     /// What was added since the last time it was asked for.
     pub fn take_added(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.added)
@@ -117,14 +117,14 @@ fn put_number(to: &mut Vec<u8>, mut number: u64) {
 #[derive(Debug)]
 pub struct Put<'n> {
     pub bytes: Vec<u8>,
-    pub names: &'n mut Names,
+    pub names: &'n mut WrittenTables,
     /// The clock of the sample, in nanoseconds: what moments are told from.
     pub clock: i64,
     scratch: Vec<u64>,
 }
 
 impl<'n> Put<'n> {
-    pub fn new(bytes: Vec<u8>, names: &'n mut Names, clock: i64) -> Self {
+    pub fn new(bytes: Vec<u8>, names: &'n mut WrittenTables, clock: i64) -> Self {
         Self { bytes, names, clock, scratch: Vec::new() }
     }
 
@@ -172,7 +172,7 @@ impl<'n> Put<'n> {
 
 /// The tables of one block as they are read.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct ReadTables {
     texts: Vec<Arc<str>>,
     places: Vec<Arc<Location>>,
     stacks: Vec<Vec<Frame>>,
@@ -183,7 +183,7 @@ pub struct Known {
 /// Frames of all different stacks of one block: a hundred thousand of a hundred frames.
 const MAX_FRAMES: usize = 10_000_000;
 
-impl Known {
+impl ReadTables {
     /// Takes in what a sample adds.
     pub fn add(&mut self, added: &[u8]) -> Read<()> {
         let mut rest = added;
@@ -256,12 +256,12 @@ impl Added {
 #[derive(Debug)]
 pub struct Get<'a> {
     pub rest: &'a [u8],
-    known: &'a Known,
+    known: &'a ReadTables,
     pub clock: i64,
 }
 
 impl<'a> Get<'a> {
-    pub fn new(bytes: &'a [u8], known: &'a Known, clock: i64) -> Self {
+    pub fn new(bytes: &'a [u8], known: &'a ReadTables, clock: i64) -> Self {
         Self { rest: bytes, known, clock }
     }
 

@@ -20,7 +20,7 @@ use crate::explain::shutdown::shutdown;
 use crate::explain::tasks::{find_awaiters, frames, live_frames, tasks};
 use crate::explain::waiting::{Reasons, complete};
 use crate::explain::wakes::note_wake_sources;
-use crate::memory::{Address, Part, ReadMemory};
+use crate::memory::{Address, Pass, ReadMemory};
 use crate::process::{Activity, Syscalls, ThreadActivity};
 use crate::python::frame::{HandlerKind, RawFrame};
 use crate::python::object::{Kind, Reader, Unreadable};
@@ -173,7 +173,7 @@ impl Inspector {
         budget: Budget,
     ) -> Parts {
         let room = Cell::new(budget.for_locals());
-        self.memory.begin_part(Part::Plain);
+        self.memory.begin_part(Pass::Plain);
         let mut problems = reading.problems();
         let callbacks = || reading.loops.iter().flat_map(|facts| &facts.ready_callbacks);
         self.memory.prefetch(callbacks().map(|&callback| (callback, CALLBACK_LEN)));

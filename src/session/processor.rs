@@ -17,17 +17,17 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// What threads that run loops had of a processor some time ago.
 #[derive(Debug, Default)]
 pub(super) struct Processors {
-    threads: FxHashMap<i32, Known>,
+    threads: FxHashMap<i32, LastReadings>,
 }
 
 /// Two readings of one thread.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct LastReadings {
     older: Option<Processor>,
     newer: Processor,
 }
 
-impl Known {
+impl LastReadings {
     /// What the thread had of a processor until now, from the last reading that is old enough.
     fn until(&self, now: &Processor) -> Option<ProcessorUse> {
         let mut uses = [Some(self.newer), self.older].into_iter().flatten().map(|it| it.until(now));
@@ -51,7 +51,7 @@ impl Processors {
             let Some((tid, now)) = event_loop.thread.zip(event_loop.processor) else { continue };
             let known = self.threads.get(&tid).copied();
             event_loop.processor_use = known.and_then(|known| known.until(&now));
-            let mut known = known.unwrap_or(Known { older: None, newer: now });
+            let mut known = known.unwrap_or(LastReadings { older: None, newer: now });
             known.renew(now);
             threads.insert(tid, known);
             blame(event_loop, threshold);

@@ -18,7 +18,7 @@ use crate::asyncio::{
 };
 use crate::error::{Error, Result};
 use crate::explain::Options;
-use crate::memory::{Address, Part, ReadMemory, word};
+use crate::memory::{Address, Pass, ReadMemory, word};
 use crate::python::object::{Kind, Read, Reader, Unreadable, is_alive};
 use crate::python::runtime::ThreadState;
 use crate::snapshot::{Consistency, Cut, Depth, Problem, Thread};
@@ -142,7 +142,7 @@ impl Inspector {
     /// When the target is gone, or the list of its interpreters cannot be read.
     pub fn threads_only(&mut self) -> Result<(Vec<Thread>, Vec<Problem>)> {
         self.system.check_alive()?;
-        self.memory.renew(Part::First);
+        self.memory.renew(Pass::First);
         self.caches.begin_snapshot();
         let reader = self.reader();
         let mut problems = Vec::new();
@@ -425,7 +425,7 @@ fn settle(
         if moved.is_empty() || !reader.memory.limit().may_begin() {
             break;
         }
-        reader.memory.renew(Part::Again);
+        reader.memory.renew(Pass::Again);
         let addresses: Vec<Address> =
             tasks.iter().map(|task| task.at).filter(|at| moved.contains(at)).collect();
         let mut again = reader.read_tasks(&addresses, options.finished);

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use super::Inspector;
 use crate::asyncio::{LoopFacts, RunOnce};
 use crate::explain::loops::{handle_in_words, ready_handles};
-use crate::memory::{Address, Part};
+use crate::memory::{Address, Pass};
 use crate::python::object::Reader;
 use crate::snapshot::{Snapshot, Turns};
 
@@ -122,7 +122,7 @@ impl Inspector {
         if watched.values().all(Turns::is_at_work) {
             return;
         }
-        self.memory.renew(Part::Turns);
+        self.memory.renew(Pass::Turns);
         // What is learnt meanwhile is not read in the next look, and would be missing in what is
         // saved of that.
         let kept = self.saving.is_some().then(|| self.caches.set_aside());

@@ -1,6 +1,6 @@
 //! A wait reason in words.
 
-use std::fmt::{self, Arguments, Display, Formatter, Write};
+use std::fmt::{Arguments, Display, Write};
 use std::time::Duration;
 
 use super::{Count, Descriptor, Operation, Position, Wait, Waiting};
@@ -35,6 +35,15 @@ pub fn duration(time: Duration) -> String {
         100..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// The same in a column of seven letters: from 100 s on the larger unit alone, `22 min`, `14 h`, `3 d`.
+pub fn duration_in_column(time: Duration) -> String {
+    match time.as_secs() {
+        100.. => duration(time).split(' ').take(2).collect::<Vec<_>>().join(" "),
+        _ if time < Duration::from_micros(10) => "0 ms".to_owned(),
+        _ => duration(time),
     }
 }
 
@@ -172,7 +181,7 @@ fn add_parts(waiting: &Waiting, add: &mut dyn FnMut(Arguments<'_>)) {
         add(format_args!("process {pid}"));
     }
     if let Some(due) = waiting.due_in {
-        let time = Short(due.unsigned_abs());
+        let time = duration(due.unsigned_abs());
         match (due.is_negative(), &waiting.wait) {
             (true, _) => add(format_args!("overdue by {time}")),
             (false, Wait::Timer) => add(format_args!("{time} to go")),
@@ -191,23 +200,6 @@ fn ordinal(number: u64) -> String {
         _ => "th",
     };
     format!("{number}{suffix}")
-}
-
-/// A time in two or three digits: `850 ms`, `4.2 s`, `31 s`, `5 min`, `2.5 h`, `12 d`.
-struct Short(Duration);
-
-impl Display for Short {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.0.as_secs_f64() {
-            s if s < 0.0995 => write!(f, "{:.1} ms", s * 1e3),
-            s if s < 0.9995 => write!(f, "{:.0} ms", s * 1e3),
-            s if s < 9.95 => write!(f, "{s:.1} s"),
-            s if s < 120.0 => write!(f, "{s:.0} s"),
-            s if s < 7200.0 => write!(f, "{:.0} min", s / 60.0),
-            s if s < 172_800.0 => write!(f, "{:.1} h", s / 3600.0),
-            s => write!(f, "{:.0} d", s / 86400.0),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -233,6 +225,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn in_a_column_a_time_has_seven_letters_at_most() {
+        for (micros, expected) in [
+            (0, "0 ms"),
+            (5_909, "5.90 ms"),
+            (99_999_999, "99.9 s"),
+            (100_000_000, "1 min"),
+            (3_599_000_000, "59 min"),
+            (50_400_000_000, "14 h"),
+            (273_600_000_000, "3 d"),
+        ] {
+            let shown = duration_in_column(Duration::from_micros(micros));
+            assert!(shown.len() <= 7, "{shown}");
+            assert_eq!(shown, expected);
+        }
+    }
+
     use super::*;
     use crate::snapshot::{Acquire, Children, Others};
 
@@ -250,7 +259,7 @@ mod tests {
             due_in: Some(SignedDuration::from_millis(29_300)),
             ..Waiting::from(Wait::Timer)
         };
-        assert_eq!(describe(&sleep), "sleep, 29 s to go");
+        assert_eq!(describe(&sleep), "sleep, 29.3 s to go");
         let queue = Wait::Queue {
             operation: Some(Operation::Put),
             items: Count { value: Some(10), limit: Some(10) },
@@ -270,13 +279,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers() {
+    fn ordinals() {
         let all = [1, 2, 3, 4, 11, 12, 13, 21, 22, 101, 111].map(ordinal);
         let right =
             ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "101st", "111th"];
         assert_eq!(all, right);
-        let times = [0.0005, 0.85, 0.9996, 4.2, 31.0, 300.0, 9000.0, 1e6];
-        let all = times.map(|seconds| Short(Duration::from_secs_f64(seconds)).to_string());
-        assert_eq!(all, ["0.5 ms", "850 ms", "1.0 s", "4.2 s", "31 s", "5 min", "2.5 h", "12 d"]);
     }
 }

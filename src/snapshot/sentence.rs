@@ -20,16 +20,16 @@ const MIN_NAME: usize = 24;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sentence {
     /// What is the case.
-    pub claim: Vec<Part>,
+    pub claim: Vec<Phrase>,
     /// What comes of it.
-    pub consequence: Vec<Part>,
+    pub consequence: Vec<Phrase>,
     /// Whether it is a guess.
     pub is_guess: bool,
 }
 
 /// A part of a sentence. Between two of them there is a blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum Phrase {
     /// Words that hold at any time.
     Words {
         /// The words.
@@ -73,26 +73,26 @@ impl Sentence {
     /// And words.
     #[must_use]
     pub fn then(self, text: impl Into<String>) -> Self {
-        self.with(Part::Words { text: text.into() })
+        self.with(Phrase::Words { text: text.into() })
     }
 
     /// And a name.
     #[must_use]
     pub fn and(self, name: impl Into<String>) -> Self {
-        self.with(Part::Name { name: name.into() })
+        self.with(Phrase::Name { name: name.into() })
     }
 
     /// And a verb, while it lasts and when it is over.
     #[must_use]
     pub fn verb(self, now: impl Into<String>, over: impl Into<String>) -> Self {
-        self.with(Part::Verb { now: now.into(), over: over.into() })
+        self.with(Phrase::Verb { now: now.into(), over: over.into() })
     }
 
     /// And for how long, where that is known.
     #[must_use]
     pub fn lasting(self, age: Option<Age>) -> Self {
         match age {
-            Some(age) => self.with(Part::Time { age }),
+            Some(age) => self.with(Phrase::Time { age }),
             None => self,
         }
     }
@@ -101,7 +101,7 @@ impl Sentence {
     #[must_use]
     pub fn lasted(self, age: Option<Age>) -> Self {
         match age {
-            Some(age) => self.with(Part::TimeOver { age }),
+            Some(age) => self.with(Phrase::TimeOver { age }),
             None => self,
         }
     }
@@ -138,7 +138,7 @@ impl Sentence {
         self
     }
 
-    fn with(mut self, part: Part) -> Self {
+    fn with(mut self, part: Phrase) -> Self {
         self.claim.push(part);
         self
     }
@@ -183,7 +183,7 @@ impl Sentence {
 }
 
 /// Parts with names of at most `room` letters.
-fn joined(parts: &[Part], until: Option<&str>, room: usize) -> String {
+fn joined(parts: &[Phrase], until: Option<&str>, room: usize) -> String {
     let mut out = String::new();
     let mut add = |text: &str| {
         if !out.is_empty() && !text.is_empty() && !text.starts_with([',', ':', ';']) {
@@ -193,11 +193,11 @@ fn joined(parts: &[Part], until: Option<&str>, room: usize) -> String {
     };
     for part in parts {
         match part {
-            Part::Words { text } => add(text),
-            Part::Name { name } => add(&shortened(name, room)),
-            Part::Verb { now, over } => add(if until.is_none() { now } else { over }),
-            Part::Time { age } | Part::TimeOver { age } => match (part, until) {
-                (Part::TimeOver { .. }, None) => {}
+            Phrase::Words { text } => add(text),
+            Phrase::Name { name } => add(&shortened(name, room)),
+            Phrase::Verb { now, over } => add(if until.is_none() { now } else { over }),
+            Phrase::Time { age } | Phrase::TimeOver { age } => match (part, until) {
+                (Phrase::TimeOver { .. }, None) => {}
                 (_, None) => add(&time(*age)),
                 // When exactly it was over nobody has seen.
                 (_, Some(until)) => {
@@ -231,9 +231,9 @@ fn shortened(name: &str, room: usize) -> String {
 }
 
 /// `Probably all 4 threads …`; a name keeps its first letter.
-fn probably(claim: &str, first: Option<&Part>) -> String {
+fn probably(claim: &str, first: Option<&Phrase>) -> String {
     let mut letters = claim.chars();
-    let is_sentence = matches!(first, Some(Part::Words { .. })) || claim.starts_with("A ");
+    let is_sentence = matches!(first, Some(Phrase::Words { .. })) || claim.starts_with("A ");
     match letters.next() {
         Some(letter) if is_sentence => {
             format!("Probably {}{}", letter.to_lowercase(), letters.as_str())

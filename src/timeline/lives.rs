@@ -18,7 +18,7 @@ const ENOUGH: u32 = 8;
 /// The lives of the tasks that are there.
 #[derive(Debug, Default)]
 pub struct Lives {
-    tasks: FxHashMap<Address, Kept>,
+    tasks: FxHashMap<Address, Followed>,
     /// When the last sample was begun.
     now: Option<Duration>,
     /// The stage of a shutdown, and since when it was seen.
@@ -65,7 +65,7 @@ impl States {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Kept {
+struct Followed {
     /// Tells it from another that got its address.
     who: u64,
     /// When the sample in which it was first seen was done.
@@ -95,7 +95,7 @@ impl Lives {
             let who = who(task);
             let mut kept = match self.tasks.get(&task.id) {
                 Some(known) if known.who == who => *known,
-                _ => Kept {
+                _ => Followed {
                     who,
                     first_seen: now,
                     is_born: self.now.is_some(),
@@ -176,7 +176,7 @@ impl Marks {
     }
 }
 
-impl Kept {
+impl Followed {
     fn move_to(&mut self, place: Option<u64>, now: Duration) {
         let before = self.stay.map(|stay| stay.place);
         match (&mut self.stay, place) {

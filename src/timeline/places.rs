@@ -45,11 +45,11 @@ type Key = (Option<(std::sync::Arc<str>, Option<u32>)>, BlockingKind);
 /// All places.
 #[derive(Debug, Default)]
 pub struct Places {
-    places: FxHashMap<Key, Place>,
+    places: FxHashMap<Key, Tally>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct Tally {
     function: Option<String>,
     description: String,
     count: u64,
@@ -68,7 +68,7 @@ impl Places {
         if self.places.len() >= MAX_PLACES && !self.places.contains_key(&key) {
             key = (None, BlockingKind::Unknown);
         }
-        let known = self.places.entry(key).or_insert_with(|| Place {
+        let known = self.places.entry(key).or_insert_with(|| Tally {
             function: place.map(|it| it.function.to_string()),
             description: String::new(),
             count: 0,

@@ -89,12 +89,12 @@ struct Run {
     is_shared: bool,
     kinds: BTreeMap<WaitKind, u32>,
     /// The places where it awaits.
-    places: Vec<Place>,
+    places: Vec<AwaitSite>,
 }
 
 /// A place where a task awaits calls.
 #[derive(Debug)]
-struct Place {
+struct AwaitSite {
     location: Arc<Location>,
     /// What is called there, once that was seen.
     callee: Option<String>,
@@ -219,7 +219,7 @@ impl Run {
             known.callee = known.callee.take().or_else(|| callee(looping, task, crowd));
         } else if self.places.len() < MAX_PLACES {
             let callee = callee(looping, task, crowd);
-            self.places.push(Place { location: Arc::clone(&frame.location), callee, count: 1 });
+            self.places.push(AwaitSite { location: Arc::clone(&frame.location), callee, count: 1 });
         }
     }
 
@@ -235,7 +235,7 @@ impl Run {
         {
             return None;
         }
-        let Place { location, callee, .. } = self.places.iter().max_by_key(|it| it.count)?;
+        let AwaitSite { location, callee, .. } = self.places.iter().max_by_key(|it| it.count)?;
         Some(Sequence {
             task,
             location: Arc::clone(location),

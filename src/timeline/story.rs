@@ -65,7 +65,7 @@ pub struct Cancelled {
 
 /// Something new in the story.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
+pub enum StoryEvent {
     /// A stage has begun.
     Began(StageTold),
     /// A stage is over.
@@ -126,7 +126,7 @@ impl Story {
     }
 
     /// Takes in how the target is now, and tells what is new.
-    pub fn take(&mut self, now: &Snapshot) -> Vec<Step> {
+    pub fn take(&mut self, now: &Snapshot) -> Vec<StoryEvent> {
         let at = self.after(now.taken_at);
         let mut steps = self.take_stage(now, at);
         let stage = now.shutdown.as_ref().map(|shutdown| shutdown.stage);
@@ -155,15 +155,15 @@ impl Story {
         }
         self.is_begun |= stage.is_some() || !asked.is_empty();
         if !asked.is_empty() {
-            steps.push(Step::Asked(asked));
+            steps.push(StoryEvent::Asked(asked));
         }
         if !gone.is_empty() {
-            steps.push(Step::Gone(gone));
+            steps.push(StoryEvent::Gone(gone));
         }
         steps
     }
 
-    fn take_stage(&mut self, now: &Snapshot, at: Duration) -> Vec<Step> {
+    fn take_stage(&mut self, now: &Snapshot, at: Duration) -> Vec<StoryEvent> {
         let mut steps = Vec::new();
         let shutdown = now.shutdown.as_ref();
         if let Some(last) = self.stages.last_mut().filter(|last| last.ended.is_none()) {
@@ -176,7 +176,7 @@ impl Story {
                 if shutdown.is_some() || misses + 1 >= MISSES {
                     last.ended = Some(since);
                     self.unseen = None;
-                    steps.push(Step::Ended(last.clone()));
+                    steps.push(StoryEvent::Ended(last.clone()));
                 }
             }
         }
@@ -201,13 +201,13 @@ impl Story {
                 threads: shutdown.threads.clone(),
             };
             self.stages.push(told.clone());
-            steps.push(Step::Began(told));
+            steps.push(StoryEvent::Began(told));
         }
         steps
     }
 
     /// The target has ended: so has all that went on. Tells the stage that did.
-    pub fn end(&mut self, at: Timestamp) -> Vec<Step> {
+    pub fn end(&mut self, at: Timestamp) -> Vec<StoryEvent> {
         let at = self.after(at);
         for cancelled in self.cancelled.iter_mut().filter(|it| it.ended.is_none()) {
             cancelled.ended = Some(at);
@@ -216,7 +216,7 @@ impl Story {
         let last = self.stages.last_mut().filter(|last| last.ended.is_none());
         last.map(|last| {
             last.ended = Some(unseen.unwrap_or(at));
-            Step::Ended(last.clone())
+            StoryEvent::Ended(last.clone())
         })
         .into_iter()
         .collect()
@@ -281,17 +281,20 @@ mod tests {
         // Whoever was asked to before is no part of it; in this stage all are.
         let all = at(40, Some((Stage::CancelAll, &[1, 2])), &[(1, true), (2, false)]);
         let steps = story.take(&all);
-        assert!(matches!(&steps[..], [Step::Began(_), Step::Asked(asked)] if asked.len() == 2));
+        assert!(
+            matches!(&steps[..], [StoryEvent::Began(_), StoryEvent::Asked(asked)] if asked.len() == 2)
+        );
         let steps = story.take(&at(60, Some((Stage::CancelAll, &[2])), &[(2, false)]));
-        assert!(matches!(&steps[..], [Step::Gone(gone)] if gone[0].id == Address(1)));
+        assert!(matches!(&steps[..], [StoryEvent::Gone(gone)] if gone[0].id == Address(1)));
         let steps = story.take(&at(500, Some((Stage::DefaultExecutor, &[])), &[]));
-        let [Step::Ended(ended), Step::Began(began), Step::Gone(_)] = &steps[..] else {
+        let [StoryEvent::Ended(ended), StoryEvent::Began(began), StoryEvent::Gone(_)] = &steps[..]
+        else {
             panic!("{steps:?}")
         };
         assert_eq!((ms(ended.began), ended.ended.map(ms)), (40, Some(500)));
         assert_eq!((began.stage, ms(began.began)), (Stage::DefaultExecutor, 500));
         let steps = story.end(Timestamp::UNIX_EPOCH + Duration::from_millis(900));
-        assert!(matches!(&steps[..], [Step::Ended(last)] if last.ended.map(ms) == Some(900)));
+        assert!(matches!(&steps[..], [StoryEvent::Ended(last)] if last.ended.map(ms) == Some(900)));
         assert!(story.cancelled().iter().all(|it| it.ended.is_some()));
     }
 
@@ -307,7 +310,7 @@ mod tests {
         assert_eq!((story.stages().len(), story.stages()[0].ended), (1, None));
         let steps = story.take(&at(120, None, &[]));
         // It was over when it was first not seen any more.
-        assert!(matches!(&steps[..], [Step::Ended(it)] if it.ended.map(ms) == Some(80)));
+        assert!(matches!(&steps[..], [StoryEvent::Ended(it)] if it.ended.map(ms) == Some(80)));
     }
 
     #[test]

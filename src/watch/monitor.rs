@@ -5,7 +5,6 @@
 //! time comes in with the samples.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use crate::timeline::{
     LoopTiming, Pairs, PlaceTotals, Places, Sequences, Standing, Stretch,
 };
 use crate::watch::sampler::Sample;
+use crate::watch::whole::glance_of;
 
 /// The least time between two snapshots that are asked where tasks stay and how many there are.
 const BETWEEN_COUNTS: Duration = Duration::from_millis(50);
@@ -50,6 +50,10 @@ pub struct Settings {
     pub growth_over: Duration,
     /// Who has been at one await for so long is stuck, unless idle by nature.
     pub stuck_after: Duration,
+    /// Whether each whole sample is taken for a light one, too: where there are no others.
+    pub glances_from_whole: bool,
+    /// Whether anything is followed: else samples pass, and no event comes of them.
+    pub follows: bool,
 }
 
 impl Default for Settings {
@@ -59,6 +63,8 @@ impl Default for Settings {
             interval: Duration::from_secs(10),
             growth_over: Duration::from_secs(60),
             stuck_after: Duration::from_secs(10),
+            glances_from_whole: false,
+            follows: true,
         }
     }
 }
@@ -253,43 +259,44 @@ impl Monitor {
         }
     }
 
-    /// Takes in a sample, and hands what is new to `tell` until that breaks off.
-    pub fn take(
-        &mut self,
-        sample: Sample,
-        tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    /// Takes in a sample, and gives what is new. A whole one gets its findings.
+    pub fn take(&mut self, sample: &mut Sample) -> Vec<Event> {
+        let mut events = Vec::new();
+        if !self.settings.follows {
+            if let Sample::Whole(snapshot) = sample {
+                self.last = Some(Arc::clone(snapshot));
+            }
+            return events;
+        }
         match sample {
             Sample::Attached(_) => {
                 self.attached += 1;
                 if self.attached > 1 {
                     self.forget_target();
-                    tell(Event::Reattached)?;
+                    events.push(Event::Reattached);
                 }
             }
             Sample::Missed(count) => {
-                self.samples.1 += count;
-                self.all_samples.1 += count;
+                self.samples.1 += *count;
+                self.all_samples.1 += *count;
             }
             // Not of the target.
-            Sample::Limited(_) => return ControlFlow::Continue(()),
-            Sample::Unreadable(error) => tell(Event::Unreadable(error.to_string()))?,
+            Sample::Limited(_) => return events,
+            Sample::Unreadable(error) => events.push(Event::Unreadable(error.to_string())),
             Sample::Glance(glance) => {
                 self.note_time(Moment { wall: glance.taken_at, monotonic: glance.at });
-                self.iterations.take(&glance);
-                for stretch in self.callbacks.take(&glance, self.settings.threshold) {
-                    self.places.note(&stretch);
-                    tell(Event::Blocked(stretch))?;
-                }
-                self.close_if(tell, |tracked| is_past(tracked, &glance))?;
-                self.last_glance = Some(glance);
+                self.take_glance(glance.clone(), &mut events);
             }
             Sample::Whole(snapshot) => {
-                self.note_time(Moment::of(&snapshot));
-                self.take_whole(*snapshot, tell)?;
+                self.note_time(Moment::of(snapshot));
+                if self.settings.glances_from_whole {
+                    self.take_glance(glance_of(snapshot), &mut events);
+                }
+                self.take_whole(snapshot, &mut events);
             }
         }
-        self.tell_statistics(tell)
+        events.extend(self.statistics());
+        events
     }
 
     /// The last whole snapshot that tells what tasks wait for, with its findings.
@@ -387,41 +394,49 @@ impl Monitor {
         self.last_glance = None;
     }
 
-    fn take_whole(
-        &mut self,
-        mut snapshot: Snapshot,
-        tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn take_glance(&mut self, glance: Glance, events: &mut Vec<Event>) {
+        self.iterations.take(&glance);
+        for stretch in self.callbacks.take(&glance, self.settings.threshold) {
+            self.places.note(&stretch);
+            events.push(Event::Blocked(stretch));
+        }
+        self.close_if(events, |tracked| is_past(tracked, &glance));
+        self.last_glance = Some(glance);
+    }
+
+    fn take_whole(&mut self, shared: &mut Arc<Snapshot>, events: &mut Vec<Event>) {
+        // Nobody else has it yet.
+        let snapshot = Arc::make_mut(shared);
         for event_loop in &snapshot.loops {
             if let Some(lag) = event_loop.lag {
                 self.iterations.note_lag(event_loop.id, lag);
             }
         }
-        for (told, history) in self.cancellations.take(&snapshot).into_iter().enumerate() {
+        for (told, history) in self.cancellations.take(snapshot).into_iter().enumerate() {
             let came = history.turns.last().filter(|turn| !turn.is_earlier);
             if let Some(fate) = came.map(|turn| turn.fate) {
                 *self.turns.entry(fate).or_default() += 1;
             }
             if told < MAX_TURNS {
-                tell(Event::Cancelled(history))?;
+                events.push(Event::Cancelled(history));
             }
         }
-        let now = Moment::of(&snapshot);
+        let now = Moment::of(snapshot);
         let since_count = self.counted_at.map(|at| now.monotonic.saturating_sub(at));
         if since_count.is_none_or(|since| since >= BETWEEN_COUNTS) {
             self.counted_at = Some(now.monotonic);
-            self.lives.take(&snapshot);
+            self.lives.take(snapshot);
             // How many of those there are that there was no memory for is not known.
             if snapshot.cut.is_none() {
-                self.growth.take(&snapshot);
+                self.growth.take(snapshot);
             }
         }
-        self.sequences.take(&snapshot);
-        self.collections.take(&snapshot);
-        let is_soon =
-            |before: &Snapshot| before.during.least_until(&snapshot.during) < BETWEEN_LOOKS;
+        self.sequences.take(snapshot);
+        self.collections.take(snapshot);
+        let during = snapshot.during;
+        let is_soon = |before: &Snapshot| before.during.least_until(&during) < BETWEEN_LOOKS;
         if snapshot.depth < Depth::Reasons {
-            return ControlFlow::Continue(());
+            return;
         }
         if snapshot.depth < Depth::Evidence
             || self.before.as_ref().is_some_and(|(before, _)| is_soon(before))
@@ -430,26 +445,26 @@ impl Monitor {
             if let Some((before, _)) = &self.before {
                 (snapshot.findings, snapshot.looks) = (before.findings.clone(), before.looks);
             }
-            self.last = Some(Arc::new(snapshot));
-            return ControlFlow::Continue(());
+            self.last = Some(Arc::clone(shared));
+            return;
         }
-        let raw = diagnose(Looks::one(&snapshot));
+        let raw = diagnose(Looks::one(snapshot));
         let mut findings = match &self.before {
             Some((first, first_raw)) => {
-                let looks = Looks { first: Some(first), last: &snapshot, lives: Some(&self.lives) };
+                let looks = Looks { first: Some(first), last: snapshot, lives: Some(&self.lives) };
                 diagnose(looks).confirmed_by(first_raw, looks).findings
             }
             // What may be told at one look is told with the second one, if it lasts.
             None => Vec::new(),
         };
         let is_compared = self.before.is_some();
-        self.note_usage(&snapshot);
+        self.note_usage(snapshot);
         if is_compared {
             let throttled = findings.iter().find(|it| it.code == Code::PodThrottled);
             let throttled = throttled.map(|it| it.id);
             findings.extend(over_time(Observed {
                 time: self.observed(),
-                now: &snapshot,
+                now: snapshot,
                 places: &self.places.totals(),
                 growth: &self.growth,
                 collections: &self.collections,
@@ -461,34 +476,29 @@ impl Monitor {
         }
         snapshot.findings = Some(findings.clone());
         snapshot.looks = Some(if is_compared { 2 } else { 1 });
-        let snapshot = Arc::new(snapshot);
-        let before = self.before.replace((Arc::clone(&snapshot), raw));
-        self.last = Some(Arc::clone(&snapshot));
-        let Some((first, _)) = before else { return ControlFlow::Continue(()) };
-        self.follow(findings, now, tell)?;
+        let before = self.before.replace((Arc::clone(shared), raw));
+        self.last = Some(Arc::clone(shared));
+        let Some((first, _)) = before else { return };
+        self.follow(findings, now, events);
         // All tasks are compared for it: only where something may have moved.
         if !self.open.iter().any(Moved::may_be_past) {
-            return ControlFlow::Continue(());
+            return;
         }
-        let looks = Looks { first: Some(&first), last: &snapshot, lives: None };
+        let looks = Looks { first: Some(&first), last: shared, lives: None };
         let moved = Moved::between(looks);
-        self.close_if(tell, |tracked| moved.is_past(tracked))
+        self.close_if(events, |tracked| moved.is_past(tracked));
     }
 
     /// Closes what was not seen again and `is_over`; the rest may just not have been seen.
-    fn close_if(
-        &mut self,
-        tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
-        is_over: impl Fn(&Tracked) -> bool,
-    ) -> ControlFlow<()> {
+    fn close_if(&mut self, events: &mut Vec<Event>, is_over: impl Fn(&Tracked) -> bool) {
         // Most of the time none is, and it is asked at each light sample.
         if !self.open.iter().any(&is_over) {
-            return ControlFlow::Continue(());
+            return;
         }
         let (gone, open): (Vec<_>, _) =
             std::mem::take(&mut self.open).into_iter().partition(is_over);
         self.open = open;
-        gone.into_iter().try_for_each(|tracked| tell(Event::Closed(tracked)))
+        events.extend(gone.into_iter().map(Event::Closed));
     }
 
     /// Keeps what was used of the quotas in the last seconds.
@@ -505,12 +515,7 @@ impl Monitor {
     }
 
     /// Tells which findings came, changed and went.
-    fn follow(
-        &mut self,
-        findings: Vec<Finding>,
-        now: Moment,
-        tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn follow(&mut self, findings: Vec<Finding>, now: Moment, events: &mut Vec<Event>) {
         for tracked in &mut self.open {
             tracked.missing += 1;
         }
@@ -576,27 +581,23 @@ impl Monitor {
             if was != severity || is_other && since >= self.settings.interval {
                 known.told_at = now.monotonic;
                 let was = Some(was).filter(|was| *was != severity);
-                tell(Event::Updated(Tracked { was, ..known.clone() }))?;
+                events.push(Event::Updated(Tracked { was, ..known.clone() }));
             }
         }
         for tracked in opened {
             if self.open.len() < MAX_OPEN {
                 self.open.push(tracked.clone());
             }
-            tell(Event::Opened(tracked))?;
+            events.push(Event::Opened(tracked));
         }
-        self.close_if(tell, |tracked| tracked.missing >= MISSING)
+        self.close_if(events, |tracked| tracked.missing >= MISSING);
     }
 
-    fn tell_statistics(
-        &mut self,
-        tell: &mut dyn FnMut(Event) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let Some((now, told_at)) = self.now.zip(self.told_at) else {
-            return ControlFlow::Continue(());
-        };
+    /// How it did since this was told last, if that is due.
+    fn statistics(&mut self) -> Option<Event> {
+        let (now, told_at) = self.now.zip(self.told_at)?;
         if now.monotonic.saturating_sub(told_at) < self.settings.interval {
-            return ControlFlow::Continue(());
+            return None;
         }
         self.told_at = Some(now.monotonic);
         let loops = self.iterations.drain().into_iter();
@@ -606,14 +607,8 @@ impl Monitor {
         let tasks = self.last.as_deref().zip(standing);
         let tasks = tasks.map(|(last, standing)| TaskCounts::of(last, standing));
         let cancellations = std::mem::take(&mut self.turns);
-        tell(Event::Statistics(Statistics {
-            at: now.wall,
-            loops,
-            tasks,
-            samples,
-            missed,
-            cancellations,
-        }))
+        let at = now.wall;
+        Some(Event::Statistics(Statistics { at, loops, tasks, samples, missed, cancellations }))
     }
 }
 
@@ -695,6 +690,10 @@ mod tests {
     use crate::diagnose::tests::{LOOP, Scene, task};
     use crate::snapshot::{BlockingKind, Location, LoopGlance};
 
+    fn whole(monitor: &mut Monitor, snapshot: Snapshot) -> Vec<Event> {
+        monitor.take(&mut Sample::Whole(Arc::new(snapshot)))
+    }
+
     /// The events of these snapshots, 300 ms apart, in a word each.
     fn told(scenes: &[Scene]) -> Vec<String> {
         let mut monitor = Monitor::new(Settings::default());
@@ -702,16 +701,12 @@ mod tests {
         for (number, scene) in (0..).zip(scenes) {
             let mut snapshot = scene.snapshot.clone();
             snapshot.later(Duration::from_millis(300) * number);
-            let flow = monitor.take(Sample::Whole(Box::new(snapshot)), &mut |event| {
-                told.push(match event {
-                    Event::Opened(it) => format!("opened {} {}", it.number, it.finding.code),
-                    Event::Updated(it) => format!("updated {}", it.number),
-                    Event::Closed(it) => format!("closed {}", it.number),
-                    _ => "other".to_owned(),
-                });
-                ControlFlow::Continue(())
-            });
-            assert!(flow.is_continue());
+            told.extend(whole(&mut monitor, snapshot).into_iter().map(|event| match event {
+                Event::Opened(it) => format!("opened {} {}", it.number, it.finding.code),
+                Event::Updated(it) => format!("updated {}", it.number),
+                Event::Closed(it) => format!("closed {}", it.number),
+                _ => "other".to_owned(),
+            }));
         }
         told
     }
@@ -766,16 +761,14 @@ mod tests {
             .with([task(1).runs()]);
         let mut monitor = Monitor::new(Settings::default());
         let mut told = Vec::new();
-        let mut take = |monitor: &mut Monitor, sample| {
-            let flow = monitor.take(sample, &mut |event| {
+        let mut take = |monitor: &mut Monitor, mut sample| {
+            for event in monitor.take(&mut sample) {
                 match event {
                     Event::Opened(it) => told.push(format!("opened {}", it.finding.code)),
                     Event::Closed(it) => told.push(format!("closed {}", it.finding.code)),
                     _ => {}
                 }
-                ControlFlow::Continue(())
-            });
-            assert!(flow.is_continue());
+            }
         };
         let mut now = Timestamp::UNIX_EPOCH;
         for elapsed in [3000, 3300] {
@@ -783,7 +776,7 @@ mod tests {
             now += Duration::from_millis(300);
             let mut snapshot = Snapshot { taken_at: now, ..scene.snapshot };
             snapshot.during = crate::snapshot::Interval::at(Duration::from_millis(elapsed));
-            take(&mut monitor, Sample::Whole(Box::new(snapshot)));
+            take(&mut monitor, Sample::Whole(Arc::new(snapshot)));
         }
         let glance = |phase, after: u64| {
             let at = Duration::from_millis(5000 + after);
@@ -831,15 +824,14 @@ mod tests {
             snapshot.later(Duration::from_secs(second));
             // It goes on turning: nothing but time tells.
             snapshot.loops[0].iteration_id = Some(second);
-            let _ = monitor.take(Sample::Whole(Box::new(snapshot)), &mut |event| {
+            for event in whole(&mut monitor, snapshot) {
                 let raised = event.raised().map(|finding| finding.severity);
                 match &event {
                     Event::Opened(it) => told.push(("opened", it.was, raised)),
                     Event::Updated(it) => told.push(("updated", it.was, raised)),
                     _ => {}
                 }
-                ControlFlow::Continue(())
-            });
+            }
         }
         assert_eq!(told, [("opened", None, Some(Info)), ("updated", Some(Info), Some(Warning))]);
         assert_eq!(monitor.summary().findings.get(&Warning), Some(&1));
@@ -857,10 +849,8 @@ mod tests {
             snapshot.later(Duration::from_secs(7) * number);
             snapshot.taken_at =
                 snapshot.taken_at.checked_sub(20 * Duration::from_secs(7) * number).unwrap();
-            let _ = monitor.take(Sample::Whole(Box::new(snapshot)), &mut |event| {
-                told.push(matches!(event, Event::Opened(_)));
-                ControlFlow::Continue(())
-            });
+            let events = whole(&mut monitor, snapshot);
+            told.extend(events.iter().map(|event| matches!(event, Event::Opened(_))));
         }
         assert_eq!(told, [true]);
         assert_eq!(monitor.summary().duration_ms, 7_000);

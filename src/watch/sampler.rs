@@ -5,6 +5,7 @@
 //! its loop, take its interpreter down; sampling goes on as long as the process is there.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
@@ -94,7 +95,7 @@ pub enum Sample {
     /// A light sample.
     Glance(Glance),
     /// A whole one.
-    Whole(Box<Snapshot>),
+    Whole(Arc<Snapshot>),
     /// So many samples had no time: those before took too long, or we got no processor.
     Missed(u64),
     /// Fewer samples are taken than planned: so many a second, for the quota of processor time of our
@@ -120,7 +121,7 @@ pub enum Ended {
 ///
 /// # Errors
 /// As [`Inspector::attach`], when it cannot be attached to in the first place.
-pub fn sample(
+pub(super) fn sample(
     pid: i32,
     plan: &Plan,
     is_asked: &dyn Fn() -> bool,
@@ -298,7 +299,7 @@ impl Sampler<'_> {
                 self.plan.limited(|| {
                     let taken = inspector.snapshot(&options)?;
                     // What is missing in it has not ended.
-                    let whole = || Sample::Whole(Box::new(taken));
+                    let whole = || Sample::Whole(Arc::new(taken));
                     inspector.timed_out().map_or_else(|| Ok(whole()), Err)
                 })
             } else {

@@ -8,8 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aiospy::recording::{Error, Limits, Recording, Taken, Writer};
-use aiospy::watch::monitor::{Monitor, Settings};
-use aiospy::watch::sampler::{Plan, Sample, sample};
+use aiospy::watch::Watcher;
+use aiospy::watch::monitor::Settings;
+use aiospy::watch::sampler::{Plan, Sample};
 use jiff::Timestamp;
 use libtest_mimic::Trial;
 use nix::sys::signal::{Signal, kill};
@@ -365,20 +366,15 @@ fn same_as_live(python: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.aiospy");
     let mut writer = Writer::create(&file, Limits::default()).unwrap();
-    let mut monitor = Monitor::new(Settings::default());
     let mut plan = Plan::new(50.0, Duration::ZERO);
     plan.options.repeats = true;
     let mut live = Vec::new();
     let start = Instant::now();
     let is_over = || start.elapsed() > Duration::from_secs(3);
-    sample(program.pid(), &plan, &is_over, &mut |sample| {
-        let is_whole = matches!(sample, Sample::Whole(_));
-        let mut events = Vec::new();
-        let _ = monitor.take(sample, &mut |event| {
-            events.push(event);
-            ControlFlow::Continue(())
-        });
-        if let Some(snapshot) = monitor.last().filter(|_| is_whole) {
+    let mut watcher = Watcher::new(plan, Settings::default());
+    let ended = watcher.run::<aiospy::Error>(program.pid(), &is_over, &mut |news| {
+        let monitor = news.monitor;
+        if let Sample::Whole(snapshot) = news.sample {
             let open = monitor.open();
             let taken =
                 Taken { snapshot, lives: Some(monitor.lives()), open, blocking: &[], missed: 0 };
@@ -390,9 +386,9 @@ fn same_as_live(python: &Path) {
             shown.as_object_mut().unwrap().remove("cgroup");
             live.push((shown, format!("{open:?}"), lives));
         }
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+        Ok(ControlFlow::Continue(()))
+    });
+    ended.unwrap();
     writer.finish().unwrap();
     let mut recording = Recording::open(&file).unwrap();
     assert!(live.len() > 50 && recording.len() == live.len(), "{} samples", live.len());

@@ -136,8 +136,8 @@ const MAX_WITHOUT_FINDINGS: usize = 1000;
 struct Difference<'s> {
     schema: &'static str,
     tool: json::Tool,
-    before: Told<'s>,
-    after: Told<'s>,
+    before: SideSummary<'s>,
+    after: SideSummary<'s>,
     findings: Findings<'s>,
     /// Numbers of tasks by shape, those that grew most first.
     shapes: Vec<Shape<'s>>,
@@ -150,7 +150,7 @@ struct Difference<'s> {
 }
 
 #[derive(Debug, Serialize)]
-struct Told<'s> {
+struct SideSummary<'s> {
     file: &'s str,
     #[serde(skip_serializing_if = "Option::is_none")]
     taken_at: Option<Timestamp>,
@@ -227,12 +227,16 @@ impl<'s> Difference<'s> {
         Self {
             schema: SCHEMA,
             tool: json::Tool::this(),
-            before: Told {
+            before: SideSummary {
                 file: &before.file,
                 taken_at: before.taken_at,
                 tasks: before.tasks.len(),
             },
-            after: Told { file: &after.file, taken_at: after.taken_at, tasks: after.tasks.len() },
+            after: SideSummary {
+                file: &after.file,
+                taken_at: after.taken_at,
+                tasks: after.tasks.len(),
+            },
             findings: Findings {
                 new: after.findings.iter().filter(is_new).collect(),
                 gone: before.findings.iter().filter(is_gone).collect(),

@@ -1,6 +1,6 @@
 //! `aiospy doctor PID`: may I read it, can I understand it, and what to do about what fails.
 
-use aiospy::session::Step;
+use aiospy::session::AttachStep;
 use aiospy::{Error, Inspector};
 use clap::Args;
 use serde::Serialize;
@@ -57,11 +57,11 @@ pub fn run(options: &Doctor, patience: &Patience) -> anyhow::Result<Outcome> {
     Ok(if is_well(&steps) { Outcome::Done } else { Outcome::Failed })
 }
 
-fn is_well(steps: &[Step]) -> bool {
+fn is_well(steps: &[AttachStep]) -> bool {
     !steps.is_empty() && steps.iter().all(|step| step.outcome.is_ok())
 }
 
-fn print(steps: &[Step], page: &mut Page<'_>) -> std::io::Result<()> {
+fn print(steps: &[AttachStep], page: &mut Page<'_>) -> std::io::Result<()> {
     let column = 6 + steps.iter().map(|step| step.name.len()).max().unwrap_or(0) + 2;
     for step in steps {
         let mut line = Line::new();
@@ -108,8 +108,8 @@ struct StepDocument<'a> {
     remedy: Option<String>,
 }
 
-fn document(pid: i32, steps: &[Step]) -> Document<'_> {
-    let of_step = |step: &Step| match &step.outcome {
+fn document(pid: i32, steps: &[AttachStep]) -> Document<'_> {
+    let of_step = |step: &AttachStep| match &step.outcome {
         Ok(_) => (None, None),
         Err(error) => {
             let advice = remedy::of_process(error);
@@ -140,8 +140,8 @@ mod tests {
     #[test]
     fn failed_steps_carry_their_remedy() {
         let steps = vec![
-            Step { name: "process", outcome: Ok("4711 python3 app.py".to_owned()) },
-            Step { name: "asyncio", outcome: Err(Error::NoAsyncio { pid: i32::MAX }) },
+            AttachStep { name: "process", outcome: Ok("4711 python3 app.py".to_owned()) },
+            AttachStep { name: "asyncio", outcome: Err(Error::NoAsyncio { pid: i32::MAX }) },
         ];
         let mut out = Vec::new();
         print(&steps, &mut Page::new(&mut out, None, false)).unwrap();

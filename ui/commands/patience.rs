@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use aiospy::Error;
 use aiospy::memory::TimeLimit;
+use aiospy::watch::sampler::Plan;
 
 use crate::commands::remedy;
+use crate::io::memory;
 
 /// How often it is looked whether the time is over.
 const STEP: Duration = Duration::from_millis(100);
@@ -36,6 +38,15 @@ impl Patience {
         let done = work();
         self.limit.end();
         done
+    }
+
+    /// A plan of so many samples a second, with that time for each, and as much memory as there is.
+    pub fn plan(&self, rate: f64, whole_every: Duration) -> Plan {
+        let mut plan = Plan::new(rate, whole_every);
+        plan.options.max_memory = memory::most();
+        plan.timeout = Some(self.timeout);
+        plan.limit = self.limit.clone();
+        plan
     }
 
     /// From now on ends the whole command when reading process `pid` takes longer, or goes on

@@ -1,7 +1,6 @@
 //! `aiospy record PID`: all samples of a while, to a recording or, as they come, to a flame graph,
 //! a page or a trace.
 
-mod glance;
 mod progress;
 
 use std::ffi::OsString;
@@ -14,7 +13,8 @@ use std::time::{Duration, Instant};
 use aiospy::recording::{Limits, Recording, Taken, Writer, Written};
 use aiospy::snapshot::{Depth, Process, Snapshot};
 use aiospy::watch::monitor::{Event, Monitor, Settings};
-use aiospy::watch::sampler::{Ended, Plan, Sample, sample};
+use aiospy::watch::sampler::{Ended, Sample};
+use aiospy::watch::{News, Watcher};
 use anyhow::Context as _;
 use clap::Args;
 use clap::error::ErrorKind;
@@ -29,7 +29,6 @@ use crate::commands::remedy;
 use crate::commands::run;
 use crate::commands::watch;
 use crate::flame::{self, Exporter, Format, Totals};
-use crate::io::memory;
 use crate::io::output::{self, note, say};
 use crate::io::trouble::Trouble;
 use crate::report::text::words;
@@ -120,37 +119,29 @@ fn record(
     stop: &AtomicBool,
     patience: &Patience,
 ) -> anyhow::Result<()> {
-    let mut plan = Plan::new(options.rate, Duration::ZERO);
+    let mut plan = patience.plan(options.rate, Duration::ZERO);
     plan.evidence_every = BETWEEN_EVIDENCE;
     plan.options.repeats = true;
-    plan.timeout = Some(patience.timeout);
-    plan.limit = patience.limit.clone();
-    plan.options.max_memory = memory::most();
     plan.waits_for_python = options.pid().is_none();
-    let wants_events = format.is_none_or(flame::has_events);
-    if !wants_events {
+    let mut settings = Settings::default();
+    settings.interval = BETWEEN_STATISTICS;
+    settings.glances_from_whole = true;
+    settings.follows = format.is_none_or(flame::has_events);
+    if !settings.follows {
         plan.options.depth = Depth::Reasons;
     }
-    let mut recorder = Recorder::new(pid, options, format, wants_events);
+    let mut watcher = Watcher::new(plan, settings);
+    let mut recorder = Recorder::new(pid, options, format);
     let start = Instant::now();
     let is_over = || options.duration.is_some_and(|duration| start.elapsed() >= duration);
     let is_asked = || stop.load(Ordering::Relaxed) || is_over();
-    let ended = sample(pid, &plan, &is_asked, &mut |sample| {
-        let done = recorder.take(sample);
+    let ended = watcher.run(pid, &is_asked, &mut |news| {
+        let done = recorder.take(news);
         recorder.progress.show(&recorder.totals, recorder.tasks, recorder.size());
-        match done {
-            Ok(flow) => flow,
-            Err(error) => {
-                recorder.failed = Some(error);
-                ControlFlow::Break(())
-            }
-        }
+        done
     });
     recorder.progress.clear();
-    if let Some(error) = recorder.failed.take() {
-        return Err(error);
-    }
-    recorder.finish(ended?)
+    recorder.finish(watcher.monitor(), ended?)
 }
 
 /// Where samples go.
@@ -163,7 +154,6 @@ struct Recorder<'o> {
     options: &'o Record,
     format: Option<Format>,
     file: PathBuf,
-    monitor: Option<Monitor>,
     sink: Option<Sink>,
     totals: Totals,
     /// When the last sample was taken, if nothing came between.
@@ -172,30 +162,25 @@ struct Recorder<'o> {
     tasks: usize,
     is_full: bool,
     progress: Progress,
-    failed: Option<anyhow::Error>,
 }
 
 impl<'o> Recorder<'o> {
-    fn new(pid: i32, options: &'o Record, format: Option<Format>, wants_events: bool) -> Self {
+    fn new(pid: i32, options: &'o Record, format: Option<Format>) -> Self {
         let file = options.making.file.clone().unwrap_or_else(|| {
             let now = Zoned::now().strftime("%Y%m%d-%H%M%S");
             PathBuf::from(format!("aiospy-{pid}-{now}.{}", ending(format)))
         });
-        let mut settings = Settings::default();
-        settings.interval = BETWEEN_STATISTICS;
         Self {
             options,
             format,
             progress: Progress::new(pid, options.duration),
             file,
-            monitor: wants_events.then(|| Monitor::new(settings)),
             sink: None,
             totals: Totals::default(),
             last: None,
             missed: 0,
             tasks: 0,
             is_full: false,
-            failed: None,
         }
     }
 
@@ -207,10 +192,17 @@ impl<'o> Recorder<'o> {
         }
     }
 
-    fn take(&mut self, sample: Sample) -> anyhow::Result<ControlFlow<()>> {
-        match &sample {
-            Sample::Whole(snapshot) if self.sink.is_none() => self.open(&snapshot.process)?,
-            Sample::Whole(_) | Sample::Glance(_) => {}
+    /// Ends when there is no more room.
+    fn take(&mut self, news: News<'_>) -> anyhow::Result<ControlFlow<()>> {
+        let News { sample, events, monitor } = news;
+        match sample {
+            Sample::Whole(snapshot) => {
+                if self.sink.is_none() {
+                    self.open(&snapshot.process)?;
+                }
+                self.note(snapshot, monitor)?;
+            }
+            Sample::Glance(_) => {}
             Sample::Attached(_) => self.last = None,
             Sample::Missed(missed) => self.missed += missed,
             Sample::Limited(rate) => {
@@ -226,44 +218,7 @@ impl<'o> Recorder<'o> {
                 note(format_args!("nothing is recorded now: {}", remedy::of(error).cause));
             }
         }
-        let Some(mut monitor) = self.monitor.take() else {
-            if let Sample::Whole(snapshot) = sample {
-                self.note(&snapshot, None)?;
-            }
-            return Ok(self.flow());
-        };
-        let is_whole = matches!(sample, Sample::Whole(_));
-        let mut events = Vec::new();
-        let mut tell = |event: Event| {
-            events.push(event);
-            ControlFlow::Continue(())
-        };
-        // Each whole sample tells, too, where the loops were: that gives the callbacks that block.
-        if let Sample::Whole(snapshot) = &sample {
-            let _ = monitor.take(Sample::Glance(glance::of(snapshot)), &mut tell);
-        }
-        let _ = monitor.take(sample, &mut tell);
-        let done = self.tell(&monitor, is_whole, events);
-        self.monitor = Some(monitor);
-        done?;
-        Ok(self.flow())
-    }
-
-    /// Ends when there is no more room.
-    fn flow(&self) -> ControlFlow<()> {
-        if self.is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn tell(
-        &mut self,
-        monitor: &Monitor,
-        is_whole: bool,
-        events: Vec<Event>,
-    ) -> anyhow::Result<()> {
         let now = monitor.last().map_or_else(Timestamp::now, |last| last.taken_at);
-        if let Some(last) = monitor.last().filter(|_| is_whole) {
-            self.note(last, Some(monitor))?;
-        }
         for event in events {
             match &mut self.sink {
                 Some(Sink::Recording(writer)) => {
@@ -273,10 +228,10 @@ impl<'o> Recorder<'o> {
                 None => {}
             }
         }
-        Ok(())
+        Ok(if self.is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    fn note(&mut self, snapshot: &Snapshot, monitor: Option<&Monitor>) -> anyhow::Result<()> {
+    fn note(&mut self, snapshot: &Snapshot, monitor: &Monitor) -> anyhow::Result<()> {
         let missed = std::mem::take(&mut self.missed);
         self.tasks = snapshot.tasks.len();
         self.totals.note(snapshot, missed);
@@ -285,8 +240,8 @@ impl<'o> Recorder<'o> {
         self.last = Some(snapshot.taken_at);
         match &mut self.sink {
             Some(Sink::Recording(writer)) => {
-                let blocking = monitor.map(Monitor::blocking).unwrap_or_default();
-                if let Some(taken) = monitor.and_then(|it| Taken::of(it, &blocking, missed)) {
+                let blocking = monitor.blocking();
+                if let Some(taken) = Taken::of(monitor, &blocking, missed) {
                     self.is_full |= writer.sample(&taken)? == Written::Full;
                 }
             }
@@ -316,7 +271,7 @@ impl<'o> Recorder<'o> {
         Ok(())
     }
 
-    fn finish(self, ended: Ended) -> anyhow::Result<()> {
+    fn finish(self, monitor: &Monitor, ended: Ended) -> anyhow::Result<()> {
         let size = match self.sink {
             Some(Sink::Recording(writer)) => {
                 let size = writer.finish().with_context(|| output::cannot_write(&self.file))?;
@@ -324,7 +279,7 @@ impl<'o> Recorder<'o> {
             }
             Some(Sink::Export(mut exporter)) => {
                 // What still goes on is told as far as it has come.
-                if let (Some(monitor), Some(now)) = (&self.monitor, self.totals.ended) {
+                if let Some(now) = self.totals.ended {
                     for stretch in monitor.blocking() {
                         exporter.event(now, &Event::Blocked(stretch))?;
                     }

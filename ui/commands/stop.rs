@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use aiospy::diagnose::{Is, MAY_END, rule};
 use aiospy::process::Source;
 use aiospy::snapshot::{Finding, Location, Process, Severity, Snapshot};
-use aiospy::timeline::{Cancelled, StageTold, Step, Story};
+use aiospy::timeline::{Cancelled, StageTold, Story, StoryEvent};
+use aiospy::watch::Watcher;
 use aiospy::watch::monitor::{Monitor, Settings};
-use aiospy::watch::sampler::{Ended, Plan, Sample, sample};
+use aiospy::watch::sampler::{Ended, Sample};
 use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
@@ -30,7 +31,6 @@ use crate::commands::outcome::Outcome;
 use crate::commands::patience::Patience;
 use crate::commands::remedy;
 use crate::commands::watch;
-use crate::io::memory;
 use crate::io::output::{Destination, Output, note};
 use crate::io::page::{Page, Style};
 use crate::io::trouble::Trouble;
@@ -139,7 +139,7 @@ struct Document<'a> {
 }
 
 /// What was seen since the signal was sent.
-struct Told {
+struct Aftermath {
     story: Story,
     sent_at: Timestamp,
     delivered: Option<Duration>,
@@ -160,8 +160,7 @@ struct Teller<'a> {
     options: &'a Stop,
     to: Destination,
     /// Absent until the signal is sent.
-    told: Option<Told>,
-    failed: Option<anyhow::Error>,
+    told: Option<Aftermath>,
 }
 
 impl Teller<'_> {
@@ -176,7 +175,7 @@ impl Teller<'_> {
             })?;
             let story = Story::new(sent_at, Some(snapshot));
             let main_at = holdup::main_at(snapshot).cloned();
-            self.told = Some(Told {
+            self.told = Some(Aftermath {
                 story,
                 sent_at,
                 delivered: None,
@@ -220,36 +219,28 @@ fn stop(pid: i32, options: &Stop, patience: &Patience) -> anyhow::Result<Outcome
     let to_end = Addressee::of(pid);
     patience.guard(pid, Some(&asked));
     let to = Destination::open_queued(&options.output, &asked)?;
-    let mut plan = Plan::new(1.0 / EVERY.as_secs_f64(), EVERY);
-    plan.options.max_memory = memory::most();
-    plan.timeout = Some(patience.timeout);
-    plan.limit = patience.limit.clone();
-    let mut monitor = Monitor::new(Settings::default());
-    let mut teller = Teller { to_end: &to_end, options, to, told: None, failed: None };
+    let plan = patience.plan(1.0 / EVERY.as_secs_f64(), EVERY);
+    let mut watcher = Watcher::new(plan, Settings::default());
+    let mut teller = Teller { to_end: &to_end, options, to, told: None };
     let until: Cell<Option<Instant>> = Cell::new(None);
     let is_over = || {
         asked.load(Ordering::Relaxed) || until.get().is_some_and(|until| Instant::now() >= until)
     };
-    let ended = sample(pid, &plan, &is_over, &mut |sample| {
-        let taken = match &sample {
-            Sample::Whole(snapshot) => teller.take(snapshot),
+    let ended = watcher.run(pid, &is_over, &mut |news| {
+        match news.sample {
+            Sample::Whole(snapshot) => teller.take(snapshot)?,
             // Nobody knows how it was: no signal is sent.
-            Sample::Unreadable(error) if teller.told.is_none() => Err(remedy::of(error).into()),
-            _ => Ok(()),
-        };
-        if let Err(error) = taken {
-            teller.failed = Some(error);
-            return ControlFlow::Break(());
+            Sample::Unreadable(error) if teller.told.is_none() => {
+                return Err(anyhow::Error::from(remedy::of(error)));
+            }
+            _ => {}
         }
         if until.get().is_none() && teller.told.is_some() {
             until.set(Some(Instant::now() + options.grace));
         }
-        monitor.take(sample, &mut |_| ControlFlow::Continue(()))
-    });
-    if let Some(error) = teller.failed {
-        return Err(error);
-    }
-    let outcome = match (ended?, asked.load(Ordering::Relaxed)) {
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let outcome = match (ended, asked.load(Ordering::Relaxed)) {
         (Ended::Gone, _) => "ended",
         (Ended::Asked, true) => "interrupted",
         (Ended::Asked, false) => "grace-over",
@@ -257,7 +248,7 @@ fn stop(pid: i32, options: &Stop, patience: &Patience) -> anyhow::Result<Outcome
     // Whoever reads the story slowly does not keep it alive.
     let is_to_die = outcome == "grace-over" && options.kills;
     let killed = is_to_die.then(|| to_end.send(Signal::SIGKILL));
-    finish(teller, &monitor, outcome)?;
+    finish(teller, watcher.monitor(), outcome)?;
     if let Some(killed) = killed {
         killed.with_context(|| format!("could not kill process {pid}"))?;
         note(format_args!("process {pid} was killed"));
@@ -400,26 +391,26 @@ fn waits(told: &StageTold) -> Option<String> {
     (!waits.is_empty()).then(|| format!("waits for {}", waits.join(" and ")))
 }
 
-fn in_words(step: &Step) -> (Style, String) {
+fn in_words(step: &StoryEvent) -> (Style, String) {
     let name = |it: &Cancelled| it.name.as_deref().unwrap_or("a task").to_owned();
     match step {
-        Step::Began(told) => {
+        StoryEvent::Began(told) => {
             let stage = told.stage.as_str();
             let waits = waits(told).map(|waits| format!(", {waits}")).unwrap_or_default();
             (Style::Active, format!("stage {stage} of {} begins{waits}", told.by))
         }
-        Step::Ended(told) => {
+        StoryEvent::Ended(told) => {
             let took = told.ended.unwrap_or_default().saturating_sub(told.began);
             let text =
                 format!("stage {} ends, took {}", told.stage.as_str(), words::duration(took));
             (Style::Plain, text)
         }
-        Step::Asked(tasks) => {
+        StoryEvent::Asked(tasks) => {
             let all: Vec<String> = tasks.iter().map(name).collect();
             let text = format!("cancelled: {}", names(all.iter().map(String::as_str)));
             (Style::Plain, text)
         }
-        Step::Gone(tasks) => {
+        StoryEvent::Gone(tasks) => {
             let all: Vec<String> = tasks.iter().map(name).collect();
             let text = format!("ended: {}", names(all.iter().map(String::as_str)));
             (Style::Dim, text)
@@ -438,7 +429,7 @@ fn line(to: &mut Destination, style: Style, at: Duration, text: &str) -> anyhow:
 /// The end of the story: what there was, or what still holds the process.
 fn conclude(
     to: &mut Destination,
-    told: &Told,
+    told: &Aftermath,
     outcome: &str,
     elapsed: Duration,
     (has_moved, held_up): (bool, Option<&str>),

@@ -10,18 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use aiospy::snapshot::{Depth, Process, Severity};
-use aiospy::watch::monitor::{Event, Monitor, Settings};
-use aiospy::watch::sampler::{Ended, Plan, Sample, sample};
+use aiospy::watch::Watcher;
+use aiospy::watch::monitor::{Event, Settings};
+use aiospy::watch::sampler::{Ended, Sample};
 use anyhow::Context as _;
 use clap::Args;
 
-use self::lines::Line;
+use self::lines::EventLine;
 use crate::commands::options::{Target, Watching};
 use crate::commands::outcome::Outcome;
 use crate::commands::patience::Patience;
 use crate::commands::reading::{by_any_id, limited};
 use crate::io::hook::Hook;
-use crate::io::memory;
 use crate::io::output::{Destination, Reader, note};
 use crate::io::page::Page;
 use crate::report::json;
@@ -85,18 +85,15 @@ pub fn watch(
     settings.interval = options.interval;
     settings.growth_over = options.growth_over;
     settings.stuck_after = options.stuck_after;
-    let mut monitor = Monitor::new(settings);
-    let mut plan = Plan::new(options.rate, options.whole_every);
+    let mut plan = patience.plan(options.rate, options.whole_every);
     plan.options.blocked_after = options.threshold;
-    plan.options.max_memory = memory::most();
     // What happens between looks is told from frames, states and cancellations.
     plan.between = Depth::Tasks;
     plan.waits_for_python = is_ours;
-    plan.timeout = Some(patience.timeout);
-    plan.limit = patience.limit.clone();
+    let mut watcher = Watcher::new(plan, settings);
     let reader = to.reader();
     let is_text = options.is_text || is_beside;
-    let mut teller = Teller { is_text, to: &mut to, hook: None, failed: None };
+    let mut teller = Teller { is_text, to: &mut to, hook: None };
     teller.hook = options.on_finding.as_deref().map(|command| Hook::new(command, stop));
     let until = options.duration.map(|duration| Instant::now() + duration);
     let is_asked = || {
@@ -105,23 +102,21 @@ pub fn watch(
             || reader.as_ref().is_some_and(Reader::is_gone)
     };
     let mut is_started = false;
-    let ended = sample(pid, &plan, &is_asked, &mut |sample| {
-        if let (Sample::Attached(process), false) = (&sample, is_started) {
-            is_started = true;
-            teller.start(process, options)?;
+    let ended = watcher.run(pid, &is_asked, &mut |news| {
+        match news.sample {
+            Sample::Attached(process) if !is_started => {
+                is_started = true;
+                teller.start(process, options)?;
+            }
+            Sample::Limited(rate) => note(limited(*rate)),
+            _ => {}
         }
-        if let Sample::Limited(rate) = sample {
-            note(limited(rate));
-        }
-        monitor.take(sample, &mut |event| teller.event(&event))
-    });
-    if let Some(error) = teller.failed.take() {
-        return Err(error);
-    }
-    let ended = ended?;
-    teller.end(&mut monitor, ended)?;
+        news.events.iter().try_for_each(|event| teller.event(event))?;
+        anyhow::Ok(ControlFlow::Continue(()))
+    })?;
+    teller.end(&mut watcher, ended)?;
     to.finish()?;
-    Ok(monitor.worst())
+    Ok(watcher.monitor().worst())
 }
 
 /// Writes events.
@@ -129,51 +124,36 @@ struct Teller<'a> {
     is_text: bool,
     to: &'a mut Destination,
     hook: Option<Hook>,
-    failed: Option<anyhow::Error>,
 }
 
 impl Teller<'_> {
-    fn start(&mut self, process: &Process, options: &Watching) -> ControlFlow<()> {
-        let written = if self.is_text {
-            self.text(&[words::start(process)])
-        } else {
-            self.json(&Line::start(process, options.rate, options.threshold))
-        };
-        self.flow(written)
+    fn start(&mut self, process: &Process, options: &Watching) -> anyhow::Result<()> {
+        if self.is_text {
+            return self.text(&[words::start(process)]);
+        }
+        self.json(&EventLine::start(process, options.rate, options.threshold))
     }
 
-    fn event(&mut self, event: &Event) -> ControlFlow<()> {
+    fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         if let (Some(finding), Some(hook)) = (event.raised(), &mut self.hook)
             && finding.severity > Severity::Info
         {
             hook.tell(finding);
         }
-        let written = if self.is_text {
-            self.text(&words::event(event))
-        } else {
-            self.json(&Line::of(event))
-        };
-        self.flow(written)
-    }
-
-    fn flow(&mut self, written: anyhow::Result<()>) -> ControlFlow<()> {
-        match written {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                self.failed = Some(error);
-                ControlFlow::Break(())
-            }
+        if self.is_text {
+            return self.text(&words::event(event));
         }
+        self.json(&EventLine::of(event))
     }
 
-    fn json(&mut self, line: &Line<'_>) -> anyhow::Result<()> {
+    fn json(&mut self, line: &EventLine<'_>) -> anyhow::Result<()> {
         json::line(line, self.to.writer())?;
         // Whoever reads it wants to know now.
         self.to.writer().flush()?;
         Ok(())
     }
 
-    fn text(&mut self, lines: &[words::Line]) -> anyhow::Result<()> {
+    fn text(&mut self, lines: &[words::TextLine]) -> anyhow::Result<()> {
         let color = self.to.color;
         let now = jiff::Zoned::now().strftime("%H:%M:%S%.3f").to_string();
         for (style, what, text) in lines {
@@ -185,15 +165,16 @@ impl Teller<'_> {
         Ok(())
     }
 
-    fn end(&mut self, monitor: &mut Monitor, ended: Ended) -> anyhow::Result<()> {
+    fn end(&mut self, watcher: &mut Watcher, ended: Ended) -> anyhow::Result<()> {
+        let summary = watcher.summary();
+        let monitor = watcher.monitor();
         let still = monitor.blocking();
-        let summary = monitor.summary();
         if self.is_text {
             return self.text(&words::end(monitor, &still, &summary, ended));
         }
         for stretch in &still {
-            self.json(&Line::blocking(stretch))?;
+            self.json(&EventLine::blocking(stretch))?;
         }
-        self.json(&Line::end(monitor, &summary, ended))
+        self.json(&EventLine::end(monitor, &summary, ended))
     }
 }

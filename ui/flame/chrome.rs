@@ -145,7 +145,8 @@ impl Chrome {
             if let (true, Value::Object(all)) = (state::is_cancelled(task), &mut arguments) {
                 all.insert("cancelled".to_owned(), Value::Bool(true));
             }
-            let category = super::tree::Kind::ALL.get(state.kind.number()).map_or("", |it| it.2);
+            let category =
+                super::tree::NodeKind::ALL.get(state.kind.number()).map_or("", |it| it.2);
             let name = clean(&state.text());
             let slice = Slice { from, until: now, name, category, arguments };
             self.slice(track(lane), from, now, slice);

@@ -8,7 +8,7 @@ use aiospy::memory::Address;
 use aiospy::snapshot::{Snapshot, Task, below_loop};
 use rustc_hash::FxHashMap;
 
-use super::tree::{Kind, ROOT, Tree};
+use super::tree::{NodeKind, ROOT, Tree};
 use super::{Folding, Sample, View, micros, state};
 use crate::report::text::words;
 
@@ -60,7 +60,7 @@ impl Fold {
             let end = if self.folding.view == View::State {
                 let mut root = ROOT;
                 if is_cancelled {
-                    root = self.step(root, "cancelled, still there", Kind::Cancelled);
+                    root = self.step(root, "cancelled, still there", NodeKind::Cancelled);
                 }
                 root = self.step(root, state.word, state.kind);
                 if let Some(detail) = &state.detail {
@@ -98,7 +98,7 @@ impl Fold {
         for task in chain.into_iter().rev() {
             let name = task.name.as_deref().or(task.coroutine.as_deref()).unwrap_or("?");
             let name = if self.folding.is_per_task { name.to_owned() } else { folded(name) };
-            node = self.step(node, &format!("<task {name}>"), Kind::Task);
+            node = self.step(node, &format!("<task {name}>"), NodeKind::Task);
             for frame in &task.frames {
                 let label = self.tree.label_of(&frame.location);
                 node = self.tree.step(node, label);
@@ -115,9 +115,9 @@ impl Fold {
             let name = thread.name.as_deref().unwrap_or("?");
             let name = if self.folding.is_per_task { name.to_owned() } else { folded(name) };
             let class = words::loop_class(&event_loop.class);
-            let mut node = self.step(ROOT, &format!("{class} in {name}"), Kind::Thread);
+            let mut node = self.step(ROOT, &format!("{class} in {name}"), NodeKind::Thread);
             if state::is_polling(event_loop) {
-                node = self.step(node, "[polling]", Kind::Polling);
+                node = self.step(node, "[polling]", NodeKind::Polling);
             } else {
                 let state = state::of_running(Some(event_loop), Some(thread));
                 node = self.step(node, &format!("[{}]", state.text()), state.kind);
@@ -137,7 +137,7 @@ impl Fold {
             }
             let name = thread.name.as_deref().unwrap_or("?");
             let name = if self.folding.is_per_task { name.to_owned() } else { folded(name) };
-            let mut node = self.step(ROOT, &format!("thread {name}"), Kind::Thread);
+            let mut node = self.step(ROOT, &format!("thread {name}"), NodeKind::Thread);
             for frame in &thread.frames {
                 let label = self.tree.label_of(&frame.location);
                 node = self.tree.step(node, label);
@@ -146,7 +146,7 @@ impl Fold {
         }
     }
 
-    fn step(&mut self, node: u32, text: &str, kind: Kind) -> u32 {
+    fn step(&mut self, node: u32, text: &str, kind: NodeKind) -> u32 {
         let label = self.tree.label(text, kind);
         self.tree.step(node, label)
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::fold::Fold;
 use super::timeline::{Lanes, Rows, Scale};
-use super::tree::Kind;
+use super::tree::NodeKind;
 use super::{Exporter, Folding, Sample, Totals, View, micros, state};
 use crate::io::page;
 use crate::report::text::{findings, path, words};
@@ -43,7 +43,7 @@ pub struct Html {
     loops: Vec<(Address, Chart)>,
     tasks: Vec<u64>,
     blocking: Vec<Blocked>,
-    findings: Vec<Told>,
+    findings: Vec<FindingData>,
 }
 
 /// How a loop did, for each bin.
@@ -69,7 +69,7 @@ struct Blocked {
 }
 
 #[derive(Debug, Serialize)]
-struct Told {
+struct FindingData {
     number: u64,
     code: &'static str,
     severity: aiospy::snapshot::Severity,
@@ -97,7 +97,7 @@ struct Data<'a> {
     loops: Vec<&'a Chart>,
     tasks: &'a [u64],
     blocking: &'a [Blocked],
-    findings: &'a [Told],
+    findings: &'a [FindingData],
 }
 
 #[derive(Serialize)]
@@ -166,7 +166,7 @@ impl Html {
             let Some(state) = state::of(task, snapshot) else { continue };
             pending += 1;
             let Some(lane) = self.lanes.of(task) else { continue };
-            let kind = if state::is_cancelled(task) { Kind::Cancelled } else { state.kind };
+            let kind = if state::is_cancelled(task) { NodeKind::Cancelled } else { state.kind };
             self.rows.note(lane, bins.clone(), kind, weight);
         }
         for bin in bins {
@@ -225,7 +225,7 @@ impl Html {
     fn finding(&mut self, tracked: &Tracked) {
         let opened_us = micros(self.since(tracked.opened_at));
         let finding = &tracked.finding;
-        let told = Told {
+        let told = FindingData {
             number: tracked.number,
             code: finding.code.as_str(),
             severity: finding.severity,
@@ -317,8 +317,9 @@ impl Exporter for Html {
             tasks: lane.tasks,
             runs,
         });
-        let kinds =
-            Kind::ALL.iter().map(|(_, (r, g, b), name)| (*name, format!("#{r:02x}{g:02x}{b:02x}")));
+        let kinds = NodeKind::ALL
+            .iter()
+            .map(|(_, (r, g, b), name)| (*name, format!("#{r:02x}{g:02x}{b:02x}")));
         let data = Data {
             tool: concat!("aiospy ", env!("CARGO_PKG_VERSION")),
             target: clean(&totals.target()),

@@ -6,13 +6,13 @@ use aiospy::snapshot::{
     ThreadState, WaitKind, Waiting,
 };
 
-use super::tree::Kind;
+use super::tree::NodeKind;
 
 /// What a task does or waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// What kind of thing that is.
-    pub kind: Kind,
+    pub kind: NodeKind,
     /// In a word.
     pub word: &'static str,
     /// Which one: the other end of a socket, the name of a lock.
@@ -20,7 +20,7 @@ pub struct State {
 }
 
 impl State {
-    fn new(kind: Kind, word: &'static str, detail: Option<String>) -> Self {
+    fn new(kind: NodeKind, word: &'static str, detail: Option<String>) -> Self {
         Self { kind, word, detail }
     }
 
@@ -41,10 +41,10 @@ pub fn of(task: &Task, snapshot: &Snapshot) -> Option<State> {
             let event_loop = snapshot.loops.iter().find(|known| Some(known.id) == task.loop_id);
             Some(of_running(event_loop, event_loop.and_then(|known| snapshot.thread_of(known))))
         }
-        Some(TaskState::Ready) => Some(State::new(Kind::Ready, "ready", None)),
+        Some(TaskState::Ready) => Some(State::new(NodeKind::Ready, "ready", None)),
         _ => Some(match task.waiting_on.as_deref() {
             Some(waiting) => of_waiting(waiting),
-            None => State::new(Kind::Other, "unknown", None),
+            None => State::new(NodeKind::Other, "unknown", None),
         }),
     }
 }
@@ -64,13 +64,15 @@ pub fn is_polling(event_loop: &Loop) -> bool {
 
 /// Of what runs on a loop: whether it is on a processor, or which call holds its thread.
 pub fn of_running(event_loop: Option<&Loop>, thread: Option<&Thread>) -> State {
-    let running = || State::new(Kind::Running, "running", None);
+    let running = || State::new(NodeKind::Running, "running", None);
     let blocking_kind = event_loop.and_then(|known| known.blocking.as_ref()).map(|it| it.kind);
     match blocking_kind {
         Some(BlockingKind::Starved) => {
-            return State::new(Kind::Blocking, "waiting for a processor", None);
+            return State::new(NodeKind::Blocking, "waiting for a processor", None);
         }
-        Some(BlockingKind::Gc) => return State::new(Kind::Blocking, "garbage collection", None),
+        Some(BlockingKind::Gc) => {
+            return State::new(NodeKind::Blocking, "garbage collection", None);
+        }
         _ => {}
     }
     let is_on_processor =
@@ -81,32 +83,34 @@ pub fn of_running(event_loop: Option<&Loop>, thread: Option<&Thread>) -> State {
     match (told.kind, told.description) {
         // A lock or the GIL: nothing that can be told from being kept from the processor.
         (BlockingKind::Cpu | BlockingKind::Unknown, _) => running(),
-        (_, description) => State::new(Kind::Blocking, "blocking", Some(description)),
+        (_, description) => State::new(NodeKind::Blocking, "blocking", Some(description)),
     }
 }
 
 fn of_waiting(waiting: &Waiting) -> State {
     let name = waiting.name.clone();
     let (kind, word, detail) = match waiting.kind() {
-        WaitKind::Timer => (Kind::Timer, "timer", None),
-        WaitKind::Socket => (Kind::Socket, "socket", other_end(waiting)),
-        WaitKind::Task => (Kind::Awaiting, "task", None),
-        WaitKind::Gather => (Kind::Awaiting, "gather", None),
-        WaitKind::TaskGroup => (Kind::Awaiting, "task group", None),
-        WaitKind::Future => (Kind::Other, "future", name),
-        WaitKind::Lock => (Kind::Lock, "lock", name),
-        WaitKind::Semaphore => (Kind::Lock, "semaphore", name),
-        WaitKind::Condition => (Kind::Lock, "condition", name),
-        WaitKind::Event => (Kind::Other, "event", name),
-        WaitKind::Queue => (Kind::Queue, "queue", name),
-        WaitKind::Barrier => (Kind::Lock, "barrier", name),
-        WaitKind::Executor => (Kind::Executor, "executor", waiting.function().map(str::to_owned)),
-        WaitKind::Subprocess => (Kind::Executor, "subprocess", None),
-        WaitKind::Thread => (Kind::Executor, "thread", None),
-        WaitKind::Asyncgen => (Kind::Other, "closing of generators", None),
-        WaitKind::Ready => (Kind::Ready, "ready", None),
-        WaitKind::Running => (Kind::Running, "running", None),
-        WaitKind::Unknown => (Kind::Other, "unknown", None),
+        WaitKind::Timer => (NodeKind::Timer, "timer", None),
+        WaitKind::Socket => (NodeKind::Socket, "socket", other_end(waiting)),
+        WaitKind::Task => (NodeKind::Awaiting, "task", None),
+        WaitKind::Gather => (NodeKind::Awaiting, "gather", None),
+        WaitKind::TaskGroup => (NodeKind::Awaiting, "task group", None),
+        WaitKind::Future => (NodeKind::Other, "future", name),
+        WaitKind::Lock => (NodeKind::Lock, "lock", name),
+        WaitKind::Semaphore => (NodeKind::Lock, "semaphore", name),
+        WaitKind::Condition => (NodeKind::Lock, "condition", name),
+        WaitKind::Event => (NodeKind::Other, "event", name),
+        WaitKind::Queue => (NodeKind::Queue, "queue", name),
+        WaitKind::Barrier => (NodeKind::Lock, "barrier", name),
+        WaitKind::Executor => {
+            (NodeKind::Executor, "executor", waiting.function().map(str::to_owned))
+        }
+        WaitKind::Subprocess => (NodeKind::Executor, "subprocess", None),
+        WaitKind::Thread => (NodeKind::Executor, "thread", None),
+        WaitKind::Asyncgen => (NodeKind::Other, "closing of generators", None),
+        WaitKind::Ready => (NodeKind::Ready, "ready", None),
+        WaitKind::Running => (NodeKind::Running, "running", None),
+        WaitKind::Unknown => (NodeKind::Other, "unknown", None),
     };
     State::new(kind, word, detail)
 }

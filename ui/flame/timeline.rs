@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::fold::folded;
 use super::micros;
-use super::tree::Kind;
+use super::tree::NodeKind;
 
 /// The lanes that tasks are on: one for each; one that has ended leaves its lane to the next task
 /// whose name differs in a number only.
@@ -155,7 +155,7 @@ impl Scale {
 /// What a task did for most of a bin.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Most {
-    /// A number of [`Kind::ALL`] and one more; 0 for nothing.
+    /// A number of [`NodeKind::ALL`] and one more; 0 for nothing.
     pub kind: u8,
     weight: u64,
 }
@@ -194,7 +194,7 @@ impl Rows {
     }
 
     /// Notes what the task on a lane did in one bin after the other.
-    pub fn note(&mut self, lane: usize, bins: RangeInclusive<usize>, kind: Kind, weight: u64) {
+    pub fn note(&mut self, lane: usize, bins: RangeInclusive<usize>, kind: NodeKind, weight: u64) {
         if self.rows.len() <= lane {
             self.rows.resize_with(lane + 1, Vec::new);
         }
@@ -264,7 +264,7 @@ mod tests {
         for second in 0..10_000 {
             let (bin, halved) = scale.bin(Duration::from_secs(second));
             (0..halved).for_each(|_| rows.halve());
-            let kind = if second < 5000 { Kind::Timer } else { Kind::Socket };
+            let kind = if second < 5000 { NodeKind::Timer } else { NodeKind::Socket };
             rows.note(0, bin..=bin, kind, 1_000_000);
         }
         let stretches = rows.stretches();

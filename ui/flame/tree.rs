@@ -17,7 +17,7 @@ const MAX_PLACES: usize = 50_000;
 
 /// What a frame stands for: it decides about the colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum NodeKind {
     /// A function of the program.
     Own,
     /// A function of Python's library or of a package.
@@ -52,7 +52,7 @@ pub enum Kind {
     Polling,
 }
 
-impl Kind {
+impl NodeKind {
     /// All of them, with their colour and their name.
     pub const ALL: [(Self, (u8, u8, u8), &'static str); 16] = [
         (Self::Own, (214, 178, 122), "own"),
@@ -91,7 +91,7 @@ pub struct Label {
     /// With its place: `serve (app.py:12)`, `<task worker-*>`, `[timer]`.
     pub text: String,
     /// What it stands for.
-    pub kind: Kind,
+    pub kind: NodeKind,
     /// Where it is, if it is somewhere.
     pub place: Option<Arc<Location>>,
 }
@@ -121,7 +121,7 @@ impl Tree {
     /// An empty one.
     pub fn new() -> Self {
         Self {
-            labels: vec![Label { text: "(others)".to_owned(), kind: Kind::Other, place: None }],
+            labels: vec![Label { text: "(others)".to_owned(), kind: NodeKind::Other, place: None }],
             known: FxHashMap::default(),
             places: FxHashMap::default(),
             nodes: vec![Node { parent: ROOT, label: 0, own: 0 }],
@@ -130,7 +130,7 @@ impl Tree {
     }
 
     /// The number of a label.
-    pub fn label(&mut self, text: &str, kind: Kind) -> u32 {
+    pub fn label(&mut self, text: &str, kind: NodeKind) -> u32 {
         if let Some(known) = self.known.get(text) {
             return *known;
         }
@@ -146,7 +146,7 @@ impl Tree {
         let text = path::frame(&place.function, place.path(), place.line);
         let known = self.known.get(&text).copied();
         let number = known.unwrap_or_else(|| {
-            let kind = if place.is_library() { Kind::Library } else { Kind::Own };
+            let kind = if place.is_library() { NodeKind::Library } else { NodeKind::Own };
             self.add_label(text, kind, Some(Arc::clone(place)))
         });
         // A recording that is read has new ones in each block.
@@ -157,7 +157,7 @@ impl Tree {
         number
     }
 
-    fn add_label(&mut self, text: String, kind: Kind, place: Option<Arc<Location>>) -> u32 {
+    fn add_label(&mut self, text: String, kind: NodeKind, place: Option<Arc<Location>>) -> u32 {
         if self.labels.len() >= MAX_LABELS {
             return 0;
         }

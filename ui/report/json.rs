@@ -206,8 +206,8 @@ mod tests {
 
     use aiospy::snapshot::{
         Acquire, Blocking, BlockingKind, Cancellation, Children, Code, Count, Deadline, Descriptor,
-        Job, Operation, Others, Position, Problem, Program, Severity, Socket, Stage, TaskState,
-        Wait, WaitKind, Waiting,
+        FindingId, Job, Operation, Others, Position, Problem, Program, Severity, Socket, Stage,
+        TaskState, Wait, WaitKind, Waiting,
     };
     use jiff::SignedDuration;
     use serde_json::{Value, json};
@@ -460,6 +460,44 @@ mod tests {
         let document = serde_json::to_value(Brief::of(&snapshot)).unwrap();
         assert_eq!(document["findings"], json!([]));
         assert!(document.get("tasks").is_none() && validator.is_valid(&document));
+    }
+
+    /// Of two causes with one code, only the id tells which of them a follower is of.
+    #[test]
+    fn a_follower_names_its_own_cause() {
+        let found = |(id, code, cause, tasks): (u64, Code, Option<u64>, &[u64])| {
+            let mut finding = sample::finding(code, Severity::Critical, "stuck", tasks);
+            (finding.id, finding.because_of) = (FindingId(id), cause.map(FindingId));
+            finding
+        };
+        let tasks = (1..=6).map(|number| sample::task(number, "work", &["work app.py:1"], &[]));
+        let mut snapshot = sample::snapshot(tasks.collect());
+        let findings = [
+            (1, Code::Deadlock, None, &[1, 2][..]),
+            (2, Code::Deadlock, None, &[3, 4]),
+            (3, Code::LockConvoy, Some(2), &[3, 5]),
+            (4, Code::LockConvoy, Some(1), &[1, 6]),
+        ];
+        snapshot.findings = Some(findings.map(found).into());
+        let whole = Document { schema: SCHEMA, tool: Tool::this(), snapshot: &snapshot };
+        let whole = serde_json::to_value(whole).unwrap();
+        for document in [whole, serde_json::to_value(Brief::of(&snapshot)).unwrap()] {
+            let findings = document["findings"].as_array().unwrap();
+            let causes = findings.iter().map(|follower| {
+                let mut its = findings.iter().filter(|it| it["id"] == follower["because_of"]);
+                let cause = its.next()?;
+                assert!(its.next().is_none(), "{}", follower["because_of"]);
+                let first = &follower["tasks"][0];
+                assert!(cause["tasks"].as_array().unwrap().contains(first), "{follower}");
+                Some((cause["code"].as_str().unwrap(), &cause["id"]))
+            });
+            let (first, second) = (json!("f1"), json!("f2"));
+            let causes: Vec<_> = causes.collect();
+            assert_eq!(
+                causes,
+                [None, None, Some(("deadlock", &second)), Some(("deadlock", &first))]
+            );
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use aiospy::snapshot::{Snapshot, Task, Thread};
 use rustc_hash::FxHashMap;
 
 use crate::io::page::{self, Line, Page, Style};
-use waiting::Names;
+use waiting::TaskNames;
 
 pub mod findings;
 pub mod forest;
@@ -231,7 +231,7 @@ fn flat(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::Resu
     let forest = forest::Forest::new(&snapshot.tasks, findings);
     let by_id: FxHashMap<Address, &Task> =
         snapshot.tasks.iter().map(|task| (task.id, task)).collect();
-    let names = Names::of(snapshot);
+    let names = TaskNames::of(snapshot);
     let loops: FxHashMap<Address, usize> =
         snapshot.loops.iter().enumerate().map(|(at, of)| (of.id, at + 1)).collect();
     for (at, node) in forest.flat().into_iter().enumerate() {

@@ -14,7 +14,7 @@ use super::state::{App, Watched};
 use super::subject::{Document, Subject};
 use crate::io::page::{Line, Page, Style};
 use crate::report::text::source::innermost_own;
-use crate::report::text::waiting::Names;
+use crate::report::text::waiting::TaskNames;
 use crate::report::text::{Lines, path, words};
 
 /// Where values begin behind their labels.
@@ -32,7 +32,7 @@ pub fn document(subject: Subject, app: &App, watched: &Watched, width: usize) ->
     let files = files.map(|files| files as &dyn crate::report::text::Files);
     let lines = Lines::of_snapshot(files, watched.snapshot());
     let mut document = Document::default();
-    let names = Names::of(watched.snapshot());
+    let names = TaskNames::of(watched.snapshot());
     let mut writer = Writer { app, watched, names, width, lines: &lines, to: &mut document };
     // Lines that are kept in memory are always written.
     let _ = match subject {
@@ -52,7 +52,7 @@ pub fn document(subject: Subject, app: &App, watched: &Watched, width: usize) ->
 struct Writer<'a> {
     app: &'a App,
     watched: &'a Watched,
-    names: Names<'a>,
+    names: TaskNames<'a>,
     width: usize,
     lines: &'a Lines<'a>,
     to: &'a mut Document,

@@ -38,7 +38,7 @@ pub struct Feed {
     /// The last whole snapshot, with its findings.
     pub snapshot: Arc<Snapshot>,
     /// The findings that are open, those that follow from another one below it.
-    pub findings: Arc<[Known]>,
+    pub findings: Arc<[OpenFinding]>,
     /// Callbacks that blocked a loop, the newest first.
     pub blocked: Arc<[Arc<Stretch>]>,
     /// Callbacks that block a loop now.
@@ -66,7 +66,7 @@ pub struct Feed {
     /// Whether the process is gone: this is how it was last.
     pub is_ended: bool,
     /// Where this is in a recording; nowhere for what is live.
-    pub place: Option<Place>,
+    pub place: Option<Playhead>,
 }
 
 /// What is worth a mark on the time line.
@@ -80,7 +80,7 @@ pub enum Mark {
 
 /// Where in its time a recording is shown.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct Playhead {
     /// The number of the sample, from 0.
     pub number: usize,
     /// How many there are.
@@ -102,7 +102,7 @@ pub struct TimeLine {
 
 /// A finding that is open.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct OpenFinding {
     /// Its number, from 1.
     pub number: u64,
     /// Since when.
@@ -113,7 +113,7 @@ pub struct Known {
     pub is_follower: bool,
 }
 
-impl Known {
+impl OpenFinding {
     /// Findings with their numbers and since when they are open, in the order to be shown.
     pub fn ordered(findings: Vec<(u64, Timestamp, Finding)>) -> Arc<[Self]> {
         let (facts, findings): (Vec<_>, Vec<_>) =

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use aiospy::recording::{Error, Limits, Taken, Writer};
 use aiospy::watch::monitor::{Event, Monitor};
+use aiospy::watch::sampler::Sample;
 use jiff::Timestamp;
 
 /// A recording that is being written.
@@ -25,22 +26,19 @@ impl Recorder {
         &self.path
     }
 
-    /// So many samples had no time.
-    pub fn miss(&mut self, count: u64) {
-        self.missed += count;
-    }
-
-    /// Takes in what a sample brought: the whole snapshot that a monitor has now, if it was one, and
-    /// what happened.
-    pub fn note(
+    /// Takes in a sample, what a monitor knows by it, and what happened.
+    pub fn take(
         &mut self,
+        sample: &Sample,
         monitor: &Monitor,
-        is_whole: bool,
         events: Vec<Event>,
     ) -> Result<(), String> {
         let now = monitor.last().map_or_else(Timestamp::now, |last| last.taken_at);
         let failed = |error| why(&self.path, error);
-        if is_whole {
+        if let Sample::Missed(count) = sample {
+            self.missed += count;
+        }
+        if let Sample::Whole(_) = sample {
             let (blocking, missed) = (monitor.blocking(), std::mem::take(&mut self.missed));
             if let Some(taken) = Taken::of(monitor, &blocking, missed) {
                 self.writer.sample(&taken).map_err(failed)?;

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
 use super::feed::{
-    Cancelled, Feed, Known, LoopHistory, MAX_BLOCKED, Mark, POINT, Place, Point, TimeLine,
+    Cancelled, Feed, LoopHistory, MAX_BLOCKED, Mark, OpenFinding, POINT, Playhead, Point, TimeLine,
 };
 
 /// Points of a loop's past that one line of statistics stands for at most.
@@ -154,7 +154,7 @@ impl Replay {
         let standing = told.last().and_then(|told| told.tasks.as_ref());
         Feed {
             at: now,
-            findings: Known::ordered(open),
+            findings: OpenFinding::ordered(open),
             blocked: blocked.iter().rev().take(MAX_BLOCKED).map(|(_, it)| Arc::clone(it)).collect(),
             ongoing: blocking.into_iter().map(Arc::new).collect(),
             places: places.totals().into(),
@@ -169,7 +169,7 @@ impl Replay {
             missed,
             unreadable: None,
             is_ended: false,
-            place: Some(Place {
+            place: Some(Playhead {
                 number: self.number,
                 count: self.recording.len(),
                 line: Arc::clone(&self.line),

@@ -9,19 +9,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use aiospy::memory::TimeLimit;
 use aiospy::process::Source;
 use aiospy::snapshot::Snapshot;
 use aiospy::timeline::Standing;
-use aiospy::watch::monitor::{Event as Told, Monitor, Settings};
-use aiospy::watch::sampler::{Ended, Plan, Sample, sample};
+use aiospy::watch::monitor::{Event, Monitor, Settings};
+use aiospy::watch::sampler::{Ended, Sample};
+use aiospy::watch::{News, Watcher};
 use jiff::Timestamp;
 
-use super::feed::{Blocked, Cancelled, Feed, Histories, Known, SharedFiles};
+use super::feed::{Blocked, Cancelled, Feed, Histories, OpenFinding, SharedFiles};
 use super::recording::Recorder;
+use crate::commands::patience::Patience;
 use crate::commands::reading::limited;
 use crate::commands::remedy;
-use crate::io::memory;
 
 /// Light samples a second: enough to see what blocks a loop for longer than 100 ms, to 5 ms.
 const GLANCES: f64 = 200.0;
@@ -75,8 +75,7 @@ pub struct Sampling {
     /// The latest feed.
     pub slot: Arc<Slot>,
     control: Arc<Control>,
-    /// What runs while it reads.
-    limit: TimeLimit,
+    patience: Patience,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -102,8 +101,8 @@ impl Sampling {
         let (slot, control) = (Arc::<Slot>::default(), Arc::<Control>::default());
         control.set_rate(rate);
         let shared = (Arc::clone(&slot), Arc::clone(&control));
-        let limit = TimeLimit::default();
-        let within = limit.clone();
+        let patience = Patience::new(reading.timeout);
+        let within = patience.clone();
         let thread = std::thread::Builder::new().name("sampler".to_owned());
         let thread = thread.spawn(move || {
             let (slot, control) = shared;
@@ -114,7 +113,7 @@ impl Sampling {
                 tell(Message::Failed("a mistake of aiospy has ended the reading".to_owned()));
             }
         });
-        Self { slot, control, limit, thread: thread.ok() }
+        Self { slot, control, patience, thread: thread.ok() }
     }
 
     /// From now on so many whole snapshots a second.
@@ -134,7 +133,7 @@ impl Drop for Sampling {
         let Some(thread) = self.thread.take() else { return };
         let until = Instant::now() + LAST_READING;
         // One that is blocked in the kernel is left behind: it ends with the process.
-        while self.limit.length().is_some() && !thread.is_finished() {
+        while self.patience.limit.length().is_some() && !thread.is_finished() {
             if Instant::now() > until {
                 return;
             }
@@ -164,13 +163,13 @@ impl Control {
 
 fn run(
     reading: Reading,
-    limit: &TimeLimit,
+    patience: &Patience,
     slot: &Slot,
     control: &Control,
     tell: &dyn Fn(Message) -> bool,
 ) {
     let mut builder = Builder::new();
-    sample_on(reading, limit, slot, control, tell, &mut builder);
+    sample_on(reading, patience, slot, control, tell, &mut builder);
     if let Some(message) = builder.record(None) {
         tell(message);
     }
@@ -178,46 +177,50 @@ fn run(
 
 fn sample_on(
     reading: Reading,
-    limit: &TimeLimit,
+    patience: &Patience,
     slot: &Slot,
     control: &Control,
     tell: &dyn Fn(Message) -> bool,
     builder: &mut Builder,
 ) {
     let pid = reading.pid;
-    loop {
-        let rate = control.rate();
-        builder.rate = rate;
-        let mut plan = Plan::new(
-            GLANCES.max(rate),
-            Duration::try_from_secs_f64(1.0 / rate).unwrap_or_default(),
-        );
+    let plan = |rate: f64| {
+        let whole_every = Duration::try_from_secs_f64(1.0 / rate).unwrap_or_default();
+        let mut plan = patience.plan(GLANCES.max(rate), whole_every);
         plan.waits_for_python = reading.waits_for_python;
-        plan.options.max_memory = memory::most();
-        plan.timeout = Some(reading.timeout);
-        plan.limit = limit.clone();
+        plan
+    };
+    let mut settings = Settings::default();
+    settings.interval = INTERVAL;
+    builder.rate = control.rate();
+    let mut watcher = Watcher::new(plan(builder.rate), settings);
+    loop {
+        let rate = builder.rate;
         // A plan holds for one session: for another rate a new one is begun.
         let is_asked =
             || control.is_over.load(Ordering::Relaxed) || (control.rate() - rate).abs() > 1e-9;
-        let ended = sample(pid, &plan, &is_asked, &mut |sample| {
+        let ended = watcher.run(pid, &is_asked, &mut |news| {
             if let Some(message) = builder.record(control.recording()) {
                 tell(message);
             }
-            if let Sample::Limited(rate) = sample {
-                tell(Message::Recorded(limited(rate)));
+            if let Sample::Limited(rate) = news.sample {
+                tell(Message::Recorded(limited(*rate)));
             }
-            let is_told = match builder.take(sample) {
+            let is_told = match builder.take(news) {
                 Some(Made::Feed(feed)) => !slot.put(feed) || tell(Message::Feed),
                 Some(Made::Waiting(cause)) => tell(Message::Waiting(cause)),
                 None => true,
             };
-            if is_told { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            Ok(if is_told { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         });
         match ended {
             Ok(Ended::Asked) if control.is_over.load(Ordering::Relaxed) => return,
-            Ok(Ended::Asked) => builder.is_resumed = true,
+            Ok(Ended::Asked) => {
+                builder.rate = control.rate();
+                watcher.plan = plan(builder.rate);
+            }
             Ok(Ended::Gone) => {
-                if let Some(feed) = builder.end() {
+                if let Some(feed) = builder.end(watcher.monitor()) {
                     slot.put(feed);
                     tell(Message::Feed);
                 } else {
@@ -227,6 +230,7 @@ fn sample_on(
                 return;
             }
             Err(error) => {
+                let error: aiospy::Error = error;
                 tell(Message::Failed(remedy::of(&error).cause));
                 return;
             }
@@ -244,14 +248,10 @@ pub enum Made {
 
 /// Makes feeds of samples.
 pub struct Builder {
-    monitor: Monitor,
     histories: Histories,
     blocked: Blocked,
     cancelled: Option<Arc<[Cancelled]>>,
     standing: Option<Arc<Standing>>,
-    is_attached: bool,
-    /// Whether the next session goes on with the same target.
-    is_resumed: bool,
     files: Option<SharedFiles>,
     last: Option<Arc<Snapshot>>,
     unreadable: Option<Arc<str>>,
@@ -269,16 +269,11 @@ pub struct Builder {
 impl Builder {
     /// One that has seen nothing yet.
     pub fn new() -> Self {
-        let mut settings = Settings::default();
-        settings.interval = INTERVAL;
         Self {
-            monitor: Monitor::new(settings),
             histories: Histories::default(),
             blocked: Blocked::default(),
             cancelled: None,
             standing: None,
-            is_attached: false,
-            is_resumed: false,
             files: None,
             last: None,
             unreadable: None,
@@ -320,15 +315,11 @@ impl Builder {
     }
 
     /// Takes a sample in; makes a feed of a whole one.
-    pub fn take(&mut self, sample: Sample) -> Option<Made> {
+    pub fn take(&mut self, news: News<'_>) -> Option<Made> {
+        let News { sample, events, monitor } = news;
         let mut is_whole = false;
-        match &sample {
+        match sample {
             Sample::Attached(process) => {
-                // For another rate it is attached to anew, and is the same as before.
-                let is_known = std::mem::replace(&mut self.is_attached, true);
-                if std::mem::take(&mut self.is_resumed) && is_known {
-                    return None;
-                }
                 let files = Source::of(process).map(|source| Arc::new(source) as SharedFiles);
                 self.files = files.or(self.files.take());
             }
@@ -350,30 +341,21 @@ impl Builder {
                 is_whole = true;
             }
         }
-        if let (Some(recorder), Sample::Missed(count)) = (&mut self.recorder, &sample) {
-            recorder.miss(*count);
-        }
-        let is_snapshot = matches!(sample, Sample::Whole(_));
-        let mut events = Vec::new();
-        let Self { monitor, histories, blocked, cancelled, standing, recorder, .. } = self;
-        let _ = monitor.take(sample, &mut |event| {
-            if recorder.is_some() {
-                events.push(event.clone());
-            }
+        for event in &events {
             match event {
-                Told::Blocked(stretch) => blocked.note(Arc::new(stretch)),
-                Told::Cancelled(_) => *cancelled = None,
-                Told::Statistics(statistics) => {
-                    for known in statistics.loops {
-                        histories.timing(known.id, known.timing);
+                Event::Blocked(stretch) => self.blocked.note(Arc::new(stretch.clone())),
+                Event::Cancelled(_) => self.cancelled = None,
+                Event::Statistics(statistics) => {
+                    for known in &statistics.loops {
+                        self.histories.timing(known.id, known.timing.clone());
                     }
-                    *standing = statistics.tasks.map(|tasks| Arc::new(tasks.standing));
+                    let tasks = statistics.tasks.as_ref();
+                    self.standing = tasks.map(|tasks| Arc::new(tasks.standing.clone()));
                 }
                 _ => {}
             }
-            ControlFlow::Continue(())
-        });
-        let noted = recorder.as_mut().map(|recorder| recorder.note(monitor, is_snapshot, events));
+        }
+        let noted = self.recorder.as_mut().map(|recorder| recorder.take(sample, monitor, events));
         if let Some(Err(words)) = noted {
             self.given_up = self.recorder.take().map(|recorder| recorder.path().to_owned());
             self.broken = Some(words);
@@ -381,8 +363,8 @@ impl Builder {
         if !is_whole {
             return None;
         }
-        self.last = self.monitor.shared().or(self.last.take());
-        match (self.feed(false), &self.unreadable) {
+        self.last = monitor.shared().or(self.last.take());
+        match (self.feed(monitor, false), &self.unreadable) {
             (Some(feed), _) => Some(Made::Feed(feed)),
             (None, Some(cause)) => Some(Made::Waiting(cause.to_string())),
             (None, None) => None,
@@ -390,27 +372,27 @@ impl Builder {
     }
 
     /// The last feed of a target that is gone.
-    pub fn end(&mut self) -> Option<Arc<Feed>> {
-        self.feed(true)
+    pub fn end(&mut self, monitor: &Monitor) -> Option<Arc<Feed>> {
+        self.feed(monitor, true)
     }
 
-    fn feed(&mut self, is_ended: bool) -> Option<Arc<Feed>> {
+    fn feed(&mut self, monitor: &Monitor, is_ended: bool) -> Option<Arc<Feed>> {
         let snapshot = Arc::clone(self.last.as_ref()?);
-        let open = self.monitor.open().iter();
+        let open = monitor.open().iter();
         let open = open.map(|it| (it.number, it.opened_at, it.finding.clone())).collect();
-        let of = self.monitor.cancellations();
+        let of = monitor.cancellations();
         let cancelled = self.cancelled.get_or_insert_with(|| Cancelled::all(of));
-        let lives = self.monitor.lives();
+        let lives = monitor.lives();
         Some(Arc::new(Feed {
             at: Timestamp::now(),
-            findings: Known::ordered(open),
+            findings: OpenFinding::ordered(open),
             blocked: self.blocked.shared(),
             ongoing: if is_ended {
                 Arc::default()
             } else {
-                self.monitor.blocking().into_iter().map(Arc::new).collect()
+                monitor.blocking().into_iter().map(Arc::new).collect()
             },
-            places: self.monitor.places().into(),
+            places: monitor.places().into(),
             cancelled: Arc::clone(cancelled),
             lives: snapshot.tasks.iter().map(|task| lives.of(task)).collect(),
             standing: self.standing.clone(),

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use rustc_hash::FxHashSet;
 
-use super::feed::{Feed, Place};
+use super::feed::{Feed, Playhead};
 use super::layout::{Regions, Wanted};
 use super::list::{Filter, List};
 use super::picker::Picker;
@@ -137,7 +137,7 @@ impl App {
     }
 
     /// Where in a recording one is.
-    pub fn place(&self) -> Option<&Place> {
+    pub fn place(&self) -> Option<&Playhead> {
         self.target()?.feed.place.as_ref()
     }
 

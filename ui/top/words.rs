@@ -30,17 +30,6 @@ pub fn fate_word(fate: Fate) -> (Style, &'static str) {
     }
 }
 
-/// A span of time in as few digits as tell how long it is: `4.2 s`, `59 s`, `12 min`, `5 h`.
-pub fn short(time: Duration) -> String {
-    match time.as_secs() {
-        0..10 => format!("{:.1} s", time.as_secs_f64()),
-        seconds @ 10..100 => format!("{seconds} s"),
-        seconds @ 100..6000 => format!("{} min", seconds / 60),
-        seconds @ 6000..172_800 => format!("{} h", seconds / 3600),
-        seconds => format!("{} d", seconds / 86_400),
-    }
-}
-
 /// A time of day: `14:03:59`.
 pub fn clock(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()

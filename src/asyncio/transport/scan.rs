@@ -35,7 +35,7 @@ struct Watched {
 
 /// An object that belongs to an endpoint.
 #[derive(Debug, Clone, Copy)]
-struct Part {
+struct EndpointObject {
     at: Address,
     /// Which endpoint.
     of: usize,
@@ -54,7 +54,7 @@ struct Scan<'r> {
     /// Whose end is told by what leads to it; `None` when several do.
     likely: FxHashMap<Address, Option<(usize, Direction, Arc<str>)>>,
     /// What is to be searched for futures.
-    parts: Vec<Part>,
+    parts: Vec<EndpointObject>,
     transports: Vec<Address>,
     /// Which classes are those of transports.
     transport_classes: FxHashMap<Address, bool>,
@@ -257,7 +257,7 @@ impl Scan<'_> {
                     // Something of the program's own that watches a descriptor.
                     self.ends.push(Endpoint::new(Some(fd), direction, Medium::Socket));
                     let of = self.ends.len().saturating_sub(1);
-                    self.parts.push(Part { at, of });
+                    self.parts.push(EndpointObject { at, of });
                 }
             }
         }

@@ -21,11 +21,11 @@ const MAX_ENTRIES: usize = 200_000;
 /// so an address that was freed and used again is noticed.
 #[derive(Debug, Default)]
 pub struct Caches {
-    pub(super) classes: RefCell<FxHashMap<Address, Kept<Class>>>,
-    pub(super) codes: RefCell<FxHashMap<Address, Kept<Code>>>,
+    pub(super) classes: RefCell<FxHashMap<Address, Verified<Class>>>,
+    pub(super) codes: RefCell<FxHashMap<Address, Verified<Code>>>,
     pub(super) sites: RefCell<FxHashMap<(Address, i64, Address), Site>>,
-    pub(super) texts: RefCell<FxHashMap<Address, Kept<str>>>,
-    pub(super) keys: RefCell<FxHashMap<Address, Kept<Keys>>>,
+    pub(super) texts: RefCell<FxHashMap<Address, Verified<str>>>,
+    pub(super) keys: RefCell<FxHashMap<Address, Verified<Keys>>>,
     pub(super) labels: RefCell<FxHashMap<Address, Label>>,
     /// Where in the items of a dictionary a key was found last, by the hash of its text.
     places: RefCell<FxHashMap<(Address, u64), usize>>,
@@ -82,7 +82,7 @@ impl<K, V> Default for Recent<K, V> {
 }
 
 #[derive(Debug)]
-pub(super) struct Kept<T: ?Sized> {
+pub(super) struct Verified<T: ?Sized> {
     value: Arc<T>,
     signature: [u64; 4],
     /// The snapshot in which the signature was compared last.
@@ -181,7 +181,7 @@ impl Caches {
     /// The kept value for `at`, if it was checked in this snapshot.
     pub(super) fn fresh<T: ?Sized>(
         &self,
-        map: &RefCell<FxHashMap<Address, Kept<T>>>,
+        map: &RefCell<FxHashMap<Address, Verified<T>>>,
         at: Address,
     ) -> Option<Arc<T>> {
         let map = map.borrow();
@@ -192,7 +192,7 @@ impl Caches {
     /// The kept value for `at` if it was made from the same words.
     pub(super) fn same<T: ?Sized>(
         &self,
-        map: &RefCell<FxHashMap<Address, Kept<T>>>,
+        map: &RefCell<FxHashMap<Address, Verified<T>>>,
         at: Address,
         signature: [u64; 4],
     ) -> Option<Arc<T>> {
@@ -207,12 +207,12 @@ impl Caches {
 
     pub(super) fn keep<T: ?Sized>(
         &self,
-        map: &RefCell<FxHashMap<Address, Kept<T>>>,
+        map: &RefCell<FxHashMap<Address, Verified<T>>>,
         at: Address,
         signature: [u64; 4],
         value: &Arc<T>,
     ) {
-        let kept = Kept { value: Arc::clone(value), signature, checked: self.snapshot };
+        let kept = Verified { value: Arc::clone(value), signature, checked: self.snapshot };
         map.borrow_mut().insert(at, kept);
     }
 }

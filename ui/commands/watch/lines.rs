@@ -22,7 +22,7 @@ const SCHEMA: &str = "aiospy.watch/1";
 /// An event as JSON.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Line<'a> {
+pub enum EventLine<'a> {
     Start {
         schema: &'static str,
         tool: json::Tool,
@@ -53,7 +53,7 @@ pub enum Line<'a> {
     },
 }
 
-impl<'a> Line<'a> {
+impl<'a> EventLine<'a> {
     /// The first one.
     pub fn start(process: &'a Process, rate: f64, threshold: Duration) -> Self {
         Self::Start {

@@ -20,17 +20,17 @@ const MAX_COMMAND: usize = 200;
 const MAX_LISTED: usize = 10;
 
 /// One line: what it is about, and what is to be said.
-pub type Line = (Style, &'static str, String);
+pub type TextLine = (Style, &'static str, String);
 
 /// The first line.
-pub fn start(process: &Process) -> Line {
+pub fn start(process: &Process) -> TextLine {
     let version = process.python.as_deref().unwrap_or("?");
     let command: String = process.cmdline.join(" ").chars().take(MAX_COMMAND).collect();
     (Style::Plain, "watching", format!("{} · CPython {version} · {command}", process.pid))
 }
 
 /// An event.
-pub fn event(event: &Event) -> Vec<Line> {
+pub fn event(event: &Event) -> Vec<TextLine> {
     vec![match event {
         Event::Reattached => {
             (Style::Notice, "attached", "again: the program was replaced".to_owned())
@@ -70,7 +70,7 @@ fn finding(tracked: &Tracked) -> String {
 }
 
 /// What is other than it was: `raised  info → warning after 5.01 s [lock-convoy] 3 tasks wait for …`
-fn updated(tracked: &Tracked) -> Line {
+fn updated(tracked: &Tracked) -> TextLine {
     let finding_now = &tracked.finding;
     let Some(was) = tracked.was else {
         return (severity(tracked), "changed", finding(tracked));
@@ -101,7 +101,7 @@ fn at(place: Option<&Arc<Location>>) -> String {
     format!(" at {} in {}", path::full(at.path(), at.line), at.function)
 }
 
-fn cancelled(history: &History) -> Line {
+fn cancelled(history: &History) -> TextLine {
     let name = match (&history.name, &history.coroutine) {
         (Some(name), Some(coroutine)) => format!("task {name} ({coroutine})"),
         (Some(name), None) => format!("task {name}"),
@@ -139,13 +139,13 @@ fn cancelled(history: &History) -> Line {
     (style, "cancelled", text)
 }
 
-fn statistics(statistics: &Statistics) -> Vec<Line> {
+fn statistics(statistics: &Statistics) -> Vec<TextLine> {
     // Loops may come and go: one for each call of `asyncio.run`.
     let mut loops: Vec<&LoopStatistics> = statistics.loops.iter().collect();
     if loops.len() > MAX_LISTED {
         loops.sort_by_key(|known| std::cmp::Reverse(known.timing.glances));
     }
-    let mut lines: Vec<Line> = loops.iter().take(MAX_LISTED).map(|it| event_loop(it)).collect();
+    let mut lines: Vec<TextLine> = loops.iter().take(MAX_LISTED).map(|it| event_loop(it)).collect();
     if let Some(more) = loops.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
         lines.push((Style::Dim, "loop", format!("and {more} more, each seen fewer times")));
     }
@@ -160,15 +160,13 @@ fn statistics(statistics: &Statistics) -> Vec<Line> {
     lines
 }
 
-fn event_loop(known: &LoopStatistics) -> Line {
+fn event_loop(known: &LoopStatistics) -> TextLine {
     let timing = &known.timing;
     let ready = timing.ready.map(|ready| {
-        format!(
-            ", iterations p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
-            ready.p50_ms, ready.p99_ms, ready.max_ms
-        )
+        let [p50, p99, max] = [ready.p50_ms, ready.p99_ms, ready.max_ms].map(words::ms);
+        format!(", iterations p50 {p50}, p99 {p99}, max {max}")
     });
-    let lag = timing.lag_mean_ms.map(|lag| format!(", lag {lag:.1} ms"));
+    let lag = timing.lag_mean_ms.map(|lag| format!(", lag {}", words::ms(lag)));
     let text = format!(
         "{:.1} % busy{}{}",
         timing.busy * 100.0,
@@ -208,7 +206,7 @@ fn idle_word(idle: Idle) -> &'static str {
     }
 }
 
-fn stuck(group: &Stuck) -> Line {
+fn stuck(group: &Stuck) -> TextLine {
     let coroutine = group.coroutine.as_deref().unwrap_or("a task");
     let many = if group.count == 1 { String::new() } else { format!("{} × ", group.count) };
     let place = group.file.as_deref().map(|file| format!(" at {}", path::full(file, group.line)));
@@ -222,9 +220,9 @@ fn stuck(group: &Stuck) -> Line {
 }
 
 /// The last lines.
-pub fn end(monitor: &Monitor, still: &[Stretch], summary: &Summary, ended: Ended) -> Vec<Line> {
+pub fn end(monitor: &Monitor, still: &[Stretch], summary: &Summary, ended: Ended) -> Vec<TextLine> {
     let goes_on = |stretch| (Style::Alarm, "blocked", format!("{} (goes on)", blocked(stretch)));
-    let mut lines: Vec<Line> = still.iter().map(goes_on).collect();
+    let mut lines: Vec<TextLine> = still.iter().map(goes_on).collect();
     let why = match ended {
         Ended::Gone => "the process has ended",
         Ended::Asked => "stopped watching",
@@ -241,7 +239,7 @@ pub fn end(monitor: &Monitor, still: &[Stretch], summary: &Summary, ended: Ended
     lines
 }
 
-fn place(place: &PlaceTotals) -> Line {
+fn place(place: &PlaceTotals) -> TextLine {
     let at = place.file.as_deref().map(|file| path::full(file, place.line));
     let at = match at {
         Some(at) => format!(" at {at}"),
@@ -255,10 +253,10 @@ fn place(place: &PlaceTotals) -> Line {
         _ => &place.description,
     };
     let text = format!(
-        "{} × {what}{at}: {:.0} ms in all, longest {:.0} ms",
-        place.count,
-        place.total_ms,
-        place.length.map_or(0.0, |length| length.max_ms)
+        "{} × {what}{at}: {} in all, longest {}",
+        words::count(usize::try_from(place.count).unwrap_or(usize::MAX)),
+        words::ms(place.total_ms),
+        words::ms(place.length.map_or(0.0, |length| length.max_ms))
     );
     (Style::Plain, "", text)
 }

@@ -8,7 +8,7 @@ use aiospy::snapshot::{
 use unicode_width::UnicodeWidthStr;
 
 use super::source::Lines;
-use super::waiting::Names;
+use super::waiting::TaskNames;
 use super::{merge, thread_name, tree, words};
 use crate::io::page::{Line, Page, Style};
 
@@ -255,7 +255,7 @@ fn shutdown(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::
     line.add(Style::Plain, &format!(": {} {}", shutdown.by, stage(shutdown.stage)));
     let mut waited = Vec::new();
     if !shutdown.tasks.is_empty() {
-        let names = Names::of(snapshot).folded(shutdown.tasks.iter().copied());
+        let names = TaskNames::of(snapshot).folded(shutdown.tasks.iter().copied());
         waited.push(format!("{}: {names}", words::counted(shutdown.tasks.len(), "task")));
     }
     if !shutdown.threads.is_empty() {

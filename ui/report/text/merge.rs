@@ -12,7 +12,7 @@ const UNITS: [(&str, f64); 5] =
 
 /// What may differ between like sentences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+enum SlotKind {
     Duration,
     Number,
     Word,
@@ -20,10 +20,10 @@ enum Kind {
 
 /// A word of a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Part<'t> {
+enum Token<'t> {
     Fixed(&'t str),
     /// Its kind and what stands directly around it.
-    Slot(Kind, &'t str, &'t str),
+    Slot(SlotKind, &'t str, &'t str),
 }
 
 /// Sentences of one form.
@@ -50,8 +50,8 @@ pub fn merge<'t>(sentences: impl IntoIterator<Item = &'t str>) -> Vec<(String, u
             distinct.push(sentence);
         }
     }
-    let mut forms: Vec<(Vec<Part<'t>>, Form<'t>)> = Vec::new();
-    let mut index: FxHashMap<Vec<Part<'t>>, usize> = FxHashMap::default();
+    let mut forms: Vec<(Vec<Token<'t>>, Form<'t>)> = Vec::new();
+    let mut index: FxHashMap<Vec<Token<'t>>, usize> = FxHashMap::default();
     for sentence in distinct {
         let (parts, values) = parse(sentence);
         let at = *index.entry(parts.clone()).or_insert(forms.len());
@@ -73,13 +73,13 @@ pub fn merge<'t>(sentences: impl IntoIterator<Item = &'t str>) -> Vec<(String, u
     merged
 }
 
-fn said(parts: &[Part<'_>], values: Vec<Vec<Value<'_>>>) -> String {
+fn said(parts: &[Token<'_>], values: Vec<Vec<Value<'_>>>) -> String {
     let mut values = values.into_iter();
     let mut words = Vec::with_capacity(parts.len());
     for part in parts {
         words.push(match part {
-            Part::Fixed(word) => (*word).to_owned(),
-            Part::Slot(kind, before, after) => {
+            Token::Fixed(word) => (*word).to_owned(),
+            Token::Slot(kind, before, after) => {
                 let range = range(*kind, values.next().unwrap_or_default());
                 format!("{before}{range}{after}")
             }
@@ -88,8 +88,8 @@ fn said(parts: &[Part<'_>], values: Vec<Vec<Value<'_>>>) -> String {
     words.join(" ")
 }
 
-fn range(kind: Kind, mut values: Vec<Value<'_>>) -> String {
-    if kind == Kind::Word {
+fn range(kind: SlotKind, mut values: Vec<Value<'_>>) -> String {
+    if kind == SlotKind::Word {
         values.sort_by(|a, b| names::sort_key(a.text).cmp(&names::sort_key(b.text)));
         values.dedup_by_key(|value| value.text);
         return names::fold(values.iter().map(|value| value.text));
@@ -105,20 +105,20 @@ fn range(kind: Kind, mut values: Vec<Value<'_>>) -> String {
 }
 
 /// Takes a sentence to pieces.
-fn parse(sentence: &str) -> (Vec<Part<'_>>, Vec<Value<'_>>) {
+fn parse(sentence: &str) -> (Vec<Token<'_>>, Vec<Value<'_>>) {
     let (mut parts, mut values) = (Vec::new(), Vec::new());
     let mut words = words(sentence).peekable();
     while let Some((at, word)) = words.next() {
         let (before, core, after) = bare(word);
         if !core.bytes().any(|byte| byte.is_ascii_digit()) {
-            parts.push(Part::Fixed(word));
+            parts.push(Token::Fixed(word));
             continue;
         }
         let mut text = core;
         let mut tail = after;
         let (mut kind, mut size) = match number(core) {
-            Some(size) => (Kind::Number, size),
-            None => (Kind::Word, 0.0),
+            Some(size) => (SlotKind::Number, size),
+            None => (SlotKind::Word, 0.0),
         };
         // `3 min 12 s`: as long as numbers and units follow each other.
         let mut amount = number(core).filter(|_| after.is_empty());
@@ -132,7 +132,7 @@ fn parse(sentence: &str) -> (Vec<Part<'_>>, Vec<Value<'_>>) {
             let Some((end, after, factor)) = unit else { break };
             words.next();
             total += number * factor;
-            (kind, size, tail) = (Kind::Duration, total, after);
+            (kind, size, tail) = (SlotKind::Duration, total, after);
             text = sentence.get(at + before.len()..end).unwrap_or(text);
             let next = words.peek().filter(|_| after.is_empty()).copied();
             amount = next.and_then(|(_, word)| self::number(word)).filter(|_| {
@@ -147,7 +147,7 @@ fn parse(sentence: &str) -> (Vec<Part<'_>>, Vec<Value<'_>>) {
                 words.next();
             }
         }
-        parts.push(Part::Slot(kind, before, tail));
+        parts.push(Token::Slot(kind, before, tail));
         values.push(Value { text, size });
     }
     (parts, values)

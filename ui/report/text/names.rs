@@ -8,7 +8,7 @@ const MAX_RANGES: usize = 4;
 const MAX_KINDS: usize = 4;
 
 /// Names that differ only in a number.
-struct Kind<'a> {
+struct Numbered<'a> {
     before: &'a str,
     after: &'a str,
     /// The width of numbers written with leading zeros, 0 for others.
@@ -20,27 +20,27 @@ struct Kind<'a> {
 /// The names, folded: those that differ only in a number are listed by ranges of it, and of the
 /// rest the first few are named and the others counted.
 pub fn fold<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let mut kinds: Vec<Kind<'a>> = Vec::new();
+    let mut kinds: Vec<Numbered<'a>> = Vec::new();
     let mut index = HashMap::new();
     for name in names {
         let (before, number, after) = split(name);
         let digits = if number.starts_with('0') && number.len() > 1 { number.len() } else { 0 };
         let at = *index.entry((before, after, digits, number.is_empty())).or_insert(kinds.len());
         if at == kinds.len() {
-            kinds.push(Kind { before, after, digits, numbers: Vec::new(), first: name });
+            kinds.push(Numbered { before, after, digits, numbers: Vec::new(), first: name });
         }
         if let (Some(kind), Ok(number)) = (kinds.get_mut(at), number.parse()) {
             kind.numbers.push(number);
         }
     }
-    let mut words: Vec<String> = kinds.iter_mut().take(MAX_KINDS).map(Kind::words).collect();
+    let mut words: Vec<String> = kinds.iter_mut().take(MAX_KINDS).map(Numbered::words).collect();
     if kinds.len() > MAX_KINDS {
         words.push(format!("… {} more kinds of names", kinds.len() - MAX_KINDS));
     }
     words.join(", ")
 }
 
-impl Kind<'_> {
+impl Numbered<'_> {
     fn words(&mut self) -> String {
         self.numbers.sort_unstable();
         self.numbers.dedup();

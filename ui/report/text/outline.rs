@@ -16,7 +16,7 @@ pub const INDENT: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// What it is.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// The tasks of it, by their place in the forest.
     pub members: Vec<usize>,
     /// The lines of the tree left of it.
@@ -33,7 +33,7 @@ pub struct Row {
 
 /// What a row is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum RowKind {
     /// The title of a loop's tasks.
     Section(String),
     /// Tasks.
@@ -56,7 +56,7 @@ impl Row {
 }
 
 /// What is still to be given a row.
-enum Step {
+enum Visit {
     /// Tasks of one look, perhaps shown elsewhere by then.
     Show(Group),
     /// Everything below these tasks has its rows.
@@ -115,7 +115,7 @@ impl<'f, 'a> Outline<'f, 'a> {
         for section in &sections {
             if sections.len() > 1 {
                 self.rows.push(Row {
-                    kind: Kind::Section(section.title.clone()),
+                    kind: RowKind::Section(section.title.clone()),
                     members: Vec::new(),
                     prefix: String::new(),
                     level: 0,
@@ -172,26 +172,28 @@ impl<'f, 'a> Outline<'f, 'a> {
 
     /// The rows of the trees of `roots`, like ones together.
     fn trees(&mut self, roots: Vec<usize>) {
-        let show =
-            |members| Step::Show(Group { members, prefix: String::new(), level: 0, is_last: true });
-        let mut steps: Vec<Step> = self.groups(roots).into_iter().rev().map(show).collect();
+        let show = |members| {
+            Visit::Show(Group { members, prefix: String::new(), level: 0, is_last: true })
+        };
+        let mut steps: Vec<Visit> = self.groups(roots).into_iter().rev().map(show).collect();
         while let Some(step) = steps.pop() {
             match step {
-                Step::Show(group) => self.split(group, &mut steps),
-                Step::Leave(members) => mark(&mut self.is_on_path, &members, false),
+                Visit::Show(group) => self.split(group, &mut steps),
+                Visit::Leave(members) => mark(&mut self.is_on_path, &members, false),
             }
         }
     }
 
     /// Tells those that are new from those that are shown elsewhere by now: each part of them
     /// gets a row of its own.
-    fn split(&mut self, group: Group, steps: &mut Vec<Step>) {
+    fn split(&mut self, group: Group, steps: &mut Vec<Visit>) {
         let Group { members, prefix, level, is_last } = group;
         let (old, new): (Vec<usize>, Vec<usize>) =
             members.into_iter().partition(|&at| is_set(&self.is_shown, at));
         let (cycle, shown): (Vec<usize>, Vec<usize>) =
             old.into_iter().partition(|&at| is_set(&self.is_on_path, at));
-        let mut parts = vec![(Kind::Tasks, new), (Kind::Above, shown), (Kind::Cycle, cycle)];
+        let mut parts =
+            vec![(RowKind::Tasks, new), (RowKind::Above, shown), (RowKind::Cycle, cycle)];
         parts.retain(|(_, members)| !members.is_empty());
         let last = parts.len().saturating_sub(1);
         let at = self.rows.len();
@@ -206,7 +208,7 @@ impl<'f, 'a> Outline<'f, 'a> {
                 is_folded: false,
             });
         }
-        let Some(row) = self.rows.get(at).filter(|row| row.kind == Kind::Tasks).cloned() else {
+        let Some(row) = self.rows.get(at).filter(|row| row.kind == RowKind::Tasks).cloned() else {
             return;
         };
         // The rows that refer to others follow behind all that is below the new ones.
@@ -215,7 +217,7 @@ impl<'f, 'a> Outline<'f, 'a> {
     }
 
     /// Puts what the tasks of a row wait for on the list.
-    fn descend(&mut self, row: Row, at: usize, steps: &mut Vec<Step>, references: Vec<Row>) {
+    fn descend(&mut self, row: Row, at: usize, steps: &mut Vec<Visit>, references: Vec<Row>) {
         mark(&mut self.is_shown, &row.members, true);
         let nodes = row.members.iter().filter_map(|&member| self.forest.nodes.get(member));
         let awaited = nodes.clone().flat_map(|node| node.awaited.iter().copied());
@@ -226,7 +228,7 @@ impl<'f, 'a> Outline<'f, 'a> {
         }
         for reference in references.into_iter().rev() {
             let Row { members, prefix, level, is_last, .. } = reference;
-            steps.push(Step::Show(Group { members, prefix, level, is_last }));
+            steps.push(Visit::Show(Group { members, prefix, level, is_last }));
         }
         if is_folded {
             // It has its place below this row, and nowhere else.
@@ -243,10 +245,10 @@ impl<'f, 'a> Outline<'f, 'a> {
         mark(&mut self.is_on_path, &row.members, true);
         let prefix = row.inner_prefix(self.max_levels);
         let level = row.level + 1;
-        steps.push(Step::Leave(row.members));
+        steps.push(Visit::Leave(row.members));
         let last = below.len().saturating_sub(1);
         steps.extend(below.into_iter().enumerate().rev().map(|(at, members)| {
-            Step::Show(Group { members, prefix: prefix.clone(), level, is_last: at == last })
+            Visit::Show(Group { members, prefix: prefix.clone(), level, is_last: at == last })
         }));
     }
 }

@@ -24,9 +24,9 @@ use rustc_hash::FxHashMap;
 use unicode_width::UnicodeWidthStr;
 
 use super::forest::{Forest, Node};
-use super::outline::{INDENT, Kind, Outline, Row};
+use super::outline::{INDENT, Outline, Row, RowKind};
 use super::source::{Lines, innermost_own};
-use super::waiting::{self, Names};
+use super::waiting::{self, TaskNames};
 use super::{findings, names, path, words};
 use crate::io::page::{self, Line, Page, Style};
 
@@ -42,7 +42,7 @@ pub const ABOVE: &str = "↑ see above";
 
 struct Drawing<'a, 'p, 'w> {
     forest: &'p Forest<'a>,
-    names: Names<'a>,
+    names: TaskNames<'a>,
     lines: &'p Lines<'p>,
     page: &'p mut Page<'w>,
     max_levels: usize,
@@ -57,18 +57,18 @@ pub fn draw(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::
     let max_levels = page.width().map_or(MAX_LEVELS, |width| (width / 2 / INDENT).max(2));
     let rows = Outline::of(&forest, max_levels).rows(snapshot);
     let mut drawing =
-        Drawing { forest: &forest, names: Names::of(snapshot), lines, page, max_levels };
+        Drawing { forest: &forest, names: TaskNames::of(snapshot), lines, page, max_levels };
     for (at, row) in rows.iter().enumerate() {
         match &row.kind {
-            Kind::Section(title) => {
+            RowKind::Section(title) => {
                 if at > 0 {
                     drawing.page.blank()?;
                 }
                 drawing.page.line(&Line::new().with(Style::Strong, title))?;
             }
-            Kind::Tasks => drawing.group(row)?,
-            Kind::Above => drawing.reference(row, Style::Dim, ABOVE)?,
-            Kind::Cycle => drawing.reference(row, Style::Alarm, CYCLE)?,
+            RowKind::Tasks => drawing.group(row)?,
+            RowKind::Above => drawing.reference(row, Style::Dim, ABOVE)?,
+            RowKind::Cycle => drawing.reference(row, Style::Alarm, CYCLE)?,
         }
     }
     Ok(())

@@ -14,9 +14,9 @@ const MAX_REASONS: usize = 3;
 const MAX_NAMED: usize = 8;
 
 /// The names of tasks by their address.
-pub struct Names<'s>(FxHashMap<Address, &'s str>);
+pub struct TaskNames<'s>(FxHashMap<Address, &'s str>);
 
-impl<'s> Names<'s> {
+impl<'s> TaskNames<'s> {
     /// Those of a snapshot.
     pub fn of(snapshot: &'s Snapshot) -> Self {
         let name = |task: &'s Task| Some((task.id, task.name.as_deref()?));
@@ -39,7 +39,10 @@ impl<'s> Names<'s> {
 
 /// Why the tasks do not go on; nothing for running and finished ones, and where it is not known.
 /// All of `tasks` wait for the same kind of thing.
-pub fn reasons<'t>(tasks: impl IntoIterator<Item = &'t Task>, names: &Names<'_>) -> Vec<String> {
+pub fn reasons<'t>(
+    tasks: impl IntoIterator<Item = &'t Task>,
+    names: &TaskNames<'_>,
+) -> Vec<String> {
     let waits: Vec<&Waiting> = tasks
         .into_iter()
         .filter_map(|task| task.waiting_on.as_deref())
@@ -66,7 +69,7 @@ pub fn reasons<'t>(tasks: impl IntoIterator<Item = &'t Task>, names: &Names<'_>)
 }
 
 /// What is said once for all of them.
-fn about_all(waits: &[&Waiting], names: &Names<'_>) -> String {
+fn about_all(waits: &[&Waiting], names: &TaskNames<'_>) -> String {
     let Some(kind) = waits.first().map(|waiting| waiting.kind()) else { return String::new() };
     let mut facts = Vec::new();
     if kind.is_shared() && waits.len() > 1 {
@@ -140,7 +143,7 @@ pub fn described(waiting: &Waiting) -> &str {
 }
 
 /// The tasks that one waits for, by name, as far as they are few and not named by its reason.
-pub fn awaited(waiting: &Waiting, names: &Names<'_>) -> Option<String> {
+pub fn awaited(waiting: &Waiting, names: &TaskNames<'_>) -> Option<String> {
     if waiting.tasks().is_empty() || waiting.kind() == WaitKind::Task {
         return None;
     }
@@ -270,7 +273,7 @@ mod tests {
     fn running_and_finished_tasks_wait_for_nothing() {
         let running = waits(task(1, "a", &["f app.py:1"], &[]), Wait::Running, "nothing");
         let unread = task(2, "b", &["f app.py:1"], &[]);
-        let names = Names(FxHashMap::default());
+        let names = TaskNames(FxHashMap::default());
         assert!(reasons([&running, &unread], &names).is_empty());
         let ready = waits(task(3, "c", &["f app.py:1"], &[]), Wait::Ready(Position::default()), "");
         assert_eq!(reasons([&ready], &names), ["its turn"]);
@@ -281,7 +284,7 @@ mod tests {
         let holder = task(7, "refresh", &[], &[]);
         let mut waiter = waits(task(1, "a", &[], &[]), lock(&[7, 8]), "lock self.lock");
         let snapshot = snapshot(vec![holder, waiter.clone()]);
-        let names = Names::of(&snapshot);
+        let names = TaskNames::of(&snapshot);
         let unknown = id(8);
         assert_eq!(
             reasons([&waiter], &names),
@@ -298,7 +301,7 @@ mod tests {
         waiter.waiting_on.as_mut().unwrap().since = Some(std::time::Duration::from_secs(31));
         let children = [task(2, "child-1", &[], &[1]), task(3, "child-2", &[], &[1])];
         let snapshot = snapshot(children.into());
-        let names = Names::of(&snapshot);
+        let names = TaskNames::of(&snapshot);
         assert_eq!(
             reasons([&waiter], &names),
             ["wait, 2 of 3 still to end: child-{1,2}, for 31.0 s"]

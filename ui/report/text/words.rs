@@ -1,5 +1,7 @@
 //! Facts of a snapshot in words.
 
+use std::time::Duration;
+
 use aiospy::snapshot::{
     BlockingKind, Cancellation, Consistency, Iteration, Loop, LoopState, Phase, Syscall, Task,
     TaskState, ThreadState,
@@ -12,6 +14,11 @@ use crate::io::page::Style;
 /// A number with its digits in groups: `10,000`.
 pub fn count(number: usize) -> String {
     aiospy::snapshot::with_separators(number)
+}
+
+/// A time in milliseconds in words.
+pub fn ms(time: f64) -> String {
+    duration(Duration::try_from_secs_f64(time / 1000.0).unwrap_or_default())
 }
 
 /// A number of bytes with as many digits as matter: `812 B`, `4.2 kB`, `31 MB`.

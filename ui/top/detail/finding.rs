@@ -7,7 +7,7 @@ use aiospy::diagnose::{About, rule};
 use super::{AROUND, Writer};
 use crate::io::page::{Line, Style};
 use crate::report::text::{findings, words};
-use crate::top::feed::Known as Open;
+use crate::top::feed::OpenFinding as Open;
 use crate::top::subject::Subject;
 use crate::top::words::age;
 

@@ -1,11 +1,11 @@
 //! A recording on the screen shows what was live at that moment.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aiospy::recording::{Limits, Taken, Writer};
 use aiospy::snapshot::{Interval, Snapshot};
+use aiospy::watch::News;
 use aiospy::watch::monitor::{Monitor, Settings};
 use aiospy::watch::sampler::Sample;
 
@@ -44,17 +44,14 @@ fn both(samples: &[Snapshot]) -> (Vec<Arc<Feed>>, Replay, tempfile::TempDir) {
     let mut writer = Writer::create(&path, Limits::default()).unwrap();
     let mut live = Vec::new();
     for snapshot in samples {
-        let mut events = Vec::new();
-        let _ = monitor.take(Sample::Whole(Box::new(snapshot.clone())), &mut |event| {
-            events.push(event);
-            ControlFlow::Continue(())
-        });
+        let mut sample = Sample::Whole(Arc::new(snapshot.clone()));
+        let events = monitor.take(&mut sample);
         let blocking = monitor.blocking();
         writer.sample(&Taken::of(&monitor, &blocking, 0).unwrap()).unwrap();
-        for event in events {
+        for event in events.clone() {
             writer.event(snapshot.taken_at, event).unwrap();
         }
-        match builder.take(Sample::Whole(Box::new(snapshot.clone()))) {
+        match builder.take(News { sample: &sample, events, monitor: &monitor }) {
             Some(Made::Feed(feed)) => live.push(feed),
             _ => panic!("no feed"),
         }

@@ -16,7 +16,7 @@ use crate::report::text::sample::{
     FUTURE, Sources, bank, bank_source, blocked, fact, finding, frames, id, others, snapshot, task,
     unheeded, waits,
 };
-use crate::top::feed::{Cancelled, Feed, Known, LoopHistory, Point, SharedFiles};
+use crate::top::feed::{Cancelled, Feed, LoopHistory, OpenFinding, Point, SharedFiles};
 
 /// When all of them are taken.
 pub fn now() -> Timestamp {
@@ -30,7 +30,7 @@ pub fn feed(snapshot: Snapshot) -> Feed {
     let findings = (1..).zip(findings).map(|(number, it)| (number, since, it)).collect();
     Feed {
         at: now(),
-        findings: Known::ordered(findings),
+        findings: OpenFinding::ordered(findings),
         blocked: Arc::default(),
         ongoing: Arc::default(),
         places: Arc::default(),

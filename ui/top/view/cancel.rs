@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aiospy::snapshot::{Shutdown, Stage, Task};
+use aiospy::snapshot::{Shutdown, Stage, Task, duration_in_column};
 use jiff::Timestamp;
 use ratatui::layout::Rect;
 
@@ -10,18 +10,18 @@ use super::canvas::{Canvas, Column, SIGNS, row};
 use super::select;
 use super::tasks::{cancel_word, reason};
 use crate::io::page::{Line, Style};
-use crate::report::text::waiting::Names;
+use crate::report::text::waiting::TaskNames;
 use crate::report::text::{loops, words};
 use crate::top::feed::Cancelled;
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::Rows;
 use crate::top::state::{App, Watched};
-use crate::top::words::{fate_word, short, short_place};
+use crate::top::words::{fate_word, short_place};
 
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let Rows::Cancel(rows) = &watched.rows else { return };
     let snapshot = watched.snapshot();
-    let names = Names::of(snapshot);
+    let names = TaskNames::of(snapshot);
     let columns = columns(usize::from(regions.list.width));
     canvas.heads(regions.head, &columns);
     if rows.is_empty() {
@@ -59,7 +59,7 @@ fn columns(width: usize) -> Vec<Column> {
     let rest = width.saturating_sub(SIGNS + 12 + 7 + name + 1 + eaten + 1 + 1);
     vec![
         Column::new("IS", 11),
-        Column::new(" ASKED", 6),
+        Column::new("  ASKED", 7),
         Column::new("NAME", name),
         Column::new("EATEN, HANDLED AT", eaten),
         Column::new("WAITS FOR", rest),
@@ -70,7 +70,7 @@ fn cells(
     task: &Task,
     history: Option<&Cancelled>,
     now: Timestamp,
-    names: &Names<'_>,
+    names: &TaskNames<'_>,
 ) -> Vec<(Style, String)> {
     let is_unheeded = task.cancellation.as_ref().is_some_and(words::is_unheeded);
     let fate = history.and_then(|history| history.turns.last()).map(|turn| turn.fate);
@@ -122,14 +122,14 @@ fn asked(history: Option<&Cancelled>, now: Timestamp) -> String {
         return "before".to_owned();
     }
     let ago = Duration::try_from(now.duration_since(first.at)).unwrap_or_default();
-    format!("{:>6}", short(ago))
+    format!("{:>7}", duration_in_column(ago))
 }
 
 /// The stages of a shutdown, with the one that it is at.
 fn stage(
     shutdown: &Shutdown,
     watched: &Watched,
-    names: &Names<'_>,
+    names: &TaskNames<'_>,
     region: Rect,
     canvas: &mut Canvas<'_>,
 ) {

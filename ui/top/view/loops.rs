@@ -212,17 +212,13 @@ fn timing(timing: Option<&LoopTiming>) -> Line {
     let mut line = Line::new();
     line.add(Style::Plain, &format!("busy {:.1} % of the time", timing.busy * 100.0));
     if let Some(ready) = timing.ready {
-        let [p50, p99, max] = [ready.p50_ms, ready.p99_ms, ready.max_ms].map(ms);
+        let [p50, p99, max] = [ready.p50_ms, ready.p99_ms, ready.max_ms].map(words::ms);
         line.add(Style::Plain, &format!(" · p50 {p50}  p99 {p99}  max {max}"));
     }
     if let Some(mean) = timing.callbacks_mean {
         line.add(Style::Dim, &format!(" · {mean:.1} callbacks each"));
     }
     line
-}
-
-fn ms(time: f64) -> String {
-    words::duration(Duration::try_from_secs_f64(time / 1000.0).unwrap_or_default())
 }
 
 /// Where callbacks blocked the loop.
@@ -238,7 +234,7 @@ fn places(places: &[PlaceTotals], region: Rect, canvas: &mut Canvas<'_>) {
         let mut line = Line::new();
         line.add(Style::Notice, &format!("{:>4} × ", place.count));
         let longest = place.length.map_or(place.total_ms, |length| length.max_ms);
-        line.add(Style::Plain, &format!("{:>8}  ", ms(longest)));
+        line.add(Style::Plain, &format!("{:>8}  ", words::ms(longest)));
         line.add(Style::Reason, &place.description);
         line.add(Style::Dim, "  ");
         let file = place.file.as_deref().unwrap_or("?");

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Code, Severity, Task, TaskState, Waiting};
+use aiospy::snapshot::{Code, Severity, Task, TaskState, Waiting, duration_in_column};
 use unicode_width::UnicodeWidthStr;
 
 use super::canvas::{Canvas, Column, SIGNS, row};
 use super::select;
 use crate::io::page::{self, Line, Style};
-use crate::report::text::waiting::{self, Names};
+use crate::report::text::waiting::{self, TaskNames};
 use crate::report::text::{findings, names, words};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::{Rows, Sort, TaskRow, stood_for};
 use crate::top::state::{App, Watched};
-use crate::top::words::{short, short_place};
+use crate::top::words::short_place;
 
 /// Of more tasks than these in one row, the first ones say what they wait for.
 const MAX_MERGED: usize = 200;
@@ -50,7 +50,7 @@ impl What {
             Self::State => "STATE",
             Self::Name => "NAME",
             Self::Coroutine => "COROUTINE",
-            Self::For => "   FOR",
+            Self::For => "    FOR",
             Self::Reason => "WAITS FOR",
             Self::Holder => "HELD BY, AWAITS",
             Self::Awaiter => "AWAITED BY",
@@ -68,7 +68,7 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
         canvas.nothing(regions.list, words);
         return;
     }
-    let names = Names::of(watched.snapshot());
+    let names = TaskNames::of(watched.snapshot());
     let shown = app.list().shown(rows.len(), usize::from(regions.list.height));
     for (y, row_of) in rows.iter().skip(shown.start).take(shown.len()).enumerate() {
         let is_pinned = app.pinned.is_some() && shown.start + y == 0;
@@ -105,12 +105,11 @@ fn columns(app: &App, width: u16) -> (Vec<What>, Vec<Column>) {
     }
     let name = (width / 4).clamp(16, 34);
     let fixed = |what: What| match what {
-        What::State => 7,
+        What::State | What::For => 7,
         What::Name => name,
         What::Coroutine => (width / 6).clamp(14, 32),
         What::Holder | What::Awaiter => (width / 8).clamp(14, 24),
         What::Cancel => 11,
-        What::For => 6,
         What::Reason => 0,
     };
     let taken: usize = what.iter().map(|what| fixed(*what) + 1).sum();
@@ -131,7 +130,7 @@ fn columns(app: &App, width: u16) -> (Vec<What>, Vec<Column>) {
 fn line(
     of: &TaskRow,
     watched: &Watched,
-    names: &Names<'_>,
+    names: &TaskNames<'_>,
     (what, columns): (&[What], &[Column]),
     is_pinned: bool,
 ) -> Line {
@@ -168,7 +167,7 @@ fn line(
 /// For how long they have been at their present await: the longest of them.
 fn stood(of: &TaskRow, watched: &Watched) -> String {
     let times = of.members.iter().filter_map(|at| stood_for(&watched.feed, *at));
-    times.max().map(|time| format!("{:>6}", short(time))).unwrap_or_default()
+    times.max().map(|time| format!("{:>7}", duration_in_column(time))).unwrap_or_default()
 }
 
 /// The sign of what is worst about it.
@@ -196,7 +195,7 @@ fn name(of: &TaskRow, members: &[&Task], width: usize) -> String {
 }
 
 /// What they wait for, in a line; how far a cancellation is before it, if that has no column.
-pub fn reason(members: &[&Task], names: &Names<'_>, has_cancel: bool) -> (Style, String) {
+pub fn reason(members: &[&Task], names: &TaskNames<'_>, has_cancel: bool) -> (Style, String) {
     if let Some(place) = members.first().filter(|_| members.len() == 1).and_then(|it| running(it)) {
         return (Style::Active, place);
     }
@@ -244,7 +243,7 @@ fn running(task: &Task) -> Option<String> {
     Some(format!("runs {}  {}", at.function, short_place(at)))
 }
 
-fn folded(ids: impl Iterator<Item = Address>, names: &Names<'_>) -> String {
+fn folded(ids: impl Iterator<Item = Address>, names: &TaskNames<'_>) -> String {
     let mut ids: Vec<Address> = ids.take(MAX_MERGED).collect();
     ids.sort_unstable();
     ids.dedup();

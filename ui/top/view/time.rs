@@ -6,12 +6,12 @@ use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
 use crate::io::page::{Line, Style};
-use crate::top::feed::{Mark, Place, TimeLine};
+use crate::top::feed::{Mark, Playhead, TimeLine};
 use crate::top::state::App;
 use crate::top::words::clock;
 
 /// ` 12:00:04 ───!──▪▪─●───── 12:01:04`
-pub fn draw(app: &App, place: &Place, region: Rect, canvas: &mut Canvas<'_>) {
+pub fn draw(app: &App, place: &Playhead, region: Rect, canvas: &mut Canvas<'_>) {
     let time_line = &place.line;
     let (first, last) = (clock(time_line.first, &app.zone), clock(time_line.last, &app.zone));
     let room = usize::from(region.width).saturating_sub(first.len() + last.len() + 4);

@@ -7,8 +7,8 @@ use super::canvas::Canvas;
 use super::select;
 use super::tasks::{cancel_word, reason};
 use crate::io::page::{self, Line, Style};
-use crate::report::text::outline::Kind;
-use crate::report::text::waiting::Names;
+use crate::report::text::outline::RowKind;
+use crate::report::text::waiting::TaskNames;
 use crate::report::text::{findings, names, tree, words};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::{MAX_LEVELS, Rows, TreeRow};
@@ -20,7 +20,7 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
         canvas.nothing(regions.list, "no tasks");
         return;
     }
-    let names = Names::of(watched.snapshot());
+    let names = TaskNames::of(watched.snapshot());
     let shown = app.list().shown(rows.len(), usize::from(regions.list.height));
     let width = usize::from(regions.list.width);
     for (y, row) in rows.iter().skip(shown.start).take(shown.len()).enumerate() {
@@ -29,9 +29,9 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
     select(app, regions.list, canvas);
 }
 
-fn line(of: &TreeRow, watched: &Watched, names: &Names<'_>, width: usize) -> Line {
+fn line(of: &TreeRow, watched: &Watched, names: &TaskNames<'_>, width: usize) -> Line {
     let row = &of.row;
-    if let Kind::Section(title) = &row.kind {
+    if let RowKind::Section(title) = &row.kind {
         return Line::new().with(Style::Plain, " ").with(Style::Strong, title);
     }
     let tasks = &watched.snapshot().tasks;
@@ -53,9 +53,9 @@ fn line(of: &TreeRow, watched: &Watched, names: &Names<'_>, width: usize) -> Lin
     let name = name(&members, width.saturating_sub(line.width()) / 2);
     line.add(if of.is_match { Style::Notice } else { Style::Strong }, &name);
     match row.kind {
-        Kind::Above => return line.with(Style::Dim, &format!("  {}", tree::ABOVE)),
-        Kind::Cycle => return line.with(Style::Alarm, &format!("  {}", tree::CYCLE)),
-        Kind::Tasks | Kind::Section(_) => {}
+        RowKind::Above => return line.with(Style::Dim, &format!("  {}", tree::ABOVE)),
+        RowKind::Cycle => return line.with(Style::Alarm, &format!("  {}", tree::CYCLE)),
+        RowKind::Tasks | RowKind::Section(_) => {}
     }
     let (style, state) = words::task_state(first.state);
     if style != Style::Dim {

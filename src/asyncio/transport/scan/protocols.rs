@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::{Part, Scan};
+use super::{EndpointObject, Scan};
 use crate::asyncio::transport::{Direction, Endpoint, Layer, MAX_LAYERS, Medium};
 use crate::memory::Address;
 
@@ -16,7 +16,7 @@ impl Scan<'_> {
             let Some((end, protocol)) = end else { continue };
             self.ends.push(end);
             let of = self.ends.len().saturating_sub(1);
-            protocols.extend(protocol.map(|at| Part { at, of }));
+            protocols.extend(protocol.map(|at| EndpointObject { at, of }));
         }
         let addresses: Vec<_> = protocols.iter().map(|part| part.at).collect();
         self.prefetch_attributes(&addresses);
@@ -74,7 +74,7 @@ impl Scan<'_> {
     }
 
     /// The protocol that the program sees: above TLS, and not that of a pipe to a process.
-    fn outermost(&mut self, part: Part) -> Option<Part> {
+    fn outermost(&mut self, part: EndpointObject) -> Option<EndpointObject> {
         let reader = self.reader;
         let mut at = reader.not_none(part.at)?;
         for _ in 0..MAX_LAYERS {
@@ -93,7 +93,7 @@ impl Scan<'_> {
             return None;
         }
         self.ends.get_mut(part.of)?.protocol_class = Some(reader.class_name(&class));
-        Some(Part { at, of: part.of })
+        Some(EndpointObject { at, of: part.of })
     }
 
     /// One of the pipes of a process: the protocol of the process keeps the streams of all three.

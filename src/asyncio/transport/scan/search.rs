@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Part, Scan};
+use super::{EndpointObject, Scan};
 use crate::asyncio::transport::Direction;
 use crate::memory::Address;
 use crate::python::object::Kind;
@@ -73,10 +73,10 @@ impl Scan<'_> {
 
     fn read_part(
         &mut self,
-        part: Part,
+        part: EndpointObject,
         fields: Vec<(Arc<str>, Address)>,
         depth: usize,
-        next: &mut Vec<Part>,
+        next: &mut Vec<EndpointObject>,
     ) {
         let reader = self.reader;
         let Ok(class) = reader.class_of(part.at) else { return };
@@ -101,7 +101,9 @@ impl Scan<'_> {
                 Kind::Weakref if !AWAY.contains(&&*name) => {
                     let referred = self.referred(value);
                     let is_object = |at: &Address| reader.is_kind(*at, Kind::Other);
-                    next.extend(referred.filter(is_object).map(|at| Part { at, of: part.of }));
+                    next.extend(
+                        referred.filter(is_object).map(|at| EndpointObject { at, of: part.of }),
+                    );
                 }
                 Kind::Other if class.is_python() && !AWAY.contains(&&*name) => {
                     if let Some(waiters) = self.event_waiters(value) {
@@ -109,7 +111,7 @@ impl Scan<'_> {
                             self.claim(waiter, part.of, &name);
                         }
                     } else if value != self.loop_at {
-                        next.push(Part { at: value, of: part.of });
+                        next.push(EndpointObject { at: value, of: part.of });
                     }
                 }
                 _ => {}
@@ -119,7 +121,7 @@ impl Scan<'_> {
 
     /// The fields of an object of a C class have no names, but a future among them is a future of
     /// this connection: asyncpg's protocol.
-    fn read_words(&mut self, part: Part) -> Option<()> {
+    fn read_words(&mut self, part: EndpointObject) -> Option<()> {
         let reader = self.reader;
         let class = reader.c_class(reader.class_of(part.at).ok()?)?;
         let words = (class.basicsize / 8).min(MAX_WORDS);

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aiospy::explain::blocking::{Evidence, blocking};
-use aiospy::snapshot::{
-    Frame, Glance, Loop, LoopGlance, Phase, Snapshot, Thread, Work, below_loop,
-};
+use crate::explain::blocking::{Evidence, blocking};
+use crate::snapshot::{Frame, Glance, Loop, LoopGlance, Phase, Snapshot, Thread, Work, below_loop};
 
 /// From here on a callback is looked at.
 const WORTH_A_LOOK: Duration = Duration::from_millis(5);
 
 /// The glance.
-pub fn of(snapshot: &Snapshot) -> Glance {
+pub(super) fn glance_of(snapshot: &Snapshot) -> Glance {
     let at = snapshot.told_from.unwrap_or_default();
     let loops = snapshot.loops.iter().filter_map(|event_loop| {
         let thread = snapshot.thread_of(event_loop)?;
