@@ -19,6 +19,7 @@ mod interval;
 mod place;
 mod processor;
 mod sentence;
+mod tcp;
 mod verdict;
 mod waiting;
 
@@ -51,6 +52,7 @@ pub use interval::{BETWEEN_LOOKS, Interval};
 pub use place::{below_loop, own_frame};
 pub use processor::{Processor, ProcessorUse};
 pub use sentence::{Part, Sentence};
+pub use tcp::Tcp;
 pub use verdict::{Doubt, Undecided, Verdict};
 pub use waiting::{
     Children, Deadline, Executor, Holders, Job, Limiter, Operation, WaitKind, Waiting,
@@ -436,6 +438,13 @@ pub struct Socket {
     /// Bytes that were written and that the other end has not yet confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_queue: Option<u64>,
+    /// How the connection got on, where the kernel tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<Tcp>,
+    /// Whether an `epoll` of the process waits until there is something to read; looked for where
+    /// something is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_watched: Option<bool>,
 }
 
 /// The words for protocols and for states of sockets.
@@ -462,6 +471,8 @@ struct AnySocket {
     state: Option<String>,
     receive_queue: Option<u64>,
     send_queue: Option<u64>,
+    tcp: Option<Tcp>,
+    is_watched: Option<bool>,
 }
 
 impl<'de> Deserialize<'de> for Socket {
@@ -478,6 +489,8 @@ impl<'de> Deserialize<'de> for Socket {
             state: any.state.map(|state| one_of(&SOCKET_STATES, &state)).transpose()?,
             receive_queue: any.receive_queue,
             send_queue: any.send_queue,
+            tcp: any.tcp,
+            is_watched: any.is_watched,
         })
     }
 }

@@ -200,7 +200,15 @@ record!(Thread {
     | sleep_id = None, asleep_for = None
 });
 record!(Syscall { name, fd, peer });
-record!(Socket { protocol, local, remote, state, receive_queue, send_queue });
+record!(Socket {
+    protocol,
+    local,
+    remote,
+    state,
+    receive_queue,
+    send_queue
+    | tcp = None, is_watched = None
+});
 record!(Loop {
     id,
     class,

@@ -311,6 +311,8 @@ mod tests {
                 state: Some("established"),
                 receive_queue: Some(0),
                 send_queue: Some(12),
+                tcp: None,
+                is_watched: None,
             })),
             holders: (1..=40).map(sample::id).collect(),
             tasks: vec![sample::id(2)],

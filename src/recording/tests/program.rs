@@ -59,6 +59,8 @@ pub fn reason(ms: i64) -> Waiting {
             state: Some("closing (closed here)"),
             receive_queue: Some(0),
             send_queue: Some(7),
+            tcp: None,
+            is_watched: None,
         })),
         holders: vec![Address(1), Address(2)].into(),
         tasks: vec![Address(3)],
