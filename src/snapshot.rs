@@ -6,6 +6,7 @@
 //! `aiospy.dump/1` (see `schema.json`): absent facts are left out, addresses are hex strings,
 //! times carry their unit in the name (`_ms`).
 
+mod asking;
 mod cancelling;
 mod cgroup;
 mod collector;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -36,6 +37,7 @@ pub use crate::known::Origin;
 use crate::known::{Known, Module};
 use crate::memory::{Address, ReadStats};
 
+pub use asking::Asking;
 pub use cgroup::{Cgroup, MemoryLimit, Quota};
 pub use collector::Collector;
 pub use depth::Depth;
@@ -138,6 +140,9 @@ pub struct Snapshot {
     /// Things that only tasks can come to.
     #[serde(skip)]
     pub enclosed: Vec<Enclosed>,
+    /// What those expect that read from a connection on which this end has had the last word.
+    #[serde(skip)]
+    pub asking: FxHashMap<Address, Asking>,
     /// What the reading cost.
     #[serde(skip)]
     pub reads: ReadStats,
@@ -174,6 +179,7 @@ impl Snapshot {
             never_awaited: Vec::new(),
             open_generators: Vec::new(),
             enclosed: Vec::new(),
+            asking: FxHashMap::default(),
             reads: ReadStats::default(),
         }
     }

@@ -862,13 +862,8 @@ mod tests {
         use std::io::{ErrorKind, Write};
         let (mut client, _server, known) = pair();
         client.set_nonblocking(true).unwrap();
-        let full = loop {
-            match client.write(&[0; 1 << 16]) {
-                Ok(_) => {}
-                Err(error) => break error.kind(),
-            }
-        };
-        assert_eq!(full, ErrorKind::WouldBlock);
+        let full = client.write_all(&vec![0; 64 << 20]).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
         let (socket, tcp) = known(&client);
         assert!(tcp.unsent > Some(0) && tcp.unsent <= socket.send_queue, "{socket:?}");
         assert_eq!((tcp.opened_here, tcp.retransmits), (Some(true), 0), "{tcp:?}");

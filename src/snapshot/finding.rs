@@ -243,6 +243,10 @@ codes! { $
     PodFrozen = "pod-frozen",
     /// A server waits for its application to start, and that does not come to its end.
     StartupStuck = "startup-stuck",
+    /// Tasks wait for the answer of a far end that has not sent a byte since it was asked.
+    PeerSilent = "peer-silent",
+    /// Bytes lie in a socket where nobody takes them, and a task waits for that.
+    SocketStalled = "socket-stalled",
 }
 
 impl std::fmt::Display for Code {
