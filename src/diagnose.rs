@@ -26,6 +26,7 @@ mod cancel_swallowed;
 mod cancel_undelivered;
 mod cleanup_stuck;
 mod confirm;
+mod connection;
 mod cross_loop;
 mod deadlock;
 mod draft;
@@ -41,6 +42,7 @@ mod never_awaited;
 mod orphan_wait;
 mod outlook;
 mod over_time;
+mod peer_silent;
 mod permit_leaked;
 mod pod_frozen;
 mod pod_throttled;
@@ -50,6 +52,7 @@ mod rule;
 mod sequential_awaits;
 mod shutdown_stuck;
 mod slow_callbacks;
+mod socket_stalled;
 mod standstill;
 mod startup_stuck;
 mod task_leak;
@@ -94,7 +97,7 @@ pub struct Diagnosis {
 type Find = fn(&Context<'_>, &mut Drafts);
 
 /// The rules of all findings, in the order in which they are looked for.
-pub const RULES: [&Rule; 31] = [
+pub const RULES: [&Rule; 33] = [
     &loop_blocked::RULE,
     &loop_self_deadlock::RULE,
     &cancel_swallowed::RULE,
@@ -111,6 +114,8 @@ pub const RULES: [&Rule; 31] = [
     &startup_stuck::RULE,
     &queue_stalled::RULE,
     &orphan_wait::RULE,
+    &peer_silent::RULE,
+    &socket_stalled::RULE,
     &cross_loop::RULE,
     &busy_spin::RULE,
     &ready_backlog::RULE,
@@ -202,6 +207,8 @@ struct Context<'s> {
     foreign: Vec<&'s Task>,
     /// Those at a queue.
     at_queue: Vec<&'s Task>,
+    /// Those at a socket.
+    at_socket: Vec<&'s Task>,
     /// Those that wait for a call in a pool.
     offloading: Vec<&'s Task>,
     /// Those whose future nothing was found to resolve.
@@ -245,6 +252,7 @@ impl<'s> Context<'s> {
             overdue: Vec::new(),
             foreign: Vec::new(),
             at_queue: Vec::new(),
+            at_socket: Vec::new(),
             offloading: Vec::new(),
             unserved: Vec::new(),
             forgotten: Vec::new(),
@@ -327,6 +335,7 @@ impl<'s> Context<'s> {
                 }
             }
             (Wait::Queue { .. }, _) => self.at_queue.push(task),
+            (Wait::Socket(_), _) => self.at_socket.push(task),
             (Wait::Executor { .. }, _) => self.offloading.push(task),
             _ => {}
         }

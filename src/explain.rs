@@ -5,6 +5,7 @@
 //! decides nothing that needs a second moment. What a library's function does it asks
 //! [`known`](crate::known).
 
+pub(crate) mod asking;
 pub(crate) mod blocked;
 pub mod blocking;
 pub(crate) mod executors;

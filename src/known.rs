@@ -21,6 +21,7 @@ pub use callback::Callback;
 pub use library::Known;
 pub use origin::{Home, Libraries, Origin};
 pub use purpose::{Module, Purpose};
+pub use redis::is_blocking_command;
 
 macro_rules! libraries {
     ($($name:ident),+ $(,)?) => {
@@ -34,5 +35,5 @@ macro_rules! libraries {
 libraries! {
     asyncio, stdlib, // Python's own
     aiohttp, anyio, gunicorn, hypercorn, nest_asyncio, uvicorn, uvloop, billiard,
-    websockets, aiomysql, aiopg, asyncpg, psycopg,
+    websockets, aiomysql, aiopg, asyncpg, psycopg, redis, httpx_sse,
 }

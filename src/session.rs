@@ -341,6 +341,7 @@ impl Inspector {
             never_awaited: read.leftovers.never_awaited,
             open_generators: read.leftovers.open_generators,
             enclosed: read.enclosed,
+            asking: read.asking,
             reads: ReadStats {
                 calls: after.calls - before.calls,
                 bytes: after.bytes - before.bytes,

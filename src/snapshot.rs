@@ -6,6 +6,7 @@
 //! `aiospy.dump/1` (see `schema.json`): absent facts are left out, addresses are hex strings,
 //! times carry their unit in the name (`_ms`).
 
+mod asking;
 mod cancelling;
 mod cgroup;
 mod collector;
@@ -20,6 +21,7 @@ mod interval;
 mod place;
 mod processor;
 mod sentence;
+mod tcp;
 mod verdict;
 mod wait;
 mod waiting;
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -38,6 +40,7 @@ pub use crate::known::Origin;
 use crate::known::{Known, Module};
 use crate::memory::{Address, ReadStats};
 
+pub use asking::Asking;
 pub use cgroup::{Cgroup, MemoryLimit, Quota};
 pub use collector::Collector;
 pub use depth::Depth;
@@ -57,6 +60,7 @@ pub use interval::{BETWEEN_LOOKS, Interval};
 pub use place::{below_loop, own_frame};
 pub use processor::{Processor, ProcessorUse};
 pub use sentence::{Phrase, Sentence};
+pub use tcp::Tcp;
 pub use verdict::{Doubt, Undecided, Verdict};
 pub use wait::{
     Acquire, Children, Count, Descriptor, Holders, Operation, Others, Position, Program, Wait,
@@ -151,6 +155,9 @@ pub struct Snapshot {
     /// Things that only tasks can come to.
     #[serde(skip)]
     pub enclosed: Vec<Enclosed>,
+    /// What those expect that read from a connection on which this end has had the last word.
+    #[serde(skip)]
+    pub asking: FxHashMap<Address, Asking>,
     /// What the reading cost.
     #[serde(skip)]
     pub reads: ReadStats,
@@ -186,6 +193,7 @@ impl Snapshot {
             never_awaited: Vec::new(),
             open_generators: Vec::new(),
             enclosed: Vec::new(),
+            asking: FxHashMap::default(),
             reads: ReadStats::default(),
         }
     }
@@ -455,6 +463,13 @@ pub struct Socket {
     /// Bytes that were written and that the other end has not yet confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_queue: Option<u64>,
+    /// How the connection got on, where the kernel tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<Tcp>,
+    /// Whether an `epoll` of the process waits until there is something to read; looked for where
+    /// something is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_watched: Option<bool>,
 }
 
 /// The words for protocols and for states of sockets.
@@ -481,6 +496,8 @@ struct AnySocket {
     state: Option<String>,
     receive_queue: Option<u64>,
     send_queue: Option<u64>,
+    tcp: Option<Tcp>,
+    is_watched: Option<bool>,
 }
 
 impl<'de> Deserialize<'de> for Socket {
@@ -497,6 +514,8 @@ impl<'de> Deserialize<'de> for Socket {
                 .and_then(|state| SOCKET_STATES.into_iter().find(|known| *known == state)),
             receive_queue: any.receive_queue,
             send_queue: any.send_queue,
+            tcp: any.tcp,
+            is_watched: any.is_watched,
         })
     }
 }

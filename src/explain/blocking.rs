@@ -392,6 +392,8 @@ mod tests {
             state: Some(state),
             receive_queue: Some(0),
             send_queue: Some(0),
+            tcp: None,
+            is_watched: None,
         };
         for (call, awaited, state, description) in [
             ("recvfrom", None, "established", "recv from tcp 10.0.0.5:5432"),

@@ -61,6 +61,30 @@ pub fn is_of_websocket(file: &str, function: &str) -> bool {
     file.contains("websocket") || function.contains("WebSocket")
 }
 
+/// Whether the name of a function or method says that it sends something: `writer.write`,
+/// `send_command`, `_do_execute`.
+pub fn sends(function: &str) -> bool {
+    const FIRST: [&str; 4] = ["send", "write", "execute", "query"];
+    const LAST: [&str; 13] = [
+        "send",
+        "sends",
+        "sendall",
+        "sendto",
+        "sendfile",
+        "write",
+        "writelines",
+        "drain",
+        "flush",
+        "request",
+        "query",
+        "execute",
+        "command",
+    ];
+    let mut words = function.split('_').filter(|word| !word.is_empty());
+    let (first, last) = (words.clone().next(), words.next_back());
+    first.is_some_and(|word| FIRST.contains(&word)) || last.is_some_and(|word| LAST.contains(&word))
+}
+
 /// Whether a method gives something back: `Lock.release`.
 pub fn releases(function: &str) -> bool {
     last_part(function) == "release"
@@ -79,4 +103,18 @@ pub fn without_class(function: &str) -> &str {
 /// `fetch` of `main.<locals>.fetch`.
 pub fn without_scope(function: &str) -> &str {
     function.rsplit("<locals>.").next().unwrap_or(function)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_what_sends() {
+        let all =
+            ["write", "_send_single_request", "sock_sendall", "_do_execute", "drain", "request"];
+        assert!(all.into_iter().all(sends));
+        let none = ["writer", "sender", "read", "readline", "request_id", "get", "_writer", "_"];
+        assert!(!none.into_iter().any(sends));
+    }
 }

@@ -35,6 +35,10 @@ pub enum Purpose {
     Runs(&'static str),
     /// `_set_state` of `_chain_future`, which a future of a thread has called in the loop.
     HandsOver,
+    /// It waits for whatever the other end has to say, for as long as that takes.
+    Listens,
+    /// It sends the command in its variable `args` and waits for the answer.
+    Command,
     /// `Popen._launch` of `multiprocessing`, which forks.
     Forks,
     /// `BaseProcess._bootstrap`, the child's side of that.

@@ -3,8 +3,11 @@
 //! Uses the links of `/proc/PID/fd` and the kernel's lists of sockets. A [`Descriptors`] is of one
 //! moment, to be made anew for each snapshot: it keeps what it has read.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
+use std::path::Path;
+use std::time::Duration;
 
+use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
 use super::Target;
@@ -20,7 +23,16 @@ use crate::snapshot::{Socket, Syscall};
 pub struct Descriptors<'t> {
     target: &'t Target,
     sockets: RefCell<Sockets<'t>>,
+    /// What the process waits for by `epoll`, read once.
+    watched: OnceCell<Option<FxHashSet<(i32, u64)>>>,
 }
+
+/// Who waits for less is not worth another question.
+const LONG: Duration = Duration::from_secs(1);
+/// Descriptors of a process among which its `epoll`s are looked for.
+const MAX_FDS: usize = 65_536;
+/// More than the 100 bytes of each of so many registered descriptors.
+const MAX_INFO: u64 = 8 << 20;
 
 /// What a thread waits for in a system call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +49,7 @@ pub struct Wait {
 
 impl<'t> Descriptors<'t> {
     pub(super) fn new(target: &'t Target) -> Self {
-        Self { target, sockets: RefCell::new(Sockets::new(&target.dir)) }
+        Self { target, sockets: RefCell::new(Sockets::new(&target.dir)), watched: OnceCell::new() }
     }
 
     /// The words for a descriptor.
@@ -55,7 +67,10 @@ impl<'t> Descriptors<'t> {
         let link = self.target.dir.link(&format!("fd/{fd}")).ok()?;
         let text = bytes_of(&link);
         if let Some(inode) = bracketed(text, b"socket:") {
-            let socket = self.sockets.borrow_mut().find(fd, inode);
+            let mut socket = self.sockets.borrow_mut().find(fd, inode);
+            if let Some(socket) = &mut socket {
+                self.complete(socket, fd, inode);
+            }
             let words = socket.as_ref().map_or_else(|| "socket".to_owned(), ToString::to_string);
             return Some((words, socket));
         }
@@ -68,6 +83,26 @@ impl<'t> Descriptors<'t> {
             return Some((kind.trim_matches(['[', ']']).to_owned(), None));
         }
         Some((self.target.below_root(&link).to_string_lossy().into_owned(), None))
+    }
+
+    /// Adds what is asked of few sockets only: whether the far end of one that waits for an answer
+    /// was heard elsewhere, and whether anybody waits for what there is to read.
+    fn complete(&self, socket: &mut Socket, fd: i32, inode: u64) {
+        if let (Some(tcp), Some(remote)) = (&mut socket.tcp, &socket.remote)
+            && tcp.unanswered().is_some_and(|time| time >= LONG)
+        {
+            tcp.peer_heard = self.sockets.borrow_mut().heard_from(remote, inode);
+        }
+        if socket.receive_queue > Some(0) && socket.state != Some("listening") {
+            socket.is_watched = self.is_watched(fd, inode);
+        }
+    }
+
+    /// Whether an `epoll` of the process waits until there is something to read from a descriptor;
+    /// `None` where there is no such thing.
+    fn is_watched(&self, fd: i32, inode: u64) -> Option<bool> {
+        let watched = self.watched.get_or_init(|| self.target.watched());
+        watched.as_ref().map(|all| all.contains(&(fd, inode)))
     }
 
     /// The system call a thread is in, and what its descriptor is.
@@ -120,6 +155,39 @@ impl<'t> Descriptors<'t> {
     }
 }
 
+impl Target {
+    /// The descriptors, with their inodes, of which an `epoll` of the process waits until there is
+    /// something to read; `None` where it has none or that may not be known.
+    fn watched(&self) -> Option<FxHashSet<(i32, u64)>> {
+        let path = Path::new("/proc").join(self.pid().to_string()).join("fd");
+        let entries = std::fs::read_dir(path).ok()?.take(MAX_FDS).flatten();
+        let epolls = entries.filter(|entry| {
+            let link = std::fs::read_link(entry.path());
+            link.is_ok_and(|link| bytes_of(&link) == b"anon_inode:[eventpoll]")
+        });
+        let mut watched = None;
+        for entry in epolls {
+            let info = format!("fdinfo/{}", entry.file_name().to_str()?);
+            let info = self.dir.read(&info, MAX_INFO).ok()?;
+            let all: &mut FxHashSet<_> = watched.get_or_insert_default();
+            all.extend(String::from_utf8_lossy(&info).lines().filter_map(registered));
+        }
+        watched
+    }
+}
+
+/// `tfd: FD events: MASK data: … pos:0 ino:INODE sdev:…` (fs/eventpoll.c; all but FD are hex).
+fn registered(line: &str) -> Option<(i32, u64)> {
+    const EPOLLIN: u64 = 1;
+    let after = |name: &str| {
+        let (_, rest) = line.split_once(name)?;
+        rest.split_whitespace().next()
+    };
+    let hex = |text| u64::from_str_radix(text, 16).ok();
+    let is_for_reading = hex(after("events:")?)? & EPOLLIN != 0;
+    is_for_reading.then_some((after("tfd:")?.parse().ok()?, hex(after("ino:")?)?))
+}
+
 /// The number of `KIND:[NUMBER]`.
 fn bracketed(text: &[u8], kind: &[u8]) -> Option<u64> {
     let number = text.strip_prefix(kind)?.strip_prefix(b"[")?.strip_suffix(b"]")?;
@@ -129,6 +197,16 @@ fn bracketed(text: &[u8], kind: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_epoll_waits_for() {
+        let line = "tfd:        6 events:       19 data: 55d0000006  pos:0 ino:7a3f sdev:8";
+        assert_eq!(registered(line), Some((6, 0x7a3f)));
+        let for_writing = line.replace("      19", "      1c");
+        assert_eq!(registered(&for_writing), None);
+        assert_eq!(registered("pos:\t0"), None);
+        assert_eq!(registered("tfd: x events: 19 ino:1"), None);
+    }
 
     #[test]
     fn descriptors_of_ourselves() {

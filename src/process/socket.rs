@@ -3,7 +3,8 @@
 //! The kernel answers no question about one socket by its inode: it lists all. Its list comes as
 //! text from `/proc/PID/net` (2.5 µs for each socket, those that wait after their end included), or
 //! as messages of the kind `NETLINK_SOCK_DIAG`, which take a third of that and leave out what
-//! nobody has open, but can be had of our own namespace only. A table is
+//! nobody has open, but can be had of our own namespace only. They alone say how a connection got
+//! on. A table is
 //! read when the first of its sockets is asked for, as far as that one, and further for the next;
 //! what was passed is kept. All reading of one [`Sockets`] together ends after [`PATIENCE`]: what
 //! was not found by then is not known. A line that is not understood is left out; text from the
@@ -22,11 +23,11 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
 use super::proc::ProcDir;
-use crate::snapshot::Socket;
+use crate::snapshot::{Socket, Tcp};
 
 /// How long the tables of one [`Sockets`] may be read in all: about 20,000 sockets as text.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
-/// More than can be read in that time; a line has 150 bytes and a message 80.
+/// More than can be read in that time; a line has 150 bytes and a message some 400.
 const MAX_TABLE: usize = 32 * 1024 * 1024;
 /// The kernel gives text by pages and messages by 32 KiB.
 const BLOCK: usize = 32 * 1024;
@@ -76,6 +77,28 @@ impl<'t> Sockets<'t> {
             }
         }
         None
+    }
+
+    /// How long ago the last byte from a far end arrived, on whichever connection to it that is
+    /// still there, but for the socket with this inode; `None` where none did, or that cannot be
+    /// told.
+    pub(super) fn heard_from(&mut self, remote: &str, but: u64) -> Option<Duration> {
+        let remote: SocketAddr = remote.parse().ok()?;
+        let Self { dir, tables, patience, may_ask_kernel } = self;
+        let of_tcp = tables.iter_mut().filter(|table| table.kind.family().is_some());
+        let mut heard = Vec::new();
+        for table in of_tcp {
+            while !patience.is_zero() {
+                let started = Instant::now();
+                let is_more = table.read_on(dir, *may_ask_kernel);
+                *patience = patience.saturating_sub(started.elapsed());
+                if !is_more {
+                    break;
+                }
+            }
+            heard.extend(table.heard_from(remote, but));
+        }
+        heard.into_iter().min()
     }
 }
 
@@ -186,6 +209,17 @@ impl Table {
             (Form::Line, SocketList::Udp | SocketList::Udp6) => udp(bytes),
             (Form::Line, SocketList::Unix) => unix(bytes),
         }
+    }
+
+    /// When the last byte from a far end arrived on the connections that were listed so far, but
+    /// for one.
+    fn heard_from(&self, remote: SocketAddr, but: u64) -> Option<Duration> {
+        let entries = self.entries.iter().filter(|(inode, _)| **inode != but);
+        let messages = entries.filter_map(|(_, (form, range))| {
+            (*form == Form::Message).then(|| self.bytes.get(range.clone()))?
+        });
+        let of_remote = messages.filter(|message| ends(message).is_some_and(|it| it.1 == remote));
+        of_remote.filter_map(|message| tcp_info(message)?.last_received).min()
     }
 
     /// Reads the next block; `false` when there is none.
@@ -314,23 +348,28 @@ const INODE: usize = 68;
 const MESSAGE: usize = 72;
 // The same file: an attribute with a `struct tcp_info` (include/uapi/linux/tcp.h).
 const INET_DIAG_INFO: u16 = 2;
-const BYTES_ACKED: usize = 120;
-const BYTES_RECEIVED: usize = 128;
+const RETRANSMITS: usize = 2;
+const BACKOFF: usize = 4;
+const RTO: usize = 8;
+const LAST_DATA_SENT: usize = 44;
+const LAST_DATA_RECEIVED: usize = 52;
+const LAST_ACK_RECEIVED: usize = 56;
+const BYTES_ACKED: usize = 120; // 4.1
+const BYTES_RECEIVED: usize = 128; // 4.1
+const NOT_SENT: usize = 144; // 4.6
+const BYTES_SENT: usize = 200; // 4.19
+const BYTES_RETRANSMITTED: usize = 208; // 4.19
+const SEND_WINDOW: usize = 228; // 5.4
+// `idiag_timer`: what the socket's timer is for.
+const TIMER: usize = 2;
+const TIMER_RETRANSMIT: u8 = 1;
+const TIMER_PROBE: u8 = 4;
 /// In all states but those without an inode, and those not yet bound or connected.
 const STATES: u32 = 0b1111_0011_0110;
 const IPPROTO_TCP: u8 = 6;
 
-/// Asks the kernel for the list of all TCP sockets of our network namespace.
-fn ask_kernel(family: AddressFamily) -> Option<OwnedFd> {
-    ask(family, 0)
-}
-
-/// The same with what each has sent and received.
-pub(super) fn ask_kernel_for_bytes(family: AddressFamily) -> Option<OwnedFd> {
-    ask(family, 1 << (INET_DIAG_INFO - 1))
-}
-
-fn ask(family: AddressFamily, extensions: u8) -> Option<OwnedFd> {
+/// Asks the kernel for the list of all TCP sockets of our network namespace, with how each got on.
+pub(super) fn ask_kernel(family: AddressFamily) -> Option<OwnedFd> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
@@ -350,6 +389,7 @@ fn ask(family: AddressFamily, extensions: u8) -> Option<OwnedFd> {
     put(0, &len.to_ne_bytes());
     put(4, &SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     put(6, &(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    let extensions = 1 << (INET_DIAG_INFO - 1);
     put(HEADER, &[u8::try_from(family.as_raw()).ok()?, IPPROTO_TCP, extensions]);
     put(HEADER + 4, &STATES.to_ne_bytes());
     rustix::net::send(&socket, &request, SendFlags::empty()).ok()?;
@@ -421,7 +461,16 @@ fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
 
 /// A `struct inet_diag_msg` of a TCP socket.
 fn from_message(message: &[u8]) -> Option<Socket> {
-    let (family, state) = (*message.first()?, *message.get(1)?);
+    let state = *message.get(1)?;
+    let (local, remote) = ends(message)?;
+    let queues = (u32_at(message, RECEIVE_QUEUE)?, u32_at(message, SEND_QUEUE)?);
+    let tcp = tcp_info(message).filter(|_| state != LISTENING);
+    Some(Socket { tcp, ..tcp_socket(local, remote, state, queues) })
+}
+
+/// The near and the far end.
+fn ends(message: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let family = *message.first()?;
     let address = |ip: usize, port: usize| {
         let bytes = message.get(ip..)?;
         let ip = if u16::from(family) == AddressFamily::INET6.as_raw() {
@@ -432,27 +481,80 @@ fn from_message(message: &[u8]) -> Option<Socket> {
         let port = u16::from_be_bytes(*message.get(port..)?.first_chunk()?);
         Some(SocketAddr::new(ip, port))
     };
-    let (local, remote) = (address(SOURCE, PORTS)?, address(DESTINATION, PORTS + 2)?);
-    let queues = (u32_at(message, RECEIVE_QUEUE)?, u32_at(message, SEND_QUEUE)?);
-    Some(tcp_socket(local, remote, state, queues))
+    Some((address(SOURCE, PORTS)?, address(DESTINATION, PORTS + 2)?))
 }
 
+/// How a connection got on, by the `struct tcp_info` behind the message; `None` where the kernel
+/// doesn't count bytes, for then a time may be that of a byte that never was.
+fn tcp_info(message: &[u8]) -> Option<Tcp> {
+    let info = attribute(message.get(MESSAGE..)?, INET_DIAG_INFO)?;
+    let count = |at: usize| Some(u64::from_ne_bytes(*info.get(at..)?.first_chunk()?));
+    let time = |at| Some(Duration::from_millis(u32_at(info, at)?.into()));
+    let (state, timer) = (*message.get(1)?, *message.get(TIMER)?);
+    let queued = u64::from(u32_at(message, SEND_QUEUE)?);
+    let unsent = u32_at(info, NOT_SENT).map(u64::from);
+    // The end that the other side has sent counts as a byte.
+    let received = count(BYTES_RECEIVED)?.saturating_sub((state == CLOSED_BY_PEER).into());
+    // What was sent for the first time, and not again.
+    let sent = count(BYTES_SENT)?.checked_sub(count(BYTES_RETRANSMITTED)?)?;
+    let retransmits = u32::from(*info.get(RETRANSMITS)?);
+    // Each time is twice the one before, the present one included.
+    let waited = u64::from(u32_at(info, RTO)?);
+    let before = waited.checked_shr((*info.get(BACKOFF)?).into()).unwrap_or(0);
+    let last_sent = time(LAST_DATA_SENT).filter(|_| sent > 0);
+    let is_retransmitting = timer == TIMER_RETRANSMIT && retransmits > 0;
+    Some(Tcp {
+        opened_here: opened_here(state, count(BYTES_ACKED)? + queued, sent + unsent?),
+        last_sent,
+        last_received: time(LAST_DATA_RECEIVED).filter(|_| received > 0),
+        last_acknowledged: time(LAST_ACK_RECEIVED),
+        retransmitting: last_sent
+            .filter(|_| is_retransmitting)
+            .map(|last| last + Duration::from_micros(waited - before)),
+        retransmits: if is_retransmitting { retransmits } else { 0 },
+        unsent,
+        is_window_closed: timer == TIMER_PROBE || u32_at(info, SEND_WINDOW) == Some(0),
+        peer_heard: None,
+    })
+}
+
+/// Whether this end has opened the connection: then the kernel has counted that with the bytes that
+/// were acknowledged or are to be, as one. Of one that was accepted it has not.
+fn opened_here(state: u8, counted: u64, written: u64) -> Option<bool> {
+    // Its own end counts as one, too.
+    let end = match state {
+        ESTABLISHED | CLOSED_BY_PEER => 0,
+        FIN_WAIT1 | FIN_WAIT2 => 1,
+        _ => return None,
+    };
+    match counted.checked_sub(written)?.checked_sub(end)? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+// include/net/tcp_states.h
+const ESTABLISHED: u8 = 1;
+const FIN_WAIT1: u8 = 4;
+const FIN_WAIT2: u8 = 5;
+const CLOSED_BY_PEER: u8 = 8;
+const LISTENING: u8 = 10;
+
 fn tcp_socket(local: SocketAddr, remote: SocketAddr, state: u8, queues: (u32, u32)) -> Socket {
-    const LISTENING: u8 = 10;
     let is_listening = state == LISTENING;
     Socket {
         protocol: "tcp",
         local: Some(local.to_string()),
         remote: Some(remote.to_string()).filter(|_| !is_listening),
-        // include/net/tcp_states.h
         state: match state {
-            1 => Some("established"),
+            ESTABLISHED => Some("established"),
             2 => Some("connecting"),
             3 => Some("accepting"),
-            4 | 5 => Some("closing (closed here)"),
+            FIN_WAIT1 | FIN_WAIT2 => Some("closing (closed here)"),
             6 => Some("closed, waiting"),
             7 => Some("closed"),
-            8 => Some("closed by peer"),
+            CLOSED_BY_PEER => Some("closed by peer"),
             9 | 11 => Some("closing"),
             LISTENING => Some("listening"),
             _ => None,
@@ -460,6 +562,8 @@ fn tcp_socket(local: SocketAddr, remote: SocketAddr, state: u8, queues: (u32, u3
         receive_queue: Some(queues.0.into()),
         // Of one that listens it is the greatest length of the other, in messages only.
         send_queue: Some(queues.1.into()).filter(|_| !is_listening),
+        tcp: None,
+        is_watched: None,
     }
 }
 
@@ -486,6 +590,8 @@ fn udp(line: &[u8]) -> Option<Socket> {
         state: None,
         receive_queue: Some(receive_queue.into()),
         send_queue: Some(send_queue.into()),
+        tcp: None,
+        is_watched: None,
     })
 }
 
@@ -524,6 +630,8 @@ fn unix(line: &[u8]) -> Option<Socket> {
         state,
         receive_queue: None,
         send_queue: None,
+        tcp: None,
+        is_watched: None,
     })
 }
 
@@ -687,9 +795,99 @@ mod tests {
             for (fd, queue) in [(server.as_raw_fd(), 1), (client.as_raw_fd(), 5)] {
                 let ((line, text), (message, other)) = (find(fd, false), find(fd, true));
                 assert_eq!((line, message), (Form::Line, Form::Message));
-                assert_eq!(text, other);
+                assert!(other.tcp.is_some() == (fd == client.as_raw_fd()), "{other:?}");
+                assert_eq!(text, Socket { tcp: None, ..other });
                 assert_eq!(text.receive_queue, Some(queue));
             }
         }
+    }
+
+    /// A connection's two ends, and what the kernel says of them.
+    fn pair() -> (TcpStream, TcpStream, impl Fn(&TcpStream) -> (Socket, Tcp)) {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let (accepted, _) = server.accept().unwrap();
+        let known = |stream: &TcpStream| {
+            let dir = ProcDir::own().unwrap();
+            let link = dir.link(&format!("fd/{}", stream.as_raw_fd())).unwrap();
+            let inode = link.to_str().unwrap().trim_matches(|c: char| !c.is_ascii_digit());
+            let socket = Sockets::new(&dir).find(stream.as_raw_fd(), inode.parse().unwrap());
+            let socket = socket.unwrap();
+            let tcp = socket.tcp.clone().unwrap();
+            (socket, tcp)
+        };
+        (client, accepted, known)
+    }
+
+    #[test]
+    fn a_connection_on_which_nothing_was_said_has_no_times() {
+        let (client, server, known) = pair();
+        for (stream, opened_here) in [(&client, true), (&server, false)] {
+            let tcp = known(stream).1;
+            assert_eq!((tcp.last_sent, tcp.last_received), (None, None), "{tcp:?}");
+            assert_eq!((tcp.opened_here, tcp.unanswered()), (Some(opened_here), None));
+        }
+    }
+
+    #[test]
+    fn who_has_asked_and_who_has_answered() {
+        use std::io::{Read, Write};
+        let (mut client, mut server, known) = pair();
+        client.write_all(b"a question").unwrap();
+        server.read_exact(&mut [0; 4]).unwrap();
+        let (socket, tcp) = known(&client);
+        assert_eq!(socket.send_queue, Some(0));
+        assert_eq!((tcp.last_received, tcp.unsent), (None, Some(0)));
+        assert!(tcp.unanswered().is_some() && tcp.opened_here == Some(true), "{tcp:?}");
+        let (socket, tcp) = known(&server);
+        assert_eq!((socket.receive_queue, tcp.last_sent), (Some(6), None));
+        assert!(tcp.last_received.is_some() && tcp.opened_here == Some(false), "{tcp:?}");
+        server.write_all(b"an answer").unwrap();
+        client.read_exact(&mut [0; 9]).unwrap();
+        let tcp = known(&client).1;
+        assert!(tcp.last_received <= tcp.last_sent && tcp.unanswered().is_none(), "{tcp:?}");
+    }
+
+    #[test]
+    fn the_end_of_a_connection_is_no_byte() {
+        use std::net::Shutdown;
+        let (client, server, known) = pair();
+        client.shutdown(Shutdown::Write).unwrap();
+        let (closing, closed) = (known(&client), known(&server));
+        assert_eq!(closing.0.state, Some("closing (closed here)"));
+        assert_eq!(closed.0.state, Some("closed by peer"));
+        for ((_, tcp), opened_here) in [(closing, true), (closed, false)] {
+            assert_eq!((tcp.last_sent, tcp.last_received), (None, None), "{tcp:?}");
+            assert_eq!(tcp.opened_here, Some(opened_here));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_has_closed_its_window() {
+        use std::io::{ErrorKind, Write};
+        let (mut client, _server, known) = pair();
+        client.set_nonblocking(true).unwrap();
+        let full = client.write_all(&vec![0; 64 << 20]).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        let (socket, tcp) = known(&client);
+        assert!(tcp.unsent > Some(0) && tcp.unsent <= socket.send_queue, "{socket:?}");
+        assert_eq!((tcp.opened_here, tcp.retransmits), (Some(true), 0), "{tcp:?}");
+    }
+
+    #[test]
+    fn another_connection_tells_that_the_far_end_lives() {
+        use std::io::{Read, Write};
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let _silent = TcpStream::connect(address).unwrap();
+        let mut heard = TcpStream::connect(address).unwrap();
+        server.accept().unwrap();
+        let (mut other, _) = server.accept().unwrap();
+        let dir = ProcDir::own().unwrap();
+        let heard_from = || Sockets::new(&dir).heard_from(&address.to_string(), 0);
+        assert_eq!(heard_from(), None);
+        other.write_all(b"news").unwrap();
+        heard.read_exact(&mut [0; 4]).unwrap();
+        assert!(heard_from().is_some());
     }
 }

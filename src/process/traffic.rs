@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use rustix::net::{AddressFamily, RecvFlags};
 
 use super::Target;
-use super::socket::{PATIENCE, TcpList, ask_kernel_for_bytes, is_of_our_network};
+use super::socket::{PATIENCE, TcpList, ask_kernel, is_of_our_network};
 
 /// Descriptors of which sockets are looked for.
 const MAX_FDS: usize = 4096;
@@ -63,7 +63,7 @@ fn of_sockets(inodes: &FxHashSet<u64>) -> u64 {
     }
     let until = Instant::now() + PATIENCE;
     for family in [AddressFamily::INET, AddressFamily::INET6] {
-        let Some(socket) = ask_kernel_for_bytes(family) else { continue };
+        let Some(socket) = ask_kernel(family) else { continue };
         let mut list = TcpList::default();
         while Instant::now() < until && list.len() < MAX_LIST {
             let is_more = list.read(|room| {

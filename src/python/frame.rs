@@ -6,6 +6,7 @@
 //! walked in the copy, and a walk that meets something unbelievable is done again.
 
 mod ahead;
+mod behind;
 mod context;
 mod handler;
 mod looping;

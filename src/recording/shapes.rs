@@ -100,7 +100,7 @@ names!(Role {
     Suspect = 8,
 });
 names!(Bound { Exact = 0, AtLeast = 1 });
-names!(Source { Timer = 0, Iteration = 1, Samples = 2, Frame = 3, Scheduler = 4 });
+names!(Source { Timer = 0, Iteration = 1, Samples = 2, Frame = 3, Scheduler = 4, Connection = 5 });
 sums!(Cause {
     Lock = 0 { name, class, object },
     Call = 1 { call, class, system_call, thread },
@@ -112,6 +112,7 @@ sums!(Cause {
     Thread = 7 { thread, name },
     Quota = 8 { group, quota, period, throttled, periods },
     Gc = 9 { generation },
+    Peer = 10 { address },
 });
 names!(Severity { Info = 0, Warning = 1, Critical = 2 });
 names!(Sureness { Guessed = 0, Derived = 1, Read = 2 });
@@ -201,7 +202,15 @@ record!(Thread {
     | sleep_id = None, asleep_for = None
 });
 record!(Syscall { name, fd, peer });
-record!(Socket { protocol, local, remote, state, receive_queue, send_queue });
+record!(Socket {
+    protocol,
+    local,
+    remote,
+    state,
+    receive_queue,
+    send_queue
+    | tcp = None, is_watched = None
+});
 record!(Loop {
     id,
     class,

@@ -12,6 +12,7 @@ use super::reading::nothing_changed;
 use crate::asyncio::{Leftovers, Reading, Remains, TaskFacts};
 use crate::error::Result;
 use crate::explain::Options;
+use crate::explain::asking::find_askers;
 use crate::explain::blocked::explain_blocked;
 use crate::explain::executors::{Limit, Pools};
 use crate::explain::looping::find_loops;
@@ -26,7 +27,7 @@ use crate::python::frame::{HandlerKind, RawFrame};
 use crate::python::object::{Kind, Reader, Unreadable};
 use crate::python::runtime::MAIN;
 use crate::snapshot::{
-    Consistency, Cut, Depth, Enclosed, Executor, Location, Loop, LoopState, Phase, Problem,
+    Asking, Consistency, Cut, Depth, Enclosed, Executor, Location, Loop, LoopState, Phase, Problem,
     Shutdown, Swallower, Task, TaskState, Thread,
 };
 
@@ -42,6 +43,7 @@ pub(super) struct Parts {
     pub executors: Vec<Executor>,
     pub leftovers: Leftovers,
     pub enclosed: Vec<Enclosed>,
+    pub asking: FxHashMap<Address, Asking>,
     pub shutdown: Option<Shutdown>,
     pub cut: Option<Cut>,
     pub problems: Vec<Problem>,
@@ -191,6 +193,7 @@ impl Inspector {
         let mut executors = Vec::new();
         let mut leftovers = Leftovers::default();
         let mut enclosed = Vec::new();
+        let mut asking = FxHashMap::default();
         let chains = reading.tasks.iter().zip(&live);
         let chains: Vec<&[RawFrame]> =
             chains.map(|(task, live)| live.unwrap_or(&task.chain)).collect();
@@ -226,6 +229,7 @@ impl Inspector {
             }
             if is_evidence {
                 find_loops(reader, &chains, &mut tasks);
+                asking = find_askers(reader, &chains, &tasks);
                 leftovers = read_leftovers(reader, reading);
                 // From 3.14 on a child forgets its parent's tasks, and libuv's loop has no frame:
                 // then only what lies in variables leads there.
@@ -251,6 +255,7 @@ impl Inspector {
             executors,
             leftovers,
             enclosed,
+            asking,
             shutdown: stage,
             cut: reading.cut(),
             problems,

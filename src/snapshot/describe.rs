@@ -180,6 +180,7 @@ fn add_parts(waiting: &Waiting, add: &mut dyn FnMut(Arguments<'_>)) {
     if let Some(pid) = waiting.program().and_then(|program| program.pid) {
         add(format_args!("process {pid}"));
     }
+    add_silence(waiting, add);
     if let Some(due) = waiting.due_in {
         let time = duration(due.unsigned_abs());
         match (due.is_negative(), &waiting.wait) {
@@ -187,6 +188,27 @@ fn add_parts(waiting: &Waiting, add: &mut dyn FnMut(Arguments<'_>)) {
             (false, Wait::Timer) => add(format_args!("{time} to go")),
             (false, _) => add(format_args!("gives up in {time}")),
         }
+    }
+}
+
+/// For how long nothing has come of what is to be read, where that is not just a moment.
+fn add_silence(waiting: &Waiting, add: &mut dyn FnMut(Arguments<'_>)) {
+    const LEAST: Duration = Duration::from_secs(1);
+    let socket = waiting.socket().filter(|_| waiting.operation() == Some(Operation::Read));
+    let Some((tcp, unread)) = socket.and_then(|it| Some((it.tcp.as_ref()?, it.receive_queue)))
+    else {
+        return;
+    };
+    let is_long = |time: &Duration| *time >= LEAST;
+    match (tcp.unanswered().filter(is_long), tcp.last_received.filter(is_long)) {
+        // It has come, and was not read yet.
+        _ if unread > Some(0) => {}
+        (Some(time), _) if tcp.retransmitting.is_some() => {
+            add(format_args!("sent ≥ {} ago, not acknowledged", duration(time)));
+        }
+        (Some(time), _) => add(format_args!("last sent {} ago, no byte since", duration(time))),
+        (None, Some(time)) => add(format_args!("no byte for {}", duration(time))),
+        (None, None) => {}
     }
 }
 
@@ -243,7 +265,7 @@ mod tests {
     }
 
     use super::*;
-    use crate::snapshot::{Acquire, Children, Others};
+    use crate::snapshot::{Acquire, Children, Others, Socket, Tcp};
 
     #[test]
     fn words() {
@@ -255,6 +277,35 @@ mod tests {
             }))
         };
         assert_eq!(describe(&line), "lock self.pool_lock, 3rd of 40 in line");
+        let tcp = |sent, received| {
+            let seconds = |number: Option<u64>| number.map(Duration::from_secs);
+            let (last_sent, last_received) = (seconds(sent), seconds(received));
+            Some(Tcp { last_sent, last_received, ..Tcp::default() })
+        };
+        let read = |tcp, unread| {
+            Waiting::from(Wait::Socket(Descriptor {
+                operation: Some(Operation::Read),
+                fd: Some(7),
+                socket: Some(Box::new(Socket {
+                    protocol: "tcp",
+                    local: None,
+                    remote: None,
+                    state: None,
+                    receive_queue: Some(unread),
+                    send_queue: Some(0),
+                    tcp,
+                    is_watched: None,
+                })),
+                ..Descriptor::default()
+            }))
+        };
+        let asked = read(tcp(Some(31), Some(50)), 0);
+        assert_eq!(describe(&asked), "read from fd 7, last sent 31.0 s ago, no byte since");
+        let idle = read(tcp(Some(50), Some(31)), 0);
+        assert_eq!(describe(&idle), "read from fd 7, no byte for 31.0 s");
+        for quiet in [read(tcp(None, None), 0), read(tcp(Some(31), None), 5), read(None, 0)] {
+            assert_eq!(describe(&quiet), "read from fd 7");
+        }
         let sleep = Waiting {
             due_in: Some(SignedDuration::from_millis(29_300)),
             ..Waiting::from(Wait::Timer)

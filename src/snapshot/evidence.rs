@@ -246,6 +246,8 @@ pub enum Source {
     Frame,
     /// The kernel, which counts how often a thread ran.
     Scheduler,
+    /// The kernel, which notes when a connection has sent and received.
+    Connection,
 }
 
 /// What a finding comes from: something that a person can change.
@@ -354,6 +356,11 @@ pub enum Cause {
         throttled: u64,
         /// Of so many.
         periods: u64,
+    },
+    /// The far end of a connection.
+    Peer {
+        /// Its address.
+        address: String,
     },
     /// The garbage collector.
     Gc {

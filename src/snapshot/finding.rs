@@ -281,6 +281,10 @@ codes! { $
     Standstill = "standstill",
     /// Something is ready to run, and its loop sleeps on.
     WakeupLost = "wakeup-lost",
+    /// Tasks wait for the answer of a far end that has not sent a byte since it was asked.
+    PeerSilent = "peer-silent",
+    /// Bytes lie in a socket where nobody takes them, and a task waits for that.
+    SocketStalled = "socket-stalled",
 }
 
 impl std::fmt::Display for Code {

@@ -250,6 +250,8 @@ mod tests {
             state: Some(state),
             receive_queue: None,
             send_queue: None,
+            tcp: None,
+            is_watched: None,
         }
     }
 

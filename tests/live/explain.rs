@@ -34,12 +34,16 @@ fn scenario(code: Code) -> Option<&'static str> {
         Code::NestedRun => "nested_run",
         Code::NeverAwaited => "never_awaited",
         Code::OrphanWait => "orphan_wait",
+        Code::PeerSilent => "peer_silent",
         Code::PermitLeaked => "permit_lost",
         Code::QueueStalled => "queue_dead_consumer",
         Code::ReadyBacklog => "ready_backlog",
         Code::ShutdownStuck => "swallowed_shutdown",
+        Code::SocketStalled => "socket_stalled",
+        Code::Standstill => "standstill",
         Code::TaskOrphaned => "orphaned",
         Code::TimeoutOverdue => "overdue",
+        Code::WakeupLost => "wakeup_lost",
         _ => return None,
     })
 }

@@ -111,6 +111,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("overdue").since(11).twin(),
     scenario("overdue_wait_for").twin(),
     scenario("own_queue").libraries(),
+    scenario("peer_silent").twin(),
     scenario("permit_lost").twin(),
     scenario("queue_dead_consumer").twin(),
     scenario("queue_join").twin(),
@@ -121,6 +122,9 @@ const SCENARIOS: &[Scenario] = &[
     scenario("self_result").twin(),
     scenario("semaphore_sockets").twin(),
     scenario("sigint").since(11),
+    scenario("socket_stalled").twin(),
+    scenario("socket_stalled --kind uvloop").libraries().twin(),
+    scenario("socket_stalled_send").twin(),
     scenario("standstill").twin(),
     scenario("swallowed").since(11).twin(),
     scenario("swallowed_shutdown"),
@@ -159,6 +163,7 @@ const HEALTHY: &[Scenario] = &[
     scenario("idle_hypercorn").libraries(),
     scenario("idle_uvicorn").libraries(),
     scenario("limited"),
+    scenario("listeners"),
     scenario("orders-asyncio/main"),
     scenario("own_clock"),
     scenario("pacing"),
@@ -178,10 +183,12 @@ const HEALTHY: &[Scenario] = &[
     scenario("stopping_uvicorn").libraries(),
     scenario("subprocesses"),
     scenario("subscribers"),
+    scenario("talkers"),
     scenario("threads"),
     scenario("timeouts"),
     scenario("unkept_tasks"),
     scenario("websocket").libraries(),
+    scenario("websocket_asks").libraries(),
 ];
 
 /// Adds the trials.

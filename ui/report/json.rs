@@ -313,6 +313,8 @@ mod tests {
             state: Some("established"),
             receive_queue: Some(0),
             send_queue: Some(12),
+            tcp: None,
+            is_watched: None,
         };
         vec![
             Wait::Socket(Descriptor {

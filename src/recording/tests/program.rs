@@ -63,6 +63,8 @@ pub fn reasons(ms: i64) -> Vec<Waiting> {
             state: Some("closing (closed here)"),
             receive_queue: Some(0),
             send_queue: Some(7),
+            tcp: None,
+            is_watched: None,
         })),
         program: program(),
     };

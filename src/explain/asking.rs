@@ -1,0 +1,108 @@
+//! What tasks expect that read from a connection on which something was sent last by this end: an
+//! answer to that, or whatever the other end will have to say some day.
+//!
+//! The kernel only tells that a byte went out and none came in since. A call that waits for its
+//! answer looks like that, and so does a subscriber that has just said what it wants to hear of, or
+//! one who sends news and hears nothing in return. What tells them apart is the code on the way to
+//! the read: who asks sends first, in the same turn of the same loop, and then reads.
+
+use rustc_hash::FxHashMap;
+
+use crate::known::{is_blocking_command, name, purpose::Purpose};
+use crate::memory::Address;
+use crate::python::frame::RawFrame;
+use crate::python::object::Reader;
+use crate::snapshot::{Asking, Operation, Task, WaitKind};
+
+/// How much of a command is read.
+const MAX_COMMAND: usize = 32;
+/// Words of a command that are read.
+const MAX_WORDS: usize = 8;
+
+/// What the way to an instruction tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Something was sent on it.
+    Sends,
+    /// It is the turn of a loop in which nothing is sent.
+    Loops,
+    /// It tells nothing.
+    Unknown,
+}
+
+/// What is expected by each task that reads from a connection on which this end has had the last
+/// word.
+pub(crate) fn find_askers(
+    reader: &Reader<'_>,
+    chains: &[&[RawFrame]],
+    tasks: &[Task],
+) -> FxHashMap<Address, Asking> {
+    let mut ways = FxHashMap::default();
+    let reading = tasks.iter().zip(chains).filter(|(task, _)| is_owed(task));
+    reading.map(|(task, chain)| (task.id, asking(reader, chain, task, &mut ways))).collect()
+}
+
+/// Whether a task reads from a connection on which nothing came since something was sent.
+fn is_owed(task: &Task) -> bool {
+    let Some(waiting) = task.waiting_on.as_deref() else { return false };
+    let tcp = waiting.socket().and_then(|socket| socket.tcp.as_ref());
+    waiting.kind() == WaitKind::Socket
+        && waiting.operation() == Some(Operation::Read)
+        && tcp.is_some_and(|tcp| tcp.unanswered().is_some())
+}
+
+fn asking(
+    reader: &Reader<'_>,
+    chain: &[RawFrame],
+    task: &Task,
+    ways: &mut FxHashMap<(Address, i64), Way>,
+) -> Asking {
+    let listens = |purpose: Option<Purpose>| purpose == Some(Purpose::Listens);
+    let is_of_messages = task.frames.iter().any(|frame| {
+        let location = &frame.location;
+        name::is_of_websocket(&location.file, &location.function) || listens(location.purpose())
+    });
+    let purpose = |frame: &RawFrame| reader.code(frame.code).ok()?.place.purpose();
+    let is_blocking = |frame: &RawFrame| {
+        purpose(frame) == Some(Purpose::Command)
+            && command(reader, frame).is_some_and(|words| is_blocking_command(&words))
+    };
+    if is_of_messages || chain.iter().any(is_blocking) {
+        return Asking::Message;
+    }
+    for frame in chain.iter().rev() {
+        let key = (frame.code, frame.lasti);
+        match *ways.entry(key).or_insert_with(|| way(reader, frame)) {
+            Way::Sends => return Asking::Answer,
+            Way::Loops => return Asking::Unclear,
+            Way::Unknown => {}
+        }
+    }
+    Asking::Unclear
+}
+
+fn way(reader: &Reader<'_>, frame: &RawFrame) -> Way {
+    let Ok(code) = reader.code(frame.code) else { return Way::Unknown };
+    // asyncio's own functions take what is there.
+    if code.place.is_asyncio() {
+        return Way::Unknown;
+    }
+    let Ok(behind) = reader.behind(frame) else { return Way::Unknown };
+    if behind.names.iter().any(|name| name::sends(name)) {
+        return Way::Sends;
+    }
+    // A library reads in a loop until the answer is complete; of the program's own loops one turn
+    // is one message.
+    let is_endless = || reader.loops_for_ever(frame).unwrap_or(false);
+    if behind.is_in_loop && (!code.place.is_library() || is_endless()) {
+        return Way::Loops;
+    }
+    Way::Unknown
+}
+
+/// The words of a command, from the variable `args` of the function that sends it.
+fn command(reader: &Reader<'_>, frame: &RawFrame) -> Option<Vec<String>> {
+    let words = reader.tuple(reader.local(frame, "args").ok()??).ok()?;
+    let words = words.into_iter().take(MAX_WORDS);
+    Some(words.filter_map(|word| reader.str(word, MAX_COMMAND).ok()).collect())
+}

@@ -1,0 +1,56 @@
+//! redis: who waits for what others will say, by its subscriptions and its commands.
+
+use super::Origin;
+use super::library::Library;
+use super::purpose::Purpose;
+
+// redis 4.2 to 8.1, aioredis 2.0
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    functions: &[
+        ("redis/asyncio/client.py", "execute_command", Purpose::Command),
+        ("redis/asyncio/client.py", "PubSub.parse_response", Purpose::Listens),
+        ("redis/asyncio/client.py", "PubSub.listen", Purpose::Listens),
+        ("redis/asyncio/client.py", "PubSub.get_message", Purpose::Listens),
+        ("redis/asyncio/client.py", "Monitor.next_command", Purpose::Listens),
+        // Before 3.11 a frame has no class; only subscriptions have functions of these names.
+        ("redis/asyncio/client.py", "listen", Purpose::Listens),
+        ("redis/asyncio/client.py", "get_message", Purpose::Listens),
+        ("aioredis/client.py", "execute_command", Purpose::Command),
+        ("aioredis/client.py", "listen", Purpose::Listens),
+        ("aioredis/client.py", "get_message", Purpose::Listens),
+    ],
+    anywhere: &[],
+};
+
+/// Whether a command is answered when others have done something, not when it is done itself:
+/// `BLPOP jobs 0`, `XREAD BLOCK 0 STREAMS events $`.
+pub fn is_blocking_command(words: &[impl AsRef<str>]) -> bool {
+    const BLOCKING: [&str; 10] = [
+        "BLPOP", "BRPOP", "BLMOVE", "BLMPOP", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX", "BZMPOP",
+        "WAIT", "WAITAOF",
+    ];
+    let is = |word: &str, other: &str| word.eq_ignore_ascii_case(other);
+    let Some((name, rest)) = words.split_first() else { return false };
+    let name = name.as_ref();
+    let may_block = is(name, "XREAD") || is(name, "XREADGROUP");
+    BLOCKING.iter().any(|known| is(name, known))
+        || may_block && rest.iter().any(|word| is(word.as_ref(), "BLOCK"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_that_wait_for_others() {
+        for words in ["blpop jobs 0", "XREADGROUP GROUP g c BLOCK 0 STREAMS s >", "WAIT 1 0"] {
+            assert!(is_blocking_command(&words.split(' ').collect::<Vec<_>>()), "{words}");
+        }
+        for words in ["GET key", "XREAD STREAMS s $", "LPOP jobs"] {
+            assert!(!is_blocking_command(&words.split(' ').collect::<Vec<_>>()), "{words}");
+        }
+        assert!(!is_blocking_command(&[""; 0]));
+    }
+}

@@ -1,0 +1,81 @@
+//! What a frame has come by in its function on the way to where it is.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+
+use super::RawFrame;
+use crate::layout::opcodes::Op;
+use crate::python::object::{Code, Flow, Read, Reader};
+
+/// Loops of one function that are told apart.
+const MAX_LOOPS: usize = 200;
+
+/// What lies behind a frame.
+#[derive(Debug, Default)]
+pub(crate) struct Behind {
+    /// The names of the global variables and attributes that were read on the way.
+    pub names: FxHashSet<Arc<str>>,
+    /// Whether it is in a loop: then this is the way since the innermost of them began anew.
+    pub is_in_loop: bool,
+}
+
+impl Reader<'_> {
+    /// What lies behind a frame: all that stands before the present instruction, in the innermost
+    /// loop around it if there is one.
+    ///
+    /// # Errors
+    /// When the bytecode cannot be read, or its lines are being traced.
+    pub(crate) fn behind(&self, frame: &RawFrame) -> Read<Behind> {
+        let code = self.code(frame.code)?;
+        let flow = self.flow(&code)?;
+        let present = u64::try_from(frame.lasti).ok().and_then(|lasti| flow.index_of(lasti));
+        let Some(present) = present else { return Ok(Behind::default()) };
+        let body = innermost_loop(flow, present);
+        let is_in_loop = body.is_some();
+        let is_on_way = |index: &usize| {
+            body.as_ref().is_none_or(|body| body.iter().any(|range| range.contains(index)))
+        };
+        let before = (0..present).filter(is_on_way);
+        let names = before.filter_map(|index| self.name_loaded(&code, flow, index)).collect();
+        Ok(Behind { names, is_in_loop })
+    }
+
+    /// The global variable or attribute that an instruction reads.
+    fn name_loaded(&self, code: &Code, flow: &Flow, index: usize) -> Option<Arc<str>> {
+        let opcodes = &self.layout.opcodes;
+        let one = flow.instructions.get(index)?;
+        let number = match one.op? {
+            Op::LoadGlobal => one.argument >> opcodes.global_shift,
+            Op::LoadAttr => one.argument >> opcodes.attribute_shift,
+            Op::LoadName => one.argument,
+            _ => return None,
+        };
+        self.name_of_code(code.at, number)
+    }
+}
+
+/// The instructions of the innermost loop around one, in order.
+fn innermost_loop(flow: &Flow, present: usize) -> Option<Vec<Range<usize>>> {
+    let is_back = |index: &usize| {
+        let is_jump = matches!(
+            flow.op(*index),
+            Some(Op::JumpBackward | Op::JumpAbsolute | Op::BranchBackward | Op::BranchAbsolute)
+        );
+        is_jump && flow.target(*index).is_some_and(|target| target <= *index)
+    };
+    let back = (present..flow.instructions.len()).filter(is_back);
+    let mut heads: Vec<usize> =
+        back.filter_map(|index| flow.target(index)).filter(|head| *head <= present).collect();
+    heads.sort_unstable();
+    heads.dedup();
+    if heads.is_empty() {
+        return None;
+    }
+    let predecessors = flow.predecessors();
+    let bodies = heads.into_iter().rev().take(MAX_LOOPS);
+    let around = bodies.map(|head| flow.loop_body(head, &predecessors));
+    let around = around.filter(|body| body.iter().any(|range| range.contains(&present)));
+    around.min_by_key(|body| body.iter().map(Range::len).sum::<usize>())
+}
