@@ -839,6 +839,31 @@ mod tests {
         assert_eq!(monitor.worst(), Some(Warning));
     }
 
+    /// A recording has no light samples: each whole one tells what blocks, and is one sample.
+    #[test]
+    fn a_whole_sample_that_is_a_light_one_too_is_counted_once() {
+        let mut settings = Settings { glances_from_whole: true, ..Settings::default() };
+        settings.interval = Duration::from_secs(1);
+        let mut monitor = Monitor::new(settings);
+        let mut told = Vec::new();
+        for number in 0..=10_u64 {
+            let scene = Scene::new().in_callback(1, 100 * number);
+            let mut snapshot = scene.blocked_by(BlockingKind::Sleep, |_| ()).snapshot;
+            snapshot.later(Duration::from_millis(100 * number));
+            snapshot.told_from = Some(snapshot.during.began);
+            for event in whole(&mut monitor, snapshot) {
+                if let Event::Statistics(statistics) = event {
+                    told.push((statistics.samples, statistics.loops.len()));
+                }
+            }
+        }
+        assert_eq!(told, [(11, 1)]);
+        assert_eq!(monitor.summary().samples, 11);
+        let blocking = monitor.blocking();
+        assert_eq!(blocking.len(), 1, "{blocking:?}");
+        assert_eq!(blocking[0].kind(), BlockingKind::Sleep);
+    }
+
     #[test]
     fn a_wall_clock_that_is_set_back_stops_nothing() {
         let mut monitor = Monitor::new(Settings::default());
