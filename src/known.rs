@@ -35,5 +35,5 @@ macro_rules! libraries {
 libraries! {
     asyncio, stdlib, // Python's own
     aiohttp, anyio, gunicorn, hypercorn, nest_asyncio, uvicorn, uvloop, billiard,
-    websockets, aiomysql, aiopg, asyncpg, psycopg, redis, httpx_sse,
+    websockets, asgiref, aiomysql, aiopg, asyncpg, psycopg, redis, httpx_sse,
 }

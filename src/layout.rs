@@ -222,6 +222,19 @@ pub const GLIBC_TID: Offset = 720;
 // 3.8-3.15: Modules/socketmodule.h, PySocketSockObject: [ PyObject_HEAD, sock_fd, … ]
 pub const SOCKET_FD: Offset = 16;
 
+/// The lock of a `_thread.lock` or `_thread.RLock`: a pointer to a semaphore, whose first word a
+/// waiting thread sleeps at; from [`PARKING_SINCE`] on a byte.
+// 3.8-3.15: Modules/_threadmodule.c, lockobject and rlockobject: [ PyObject_HEAD, lock, … ]
+pub const THREAD_LOCK: Offset = 16;
+
+/// The minor version from which on a lock is a `PyMutex`, and waiting threads are parked elsewhere.
+// 3.14: Modules/_threadmodule.c, lockobject.lock
+pub const PARKING_SINCE: u8 = 14;
+
+/// In the byte of a `PyMutex`: threads wait for it.
+// 3.13-3.15: Include/internal/pycore_lock.h, _Py_HAS_PARKED
+pub const HAS_PARKED: u8 = 2;
+
 /// How to get from a thread state to its innermost frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum CurrentFrame {

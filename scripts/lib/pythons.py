@@ -26,7 +26,8 @@ from pathlib import Path
 # from 3.11 on.
 LIBRARIES = {
     "aiohappyeyeballs": "2.7.1", "aiohttp": "3.14.5", "aiosignal": "1.4.0", "anyio": "4.16.0",
-    "attrs": "26.1.0", "certifi": "2026.10.18", "charset-normalizer": "3.5.2", "click": "8.5.1",
+    "asgiref": "3.13.0", "attrs": "26.1.0", "certifi": "2026.10.18", "charset-normalizer": "3.5.2",
+    "click": "8.5.1",
     "frozenlist": "1.8.0", "greenlet": "3.5.6", "h11": "0.16.0", "h2": "4.4.1", "hpack": "4.2.0",
     "hypercorn": "0.18.0", "hyperframe": "6.1.0", "idna": "3.20", "multidict": "7.2.1",
     "nest-asyncio": "1.6.0", "priority": "2.0.0", "propcache": "0.5.4", "requests": "2.34.2",
@@ -38,17 +39,18 @@ BACKPORTS = {
     "async-timeout": "5.0.1", "exceptiongroup": "1.3.0", "taskgroup": "0.2.2", "tomli": "2.2.1",
 }
 LIBRARIES_310 = dict(LIBRARIES, **BACKPORTS, **{
-    "multidict": "7.1.0", "websockets": "16.1.1",
+    "asgiref": "3.11.0", "multidict": "7.1.0", "websockets": "16.1.1",
 })
 LIBRARIES_39 = dict(LIBRARIES_310, **{
-    "aiohappyeyeballs": "2.6.1", "aiohttp": "3.13.5", "anyio": "4.12.1", "click": "8.1.8",
+    "aiohappyeyeballs": "2.6.1", "aiohttp": "3.13.5", "anyio": "4.12.1", "asgiref": "3.9.2",
+    "click": "8.1.8",
     "greenlet": "3.2.5", "h2": "4.3.0", "hpack": "4.1.0", "hypercorn": "0.17.3",
     "multidict": "6.7.1", "propcache": "0.4.1", "requests": "2.32.5", "urllib3": "2.6.3",
     "uvicorn": "0.39.0", "websockets": "15.0.1", "wsproto": "1.2.0", "yarl": "1.22.0",
 })
 LIBRARIES_38 = dict(LIBRARIES_39, **{
     "aiohappyeyeballs": "2.4.4", "aiohttp": "3.10.11", "aiosignal": "1.3.1", "anyio": "4.5.2",
-    "attrs": "25.3.0", "frozenlist": "1.5.0", "greenlet": "3.1.1", "h2": "4.1.0", "hpack": "4.0.0",
+    "asgiref": "3.8.1", "attrs": "25.3.0", "frozenlist": "1.5.0", "greenlet": "3.1.1", "h2": "4.1.0", "hpack": "4.0.0",
     "hyperframe": "6.0.1", "idna": "3.15", "multidict": "6.1.0", "propcache": "0.2.0",
     "requests": "2.32.4", "sniffio": "1.3.1", "typing_extensions": "4.13.2", "urllib3": "2.2.3",
     "uvicorn": "0.33.0", "websockets": "13.1", "yarl": "1.15.2",

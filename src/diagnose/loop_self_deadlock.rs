@@ -45,7 +45,16 @@ fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Dra
     let at = words::at_short(frame.map(|frame| &*frame.location));
     let what = blocking.map_or_else(|| "A callback".to_owned(), short_call);
     let title = Sentence::name(what).maybe(words::at(frame.map(|frame| &*frame.location)));
-    let title = title.verb("waits for the loop it blocks", "waited for the loop it blocked");
+    let is_in_its_own_hands = blocking.is_some_and(|blocking| {
+        blocking.kind == BlockingKind::Lock
+            && blocking.thread.is_some()
+            && blocking.thread == event_loop.thread
+    });
+    let title = if is_in_its_own_hands {
+        title.verb("is held", "was held").then("further down the same stack")
+    } else {
+        title.verb("waits for the loop it blocks", "waited for the loop it blocked")
+    };
     let title = match owing {
         Some(task) if running.is_none_or(|running| running.id != task.id) => title
             .so(Sentence::name(words::work(task))
@@ -70,7 +79,12 @@ fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Dra
             "On the loop's own thread `await` the coroutine, or the future with \
              `asyncio.wrap_future`; `.result()`{at} is for other threads."
         ),
-        Some(BlockingKind::Lock) => format!(
+        Some(BlockingKind::Lock) if is_in_its_own_hands => format!(
+            "What interrupts other code, such as a handler of `signal.signal`, must not take a \
+             lock{at} that this code may hold: use `loop.add_signal_handler`, which runs between \
+             callbacks, or `threading.RLock`."
+        ),
+        Some(BlockingKind::Lock) if owing.is_some() => format!(
             "Use `asyncio.Lock` for what tasks share; a lock of `threading` taken{at} must not be \
              held across an `await`."
         ),
@@ -96,7 +110,7 @@ fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Dra
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{LOOP, Scene, task};
+    use crate::diagnose::tests::{LOOP, Scene, THREAD, task};
     use crate::memory::Address;
     use crate::snapshot::Blocking;
 
@@ -133,6 +147,16 @@ mod tests {
     fn a_lock_of_one_of_its_own_tasks_never_comes_free() {
         let scene = waiting(BlockingKind::Lock, |blocking| blocking.task = Some(Address(2)));
         assert!(scene.once().codes().contains(&Code::LoopSelfDeadlock));
+    }
+
+    #[test]
+    fn a_lock_that_is_held_further_down_its_own_stack() {
+        let scene = waiting(BlockingKind::Lock, |blocking| blocking.thread = Some(THREAD));
+        let diagnosis = scene.once();
+        let finding = diagnosis.of(Code::LoopSelfDeadlock);
+        let title = "Lock at app.py:31 is held further down the same stack";
+        assert_eq!(finding.title.to_string(), title);
+        assert!(finding.advice.contains("add_signal_handler"), "{}", finding.advice);
     }
 
     #[test]

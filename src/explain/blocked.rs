@@ -5,6 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::blocking::{Evidence, blocking};
 use crate::asyncio::{Reading, ThreadReading};
 use crate::known::Callback;
+use crate::layout::{HAS_PARKED, PARKING_SINCE, THREAD_LOCK};
 use crate::memory::Address;
 use crate::process::Syscalls;
 use crate::process::{Awaited, Wait};
@@ -47,8 +48,9 @@ pub(crate) fn explain_blocked(
         let evidence = evidence(reader, located, state, thread, calls.get(&tid));
         let mut blocking = blocking(thread, evidence);
         let waits = Waits { reader, reading, threads, tasks };
+        let awaited = calls.get(&tid).and_then(|call| call.awaited.as_ref());
         if blocking.kind == BlockingKind::Lock && thread.waiting_on.is_none() {
-            match read.and_then(|at| lock_holder(reader, reading, chains, at)) {
+            match read.and_then(|at| lock_holder(reader, reading, chains, at, awaited)) {
                 Some(Holder::Task(task)) => blocking.task = Some(task),
                 Some(Holder::Thread(thread)) => {
                     blocking.thread = reading.threads.get(thread).and_then(|t| t.tid);
@@ -56,7 +58,7 @@ pub(crate) fn explain_blocked(
                 None => {}
             }
         }
-        waits.follow(thread, &mut blocking);
+        waits.follow(thread, facts.id, &mut blocking);
         facts.blocking = Some(blocking);
     }
 }
@@ -89,7 +91,8 @@ struct Waits<'a> {
 
 impl Waits<'_> {
     /// Finds out which task, thread and in the end which loop have to act.
-    fn follow(&self, thread: &Thread, blocking: &mut Blocking) {
+    fn follow(&self, thread: &Thread, blocked: Address, blocking: &mut Blocking) {
+        let start = thread.tid;
         let mut next = Some(thread);
         for _ in 0..MAX_HOPS {
             let Some(thread) = next else { break };
@@ -105,6 +108,11 @@ impl Waits<'_> {
             }
             let tid = thread.waiting_on.as_deref().and_then(Waiting::thread);
             let tid = tid.or(blocking.thread).filter(|&tid| thread.tid != Some(tid));
+            if tid.is_some() && tid == start {
+                // It comes round: each of them waits for the next one.
+                blocking.loop_id = Some(blocked);
+                break;
+            }
             next = tid.and_then(|tid| self.threads.iter().find(|other| other.tid == Some(tid)));
         }
         let of_task = |id| self.tasks.iter().find(|task| task.id == id)?.loop_id;
@@ -132,40 +140,64 @@ impl Waits<'_> {
 
 /// Who holds the lock of `threading` that a thread waits for.
 ///
-/// The kernel only knows a word in memory. But a lock that somebody else has entered by `with`,
-/// and that the frames on top of the waiting stack refer to, is the one.
+/// The kernel knows a word in memory. A lock that somebody has entered by `with`, that the frames on
+/// top of the waiting stack refer to, and that is not known to be another one by this word, is it.
 fn lock_holder(
     reader: &Reader<'_>,
     reading: &Reading,
     chains: &[&[RawFrame]],
     waiter: usize,
+    awaited: Option<&Awaited>,
 ) -> Option<Holder> {
     let mut held: FxHashMap<Address, Holder> = FxHashMap::default();
-    let mut note = |frames: &[RawFrame], holder| {
+    let mut note = |frames: &[RawFrame], holder, fits: &dyn Fn(Address, &str) -> bool| {
         for frame in frames {
             for manager in reader.held(frame).unwrap_or_default() {
-                if reader.class_of(manager).is_ok_and(|class| is_lock(&class.name)) {
+                if reader.class_of(manager).is_ok_and(|class| fits(manager, &class.name)) {
                     held.entry(manager).or_insert(holder);
                 }
             }
         }
     };
+    let waited_for = |lock| is_waited_for(reader, lock, awaited);
+    let of_others = |lock, class: &str| is_lock(class) && waited_for(lock) != Some(false);
     let waiting = reading.threads.get(waiter)?;
-    let on_stack: FxHashSet<Address> =
-        waiting.stack.frames.iter().map(|frame| frame.generator).collect();
+    let stack = &waiting.stack.frames;
+    let on_stack: FxHashSet<Address> = stack.iter().map(|frame| frame.generator).collect();
+    // A signal's handler may want what the code that it came upon holds. An `RLock` is given to its
+    // own thread, and another lock than the one that is waited for is no matter: so it has to be
+    // known which it is.
+    let below = stack.split_last().map(|(_, below)| below).unwrap_or_default();
+    note(below, Holder::Thread(waiter), &|lock, class| {
+        class == "_thread.lock" && waited_for(lock) == Some(true)
+    });
     for (task, chain) in reading.tasks.iter().zip(chains) {
         if !task.coro.is_some_and(|coro| on_stack.contains(&coro)) {
-            note(chain, Holder::Task(task.at));
+            note(chain, Holder::Task(task.at), &of_others);
         }
     }
     for (at, thread) in reading.threads.iter().enumerate() {
         if at != waiter {
-            note(&thread.stack.frames, Holder::Thread(at));
+            note(&thread.stack.frames, Holder::Thread(at), &of_others);
         }
     }
     let found = held.keys().copied().collect();
     let lock = named_lock(reader, waiting, &found)?;
     held.get(&lock).copied()
+}
+
+/// Whether a lock is the one at whose word a thread sleeps; `None` where that cannot be told.
+fn is_waited_for(reader: &Reader<'_>, lock: Address, awaited: Option<&Awaited>) -> Option<bool> {
+    let Some(Awaited::Futex { address, .. }) = awaited else { return None };
+    let class = reader.class_of(lock).ok()?;
+    if !matches!(&*class.name, "_thread.lock" | "_thread.RLock") {
+        return None;
+    }
+    let at = lock.offset(THREAD_LOCK);
+    if reader.layout.minor >= PARKING_SINCE {
+        return Some(reader.memory.u8(at).ok()? & HAS_PARKED != 0);
+    }
+    Some(reader.memory.pointer(at).ok()? == *address)
 }
 
 fn is_lock(class: &str) -> bool {

@@ -4,8 +4,8 @@ use std::cell::{OnceCell, RefCell};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::asyncio::Reading;
 use crate::asyncio::{AnyioWorker, LimiterFacts, PoolFacts, TaskFacts, ThreadWait, WorkItem};
+use crate::asyncio::{Reading, ThreadReading};
 use crate::memory::Address;
 use crate::python::frame::Stack;
 use crate::python::object::Reader;
@@ -174,6 +174,11 @@ impl Pools {
             ThreadWait::Join { thread, ident } => {
                 let tid = ident.and_then(thread_of);
                 (Some(thread), Wait::Thread { thread: tid, tasks: Vec::new() })
+            }
+            ThreadWait::Loop(event_loop) => {
+                let runs = |thread: &&ThreadReading| thread.runs(event_loop);
+                let tid = reading.threads.iter().find(runs)?.tid;
+                (Some(event_loop), Wait::Thread { thread: tid, tasks: Vec::new() })
             }
             ThreadWait::QueueGet(queue) => (Some(queue), of_queue(Operation::Get)),
             ThreadWait::QueuePut(queue) => (Some(queue), of_queue(Operation::Put)),

@@ -202,6 +202,15 @@ pub enum Thread {
     GetFqdn,
     /// A wait for a child process.
     Child,
+    /// It runs calls that it is given, until the future in the named variable is done.
+    RunsUntil(&'static str),
+    /// It has given a coroutine to a loop, and waits for its result.
+    CallsLoop {
+        /// The variable, or the attribute of `self`, that has the loop.
+        at: &'static str,
+        /// A variable that is false where it was another loop after all.
+        unless_not: &'static str,
+    },
 }
 
 /// A server's own graceful stop.

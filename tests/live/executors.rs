@@ -147,6 +147,7 @@ fn described(wait: Option<&ThreadWait>, truth: &Value) -> Value {
         Some(ThreadWait::Join { thread, ident }) => {
             json!({ "kind": "join", "at": thread.to_string(), "ident": ident })
         }
+        Some(ThreadWait::Loop(at)) => one("loop", at),
         Some(ThreadWait::QueueGet(at)) => one("queue-get", at),
         Some(ThreadWait::QueuePut(at)) => one("queue-put", at),
         Some(ThreadWait::QueueJoin(at)) => one("queue-join", at),

@@ -34,6 +34,8 @@ pub enum ThreadWait {
     Semaphore(Address),
     /// `threading.Barrier.wait`.
     Barrier(Address),
+    /// A coroutine that it has given to this loop.
+    Loop(Address),
     /// A pool's thread, for work.
     Work(Address),
 }
@@ -52,6 +54,10 @@ impl Reader<'_> {
                 (
                     Some(Module::Threading | Module::Queue | Module::Futures),
                     Some(Purpose::Thread(wait)),
+                ) => self.wait_of(frame, wait),
+                (
+                    _,
+                    Some(Purpose::Thread(wait @ (Thread::RunsUntil(_) | Thread::CallsLoop { .. }))),
                 ) => self.wait_of(frame, wait),
                 // A thread of a pool that runs a call has other frames on top of this one.
                 (_, Some(Purpose::Thread(Thread::PoolWorker))) => {
@@ -81,6 +87,19 @@ impl Reader<'_> {
             // The names that they give to the futures that had not ended when they began.
             Thread::FuturesWait => self.futures_wait(frame, "not_done"),
             Thread::FuturesAsCompleted => self.futures_wait(frame, "pending"),
+            Thread::RunsUntil(future) => {
+                self.local(frame, future).ok().flatten().map(ThreadWait::Future)
+            }
+            Thread::CallsLoop { at, unless_not } => {
+                if let Ok(Some(is_there)) = self.local(frame, unless_not)
+                    && self.int(is_there) == Ok(0)
+                {
+                    return None;
+                }
+                let variable = self.local(frame, at).ok().flatten();
+                let event_loop = variable.or_else(|| self.attribute(own()?, at).ok()?)?;
+                (!self.is_kind(event_loop, Kind::None)).then_some(ThreadWait::Loop(event_loop))
+            }
             _ => None,
         }
     }

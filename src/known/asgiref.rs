@@ -1,0 +1,26 @@
+//! asgiref: synchronous code that waits for a coroutine on another thread's loop.
+
+use super::Origin;
+use super::library::Library;
+use super::purpose::{Purpose, Thread};
+
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    functions: &[
+        (
+            "asgiref/current_thread_executor.py",
+            "run_until_future",
+            Purpose::Thread(Thread::RunsUntil("future")),
+        ),
+        (
+            "asgiref/sync.py",
+            "__call__",
+            Purpose::Thread(Thread::CallsLoop {
+                at: "main_event_loop",
+                unless_not: "running_in_main_event_loop",
+            }),
+        ),
+    ],
+    anywhere: &[],
+};
