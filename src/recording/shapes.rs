@@ -198,7 +198,7 @@ record!(Thread {
     waiting_on,
     cpu_time,
     frames
-    | sleep_id = None, asleep_for = None
+    | grounds = None
 });
 record!(Syscall { name, fd, peer });
 record!(Socket { protocol, local, remote, state, receive_queue, send_queue });
@@ -220,7 +220,7 @@ record!(Loop {
     idle_for as Since,
     ready_handles,
     inherited_from
-    | turns = None, watched = None, processor = None, processor_use = None, collector = None
+    | grounds = None
 });
 record!(Iteration { phase, elapsed as Since, callbacks_run, callbacks_total, handle });
 record!(Blocking { kind, description, fd, peer, frame, task, thread, loop_id });
@@ -237,9 +237,8 @@ record!(Task {
     awaited_by,
     cancellation,
     swallower,
-    has_callbacks,
+    grounds as FormerFlag,
     is_torn
-    | suspects = [].into(), looping = None, references = None, is_partly_read = false
 });
 record!(Cancellation { requested, must_cancel, in_flight, handling, message });
 record!(Swallower { location, clause, is_sure });
@@ -255,8 +254,7 @@ record!(Shutdown {
     task,
     tasks,
     threads,
-    children
-    | endless = Vec::new(), connections = None, lasted = None
+    grounds as FormerPairs,
 });
 record!(Problem { place, wanted, cause });
 record!(ReadStats { calls, bytes });
