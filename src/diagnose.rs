@@ -258,7 +258,7 @@ impl<'s> Context<'s> {
             forgotten: Vec::new(),
             lines: Vec::new(),
             active: OnceCell::new(),
-            enclosed: now.enclosed.iter().map(|it| (it.object, &it.tasks[..])).collect(),
+            enclosed: now.enclosed().iter().map(|it| (it.object, &it.tasks[..])).collect(),
         };
         let mut lines = FxHashMap::default();
         for task in &now.tasks {
@@ -307,8 +307,11 @@ impl<'s> Context<'s> {
         if !task.is_parked() {
             return;
         }
-        let is_alone = task.awaited_by.is_empty() && !task.has_callbacks;
-        if task.references == Some(1) && is_alone {
+        let is_unknown_to_all = task
+            .grounds
+            .as_ref()
+            .is_some_and(|grounds| grounds.references == Some(1) && !grounds.has_callbacks);
+        if is_unknown_to_all && task.awaited_by.is_empty() {
             self.forgotten.push(task);
         }
         if waiting.is_served() == Some(false) {
@@ -328,8 +331,8 @@ impl<'s> Context<'s> {
                     if *line.waiting.holders() != *acquire.holders {
                         merge(&mut line.holders, &acquire.holders);
                     }
-                    if line.suspects[..] != task.suspects[..] {
-                        merge(&mut line.suspects, &task.suspects);
+                    if line.suspects[..] != *task.suspects() {
+                        merge(&mut line.suspects, task.suspects());
                     }
                     line.waiters.push(task);
                 }
@@ -424,14 +427,14 @@ impl<'s> Context<'s> {
     /// Whether a thing is out of everybody's reach at both looks: one moment's count of references
     /// may be torn.
     fn stays_out_of_reach(&self, object: Address) -> bool {
-        let was_enclosed = |first: &Snapshot| first.enclosed.iter().any(|it| it.object == object);
+        let was_enclosed = |first: &Snapshot| first.enclosed().iter().any(|it| it.object == object);
         self.looks.first.is_some_and(was_enclosed) && self.is_out_of_reach(object)
     }
 
     /// Whether tasks may have frames that were not read: then of nothing can be said that nobody
     /// has it.
     fn has_unread_frames(&self) -> bool {
-        self.now.tasks.iter().any(|task| task.is_partly_read && !task.is_over())
+        self.now.tasks.iter().any(|task| task.is_partly_read() && !task.is_over())
     }
 
     /// The tasks that may do something before long without being asked to.
@@ -477,7 +480,7 @@ fn is_active(task: &Task) -> bool {
     if task.is_over() {
         return false;
     }
-    if task.is_partly_read {
+    if task.is_partly_read() {
         return true;
     }
     let Some(waiting) = task.waiting_on.as_deref().filter(|_| task.is_parked()) else {

@@ -337,11 +337,7 @@ impl Inspector {
             depth: options.depth,
             problems: read.problems,
             unread_tasks: read.unread_tasks,
-            unretrieved: read.leftovers.unretrieved,
-            never_awaited: read.leftovers.never_awaited,
-            open_generators: read.leftovers.open_generators,
-            enclosed: read.enclosed,
-            asking: read.asking,
+            grounds: read.grounds,
             reads: ReadStats {
                 calls: after.calls - before.calls,
                 bytes: after.bytes - before.bytes,

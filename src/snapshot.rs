@@ -17,6 +17,7 @@ mod evidence;
 mod facts;
 mod finding;
 mod glance;
+mod grounds;
 mod interval;
 mod place;
 mod processor;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -51,11 +52,12 @@ pub(crate) use document::{of_ms, of_opt_ms};
 pub use evidence::{Age, Bound, Cause, Evidence, Members, Role, Source};
 pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{
-    Blocking, BlockingKind, Enclosed, Looping, NeverAwaited, OpenGenerator, Shutdown, Stage,
-    Swallower, Unretrieved,
+    Blocking, BlockingKind, Enclosed, Looping, NeverAwaited, OpenGenerator, Shutdown,
+    ShutdownGrounds, Stage, Swallower, Unretrieved,
 };
 pub use finding::{Code, Finding, FindingId, Pending, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Work};
+pub use grounds::{Grounds, LoopGrounds, TaskGrounds, ThreadGrounds};
 pub use interval::{BETWEEN_LOOKS, Interval};
 pub use place::{below_loop, own_frame};
 pub use processor::{Processor, ProcessorUse};
@@ -143,21 +145,9 @@ pub struct Snapshot {
     /// How much was read.
     #[serde(skip, default = "Depth::of_document")]
     pub depth: Depth,
-    /// Exceptions that nobody has looked at.
+    /// What only findings rest on; absent where it was not asked for.
     #[serde(skip)]
-    pub unretrieved: Vec<Unretrieved>,
-    /// Coroutines that were never started.
-    #[serde(skip)]
-    pub never_awaited: Vec<NeverAwaited>,
-    /// Asynchronous generators that are suspended.
-    #[serde(skip)]
-    pub open_generators: Vec<OpenGenerator>,
-    /// Things that only tasks can come to.
-    #[serde(skip)]
-    pub enclosed: Vec<Enclosed>,
-    /// What those expect that read from a connection on which this end has had the last word.
-    #[serde(skip)]
-    pub asking: FxHashMap<Address, Asking>,
+    pub grounds: Option<Box<Grounds>>,
     /// What the reading cost.
     #[serde(skip)]
     pub reads: ReadStats,
@@ -189,11 +179,7 @@ impl Snapshot {
             problems: Vec::new(),
             unread_tasks: 0,
             depth: Depth::Evidence,
-            unretrieved: Vec::new(),
-            never_awaited: Vec::new(),
-            open_generators: Vec::new(),
-            enclosed: Vec::new(),
-            asking: FxHashMap::default(),
+            grounds: None,
             reads: ReadStats::default(),
         }
     }
@@ -391,12 +377,9 @@ pub struct Thread {
     /// The time it has had on a processor.
     #[serde(skip)]
     pub cpu_time: Option<Duration>,
-    /// The same number as long as it sleeps in one and the same wait; absent while it is awake.
+    /// What only findings rest on.
     #[serde(skip)]
-    pub sleep_id: Option<u64>,
-    /// For how long at least it has slept, where that was asked for and can be told.
-    #[serde(skip)]
-    pub asleep_for: Option<Duration>,
+    pub grounds: Option<ThreadGrounds>,
     /// Its Python frames, outermost first.
     pub frames: Vec<Frame>,
 }
@@ -579,25 +562,12 @@ pub struct Loop {
     /// For how long it has done nothing but wait, where that can be told.
     #[serde(skip)]
     pub idle_for: Option<Duration>,
-    /// How many descriptors it watches, but for those that wake itself; looked at when it is
-    /// blocked.
-    #[serde(skip)]
-    pub watched: Option<u64>,
     /// What is in its ready queue, in words, the first of them.
     #[serde(skip)]
     pub ready_handles: Vec<String>,
-    /// What its thread has had of a processor, where that is counted.
+    /// What only findings rest on.
     #[serde(skip)]
-    pub processor: Option<Processor>,
-    /// What its thread had of a processor lately, if it was looked at before.
-    #[serde(skip)]
-    pub processor_use: Option<ProcessorUse>,
-    /// The garbage collector that holds its thread when it is at work.
-    #[serde(skip)]
-    pub collector: Option<Collector>,
-    /// Its turns since the look before, if it was watched.
-    #[serde(skip)]
-    pub turns: Option<Turns>,
+    pub grounds: Option<Box<LoopGrounds>>,
 }
 
 impl Loop {
@@ -731,26 +701,12 @@ pub struct Task {
     /// Where it most likely swallowed a cancellation, looked for when one was requested.
     #[serde(skip)]
     pub swallower: Option<Swallower>,
-    /// Tasks whose frames refer to the lock or semaphore it waits for and are not seen to hold
-    /// it: each may have taken it by a bare `acquire`.
+    /// What only findings rest on; absent where it was not asked for.
     #[serde(skip)]
-    pub suspects: Arc<[Address]>,
-    /// The `for` loop of the program in which it waits for something outside, as far as evidence
-    /// was asked for.
-    #[serde(skip)]
-    pub looping: Option<Looping>,
-    /// How many references to it there are, but for that of the future it waits for.
-    #[serde(skip)]
-    pub references: Option<u64>,
-    /// Whether something is to be called when it ends.
-    #[serde(skip)]
-    pub has_callbacks: bool,
+    pub grounds: Option<Box<TaskGrounds>>,
     /// Whether it did not hold still while it was read; then `problems` says what is uncertain.
     #[serde(skip)]
     pub is_torn: bool,
-    /// Whether it may have frames that were not read: what these hold or refer to is unknown.
-    #[serde(skip)]
-    pub is_partly_read: bool,
 }
 
 /// How far a task is.

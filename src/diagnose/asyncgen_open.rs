@@ -25,7 +25,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
             .is_some_and(|shutdown| shutdown.loop_id.is_none() || open.loop_id == shutdown.loop_id)
             && was_open(context, open)
     };
-    let open = context.now.open_generators.iter();
+    let open = context.now.open_generators().iter();
     let open = open.filter(|open| is_closing(open) || !open.is_in_use && was_idle(context, open));
     let shape = |open: &&OpenGenerator| {
         (open.name.clone(), open.place.clone(), open.loop_id, is_closing(open))
@@ -42,13 +42,13 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
 /// Whether it was there at the first look, if there was one.
 fn was_open(context: &Context<'_>, open: &OpenGenerator) -> bool {
     let same = |known: &OpenGenerator| known.id == open.id && known.name == open.name;
-    context.looks.first.is_none_or(|first| first.open_generators.iter().any(same))
+    context.looks.first.is_none_or(|first| first.open_generators().iter().any(same))
 }
 
 /// Whether nobody could go on with it at the first look either, if there was one.
 fn was_idle(context: &Context<'_>, open: &OpenGenerator) -> bool {
     let same = |known: &OpenGenerator| known == open;
-    context.looks.first.is_none_or(|first| first.open_generators.iter().any(same))
+    context.looks.first.is_none_or(|first| first.open_generators().iter().any(same))
 }
 
 fn report(group: &[&OpenGenerator], severity: Severity, is_closing: bool) -> Option<Draft> {
@@ -98,7 +98,7 @@ mod tests {
 
     fn open(is_in_use: bool) -> Scene {
         Scene::new().and(|snapshot| {
-            snapshot.open_generators.push(OpenGenerator {
+            snapshot.grounds.get_or_insert_default().open_generators.push(OpenGenerator {
                 id: Address(0x60),
                 name: "rows".into(),
                 place: Some(location("rows", 5)),
@@ -128,10 +128,7 @@ mod tests {
                 frame: None,
                 tasks: Vec::new(),
                 threads: Vec::new(),
-                children: Vec::new(),
-                endless: Vec::new(),
-                connections: None,
-                lasted: None,
+                grounds: None,
             });
         });
         // Its clean-up may be under way.

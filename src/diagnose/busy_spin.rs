@@ -46,7 +46,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
         let share = share(context, event_loop, gap);
         let does_nothing =
             |turns: &&Turns| does_nothing(turns, share.unwrap_or(1.0)) && !moves_bytes(turns, gap);
-        let Some(turns) = event_loop.turns.as_ref().filter(does_nothing) else { continue };
+        let Some(turns) = event_loop.turns().filter(does_nothing) else { continue };
         let callbacks = callbacks(turns);
         if !(1..=MAX_CALLBACKS).contains(&callbacks.len()) {
             continue;
@@ -171,7 +171,7 @@ mod tests {
         });
         Scene::new().with([spinner]).and(|snapshot| {
             snapshot.loops[0].polls_without_waiting = Some(true);
-            snapshot.loops[0].turns = Some(turns);
+            snapshot.loops[0].grounds.get_or_insert_default().turns = Some(turns);
             snapshot.threads[0].cpu_time = Some(Duration::from_millis(cpu_ms));
         })
     }

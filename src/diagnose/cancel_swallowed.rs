@@ -233,10 +233,7 @@ mod tests {
             frame: None,
             tasks: ids(tasks),
             threads: Vec::new(),
-            children: Vec::new(),
-            endless: Vec::new(),
-            connections: None,
-            lasted: None,
+            grounds: None,
         };
         |snapshot| snapshot.shutdown = Some(shutdown)
     }

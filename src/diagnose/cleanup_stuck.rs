@@ -225,10 +225,7 @@ mod tests {
                 task: Some(snapshot.tasks[0].id),
                 tasks: Vec::new(),
                 threads: Vec::new(),
-                children: Vec::new(),
-                endless: Vec::new(),
-                connections: None,
-                lasted: None,
+                grounds: None,
             });
         });
         assert_eq!(scene.once().codes(), [Code::ShutdownStuck]);
@@ -246,10 +243,7 @@ mod tests {
                 frame: None,
                 tasks: vec![snapshot.tasks[0].id],
                 threads: Vec::new(),
-                children: Vec::new(),
-                endless: Vec::new(),
-                connections: None,
-                lasted: None,
+                grounds: None,
             });
         });
         for diagnosis in [scene.once(), scene.twice()] {

@@ -3,7 +3,7 @@
 use super::rule::{Confirmed, Is};
 use super::{Diagnosis, STUCK_AFTER, rule};
 use crate::memory::Address;
-use crate::snapshot::{Consistency, Finding, Severity, Snapshot, Stage};
+use crate::snapshot::{Consistency, Finding, Severity, Snapshot, Stage, Thread};
 use crate::timeline::Looks;
 
 /// Whether a snapshot is of a program that ran meanwhile, so that what seems to hold may never
@@ -32,7 +32,7 @@ impl Diagnosis {
             let idle = match known {
                 Some(known) => known.idle_for,
                 // The main thread waits for the others.
-                None => snapshot.threads.first().and_then(|main| main.asleep_for),
+                None => snapshot.threads.first().and_then(Thread::asleep_for),
             };
             let is_old = idle.is_some_and(|idle| idle >= STUCK_AFTER);
             if !is_old && rule(finding.code).is(Is::Passing) {

@@ -74,7 +74,7 @@ fn edges(task: &Task) -> Option<(&[Address], usize)> {
 /// Whether somebody who is not seen to hold what the task waits for may hold it, too.
 fn suspects_others(context: &Context<'_>, task: &Task) -> bool {
     let is_shared = task.waiting_on.as_deref().is_some_and(|waiting| !graph::is_sole(waiting));
-    is_shared && task.suspects.iter().any(|id| context.task(*id).is_some())
+    is_shared && task.suspects().iter().any(|id| context.task(*id).is_some())
 }
 
 fn tasks<'c>(
@@ -372,7 +372,10 @@ mod tests {
         let waiter = |number| task(number).at_semaphore(900, &[1, 2]);
         let closed = Scene::new().with([waiter(1), waiter(2)]);
         assert_eq!(closed.once().only().code, Code::Deadlock);
-        let suspect = |number| waiter(number).and(|task| task.suspects = ids(&[3]).into());
+        let suspect = |number| {
+            waiter(number)
+                .and(|task| task.grounds.get_or_insert_default().suspects = ids(&[3]).into())
+        };
         let open = Scene::new().with([suspect(1), suspect(2), task(3).reads_socket()]);
         assert!(open.once().codes().is_empty());
     }

@@ -22,13 +22,13 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn find(context: &Context<'_>, out: &mut Drafts) {
-    let now = &context.now.unretrieved;
+    let now = &context.now.unretrieved();
     if now.is_empty() {
         return;
     }
     let key = |known: &Unretrieved| (known.id, known.name.clone(), known.exception.clone());
     let before: Option<FxHashSet<_>> =
-        context.looks.first.map(|first| first.unretrieved.iter().map(key).collect());
+        context.looks.first.map(|first| first.unretrieved().iter().map(key).collect());
     if before.is_none() {
         out.want_second_look();
     }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn scene(failed: Vec<Unretrieved>) -> Scene {
-        Scene::new().and(|snapshot| snapshot.unretrieved = failed)
+        Scene::new().and(|snapshot| snapshot.grounds.get_or_insert_default().unretrieved = failed)
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn may_last(context: &Context<'_>, task: &Task, tid: i32) -> bool {
 
 /// How bad a call is that does not end by itself.
 fn severity(context: &Context<'_>, task: &Task, tid: i32) -> Severity {
-    match context.thread(tid).and_then(|thread| thread.asleep_for) {
+    match context.thread(tid).and_then(Thread::asleep_for) {
         // Whatever its task seems to do.
         Some(slept) if slept >= STUCK_AFTER => Severity::Warning,
         Some(_) => Severity::Info,
@@ -133,7 +133,7 @@ fn report(context: &Context<'_>, group: &[Stuck<'_>]) -> Option<Draft> {
     let thread = job.thread.and_then(|tid| context.thread(tid));
     let place = thread.and_then(|thread| words::own_frame(&thread.frames));
     let at = words::at_short(place.map(|frame| &*frame.location));
-    let slept = thread.and_then(|thread| thread.asleep_for);
+    let slept = thread.and_then(Thread::asleep_for);
     let pending = stood.map(|seen_for| {
         let tasks = pending.count();
         let does = words::one_does(tasks);

@@ -102,7 +102,7 @@ pub(super) fn stands_for(
     if context.gap.is_some() && !has_not_moved(context, before?, job) {
         return None;
     }
-    let slept = context.thread(job.thread?)?.asleep_for;
+    let slept = context.thread(job.thread?)?.asleep_for();
     let waits = |task: &&&Task| {
         task.waiting_on.as_deref().is_some_and(|waiting| waiting.thread() == job.thread)
     };
@@ -128,8 +128,8 @@ pub(super) fn has_not_moved(context: &Context<'_>, before: &Executor, job: &Job)
     let threads = (context.looks.thread_before(tid), context.thread(tid));
     let (Some(thread_before), Some(thread)) = threads else { return false };
     before.jobs.iter().any(|known| is_same(&known))
-        && thread.sleep_id.is_some()
-        && thread_before.sleep_id == thread.sleep_id
+        && thread.sleep_id().is_some()
+        && thread_before.sleep_id() == thread.sleep_id()
         && same_places(&thread_before.frames, &thread.frames)
         && is_same_call(thread_before.syscall.as_ref(), thread.syscall.as_ref())
 }
@@ -265,7 +265,7 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
 mod tests {
     use super::*;
     use crate::diagnose::tests::{Scene, pool, task, thread};
-    use crate::snapshot::Consistency;
+    use crate::snapshot::{Consistency, ThreadGrounds};
 
     fn full(queued: u64) -> Scene {
         Scene::new()
@@ -284,7 +284,7 @@ mod tests {
     fn standing(queued: u64, slept: Duration) -> Scene {
         full(queued).and(|snapshot| {
             for thread in &mut snapshot.threads[1..] {
-                thread.asleep_for = Some(slept);
+                thread.grounds.get_or_insert_default().asleep_for = Some(slept);
             }
         })
     }
@@ -337,7 +337,8 @@ mod tests {
                 for thread in
                     snapshot.threads.iter_mut().filter(|it| tids.contains(&it.tid.unwrap()))
                 {
-                    (thread.sleep_id, thread.asleep_for) = (Some(2), Some(Duration::ZERO));
+                    let (sleep_id, asleep_for) = (Some(2), Some(Duration::ZERO));
+                    thread.grounds = Some(ThreadGrounds { sleep_id, asleep_for });
                 }
             })
         };
@@ -402,7 +403,7 @@ mod tests {
             let first = scene.before();
             let now = scene.turned().and(|snapshot| {
                 snapshot.executors[0].jobs[0].id = Address(0x7abc);
-                snapshot.threads[1].sleep_id = Some(2);
+                snapshot.threads[1].grounds.get_or_insert_default().sleep_id = Some(2);
             });
             now.after(&first)
         };

@@ -55,7 +55,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
 
 /// The time between the looks, if one and the same collection was at work at both.
 fn seen_for(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>) -> Option<Duration> {
-    let collections = |known: &Loop| known.collector.as_ref()?.collections;
+    let collections = |known: &Loop| known.collector().as_ref()?.collections;
     let before = before.filter(|before| has_same_iteration(before, event_loop))?;
     let is_same = is_by_collector(before, None)
         && collections(before).is_some()
@@ -65,7 +65,7 @@ fn seen_for(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>) -> 
 
 /// The generation that is collected.
 fn generation(event_loop: &Loop) -> Option<u32> {
-    event_loop.collector.as_ref()?.generation.map(u32::from)
+    event_loop.collector().as_ref()?.generation.map(u32::from)
 }
 
 fn report(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>) -> Draft {
@@ -88,7 +88,7 @@ fn report(context: &Context<'_>, event_loop: &Loop, before: Option<&Loop>) -> Dr
     let frame = event_loop.blocking.as_ref().and_then(|blocking| blocking.frame.as_ref());
     let place = frame.map(|frame| &*frame.location);
     lines.extend(place.map(|place| Evidence::from("the program is").at(Some(place))));
-    let objects = event_loop.collector.as_ref().and_then(|it| it.objects);
+    let objects = event_loop.collector().as_ref().and_then(|it| it.objects);
     lines.extend(objects.filter(|count| *count > 0).map(|count| {
         let text = "objects, each of which the next one visits";
         Evidence::from(format!("the last full collection left {count} {text}"))
@@ -188,7 +188,9 @@ mod tests {
             .blocked_by(BlockingKind::Gc, |blocking| {
                 blocking.description = "the garbage collector (generation 2)".to_owned();
             })
-            .and(|snapshot| snapshot.loops[0].collector = Some(collector))
+            .and(|snapshot| {
+                snapshot.loops[0].grounds.get_or_insert_default().collector = Some(collector);
+            })
     }
 
     #[test]

@@ -95,18 +95,19 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
 /// Whether what the thread had of a processor is not known, of a callback that seems to compute.
 fn is_unproven(event_loop: &Loop) -> bool {
     let kind = event_loop.blocking.as_ref().map(|blocking| blocking.kind);
-    matches!(kind, Some(BlockingKind::Cpu | BlockingKind::Gc)) && event_loop.processor_use.is_none()
+    matches!(kind, Some(BlockingKind::Cpu | BlockingKind::Gc))
+        && event_loop.processor_use().is_none()
 }
 
 fn is_short_of_processor(event_loop: &Loop) -> bool {
-    event_loop.processor_use.is_some_and(|used| used.is_short())
+    event_loop.processor_use().is_some_and(|used| used.is_short())
 }
 
 /// The same, or nobody knows though it is counted.
 fn may_be_short_of_processor(event_loop: &Loop) -> bool {
-    match event_loop.processor_use {
+    match event_loop.processor_use() {
         Some(used) => used.is_short(),
-        None => event_loop.processor.is_some(),
+        None => event_loop.processor().is_some(),
     }
 }
 
@@ -328,7 +329,7 @@ fn is_private(snapshot: &Snapshot, event_loop: &Loop, task: Option<&Task>) -> bo
     let threads = snapshot.threads.iter().map(|thread| thread.waiting_on.as_deref());
     tid != snapshot.process.pid
         && snapshot.has_all_tasks()
-        && event_loop.watched == Some(0)
+        && event_loop.watched() == Some(0)
         && event_loop.ready == Some(0)
         && event_loop.scheduled == Some(0)
         && event_loop.nested_in.is_none()
@@ -407,7 +408,7 @@ fn facts(
         lines.push(format!("kind: {}", blocking.kind.as_str()).into());
         let is_running =
             matches!(blocking.kind, BlockingKind::Cpu | BlockingKind::Gc | BlockingKind::Starved);
-        lines.extend(event_loop.processor_use.filter(|_| is_running).map(|used| {
+        lines.extend(event_loop.processor_use().filter(|_| is_running).map(|used| {
             let (ran, time) = (used.ran.as_millis(), used.time.as_millis());
             Evidence::from(format!("its thread was on a processor for {ran} of the last {time} ms"))
         }));
@@ -579,8 +580,8 @@ mod tests {
                 blocking.frame = blocking.frame.take().filter(|_| kind == BlockingKind::Cpu);
             })
             .and(|snapshot| {
-                snapshot.loops[0].processor = Some(processor);
-                snapshot.loops[0].processor_use = processor_use;
+                snapshot.loops[0].grounds.get_or_insert_default().processor = Some(processor);
+                snapshot.loops[0].grounds.get_or_insert_default().processor_use = processor_use;
             })
     }
 
@@ -614,8 +615,10 @@ mod tests {
         );
         // It had ended by the second look, before which the thread was given no processor.
         let ended = |ran: u64| {
-            let used = runnable(0, Some(ran)).snapshot.loops[0].processor_use;
-            let later = Scene::new().turned().and(|it| it.loops[0].processor_use = used);
+            let used = runnable(0, Some(ran)).snapshot.loops[0].processor_use();
+            let later = Scene::new()
+                .turned()
+                .and(|it| it.loops[0].grounds.get_or_insert_default().processor_use = used);
             later.after(&runnable(900, None))
         };
         ended(16).assert_silent();
@@ -667,7 +670,7 @@ mod tests {
             scene.and(|snapshot| {
                 snapshot.process.pid = 7;
                 let event_loop = &mut snapshot.loops[0];
-                event_loop.watched = Some(0);
+                event_loop.grounds.get_or_insert_default().watched = Some(0);
                 (event_loop.ready, event_loop.scheduled) = (Some(0), Some(0));
             })
         };
@@ -678,8 +681,8 @@ mod tests {
         let joined = Thread { waiting_on: Some(Box::new(joins.into())), ..waiter };
         for other in [
             private().and(|it| it.process.pid = 100),
-            private().and(|it| it.loops[0].watched = None),
-            private().and(|it| it.loops[0].watched = Some(1)),
+            private().and(|it| it.loops[0].grounds.get_or_insert_default().watched = None),
+            private().and(|it| it.loops[0].grounds.get_or_insert_default().watched = Some(1)),
             private().and(|it| it.loops[0].scheduled = Some(1)),
             private().and(|it| it.loops[0].ready = Some(1)),
             private().with([task(2).sleeps(10)]),

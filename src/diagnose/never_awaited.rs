@@ -23,12 +23,12 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn find(context: &Context<'_>, out: &mut Drafts) {
-    let now = &context.now.never_awaited;
+    let now = &context.now.never_awaited();
     if now.is_empty() {
         return;
     }
     let before: Option<FxHashSet<_>> = context.looks.first.map(|first| {
-        first.never_awaited.iter().map(|known| (known.id, &known.coroutine)).collect()
+        first.never_awaited().iter().map(|known| (known.id, &known.coroutine)).collect()
     });
     if before.is_none() {
         out.want_second_look();
@@ -97,7 +97,7 @@ mod tests {
     fn scene(held: Vec<NeverAwaited>) -> Scene {
         Scene::new()
             .with([task(1).sleeps(10_000), task(2).sleeps(10_000)])
-            .and(|snapshot| snapshot.never_awaited = held)
+            .and(|snapshot| snapshot.grounds.get_or_insert_default().never_awaited = held)
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(super) fn of_stage(
     if let Some(seen) = seen_for(context, shutdown).filter(|seen| *seen >= STUCK_AFTER) {
         let text = format!("it has lasted for at least {}", words::span(seen));
         lines.push(Evidence { since, ..Evidence::from(text) });
-    } else if let Some(time) = shutdown.lasted.filter(|time| *time >= STUCK_AFTER) {
+    } else if let Some(time) = shutdown.lasted().filter(|time| *time >= STUCK_AFTER) {
         let text = format!(
             "{} has not made its `Date` anew for at least {}, as it does each second until it stops",
             shutdown.by,
@@ -122,7 +122,7 @@ fn is_long(lasted: Option<Duration>) -> bool {
 
 /// For how long the stage has lasted: it was seen for so long, or the server tells.
 fn lasted(context: &Context<'_>, shutdown: &Shutdown) -> Option<Duration> {
-    seen_for(context, shutdown).max(shutdown.lasted)
+    seen_for(context, shutdown).max(shutdown.lasted())
 }
 
 /// For how long at least the stage was seen to last, or the thread that waits in it has slept.
@@ -130,7 +130,7 @@ fn seen_for(context: &Context<'_>, shutdown: &Shutdown) -> Option<Duration> {
     let seen = context.looks.lives.and_then(|lives| lives.stage_for(shutdown));
     let known = context.now.loops.iter().find(|known| Some(known.id) == shutdown.loop_id);
     let slept = if shutdown.stage == Stage::InterpreterThreads {
-        context.now.threads.first().and_then(|main| main.asleep_for)
+        context.now.threads.first().and_then(Thread::asleep_for)
     } else {
         known.and_then(|known| known.idle_for)
     };
@@ -186,7 +186,7 @@ fn is_in_endless_loop(shutdown: &Shutdown, task: &Task) -> bool {
         does && waiting.deadlines.is_empty()
     });
     waits_inside
-        && shutdown.endless.contains(&task.id)
+        && shutdown.is_endless(task.id)
         && !task.frames.iter().any(|frame| is_of_websocket(&frame.location))
 }
 
@@ -204,7 +204,7 @@ pub(super) fn awaited(context: &Context<'_>, shutdown: &Shutdown) -> Vec<Address
         found.push(id);
         let waiting = context.task(id).and_then(|task| task.waiting_on.as_deref());
         next.extend(waiting.into_iter().flat_map(Waiting::tasks));
-        let children = shutdown.children.iter().filter(|(task, _)| *task == id);
+        let children = shutdown.children().iter().filter(|(task, _)| *task == id);
         next.extend(children.map(|(_, child)| *child));
     }
     found

@@ -78,7 +78,7 @@ fn owed<'s>(context: &Context<'s>, at: At<'s>) -> Option<Owed<'s>> {
     if !is_open || at.socket.receive_queue != Some(0) || tcp.opened_here == Some(false) {
         return None;
     }
-    let has_asked = match context.now.asking.get(&at.task.id)? {
+    let has_asked = match context.now.grounds.as_ref()?.asking.get(&at.task.id)? {
         Asking::Answer => tcp.opened_here == Some(true),
         Asking::Unclear => false,
         Asking::Message => return None,
@@ -263,7 +263,8 @@ mod tests {
 
     fn scene(tasks: impl IntoIterator<Item = Builder>, asking: Asking) -> Scene {
         Scene::new().with(tasks).and(|snapshot| {
-            snapshot.asking = snapshot.tasks.iter().map(|task| (task.id, asking)).collect();
+            let asking = snapshot.tasks.iter().map(|task| (task.id, asking)).collect();
+            snapshot.grounds.get_or_insert_default().asking = asking;
         })
     }
 

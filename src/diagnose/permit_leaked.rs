@@ -226,13 +226,17 @@ mod tests {
         let scene = |main: Builder, enclosed: &[u64]| {
             let tasks = ids(enclosed);
             Scene::new().with([waiter(1), waiter(2), main]).and(|snapshot| {
-                snapshot.enclosed = vec![Enclosed { object: Address(900), tasks }];
+                snapshot.grounds.get_or_insert_default().enclosed =
+                    vec![Enclosed { object: Address(900), tasks }];
             })
         };
         let lost = scene(task(9).gathers(&[1, 2]), &[1, 2, 9]);
         assert_eq!(lost.twice().only().severity, Severity::Critical);
         // It may be told by more than the count of one moment only.
-        let first = lost.clone().and(|snapshot| snapshot.enclosed.clear()).before();
+        let first = lost
+            .clone()
+            .and(|snapshot| snapshot.grounds.get_or_insert_default().enclosed.clear())
+            .before();
         lost.clone().after(&first).assert_no_warning();
         // One that refers to it does something else, or goes on by itself.
         scene(task(9).reads_socket(), &[1, 2, 9]).twice().assert_no_warning();
@@ -242,7 +246,10 @@ mod tests {
     #[test]
     fn a_lock_taken_by_acquire_is_lost_when_no_task_is_left_that_may_have_it() {
         let waiter = |number| task(number).at_lock(900, &[]);
-        let known = |number| waiter(number).and(|task| task.suspects = ids(&[9]).into());
+        let known = |number| {
+            waiter(number)
+                .and(|task| task.grounds.get_or_insert_default().suspects = ids(&[9]).into())
+        };
         let idle = Scene::new().with([known(1), known(2), task(9).at_event()]);
         assert_eq!(idle.twice().only().severity, Severity::Warning);
         let busy = Scene::new().with([known(1), known(2), task(9).reads_socket()]);
@@ -266,7 +273,9 @@ mod tests {
 
     #[test]
     fn frames_that_were_not_read_may_hold_it() {
-        let compiled = task(9).reads_socket().and(|task| task.is_partly_read = true);
+        let compiled = task(9)
+            .reads_socket()
+            .and(|task| task.grounds.get_or_insert_default().is_partly_read = true);
         let waiters = [waiter(1).in_aenter(), waiter(2).in_aenter()];
         Scene::new().with(waiters).with([compiled]).twice().assert_silent();
     }

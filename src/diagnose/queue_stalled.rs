@@ -257,7 +257,10 @@ mod tests {
 
     fn enclosed(scene: Scene, tasks: &[u64]) -> Scene {
         let tasks = ids(tasks);
-        scene.and(|snapshot| snapshot.enclosed = vec![Enclosed { object: Address(0x900), tasks }])
+        scene.and(|snapshot| {
+            snapshot.grounds.get_or_insert_default().enclosed =
+                vec![Enclosed { object: Address(0x900), tasks }];
+        })
     }
 
     #[test]

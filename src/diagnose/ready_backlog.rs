@@ -42,7 +42,7 @@ fn are_bursts(before: &Loop, now: &Loop) -> bool {
     match (before.polls_without_waiting, now.polls_without_waiting) {
         (Some(false), _) | (_, Some(false)) => true,
         (Some(true), Some(true)) => false,
-        _ => before.processor.zip(now.processor).is_some_and(|(before, now)| {
+        _ => before.processor().zip(now.processor()).is_some_and(|(before, now)| {
             now.waited.saturating_sub(before.waited) > now.ran.saturating_sub(before.ran)
         }),
     }
@@ -120,7 +120,8 @@ mod tests {
         let ran = |ran, waited| {
             with_ready(2000).and(|it| {
                 let [at, ran, waited] = [ran + waited, ran, waited].map(Duration::from_millis);
-                it.loops[0].processor = Some(Processor { at, ran, waited, sleeps: None });
+                it.loops[0].grounds.get_or_insert_default().processor =
+                    Some(Processor { at, ran, waited, sleeps: None });
             })
         };
         let before = ran(500, 0).before();

@@ -154,7 +154,7 @@ mod tests {
             task.frames = vec![frame("crawl", 31), frame("Client.fetch", 90)];
             task.frames.push(library_frame("StreamReader.read"));
             task.fut_waiter = Some(Address(0x5000 + done));
-            task.looping = Some(Looping {
+            task.grounds.get_or_insert_default().looping = Some(Looping {
                 frame: 0,
                 line: Some(30),
                 site: (Address(0x700), 20),
@@ -204,7 +204,7 @@ mod tests {
     fn calls_that_are_not_counted_by_an_iterator() {
         let all = found((0..=12).map(|second| {
             vec![crawler(1, second, 500).and(|task| {
-                let looping = task.looping.as_mut().unwrap();
+                let looping = task.grounds.as_mut().unwrap().looping.as_mut().unwrap();
                 (looping.done, looping.left) = (None, None);
             })]
         }));
@@ -221,13 +221,16 @@ mod tests {
         };
         assert_eq!(series(|_, one| vec![one]).len(), 1);
         // Another task is in the same loop.
-        let shared =
-            |_, one: Builder| vec![one.and(|task| task.looping.as_mut().unwrap().is_shared = true)];
+        let shared = |_, one: Builder| {
+            vec![one.and(|task| {
+                task.grounds.as_mut().unwrap().looping.as_mut().unwrap().is_shared = true;
+            })]
+        };
         assert!(series(shared).is_empty());
         // Every third time it is elsewhere.
         let now_and_then = |second, one: Builder| {
             vec![if second % 3 == 1 {
-                one.sleeps(500).and(|task| task.looping = None)
+                one.sleeps(500).and(|task| task.grounds.get_or_insert_default().looping = None)
             } else {
                 one
             }]
@@ -243,8 +246,11 @@ mod tests {
         // What the loop awaits itself may have begun before.
         assert!(series(|_, one| vec![one.and(|task| task.frames.truncate(1))]).is_empty());
         // It stands still.
-        let still =
-            |_, one: Builder| vec![one.and(|task| task.looping.as_mut().unwrap().done = Some(3))];
+        let still = |_, one: Builder| {
+            vec![one.and(|task| {
+                task.grounds.as_mut().unwrap().looping.as_mut().unwrap().done = Some(3);
+            })]
+        };
         assert!(series(still).is_empty());
         // Its calls run in tasks of their own, several at a time.
         let ahead = |_, one: Builder| {

@@ -63,7 +63,7 @@ fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
     let stage = shutdown.stage.as_str();
     let (what, plural) = match shutdown.stage {
         Stage::Graceful => {
-            let otherwise = match shutdown.connections {
+            let otherwise = match shutdown.connections() {
                 Some(1) => "1 connection",
                 _ if by.ends_with("pool") => "connections that were not given back",
                 _ => "connections and requests",
@@ -96,7 +96,7 @@ fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
     lines.extend(
         shutdown.frame.as_ref().map(|frame| Evidence::from("it waits").at(Some(&frame.location))),
     );
-    lines.extend(shutdown.connections.map(|open| {
+    lines.extend(shutdown.connections().map(|open| {
         let is = if open == 1 { "is" } else { "are" };
         let open = usize::try_from(open).unwrap_or(usize::MAX);
         Evidence::from(format!("{} {is} still open", words::count(open, "connection")))
@@ -149,8 +149,8 @@ fn culprits<'s>(context: &Context<'s>, shutdown: &Shutdown, tasks: &[&'s Task]) 
         Some(stopping) if runs_own_code(context, shutdown, stopping) => &vec![stopping],
         _ => &shutdown.tasks,
     };
-    let mut ends = context.graph.ends(starts, &shutdown.children);
-    let parents: FxHashSet<Address> = shutdown.children.iter().map(|(task, _)| *task).collect();
+    let mut ends = context.graph.ends(starts, shutdown.children());
+    let parents: FxHashSet<Address> = shutdown.children().iter().map(|(task, _)| *task).collect();
     // Nothing tells whether it is such a task or its children that hold it, unless it is a server's
     // or a library's, which does no more than to read on from its connection.
     let known: FxHashSet<Address> = ends.iter().map(|task| task.id).collect();
@@ -189,7 +189,7 @@ fn generators<'c>(
     shutdown: &'c Shutdown,
 ) -> impl Iterator<Item = &'c crate::snapshot::OpenGenerator> {
     let is_here = |loop_id| shutdown.loop_id.is_none() || loop_id == shutdown.loop_id;
-    context.now.open_generators.iter().filter(move |open| is_here(open.loop_id))
+    context.now.open_generators().iter().filter(move |open| is_here(open.loop_id))
 }
 
 /// The generators that it waits for.
@@ -281,10 +281,7 @@ mod tests {
             frame: None,
             tasks: ids(tasks),
             threads: threads.to_vec(),
-            children: Vec::new(),
-            endless: Vec::new(),
-            connections: None,
-            lasted: None,
+            grounds: None,
         };
         Scene::new().and(|snapshot| {
             snapshot.shutdown = Some(shutdown);
@@ -296,7 +293,8 @@ mod tests {
     fn a_server_that_waits_for_an_endless_response() {
         let scene = |task| {
             at(Stage::Graceful, &[1], &[]).with([task]).and(|snapshot| {
-                snapshot.shutdown.as_mut().unwrap().endless = ids(&[1]);
+                snapshot.shutdown.as_mut().unwrap().grounds.get_or_insert_default().endless =
+                    ids(&[1]);
             })
         };
         let endless = scene(task(1).sleeps(1000));
@@ -337,7 +335,8 @@ mod tests {
             assert!(finding.facts().iter().any(|it| it == line), "{finding:#?}");
             // The server itself says so.
             let old = scene.clone().and(|snapshot| {
-                snapshot.shutdown.as_mut().unwrap().lasted = Some(Duration::from_secs(6));
+                snapshot.shutdown.as_mut().unwrap().grounds.get_or_insert_default().lasted =
+                    Some(Duration::from_secs(6));
             });
             assert_eq!(old.twice().of(Code::ShutdownStuck).severity, Severity::Warning);
             // It was seen for so long, while the loop went round.
@@ -365,7 +364,8 @@ mod tests {
         let tasks = [connection, task(2).reads_socket(), task(3).sleeps(1000)];
         let scene = at(Stage::Graceful, &[1], &[]).with(tasks).and(|snapshot| {
             let stage = snapshot.shutdown.as_mut().unwrap();
-            stage.children = vec![(Address(1), Address(2)), (Address(2), Address(3))];
+            stage.grounds.get_or_insert_default().children =
+                vec![(Address(1), Address(2)), (Address(2), Address(3))];
         });
         let twice = scene.twice();
         assert_eq!(twice.only().tasks, ids(&[3, 2, 1]));
@@ -400,7 +400,7 @@ mod tests {
             at(Stage::Graceful, &[1], &[]).with([connection, task(2).sleeps(1000)]).and(
                 |snapshot| {
                     let stage = snapshot.shutdown.as_mut().unwrap();
-                    stage.children = vec![(Address(1), Address(2))];
+                    stage.grounds.get_or_insert_default().children = vec![(Address(1), Address(2))];
                 },
             )
         };
@@ -421,7 +421,8 @@ mod tests {
         let tasks = requests.iter().flat_map(|&at| [task(at).at_event(), helper(at + 10)]);
         let scene = at(Stage::Graceful, &requests, &[]).with(tasks).and(|snapshot| {
             let children = requests.map(|at| (Address(at), Address(at + 10)));
-            snapshot.shutdown.as_mut().unwrap().children = children.to_vec();
+            snapshot.shutdown.as_mut().unwrap().grounds.get_or_insert_default().children =
+                children.to_vec();
         });
         let twice = scene.twice();
         let finding = twice.of(Code::ShutdownStuck);

@@ -31,12 +31,16 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
     }
     let was_so = |task: &&Task| {
         context.pairs.before(task).is_some_and(|before| {
-            before.references == task.references && before.fut_waiter == task.fut_waiter
+            references(before) == references(task) && before.fut_waiter == task.fut_waiter
         })
     };
     for group in grouped(garbage().filter(was_so), |task| (task.coroutine.clone(), task.loop_id)) {
         out.extend(report(&group));
     }
+}
+
+fn references(task: &Task) -> Option<u64> {
+    task.grounds.as_ref()?.references
 }
 
 /// Whether it is the program's own and waits for what nothing else refers to.
@@ -89,7 +93,9 @@ mod tests {
     use crate::snapshot::{Enclosed, Location, Operation};
 
     fn forgotten(number: u64, references: u64) -> Builder {
-        task(number).at_future(Some(false)).and(|task| task.references = Some(references))
+        task(number)
+            .at_future(Some(false))
+            .and(|task| task.grounds.get_or_insert_default().references = Some(references))
     }
 
     #[test]
@@ -111,10 +117,12 @@ mod tests {
     fn one_at_a_queue_that_only_it_knows() {
         let waits = |tasks: &[u64]| {
             let consumer = task(1).at_queue(Operation::Get, 0, 0);
-            let consumer = consumer.and(|task| task.references = Some(1));
+            let consumer =
+                consumer.and(|task| task.grounds.get_or_insert_default().references = Some(1));
             let tasks = ids(tasks);
             Scene::new().with([consumer]).and(|snapshot| {
-                snapshot.enclosed = vec![Enclosed { object: Address(0x900), tasks }];
+                snapshot.grounds.get_or_insert_default().enclosed =
+                    vec![Enclosed { object: Address(0x900), tasks }];
             })
         };
         assert_eq!(waits(&[1]).twice().of(Code::TaskOrphaned).severity, Severity::Info);
@@ -124,7 +132,8 @@ mod tests {
     #[test]
     fn one_that_is_kept_or_awaited_is_healthy() {
         Scene::new().with([forgotten(1, 2)]).once().assert_silent();
-        let called = forgotten(1, 1).and(|task| task.has_callbacks = true);
+        let called =
+            forgotten(1, 1).and(|task| task.grounds.get_or_insert_default().has_callbacks = true);
         Scene::new().with([called]).once().assert_silent();
         let ended = Scene::new().with([forgotten(1, 1)]).before();
         Scene::new().turned().after(&ended).assert_silent();
@@ -133,7 +142,9 @@ mod tests {
     #[test]
     fn one_that_the_loop_will_wake_is_healthy() {
         let woken = [task(1).sleeps(1000), task(2).reads_socket(), task(3).at_event()];
-        let woken = woken.map(|builder| builder.and(|task| task.references = Some(1)));
+        let woken = woken.map(|builder| {
+            builder.and(|task| task.grounds.get_or_insert_default().references = Some(1))
+        });
         Scene::new().with(woken).twice().assert_silent();
     }
 

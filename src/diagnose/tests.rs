@@ -9,7 +9,7 @@ use super::*;
 use crate::snapshot::{
     Acquire, Blocking, BlockingKind, Cancellation, Children, Code, Consistency, Count, Deadline,
     Descriptor, Executor, Frame, Interval, Iteration, Job, Loop, LoopState, Operation, Others,
-    Phase, Position, Process, Sureness, ThreadState,
+    Phase, Position, Process, Sureness, ThreadGrounds, ThreadState,
 };
 
 /// The loop of all tasks that are not put elsewhere, and its thread.
@@ -218,7 +218,7 @@ pub fn thread(tid: i32, functions: &[&str]) -> Thread {
         tid: Some(tid),
         name: Some(format!("thread_{tid}")),
         state: Some(ThreadState::Sleeping),
-        sleep_id: Some(1),
+        grounds: Some(ThreadGrounds { sleep_id: Some(1), asleep_for: None }),
         frames: functions.iter().zip(10..).map(|(name, line)| frame(name, line)).collect(),
         ..Thread::default()
     }

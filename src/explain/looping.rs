@@ -56,7 +56,10 @@ pub(crate) fn find_loops(reader: &Reader<'_>, chains: &[&[RawFrame]], tasks: &mu
     for (number, in_loops) in found {
         if let (Some(task), Some(chain)) = (tasks.get_mut(number), chains.get(number)) {
             let looping = choose(reader, chain, &in_loops, &counts);
-            task.looping = looping.and_then(|looping| judge(reader, chain, looping, task));
+            let looping = looping.and_then(|looping| judge(reader, chain, looping, task));
+            if let Some(grounds) = &mut task.grounds {
+                grounds.looping = looping;
+            }
         }
     }
 }

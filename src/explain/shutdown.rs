@@ -16,7 +16,7 @@ use crate::known::purpose::{Left, Loop, Module, Purpose, Stop, Thread as ThreadP
 use crate::memory::Address;
 use crate::python::frame::{RawFrame, Stack};
 use crate::python::object::{Kind, MAX_ITEMS, Reader};
-use crate::snapshot::{Frame, Shutdown, Stage};
+use crate::snapshot::{Frame, Shutdown, ShutdownGrounds, Stage};
 
 /// Children of groups that are listed; a server may have as many connections as it has
 /// descriptors, and each of them a few.
@@ -121,10 +121,7 @@ fn interpreter(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdown> {
         task: None,
         tasks: Vec::new(),
         threads,
-        children: Vec::new(),
-        endless: Vec::new(),
-        connections: None,
-        lasted: None,
+        grounds: None,
     })
 }
 
@@ -199,10 +196,7 @@ fn closing(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Opt
         task: None,
         tasks,
         threads,
-        children: Vec::new(),
-        endless: Vec::new(),
-        connections: None,
-        lasted: None,
+        grounds: None,
     })
 }
 
@@ -251,10 +245,7 @@ fn cancel_all(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdown> {
         task: None,
         tasks: to_cancel.map(|at| pending(reader, at)).unwrap_or_default(),
         threads: Vec::new(),
-        children: Vec::new(),
-        endless: Vec::new(),
-        connections: None,
-        lasted: None,
+        grounds: None,
     })
 }
 
@@ -353,10 +344,12 @@ fn graceful(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Op
         task: Some(task.at),
         tasks,
         threads: Vec::new(),
-        children: group_children(reader, reading),
-        endless: endless(reader, reading),
-        connections,
-        lasted: started.flatten().and_then(|started| lasted(started, reading.wall_clock)),
+        grounds: Some(Box::new(ShutdownGrounds {
+            children: group_children(reader, reading),
+            endless: endless(reader, reading),
+            connections,
+            lasted: started.flatten().and_then(|started| lasted(started, reading.wall_clock)),
+        })),
     })
 }
 

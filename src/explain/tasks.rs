@@ -10,7 +10,9 @@ use crate::asyncio::{AwaitGraph, ChainEnd, FutureState, Reading, TaskFacts};
 use crate::memory::Address;
 use crate::python::frame::RawFrame;
 use crate::python::object::Reader;
-use crate::snapshot::{Cancellation, Depth, Frame, Location, Problem, Task, TaskState};
+use crate::snapshot::{
+    Cancellation, Depth, Frame, Location, Problem, Task, TaskGrounds, TaskState,
+};
 
 /// What a variable takes beside its text.
 const PER_LOCAL: usize = 64;
@@ -79,14 +81,17 @@ pub(crate) fn tasks(
             frames: frames(reader, &|| format!("task {}", facts.at), chain, options, problems),
             fut_waiter: facts.fut_waiter,
             cancellation: cancellation(facts, handling),
-            references: (options.0.depth >= Depth::Evidence)
-                .then(|| references(reader, facts))
-                .flatten(),
-            has_callbacks: facts.has_awaiters,
             is_torn: !facts.is_coherent(),
-            is_partly_read: live.is_none()
-                && facts.state == FutureState::Pending
-                && facts.is_partly_read(),
+            grounds: (options.0.depth >= Depth::Evidence).then(|| {
+                Box::new(TaskGrounds {
+                    references: references(reader, facts),
+                    has_callbacks: facts.has_awaiters,
+                    is_partly_read: live.is_none()
+                        && facts.state == FutureState::Pending
+                        && facts.is_partly_read(),
+                    ..TaskGrounds::default()
+                })
+            }),
             ..Task::default()
         });
     }

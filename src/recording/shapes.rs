@@ -199,7 +199,7 @@ record!(Thread {
     waiting_on,
     cpu_time,
     frames
-    | sleep_id = None, asleep_for = None
+    | grounds = None
 });
 record!(Syscall { name, fd, peer });
 record!(Socket {
@@ -229,8 +229,7 @@ record!(Loop {
     idle_for as Since,
     ready_handles,
     inherited_from
-    | turns = None, watched = None, processor = None, processor_use = None, collector = None,
-    wake_sources = None
+    | grounds = None, wake_sources = None
 });
 record!(Iteration { phase, elapsed as Since, callbacks_run, callbacks_total, handle });
 record!(Blocking { kind, description, fd, peer, frame, task, thread, loop_id });
@@ -247,9 +246,8 @@ record!(Task {
     awaited_by,
     cancellation,
     swallower,
-    has_callbacks,
+    grounds as FormerFlag,
     is_torn
-    | suspects = [].into(), looping = None, references = None, is_partly_read = false
 });
 record!(Cancellation { requested, must_cancel, in_flight, handling, message });
 record!(Swallower { location, clause, is_sure });
@@ -265,8 +263,7 @@ record!(Shutdown {
     task,
     tasks,
     threads,
-    children
-    | endless = Vec::new(), connections = None, lasted = None
+    grounds as FormerPairs,
 });
 record!(Problem { place, wanted, cause });
 record!(ReadStats { calls, bytes });

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use self::program::{Chance, full, location, series};
+use super::wire::{Get, Put, ReadTables, Wire as _, WrittenTables, record};
 use super::*;
 use crate::snapshot::*;
 use crate::timeline::{
@@ -139,6 +140,42 @@ fn a_full_snapshot_comes_back_from_json() {
     let read = Snapshot::from_json(document.to_string().as_bytes()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), written);
     assert_eq!(read.depth, Depth::Reasons);
+}
+
+/// A record as it was written once, and as it is read now.
+struct Before {
+    id: Address,
+    has_callbacks: bool,
+    children: Vec<(Address, Address)>,
+    is_torn: bool,
+}
+
+struct Now {
+    id: Address,
+    grounds: Option<TaskGrounds>,
+    more: Option<ShutdownGrounds>,
+    is_torn: bool,
+}
+
+record!(Before { id, has_callbacks, children, is_torn });
+record!(Now { id, grounds as FormerFlag, more as FormerPairs, is_torn });
+
+#[test]
+fn what_was_once_recorded_is_passed_over() {
+    let before = Before {
+        id: Address(7),
+        has_callbacks: true,
+        children: vec![(Address(1), Address(2)), (Address(3), Address(4))],
+        is_torn: true,
+    };
+    let mut names = WrittenTables::default();
+    let mut put = Put::new(Vec::new(), &mut names, 0);
+    before.put(&mut put);
+    let (bytes, known) = (put.bytes, ReadTables::default());
+    let mut get = Get::new(&bytes, &known, 0);
+    let now = Now::get(&mut get).unwrap();
+    assert_eq!((now.id, now.is_torn, get.rest), (Address(7), true, &[][..]));
+    assert!(now.grounds.is_none() && now.more.is_none());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use crate::memory::Address;
 use crate::snapshot::{Frame, Location, Origin};
 
 pub use facts::{at, nanos};
@@ -366,6 +367,28 @@ impl<T: Wire> As<T> for Plain {
     }
     fn absent() -> Read<T> {
         T::absent()
+    }
+}
+
+/// What was once recorded of the grounds of findings, and is passed over.
+#[derive(Debug)]
+pub struct Former<T>(std::marker::PhantomData<T>);
+
+/// Whether something is to be called when a task ends.
+pub type FormerFlag = Former<bool>;
+/// Which task cannot end before which other one.
+pub type FormerPairs = Former<Vec<(Address, Address)>>;
+
+impl<T: Wire, G> As<Option<G>> for Former<T> {
+    fn put(_: &Option<G>, _: &mut Put<'_>) {}
+    fn get(from: &mut Get<'_>) -> Read<Option<G>> {
+        T::get(from).map(|_| None)
+    }
+    fn is_absent(_: &Option<G>) -> bool {
+        true
+    }
+    fn absent() -> Read<Option<G>> {
+        Ok(None)
     }
 }
 

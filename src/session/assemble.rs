@@ -27,8 +27,8 @@ use crate::python::frame::{HandlerKind, RawFrame};
 use crate::python::object::{Kind, Reader, Unreadable};
 use crate::python::runtime::MAIN;
 use crate::snapshot::{
-    Asking, Consistency, Cut, Depth, Enclosed, Executor, Location, Loop, LoopState, Phase, Problem,
-    Shutdown, Swallower, Task, TaskState, Thread,
+    Consistency, Cut, Depth, Enclosed, Executor, Grounds, Location, Loop, LoopGrounds, LoopState,
+    Phase, Problem, Shutdown, Swallower, Task, TaskState, Thread, ThreadGrounds,
 };
 
 /// The parts of a snapshot that come from the target.
@@ -41,9 +41,7 @@ pub(super) struct Parts {
     pub loops: Vec<Loop>,
     pub tasks: Vec<Task>,
     pub executors: Vec<Executor>,
-    pub leftovers: Leftovers,
-    pub enclosed: Vec<Enclosed>,
-    pub asking: FxHashMap<Address, Asking>,
+    pub grounds: Option<Box<Grounds>>,
     pub shutdown: Option<Shutdown>,
     pub cut: Option<Cut>,
     pub problems: Vec<Problem>,
@@ -117,7 +115,8 @@ impl Inspector {
         wanted.dedup();
         let slept = self.system.asleep_for(&wanted);
         for thread in &mut parts.threads {
-            thread.asleep_for = thread.tid.and_then(|tid| slept.get(&tid).copied());
+            thread.grounds.get_or_insert_default().asleep_for =
+                thread.tid.and_then(|tid| slept.get(&tid).copied());
         }
         for event_loop in &mut parts.loops {
             if event_loop.state == Some(LoopState::Polling) {
@@ -158,11 +157,13 @@ impl Inspector {
             !matches!(facts.state, Some(LoopState::Stopped | LoopState::Inherited))
         };
         for facts in loops.iter_mut().filter(runs) {
-            facts.processor = self.processor_of(facts);
+            let processor = self.processor_of(facts);
             let thread = reading.threads.iter().find(|thread| thread.tid == facts.thread);
             let interpreter = thread.map(|thread| thread.state.interpreter);
             let collector = |at| reader.collector(self.located.runtime, at);
-            facts.collector = interpreter.map(collector);
+            let collector = interpreter.map(collector);
+            facts.grounds =
+                Some(Box::new(LoopGrounds { processor, collector, ..LoopGrounds::default() }));
         }
         loops
     }
@@ -191,9 +192,7 @@ impl Inspector {
         let mut tasks = tasks(reader, reading, &live, &ready, (options, &room), &mut problems);
         let (mut threads, calls) = self.threads(reader, reading, (options, &room), &mut problems);
         let mut executors = Vec::new();
-        let mut leftovers = Leftovers::default();
-        let mut enclosed = Vec::new();
-        let mut asking = FxHashMap::default();
+        let mut grounds = None;
         let chains = reading.tasks.iter().zip(&live);
         let chains: Vec<&[RawFrame]> =
             chains.map(|(task, live)| live.unwrap_or(&task.chain)).collect();
@@ -215,8 +214,7 @@ impl Inspector {
             let pools = Pools::read(reader, reading);
             let mut reasons = Reasons::new(reader, reading, &chains, &pools, is_evidence);
             reasons.is_ending = stage.is_some();
-            let limits;
-            (enclosed, limits) = self.explain(reasons, &mut tasks, &wanted);
+            let (enclosed, limits) = self.explain(reasons, &mut tasks, &wanted);
             executors = pools.executors(reader, reading, &limits);
             for facts in &mut loops {
                 let default = pools.default_of(facts.id).and_then(|at| executors.get(at));
@@ -229,14 +227,22 @@ impl Inspector {
             }
             if is_evidence {
                 find_loops(reader, &chains, &mut tasks);
-                asking = find_askers(reader, &chains, &tasks);
-                leftovers = read_leftovers(reader, reading);
+                let asking = find_askers(reader, &chains, &tasks);
+                let mut leftovers = read_leftovers(reader, reading);
                 // From 3.14 on a child forgets its parent's tasks, and libuv's loop has no frame:
                 // then only what lies in variables leads there.
                 leftovers.unretrieved.retain(|it| {
                     let facts = it.loop_id.and_then(|at| reader.event_loop(at).ok());
                     !facts.is_some_and(|facts| self.is_inherited(reader, reading, &facts))
                 });
+                let Leftovers { unretrieved, never_awaited, open_generators, .. } = leftovers;
+                grounds = Some(Box::new(Grounds {
+                    unretrieved,
+                    never_awaited,
+                    open_generators,
+                    enclosed,
+                    asking,
+                }));
             }
             let plain = (&*threads, &*tasks);
             let read = (reading, &*chains);
@@ -253,9 +259,7 @@ impl Inspector {
             loops,
             tasks,
             executors,
-            leftovers,
-            enclosed,
-            asking,
+            grounds,
             shutdown: stage,
             cut: reading.cut(),
             problems,
@@ -299,11 +303,13 @@ impl Inspector {
                 state: facts.map(|facts| facts.state),
                 syscall: thread.tid.and_then(|tid| Some(syscalls.get(&tid)?.syscall.clone())),
                 cpu_time: facts.and_then(|facts| facts.cpu_time),
-                sleep_id: thread
-                    .tid
-                    .and_then(|tid| reading.activity.thread(tid))
-                    .and_then(ThreadActivity::sleep_id),
-                asleep_for: None,
+                grounds: Some(ThreadGrounds {
+                    sleep_id: thread
+                        .tid
+                        .and_then(|tid| reading.activity.thread(tid))
+                        .and_then(ThreadActivity::sleep_id),
+                    asleep_for: None,
+                }),
                 waiting_on: None,
                 frames,
             });
@@ -367,8 +373,10 @@ impl Inspector {
         }
         for (task, reason) in tasks.iter_mut().zip(waits) {
             let thing = reason.as_ref().and_then(|reason| reason.object);
-            if let Some(suspects) = thing.and_then(|thing| suspects.get(&thing)) {
-                task.suspects = Arc::clone(suspects);
+            if let Some(suspects) = thing.and_then(|thing| suspects.get(&thing))
+                && let Some(grounds) = &mut task.grounds
+            {
+                grounds.suspects = Arc::clone(suspects);
             }
             task.waiting_on = reason;
             if let Some(others) = task.waiting_on.as_mut().and_then(|it| it.others_mut()) {

@@ -48,9 +48,10 @@ impl Processors {
     pub(super) fn note(&mut self, snapshot: &mut Snapshot, threshold: Duration) {
         let mut threads = FxHashMap::default();
         for event_loop in &mut snapshot.loops {
-            let Some((tid, now)) = event_loop.thread.zip(event_loop.processor) else { continue };
+            let Some((tid, now)) = event_loop.thread.zip(event_loop.processor()) else { continue };
             let known = self.threads.get(&tid).copied();
-            event_loop.processor_use = known.and_then(|known| known.until(&now));
+            event_loop.grounds.get_or_insert_default().processor_use =
+                known.and_then(|known| known.until(&now));
             let mut known = known.unwrap_or(LastReadings { older: None, newer: now });
             known.renew(now);
             threads.insert(tid, known);
@@ -63,7 +64,7 @@ impl Processors {
 /// Blames the processor, if that is why a loop is blocked: no line of the program is then.
 fn blame(event_loop: &mut Loop, threshold: Duration) {
     let held = event_loop.iteration.as_ref().and_then(|turn| turn.elapsed).or(event_loop.lag);
-    let (Some(used), Some(held)) = (event_loop.processor_use, held) else { return };
+    let (Some(used), Some(held)) = (event_loop.processor_use(), held) else { return };
     if let Some(blocking) = &mut event_loop.blocking
         && used.is_why(held, threshold)
     {
@@ -98,7 +99,11 @@ mod tests {
             sleeps: Some(7),
         };
         let scene = Scene::new().in_callback(1, held).blocked_by(BlockingKind::Cpu, |_| ());
-        scene.and(|snapshot| snapshot.loops[0].processor = Some(processor)).snapshot
+        scene
+            .and(|snapshot| {
+                snapshot.loops[0].grounds.get_or_insert_default().processor = Some(processor);
+            })
+            .snapshot
     }
 
     fn kind_after(steps: &[(u64, u64, u64)]) -> BlockingKind {

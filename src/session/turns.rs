@@ -62,7 +62,7 @@ impl Inspector {
             saving.turns.before.push(seen.loops.clone().into_iter().collect());
         }
         for event_loop in &mut snapshot.loops {
-            event_loop.turns = seen.loops.remove(&event_loop.id);
+            event_loop.grounds.get_or_insert_default().turns = seen.loops.remove(&event_loop.id);
         }
         self.turns.loops = self.restless(snapshot);
     }

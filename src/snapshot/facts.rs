@@ -110,22 +110,46 @@ pub struct Shutdown {
     /// The threads it still waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub threads: Vec<i32>,
+    /// What only findings rest on.
+    #[serde(skip)]
+    pub grounds: Option<Box<ShutdownGrounds>>,
+}
+
+/// What findings about a shutdown rest on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShutdownGrounds {
     /// Which task cannot end before which other one, being in a group that this is a child of:
     /// `[ (task, child) ]`; looked for while a server waits for its connections.
-    #[serde(skip)]
     pub children: Vec<(Address, Address)>,
     /// Tasks that nothing but an exception lets out of a loop of the program in which they are.
-    #[serde(skip)]
     pub endless: Vec<Address>,
     /// How many connections are open of what is closed, where it counts them.
-    #[serde(skip)]
     pub connections: Option<u64>,
     /// For how long at least the stage has lasted, as far as the server itself tells.
-    #[serde(skip)]
     pub lasted: Option<Duration>,
 }
 
 impl Shutdown {
+    /// Which task cannot end before which other one.
+    pub(crate) fn children(&self) -> &[(Address, Address)] {
+        self.grounds.as_ref().map_or(&[], |grounds| &grounds.children)
+    }
+
+    /// Whether nothing but an exception lets the task out of a loop of the program.
+    pub(crate) fn is_endless(&self, task: Address) -> bool {
+        self.grounds.as_ref().is_some_and(|grounds| grounds.endless.contains(&task))
+    }
+
+    /// How many connections are open of what is closed.
+    pub(crate) fn connections(&self) -> Option<u64> {
+        self.grounds.as_ref()?.connections
+    }
+
+    /// For how long at least the stage has lasted.
+    pub(crate) fn lasted(&self) -> Option<Duration> {
+        self.grounds.as_ref()?.lasted
+    }
+
     /// Whether another one is of the same stage of the same shutdown.
     pub fn is_same_stage(&self, other: &Self) -> bool {
         self.stage == other.stage && self.loop_id == other.loop_id && self.by == other.by

@@ -474,10 +474,7 @@ mod tests {
                     loop_id: None,
                     frame: None,
                     task: None,
-                    children: Vec::new(),
-                    endless: Vec::new(),
-                    connections: None,
-                    lasted: None,
+                    grounds: None,
                     tasks: vec![Address(1)],
                     threads: Vec::new(),
                 });

@@ -40,7 +40,7 @@ impl Collections {
         let Some(now) = snapshot.told_from else { return };
         self.loops.retain(|id, _| snapshot.loops.iter().any(|known| known.id == *id));
         for event_loop in &snapshot.loops {
-            let Some(collector) = &event_loop.collector else { continue };
+            let Some(collector) = &event_loop.collector() else { continue };
             let Some(time) = collector.time else { continue };
             let first = (now, time);
             let track = self.loops.entry(event_loop.id);
@@ -86,7 +86,8 @@ mod tests {
                 longest: Some((ms(longest.0), ms(longest.1))),
                 ..Collector::default()
             };
-            let scene = Scene::new().and(|it| it.loops[0].collector = Some(collector));
+            let scene = Scene::new()
+                .and(|it| it.loops[0].grounds.get_or_insert_default().collector = Some(collector));
             collections.take(&scene.and(|it| it.told_from = Some(ms(now))).snapshot);
         }
         let totals: Vec<_> = collections.totals().collect();

@@ -123,7 +123,7 @@ impl Sequences {
         for task in &snapshot.tasks {
             let known = self.tasks.remove(&task.id);
             // There are many that were never in a loop.
-            if known.is_none() && task.looping.is_none() {
+            if known.is_none() && task.looping().is_none() {
                 continue;
             }
             let who = who(task);
@@ -300,7 +300,7 @@ fn where_is(task: &Task) -> Where<'_> {
     if matches!(task.state, Some(TaskState::Ready | TaskState::Running)) {
         return Where::Busy;
     }
-    let Some(looping) = &task.looping else { return Where::Elsewhere };
+    let Some(looping) = task.looping() else { return Where::Elsewhere };
     let Some((frame, inner)) = task.frames.get(looping.frame..).and_then(<[Frame]>::split_first)
     else {
         return Where::Elsewhere;

@@ -248,10 +248,7 @@ mod tests {
             loop_id: None,
             frame: None,
             task: None,
-            children: Vec::new(),
-            endless: Vec::new(),
-            connections: None,
-            lasted: None,
+            grounds: None,
             tasks: tasks.iter().copied().map(Address).collect(),
             threads: Vec::new(),
         });

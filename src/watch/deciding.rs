@@ -121,7 +121,7 @@ fn judge(inspector: &mut Inspector, options: &Options, looks: u8) -> Result<Judg
         return Ok(Judged { before: None, now: first, raw, diagnosis, taken: 1 });
     }
     for event_loop in &mut second.loops {
-        event_loop.turns = turns.remove(&event_loop.id);
+        event_loop.grounds.get_or_insert_default().turns = turns.remove(&event_loop.id);
     }
     let both = Looks { first: Some(&first), last: &second, lives: None };
     let diagnosis = diagnose(both).confirmed_by(&raw, both);

@@ -27,7 +27,7 @@ pub(super) fn glance_of(snapshot: &Snapshot) -> Glance {
             wait: event_loop.iteration_id.filter(|_| !is_busy && !is_uvloop(event_loop)),
             callback: turn.callbacks_run.and_then(|run| run.checked_sub(1)),
             total: turn.callbacks_total,
-            processor: event_loop.processor,
+            processor: event_loop.processor(),
             work: (is_busy && is_long).then(|| Arc::new(work(snapshot, event_loop, thread))),
         })
     });

@@ -39,8 +39,8 @@ fn iterated(path: &Path, kind: &str) {
     let mut seen = 0;
     for look in 0..200 {
         let snapshot = inspector.snapshot(&Options::default()).unwrap();
-        seen += snapshot.open_generators.len();
-        let is_lost = snapshot.open_generators.iter().any(|one| !one.is_in_use);
+        seen += snapshot.open_generators().len();
+        let is_lost = snapshot.open_generators().iter().any(|one| !one.is_in_use);
         assert!(!is_lost, "{kind}, look {look}: {:#?}", snapshot.tasks);
     }
     assert!(seen > 0, "{kind}: it was never seen");

@@ -284,10 +284,7 @@ mod tests {
             task: None,
             tasks: vec![sample::id(1)],
             threads: vec![4712],
-            children: Vec::new(),
-            endless: Vec::new(),
-            connections: None,
-            lasted: None,
+            grounds: None,
         });
         let mut finding = sample::bank().findings.unwrap().remove(2);
         finding.evidence = vec!["a fact".into()];

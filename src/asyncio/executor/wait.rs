@@ -54,8 +54,8 @@ impl Reader<'_> {
                 (
                     Some(Module::Threading | Module::Queue | Module::Futures),
                     Some(Purpose::Thread(wait)),
-                ) => self.wait_of(frame, wait),
-                (
+                )
+                | (
                     _,
                     Some(Purpose::Thread(wait @ (Thread::RunsUntil(_) | Thread::CallsLoop { .. }))),
                 ) => self.wait_of(frame, wait),

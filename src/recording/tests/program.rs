@@ -174,12 +174,8 @@ pub fn event_loop() -> Loop {
         iteration_id: Some(77),
         idle_for: Some(Duration::from_millis(2)),
         inherited_from: None,
-        watched: None,
         ready_handles: vec!["h".to_owned()],
-        turns: None,
-        processor: None,
-        processor_use: None,
-        collector: None,
+        grounds: None,
     }
 }
 
@@ -209,7 +205,6 @@ pub fn task_with_all(id: u64, waiting: Waiting) -> Task {
             clause: "suppress",
             is_sure: true,
         }),
-        has_callbacks: true,
         is_torn: true,
         ..Task::default()
     }
@@ -231,8 +226,7 @@ pub fn full(at: Timestamp) -> Snapshot {
         state: Some(ThreadState::Uninterruptible),
         syscall: Some(Syscall { name: "read".to_owned(), fd: Some(5), peer: Some("p".to_owned()) }),
         waiting_on: reasons(10).into_iter().next().map(Box::new),
-        sleep_id: None,
-        asleep_for: None,
+        grounds: None,
         cpu_time: Some(Duration::from_millis(70)),
         frames: frames(&[("<module>", 1), ("main", 99)]),
     }];
@@ -244,10 +238,7 @@ pub fn full(at: Timestamp) -> Snapshot {
         loop_id: Some(Address(0x5000)),
         frame: frames(&[("run", 7)]).pop(),
         task: Some(Address(0x10)),
-        children: vec![(Address(1), Address(2))],
-        endless: Vec::new(),
-        connections: None,
-        lasted: None,
+        grounds: None,
         tasks: vec![Address(0x10)],
         threads: vec![4711],
     });

@@ -438,10 +438,7 @@ mod tests {
             frame: None,
             tasks: tasks.iter().copied().map(sample::id).collect(),
             threads: threads.to_vec(),
-            children: Vec::new(),
-            endless: Vec::new(),
-            connections: None,
-            lasted: None,
+            grounds: None,
         };
         snapshot.shutdown = Some(shutdown(Stage::CancelAll, &[1, 2], &[]));
         let text = section_of(&snapshot, Some(80));

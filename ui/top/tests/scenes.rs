@@ -295,10 +295,7 @@ pub fn shutdown() -> Feed {
         task: None,
         tasks: vec![id(2), id(3)],
         threads: Vec::new(),
-        children: Vec::new(),
-        endless: Vec::new(),
-        connections: None,
-        lasted: None,
+        grounds: None,
     });
     let mut found = finding(
         Code::CancelSwallowed,
