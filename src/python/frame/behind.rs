@@ -3,8 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
-
 use super::RawFrame;
 use crate::layout::opcodes::Op;
 use crate::python::object::{Code, Flow, Read, Reader};
@@ -15,15 +13,26 @@ const MAX_LOOPS: usize = 200;
 /// What lies behind a frame.
 #[derive(Debug, Default)]
 pub(crate) struct Behind {
-    /// The names of the global variables and attributes that were read on the way.
-    pub names: FxHashSet<Arc<str>>,
+    /// What it has come by, in the order of the function.
+    pub passed: Vec<Passed>,
     /// Whether it is in a loop: then this is the way since the innermost of them began anew.
     pub is_in_loop: bool,
 }
 
+/// Something that a frame has come by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// A global variable or an attribute was read.
+    Name(Arc<str>),
+    /// Something was awaited.
+    Await,
+    /// A statement has ended: its value was put into a variable or thrown away.
+    End,
+}
+
 impl Reader<'_> {
-    /// What lies behind a frame: all that stands before the present instruction, in the innermost
-    /// loop around it if there is one.
+    /// What lies behind a frame: all that stands before the present await, in the innermost loop
+    /// around it if there is one.
     ///
     /// # Errors
     /// When the bytecode cannot be read, or its lines are being traced.
@@ -37,9 +46,15 @@ impl Reader<'_> {
         let is_on_way = |index: &usize| {
             body.as_ref().is_none_or(|body| body.iter().any(|range| range.contains(index)))
         };
-        let before = (0..present).filter(is_on_way);
-        let names = before.filter_map(|index| self.name_loaded(&code, flow, index)).collect();
-        Ok(Behind { names, is_in_loop })
+        // From 3.11 on an await is a `SEND`, at whose `YIELD_VALUE` the frame is.
+        let is_own_send = |index: usize| index + 1 == present && flow.op(index) == Some(Op::Send);
+        let before = (0..present).filter(is_on_way).filter(|index| !is_own_send(*index));
+        let passed = before.filter_map(|index| match flow.op(index)? {
+            Op::Send | Op::YieldFrom => Some(Passed::Await),
+            Op::PopTop | Op::Store => Some(Passed::End),
+            _ => self.name_loaded(&code, flow, index).map(Passed::Name),
+        });
+        Ok(Behind { passed: passed.collect(), is_in_loop })
     }
 
     /// The global variable or attribute that an instruction reads.
