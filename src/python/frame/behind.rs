@@ -42,12 +42,17 @@ impl Reader<'_> {
         let present = u64::try_from(frame.lasti).ok().and_then(|lasti| flow.index_of(lasti));
         let Some(present) = present else { return Ok(Behind::default()) };
         let body = innermost_loop(flow, present);
-        let is_in_loop = body.is_some();
+        // Of `while line := await read():` the compiler makes two: one before the loop, one in it.
+        let is_in_loop = body.is_some() || self.is_of_later_loop(frame, flow, present);
+        if body.is_none() && is_in_loop {
+            return Ok(Behind { passed: Vec::new(), is_in_loop });
+        }
         let is_on_way = |index: &usize| {
             body.as_ref().is_none_or(|body| body.iter().any(|range| range.contains(index)))
         };
-        // From 3.11 on an await is a `SEND`, at whose `YIELD_VALUE` the frame is.
-        let is_own_send = |index: usize| index + 1 == present && flow.op(index) == Some(Op::Send);
+        // From 3.11 on an await is a `SEND` with a `YIELD_VALUE` and a `RESUME` behind it: the frame
+        // is at one of these.
+        let is_own_send = |index: usize| present - index <= 2 && flow.op(index) == Some(Op::Send);
         let before = (0..present).filter(is_on_way).filter(|index| !is_own_send(*index));
         let passed = before.filter_map(|index| match flow.op(index)? {
             Op::Send | Op::YieldFrom => Some(Passed::Await),
@@ -55,6 +60,23 @@ impl Reader<'_> {
             _ => self.name_loaded(&code, flow, index).map(Passed::Name),
         });
         Ok(Behind { passed: passed.collect(), is_in_loop })
+    }
+
+    /// Whether an await at the same place of the source is in a loop that comes later.
+    fn is_of_later_loop(&self, frame: &RawFrame, flow: &Flow, present: usize) -> bool {
+        let place = |index: usize| {
+            let at = i64::try_from(flow.at(index)?).ok()?;
+            let location = self.site(frame.code, at, frame.qualname).ok()?.location;
+            Some((location.line?, location.column))
+        };
+        let Some(here) = place(present) else { return false };
+        let is_await = |index: &usize| matches!(flow.op(*index), Some(Op::Send | Op::YieldFrom));
+        let later = (present + 1..flow.instructions.len()).filter(is_await);
+        let same = later.filter(|index| place(*index) == Some(here));
+        same.take(MAX_LOOPS).any(|index| {
+            innermost_loop(flow, index)
+                .is_some_and(|body| body.iter().any(|range| range.contains(&index)))
+        })
     }
 
     /// The global variable or attribute that an instruction reads.
