@@ -184,6 +184,12 @@ impl Snapshot {
         }
     }
 
+    /// How old the process was, by the clock of people.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        let age = self.taken_at.duration_since(self.process.started_at?);
+        Duration::try_from(age).ok()
+    }
+
     /// Whether every registered task was read.
     pub fn has_all_tasks(&self) -> bool {
         self.unread_tasks == 0 && self.cut.is_none()

@@ -154,7 +154,7 @@ mod tests {
         let scene = waiting(BlockingKind::Lock, |blocking| blocking.thread = Some(THREAD));
         let diagnosis = scene.once();
         let finding = diagnosis.of(Code::LoopSelfDeadlock);
-        let title = "Lock at app.py:31 is held further down the same stack";
+        let title = "lock at app.py:31 is held further down the same stack";
         assert_eq!(finding.title.to_string(), title);
         assert!(finding.advice.contains("add_signal_handler"), "{}", finding.advice);
     }

@@ -56,10 +56,18 @@ impl Owed<'_> {
 
 fn find(context: &Context<'_>, out: &mut Drafts) {
     let owed = connection::waiting(context, Operation::Read).filter_map(|at| owed(context, at));
+    // Of who cleans up it is said already for what.
+    let is_told = |owed: &Owed<'_>| out.blames(Code::CleanupStuck, Node::Task(owed.at.task.id));
+    let owed: Vec<Owed<'_>> = owed.filter(|owed| !is_told(owed)).collect();
     for group in grouped(owed, |owed| (owed.at.peer, owed.at.task.loop_id)) {
         let bare: Vec<Owed<'_>> = group.iter().copied().filter(Owed::is_bare).collect();
         if !bare.is_empty() {
-            out.extend(report(context, &bare));
+            // For a moment any answer takes its time.
+            if context.gap.is_none() && bare.iter().all(|owed| owed.time < STUCK_AFTER) {
+                out.want_second_look();
+            } else {
+                out.extend(report(context, &bare));
+            }
             continue;
         }
         let long = group.into_iter().filter(|owed| owed.time >= STUCK_AFTER);
@@ -72,14 +80,21 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
 /// What the far end owes to a task that waits for it, if that is worth a word.
 fn owed<'s>(context: &Context<'s>, at: At<'s>) -> Option<Owed<'s>> {
     let tcp = at.tcp()?;
-    let time = tcp.unanswered().filter(|time| *time >= LEAST)?;
+    let time = tcp.silent().filter(|time| *time >= LEAST)?;
     let is_open = matches!(at.socket.state, Some("established" | "closing (closed here)"));
+    // What was sent before the process began was sent by the one that it got the socket from.
+    let is_own = context.now.age().is_none_or(|age| time <= age);
     // What lies there unread is no silence.
-    if !is_open || at.socket.receive_queue != Some(0) || tcp.opened_here == Some(false) {
+    if !is_own || !is_open || at.socket.receive_queue != Some(0) || tcp.opened_here == Some(false) {
         return None;
     }
     let has_asked = match context.now.grounds.as_ref()?.asking.get(&at.task.id)? {
-        Asking::Answer => tcp.opened_here == Some(true),
+        // What came in the same tick as something was sent may be the answer to that, unless
+        // nobody has read it.
+        Asking::Answer { is_first: false } | Asking::Unclear if tcp.unanswered().is_none() => {
+            return None;
+        }
+        Asking::Answer { .. } => tcp.opened_here == Some(true),
         Asking::Unclear => false,
         Asking::Message => return None,
     };
@@ -124,10 +139,13 @@ fn report(context: &Context<'_>, group: &[Owed<'_>]) -> Option<Draft> {
         lines.push("what was sent last may not have asked for an answer".into());
     }
     match longest.limit {
-        Limit::In(due) => {
+        // What ends sooner may begin anew, each time that it has ended.
+        Limit::In(due) if due >= LEAST => {
             lines.push(format!("a time limit ends the wait in {}", words::span(due)).into());
         }
-        Limit::SomeTime => lines.push("there is a time limit around the wait".into()),
+        Limit::In(_) | Limit::SomeTime => {
+            lines.push("there is a time limit around the wait".into());
+        }
         Limit::Never => {}
     }
     let draft = Draft::new(Code::PeerSilent, severity, Sureness::Derived, title)
@@ -269,7 +287,7 @@ mod tests {
     }
 
     fn answer(tasks: impl IntoIterator<Item = Builder>) -> Scene {
-        scene(tasks, Asking::Answer)
+        scene(tasks, Asking::Answer { is_first: false })
     }
 
     #[test]
@@ -288,7 +306,9 @@ mod tests {
     #[test]
     fn it_is_a_note_for_some_seconds_and_nothing_before() {
         answer([asked(1, 900)]).twice().assert_silent();
-        let diagnosis = answer([asked(1, 4_900)]).once();
+        let scene = answer([asked(1, 4_900)]);
+        assert!(scene.once().findings.is_empty() && scene.once().wants_second_look);
+        let diagnosis = scene.twice();
         let note = diagnosis.only();
         assert_eq!(note.severity, Severity::Info);
         assert_eq!(note.pending.as_ref().unwrap().seen_for, ms(4_900));
@@ -320,6 +340,14 @@ mod tests {
         let answered = with(asked(3, 62_300), |tcp, _| tcp.last_received = Some(ms(100)));
         let never_asked = with(asked(4, 62_300), |tcp, _| tcp.last_sent = None);
         answer([unread, ended, answered, never_asked]).twice().assert_silent();
+    }
+
+    #[test]
+    fn what_came_in_the_same_tick_is_no_answer_if_nobody_has_read_it() {
+        let same = || with(asked(1, 62_300), |tcp, _| tcp.last_received = tcp.last_sent);
+        answer([same()]).twice().assert_silent();
+        let first = scene([same()], Asking::Answer { is_first: true }).twice();
+        assert_eq!(first.only().severity, Severity::Warning);
     }
 
     #[test]
@@ -358,6 +386,14 @@ mod tests {
         assert!(finding.title.to_string().contains("for ≥ 13.0 s"), "{}", finding.title);
         assert!(finding.facts().iter().any(|fact| fact.ends_with("10.0.0.5:5432 is gone")));
         assert!(finding.advice.starts_with("See whether 10.0.0.5:5432 can be reached at all"));
+    }
+
+    #[test]
+    fn what_the_parent_has_sent_is_not_waited_for() {
+        let scene = answer([asked(1, 62_300)]).and(|snapshot| {
+            snapshot.process.started_at = Some(snapshot.taken_at - Duration::from_secs(40));
+        });
+        scene.once().assert_silent();
     }
 
     #[test]

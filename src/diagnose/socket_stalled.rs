@@ -31,6 +31,12 @@ pub(super) const RULE: Rule = Rule {
     is: &[Is::Cause],
 };
 
+/// What lies there for less is on its way.
+const LEAST: Duration = Duration::from_secs(1);
+/// One who reads slowly opens its window when a part of its buffer is free, which may have some
+/// megabytes: with 10 KB/s that takes most of a minute.
+const SLOW: Duration = Duration::from_secs(60);
+
 /// Bytes that lie where nobody takes them.
 struct Stalled<'s> {
     at: At<'s>,
@@ -135,11 +141,14 @@ fn report(context: &Context<'_>, side: Side, group: &[Stalled<'_>]) -> Option<Dr
     let age = age.or_else(|| context.age(tasks()));
     let time = age.map(|age| age.time).unwrap_or_default();
     let may_pass = is_limited || is_of_client;
-    let severity =
-        if !may_pass && time >= STUCK_AFTER { Severity::Warning } else { Severity::Info };
-    if may_pass && time < STUCK_AFTER {
+    let (least, long) = match side {
+        Side::Unread => (if may_pass { STUCK_AFTER } else { LEAST }, STUCK_AFTER),
+        Side::Untaken => (STUCK_AFTER, SLOW),
+    };
+    if time < least {
         return None;
     }
+    let severity = if !may_pass && time >= long { Severity::Warning } else { Severity::Info };
     let count = words::bytes(bytes);
     let [have, had] = if bytes == 1 { ["has", "was"] } else { ["have", "were"] };
     let title = match side {
@@ -168,7 +177,7 @@ fn report(context: &Context<'_>, side: Side, group: &[Stalled<'_>]) -> Option<Dr
                 "no epoll of the process waits for it to be read: reading is paused, or the loop has \
                  lost the descriptor"
             }
-            Side::Untaken => "the window of the other end is closed: its program doesn't read",
+            Side::Untaken => "the window of the other end is closed: its program reads too slowly, or not at all",
         }
         .into(),
     );
@@ -300,18 +309,31 @@ mod tests {
     fn for_some_seconds_it_is_a_note() {
         let young = unread(40).descriptor(|descriptor| {
             let tcp = descriptor.socket.as_mut().unwrap().tcp.as_mut().unwrap();
-            tcp.last_received = Some(Duration::from_millis(700));
+            tcp.last_received = Some(Duration::from_millis(1_700));
         });
-        let diagnosis = scene(young).twice();
+        let diagnosis = scene(young.clone()).twice();
         assert_eq!(diagnosis.only().severity, Severity::Info);
         assert!(diagnosis.only().pending.is_some());
+        let younger = young.descriptor(|descriptor| {
+            let tcp = descriptor.socket.as_mut().unwrap().tcp.as_mut().unwrap();
+            tcp.last_received = Some(Duration::from_millis(700));
+        });
+        scene(younger).twice().assert_silent();
     }
 
     #[test]
     fn a_peer_that_takes_nothing() {
-        let twice = scene(untaken()).twice();
+        let since = |seconds| {
+            untaken().descriptor(|descriptor| {
+                let tcp = descriptor.socket.as_mut().unwrap().tcp.as_mut().unwrap();
+                tcp.last_sent = Some(Duration::from_secs(seconds));
+            })
+        };
+        scene(since(4)).twice().assert_silent();
+        assert_eq!(scene(since(59)).twice().only().severity, Severity::Info);
+        let twice = scene(since(62)).twice();
         assert_eq!(twice.only().severity, Severity::Warning);
-        let title = "64.0 KiB to 10.0.0.7:51123 have been unsent for ≥ 12.4 s: 1 task waits";
+        let title = "64.0 KiB to 10.0.0.7:51123 have been unsent for ≥ 62.0 s: 1 task waits";
         assert_eq!(twice.only().title.to_string(), title);
         let limited = scene(untaken().deadline(30_000)).twice();
         assert_eq!(limited.only().severity, Severity::Info);

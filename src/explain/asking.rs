@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::known::{is_blocking_command, name, purpose::Purpose};
 use crate::memory::Address;
-use crate::python::frame::RawFrame;
+use crate::python::frame::{Passed, RawFrame};
 use crate::python::object::Reader;
 use crate::snapshot::{Asking, Operation, Task, WaitKind};
 
@@ -23,9 +23,14 @@ const MAX_WORDS: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// Something was sent on it.
-    Sends,
-    /// It is the turn of a loop in which nothing is sent.
+    Sends {
+        /// Whether nothing else was awaited since.
+        is_last: bool,
+    },
+    /// It is the turn of a loop in which nothing is sent, and which ends some time.
     Loops,
+    /// It is the turn of one that does nothing but take what comes, for good.
+    Listens,
     /// It tells nothing.
     Unknown,
 }
@@ -48,7 +53,7 @@ fn is_owed(task: &Task) -> bool {
     let tcp = waiting.socket().and_then(|socket| socket.tcp.as_ref());
     waiting.kind() == WaitKind::Socket
         && waiting.operation() == Some(Operation::Read)
-        && tcp.is_some_and(|tcp| tcp.unanswered().is_some())
+        && tcp.is_some_and(|tcp| tcp.silent().is_some())
 }
 
 fn asking(
@@ -73,8 +78,9 @@ fn asking(
     for frame in chain.iter().rev() {
         let key = (frame.code, frame.lasti);
         match *ways.entry(key).or_insert_with(|| way(reader, frame)) {
-            Way::Sends => return Asking::Answer,
+            Way::Sends { is_last } => return Asking::Answer { is_first: is_last },
             Way::Loops => return Asking::Unclear,
+            Way::Listens => return Asking::Message,
             Way::Unknown => {}
         }
     }
@@ -88,16 +94,40 @@ fn way(reader: &Reader<'_>, frame: &RawFrame) -> Way {
         return Way::Unknown;
     }
     let Ok(behind) = reader.behind(frame) else { return Way::Unknown };
-    if behind.names.iter().any(|name| name::sends(name)) {
-        return Way::Sends;
+    if let Some(is_last) = sends(&behind.passed) {
+        return Way::Sends { is_last };
+    }
+    if !behind.is_in_loop {
+        return Way::Unknown;
     }
     // A library reads in a loop until the answer is complete; of the program's own loops one turn
     // is one message.
-    let is_endless = || reader.loops_for_ever(frame).unwrap_or(false);
-    if behind.is_in_loop && (!code.place.is_library() || is_endless()) {
-        return Way::Loops;
+    if reader.loops_for_ever(frame).unwrap_or(false) {
+        Way::Listens
+    } else if code.place.is_library() {
+        Way::Unknown
+    } else {
+        Way::Loops
     }
-    Way::Unknown
+}
+
+/// Whether something was sent, and if so whether nothing was awaited since but the sending itself.
+fn sends(passed: &[Passed]) -> Option<bool> {
+    let since = |at: usize| passed.get(at + 1..).unwrap_or_default();
+    // `buffer.write(await reader.read(1))` has not written yet.
+    let has_sent = |(at, it): (usize, &Passed)| match it {
+        Passed::Name(name) => (name::asks(name)
+            || name::sends(name) && since(at).contains(&Passed::End))
+        .then_some(at),
+        Passed::Await | Passed::End => None,
+    };
+    let at = passed.iter().enumerate().rev().find_map(has_sent)?;
+    // `await connection.send(…)`
+    let rest = match since(at) {
+        [Passed::Await, rest @ ..] => rest,
+        all => all,
+    };
+    Some(!rest.contains(&Passed::Await))
 }
 
 /// The words of a command, from the variable `args` of the function that sends it.
@@ -105,4 +135,28 @@ fn command(reader: &Reader<'_>, frame: &RawFrame) -> Option<Vec<String>> {
     let words = reader.tuple(reader.local(frame, "args").ok()??).ok()?;
     let words = words.into_iter().take(MAX_WORDS);
     Some(words.filter_map(|word| reader.str(word, MAX_COMMAND).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_awaited_since_something_was_sent() {
+        let way = |text: &str| {
+            let passed = text.split(' ').map(|word| match word {
+                "await" => Passed::Await,
+                ";" => Passed::End,
+                name => Passed::Name(name.into()),
+            });
+            sends(&passed.collect::<Vec<_>>())
+        };
+        assert_eq!(way("write ; drain await ; readline"), Some(true));
+        assert_eq!(way("send_command await ; parse_response"), Some(true));
+        assert_eq!(way("write ; readline await ; readline"), Some(false));
+        assert_eq!(way("send encode await ; recv"), Some(false));
+        assert_eq!(way("wait execute_gen"), Some(true));
+        assert_eq!(way("open_connection await ; readline"), None);
+        assert_eq!(way("BytesIO ; write reader readexactly"), None);
+    }
 }

@@ -7,6 +7,7 @@
 
 mod enclosed;
 mod holders;
+mod limits;
 mod returned;
 mod sleeps;
 
@@ -399,9 +400,10 @@ impl<'a> Reasons<'a> {
             Wait::Put => self.queue_wait(task, own(inner, "self")?, Operation::Put),
             Wait::Event => match outer(Wait::Join) {
                 Some(join) => self.queue_wait(task, own(join, "self")?, Operation::Join),
-                None => {
-                    self.by_limiter(task).or_else(|| Some(self.event(task, own(inner, "self")?)))
-                }
+                None => self
+                    .by_limiter(task)
+                    .or_else(|| self.by_stream_event(task, rest))
+                    .or_else(|| Some(self.event(task, own(inner, "self")?))),
             },
             Wait::Condition | Wait::Barrier => match outer(Wait::Barrier) {
                 Some(barrier) => Some(self.barrier(own(barrier, "self")?)),
@@ -468,6 +470,13 @@ impl<'a> Reasons<'a> {
             },
         };
         Some(Waiting { object: Some(limiter.at), ..wait.into() })
+    }
+
+    /// From the event of a connection's protocol at which anyio's streams wait.
+    fn by_stream_event(&self, task: &TaskFacts, outside: &[Step<'_>]) -> Option<Waiting> {
+        let code = self.reader.code(outside.first()?.frame.code).ok()?;
+        let is_of_anyio = code.place.module() == Some(Module::Anyio);
+        is_of_anyio.then(|| self.by_io(task, &[]))?
     }
 
     /// Whether the tokens of a limiter are all for calls in threads, so that it stands for a pool
@@ -771,9 +780,10 @@ impl<'a> Reasons<'a> {
             {
                 waiting.deadlines.push(Deadline { frame: Some(at), due_in });
             }
-            let entered = has_contexts.then(|| self.reader.entered(frame));
-            for entered in entered.and_then(Result::ok).unwrap_or_default() {
-                let limit = self.deadline(task, entered.manager);
+            // `anyio.fail_after` enters its scope in a generator.
+            let held = has_contexts.then(|| self.reader.held(frame));
+            for manager in held.and_then(Result::ok).unwrap_or_default() {
+                let limit = self.deadline(task, manager);
                 let limit = limit.map(|limit| Deadline { frame: Some(at), ..limit });
                 waiting.deadlines.extend(limit);
             }
@@ -792,6 +802,8 @@ impl<'a> Reasons<'a> {
                     reader.attributes_named(manager, ["_when", "_deadline"]).ok()?;
                 when.or(deadline)?
             }
+            // aiohttp.helpers.TimerContext: the loop's timer knows when.
+            "TimerContext" => return Some(Deadline { frame: None, due_in: None }),
             // anyio.CancelScope
             "CancelScope" => reader.attribute(manager, "_deadline").ok()??,
             _ => return None,

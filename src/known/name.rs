@@ -62,27 +62,26 @@ pub fn is_of_websocket(file: &str, function: &str) -> bool {
 }
 
 /// Whether the name of a function or method says that it sends something: `writer.write`,
-/// `send_command`, `_do_execute`.
+/// `send_command`, `drain`.
 pub fn sends(function: &str) -> bool {
-    const FIRST: [&str; 4] = ["send", "write", "execute", "query"];
-    const LAST: [&str; 13] = [
-        "send",
-        "sends",
-        "sendall",
-        "sendto",
-        "sendfile",
-        "write",
-        "writelines",
-        "drain",
-        "flush",
-        "request",
-        "query",
-        "execute",
-        "command",
-    ];
-    let mut words = function.split('_').filter(|word| !word.is_empty());
+    const FIRST: [&str; 2] = ["send", "write"];
+    const LAST: [&str; 9] =
+        ["send", "sends", "sendall", "sendto", "sendfile", "write", "writelines", "drain", "flush"];
+    is_of_words(function, &FIRST, &LAST)
+}
+
+/// Whether the name of a function or method says that it asks and brings the answer: `execute`,
+/// `_do_execute`, `query`, `_request`.
+pub fn asks(function: &str) -> bool {
+    is_of_words(function, &["execute", "query"], &["execute", "query", "request", "command"])
+}
+
+/// Whether the first or the last word of a name is one of these.
+fn is_of_words(name: &str, firsts: &[&str], lasts: &[&str]) -> bool {
+    let mut words = name.split('_').filter(|word| !word.is_empty());
     let (first, last) = (words.clone().next(), words.next_back());
-    first.is_some_and(|word| FIRST.contains(&word)) || last.is_some_and(|word| LAST.contains(&word))
+    first.is_some_and(|word| firsts.contains(&word))
+        || last.is_some_and(|word| lasts.contains(&word))
 }
 
 /// Whether a method gives something back: `Lock.release`.
@@ -110,11 +109,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_what_sends() {
-        let all =
-            ["write", "_send_single_request", "sock_sendall", "_do_execute", "drain", "request"];
-        assert!(all.into_iter().all(sends));
-        let none = ["writer", "sender", "read", "readline", "request_id", "get", "_writer", "_"];
-        assert!(!none.into_iter().any(sends));
+    fn names_of_what_sends_and_asks() {
+        let sending = ["write", "_send_single_request", "sock_sendall", "drain", "send_command"];
+        assert!(sending.into_iter().all(sends));
+        let asking = ["_do_execute", "request", "query", "execute_command", "_execute_gen"];
+        assert!(asking.into_iter().all(asks));
+        let neither = ["writer", "sender", "read", "readline", "request_id", "get", "_writer", "_"];
+        assert!(!neither.into_iter().any(|name| sends(name) || asks(name)));
     }
 }

@@ -89,7 +89,7 @@ impl<'t> Descriptors<'t> {
     /// was heard elsewhere, and whether anybody waits for what there is to read.
     fn complete(&self, socket: &mut Socket, fd: i32, inode: u64) {
         if let (Some(tcp), Some(remote)) = (&mut socket.tcp, &socket.remote)
-            && tcp.unanswered().is_some_and(|time| time >= LONG)
+            && tcp.silent().is_some_and(|time| time >= LONG)
         {
             tcp.peer_heard = self.sockets.borrow_mut().heard_from(remote, inode);
         }

@@ -18,6 +18,7 @@ use crate::layout::{Awaiting, Frame, GeneratorFrame, GeneratorRunning, StackDept
 use crate::memory::Address;
 use crate::python::object::{Code, Kind, Read, Reader, Unreadable};
 
+pub(crate) use behind::Passed;
 pub use context::Entered;
 pub use handler::{Eater, Ending, Handler, HandlerKind};
 pub use looping::{ForLoop, Turns};

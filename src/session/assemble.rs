@@ -359,6 +359,7 @@ impl Inspector {
             |i: usize| tasks.get(i).is_some_and(|t| t.state == Some(TaskState::Running));
         let mut waits = reasons.explain_all(wanted, &is_running);
         complete(&mut waits, tasks, &*self.system, &mut self.descriptors.borrow_mut());
+        reasons.note_timers(&mut waits);
         reasons.note_returned(&mut waits);
         let suspects = reasons.suspects(&waits);
         let enclosed = reasons.enclosed(&waits, tasks);

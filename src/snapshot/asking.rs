@@ -4,7 +4,10 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asking {
     /// An answer: it has sent something and then begun to read.
-    Answer,
+    Answer {
+        /// Whether it has waited for nothing else since: no part of the answer was there.
+        is_first: bool,
+    },
     /// A message, whenever there is one.
     Message,
     /// Not to be told: what was sent, it may have sent long before, or another task has.

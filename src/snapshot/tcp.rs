@@ -83,8 +83,19 @@ impl Tcp {
     /// knows which was first, so that it is not said of them.
     pub fn unanswered(&self) -> Option<Duration> {
         let sent = self.last_sent?;
-        let is_later = self.last_received.is_none_or(|received| received > sent);
-        is_later.then(|| self.retransmitting.unwrap_or(sent).max(sent))
+        self.last_received.is_none_or(|received| received > sent).then(|| self.since(sent))
+    }
+
+    /// For how long at least nothing has come, nor been sent, where what came last may have come
+    /// before what was sent last.
+    pub fn silent(&self) -> Option<Duration> {
+        let sent = self.last_sent?;
+        self.last_received.is_none_or(|received| received >= sent).then(|| self.since(sent))
+    }
+
+    /// Since when something is sent that was sent last so long ago: if again, since it was first.
+    fn since(&self, sent: Duration) -> Duration {
+        self.retransmitting.unwrap_or(sent).max(sent)
     }
 }
 
@@ -107,6 +118,8 @@ mod tests {
         assert_eq!(unanswered(Some(31_000), Some(31_004)), Some(31_000));
         assert_eq!(unanswered(Some(31_000), Some(31_000)), None);
         assert_eq!(unanswered(Some(31_000), Some(2)), None);
+        assert_eq!(tcp(Some(31_000), Some(31_000)).silent(), Some(Duration::from_secs(31)));
+        assert_eq!(tcp(Some(31_000), Some(30_996)).silent(), None);
         assert_eq!(unanswered(None, None), None);
         assert_eq!(unanswered(None, Some(5)), None);
     }

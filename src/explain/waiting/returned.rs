@@ -11,10 +11,10 @@ use crate::memory::Address;
 use crate::python::object::Kind;
 
 /// Timers of one loop, and callbacks in all, that are looked at.
-const MAX_CALLBACKS: usize = 20_000;
+pub(super) const MAX_CALLBACKS: usize = 20_000;
 /// Objects on the way from a callback to the thing: a partial call, its arguments, a method, the
 /// owner; or a function, a cell, the owner.
-const MAX_STEPS: usize = 5;
+pub(super) const MAX_STEPS: usize = 5;
 /// Arguments or variables of one callback.
 const MAX_PARTS: usize = 64;
 /// Where the callback and its arguments are in uvloop's `TimerHandle`.
@@ -46,16 +46,21 @@ impl Reasons<'_> {
                 if parts.len() > MAX_CALLBACKS {
                     return None;
                 }
-                if reader.is_kind(timer, Kind::UvTimerHandle) {
-                    let fields = UV_TIMER_PARTS.iter();
-                    parts.extend(fields.filter_map(|at| reader.pointer(timer.offset(*at)).ok()?));
-                } else {
-                    let fields = reader.attributes_named(timer, ["_callback", "_args"]);
-                    parts.extend(fields.unwrap_or_default().into_iter().flatten());
-                }
+                parts.extend(self.parts_of_timer(timer));
             }
         }
         Some(parts)
+    }
+
+    /// The callback of a timer and its arguments.
+    pub(super) fn parts_of_timer(&self, timer: Address) -> Vec<Address> {
+        let reader = &self.reader;
+        if reader.is_kind(timer, Kind::UvTimerHandle) {
+            let fields = UV_TIMER_PARTS.iter();
+            return fields.filter_map(|at| reader.pointer(timer.offset(*at)).ok()?).collect();
+        }
+        let fields = reader.attributes_named(timer, ["_callback", "_args"]);
+        fields.unwrap_or_default().into_iter().flatten().collect()
     }
 
     /// What is called when a task ends, or a future is done that a task waits for.
@@ -65,7 +70,7 @@ impl Reasons<'_> {
         futures.flat_map(|future| self.reader.callbacks(future).unwrap_or_default())
     }
 
-    fn reach_from(
+    pub(super) fn reach_from(
         &self,
         at: Address,
         things: &FxHashSet<Address>,

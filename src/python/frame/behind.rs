@@ -3,8 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
-
 use super::RawFrame;
 use crate::layout::opcodes::Op;
 use crate::python::object::{Code, Flow, Read, Reader};
@@ -15,15 +13,26 @@ const MAX_LOOPS: usize = 200;
 /// What lies behind a frame.
 #[derive(Debug, Default)]
 pub(crate) struct Behind {
-    /// The names of the global variables and attributes that were read on the way.
-    pub names: FxHashSet<Arc<str>>,
+    /// What it has come by, in the order of the function.
+    pub passed: Vec<Passed>,
     /// Whether it is in a loop: then this is the way since the innermost of them began anew.
     pub is_in_loop: bool,
 }
 
+/// Something that a frame has come by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// A global variable or an attribute was read.
+    Name(Arc<str>),
+    /// Something was awaited.
+    Await,
+    /// A statement has ended: its value was put into a variable or thrown away.
+    End,
+}
+
 impl Reader<'_> {
-    /// What lies behind a frame: all that stands before the present instruction, in the innermost
-    /// loop around it if there is one.
+    /// What lies behind a frame: all that stands before the present await, in the innermost loop
+    /// around it if there is one.
     ///
     /// # Errors
     /// When the bytecode cannot be read, or its lines are being traced.
@@ -33,13 +42,41 @@ impl Reader<'_> {
         let present = u64::try_from(frame.lasti).ok().and_then(|lasti| flow.index_of(lasti));
         let Some(present) = present else { return Ok(Behind::default()) };
         let body = innermost_loop(flow, present);
-        let is_in_loop = body.is_some();
+        // Of `while line := await read():` the compiler makes two: one before the loop, one in it.
+        let is_in_loop = body.is_some() || self.is_of_later_loop(frame, flow, present);
+        if body.is_none() && is_in_loop {
+            return Ok(Behind { passed: Vec::new(), is_in_loop });
+        }
         let is_on_way = |index: &usize| {
             body.as_ref().is_none_or(|body| body.iter().any(|range| range.contains(index)))
         };
-        let before = (0..present).filter(is_on_way);
-        let names = before.filter_map(|index| self.name_loaded(&code, flow, index)).collect();
-        Ok(Behind { names, is_in_loop })
+        // From 3.11 on an await is a `SEND` with a `YIELD_VALUE` and a `RESUME` behind it: the frame
+        // is at one of these.
+        let is_own_send = |index: usize| present - index <= 2 && flow.op(index) == Some(Op::Send);
+        let before = (0..present).filter(is_on_way).filter(|index| !is_own_send(*index));
+        let passed = before.filter_map(|index| match flow.op(index)? {
+            Op::Send | Op::YieldFrom => Some(Passed::Await),
+            Op::PopTop | Op::Store => Some(Passed::End),
+            _ => self.name_loaded(&code, flow, index).map(Passed::Name),
+        });
+        Ok(Behind { passed: passed.collect(), is_in_loop })
+    }
+
+    /// Whether an await at the same place of the source is in a loop that comes later.
+    fn is_of_later_loop(&self, frame: &RawFrame, flow: &Flow, present: usize) -> bool {
+        let place = |index: usize| {
+            let at = i64::try_from(flow.at(index)?).ok()?;
+            let location = self.site(frame.code, at, frame.qualname).ok()?.location;
+            Some((location.line?, location.column))
+        };
+        let Some(here) = place(present) else { return false };
+        let is_await = |index: &usize| matches!(flow.op(*index), Some(Op::Send | Op::YieldFrom));
+        let later = (present + 1..flow.instructions.len()).filter(is_await);
+        let same = later.filter(|index| place(*index) == Some(here));
+        same.take(MAX_LOOPS).any(|index| {
+            innermost_loop(flow, index)
+                .is_some_and(|body| body.iter().any(|range| range.contains(&index)))
+        })
     }
 
     /// The global variable or attribute that an instruction reads.

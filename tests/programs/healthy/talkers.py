@@ -19,6 +19,14 @@ async def subscribe(address):
         pass
 
 
+async def take(address):
+    """The same in another kind of loop."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"SUBSCRIBE news\n")
+    while (line := await reader.readline()) != b"END\n":  # takes
+        print(line)
+
+
 async def follow(reader):
     while True:
         await reader.readline()  # follows
@@ -51,10 +59,10 @@ async def poll(address):
 async def main():
     address = stage.silent_server()
     places = {}
-    for talk, mark in ((subscribe, "news"), (log_in, "follows"), (poll, "polls")):
+    for talk, mark in ((subscribe, "news"), (take, "takes"), (log_in, "follows"), (poll, "polls")):
         places[asyncio.ensure_future(talk(address))] = mark
     sender = asyncio.ensure_future(send(address, places))
-    rest = lambda: len(places) == 4 and stage.resting(dict(places))()
+    rest = lambda: len(places) == 5 and stage.resting(dict(places))()
     stage.when(rest, also=["peer-silent"], held_for=stage.STUCK)
     await sender
 

@@ -1,22 +1,36 @@
-"""Tasks have asked a server and wait for its answer, which does not come."""
+"""Tasks have asked a server and wait for its answer, which does not come the second time."""
 
 import asyncio
+import socket
+import threading
 
 import stage
+
+QUESTION = b"a question\n"
+ANSWER = b"an answer\n"
 
 
 async def ask(server):
     reader, writer = await asyncio.open_connection(*server)
     while True:
-        writer.write(b"a question\n")
+        writer.write(QUESTION)
         await writer.drain()
         await reader.readline()  # waits
-        await asyncio.sleep(0.1)
+        if stage.healthy:
+            await asyncio.sleep(0.1)
 
 
 async def answer(reader, writer):
     while await reader.readline():
-        writer.write(b"an answer\n")
+        writer.write(ANSWER)
+
+
+def answer_once(listener):
+    while True:
+        connection, _ = listener.accept()
+        connection.recv(len(QUESTION), socket.MSG_WAITALL)
+        connection.sendall(ANSWER)
+        stage.keep(connection)
 
 
 async def main():
@@ -24,7 +38,9 @@ async def main():
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         address = server.sockets[0].getsockname()
     else:
-        address = stage.silent_server()
+        listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=answer_once, args=(listener,), daemon=True).start()
+        address = listener.getsockname()
     tasks = [asyncio.create_task(ask(address), name="ask-%d" % n) for n in range(3)]
     if stage.healthy:
         stage.when(lambda: True, held_for=stage.STUCK)

@@ -32,9 +32,7 @@ async def main():
     else:
         stage.when(
             stage.resting({task: "waits"}),
-            lambda: [
-                stage.finding("socket-stalled", "warning", [task], "waits", "unsent")
-            ],
+            lambda: [stage.finding("socket-stalled", "info", [task], "waits", "unsent")],
             held_for=stage.STUCK,
         )
     await task
