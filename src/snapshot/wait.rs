@@ -349,6 +349,31 @@ pub enum WaitKind {
 }
 
 impl WaitKind {
+    /// Its stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timer => "timer",
+            Self::Socket => "socket",
+            Self::Task => "task",
+            Self::Gather => "gather",
+            Self::TaskGroup => "task-group",
+            Self::Future => "future",
+            Self::Lock => "lock",
+            Self::Semaphore => "semaphore",
+            Self::Condition => "condition",
+            Self::Event => "event",
+            Self::Queue => "queue",
+            Self::Barrier => "barrier",
+            Self::Executor => "executor",
+            Self::Subprocess => "subprocess",
+            Self::Thread => "thread",
+            Self::Asyncgen => "asyncgen",
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// Whether several tasks may well wait for one thing of this kind.
     pub fn is_shared(self) -> bool {
         matches!(
