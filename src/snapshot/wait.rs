@@ -186,9 +186,10 @@ pub struct Acquire {
     /// The place among those that want it.
     #[serde(flatten)]
     pub position: Position,
-    /// Whether a timer or another callback refers to it, and may give it back.
+    /// Whether a timer or another callback refers to it, and may give it back; absent where it has
+    /// holders, and where nobody asked.
     #[serde(skip)]
-    pub may_be_returned: bool,
+    pub may_be_returned: Option<bool>,
 }
 
 impl Serialize for Acquire {

@@ -25,14 +25,14 @@ pub fn read(file: &Path, wanted: &str) -> anyhow::Result<Snapshot> {
     };
     let text = text.with_context(|| format!("could not read {name}"))?;
     Snapshot::from_json(&text).map_err(|error| {
-        let trouble = match &error {
-            NotRead::OtherShape { .. } => Trouble::new(
-                format!("{name} is of another version: {error}"),
-                "the aiospy that wrote it",
-            ),
-            _ => Trouble::new(
+        let trouble = match error {
+            NotRead::NotADump(error) => Trouble::new(
                 format!("{name} is {wanted}: {error}"),
                 "a file that `aiospy dump --json` has written",
+            ),
+            _ => Trouble::new(
+                format!("{name} is of another version: {error}"),
+                "the aiospy that wrote it",
             ),
         };
         trouble.into()
