@@ -2,7 +2,7 @@
 //!
 //! A new kind is a variant of [`Wait`] and its name in [`WaitKind`]; the JSON follows from these. The
 //! compiler then leads to what has to know each kind: its name and its facts ([`super::waiting`]),
-//! the words (`describe.rs` and the two `waiting.rs` of `ui/report/text` and `diagnose/words.rs`),
+//! the words (`describe.rs`, `diagnose/words.rs`, `ui/report/text/waiting.rs`, `ui/commands/diff`),
 //! the recording (a number in `recording/shapes.rs`, and what is made of its facts below that), the
 //! flame graph (`ui/flame/state.rs`) and whether it goes on by itself (`is_active` in
 //! `diagnose.rs`). Without its help: the kinds in `schema.json`, and whether it waits for tasks
