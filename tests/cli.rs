@@ -322,6 +322,69 @@ fn an_image_is_read_like_a_process() {
 }
 
 #[test]
+fn a_dump_that_was_saved_is_judged_by_the_findings_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hung.json").to_str().unwrap().to_owned();
+    let (_, dump, _) = run(&["dump", "--json", "--image", &image()]);
+    std::fs::write(&file, &dump).unwrap();
+    let of_image = run(&["check", "--image", &image()]);
+    assert_eq!(of_image.0, Some(3));
+    assert_eq!(run(&["check", &file]), of_image);
+    // Their document, and standard input.
+    let (code, findings, _) = run(&["check", "--json", &file]);
+    assert_eq!(code, Some(3));
+    let mut child = aiospy(&["check", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(findings.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), of_image.1);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(run(&["check", "--fail-on", "never", &file]).0, Some(0));
+    // Findings alone do not say how many tasks there were.
+    let mut brief: serde_json::Value = serde_json::from_str(&findings).unwrap();
+    brief["findings"] = serde_json::json!([]);
+    brief["verdict"] = "ok".into();
+    std::fs::write(&file, brief.to_string()).unwrap();
+    assert_eq!(run(&["check", &file]), (Some(0), "ok: no findings\n".to_owned(), String::new()));
+    // No waiting decides what it left undecided.
+    brief["verdict"] = "undecided".into();
+    brief["undecided"] =
+        serde_json::json!([{ "reason": "too-soon", "title": "1 task waits", "seen_ms": 203.0 }]);
+    std::fs::write(&file, brief.to_string()).unwrap();
+    assert_eq!(run(&["check", &file]).1, "undecided: 1 task waits (seen for 203 ms)\n");
+    // Nothing is found in it that it does not say itself.
+    let mut document: serde_json::Value = serde_json::from_str(&dump).unwrap();
+    document["findings"] = serde_json::json!([]);
+    document.as_object_mut().unwrap().remove("verdict");
+    std::fs::write(&file, document.to_string()).unwrap();
+    let (code, stdout, _) = run(&["check", &file]);
+    assert!(code == Some(0) && stdout.starts_with("undecided: "), "{stdout}");
+    assert!(stdout.contains("has no verdict that this version knows"), "{stdout}");
+    document.as_object_mut().unwrap().remove("findings");
+    std::fs::write(&file, document.to_string()).unwrap();
+    document["schema"] = "aiospy.dump/2".into();
+    let newer = folder.path().join("newer.json").to_str().unwrap().to_owned();
+    std::fs::write(&newer, document.to_string()).unwrap();
+    let other = folder.path().join("other.json").to_str().unwrap().to_owned();
+    std::fs::write(&other, "[]").unwrap();
+    for (file, cause, remedy) in [
+        (&file, "does not say whether anything was found", "aiospy check PID"),
+        (&newer, "it has the shape `aiospy.dump/2`", "the aiospy that wrote it"),
+        (&other, "is no dump as JSON", "aiospy dump --json"),
+    ] {
+        let (code, stdout, stderr) = run(&["check", file]);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+        let lines: Vec<&str> = stderr.lines().collect();
+        assert!(lines[0].starts_with("aiospy: ") && lines[0].contains(cause), "{stderr}");
+        assert!(lines[1].starts_with("  try: ") && lines[1].contains(remedy), "{stderr}");
+    }
+}
+
+#[test]
 fn what_is_no_image_is_said_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

@@ -5,6 +5,7 @@ mod children;
 pub mod demo;
 pub mod diff;
 pub mod doctor;
+pub mod document;
 pub mod dump;
 pub mod explain;
 pub mod export;

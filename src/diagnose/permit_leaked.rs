@@ -91,7 +91,7 @@ fn judge<'c>(
     let others = || context.active().iter().any(|task| !hanging.contains(&task.id));
     let verdict = if is_out_of_reach {
         (Severity::Critical, Sureness::Derived)
-    } else if line.waiting.may_be_returned() || context.has_unread_frames() {
+    } else if line.waiting.may_be_returned() == Some(true) || context.has_unread_frames() {
         return None;
     } else if stillness != Stillness::Surely {
         // Those that refer to it may have had it in between, or those that wait, in turn.
@@ -266,7 +266,7 @@ mod tests {
     fn one_that_a_callback_may_give_back_is_healthy() {
         let waits = |number| {
             let waiter = task(number).at_lock(900, &[]).in_aenter();
-            waiter.waiting(|waiting| waiting.acquire_mut().unwrap().may_be_returned = true)
+            waiter.waiting(|waiting| waiting.acquire_mut().unwrap().may_be_returned = Some(true))
         };
         Scene::new().with([waits(1), waits(2)]).twice().assert_silent();
     }

@@ -250,11 +250,10 @@ impl<'a> Reasons<'a> {
         }
         let returned = self.read_returned(&things);
         for waiting in all.iter_mut().filter_map(Option::as_deref_mut) {
-            let may_be_returned = lost(waiting).is_some_and(|thing| {
-                returned.as_ref().is_none_or(|returned| returned.contains(&thing))
-            });
+            let Some(thing) = lost(waiting) else { continue };
+            let may_be = returned.as_ref().is_none_or(|returned| returned.contains(&thing));
             if let Some(acquire) = waiting.acquire_mut() {
-                acquire.may_be_returned = may_be_returned;
+                acquire.may_be_returned = Some(may_be);
             }
         }
     }
@@ -464,7 +463,7 @@ impl<'a> Reasons<'a> {
                 acquire: Acquire {
                     holders: limiter.borrowers.into_iter().filter(is_task).collect(),
                     position,
-                    may_be_returned: false,
+                    may_be_returned: None,
                 },
                 permits: Count { value: limit.map(|limit| limit - borrowed), limit },
             },
@@ -650,7 +649,7 @@ impl<'a> Reasons<'a> {
             // A task that waits for what it holds itself is one of them.
             holders: self.holders_of(object),
             position: self.line(object, "_waiters").position(task),
-            may_be_returned: false,
+            may_be_returned: None,
         }
     }
 

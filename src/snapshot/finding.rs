@@ -14,6 +14,7 @@ use crate::memory::Address;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Which of the findings that stand together it is; [`FindingId::NONE`] until it is numbered.
+    #[serde(default)]
     pub id: FindingId,
     /// What it says, as a stable name.
     pub code: Code,
@@ -24,7 +25,7 @@ pub struct Finding {
     #[serde(deserialize_with = "of_name_or_least")]
     pub severity: Severity,
     /// How sure it is.
-    #[serde(deserialize_with = "of_name_or_least")]
+    #[serde(default, deserialize_with = "of_name_or_least")]
     pub sureness: Sureness,
     /// The finding it merely follows from; that one may have been left out since.
     pub because_of: Option<FindingId>,
@@ -120,7 +121,7 @@ fn is_zero(number: &u64) -> bool {
 
 /// The number of a finding among those that stand together: those of one snapshot, or those that
 /// were found of a target over time. Shown as `f1`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FindingId(pub u64);
 
 impl FindingId {

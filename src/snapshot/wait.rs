@@ -2,7 +2,7 @@
 //!
 //! A new kind is a variant of [`Wait`] and its name in [`WaitKind`]; the JSON follows from these. The
 //! compiler then leads to what has to know each kind: its name and its facts ([`super::waiting`]),
-//! the words (`describe.rs` and the two `waiting.rs` of `ui/report/text` and `diagnose/words.rs`),
+//! the words (`describe.rs`, `diagnose/words.rs`, `ui/report/text/waiting.rs`, `ui/commands/diff`),
 //! the recording (a number in `recording/shapes.rs`, and what is made of its facts below that), the
 //! flame graph (`ui/flame/state.rs`) and whether it goes on by itself (`is_active` in
 //! `diagnose.rs`). Without its help: the kinds in `schema.json`, and whether it waits for tasks
@@ -186,9 +186,10 @@ pub struct Acquire {
     /// The place among those that want it.
     #[serde(flatten)]
     pub position: Position,
-    /// Whether a timer or another callback refers to it, and may give it back.
+    /// Whether a timer or another callback refers to it, and may give it back; absent where it has
+    /// holders, and where nobody asked.
     #[serde(skip)]
-    pub may_be_returned: bool,
+    pub may_be_returned: Option<bool>,
 }
 
 impl Serialize for Acquire {
@@ -349,6 +350,31 @@ pub enum WaitKind {
 }
 
 impl WaitKind {
+    /// Its stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timer => "timer",
+            Self::Socket => "socket",
+            Self::Task => "task",
+            Self::Gather => "gather",
+            Self::TaskGroup => "task-group",
+            Self::Future => "future",
+            Self::Lock => "lock",
+            Self::Semaphore => "semaphore",
+            Self::Condition => "condition",
+            Self::Event => "event",
+            Self::Queue => "queue",
+            Self::Barrier => "barrier",
+            Self::Executor => "executor",
+            Self::Subprocess => "subprocess",
+            Self::Thread => "thread",
+            Self::Asyncgen => "asyncgen",
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// Whether several tasks may well wait for one thing of this kind.
     pub fn is_shared(self) -> bool {
         matches!(

@@ -189,8 +189,8 @@ impl Waiting {
     }
 
     /// Whether a timer or another callback refers to the lock or semaphore, and may give it back.
-    pub fn may_be_returned(&self) -> bool {
-        self.acquire().is_some_and(|acquire| acquire.may_be_returned)
+    pub fn may_be_returned(&self) -> Option<bool> {
+        self.acquire()?.may_be_returned
     }
 
     /// What the thing counts: permits of a semaphore, items of a queue, tasks at a barrier.

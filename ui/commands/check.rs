@@ -1,18 +1,23 @@
 //! `aiospy check PID`: only what is wrong, one line each, and an exit code for probes.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use aiospy::snapshot::{Doubt, Snapshot, Undecided, Verdict};
 
 use clap::Args;
 
 use crate::commands::children;
-use crate::commands::options::{LOOKS, time_or_none};
+use crate::commands::document;
+use crate::commands::options::{LOOKS, pid, time_or_none};
 use crate::commands::outcome::{FAIL_ON, FailOn, Outcome};
 use crate::commands::patience::Patience;
 use crate::commands::reading::{self, by_any_id};
-use crate::commands::saved::{self, Subject};
+use crate::commands::saved;
 use crate::io::memory;
 use crate::io::output::{Destination, Output, note};
 use crate::io::page::Page;
+use crate::io::trouble::Trouble;
 use crate::report::json;
 use crate::report::text;
 use crate::report::text::verdict::nothing_to_judge;
@@ -20,8 +25,16 @@ use crate::report::text::verdict::nothing_to_judge;
 /// Options of `check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    #[command(flatten)]
-    subject: Subject,
+    /// Process id, decimal or 0x…; or a file that --json of dump or check has written, - for standard
+    /// input: the findings in it are shown as they are, and not derived anew
+    #[arg(value_name = "PID|FILE", value_parser = subject, required_unless_present_any = ["pid_flag", "image"])]
+    subject: Option<Subject>,
+    /// A process id as an option
+    #[arg(short, long = "pid", id = "pid_flag", value_name = "PID", value_parser = pid, conflicts_with = "subject")]
+    pid_flag: Option<i32>,
+    /// Read what `aiospy dump --save-image FILE` has written instead of a process
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["subject", "pid_flag"])]
+    image: Option<PathBuf>,
     /// Print JSON: the findings with the loops and tasks they are about (see schema.json)
     #[arg(short = 'j', long = "json")]
     is_json: bool,
@@ -36,20 +49,50 @@ pub struct Check {
     output: Output,
 }
 
+/// What is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Subject {
+    Process(i32),
+    /// A snapshot as JSON.
+    Document(PathBuf),
+    Image(PathBuf),
+}
+
+/// A number is a process id, all else a file.
+fn subject(text: &str) -> Result<Subject, String> {
+    let is_number = text.trim_start_matches('-').starts_with(|first: char| first.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if is_number { pid(text).map(Subject::Process) } else { Ok(Subject::Document(text.into())) }
+}
+
+impl Check {
+    fn subject(&self) -> Subject {
+        match (&self.image, &self.subject) {
+            (Some(image), _) => Subject::Image(image.clone()),
+            (None, Some(subject)) => subject.clone(),
+            // clap lets neither both nor none pass.
+            (None, None) => Subject::Process(self.pid_flag.unwrap_or_default()),
+        }
+    }
+}
+
 /// Runs the command; `Findings` when one is at or above the severity asked about.
 ///
 /// # Errors
 /// When the target cannot be read, has no event loop to judge, or the output cannot be written.
 pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
     let wanted = memory::bounded(aiospy::Options::default());
-    let (snapshot, timed_out) = if let Some(image) = options.subject.image() {
-        (saved::look(saved::open(image)?, &wanted, options.looks)?, None)
-    } else {
-        let look = |pid| reading::look(pid, &wanted, options.looks, options.wait, patience);
-        let (_, looked) = by_any_id(options.subject.pid(), look);
-        let (mut snapshot, timed_out) = looked?;
-        children::add(&mut snapshot);
-        (snapshot, timed_out)
+    let subject = options.subject();
+    let (snapshot, timed_out) = match &subject {
+        Subject::Image(image) => (saved::look(saved::open(image)?, &wanted, options.looks)?, None),
+        Subject::Document(file) => (judged(file)?, None),
+        Subject::Process(pid) => {
+            let look = |pid| reading::look(pid, &wanted, options.looks, options.wait, patience);
+            let (_, looked) = by_any_id(*pid, look);
+            let (mut snapshot, timed_out) = looked?;
+            children::add(&mut snapshot);
+            (snapshot, timed_out)
+        }
     };
     let mut to = Destination::open(&options.output)?;
     if options.is_json {
@@ -66,11 +109,12 @@ pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
     to.finish()?;
     if !snapshot.problems.is_empty() {
         let parts = text::words::counted(snapshot.problems.len(), "part");
-        let of = match options.subject.image() {
-            Some(image) => format!("--image {}", image.display()),
-            None => snapshot.process.pid.to_string(),
+        let listed = match subject {
+            Subject::Image(image) => format!("aiospy dump --image {} lists them", image.display()),
+            Subject::Document(_) => "they are the `problems` of the file".to_owned(),
+            Subject::Process(_) => format!("aiospy dump {} lists them", snapshot.process.pid),
         };
-        note(format_args!("{parts} could not be read; aiospy dump {of} lists them"));
+        note(format_args!("{parts} could not be read; {listed}"));
     }
     if let Some(error) = timed_out {
         return Err(error.into());
@@ -80,6 +124,23 @@ pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
         (Outcome::Done, Some(trouble)) => Err(trouble.into()),
         (outcome, _) => Ok(outcome),
     }
+}
+
+/// A snapshot from a file, with the conclusions that it had.
+fn judged(file: &Path) -> anyhow::Result<Snapshot> {
+    let mut snapshot = document::read(file, "no dump as JSON")?;
+    if snapshot.findings.is_none() {
+        let cause = format!("{} does not say whether anything was found", file.display());
+        return Err(Trouble::new(cause, "aiospy check PID, where the process still runs").into());
+    }
+    // One of an older version, or with a verdict that only a newer one knows.
+    if snapshot.verdict.is_none() {
+        snapshot.verdict = Some(Verdict::Undecided);
+        let title = format!("{} has no verdict that this version knows", file.display());
+        let (reason, code, seen_for) = (Doubt::Unread, None, None);
+        snapshot.undecided.push(Undecided { reason, title, code, seen_for });
+    }
+    Ok(snapshot)
 }
 
 #[cfg(test)]
@@ -92,7 +153,20 @@ mod tests {
         let checked = |line: &str| typed::<Check>(line);
         assert_eq!(checked("1").unwrap().fail_on, FailOn::Warning);
         assert_eq!(checked("-p 1 --fail-on never").unwrap().fail_on.severity(), None);
+        for (given, expected) in [
+            ("0x10", Subject::Process(16)),
+            ("-p 7", Subject::Process(7)),
+            ("-", Subject::Document("-".into())),
+            ("./7", Subject::Document("./7".into())),
+            ("7.json", Subject::Document("7.json".into())),
+            ("--image 7", Subject::Image("7".into())),
+        ] {
+            assert_eq!(checked(given).unwrap().subject(), expected, "{given}");
+        }
         assert_eq!((checked("1").unwrap().looks, checked("1 --looks 1").unwrap().looks), (2, 1));
+        for bad in ["0", "7x", "1 --image x"] {
+            assert_eq!(checked(bad).unwrap_err().exit_code(), 2, "{bad}");
+        }
         for bad in ["--fail-on bad", "--looks 0", "--looks 3", "--flat"] {
             assert_eq!(checked(&format!("1 {bad}")).unwrap_err().exit_code(), 2, "{bad}");
         }

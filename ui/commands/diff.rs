@@ -7,15 +7,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aiospy::memory::Address;
 use aiospy::recording::{Moment, Recording, is_recording};
 use aiospy::snapshot::Snapshot;
 use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use self::side::{Entry, Fact, Side};
+use crate::commands::document;
 use crate::commands::outcome::Outcome;
 use crate::io::output::{Destination, Output};
 use crate::io::page::{Line, Page, Style};
@@ -29,7 +31,7 @@ const SCHEMA: &str = "aiospy.diff/1";
 const MAX_GROUPS: usize = 30;
 
 /// Times of two dumps are told from two clocks.
-const SAME_MS: f64 = 50.0;
+const SAME: Duration = Duration::from_millis(50);
 
 /// Options of `diff`.
 #[derive(Debug, Args)]
@@ -95,16 +97,10 @@ fn read(file: &Path, end: End) -> anyhow::Result<Side> {
             End::Last => recording.sample(recording.len().saturating_sub(1)).map(of_moment),
         }
         .with_context(cannot)?;
-        return Ok(Side::of(name, &serde_json::to_value(&snapshot)?));
+        return Ok(Side::of(name, &snapshot));
     }
-    let text = std::fs::read(file).with_context(cannot)?;
-    let document = serde_json::from_slice(&text).unwrap_or(serde_json::Value::Null);
-    if document.get("tasks").is_none() {
-        let cause = format!("{name} is neither a recording nor a dump as JSON");
-        let remedy = "a file that `aiospy record` or `aiospy dump --json` has written";
-        return Err(Trouble::new(cause, remedy).into());
-    }
-    Ok(Side::of(name, &document))
+    let snapshot = document::read(file, "neither a recording nor a dump as JSON")?;
+    Ok(Side::of(name, &snapshot))
 }
 
 /// The first sample that tells what is wrong, for which there had to be one before it; else the
@@ -152,8 +148,7 @@ struct Difference<'s> {
 #[derive(Debug, Serialize)]
 struct SideSummary<'s> {
     file: &'s str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    taken_at: Option<Timestamp>,
+    taken_at: Timestamp,
     tasks: usize,
 }
 
@@ -188,13 +183,27 @@ struct Group<'s> {
     #[serde(skip_serializing_if = "Option::is_none")]
     was_at: Option<&'s str>,
     /// The longest that one of them has waited.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    longest_ms: Option<f64>,
-    tasks: Vec<&'s str>,
+    #[serde(
+        rename = "longest_ms",
+        serialize_with = "as_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    longest: Option<Duration>,
+    tasks: Vec<Address>,
+}
+
+#[expect(clippy::ref_option, reason = "the shape serde asks for")]
+fn as_ms<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(json::ms).serialize(to)
 }
 
 /// Tasks of a group that are named in JSON.
 const MAX_NAMED: usize = 1000;
+
+/// How much later the second is; a clock may have been set back meanwhile.
+fn gap(before: Timestamp, after: Timestamp) -> Duration {
+    Duration::try_from(after.duration_since(before)).unwrap_or_default()
+}
 
 impl<'s> Difference<'s> {
     fn of(before: &'s Side, after: &'s Side) -> Self {
@@ -202,13 +211,10 @@ impl<'s> Difference<'s> {
             before.tasks.iter().map(|task| (task.key(), task)).collect();
         let later: FxHashMap<_, &Entry> =
             after.tasks.iter().map(|task| (task.key(), task)).collect();
-        let gap = before.taken_at.zip(after.taken_at).map(|(a, b)| b.duration_since(a).as_millis());
+        let gap = gap(before.taken_at, after.taken_at);
         // One that has waited for less than what lies between has been elsewhere meanwhile.
-        let has_stayed = |task: &Entry| match (task.since_ms, gap) {
-            #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
-            (Some(since), Some(gap)) => since + SAME_MS >= gap as f64,
-            _ => true,
-        };
+        let has_stayed =
+            |task: &Entry| task.since.is_none_or(|since| since.saturating_add(SAME) >= gap);
         let (mut new, mut parked, mut moved) = (Vec::new(), Vec::new(), Vec::new());
         for task in &after.tasks {
             match earlier.get(&task.key()) {
@@ -251,9 +257,9 @@ impl<'s> Difference<'s> {
     }
 
     fn write(&self, page: &mut Page<'_>) -> io::Result<()> {
-        let times = self.before.taken_at.zip(self.after.taken_at);
-        let gap = times.and_then(|(a, b)| Duration::try_from(b.duration_since(a)).ok());
-        let later = gap.map(|gap| format!("  {} later", words::duration(gap))).unwrap_or_default();
+        let gap = gap(self.before.taken_at, self.after.taken_at);
+        let later = format!("  {} later", words::duration(gap));
+        let later = if gap.is_zero() { String::new() } else { later };
         for (sign, told, later) in [("A", &self.before, ""), ("B", &self.after, later.as_str())] {
             let mut line = Line::new().with(Style::Strong, sign).with(Style::Plain, "  ");
             line.add(Style::Plain, told.file);
@@ -336,8 +342,7 @@ fn write_groups(title: &str, groups: &[Group<'_>], page: &mut Page<'_>) -> io::R
             line.add(Style::Dim, &format!("  {place}"));
         }
         line.add(Style::Reason, &format!("  {}", group.waits_for));
-        if let Some(ms) = group.longest_ms {
-            let time = Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default();
+        if let Some(time) = group.longest {
             line.add(Style::Dim, &format!(", for {}", words::duration(time)));
         }
         page.line(&line)?;
@@ -393,19 +398,16 @@ fn grouped<'s>(tasks: Vec<(&'s Entry, Option<&'s str>)>) -> Vec<Group<'s>> {
                 place: task.place.as_deref(),
                 waits_for: &task.waits_for,
                 was_at,
-                longest_ms: None,
+                longest: None,
                 tasks: Vec::new(),
             });
         }
         let Some(group) = groups.get_mut(at) else { continue };
         group.count += 1;
         if group.tasks.len() < MAX_NAMED {
-            group.tasks.push(&task.id);
+            group.tasks.push(task.id);
         }
-        group.longest_ms = match (group.longest_ms, task.since_ms) {
-            (Some(known), Some(new)) => Some(known.max(new)),
-            (known, new) => known.or(new),
-        };
+        group.longest = group.longest.max(task.since);
     }
     groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(b.name)));
     groups
@@ -413,6 +415,7 @@ fn grouped<'s>(tasks: Vec<(&'s Entry, Option<&'s str>)>) -> Vec<Group<'s>> {
 
 #[cfg(test)]
 mod tests {
+    use aiospy::snapshot::SCHEMA as SCHEMA_OF_DUMPS;
     use serde_json::{Value, json};
 
     use super::*;
@@ -426,20 +429,26 @@ mod tests {
         })
     }
 
+    fn side(name: &str, document: &Value) -> Side {
+        Side::of(name.to_owned(), &Snapshot::from_json(document.to_string().as_bytes()).unwrap())
+    }
+
     #[test]
     fn tasks_are_told_apart_by_what_became_of_them() {
         let finding = |title: &str| json!({"code": "deadlock", "severity": "critical", "title": title, "tasks": ["0x1"]});
-        let before = Side::of(
-            "a".to_owned(),
+        let before = side(
+            "a",
             &json!({
+                "schema": SCHEMA_OF_DUMPS,
                 "taken_at": "2024-01-01T00:00:00Z",
                 "tasks": [task("0x1", "w-1", 7, "lock"), task("0x2", "w-2", 7, "lock"), task("0x3", "x", 7, "lock")],
                 "findings": [finding("stuck for 1 s")],
             }),
         );
-        let after = Side::of(
-            "b".to_owned(),
+        let after = side(
+            "b",
             &json!({
+                "schema": SCHEMA_OF_DUMPS,
                 "taken_at": "2024-01-01T00:01:05Z",
                 "tasks": [
                     task("0x1", "w-1", 7, "lock"), task("0x2", "w-2", 8, "lock"),

@@ -202,12 +202,15 @@ impl<F: Formatter> Formatter for Safe<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use aiospy::snapshot::{
-        Acquire, Blocking, BlockingKind, Cancellation, Children, Code, Count, Deadline, Descriptor,
-        FindingId, Job, Operation, Others, Position, Problem, Program, Severity, Socket, Stage,
-        TaskState, Wait, WaitKind, Waiting,
+        Acquire, Age, Blocking, BlockingKind, Cancellation, Cause, Children, Code, Count, Deadline,
+        Descriptor, Doubt, Evidence, FindingId, Frame, Job, Location, Members, MemoryLimit,
+        Operation, Others, Position, Problem, Program, Quota, Role, Severity, Socket, Source,
+        Stage, TaskState, Tcp, Wait, WaitKind, Waiting, WakeSources,
     };
     use jiff::SignedDuration;
     use serde_json::{Value, json};
@@ -265,6 +268,13 @@ mod tests {
         };
         let frame = snapshot.threads[0].frames.last().cloned();
         snapshot.loops[0].executor = Some(pool.clone());
+        snapshot.loops[0].wake_sources = Some(WakeSources {
+            descriptors: vec![7],
+            threads: vec![4712],
+            signals: vec![15],
+            traced: false,
+            unheeded_timer: true,
+        });
         snapshot.loops[0].blocking = Some(Blocking {
             kind: BlockingKind::FutureResult,
             description: "Future.result".to_owned(),
@@ -286,11 +296,99 @@ mod tests {
             threads: vec![4712],
             grounds: None,
         });
-        let mut finding = sample::bank().findings.unwrap().remove(2);
-        finding.evidence = vec!["a fact".into()];
-        (snapshot.findings, snapshot.looks) = (Some(vec![finding]), Some(2));
+        let frame = |frame: &mut Frame| {
+            let location = Location { column: Some(4), ..Location::clone(&frame.location) };
+            let locals = Some(vec![("x".into(), "1".to_owned())]);
+            *frame = Frame { location: Arc::new(location), locals };
+        };
+        let thread = &mut snapshot.threads[0];
+        (thread.interpreter, thread.waiting_on) = (Some(1), Some(Box::new(Wait::Asyncgen.into())));
+        thread.frames.iter_mut().chain(&mut snapshot.tasks[1].frames).for_each(frame);
+        let shutdown = snapshot.shutdown.iter_mut().flat_map(|it| &mut it.frame);
+        let blocking = snapshot.loops[0].blocking.iter_mut().flat_map(|it| &mut it.frame);
+        shutdown.chain(blocking).for_each(frame);
+        snapshot.loops[0].inherited_from = Some(4);
+        snapshot.cgroup = Some(cgroup());
+        let command = "python worker.py".to_owned();
+        snapshot.children = vec![Child { pid: 8, command, has_loops: Some(true) }];
+        snapshot.cut = Some(Cut { tasks_read: 7, tasks_at_least: 9 });
+        snapshot.unread_tasks = 1;
+        snapshot.verdict = Some(Verdict::Findings);
+        snapshot.undecided = vec![Undecided {
+            reason: Doubt::TooSoon,
+            title: "1 task waits".to_owned(),
+            code: Some(Code::Deadlock),
+            seen_for: Some(Duration::from_millis(200)),
+        }];
+        let place = snapshot.tasks[1].frames[0].location.clone();
+        (snapshot.findings, snapshot.looks) = (Some(findings(&place)), Some(2));
         let document = Document { schema: SCHEMA, tool: Tool::this(), snapshot: &snapshot };
         serde_json::to_value(document).unwrap()
+    }
+
+    /// A finding from each cause, with every fact there is.
+    fn findings(place: &Arc<Location>) -> Vec<Finding> {
+        let findings = causes().into_iter().map(|cause| {
+            let age = Age::at_least(Duration::from_secs(3), Source::Samples);
+            let mut finding = sample::bank().findings.unwrap().remove(2);
+            finding.evidence = vec![Evidence {
+                task: Some(sample::id(1)),
+                since: Some(age),
+                ..Evidence::from("a fact").at(Some(place)).role(Role::Holder)
+            }];
+            finding.roles =
+                vec![Members { role: Role::Waiter, count: 40, first: vec![sample::id(2)] }];
+            (finding.cause, finding.since) = (Some(cause), Some(age));
+            (finding.place, finding.tasks_left_out) = (Some(Arc::clone(place)), 3);
+            finding
+        });
+        findings.collect()
+    }
+
+    fn cgroup() -> Cgroup {
+        Cgroup {
+            quotas: Some(vec![Quota {
+                group: "/pod".into(),
+                quota: Duration::from_millis(50),
+                period: Duration::from_millis(100),
+                periods: Some(9),
+                throttled: Some(3),
+                throttled_for: Some(Duration::from_millis(70)),
+            }]),
+            frozen: Some(false),
+            memory: Some(MemoryLimit { limit: 1 << 30, used: 1 << 20 }),
+        }
+    }
+
+    /// One cause of each kind, with every fact there is.
+    fn causes() -> Vec<Cause> {
+        let (name, class) = (Some("self.lock".to_owned()), Some("asyncio.locks.Lock".into()));
+        let object = Some(Address(0x30));
+        let (items, size) = (Some(3), Some(3));
+        vec![
+            Cause::Lock { name: name.clone(), class: class.clone(), object },
+            Cause::Call {
+                call: "recv".to_owned(),
+                class: BlockingKind::Socket,
+                system_call: Some("read".to_owned()),
+                thread: Some(7),
+            },
+            Cause::Except { clause: "except".to_owned(), is_sure: true },
+            Cause::Exception { class: "ValueError".to_owned(), message: "no".to_owned() },
+            Cause::Pool { name: name.clone(), object, size: Some(4), queued: Some(9) },
+            Cause::Queue { name: name.clone(), class, object, items, size },
+            Cause::Cycle { length: 2, count: 1 },
+            Cause::Thread { thread: Some(7), name },
+            Cause::Quota {
+                group: "/pod".to_owned(),
+                quota: Duration::from_millis(50),
+                period: Duration::from_millis(100),
+                throttled: 3,
+                periods: 9,
+            },
+            Cause::Peer { address: "10.0.0.5:5432".to_owned() },
+            Cause::Gc { generation: Some(2) },
+        ]
     }
 
     /// Waits that have every fact there is.
@@ -310,8 +408,18 @@ mod tests {
             state: Some("established"),
             receive_queue: Some(0),
             send_queue: Some(12),
-            tcp: None,
-            is_watched: None,
+            tcp: Some(Tcp {
+                opened_here: Some(true),
+                last_sent: Some(Duration::from_millis(31_000)),
+                last_received: Some(Duration::from_millis(32_000)),
+                last_acknowledged: Some(Duration::from_millis(30_990)),
+                retransmitting: Some(Duration::from_millis(400)),
+                retransmits: 2,
+                unsent: Some(12),
+                is_window_closed: true,
+                peer_heard: Some(Duration::from_millis(900)),
+            }),
+            is_watched: Some(true),
         };
         vec![
             Wait::Socket(Descriptor {
@@ -329,7 +437,7 @@ mod tests {
                 acquire: Acquire {
                     holders: (1..=40).map(sample::id).collect(),
                     position: Position { at: Some(3), of: Some(40) },
-                    may_be_returned: false,
+                    may_be_returned: None,
                 },
                 permits: Count { value: Some(-1), limit: Some(3) },
             },
@@ -374,11 +482,6 @@ mod tests {
         assert_eq!(of_kind("semaphore")["operation"], "acquire");
         assert_eq!(of_kind("semaphore")["holders"].as_array().map(Vec::len), Some(32));
         assert_eq!(of_kind("semaphore")["holder_count"], 40);
-        // No field of the shape is without a value here but those of what was not asked for.
-        let shape = schema()["$defs"]["waiting"]["properties"].as_object().unwrap().clone();
-        for field in shape.keys() {
-            assert!(waits.iter().any(|wait| wait.get(field).is_some()), "{field}");
-        }
         assert_eq!(document["tasks"][1]["awaited_by"], json!(["0x7f61b0000100"]));
         assert!(validator.is_valid(&json!({})), "every field may be absent");
 
@@ -388,6 +491,50 @@ mod tests {
         let mut decimal = document;
         decimal["tasks"][0]["id"] = json!("1234");
         assert!(!validator.is_valid(&decimal));
+    }
+
+    /// Whether each property of a shape is in one of the values; by its path, which begins anew at
+    /// each definition.
+    fn note_used(
+        shape: &Value,
+        schema: &Value,
+        values: &[&Value],
+        path: &str,
+        used: &mut BTreeMap<String, bool>,
+    ) {
+        if values.is_empty() {
+            return;
+        }
+        let (shape, path) = match shape["$ref"].as_str() {
+            Some(name) => (schema.pointer(name.trim_start_matches('#')).unwrap(), name),
+            None => (shape, path),
+        };
+        for (name, of_field) in shape["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            let inner: Vec<&Value> = values.iter().filter_map(|value| value.get(name)).collect();
+            *used.entry(path.clone()).or_default() |= !inner.is_empty();
+            note_used(of_field, schema, &inner, &path, used);
+        }
+        let items: Vec<&Value> =
+            values.iter().filter_map(|value| value.as_array()).flatten().collect();
+        note_used(&shape["items"], schema, &items, path, used);
+        if shape["additionalProperties"].is_object() {
+            let maps = values.iter().filter_map(|value| value.as_object());
+            let entries: Vec<&Value> = maps.flat_map(|map| map.values()).collect();
+            note_used(&shape["additionalProperties"], schema, &entries, path, used);
+        }
+    }
+
+    /// That each field has a property is what the validation of the same document shows.
+    #[test]
+    fn no_property_of_the_shape_is_without_a_field() {
+        let (schema, document) = (schema(), document());
+        let mut used = BTreeMap::new();
+        note_used(&schema, &schema, &[&document], "", &mut used);
+        let unused: Vec<&String> =
+            used.iter().filter(|(_, used)| !**used).map(|(name, _)| name).collect();
+        assert!(unused.is_empty(), "{unused:#?}");
+        assert!(used.len() > 150, "{}", used.len());
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub fn reasons(ms: i64) -> Vec<Waiting> {
     let acquire = || Acquire {
         holders: vec![Address(1), Address(2)].into(),
         position,
-        may_be_returned: false,
+        may_be_returned: None,
     };
     let program = || Program { pid: Some(12), name: Some("work".to_owned()) };
     let descriptor = Descriptor {

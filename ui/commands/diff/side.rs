@@ -1,10 +1,13 @@
-//! One side of a comparison, from a dump's JSON: every fact in it may be absent.
+//! One side of a comparison, from a snapshot: every fact in it may be absent.
 
-use aiospy::known::Libraries;
-use aiospy::snapshot::Origin;
+use std::time::Duration;
+
+use aiospy::memory::Address;
+use aiospy::snapshot::{
+    Finding, Frame, Location, Origin, Severity, Snapshot, Task, TaskState, WaitKind, Waiting,
+};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::flame::fold::folded;
 use crate::report::text::path;
@@ -15,7 +18,7 @@ pub struct Side {
     /// The file it is from.
     pub file: String,
     /// When it was read.
-    pub taken_at: Option<Timestamp>,
+    pub taken_at: Timestamp,
     /// The tasks that had not ended.
     pub tasks: Vec<Entry>,
     /// What was wrong.
@@ -26,7 +29,7 @@ pub struct Side {
 #[derive(Debug)]
 pub struct Entry {
     /// Its address.
-    pub id: String,
+    pub id: Address,
     name: Option<String>,
     shape: String,
     coroutine: Option<String>,
@@ -36,9 +39,9 @@ pub struct Entry {
     pub place: Option<String>,
     /// What it waits for, in words that do not change with time.
     pub waits_for: String,
-    object: Option<String>,
+    object: Option<Address>,
     /// For how long it has waited.
-    pub since_ms: Option<f64>,
+    pub since: Option<Duration>,
     is_parked: bool,
 }
 
@@ -46,78 +49,53 @@ pub struct Entry {
 #[derive(Debug, Serialize)]
 pub struct Fact {
     /// Its code.
-    pub code: String,
+    pub code: &'static str,
     /// How bad it is.
-    pub severity: String,
+    pub severity: Severity,
     /// What it has in common with the same trouble at another time.
     pub key: String,
     /// The conclusion.
     pub title: String,
     /// The tasks it is about.
-    tasks: Vec<String>,
-}
-
-fn text(of: &Value, name: &str) -> Option<String> {
-    of.get(name)?.as_str().map(str::to_owned)
-}
-
-fn list<'v>(of: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
-    of.get(name).and_then(Value::as_array).into_iter().flatten()
+    tasks: Vec<Address>,
 }
 
 impl Side {
-    /// From a dump.
-    pub fn of(file: String, document: &Value) -> Self {
+    /// From a snapshot.
+    pub fn of(file: String, snapshot: &Snapshot) -> Self {
+        let tasks = snapshot.tasks.iter().filter(|task| !task.is_over());
         Self {
             file,
-            taken_at: text(document, "taken_at").and_then(|at| at.parse().ok()),
-            tasks: list(document, "tasks").filter_map(Entry::of).collect(),
-            findings: list(document, "findings").map(Fact::of).collect(),
+            taken_at: snapshot.taken_at,
+            tasks: tasks.map(Entry::of).collect(),
+            findings: snapshot.findings.iter().flatten().map(Fact::of).collect(),
         }
     }
 }
 
 impl Entry {
-    fn of(task: &Value) -> Option<Self> {
-        let state = text(task, "state");
-        if matches!(state.as_deref(), Some("done" | "cancelled" | "failed")) {
-            return None;
+    fn of(task: &Task) -> Self {
+        let is_own = |frame: &&Frame| frame.location.origin == Origin::Own;
+        let own = task.frames.iter().rev().find(is_own).or(task.frames.last());
+        let waiting = task.waiting_on.as_deref();
+        let in_words = |at: &Location| path::frame(&at.function, &at.file, at.line);
+        Self {
+            id: task.id,
+            shape: folded(task.name.as_deref().unwrap_or("?")),
+            name: task.name.as_deref().map(str::to_owned),
+            coroutine: task.coroutine.as_deref().map(str::to_owned),
+            place: own.map(|frame| in_words(&frame.location)),
+            waits_for: waiting.map_or_else(|| state(task).to_owned(), waits_for),
+            object: waiting.and_then(|waiting| waiting.object),
+            since: waiting.and_then(|waiting| waiting.since),
+            is_parked: task.state.is_none_or(|state| state == TaskState::Pending),
+            frames: task.frames.iter().map(|frame| in_words(&frame.location)).collect(),
         }
-        let frames: Vec<(String, bool)> = list(task, "frames")
-            .map(|frame| {
-                let file = text(frame, "file").unwrap_or_default();
-                let line = frame.get("line").and_then(Value::as_u64);
-                let line = line.and_then(|line| u32::try_from(line).ok());
-                let function = text(frame, "function").unwrap_or_default();
-                let origin = frame.get("origin").and_then(Value::as_str);
-                // Dumps of before did not say it.
-                let is_own = origin.map_or_else(
-                    || Libraries::default().home(&file).origin == Origin::Own,
-                    |origin| origin == "own",
-                );
-                (path::frame(&function, &file, line), is_own)
-            })
-            .collect();
-        let own = frames.iter().rev().find(|(_, is_own)| *is_own).or(frames.last());
-        let name = text(task, "name");
-        let waiting = task.get("waiting_on");
-        Some(Self {
-            id: text(task, "id")?,
-            shape: folded(name.as_deref().unwrap_or("?")),
-            name,
-            coroutine: text(task, "coroutine"),
-            place: own.map(|(place, _)| place.clone()),
-            waits_for: waiting.map_or_else(|| state.clone().unwrap_or_default(), waits_for),
-            object: waiting.and_then(|waiting| text(waiting, "object")),
-            since_ms: waiting.and_then(|waiting| waiting.get("since_ms")?.as_f64()),
-            is_parked: state.as_deref().is_none_or(|state| state == "pending"),
-            frames: frames.into_iter().map(|(place, _)| place).collect(),
-        })
     }
 
     /// What tells it from others: another task may have got its address.
-    pub fn key(&self) -> (&str, Option<&str>, Option<&str>) {
-        (&self.id, self.name.as_deref(), self.coroutine.as_deref())
+    pub fn key(&self) -> (Address, Option<&str>, Option<&str>) {
+        (self.id, self.name.as_deref(), self.coroutine.as_deref())
     }
 
     /// What it has in common with others of its kind.
@@ -138,31 +116,42 @@ impl Entry {
     }
 }
 
+/// What a task does of which it is not known what it waits for.
+fn state(task: &Task) -> &'static str {
+    match task.state {
+        Some(TaskState::Running) => "running",
+        Some(TaskState::Ready) => "ready",
+        Some(TaskState::Pending) => "pending",
+        Some(TaskState::Done | TaskState::Cancelled | TaskState::Failed) | None => "",
+    }
+}
+
 /// `lock self.lock`, `socket 10.0.0.5:5432`.
-fn waits_for(waiting: &Value) -> String {
-    let kind = text(waiting, "kind").unwrap_or_default();
-    let remote = || text(waiting.get("socket")?, "remote");
-    let which = match kind.as_str() {
-        "socket" => remote().or_else(|| text(waiting, "peer")),
-        "executor" => text(waiting, "function"),
-        "timer" => None,
-        _ => text(waiting, "name"),
+fn waits_for(waiting: &Waiting) -> String {
+    let kind = waiting.kind();
+    let remote = || waiting.socket()?.remote.as_deref();
+    let which = match kind {
+        WaitKind::Socket => remote().or_else(|| waiting.peer()),
+        WaitKind::Executor => waiting.function(),
+        WaitKind::Timer => None,
+        _ => waiting.name.as_deref(),
     };
     match which {
-        Some(which) => format!("{kind} {which}"),
-        None => kind,
+        Some(which) => format!("{} {which}", kind.as_str()),
+        None => kind.as_str().to_owned(),
     }
 }
 
 impl Fact {
-    fn of(finding: &Value) -> Self {
+    fn of(finding: &Finding) -> Self {
+        let code = finding.code.as_str();
         Self {
+            code,
+            severity: finding.severity,
             // Dumps of before have no more than a code.
-            key: text(finding, "key").or_else(|| text(finding, "code")).unwrap_or_default(),
-            code: text(finding, "code").unwrap_or_default(),
-            severity: text(finding, "severity").unwrap_or_default(),
-            title: text(finding, "title").unwrap_or_default(),
-            tasks: list(finding, "tasks").filter_map(|it| it.as_str().map(str::to_owned)).collect(),
+            key: if finding.key.is_empty() { code.to_owned() } else { finding.key.clone() },
+            title: finding.title.to_string(),
+            tasks: finding.tasks.clone(),
         }
     }
 
@@ -177,31 +166,33 @@ impl Fact {
     }
 
     fn has_tasks_of(&self, other: &Self) -> bool {
-        let is_shared = |task: &String| other.tasks.contains(task);
+        let is_shared = |task: &Address| other.tasks.contains(task);
         self.tasks.iter().any(is_shared) || self.tasks.is_empty() && other.tasks.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use aiospy::snapshot::{Code, Sureness};
 
     use super::*;
 
-    fn fact(key: &str, tasks: &[&str]) -> Fact {
-        Fact::of(&json!({ "code": "deadlock", "key": key, "tasks": tasks }))
+    fn fact(key: &str, tasks: &[u64]) -> Fact {
+        let mut finding = Finding::new(Code::Deadlock, Severity::Critical, Sureness::Read, "it");
+        finding.key = key.to_owned();
+        finding.tasks = tasks.iter().copied().map(Address).collect();
+        Fact::of(&finding)
     }
 
     #[test]
     fn the_same_trouble_is_told_by_its_key_and_where_two_have_it_by_its_tasks() {
-        let (pay, other) =
-            (fact("deadlock/a.py:pay", &["0x1"]), fact("deadlock/a.py:pay", &["0x2"]));
+        let (pay, other) = (fact("deadlock/a.py:pay", &[1]), fact("deadlock/a.py:pay", &[2]));
         // In another process, or with another task.
-        assert!(pay.is_among(&[fact("deadlock/a.py:pay", &["0x9"])], &[fact("", &[])]));
-        assert!(!pay.is_among(&[fact("deadlock/a.py:refund", &["0x1"])], &[]));
+        assert!(pay.is_among(&[fact("deadlock/a.py:pay", &[9])], &[fact("", &[])]));
+        assert!(!pay.is_among(&[fact("deadlock/a.py:refund", &[1])], &[]));
         // Two deadlocks of the same functions, of which one is gone.
         let both = [pay, other];
-        let left = [fact("deadlock/a.py:pay", &["0x2"])];
+        let left = [fact("deadlock/a.py:pay", &[2])];
         assert!(!both[0].is_among(&left, &both) && both[1].is_among(&left, &both));
         assert!(left[0].is_among(&both, &left));
     }

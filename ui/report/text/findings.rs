@@ -1,5 +1,6 @@
 //! Findings: for a report, each with what it rests on; for a probe, one line each.
 
+use std::fmt::Write as _;
 use std::io;
 
 use aiospy::snapshot::{Code, Evidence, Finding, FindingId, Location, Origin, Severity, Snapshot};
@@ -293,10 +294,14 @@ pub fn brief(snapshot: &Snapshot, least: Option<Severity>, page: &mut Page<'_>) 
         Some(least) if is_below(least) => format!("nothing at {} or above", word(least).1),
         _ => return Ok(()),
     };
-    let tasks = words::counted(snapshot.tasks.len(), "task");
-    let loops = words::counted(snapshot.loops.len(), "loop");
-    let line = Line::new().with(Style::Active, "ok");
-    page.line(&line.with(Style::Plain, &format!(": {verdict}, {tasks}, {loops}")))
+    let mut verdict = format!(": {verdict}");
+    // Without threads it is from a document that has only the tasks that findings name.
+    if !snapshot.threads.is_empty() {
+        let tasks = words::counted(snapshot.tasks.len(), "task");
+        let loops = words::counted(snapshot.loops.len(), "loop");
+        let _ = write!(verdict, ", {tasks}, {loops}");
+    }
+    page.line(&Line::new().with(Style::Active, "ok").with(Style::Plain, &verdict))
 }
 
 #[cfg(test)]

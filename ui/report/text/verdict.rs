@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use aiospy::snapshot::{Child, Loop, LoopState, Snapshot, Undecided, Verdict};
+use aiospy::snapshot::{Child, Depth, Loop, LoopState, Snapshot, Undecided, Verdict};
 
 use super::words;
 use crate::io::page::{clean, fit};
@@ -27,7 +27,10 @@ pub fn undecided(snapshot: &Snapshot) -> Option<String> {
     if !others.is_empty() {
         let _ = write!(sentence, ", and {} more", words::count(others.len()));
     }
-    if let Some(wait) = snapshot.undecided.iter().filter_map(Undecided::wait).max() {
+    // What was written once does not go on.
+    let can_wait = snapshot.depth >= Depth::Evidence;
+    let waits = snapshot.undecided.iter().filter_map(Undecided::wait);
+    if let Some(wait) = waits.max().filter(|_| can_wait) {
         let _ = write!(sentence, "; --wait {}s decides", wait.as_secs());
     }
     Some(sentence)
