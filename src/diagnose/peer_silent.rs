@@ -202,9 +202,10 @@ fn fate(group: &[Owed<'_>], peer: &str) -> Vec<Evidence> {
     {
         lines.push(
             format!(
-                "{} was sent again up to {worst} times without an acknowledgement: the network or \
-                 the host of {peer} is gone",
-                of_all(some)
+                "{} was sent again {}{worst} times without an acknowledgement: the network or the \
+                 host of {peer} is gone",
+                of_all(some),
+                if some == 1 { "" } else { "up to " },
             )
             .into(),
         );

@@ -84,7 +84,9 @@ fn asking(
             Way::Unknown => {}
         }
     }
-    Asking::Unclear
+    // A task of a library's own takes what comes, for all who use the connection.
+    let is_of_program = task.frames.iter().any(|frame| !frame.location.is_library());
+    if is_of_program { Asking::Unclear } else { Asking::Message }
 }
 
 fn way(reader: &Reader<'_>, frame: &RawFrame) -> Way {

@@ -8,11 +8,14 @@ import stage
 
 QUESTION = b"a question\n"
 ANSWER = b"an answer\n"
+TASKS = 3
+asked = [0]
 
 
 async def ask(server):
     reader, writer = await asyncio.open_connection(*server)
     while True:
+        asked[0] += 1
         writer.write(QUESTION)
         await writer.drain()
         await reader.readline()  # waits
@@ -41,12 +44,13 @@ async def main():
         listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=answer_once, args=(listener,), daemon=True).start()
         address = listener.getsockname()
-    tasks = [asyncio.create_task(ask(address), name="ask-%d" % n) for n in range(3)]
+    tasks = [asyncio.create_task(ask(address), name="ask-%d" % n) for n in range(TASKS)]
+    resting = stage.resting({task: "waits" for task in tasks})
     if stage.healthy:
         stage.when(lambda: True, held_for=stage.STUCK)
     else:
         stage.when(
-            stage.resting({task: "waits" for task in tasks}),
+            lambda: asked[0] == 2 * TASKS and resting(),
             lambda: [
                 stage.finding(
                     "peer-silent",
