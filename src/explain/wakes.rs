@@ -32,6 +32,8 @@ fn wake_sources(
     };
     let wakers = system.wakers(epoll)?;
     let own = reader.own_descriptors(known.id)?;
+    // It is the loop's own, and the kernel does list what is registered.
+    own.iter().find(|fd| wakers.registered.contains(fd))?;
     let mut descriptors: Vec<i32> =
         wakers.registered.into_iter().filter(|fd| !own.contains(fd)).collect();
     // uvloop 0.18 to 0.22 has one beside its epoll and makes no use of it.
