@@ -39,7 +39,7 @@ mod task;
 mod tests;
 mod transport;
 
-pub use callback::{AwaitGraph, Wake};
+pub use callback::{AwaitGraph, Awaiters, Wake};
 pub use event_loop::{LoopFacts, UvFacts};
 pub use executor::{
     AnyioWorker, LimitedCall, LimiterFacts, PoolFacts, Processes, ThreadWait, WorkItem, Worker,

@@ -90,6 +90,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("executor_shutdown").twin(),
     scenario("greenlet_blocked").until(13).libraries().twin(),
     scenario("greenlet_waits").until(13).libraries(),
+    scenario("group_convoy").since(11),
     scenario("held_lock").twin(),
     scenario("hypercorn_stream").libraries().twin(),
     scenario("interpreter_threads"),
