@@ -189,6 +189,9 @@ pub struct Acquire {
     /// Whether a timer or another callback refers to it, and may give it back.
     #[serde(skip)]
     pub may_be_returned: bool,
+    /// Whether nobody has it, of a lock: then those that wait for it are to be told so.
+    #[serde(skip)]
+    pub is_free: bool,
 }
 
 impl Serialize for Acquire {

@@ -63,6 +63,7 @@ impl Scenario {
 
 const SCENARIOS: &[Scenario] = &[
     scenario("aiohttp_stream").libraries().twin(),
+    scenario("anyio_deadlock").libraries().twin(),
     scenario("anyio_threads").libraries().twin(),
     scenario("asyncgen_open").twin(),
     scenario("asyncgens_shutdown"),

@@ -332,7 +332,7 @@ mod tests {
                 acquire: Acquire {
                     holders: (1..=40).map(sample::id).collect(),
                     position: Position { at: Some(3), of: Some(40) },
-                    may_be_returned: false,
+                    ..Acquire::default()
                 },
                 permits: Count { value: Some(-1), limit: Some(3) },
             },
