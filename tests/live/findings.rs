@@ -64,6 +64,8 @@ impl Scenario {
 const SCENARIOS: &[Scenario] = &[
     scenario("aiohttp_stream").libraries().twin(),
     scenario("anyio_deadlock").libraries().twin(),
+    // Up to Python 3.9 the newest anyio is none that has learnt it.
+    scenario("anyio_handover").until(9).libraries().twin(),
     scenario("anyio_threads").libraries().twin(),
     scenario("asyncgen_open").twin(),
     scenario("asyncgens_shutdown"),
@@ -96,6 +98,8 @@ const SCENARIOS: &[Scenario] = &[
     scenario("hypercorn_stream").libraries().twin(),
     scenario("interpreter_threads"),
     scenario("lock_convoy").twin(),
+    scenario("lock_free --kind lock").twin(),
+    scenario("lock_free --kind semaphore").twin(),
     scenario("lock_lost").twin(),
     scenario("loop_blocked --kind cpu"),
     scenario("loop_blocked --kind dns"),
