@@ -507,22 +507,7 @@ impl<'a> Reasons<'a> {
             let loop_at = task.loop_at.filter(|_| is_plain)?;
             self.endpoints(loop_at).get(&future).cloned()
         })?;
-        let program = Program { pid: endpoint.pid, name: None };
-        let operation = match endpoint.direction {
-            Direction::Read => Operation::Read,
-            Direction::Write => Operation::Write,
-            Direction::Accept => Operation::Accept,
-            Direction::Connect => Operation::Connect,
-            Direction::Close => Operation::Close,
-            Direction::Exit => return Some(snapshot::Wait::Subprocess(program).into()),
-        };
-        let descriptor = Descriptor {
-            operation: Some(operation),
-            fd: endpoint.fd,
-            program,
-            ..Descriptor::default()
-        };
-        Some(snapshot::Wait::Socket(descriptor).into())
+        Some(at_endpoint(&endpoint))
     }
 
     /// What the futures of a loop wait for at descriptors, read once.
@@ -777,9 +762,10 @@ impl<'a> Reasons<'a> {
             {
                 waiting.deadlines.push(Deadline { frame: Some(at), due_in });
             }
-            let entered = has_contexts.then(|| self.reader.entered(frame));
-            for entered in entered.and_then(Result::ok).unwrap_or_default() {
-                let limit = self.deadline(task, entered.manager);
+            // Those of managers made of generators, too: anyio's `fail_after` is one.
+            let held = has_contexts.then(|| self.reader.held(frame));
+            for manager in held.and_then(Result::ok).unwrap_or_default() {
+                let limit = self.deadline(task, manager);
                 let limit = limit.map(|limit| Deadline { frame: Some(at), ..limit });
                 waiting.deadlines.extend(limit);
             }
@@ -800,10 +786,20 @@ impl<'a> Reasons<'a> {
             }
             // anyio.CancelScope
             "CancelScope" => reader.attribute(manager, "_deadline").ok()??,
+            // `anyio.fail_after` up to 3.7; later it is a generator.
+            "FailAfterContextManager" => {
+                let scope = reader.attribute(manager, "_cancel_scope").ok()??;
+                reader.attribute(scope, "_deadline").ok()??
+            }
+            // anyio.TaskGroup
+            "TaskGroup" => {
+                let scope = reader.attribute(manager, "cancel_scope").ok()??;
+                reader.attribute(scope, "_deadline").ok()??
+            }
             _ => return None,
         };
         // No limit is `None` or infinite.
-        let due = reader.float(attribute)?;
+        let due = reader.float(attribute).filter(|due| due.is_finite())?;
         let left = self.now(task).map(|now| due - now);
         let due_in = left.and_then(|left| SignedDuration::try_from_secs_f64(left).ok());
         Some(Deadline { frame: None, due_in })
@@ -886,6 +882,26 @@ impl<'a> Reasons<'a> {
         let (name, _) = attributes.into_iter().find(|(_, value)| *value == object)?;
         reader.name(name).ok()
     }
+}
+
+/// The wait for a descriptor or process.
+fn at_endpoint(endpoint: &Endpoint) -> Waiting {
+    let program = Program { pid: endpoint.pid, name: None };
+    let operation = match endpoint.direction {
+        Direction::Read => Operation::Read,
+        Direction::Write => Operation::Write,
+        Direction::Accept => Operation::Accept,
+        Direction::Connect => Operation::Connect,
+        Direction::Close => Operation::Close,
+        Direction::Exit => return snapshot::Wait::Subprocess(program).into(),
+    };
+    let descriptor = Descriptor {
+        operation: Some(operation),
+        fd: endpoint.fd,
+        program,
+        ..Descriptor::default()
+    };
+    snapshot::Wait::Socket(descriptor).into()
 }
 
 /// What the system said lately of descriptors: with a thousand sockets that takes longer than all

@@ -5,7 +5,7 @@
 
 use super::Origin;
 use super::library::Library;
-use super::purpose::{Anyio, Module, Purpose};
+use super::purpose::{Anyio, Io, Module, Purpose};
 
 const BACKEND: &str = "anyio/_backends/_asyncio.py";
 const COMMON: &str = "anyio/_core/_synchronization.py";
@@ -30,6 +30,9 @@ pub(super) const LIBRARY: Library = Library {
         (STREAMS, "MemoryObjectSendStream.send", Purpose::Anyio(Anyio::Send)),
         (BACKEND, "TaskGroup.__aexit__", Purpose::Anyio(Anyio::Group)),
         (BACKEND, "_wait", Purpose::Anyio(Anyio::Group)),
+        // Of `SocketStream` and of `UDPSocket`.
+        (BACKEND, "receive", Purpose::Io(Io::StreamRead)),
+        (BACKEND, "send", Purpose::Io(Io::StreamWrite)),
     ],
     anywhere: &[],
 };

@@ -36,6 +36,12 @@ impl Reasons<'_> {
         };
         let step = outer.first().filter(is_around).unwrap_or(first);
         let own = |step: &Step<'_>| self.reader.local(step.frame, "self").ok().flatten();
+        if inner > 0
+            && !self.is_outside(first.frame)
+            && let Some(endpoint) = self.reader.io_of_frame(first.frame)
+        {
+            return Some(super::at_endpoint(&endpoint));
+        }
         let thing = own(step)?;
         let mut waiting = match step.anyio? {
             Anyio::Lock => self.anyio_lock(task, thing),
@@ -53,11 +59,19 @@ impl Reasons<'_> {
             Anyio::Send => self.stream(task, thing, Operation::Put)?,
             Anyio::Group => self.anyio_group(thing),
         };
-        // The program may know it only by what is around it: a stream, a condition, or the adapter
-        // of what was made before there was a loop.
+        // The program may know it only by what is around it: a condition, or the adapter of what was
+        // made before there was a loop.
+        let is_around = |at: &Address| {
+            let class = self.reader.class_of(*at);
+            class.is_ok_and(|class| {
+                let name = class.name.rsplit('.').next().unwrap_or_default();
+                name.ends_with("Adapter") || name == "Condition"
+            })
+        };
         let inside = steps.iter().take_while(|step| !self.is_outside(step.frame));
-        waiting.name = inside
-            .filter_map(own)
+        let around = inside.filter_map(own).filter(is_around);
+        waiting.name = std::iter::once(thing)
+            .chain(around)
             .find_map(|at| self.name_outside(steps.iter().map(|step| step.frame), at));
         Some(waiting)
     }
