@@ -66,6 +66,9 @@ const SCENARIOS: &[Scenario] = &[
     scenario("anyio_deadlock").libraries().twin(),
     // Up to Python 3.9 the newest anyio is none that has learnt it.
     scenario("anyio_handover").until(9).libraries().twin(),
+    scenario("anyio_stream").libraries().twin(),
+    scenario("anyio_stream --kind endless").libraries().twin(),
+    scenario("anyio_stream --kind unbuffered").libraries().twin(),
     scenario("anyio_threads").libraries().twin(),
     scenario("asyncgen_open").twin(),
     scenario("asyncgens_shutdown"),
@@ -144,6 +147,8 @@ const SCENARIOS: &[Scenario] = &[
 
 /// A healthy program of `tests/programs/healthy`, which runs on uvloop too.
 const HEALTHY: &[Scenario] = &[
+    // What is there for older ones loses those in line when the first of them gives up.
+    scenario("anyio_churn").since(11).libraries(),
     scenario("anyio_group").libraries(),
     scenario("anyio_limited").libraries(),
     scenario("awaited_in_turn"),
