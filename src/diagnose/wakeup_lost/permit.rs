@@ -1,7 +1,7 @@
 //! `wakeup-lost` of a permit: a lock is free, and those that wait for it were not told.
 //!
 //! Whoever gives a lock or a permit back tells the next in line, who takes it at the loop's next turn.
-//! A line whose first was cancelled in the very turn in which it was told may be forgotten: in AnyIO's
+//! A line whose first was cancelled in the very turn in which it was told may be forgotten: in anyio's
 //! `Lock` up to 4.13 and `CapacityLimiter` up to 4.9, in asyncio's `Semaphore` before 3.11. Newcomers
 //! queue behind the others then, and nobody ever takes it.
 //!
