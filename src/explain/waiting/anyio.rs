@@ -5,6 +5,8 @@
 
 use std::rc::Rc;
 
+use rustc_hash::FxHashMap;
+
 use super::{Line, Reasons, Step};
 use crate::asyncio::{FutureState, TaskFacts};
 use crate::known::purpose::{Anyio, Wait};
@@ -200,7 +202,13 @@ impl Reasons<'_> {
             // Who was cancelled, or told, is in the line for a moment longer.
             (reader.future_state(future) == Ok(Some(FutureState::Pending))).then_some(future)
         });
-        let line = Rc::new(Line { positions: futures.zip(1..).collect() });
+        let mut positions = FxHashMap::default();
+        for future in futures {
+            // Where it changes meanwhile, one may be met twice.
+            let next = positions.len() as u64 + 1;
+            positions.entry(future).or_insert(next);
+        }
+        let line = Rc::new(Line { positions });
         self.lines.borrow_mut().insert((object, attribute), Rc::clone(&line));
         line
     }
