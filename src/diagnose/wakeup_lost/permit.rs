@@ -2,8 +2,8 @@
 //!
 //! Whoever gives a lock or a permit back tells the next in line, who takes it at the loop's next turn.
 //! A line whose first was cancelled in the very turn in which it was told may be forgotten: in anyio's
-//! `Lock` up to 4.13 and `CapacityLimiter` up to 4.9, in asyncio's `Semaphore` before 3.11. Newcomers
-//! queue behind the others then, and nobody ever takes it.
+//! locks and semaphores before 4.14 and its limiters before 4.10, in asyncio's `Semaphore` before 3.11.
+//! Newcomers queue behind the others then, and nobody ever takes it.
 //!
 //! A healthy loop shows that too, within a turn, and between two turns while the next one is ready to
 //! take it. So it has to be so twice, with the same one first, while nothing is ready in the loop.
@@ -103,8 +103,8 @@ fn report(context: &Context<'_>, line: &Line<'_>) -> Draft {
 fn advice(waiting: &Waiting) -> &'static str {
     let is_anyio = waiting.class.as_deref().is_some_and(|class| class.starts_with("anyio."));
     if is_anyio {
-        "Take AnyIO 4.14 or later: its lock up to 4.13 and its limiter up to 4.9 can forget those in \
-         line when the first of them is cancelled while it is told."
+        "Take AnyIO 4.14 or later: its locks and semaphores before that, and its limiters before 4.10, \
+         can forget those in line when the first of them is cancelled while it is told."
     } else {
         "See who changes it other than by `acquire` and `release`, or from another thread; asyncio's \
          semaphore before Python 3.11 can forget those in line when the first of them is cancelled \
