@@ -2,7 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{AsyncioModules, AwaitGraph, Awaiters, ChainEnd, FutureState, Registered, TasksRead};
+use super::{
+    AsyncioModules, AwaitGraph, Awaiters, ChainEnd, FutureState, Owner, Registered, TasksRead,
+};
 use crate::layout::{Flag, TaskRegistry};
 use crate::memory::Address;
 use crate::python::object::{Reader, Unreadable};
@@ -451,6 +453,43 @@ fn parked(heap: &mut Heap, coroutine: Address, waiter: Address) -> Address {
     heap.link(task.offset(fields.coro), coroutine);
     heap.link(task.offset(fields.fut_waiter), waiter);
     task
+}
+
+/// A lock of anyio's names its owner: the task, or up to 4.4 where it was and its coroutine.
+#[test]
+fn the_owner_of_a_lock_is_the_very_task_that_has_taken_it() {
+    for minor in MINORS {
+        let mut heap = Heap::of(minor);
+        let [future, other_future] = [heap.future(), heap.future()];
+        let [coroutine, other] = [heap.awaits(future), heap.awaits(other_future)];
+        let [task, ended] = [parked(&mut heap, coroutine, future), heap.task()];
+        let finished = heap.layout.future.state;
+        heap.int32(ended.offset(finished), 2);
+        let number = heap.int(i128::from(task.0));
+        let class = heap.class("TaskInfo");
+        let info = heap.instance(class, &[("id", number), ("coro", coroutine)]);
+        // Where it was, there is another one by now.
+        let gone = heap.instance(class, &[("id", number), ("coro", other)]);
+        let nowhere = heap.int(i128::from(NOWHERE.0));
+        let unreadable = heap.instance(class, &[("id", nowhere), ("coro", other)]);
+        let none = heap.none();
+        let class = heap.class("anyio.Lock");
+        let mut lock = |attributes: &[(&str, Address)]| heap.instance(class, attributes);
+        let expected = [
+            (lock(&[("_owner_task", none)]), Owner::Nobody),
+            (lock(&[("_waiters", none)]), Owner::Nobody),
+            (lock(&[("_owner_task", task)]), Owner::Task(task)),
+            (lock(&[("_owner_task", ended)]), Owner::Unknown),
+            (lock(&[("_owner_task", info)]), Owner::Task(task)),
+            (lock(&[("_owner_task", gone)]), Owner::Unknown),
+            (lock(&[("_owner_task", unreadable)]), Owner::Unknown),
+        ];
+        heap.read(|reader| {
+            for (lock, owner) in expected {
+                assert_eq!(reader.anyio_owner(lock), owner, "3.{minor}");
+            }
+        });
+    }
 }
 
 #[test]

@@ -8,19 +8,11 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::{Line, Reasons, Step};
-use crate::asyncio::{FutureState, TaskFacts};
+use crate::asyncio::{FutureState, Owner, TaskFacts};
 use crate::known::purpose::{Anyio, Wait};
 use crate::memory::Address;
 use crate::python::object::{Kind, MAX_ITEMS};
 use crate::snapshot::{self, Acquire, Children, Count, Holders, Operation, Others, Waiting};
-
-/// Who has a lock of anyio's.
-enum Owner {
-    Nobody,
-    Task(Address),
-    /// It has ended, or cannot be read.
-    Unknown,
-}
 
 impl Reasons<'_> {
     /// From the innermost frames, when they are anyio's.
@@ -79,7 +71,7 @@ impl Reasons<'_> {
     }
 
     fn anyio_lock(&self, task: &TaskFacts, lock: Address) -> Waiting {
-        let owner = self.owner(lock);
+        let owner = self.reader.anyio_owner(lock);
         let wait = snapshot::Wait::Lock(Acquire {
             holders: match owner {
                 Owner::Task(owner) => std::iter::once(owner).collect(),
@@ -90,32 +82,6 @@ impl Reasons<'_> {
             ..Acquire::default()
         });
         Waiting { object: Some(lock), ..wait.into() }
-    }
-
-    /// Who has a lock: whoever gives it back hands it to the next at once.
-    fn owner(&self, lock: Address) -> Owner {
-        let reader = &self.reader;
-        let Ok(owner) = reader.attribute(lock, "_owner_task") else { return Owner::Unknown };
-        // Up to 4.4 the attribute is deleted, and `None` is one of the class.
-        let Some(owner) = owner.filter(|&at| !reader.is_kind(at, Kind::None)) else {
-            return Owner::Nobody;
-        };
-        if reader.kind_of(owner).is_ok_and(Kind::is_task) {
-            return match reader.future_state(owner) {
-                Ok(Some(FutureState::Pending)) => Owner::Task(owner),
-                _ => Owner::Unknown,
-            };
-        }
-        // Up to 4.4 it is a `TaskInfo`, whose `id` is the task's address. That may be another's by
-        // now; the coroutine, to which it refers, can't.
-        let Ok([id, coroutine]) = reader.attributes_named(owner, ["id", "coro"]) else {
-            return Owner::Unknown;
-        };
-        let id = id.and_then(|at| u64::try_from(reader.int(at).ok()?).ok()).map(Address);
-        let is_it = |task: &&TaskFacts| Some(task.at) == id && task.coro == coroutine;
-        let task = self.reading.tasks.iter().find(is_it);
-        let task = task.filter(|task| task.state == FutureState::Pending);
-        task.map_or(Owner::Unknown, |task| Owner::Task(task.at))
     }
 
     fn anyio_semaphore(&self, task: &TaskFacts, semaphore: Address) -> Waiting {
