@@ -22,6 +22,7 @@
 //! hundreds of pages come in one system call ([`tasks`](Reader::read_tasks)). On every await chain
 //! the invariant *its end is the task's `fut_waiter`* tells a torn read.
 
+mod anyio;
 mod callback;
 mod clock;
 mod event_loop;
@@ -39,7 +40,8 @@ mod task;
 mod tests;
 mod transport;
 
-pub use callback::{AwaitGraph, Wake};
+pub use anyio::Owner;
+pub use callback::{AwaitGraph, Awaiters, Wake};
 pub use event_loop::{LoopFacts, UvFacts};
 pub use executor::{
     AnyioWorker, LimitedCall, LimiterFacts, PoolFacts, Processes, ThreadWait, WorkItem, Worker,

@@ -233,6 +233,13 @@ struct Line<'s> {
     suspects: Vec<Address>,
 }
 
+impl Line<'_> {
+    /// Whether nothing but that nobody tells them so keeps those in line from it.
+    fn is_free(&self) -> bool {
+        self.waiting.is_free()
+    }
+}
+
 impl<'s> Context<'s> {
     fn new(looks: Looks<'s>) -> Self {
         let now = looks.last;

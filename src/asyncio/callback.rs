@@ -26,6 +26,17 @@ pub enum Wake {
     Task(Address),
     /// It resolves this future in turn.
     Future(Address),
+    /// The task is of a group that this task has made, which waits for it once it leaves that.
+    Parent(Address),
+}
+
+/// The tasks that wait for another one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Awaiters {
+    /// All of them, in the order of its callbacks; those that only will are the last.
+    pub tasks: Vec<Address>,
+    /// How many of them wait for it now: the others are still within the block of its group.
+    pub now: usize,
 }
 
 /// What each future leads to, decoded once.
@@ -41,9 +52,9 @@ impl<'a> AwaitGraph<'a> {
         Self { reader, wakes: RefCell::default() }
     }
 
-    /// The tasks that wait for the future or task at `at`, in the order of its callbacks.
-    pub fn awaiters(&self, at: Address) -> Vec<Address> {
-        let mut awaiters = Vec::new();
+    /// The tasks that wait for the future or task at `at`.
+    pub fn awaiters(&self, at: Address) -> Awaiters {
+        let (mut awaiters, mut parents) = (Vec::new(), Vec::new());
         let (mut known, mut seen) = (FxHashSet::default(), FxHashSet::default());
         let mut open = vec![at];
         while let Some(future) = open.pop() {
@@ -56,10 +67,13 @@ impl<'a> AwaitGraph<'a> {
                     Wake::Task(task) if task != at && known.insert(task) => awaiters.push(task),
                     Wake::Task(_) => {}
                     Wake::Future(next) => open.push(next),
+                    Wake::Parent(task) => parents.push(task),
                 }
             }
         }
-        awaiters
+        let now = awaiters.len();
+        awaiters.extend(parents.into_iter().filter(|&task| task != at && known.insert(task)));
+        Awaiters { tasks: awaiters, now }
     }
 
     fn wakes(&self, future: Address) -> Arc<[Wake]> {
@@ -72,7 +86,11 @@ impl<'a> AwaitGraph<'a> {
             wakes.extend(self.reader.wakes(callback).unwrap_or_default());
         }
         if let Ok(waiters) = self.reader.awaited_by(future) {
-            wakes.extend(waiters.into_iter().map(Wake::Task));
+            // Groups note their parents from the start.
+            let is_parent = |task: &Address| wakes.contains(&Wake::Parent(*task));
+            let waiters: Vec<Wake> =
+                waiters.into_iter().filter(|task| !is_parent(task)).map(Wake::Task).collect();
+            wakes.extend(waiters);
         }
         let wakes: Arc<[Wake]> = wakes.into();
         self.wakes.borrow_mut().insert(future, Arc::clone(&wakes));
@@ -197,6 +215,14 @@ impl Reader<'_> {
                 Some(Callback::Wait) => future(self.closure(at, "waiter")?),
                 Some(Callback::AsCompleted) => self.getters(self.closure(at, "done")?)?,
                 Some(Callback::Handover) => future(self.closure(at, "destination")?),
+                Some(Callback::AnyioTaskGroup) => match self.closure(at, "self")? {
+                    Some(group) => {
+                        let scope = self.attribute(group, "cancel_scope")?;
+                        let host = scope.map(|scope| self.attribute(scope, "_host_task"));
+                        self.group(group, host.transpose()?.flatten())?
+                    }
+                    None => Vec::new(),
+                },
                 _ => Vec::new(),
             }),
             Kind::Partial => {
@@ -221,9 +247,7 @@ impl Reader<'_> {
                 };
                 match self.callable_name(at).and_then(|name| Callback::of(&name)) {
                     Some(Callback::TaskGroup) => {
-                        let parent = self.attribute(owner, "_parent_task")?;
-                        let is_task = |at: &Address| self.kind_of(*at).is_ok_and(Kind::is_task);
-                        Ok(parent.filter(is_task).map(Wake::Task).into_iter().collect())
+                        self.group(owner, self.attribute(owner, "_parent_task")?)
                     }
                     Some(Callback::AsCompletedIterator) => {
                         self.getters(self.attribute(owner, "_done")?)
@@ -233,6 +257,16 @@ impl Reader<'_> {
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// The parent of a group's task, and the future on which it waits while it leaves the group.
+    fn group(&self, group: Address, parent: Option<Address>) -> Read<Vec<Wake>> {
+        let is_task = |at: &Address| self.kind_of(*at).is_ok_and(Kind::is_task);
+        let is_future = |at: &Address| self.kind_of(*at).is_ok_and(Kind::is_future);
+        let parent = parent.filter(is_task).map(Wake::Parent);
+        // anyio has it from 4.8 on; before that the parent is in a `wait` of its own.
+        let end = self.attribute(group, "_on_completed_fut")?.filter(is_future).map(Wake::Future);
+        Ok(parent.into_iter().chain(end).collect())
     }
 
     /// The futures of those that wait on an `asyncio.Queue`.

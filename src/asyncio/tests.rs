@@ -2,7 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{AsyncioModules, AwaitGraph, ChainEnd, FutureState, Registered, TasksRead};
+use super::{
+    AsyncioModules, AwaitGraph, Awaiters, ChainEnd, FutureState, Owner, Registered, TasksRead,
+};
 use crate::layout::{Flag, TaskRegistry};
 use crate::memory::Address;
 use crate::python::object::{Reader, Unreadable};
@@ -364,11 +366,58 @@ fn who_waits_for_a_future_is_found_through_all_that_lies_between() {
         calls_back(&mut heap, own, callback);
         heap.read(|reader| {
             let graph = AwaitGraph::new(*reader);
-            assert_eq!(graph.awaiters(outer), [task], "3.{minor}");
-            assert_eq!(graph.awaiters(inner), [task], "3.{minor}");
-            assert_eq!(graph.awaiters(first), [], "3.{minor}");
-            assert_eq!(graph.awaiters(own), [], "3.{minor}");
+            assert_eq!(graph.awaiters(outer).tasks, [task], "3.{minor}");
+            assert_eq!(graph.awaiters(inner).tasks, [task], "3.{minor}");
+            assert_eq!(graph.awaiters(first).tasks, [], "3.{minor}");
+            assert_eq!(graph.awaiters(own).tasks, [], "3.{minor}");
         });
+    }
+}
+
+/// A group's parent is noted from the start, and waits for the children once it leaves the block:
+/// then it is woken by the future that the last of them resolves.
+#[test]
+fn a_groups_parent_waits_for_its_children_once_it_leaves_the_group() {
+    for minor in MINORS {
+        for (name, is_own) in
+            [("TaskGroup._on_task_done", true), ("TaskGroup._spawn.<locals>.task_done", false)]
+        {
+            let mut heap = Heap::of(minor);
+            let [parent, within, left] = [heap.task(), heap.task(), heap.task()];
+            let none = heap.none();
+            let end = heap.future();
+            let wakes = wakeup(&mut heap, minor, parent);
+            calls_back(&mut heap, end, wakes);
+            for (child, future) in [(within, none), (left, end)] {
+                let scope = heap.class("CancelScope");
+                let scope = heap.instance(scope, &[("_host_task", parent)]);
+                let group = heap.class("TaskGroup");
+                let attributes = [
+                    ("_parent_task", parent),
+                    ("_on_completed_fut", future),
+                    ("cancel_scope", scope),
+                ];
+                let group =
+                    heap.instance(group, if is_own { &attributes[..2] } else { &attributes[1..] });
+                let callback = if is_own {
+                    let function = heap.function(name, &[]);
+                    heap.method(function, group)
+                } else {
+                    heap.function(name, &[("self", group)])
+                };
+                calls_back(&mut heap, child, callback);
+                // From 3.14 on it is in the child's own list as well.
+                if let Some(fields) = heap.layout.future.awaited_by {
+                    heap.link(child.offset(fields.awaited_by), parent);
+                }
+            }
+            heap.read(|reader| {
+                let graph = AwaitGraph::new(*reader);
+                let awaiters = |now| Awaiters { tasks: vec![parent], now };
+                assert_eq!(graph.awaiters(within), awaiters(0), "3.{minor} {name}");
+                assert_eq!(graph.awaiters(left), awaiters(1), "3.{minor} {name}");
+            });
+        }
     }
 }
 
@@ -390,9 +439,9 @@ fn who_waits_is_what_the_runtime_says_where_it_does() {
         heap.byte(by_two.offset(fields.is_set), 1);
         heap.read(|reader| {
             let graph = AwaitGraph::new(*reader);
-            assert_eq!(graph.awaiters(by_one), [third], "3.{minor}");
-            assert_eq!(sorted(graph.awaiters(by_two)), [one, other], "3.{minor}");
-            assert_eq!(graph.awaiters(alone), [], "3.{minor}");
+            assert_eq!(graph.awaiters(by_one).tasks, [third], "3.{minor}");
+            assert_eq!(sorted(graph.awaiters(by_two).tasks), [one, other], "3.{minor}");
+            assert_eq!(graph.awaiters(alone).tasks, [], "3.{minor}");
         });
     }
 }
@@ -404,6 +453,43 @@ fn parked(heap: &mut Heap, coroutine: Address, waiter: Address) -> Address {
     heap.link(task.offset(fields.coro), coroutine);
     heap.link(task.offset(fields.fut_waiter), waiter);
     task
+}
+
+/// A lock of anyio's names its owner: the task, or up to 4.4 where it was and its coroutine.
+#[test]
+fn the_owner_of_a_lock_is_the_very_task_that_has_taken_it() {
+    for minor in MINORS {
+        let mut heap = Heap::of(minor);
+        let [future, other_future] = [heap.future(), heap.future()];
+        let [coroutine, other] = [heap.awaits(future), heap.awaits(other_future)];
+        let [task, ended] = [parked(&mut heap, coroutine, future), heap.task()];
+        let finished = heap.layout.future.state;
+        heap.int32(ended.offset(finished), 2);
+        let number = heap.int(i128::from(task.0));
+        let class = heap.class("TaskInfo");
+        let info = heap.instance(class, &[("id", number), ("coro", coroutine)]);
+        // Where it was, there is another one by now.
+        let gone = heap.instance(class, &[("id", number), ("coro", other)]);
+        let nowhere = heap.int(i128::from(NOWHERE.0));
+        let unreadable = heap.instance(class, &[("id", nowhere), ("coro", other)]);
+        let none = heap.none();
+        let class = heap.class("anyio.Lock");
+        let mut lock = |attributes: &[(&str, Address)]| heap.instance(class, attributes);
+        let expected = [
+            (lock(&[("_owner_task", none)]), Owner::Nobody),
+            (lock(&[("_waiters", none)]), Owner::Nobody),
+            (lock(&[("_owner_task", task)]), Owner::Task(task)),
+            (lock(&[("_owner_task", ended)]), Owner::Unknown),
+            (lock(&[("_owner_task", info)]), Owner::Task(task)),
+            (lock(&[("_owner_task", gone)]), Owner::Unknown),
+            (lock(&[("_owner_task", unreadable)]), Owner::Unknown),
+        ];
+        heap.read(|reader| {
+            for (lock, owner) in expected {
+                assert_eq!(reader.anyio_owner(lock), owner, "3.{minor}");
+            }
+        });
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::words::WAIT;
 use super::{Context, Line, grouped, words};
-use crate::known::name;
+use crate::known::{Module, name};
 use crate::memory::Address;
 use crate::snapshot::{
     Code, Count, Evidence, Location, Pending, Role, Sentence, Severity, Sureness, Task, Wait,
@@ -45,7 +45,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
     let mut found = Vec::new();
     for line in &context.lines {
         let has_holder = line.holders.iter().any(|id| context.task(*id).is_some());
-        let is_free = line.waiting.count().value.is_some_and(|value| value > 0);
+        let is_free = line.is_free();
         let Some(head) = line.waiters.first() else { continue };
         if has_holder || is_free || !head.is_parked() {
             continue;
@@ -118,8 +118,13 @@ fn judge<'c>(
 /// inside may give it back by other means.
 fn enters_block(task: &Task) -> bool {
     let is_enter =
-        |location: &Location| name::enters_block(&location.function) && location.is_asyncio();
+        |location: &Location| name::enters_block(&location.function) && has_its_locks(location);
     task.frames.iter().any(|frame| is_enter(&frame.location))
+}
+
+/// Whether a place is in one of the libraries whose locks are known.
+fn has_its_locks(location: &Location) -> bool {
+    location.is_asyncio() || location.module() == Some(Module::Anyio)
 }
 
 fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {

@@ -83,7 +83,8 @@ fn side_of(task: &Task) -> Option<Side> {
     }
     let Count { value, limit } = waiting.count();
     let value = value.unwrap_or(0);
-    let is_full = limit.is_some_and(|limit| limit > 0 && value >= limit);
+    // Who waits to put into one of size 0 is at a stream of anyio, which has no buffer then.
+    let is_full = limit.is_some_and(|limit| value >= limit);
     match waiting.operation()? {
         Operation::Put if is_full => Some(Side::Full),
         Operation::Join if value > 0 => Some(Side::Unfinished),
@@ -105,6 +106,11 @@ fn judge(context: &Context<'_>, queue: Address, side: Side, waiters: &[&Task]) -
     let ids: FxHashSet<Address> = hanging.iter().map(|task| task.id).collect();
     let has_others = context.active().iter().any(|task| !ids.contains(&task.id));
     let is_out_of_reach = context.stays_out_of_reach(queue);
+    // Without a buffer each item waits for its taker: that is how the two ends meet.
+    let limit = waiters.first().and_then(|it| it.waiting_on.as_deref()?.count().limit);
+    if side == Side::Full && limit == Some(0) && !is_out_of_reach {
+        return None;
+    }
     // Where nothing else keeps it from being a warning.
     let may_stall =
         side == Side::Full && !is_out_of_reach && !has_others && stillness != Stillness::Surely;
@@ -113,6 +119,7 @@ fn judge(context: &Context<'_>, queue: Address, side: Side, waiters: &[&Task]) -
         // Nobody waits for them to end: they are left over, and cost nothing else.
         Side::Empty if ids.len() <= waiters.len() => (Severity::Info, Sureness::Derived),
         Side::Empty | Side::Unfinished if is_out_of_reach => (Severity::Warning, Sureness::Derived),
+        Side::Full if limit == Some(0) => (Severity::Warning, Sureness::Derived),
         Side::Unfinished if has_others => return None,
         // Its items may be worked on elsewhere, in threads or in other processes.
         Side::Unfinished => (Severity::Info, Sureness::Guessed),
@@ -152,7 +159,10 @@ fn report(
     let title = match side {
         Side::Full => title
             .verb("is", "was")
-            .then(format!("full ({value} of {limit}) and"))
+            .then(match limit {
+                0 => "without a buffer, and".to_owned(),
+                _ => format!("full ({value} of {limit}) and"),
+            })
             .verb("nobody takes from it", "nobody took from it")
             .so_many(waiters.len(), "task", WAIT),
         Side::Unfinished => Sentence::name(match waiting.and_then(|it| it.name.as_ref()) {
@@ -180,7 +190,14 @@ fn report(
         }
         _ => "every other task waits for these tasks or is idle".to_owned(),
     }));
+    let is_stream = waiting
+        .and_then(|it| it.class.as_deref())
+        .is_some_and(|class| class.starts_with("anyio.streams."));
     let advice = match side {
+        Side::Empty if is_stream => {
+            "Close the sending end, and each clone of it, when there is no more to come: `async with` \
+             does it on every way out, and then `async for` at the other end is over."
+        }
         Side::Full => {
             "See whether its consumers have ended, by an exception that nobody looked at; start \
              them in a `TaskGroup` with the producers, so that all end together."
@@ -253,6 +270,24 @@ mod tests {
         let mut first = Scene::new().with([producer(1)]).before();
         first.snapshot.tasks[0].fut_waiter = None;
         Scene::new().with([producer(1)]).turned().after(&first).assert_silent();
+    }
+
+    #[test]
+    fn who_sends_without_a_buffer_is_stalled_when_nobody_can_take_it() {
+        let scene = || {
+            let sender = task(1).at_queue(Operation::Put, 0, 0);
+            Scene::new().with([sender, task(2).gathers(&[1]), task(3).at_event()])
+        };
+        // The other end may come for it.
+        scene().twice().assert_silent();
+        let twice = enclosed(scene(), &[1, 2]).twice();
+        let finding = twice.only();
+        assert_eq!(finding.severity, Severity::Warning);
+        let title = finding.title.to_string();
+        assert!(
+            title.ends_with("is without a buffer, and nobody takes from it: 1 task waits"),
+            "{title}"
+        );
     }
 
     fn enclosed(scene: Scene, tasks: &[u64]) -> Scene {

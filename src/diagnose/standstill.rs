@@ -23,7 +23,7 @@ pub(super) const RULE: Rule = Rule {
     find: Some(find),
     about: About::Process,
     blames: Blames::All,
-    follows: &[Follows::Culprit],
+    follows: &[Follows::Culprit, Follows::Reach],
     confirmed_by: Confirmed::Nothing,
     is: &[],
 };
@@ -200,6 +200,14 @@ mod tests {
         assert_eq!(two.only().title.to_string(), title);
         let traced = silent(waiting(), |it| it.traced = true).once();
         assert_eq!(traced.only().severity, Severity::Info);
+    }
+
+    #[test]
+    fn it_follows_from_what_is_wrong_with_what_they_wait_for() {
+        let waiter = |number| task(number).at_lock(900, &[]).in_aenter();
+        let diagnosis = silent(Scene::new().with([waiter(1), waiter(2)]), |_| ()).twice();
+        assert_eq!(diagnosis.codes(), [Code::PermitLeaked, Code::Standstill]);
+        assert_eq!(diagnosis.findings[1].because_of, Some(diagnosis.findings[0].id));
     }
 
     #[test]

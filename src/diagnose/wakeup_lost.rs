@@ -5,8 +5,12 @@
 //! handler of `signal.signal`, they wake nobody: the callback runs when the loop happens to be woken
 //! by something else.
 //!
+//! The same is a lock that nobody has, while those in line for it were not told: see [`permit`].
+//!
 //! A healthy loop looks like that for a moment: between a call of `call_soon_threadsafe` and the
 //! byte that wakes it. So both looks must find it in one and the same sleep.
+
+mod permit;
 
 use std::time::Duration;
 
@@ -35,6 +39,7 @@ pub(super) const RULE: Rule = Rule {
 const LATE: Duration = Duration::from_millis(500);
 
 fn find(context: &Context<'_>, out: &mut Drafts) {
+    permit::find(context, out);
     for known in context.now.loops.iter().filter(|known| is_missed(context.now, known)) {
         match context.looks.first {
             None => out.want_second_look(),

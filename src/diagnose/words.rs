@@ -211,8 +211,11 @@ pub fn one_does(number: usize) -> &'static str {
 
 /// `asyncio.Lock` for `asyncio.locks.Lock`.
 fn class(name: &str) -> String {
-    match (name.strip_prefix("asyncio."), name.rsplit('.').next()) {
-        (Some(_), Some(last)) => format!("asyncio.{last}"),
+    let library = ["asyncio", "anyio"]
+        .into_iter()
+        .find(|library| name.strip_prefix(library).is_some_and(|rest| rest.starts_with('.')));
+    match (library, name.rsplit('.').next()) {
+        (Some(library), Some(last)) => format!("{library}.{last}"),
         _ => name.to_owned(),
     }
 }

@@ -98,14 +98,26 @@ pub(crate) fn tasks(
     tasks
 }
 
-/// Says of each task who awaits it.
-pub(crate) fn find_awaiters(reader: &Reader<'_>, reading: &Reading, tasks: &mut [Task]) {
+/// Tasks with those of the same group's parents that do not wait for them yet.
+pub(crate) type Unawaited = FxHashSet<(Address, Address)>;
+
+/// Says of each task who awaits it. A group's parent counts from the start; those that still do
+/// something else are given back.
+pub(crate) fn find_awaiters(
+    reader: &Reader<'_>,
+    reading: &Reading,
+    tasks: &mut [Task],
+) -> Unawaited {
     let graph = AwaitGraph::new(*reader);
+    let mut unawaited = Unawaited::default();
     for (task, facts) in tasks.iter_mut().zip(&reading.tasks) {
         if facts.has_awaiters {
-            task.awaited_by = graph.awaiters(facts.at);
+            let awaiters = graph.awaiters(facts.at);
+            unawaited.extend(awaiters.tasks.iter().skip(awaiters.now).map(|at| (task.id, *at)));
+            task.awaited_by = awaiters.tasks;
         }
     }
+    unawaited
 }
 
 /// How many references there are to a task, but for that of a future to who awaits it.

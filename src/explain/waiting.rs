@@ -5,6 +5,7 @@
 //! class, its callbacks, what else refers to it). Everything that is common to many tasks, the
 //! line in front of a lock, who holds it, what a loop's descriptors wait for, is read once.
 
+mod anyio;
 mod enclosed;
 mod holders;
 mod limits;
@@ -24,7 +25,7 @@ use self::sleeps::Sleep;
 use super::executors::{Limit, Pools};
 use crate::asyncio::Reading;
 use crate::asyncio::{Direction, Endpoint, FutureState, LimiterFacts, TaskFacts};
-use crate::known::purpose::{Module, Purpose, Wait};
+use crate::known::purpose::{Anyio, Module, Purpose, Wait};
 use crate::memory::Address;
 use crate::process::{Described, System};
 use crate::python::frame::RawFrame;
@@ -109,6 +110,7 @@ struct Line {
 #[derive(Debug, Clone, Copy)]
 struct Function {
     wait: Option<Wait>,
+    anyio: Option<Anyio>,
     is_asyncio: bool,
     /// Whether it has blocks that hold something.
     has_contexts: bool,
@@ -125,6 +127,7 @@ struct Thing {
 #[derive(Debug, Clone, Copy)]
 struct Step<'t> {
     wait: Option<Wait>,
+    anyio: Option<Anyio>,
     is_asyncio: bool,
     has_contexts: bool,
     frame: &'t RawFrame,
@@ -287,20 +290,21 @@ impl<'a> Reasons<'a> {
         }
         let site = self.reader.site(frame.code, frame.lasti, frame.qualname).ok();
         let place = site.map(|site| site.location);
-        let wait = match place.as_ref().and_then(|place| place.purpose()) {
-            Some(Purpose::Wait(wait)) => Some(wait),
-            _ => None,
+        let (wait, anyio) = match place.as_ref().and_then(|place| place.purpose()) {
+            Some(Purpose::Wait(wait)) => (Some(wait), None),
+            Some(Purpose::Anyio(anyio)) => (None, Some(anyio)),
+            _ => (None, None),
         };
         let is_asyncio = place.is_some_and(|place| place.is_asyncio());
         let has_contexts = self.reader.has_contexts(frame).unwrap_or(false);
-        let function = Function { wait, is_asyncio, has_contexts };
+        let function = Function { wait, anyio, is_asyncio, has_contexts };
         self.functions.borrow_mut().insert(frame.code, function);
         function
     }
 
     fn step<'t>(&self, frame: &'t RawFrame) -> Step<'t> {
-        let Function { wait, is_asyncio, has_contexts } = self.function(frame);
-        Step { wait, is_asyncio, has_contexts, frame }
+        let Function { wait, anyio, is_asyncio, has_contexts } = self.function(frame);
+        Step { wait, anyio, is_asyncio, has_contexts, frame }
     }
 
     fn wait(&self, frame: &RawFrame) -> Option<Wait> {
@@ -331,7 +335,8 @@ impl<'a> Reasons<'a> {
         let steps = all.get(first..).unwrap_or_default();
         let steps = steps.get(..MAX_LIBRARY_FRAMES).unwrap_or(steps);
         let mut waiting = self
-            .by_frames(task, steps)
+            .by_anyio(task, steps)
+            .or_else(|| self.by_frames(task, steps))
             .or_else(|| self.pools.wait_of(&self.reader, self.reading, task.fut_waiter?))
             .or_else(|| self.by_limiter(task))
             .or_else(|| self.by_io(task, steps))
@@ -463,7 +468,7 @@ impl<'a> Reasons<'a> {
                 acquire: Acquire {
                     holders: limiter.borrowers.into_iter().filter(is_task).collect(),
                     position,
-                    may_be_returned: None,
+                    ..Acquire::default()
                 },
                 permits: Count { value: limit.map(|limit| limit - borrowed), limit },
             },
@@ -510,22 +515,7 @@ impl<'a> Reasons<'a> {
             let loop_at = task.loop_at.filter(|_| is_plain)?;
             self.endpoints(loop_at).get(&future).cloned()
         })?;
-        let program = Program { pid: endpoint.pid, name: None };
-        let operation = match endpoint.direction {
-            Direction::Read => Operation::Read,
-            Direction::Write => Operation::Write,
-            Direction::Accept => Operation::Accept,
-            Direction::Connect => Operation::Connect,
-            Direction::Close => Operation::Close,
-            Direction::Exit => return Some(snapshot::Wait::Subprocess(program).into()),
-        };
-        let descriptor = Descriptor {
-            operation: Some(operation),
-            fd: endpoint.fd,
-            program,
-            ..Descriptor::default()
-        };
-        Some(snapshot::Wait::Socket(descriptor).into())
+        Some(at_endpoint(&endpoint))
     }
 
     /// What the futures of a loop wait for at descriptors, read once.
@@ -629,7 +619,8 @@ impl<'a> Reasons<'a> {
     }
 
     fn lock(&self, task: &TaskFacts, lock: Address) -> Waiting {
-        let wait = snapshot::Wait::Lock(self.acquire(task, lock));
+        let is_free = self.reader.number(lock, "_locked") == Some(0);
+        let wait = snapshot::Wait::Lock(Acquire { is_free, ..self.acquire(task, lock) });
         Waiting { object: Some(lock), ..wait.into() }
     }
 
@@ -649,7 +640,7 @@ impl<'a> Reasons<'a> {
             // A task that waits for what it holds itself is one of them.
             holders: self.holders_of(object),
             position: self.line(object, "_waiters").position(task),
-            may_be_returned: None,
+            ..Acquire::default()
         }
     }
 
@@ -779,7 +770,7 @@ impl<'a> Reasons<'a> {
             {
                 waiting.deadlines.push(Deadline { frame: Some(at), due_in });
             }
-            // `anyio.fail_after` enters its scope in a generator.
+            // Those of managers made of generators, too: anyio's `fail_after` is one.
             let held = has_contexts.then(|| self.reader.held(frame));
             for manager in held.and_then(Result::ok).unwrap_or_default() {
                 let limit = self.deadline(task, manager);
@@ -805,10 +796,20 @@ impl<'a> Reasons<'a> {
             "TimerContext" => return Some(Deadline { frame: None, due_in: None }),
             // anyio.CancelScope
             "CancelScope" => reader.attribute(manager, "_deadline").ok()??,
+            // `anyio.fail_after` up to 3.7; later it is a generator.
+            "FailAfterContextManager" => {
+                let scope = reader.attribute(manager, "_cancel_scope").ok()??;
+                reader.attribute(scope, "_deadline").ok()??
+            }
+            // anyio.TaskGroup
+            "TaskGroup" => {
+                let scope = reader.attribute(manager, "cancel_scope").ok()??;
+                reader.attribute(scope, "_deadline").ok()??
+            }
             _ => return None,
         };
         // No limit is `None` or infinite.
-        let due = reader.float(attribute)?;
+        let due = reader.float(attribute).filter(|due| due.is_finite())?;
         let left = self.now(task).map(|now| due - now);
         let due_in = left.and_then(|left| SignedDuration::try_from_secs_f64(left).ok());
         Some(Deadline { frame: None, due_in })
@@ -821,12 +822,14 @@ impl<'a> Reasons<'a> {
         mut frames: impl Iterator<Item = &'t RawFrame>,
         object: Address,
     ) -> Option<String> {
-        let is_outside = |frame: &&RawFrame| {
-            let code = self.reader.code(frame.code);
-            !self.function(frame).is_asyncio
-                && code.is_ok_and(|code| code.place.module() != Some(Module::Anyio))
-        };
-        self.name_in(frames.find(is_outside)?, object)
+        self.name_in(frames.find(|frame| self.is_outside(frame))?, object)
+    }
+
+    /// Whether a frame is neither asyncio's nor anyio's own.
+    fn is_outside(&self, frame: &RawFrame) -> bool {
+        let code = self.reader.code(frame.code);
+        !self.function(frame).is_asyncio
+            && code.is_ok_and(|code| code.place.module() != Some(Module::Anyio))
     }
 
     /// The variable, attribute of one or global variable by which a frame knows an object.
@@ -889,6 +892,26 @@ impl<'a> Reasons<'a> {
         let (name, _) = attributes.into_iter().find(|(_, value)| *value == object)?;
         reader.name(name).ok()
     }
+}
+
+/// The wait for a descriptor or process.
+fn at_endpoint(endpoint: &Endpoint) -> Waiting {
+    let program = Program { pid: endpoint.pid, name: None };
+    let operation = match endpoint.direction {
+        Direction::Read => Operation::Read,
+        Direction::Write => Operation::Write,
+        Direction::Accept => Operation::Accept,
+        Direction::Connect => Operation::Connect,
+        Direction::Close => Operation::Close,
+        Direction::Exit => return snapshot::Wait::Subprocess(program).into(),
+    };
+    let descriptor = Descriptor {
+        operation: Some(operation),
+        fd: endpoint.fd,
+        program,
+        ..Descriptor::default()
+    };
+    snapshot::Wait::Socket(descriptor).into()
 }
 
 /// What the system said lately of descriptors: with a thousand sockets that takes longer than all

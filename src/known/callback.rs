@@ -29,6 +29,8 @@ pub enum Callback {
     ReleaseWaiter,
     /// `TaskGroup`'s.
     TaskGroup,
+    /// The same of anyio's.
+    AnyioTaskGroup,
     /// `run_coroutine_threadsafe`'s, which makes the task.
     StartThreadsafe,
     /// A listening socket's, of a loop's own server.
@@ -43,20 +45,22 @@ impl Callback {
     /// What a callable does, by its qualified name.
     //
     // Lib/asyncio of 3.8 to 3.15: tasks.py, futures.py, taskgroups.py, selector_events.py; uvloop
-    // 0.14 to 0.22.
+    // 0.14 to 0.22; anyio 3.0 to 4.16.
     pub fn of(name: &str) -> Option<Self> {
         Some(match name {
             // 3.9 has a `gather` that warns about `loop` and calls `_gather`.
             "gather.<locals>._done_callback" | "_gather.<locals>._done_callback" => Self::Gather,
             "shield.<locals>._inner_done_callback" => Self::ShieldInner,
             "shield.<locals>._outer_done_callback" => Self::ShieldOuter,
-            "_wait.<locals>._on_completion" => Self::Wait,
+            // The second is anyio's (4.6, 4.7).
+            "_wait.<locals>._on_completion" | "_wait.<locals>.on_completion" => Self::Wait,
             "as_completed.<locals>._on_completion" => Self::AsCompleted,
             "_AsCompletedIterator._handle_completion" => Self::AsCompletedIterator,
             "_chain_future.<locals>._call_set_state" => Self::Handover,
             "_chain_future.<locals>._call_check_cancel" => Self::Handback,
             "_release_waiter" => Self::ReleaseWaiter,
             "TaskGroup._on_task_done" => Self::TaskGroup,
+            "TaskGroup._spawn.<locals>.task_done" => Self::AnyioTaskGroup,
             "run_coroutine_threadsafe.<locals>.callback" => Self::StartThreadsafe,
             _ => match last_part(name) {
                 "__step" => Self::Step,

@@ -23,6 +23,8 @@ pub enum Purpose {
     Application,
     /// The application runs what it has to do at its end.
     CleansUp,
+    /// A coroutine of anyio's that waits for other tasks, or until something has happened.
+    Anyio(Anyio),
     /// `WorkerThread.run` of anyio.
     AnyioWorker,
     /// `anyio.run`, or, for before 3.11 frames do not say which, `WorkerThread.run`.
@@ -107,6 +109,25 @@ pub enum Wait {
     DefaultExecutor,
     /// `Future.__await__` in Python, for whatever awaits the future.
     Future,
+}
+
+/// What the coroutine of a frame of anyio does while it is suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Anyio {
+    /// `Lock.acquire`.
+    Lock,
+    /// `Semaphore.acquire`.
+    Semaphore,
+    /// `Condition.wait`.
+    Condition,
+    /// `Event.wait`.
+    Event,
+    /// `MemoryObjectReceiveStream.receive`.
+    Receive,
+    /// `MemoryObjectSendStream.send`.
+    Send,
+    /// `TaskGroup.__aexit__`, or the part of it that waits for the children.
+    Group,
 }
 
 /// What a coroutine of asyncio waits for at a descriptor or of a process, and which of its

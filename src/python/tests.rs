@@ -529,6 +529,15 @@ impl Heap {
         at
     }
 
+    /// A function in Python that is bound to `owner`.
+    pub fn method(&mut self, function: Address, owner: Address) -> Address {
+        let small = self.layout.small;
+        let at = self.builtin("method", small.method_self + 8);
+        self.link(at.offset(small.method_func), function);
+        self.link(at.offset(small.method_self), owner);
+        at
+    }
+
     /// A method of a class in C that is bound to `owner`.
     pub fn builtin_method(&mut self, owner: Address, name: &str) -> Address {
         let text = self.room(name.len() as u64 + 1);

@@ -18,7 +18,7 @@ use crate::explain::executors::{Limit, Pools};
 use crate::explain::looping::find_loops;
 use crate::explain::loops::{event_loop, home};
 use crate::explain::shutdown::shutdown;
-use crate::explain::tasks::{find_awaiters, frames, live_frames, tasks};
+use crate::explain::tasks::{Unawaited, find_awaiters, frames, live_frames, tasks};
 use crate::explain::waiting::{Reasons, complete};
 use crate::explain::wakes::note_wake_sources;
 use crate::memory::{Address, Pass, ReadMemory};
@@ -202,19 +202,19 @@ impl Inspector {
             // What becomes of a cancellation is told from what its task waits for.
             let wanted = self.touched(reader, reading, &tasks, stage.as_ref());
             if wanted.contains(&true) {
-                find_awaiters(reader, reading, &mut tasks);
+                let unawaited = find_awaiters(reader, reading, &mut tasks);
                 let pools = Pools::read(reader, reading);
                 let reasons = Reasons::new(reader, reading, &chains, &pools, false);
-                self.explain(reasons, &mut tasks, &wanted);
+                self.explain(reasons, &mut tasks, &unawaited, &wanted);
             }
         } else {
             let is_evidence = options.depth >= Depth::Evidence;
-            find_awaiters(reader, reading, &mut tasks);
+            let unawaited = find_awaiters(reader, reading, &mut tasks);
             let wanted = vec![true; tasks.len()];
             let pools = Pools::read(reader, reading);
             let mut reasons = Reasons::new(reader, reading, &chains, &pools, is_evidence);
             reasons.is_ending = stage.is_some();
-            let (enclosed, limits) = self.explain(reasons, &mut tasks, &wanted);
+            let (enclosed, limits) = self.explain(reasons, &mut tasks, &unawaited, &wanted);
             executors = pools.executors(reader, reading, &limits);
             for facts in &mut loops {
                 let default = pools.default_of(facts.id).and_then(|at| executors.get(at));
@@ -353,6 +353,7 @@ impl Inspector {
         &self,
         reasons: Reasons<'_>,
         tasks: &mut [Task],
+        unawaited: &Unawaited,
         wanted: &[bool],
     ) -> (Vec<Enclosed>, Vec<Limit>) {
         let is_running =
@@ -367,7 +368,8 @@ impl Inspector {
         let mut awaited: FxHashMap<Address, Vec<Address>> = FxHashMap::default();
         for task in &*tasks {
             if task.state.is_some_and(|state| !state.is_finished()) {
-                for &awaiter in &task.awaited_by {
+                let now = task.awaited_by.iter().filter(|at| !unawaited.contains(&(task.id, **at)));
+                for &awaiter in now {
                     awaited.entry(awaiter).or_default().push(task.id);
                 }
             }

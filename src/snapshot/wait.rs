@@ -190,6 +190,9 @@ pub struct Acquire {
     /// holders, and where nobody asked.
     #[serde(skip)]
     pub may_be_returned: Option<bool>,
+    /// Whether nobody has it, of a lock: then those that wait for it are to be told so.
+    #[serde(skip)]
+    pub is_free: bool,
 }
 
 impl Serialize for Acquire {

@@ -193,6 +193,15 @@ impl Waiting {
         self.acquire()?.may_be_returned
     }
 
+    /// Whether what is to be acquired can be had: nobody has the lock, or permits are left.
+    pub fn is_free(&self) -> bool {
+        match &self.wait {
+            Wait::Lock(acquire) => acquire.is_free,
+            Wait::Semaphore { permits, .. } => permits.value.is_some_and(|value| value > 0),
+            _ => false,
+        }
+    }
+
     /// What the thing counts: permits of a semaphore, items of a queue, tasks at a barrier.
     pub fn count(&self) -> Count {
         match self.wait {

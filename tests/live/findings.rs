@@ -63,6 +63,12 @@ impl Scenario {
 
 const SCENARIOS: &[Scenario] = &[
     scenario("aiohttp_stream").libraries().twin(),
+    scenario("anyio_deadlock").libraries().twin(),
+    // Up to Python 3.9 the newest anyio is none that has learnt it.
+    scenario("anyio_handover").until(9).libraries().twin(),
+    scenario("anyio_stream").libraries().twin(),
+    scenario("anyio_stream --kind endless").libraries().twin(),
+    scenario("anyio_stream --kind unbuffered").libraries().twin(),
     scenario("anyio_threads").libraries().twin(),
     scenario("asyncgen_open").twin(),
     scenario("asyncgens_shutdown"),
@@ -90,12 +96,15 @@ const SCENARIOS: &[Scenario] = &[
     scenario("executor_shutdown").twin(),
     scenario("greenlet_blocked").until(13).libraries().twin(),
     scenario("greenlet_waits").until(13).libraries(),
+    scenario("group_convoy").since(11),
     scenario("handler_lock").twin(),
     scenario("held_lock").twin(),
     scenario("hypercorn_stream").libraries().twin(),
     scenario("interpreter_threads"),
     scenario("joined_middleware").libraries().twin(),
     scenario("lock_convoy").twin(),
+    scenario("lock_free --kind lock").twin(),
+    scenario("lock_free --kind semaphore").twin(),
     scenario("lock_lost").twin(),
     scenario("loop_blocked --kind cpu"),
     scenario("loop_blocked --kind dns"),
@@ -141,6 +150,8 @@ const SCENARIOS: &[Scenario] = &[
 
 /// A healthy program of `tests/programs/healthy`, which runs on uvloop too.
 const HEALTHY: &[Scenario] = &[
+    // What is there for older ones loses those in line when the first of them gives up.
+    scenario("anyio_churn").since(11).libraries(),
     scenario("anyio_group").libraries(),
     scenario("anyio_limited").libraries(),
     scenario("awaited_in_turn"),

@@ -437,7 +437,7 @@ mod tests {
                 acquire: Acquire {
                     holders: (1..=40).map(sample::id).collect(),
                     position: Position { at: Some(3), of: Some(40) },
-                    may_be_returned: None,
+                    ..Acquire::default()
                 },
                 permits: Count { value: Some(-1), limit: Some(3) },
             },

@@ -7,6 +7,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Reasons;
+use crate::known::purpose::Anyio;
 use crate::memory::Address;
 use crate::python::frame::RawFrame;
 use crate::python::object::Kind;
@@ -127,7 +128,13 @@ impl Reasons<'_> {
     fn references_of(&self, frame: &RawFrame) -> Vec<Address> {
         let reader = &self.reader;
         // What of a frame cannot be read is then missing in the count.
-        reader.references_of_frame(frame).unwrap_or_default()
+        let mut references = reader.references_of_frame(frame).unwrap_or_default();
+        // It waits where it handles `WouldBlock`, in whose traceback is the frame of `send_nowait` or
+        // `receive_nowait`, which has the same `self`.
+        if matches!(self.function(frame).anyio, Some(Anyio::Send | Anyio::Receive)) {
+            references.extend(reader.local(frame, "self").ok().flatten());
+        }
+        references
     }
 
     /// Whether an object is one of the things or leads to one, noting how.

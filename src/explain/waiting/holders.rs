@@ -3,7 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Reasons;
-use crate::known::purpose::Wait;
+use crate::known::purpose::{Anyio, Wait};
 use crate::memory::Address;
 use crate::python::frame::RawFrame;
 use crate::python::object::Kind;
@@ -46,12 +46,21 @@ impl Reasons<'_> {
     /// and has got it again (Lib/asyncio/locks.py).
     fn really_held(&self, manager: Address, inner: &[RawFrame]) -> Option<Address> {
         let reader = &self.reader;
-        if !reader.is_kind(manager, Kind::Other) || !reader.is_a(manager, "Condition") {
+        if !reader.is_kind(manager, Kind::Other) {
+            return Some(manager);
+        }
+        // anyio's, of a semaphore that was made before there was a loop.
+        if reader.is_a(manager, "SemaphoreAdapter") {
+            return reader.attribute(manager, "_internal_semaphore").ok()?;
+        }
+        if !reader.is_a(manager, "Condition") {
             return Some(manager);
         }
         let waits = inner.iter().any(|frame| {
-            self.wait(frame) == Some(Wait::Condition)
-                && reader.local(frame, "self") == Ok(Some(manager))
+            let function = self.function(frame);
+            let is_wait =
+                function.wait == Some(Wait::Condition) || function.anyio == Some(Anyio::Condition);
+            is_wait && reader.local(frame, "self") == Ok(Some(manager))
         });
         if waits { None } else { reader.attribute(manager, "_lock").ok()? }
     }

@@ -118,7 +118,7 @@ impl From<Facts> for Waiting {
         let operation = facts.operation;
         let count = Count { value: facts.value, limit: facts.limit };
         let position = Position { at: facts.position, of: facts.waiters };
-        let acquire = Acquire { holders: facts.holders, position, may_be_returned: None };
+        let acquire = Acquire { holders: facts.holders, position, ..Acquire::default() };
         let program = Program { pid: facts.pid, name: facts.function };
         let others = Others { tasks: facts.tasks, children: facts.children };
         let wait = match facts.kind {

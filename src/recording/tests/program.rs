@@ -46,11 +46,8 @@ pub fn reasons(ms: i64) -> Vec<Waiting> {
     let count = Count { value: Some(-3), limit: Some(9) };
     let children = Children { pending: 1, return_exceptions: Some(false), ..Children::default() };
     let others = || Others { tasks: vec![Address(3)], children: Some(children) };
-    let acquire = || Acquire {
-        holders: vec![Address(1), Address(2)].into(),
-        position,
-        may_be_returned: None,
-    };
+    let acquire =
+        || Acquire { holders: vec![Address(1), Address(2)].into(), position, ..Acquire::default() };
     let program = || Program { pid: Some(12), name: Some("work".to_owned()) };
     let descriptor = Descriptor {
         operation: Some(Operation::Connect),
