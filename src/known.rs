@@ -36,5 +36,6 @@ macro_rules! libraries {
 libraries! {
     asyncio, stdlib, // Python's own
     aiohttp, anyio, gunicorn, hypercorn, nest_asyncio, uvicorn, uvloop, billiard,
-    websockets, aiomysql, aiopg, asyncpg, psycopg, redis, httpcore, httpx_sse,
+    websockets, aiomysql, aiopg, asyncpg, psycopg, redis, sqlalchemy, httpcore,
+    httpx_sse,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::known::pool::{Line, Pool};
+use crate::known::pool::{Line, Out, Pool, Way};
 use crate::memory::Address;
 use crate::python::object::{Kind, MAX_ITEMS, Reader};
 
@@ -40,36 +40,33 @@ type Host = (Arc<str>, Option<i64>, bool);
 impl Reader<'_> {
     /// The pool at which a function waits, with all that wait there.
     pub(crate) fn connection_pool(&self, pool: &Pool, at: Address) -> Option<ConnectionPool> {
-        let size = u64::try_from(self.number(at, pool.size)?).ok()?;
-        let items = self.items_of(self.attribute(at, pool.items).ok()??).ok()?;
         let mut facts = ConnectionPool::default();
+        let size = self.sum(at, pool.size)?;
+        let size = if size.contains(&-1) { 0 } else { size.iter().sum() };
+        let size = u64::try_from(size).ok()?;
         let mut all = ConnectionLimit { at, size, ..ConnectionLimit::default() };
-        let waiting = match pool.is_out {
-            None => {
-                all.items = items;
-                all.out = Some(all.items.len() as u64);
+        let waiting = match pool.out {
+            Out::Counted { plus, minus, .. } => {
+                let out = self.sum(at, plus)?.iter().sum::<i64>() - self.length(at, minus)?;
+                all.out = u64::try_from(out).ok();
                 Vec::new()
             }
-            Some(name) => {
-                let is_none = |at: &Address| self.is_kind(*at, Kind::None);
-                let mut waiting = Vec::new();
-                let mut out = Vec::new();
-                for item in items {
-                    match self.attribute(item, name).ok()?.filter(|at| !is_none(at)) {
-                        Some(connection) => {
-                            all.items.push(item);
-                            out.push(connection);
-                        }
-                        None => waiting.push(item),
-                    }
-                }
-                all.out = self.count_out(pool, at, &out);
-                waiting
+            Out::Items { items, is_out, connections } => {
+                let items = self.items_of(self.attribute(at, items).ok()??).ok()?;
+                self.items_out(at, items, is_out, connections, &mut all)?
             }
         };
         all.lost = all.items.iter().copied().filter(|item| self.is_lost(pool, *item)).collect();
         match pool.line {
             Line::Items => facts.wait_in(&mut all, 0, waiting),
+            Line::Objects(name, served) => {
+                let waiting = self.items_of(self.attribute(at, name).ok()??).ok()?;
+                let is_served = |at: &Address| {
+                    served.iter().any(|name| self.set_attribute(*at, name).flatten().is_some())
+                };
+                let waiting = waiting.into_iter().filter(|at| !is_served(at)).collect();
+                facts.wait_in(&mut all, 0, waiting);
+            }
             Line::Futures(way) => {
                 let (last, way) = way.split_last()?;
                 let owner = way.iter().try_fold(at, |at, name| self.attribute(at, name).ok()?)?;
@@ -81,15 +78,60 @@ impl Reader<'_> {
         Some(facts)
     }
 
-    /// How many connections are out, of those that the pool has.
-    fn count_out(&self, pool: &Pool, at: Address, out: &[Address]) -> Option<u64> {
-        if pool.connections.is_empty() {
-            return Some(out.len() as u64);
+    /// Notes which items are out; gives the others.
+    fn items_out(
+        &self,
+        at: Address,
+        items: Vec<Address>,
+        is_out: Option<&str>,
+        connections: &[&str],
+        all: &mut ConnectionLimit,
+    ) -> Option<Vec<Address>> {
+        let Some(name) = is_out else {
+            all.out = Some(items.len() as u64);
+            all.items = items;
+            return Some(Vec::new());
+        };
+        let mut waiting = Vec::new();
+        let mut out = FxHashSet::default();
+        for item in items {
+            match self.set_attribute(item, name)? {
+                Some(connection) => {
+                    all.items.push(item);
+                    out.insert(connection);
+                }
+                None => waiting.push(item),
+            }
         }
-        let of_pool = pool.connections.iter().find_map(|name| self.attribute(at, name).ok()?)?;
-        let of_pool = self.items_of(of_pool).ok()?;
-        let out: FxHashSet<&Address> = out.iter().collect();
-        Some(of_pool.iter().filter(|connection| out.contains(connection)).count() as u64)
+        all.out = Some(all.items.len() as u64);
+        if !connections.is_empty() {
+            let of_pool = connections.iter().find_map(|name| self.attribute(at, name).ok()?)?;
+            let of_pool = self.items_of(of_pool).ok()?;
+            let is_out = of_pool.iter().filter(|connection| out.contains(*connection));
+            all.out = Some(is_out.count() as u64);
+        }
+        Some(waiting)
+    }
+
+    /// An attribute that is there and not `None`.
+    #[expect(clippy::option_option, reason = "it may be unreadable, or not be set")]
+    fn set_attribute(&self, at: Address, name: &str) -> Option<Option<Address>> {
+        let value = self.attribute(at, name).ok()?;
+        Some(value.filter(|value| !self.is_kind(*value, Kind::None)))
+    }
+
+    /// The numbers that several ways lead to.
+    fn sum(&self, at: Address, ways: &[Way]) -> Option<Vec<i64>> {
+        ways.iter().map(|way| self.length(at, way)).collect()
+    }
+
+    /// The number or the length of the collection that a way leads to.
+    fn length(&self, at: Address, way: Way) -> Option<i64> {
+        let end = way.iter().try_fold(at, |at, name| self.attribute(at, name).ok()?)?;
+        match self.kind_of(end).ok()? {
+            Kind::Int => self.int(end).ok(),
+            _ => i64::try_from(self.len_of(end)?).ok(),
+        }
     }
 
     fn is_lost(&self, pool: &Pool, item: Address) -> bool {

@@ -884,3 +884,56 @@ fn a_connector_of_aiohttp_has_two_limits() {
         }
     }
 }
+
+/// Of a pool that only counts, those that wait and have neither got a connection nor given up.
+#[test]
+fn a_pool_of_psycopg_counts_what_it_has_not() {
+    let pool = pool("psycopg_pool/pool_async.py", "AsyncConnectionPool.getconn");
+    for minor in MINORS {
+        let mut heap = Heap::of(minor);
+        let base = heap.class("object");
+        let class = heap.python_class("psycopg_pool.pool_async", "AsyncConnectionPool", base);
+        let client = heap.python_class("psycopg_pool.pool_async", "WaitingClient", base);
+        let (none, some) = (heap.none(), heap.object(base, 16));
+        let clients = [(none, some), (none, none), (some, none), (none, none)]
+            .map(|(conn, error)| heap.instance(client, &[("conn", conn), ("error", error)]));
+        let (free, waiting) = (heap.deque(&[some]), heap.deque(&clients));
+        let [size, made] = [4, 3].map(|number| heap.int(number));
+        let at = heap.instance(
+            class,
+            &[("_max_size", size), ("_nconns", made), ("_pool", free), ("_waiting", waiting)],
+        );
+        let facts = heap.read(|reader| reader.connection_pool(pool, at)).unwrap();
+        let [limit] = &facts.limits[..] else { panic!("{facts:?}") };
+        assert_eq!((limit.size, limit.out, limit.waiters), (4, Some(2), 2), "3.{minor}");
+        assert_eq!((facts.places[&clients[1]], facts.places[&clients[3]]), ((0, 1), (0, 2)));
+    }
+}
+
+/// Its queue has room for five and the pool may have two more; or as many as are wanted.
+#[test]
+fn a_pool_of_sqlalchemy_has_a_queue_and_more() {
+    let pool = pool("sqlalchemy/pool/impl.py", "QueuePool._do_get");
+    for minor in MINORS {
+        for (more, size, out) in [(2, 7, Some(6)), (-1, 0, Some(6))] {
+            let mut heap = Heap::of(minor);
+            let base = heap.class("object");
+            let class = heap.python_class("sqlalchemy.pool.impl", "AsyncAdaptedQueuePool", base);
+            let adapted = heap.python_class("sqlalchemy.util.queue", "AsyncAdaptedQueue", base);
+            let queue = heap.python_class("asyncio.queues", "Queue", base);
+            let (waiter, free) = (heap.future(), heap.object(base, 16));
+            let (getters, free) = (heap.deque(&[waiter]), heap.deque(&[free]));
+            let queue = heap.instance(queue, &[("_getters", getters), ("_queue", free)]);
+            let [five, over, more] = [5, 2, more].map(|number| heap.int(number));
+            let adapted = heap.instance(adapted, &[("maxsize", five), ("_queue", queue)]);
+            let at = heap.instance(
+                class,
+                &[("_pool", adapted), ("_overflow", over), ("_max_overflow", more)],
+            );
+            let facts = heap.read(|reader| reader.connection_pool(pool, at)).unwrap();
+            let [limit] = &facts.limits[..] else { panic!("{facts:?}") };
+            assert_eq!((limit.size, limit.out, limit.waiters), (size, out, 1), "3.{minor}");
+            assert_eq!(facts.places[&waiter], (0, 1), "3.{minor}");
+        }
+    }
+}

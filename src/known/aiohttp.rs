@@ -2,7 +2,7 @@
 
 use super::Origin;
 use super::library::Library;
-use super::pool::{Line, Pool};
+use super::pool::{Line, Out, Pool};
 use super::purpose::{Left, Purpose, Stop};
 
 const RUNNER: Stop = Stop::of("aiohttp", Left::Connections);
@@ -12,10 +12,8 @@ const CONNECTION: Stop = Stop::of("aiohttp", Left::Connection);
 // 3.7 to 3.14. An answer that is dropped gives its connection back.
 const CONNECTOR: Pool = Pool {
     by: "aiohttp's connector",
-    size: "_limit",
-    items: "_acquired",
-    is_out: None,
-    connections: &[],
+    size: &[&["_limit"]],
+    out: Out::Items { items: "_acquired", is_out: None, connections: &[] },
     per_host: Some(["_limit_per_host", "_acquired_per_host"]),
     line: Line::ByKey("_waiters"),
     lost: None,

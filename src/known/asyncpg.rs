@@ -2,7 +2,7 @@
 
 use super::Origin;
 use super::library::Library;
-use super::pool::{Line, Lost, Pool};
+use super::pool::{Line, Lost, Out, Pool};
 use super::purpose::{Purpose, Stop};
 
 const NAME: &str = "asyncpg's pool";
@@ -11,10 +11,8 @@ const STOP: Stop = Stop::of_pool(NAME);
 // 0.24 to 0.32. The item has its proxy, and so does the connection itself.
 const POOL: Pool = Pool {
     by: NAME,
-    size: "_maxsize",
-    items: "_holders",
-    is_out: Some("_in_use"),
-    connections: &[],
+    size: &[&["_maxsize"]],
+    out: Out::Items { items: "_holders", is_out: Some("_in_use"), connections: &[] },
     per_host: None,
     line: Line::Futures(&["_queue", "_getters"]),
     lost: Some(Lost { of: Some("_proxy"), references: 2 }),

@@ -7,15 +7,10 @@
 pub struct Pool {
     /// Whose it is, as a report says it.
     pub by: &'static str,
-    /// How many connections it may have; 0 is no limit.
-    pub size: &'static str,
-    /// What has one item for each connection that is out, and maybe others.
-    pub items: &'static str,
-    /// What an item has while its connection is out; all of them are where there is no such thing.
-    pub is_out: Option<&'static str>,
-    /// The list of the connections that items have, by one of these names: several items may have
-    /// the same one, and what is not in the list is closed.
-    pub connections: &'static [&'static str],
+    /// How many connections it may have: the sum of these. A negative one is no limit.
+    pub size: &'static [Way],
+    /// Which are out.
+    pub out: Out,
     /// How many connections to one host it may have, and what has the items of each.
     pub per_host: Option<[&'static str; 2]>,
     /// Who waits.
@@ -24,14 +19,47 @@ pub struct Pool {
     pub lost: Option<Lost>,
 }
 
+/// Attributes one behind the other, up to a number, or to a collection that stands for its length.
+pub type Way = &'static [&'static str];
+
+/// How a pool knows which connections are out.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub enum Out {
+    /// It has an item for each of them.
+    Items {
+        /// What has these, and maybe others.
+        items: &'static str,
+        /// What an item has while its connection is out; all of them are where there is no such
+        /// thing.
+        is_out: Option<&'static str>,
+        /// The list of the connections that items have, by one of these names: several items may
+        /// have the same one, and what is not in the list is closed.
+        connections: &'static [&'static str],
+    },
+    /// It only counts them, those that are being made among them.
+    Counted {
+        /// What makes up the number,
+        plus: &'static [Way],
+        /// and what is to be taken from it.
+        minus: Way,
+        /// The class of what those have who have a connection.
+        class: &'static str,
+        /// The attribute of that which is the pool while it is out.
+        pool: &'static str,
+    },
+}
+
 /// How a pool knows who waits.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub enum Line {
     /// Its items whose connections are not out; each waits in a function of its own
     /// ([`Purpose::InLine`](super::Purpose::InLine)).
     Items,
+    /// Objects in a collection, each of which waits in a function of its own, but for those that
+    /// have one of these attributes: they have been served.
+    Objects(&'static str, &'static [&'static str]),
     /// Futures, at the end of a way of attributes.
-    Futures(&'static [&'static str]),
+    Futures(Way),
     /// Futures in a dictionary, by what they want a connection to.
     ByKey(&'static str),
 }

@@ -2,16 +2,14 @@
 
 use super::Origin;
 use super::library::Library;
-use super::pool::{Line, Pool};
+use super::pool::{Line, Out, Pool};
 use super::purpose::Purpose;
 
 // 5.0 to 8.1; before, nothing has those that are out.
 const POOL: Pool = Pool {
     by: "redis's pool",
-    size: "max_connections",
-    items: "_in_use_connections",
-    is_out: None,
-    connections: &[],
+    size: &[&["max_connections"]],
+    out: Out::Items { items: "_in_use_connections", is_out: None, connections: &[] },
     per_host: None,
     line: Line::Futures(&["_condition", "_waiters"]),
     lost: None,

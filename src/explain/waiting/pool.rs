@@ -13,7 +13,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Reasons, Step};
 use crate::asyncio::{ConnectionLimit, TaskFacts};
-use crate::known::pool::{Line, Pool};
+use crate::known::pool::{Line, Out, Pool};
+use crate::known::purpose::Wait;
 use crate::memory::Address;
 use crate::python::frame::{Progress, RawFrame};
 use crate::python::object::Kind;
@@ -57,11 +58,11 @@ impl Reasons<'_> {
         let variable = |frame: &RawFrame| self.reader.local(frame, "self").ok().flatten();
         let owner = variable(step.frame)?;
         let waiter = match pool.line {
-            Line::Items => {
+            Line::Items | Line::Objects(..) => {
                 let inner = steps.get(at.checked_sub(1)?).filter(|step| step.is_in_line)?;
                 variable(inner.frame)?
             }
-            _ => task.fut_waiter?,
+            _ => self.future_of(task, steps)?,
         };
         let known = self.connection_pool(pool, owner)?;
         let &(limit, place) = known.places.get(&waiter)?;
@@ -86,6 +87,14 @@ impl Reasons<'_> {
         Some(Waiting { object: Some(limit.at), class, ..wait.into() })
     }
 
+    /// The future that a task waits for, or that a task does which it has in `wait_for`.
+    fn future_of(&self, task: &TaskFacts, steps: &[Step<'_>]) -> Option<Address> {
+        let inner = steps.first().filter(|step| step.wait == Some(Wait::WaitFor));
+        let inner = inner.and_then(|step| self.reader.local(step.frame, "fut").ok()?);
+        let Some(inner) = inner else { return task.fut_waiter };
+        self.reading.tasks.iter().find(|task| task.at == inner)?.fut_waiter
+    }
+
     /// A pool, read once for all that wait at it.
     fn connection_pool(&self, pool: &Pool, at: Address) -> Option<Rc<Known>> {
         if let Some(known) = self.connection_pools.borrow().get(&at) {
@@ -94,8 +103,11 @@ impl Reasons<'_> {
         let read = || {
             let facts = self.reader.connection_pool(pool, at)?;
             let limits = facts.limits.into_iter().map(|limit| {
-                let held =
-                    if limit.waiters > 0 { self.held_of(at, &limit) } else { Held::default() };
+                let held = if limit.waiters > 0 {
+                    self.held_of(pool, at, &limit)
+                } else {
+                    Held::default()
+                };
                 (limit, held)
             });
             Some(Rc::new(Known { limits: limits.collect(), places: facts.places }))
@@ -106,34 +118,55 @@ impl Reasons<'_> {
     }
 
     /// Who has what is out at one limit.
-    fn held_of(&self, pool: Address, limit: &ConnectionLimit) -> Held {
-        // Several requests on one connection: one that is over gives nothing back.
-        if !self.evidence || limit.out != Some(limit.items.len() as u64) {
-            return Held::default();
+    fn held_of(&self, pool: &Pool, at: Address, limit: &ConnectionLimit) -> Held {
+        let mut held = Held::default();
+        if !self.evidence {
+            return held;
         }
         let lost: FxHashSet<Address> = limit.lost.iter().copied().collect();
-        let items = limit.items.iter().copied().filter(|item| !lost.contains(item)).collect();
-        let mut held = Held { lost: lost.len() as u64, ..Held::default() };
-        let ways = self.ways(pool, &items);
+        let left: FxHashSet<Address> =
+            limit.items.iter().copied().filter(|item| !lost.contains(item)).collect();
+        let is_item = |at: Address| match pool.out {
+            Out::Items { .. } => left.contains(&at),
+            Out::Counted { class, pool: name, .. } => self.is_of_pool(at, class, name, limit.at),
+        };
+        let Some(ways) = self.ways(at, &is_item) else { return held };
+        let is_counted = matches!(pool.out, Out::Counted { .. });
+        let items = if is_counted { &ways.items } else { &limit.items };
+        // Several requests on one connection: one that is over gives nothing back. Of those that
+        // are only counted some may be on their way.
+        let (known, out) = (items.len() as u64, limit.out.unwrap_or(0));
+        let fits = if is_counted { known <= out } else { known == out };
+        if !fits {
+            return held;
+        }
+        held.lost = lost.len() as u64;
         let mut holders = Vec::new();
-        for item in limit.items.iter().filter(|item| !lost.contains(item)) {
-            match ways.as_ref().map(|ways| ways.holder(*item)) {
-                Some(Found::One(task)) => {
+        for item in items.iter().filter(|item| !lost.contains(*item)) {
+            match ways.holder(*item) {
+                Found::One(task) => {
                     held.count += 1;
                     if !holders.contains(&task) {
                         holders.push(task);
                     }
                 }
-                Some(Found::Nobody) => held.unseen += 1,
-                Some(Found::Several) | None => {}
+                Found::Nobody => held.unseen += 1,
+                Found::Several => {}
             }
         }
         held.holders = holders.into();
         held
     }
 
+    /// Whether an object is what those have who have a connection of a pool.
+    fn is_of_pool(&self, at: Address, class: &str, name: &str, pool: Address) -> bool {
+        let reader = &self.reader;
+        reader.class_of(at).is_ok_and(|it| it.kind == Kind::Other && *it.name == *class)
+            && reader.attribute(at, name) == Ok(Some(pool))
+    }
+
     /// What the frames of all tasks lead to, at most [`MAX_STEPS`] away; `None` if that is too much.
-    fn ways(&self, pool: Address, items: &FxHashSet<Address>) -> Option<Ways> {
+    fn ways(&self, pool: Address, is_item: &dyn Fn(Address) -> bool) -> Option<Ways> {
         let mut ways = Ways::default();
         let mut ends: FxHashSet<Address> = self.reading.loops.iter().map(|it| it.at).collect();
         ends.insert(pool);
@@ -151,7 +184,14 @@ impl Reasons<'_> {
             }
         }
         while let Some((at, steps)) = next.pop_front() {
-            if steps == MAX_STEPS || items.contains(&at) || ends.contains(&at) {
+            if ends.contains(&at) {
+                continue;
+            }
+            if is_item(at) {
+                ways.items.push(at);
+                continue;
+            }
+            if steps == MAX_STEPS {
                 continue;
             }
             if seen.len() > MAX_OBJECTS {
@@ -241,6 +281,8 @@ impl Reasons<'_> {
 /// What leads to what.
 #[derive(Debug, Default)]
 struct Ways {
+    /// What those have who have a connection.
+    items: Vec<Address>,
     /// The tasks whose frames have an object.
     tasks: FxHashMap<Address, Vec<Address>>,
     /// The objects that refer to one.
