@@ -30,6 +30,7 @@ mod executor;
 mod greenlet;
 mod iteration;
 mod leftover;
+mod pool;
 mod primitive;
 mod reading;
 mod registry;
@@ -48,6 +49,7 @@ pub use executor::{
 };
 pub use iteration::{Position, RunOnce, RunOnceFrame};
 pub use leftover::{Leftovers, Remains};
+pub(crate) use pool::ConnectionLimit;
 pub use primitive::FutureCounts;
 pub(crate) use reading::{Clock, Reading, Registries, ThreadReading};
 pub use registry::{AsyncioModules, Registered};

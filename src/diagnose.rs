@@ -46,6 +46,7 @@ mod peer_silent;
 mod permit_leaked;
 mod pod_frozen;
 mod pod_throttled;
+mod pool_exhausted;
 mod queue_stalled;
 mod ready_backlog;
 mod rule;
@@ -97,7 +98,7 @@ pub struct Diagnosis {
 type Find = fn(&Context<'_>, &mut Drafts);
 
 /// The rules of all findings, in the order in which they are looked for.
-pub const RULES: [&Rule; 33] = [
+pub const RULES: [&Rule; 34] = [
     &loop_blocked::RULE,
     &loop_self_deadlock::RULE,
     &cancel_swallowed::RULE,
@@ -106,6 +107,7 @@ pub const RULES: [&Rule; 33] = [
     &deadlock::RULE,
     &lock_convoy::RULE,
     &permit_leaked::RULE,
+    &pool_exhausted::RULE,
     // How bad the next ones are hangs on what was found before.
     &cleanup_stuck::RULE,
     &executor_saturated::RULE,
@@ -207,6 +209,8 @@ struct Context<'s> {
     foreign: Vec<&'s Task>,
     /// Those at a queue.
     at_queue: Vec<&'s Task>,
+    /// Those that wait for a connection of a pool.
+    at_pool: Vec<&'s Task>,
     /// Those at a socket.
     at_socket: Vec<&'s Task>,
     /// Those that wait for a call in a pool.
@@ -259,6 +263,7 @@ impl<'s> Context<'s> {
             overdue: Vec::new(),
             foreign: Vec::new(),
             at_queue: Vec::new(),
+            at_pool: Vec::new(),
             at_socket: Vec::new(),
             offloading: Vec::new(),
             unserved: Vec::new(),
@@ -280,6 +285,7 @@ impl<'s> Context<'s> {
             line.waiters.sort_by_key(place);
         }
         context.at_queue.sort_by_key(place);
+        context.at_pool.sort_by_key(place);
         context
     }
 
@@ -345,6 +351,7 @@ impl<'s> Context<'s> {
                 }
             }
             (Wait::Queue { .. }, _) => self.at_queue.push(task),
+            (Wait::Pool { .. }, _) => self.at_pool.push(task),
             (Wait::Socket(_), _) => self.at_socket.push(task),
             (Wait::Executor { .. }, _) => self.offloading.push(task),
             _ => {}
@@ -514,6 +521,7 @@ fn is_active(task: &Task) -> bool {
         | Wait::Condition(_)
         | Wait::Event(_)
         | Wait::Queue { .. }
+        | Wait::Pool { .. }
         | Wait::Barrier(_) => false,
     }
 }

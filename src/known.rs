@@ -15,6 +15,7 @@ mod library;
 pub mod name;
 mod names;
 mod origin;
+pub mod pool;
 pub mod purpose;
 
 pub use callback::Callback;
@@ -35,5 +36,6 @@ macro_rules! libraries {
 libraries! {
     asyncio, stdlib, // Python's own
     aiohttp, anyio, gunicorn, hypercorn, nest_asyncio, uvicorn, uvloop, billiard,
-    websockets, asgiref, aiomysql, aiopg, asyncpg, psycopg, redis, httpx_sse,
+    websockets, asgiref, aiomysql, aiopg, asyncpg, psycopg, redis, sqlalchemy, httpcore,
+    httpx_sse,
 }

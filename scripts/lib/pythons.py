@@ -29,10 +29,10 @@ LIBRARIES = {
     "asgiref": "3.13.0", "attrs": "26.1.0", "certifi": "2026.10.18", "charset-normalizer": "3.5.2",
     "click": "8.5.1",
     "frozenlist": "1.8.0", "greenlet": "3.5.6", "h11": "0.16.0", "h2": "4.4.1", "hpack": "4.2.0",
-    "hypercorn": "0.18.0", "hyperframe": "6.1.0", "idna": "3.20", "multidict": "7.2.1",
-    "nest-asyncio": "1.6.0", "priority": "2.0.0", "propcache": "0.5.4", "requests": "2.34.2",
-    "typing_extensions": "4.16.0", "urllib3": "2.8.0", "uvicorn": "0.54.0", "websockets": "17.4",
-    "wsproto": "1.3.2", "yarl": "1.25.1",
+    "httpcore": "1.0.9", "httpx": "0.28.1", "hypercorn": "0.18.0", "hyperframe": "6.1.0",
+    "idna": "3.20", "multidict": "7.2.1", "nest-asyncio": "1.6.0", "priority": "2.0.0",
+    "propcache": "0.5.4", "requests": "2.34.2", "typing_extensions": "4.16.0", "urllib3": "2.8.0",
+    "uvicorn": "0.54.0", "websockets": "17.4", "wsproto": "1.3.2", "yarl": "1.25.1",
 }
 # What differs on the older ones: backports, and the last releases for them.
 BACKPORTS = {

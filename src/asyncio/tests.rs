@@ -5,6 +5,8 @@ use rustc_hash::FxHashMap;
 use super::{
     AsyncioModules, AwaitGraph, Awaiters, ChainEnd, FutureState, Owner, Registered, TasksRead,
 };
+use crate::known::pool::Pool;
+use crate::known::{Known, Origin, Purpose};
 use crate::layout::{Flag, TaskRegistry};
 use crate::memory::Address;
 use crate::python::object::{Reader, Unreadable};
@@ -846,5 +848,178 @@ fn what_cannot_be_read_says_so() {
         let cut = heap.str("end of all memory");
         heap.cut_behind(cut.offset(heap.layout.unicode.ascii_data));
         assert!(repr(&heap, cut).starts_with("<unreadable: "), "3.{minor}");
+    }
+}
+
+/// The pool of a library, by one of its functions.
+fn pool(path: &str, function: &str) -> &'static Pool {
+    match Known::of(path, function, Origin::Package).purpose {
+        Some(Purpose::Acquires(pool)) => pool,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Three requests have two of two connections, and two wait; nothing else refers to one of the
+/// three.
+#[test]
+fn a_pool_of_httpcore_knows_what_is_out_and_who_waits() {
+    let pool =
+        pool("httpcore/_async/connection_pool.py", "AsyncConnectionPool.handle_async_request");
+    for minor in MINORS {
+        for name in ["_connections", "_pool"] {
+            let mut heap = Heap::of(minor);
+            let base = heap.class("object");
+            let class = heap.python_class("httpcore", "AsyncConnectionPool", base);
+            let [first, second, closed] = [0; 3].map(|_| heap.object(base, 16));
+            let none = heap.none();
+            let states = [first, none, second, closed, none];
+            let request = heap.python_class("httpcore", "AsyncPoolRequest", base);
+            let items = states.map(|state| heap.instance(request, &[("connection", state)]));
+            for item in [0, 3].map(|at| items[at]) {
+                heap.int32(item, 2);
+            }
+            let (requests, connections) = (heap.list(&items), heap.list(&[first, second]));
+            let size = heap.int(2);
+            let at = heap.instance(
+                class,
+                &[("_max_connections", size), (name, connections), ("_requests", requests)],
+            );
+            let facts = heap.read(|reader| reader.connection_pool(pool, at)).unwrap();
+            let [limit] = &facts.limits[..] else { panic!("{facts:?}") };
+            assert_eq!((limit.size, limit.out, limit.waiters), (2, Some(2), 2), "3.{minor}");
+            assert_eq!(limit.items, [items[0], items[2], items[3]], "3.{minor}");
+            assert_eq!(limit.lost, [items[2]], "3.{minor}");
+            assert_eq!(facts.places[&items[1]], (0, 1), "3.{minor}");
+            assert_eq!(facts.places[&items[4]], (0, 2), "3.{minor}");
+        }
+    }
+}
+
+/// A proxy to which only its connection and its item refer is nobody's any more.
+#[test]
+fn a_pool_of_asyncpg_counts_those_that_are_in_use() {
+    let pool = pool("asyncpg/pool.py", "Pool._acquire.<locals>._acquire_impl");
+    for minor in MINORS {
+        let mut heap = Heap::of(minor);
+        let base = heap.class("object");
+        let class = heap.python_class("asyncpg.pool", "Pool", base);
+        let holder = heap.python_class("asyncpg.pool", "PoolConnectionHolder", base);
+        let [none, in_use, first, second] =
+            [heap.none(), heap.future(), heap.object(base, 16), heap.object(base, 16)];
+        heap.int32(first, 2);
+        heap.int32(second, 3);
+        let holders = [(in_use, first), (in_use, second), (none, none)].map(|(in_use, proxy)| {
+            heap.instance(holder, &[("_in_use", in_use), ("_proxy", proxy)])
+        });
+        let (waiter, list, size) = (heap.future(), heap.list(&holders), heap.int(3));
+        let getters = heap.deque(&[waiter]);
+        let class_of_queue = heap.python_class("asyncio.queues", "LifoQueue", base);
+        let queue = heap.instance(class_of_queue, &[("_getters", getters)]);
+        let at = heap.instance(class, &[("_maxsize", size), ("_holders", list), ("_queue", queue)]);
+        let facts = heap.read(|reader| reader.connection_pool(pool, at)).unwrap();
+        let [limit] = &facts.limits[..] else { panic!("{facts:?}") };
+        assert_eq!((limit.size, limit.out, limit.waiters), (3, Some(2), 1), "3.{minor}");
+        assert_eq!(limit.lost, [holders[0]], "3.{minor}");
+        assert_eq!(facts.places[&waiter], (0, 1), "3.{minor}");
+    }
+}
+
+/// Who waits does so at the limit that is reached: that of all connections, or that of the host.
+#[test]
+fn a_connector_of_aiohttp_has_two_limits() {
+    let pool = pool("aiohttp/connector.py", "BaseConnector.connect");
+    for minor in MINORS {
+        for (all, per_host) in [(3, 0), (0, 2), (100, 2)] {
+            let mut heap = Heap::of(minor);
+            let base = heap.class("object");
+            let class = heap.python_class("aiohttp.connector", "TCPConnector", base);
+            let protocols = [0; 3].map(|_| heap.object(base, 16));
+            let mut key = |host: &str, port| {
+                let (host, port, tls) = (heap.str(host), heap.int(port), heap.bool(true));
+                heap.tuple(&[host, port, tls])
+            };
+            let keys = [key("db", 443), key("db", 443), key("db", 8443), key("other", 443)];
+            let [first, second] = [heap.future(), heap.future()];
+            let lines = [heap.deque(&[first]), heap.deque(&[second])];
+            let waiters = heap.dict(&[(keys[0], lines[0]), (keys[3], lines[1])]);
+            let acquired = heap.set(&protocols);
+            let of_host = [heap.set(&protocols[..2]), heap.set(&protocols[2..])];
+            let acquired_per_host = heap.dict(&[(keys[1], of_host[0]), (keys[2], of_host[1])]);
+            let [limit, limit_per_host] = [heap.int(all), heap.int(per_host)];
+            let at = heap.instance(
+                class,
+                &[
+                    ("_limit", limit),
+                    ("_limit_per_host", limit_per_host),
+                    ("_acquired", acquired),
+                    ("_acquired_per_host", acquired_per_host),
+                    ("_waiters", waiters),
+                ],
+            );
+            let facts = heap.read(|reader| reader.connection_pool(pool, at)).unwrap();
+            let (limit, _) = facts.places[&first];
+            let limit = &facts.limits[limit];
+            if all == 3 {
+                assert_eq!((limit.at, limit.size, limit.out), (at, 3, Some(3)), "3.{minor}");
+                assert_eq!((limit.waiters, facts.places[&second]), (2, (0, 2)), "3.{minor}");
+            } else {
+                assert_eq!((limit.at, limit.size), (of_host[0], 2), "3.{minor}");
+                assert_eq!((limit.out, limit.waiters), (Some(2), 1), "3.{minor}");
+                assert!(!facts.places.contains_key(&second), "3.{minor}: nothing keeps it");
+            }
+        }
+    }
+}
+
+/// Of a pool that only counts, those that wait and have neither got a connection nor given up.
+#[test]
+fn a_pool_of_psycopg_counts_what_it_has_not() {
+    let pool = pool("psycopg_pool/pool_async.py", "AsyncConnectionPool.getconn");
+    for minor in MINORS {
+        let mut heap = Heap::of(minor);
+        let base = heap.class("object");
+        let class = heap.python_class("psycopg_pool.pool_async", "AsyncConnectionPool", base);
+        let client = heap.python_class("psycopg_pool.pool_async", "WaitingClient", base);
+        let (none, some) = (heap.none(), heap.object(base, 16));
+        let clients = [(none, some), (none, none), (some, none), (none, none)]
+            .map(|(conn, error)| heap.instance(client, &[("conn", conn), ("error", error)]));
+        let (free, waiting) = (heap.deque(&[some]), heap.deque(&clients));
+        let [size, made] = [4, 3].map(|number| heap.int(number));
+        let at = heap.instance(
+            class,
+            &[("_max_size", size), ("_nconns", made), ("_pool", free), ("_waiting", waiting)],
+        );
+        let facts = heap.read(|reader| reader.connection_pool(pool, at)).unwrap();
+        let [limit] = &facts.limits[..] else { panic!("{facts:?}") };
+        assert_eq!((limit.size, limit.out, limit.waiters), (4, Some(2), 2), "3.{minor}");
+        assert_eq!((facts.places[&clients[1]], facts.places[&clients[3]]), ((0, 1), (0, 2)));
+    }
+}
+
+/// Its queue has room for five and the pool may have two more; or as many as are wanted.
+#[test]
+fn a_pool_of_sqlalchemy_has_a_queue_and_more() {
+    let pool = pool("sqlalchemy/pool/impl.py", "QueuePool._do_get");
+    for minor in MINORS {
+        for (more, size, out) in [(2, 7, Some(6)), (-1, 0, Some(6))] {
+            let mut heap = Heap::of(minor);
+            let base = heap.class("object");
+            let class = heap.python_class("sqlalchemy.pool.impl", "AsyncAdaptedQueuePool", base);
+            let adapted = heap.python_class("sqlalchemy.util.queue", "AsyncAdaptedQueue", base);
+            let queue = heap.python_class("asyncio.queues", "Queue", base);
+            let (waiter, free) = (heap.future(), heap.object(base, 16));
+            let (getters, free) = (heap.deque(&[waiter]), heap.deque(&[free]));
+            let queue = heap.instance(queue, &[("_getters", getters), ("_queue", free)]);
+            let [five, over, more] = [5, 2, more].map(|number| heap.int(number));
+            let adapted = heap.instance(adapted, &[("maxsize", five), ("_queue", queue)]);
+            let at = heap.instance(
+                class,
+                &[("_pool", adapted), ("_overflow", over), ("_max_overflow", more)],
+            );
+            let facts = heap.read(|reader| reader.connection_pool(pool, at)).unwrap();
+            let [limit] = &facts.limits[..] else { panic!("{facts:?}") };
+            assert_eq!((limit.size, limit.out, limit.waiters), (size, out, 1), "3.{minor}");
+            assert_eq!(facts.places[&waiter], (0, 1), "3.{minor}");
+        }
     }
 }

@@ -195,8 +195,8 @@ impl Builder {
             self.edge(thing, Node::Task(holder));
         }
         let is_sole = is_sole(waiting);
-        // Of those that have many, there may be more than are named.
-        let is_full = holders.len() >= Holders::MAX;
+        // Of those that have many, or are not all known, there may be more than are named.
+        let is_full = holders.len() >= Holders::MAX || !has_all_holders(waiting);
         self.set(
             thing,
             match (is_sole, is_full) {
@@ -211,9 +211,17 @@ impl Builder {
 /// Whether each of those that hold the thing keeps all others from it.
 pub(super) fn is_sole(waiting: &Waiting) -> bool {
     match waiting.wait {
-        Wait::Semaphore { permits, .. } => permits.limit == Some(1),
+        Wait::Semaphore { permits: count, .. } | Wait::Pool { out: count, .. } => {
+            count.limit == Some(1)
+        }
         _ => true,
     }
+}
+
+/// Whether all that can give the thing back are known.
+fn has_all_holders(waiting: &Waiting) -> bool {
+    let Wait::Pool { out, held, lost, .. } = waiting.wait else { return true };
+    out.value.and_then(|out| u64::try_from(out).ok()).is_some_and(|out| held + lost >= out)
 }
 
 /// What has to happen for one who waits for tasks.

@@ -71,6 +71,7 @@ pub fn awaited(task: &Task) -> String {
     let Some(waiting) = task.waiting_on.as_deref() else { return "something unknown".to_owned() };
     match waiting.kind() {
         WaitKind::Timer => "a sleep to end".to_owned(),
+        WaitKind::Pool => format!("a connection of {}", pool(waiting)),
         WaitKind::Socket => waiting.peer().map_or("a socket", end).to_owned(),
         WaitKind::Executor => match waiting.function() {
             Some(function) => format!("{function} in a thread"),
@@ -86,6 +87,11 @@ pub fn awaited(task: &Task) -> String {
         WaitKind::Ready | WaitKind::Running | WaitKind::Unknown => "something unknown".to_owned(),
         _ => called(waiting),
     }
+}
+
+/// Whose pool of connections it is: `asyncpg's pool`.
+pub fn pool(waiting: &Waiting) -> &str {
+    waiting.pool().map_or("a pool", |pool| pool)
 }
 
 /// The far end of a connection: `10.0.0.5:5432` of `tcp 10.0.0.7:52114 -> 10.0.0.5:5432`.
@@ -242,6 +248,7 @@ fn kind_of_thing(kind: WaitKind) -> &'static str {
         WaitKind::Condition => "condition",
         WaitKind::Event => "event",
         WaitKind::Queue => "queue",
+        WaitKind::Pool => "connection pool",
         WaitKind::Barrier => "barrier",
         WaitKind::Gather => "gather",
         WaitKind::TaskGroup => "task group",

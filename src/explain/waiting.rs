@@ -9,6 +9,7 @@ mod anyio;
 mod enclosed;
 mod holders;
 mod limits;
+mod pool;
 mod returned;
 mod sleeps;
 
@@ -25,6 +26,7 @@ use self::sleeps::Sleep;
 use super::executors::{Limit, Pools};
 use crate::asyncio::Reading;
 use crate::asyncio::{Direction, Endpoint, FutureState, LimiterFacts, TaskFacts};
+use crate::known::pool::Pool;
 use crate::known::purpose::{Anyio, Module, Purpose, Wait};
 use crate::memory::Address;
 use crate::process::{Described, System};
@@ -80,6 +82,8 @@ pub(crate) struct Reasons<'a> {
     /// The limits of anyio that were met, `None` for those with tokens that are not for calls in
     /// threads.
     limits: RefCell<FxHashMap<Address, Option<Limit>>>,
+    /// The libraries' pools of connections that tasks wait at.
+    connection_pools: RefCell<FxHashMap<Address, Option<Rc<pool::Known>>>>,
     /// What is called when a future is done: asked once, however many tasks wait for it.
     called: RefCell<FxHashMap<Address, Rc<Called>>>,
 }
@@ -111,6 +115,8 @@ struct Line {
 struct Function {
     wait: Option<Wait>,
     anyio: Option<Anyio>,
+    pool: Option<&'static Pool>,
+    is_in_line: bool,
     is_asyncio: bool,
     /// Whether it has blocks that hold something.
     has_contexts: bool,
@@ -128,6 +134,10 @@ struct Thing {
 struct Step<'t> {
     wait: Option<Wait>,
     anyio: Option<Anyio>,
+    /// The pool of connections that it gets one of.
+    pool: Option<&'static Pool>,
+    /// Whether it waits for that.
+    is_in_line: bool,
     is_asyncio: bool,
     has_contexts: bool,
     frame: &'t RawFrame,
@@ -167,6 +177,7 @@ impl<'a> Reasons<'a> {
             evidence,
             is_ending: false,
             limits: RefCell::default(),
+            connection_pools: RefCell::default(),
             called: RefCell::default(),
             foreign_clocks: {
                 let foreign = reading.loops.iter().filter(|facts| !facts.has_machine_clock);
@@ -290,21 +301,28 @@ impl<'a> Reasons<'a> {
         }
         let site = self.reader.site(frame.code, frame.lasti, frame.qualname).ok();
         let place = site.map(|site| site.location);
-        let (wait, anyio) = match place.as_ref().and_then(|place| place.purpose()) {
+        let purpose = place.as_ref().and_then(|place| place.purpose());
+        let (wait, anyio) = match purpose {
             Some(Purpose::Wait(wait)) => (Some(wait), None),
             Some(Purpose::Anyio(anyio)) => (None, Some(anyio)),
             _ => (None, None),
         };
+        let pool = match purpose {
+            Some(Purpose::Acquires(pool)) => Some(pool),
+            _ => None,
+        };
+        let is_in_line = purpose == Some(Purpose::InLine);
         let is_asyncio = place.is_some_and(|place| place.is_asyncio());
         let has_contexts = self.reader.has_contexts(frame).unwrap_or(false);
-        let function = Function { wait, anyio, is_asyncio, has_contexts };
+        let function = Function { wait, anyio, pool, is_in_line, is_asyncio, has_contexts };
         self.functions.borrow_mut().insert(frame.code, function);
         function
     }
 
     fn step<'t>(&self, frame: &'t RawFrame) -> Step<'t> {
-        let Function { wait, anyio, is_asyncio, has_contexts } = self.function(frame);
-        Step { wait, anyio, is_asyncio, has_contexts, frame }
+        let Function { wait, anyio, pool, is_in_line, is_asyncio, has_contexts } =
+            self.function(frame);
+        Step { wait, anyio, pool, is_in_line, is_asyncio, has_contexts, frame }
     }
 
     fn wait(&self, frame: &RawFrame) -> Option<Wait> {
@@ -335,7 +353,8 @@ impl<'a> Reasons<'a> {
         let steps = all.get(first..).unwrap_or_default();
         let steps = steps.get(..MAX_LIBRARY_FRAMES).unwrap_or(steps);
         let mut waiting = self
-            .by_anyio(task, steps)
+            .by_pool(task, steps)
+            .or_else(|| self.by_anyio(task, steps))
             .or_else(|| self.by_frames(task, steps))
             .or_else(|| self.pools.wait_of(&self.reader, self.reading, task.fut_waiter?))
             .or_else(|| self.by_limiter(task))
@@ -349,7 +368,7 @@ impl<'a> Reasons<'a> {
         }
         let thing = waiting.object.map(|object| self.thing(object));
         waiting.foreign_loop = self.foreign_loop(task, thing.as_ref());
-        waiting.class = thing.and_then(|thing| thing.class);
+        waiting.class = waiting.class.or_else(|| thing?.class);
         self.add_deadlines(task, &all, &mut waiting);
         waiting
     }

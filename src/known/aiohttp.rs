@@ -1,12 +1,23 @@
-//! aiohttp: its server's stop, its applications' start and end.
+//! aiohttp: its server's stop, its applications' start and end, its client's connections.
 
 use super::Origin;
 use super::library::Library;
+use super::pool::{Line, Out, Pool};
 use super::purpose::{Left, Purpose, Stop};
 
 const RUNNER: Stop = Stop::of("aiohttp", Left::Connections);
 /// `RequestHandler.shutdown`: one connection, which may be shut down while the server runs.
 const CONNECTION: Stop = Stop::of("aiohttp", Left::Connection);
+
+// 3.7 to 3.14. An answer that is dropped gives its connection back.
+const CONNECTOR: Pool = Pool {
+    by: "aiohttp's connector",
+    size: &[&["_limit"]],
+    out: Out::Items { items: "_acquired", is_out: None, connections: &[] },
+    per_host: Some(["_limit_per_host", "_acquired_per_host"]),
+    line: Line::ByKey("_waiters"),
+    lost: None,
+};
 
 pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
@@ -18,6 +29,7 @@ pub(super) const LIBRARY: Library = Library {
         ("aiohttp/web_protocol.py", "shutdown", Purpose::Stops(&CONNECTION)),
         ("aiohttp/web_app.py", "startup", Purpose::AwaitsStart("aiohttp")),
         ("aiohttp/web_app.py", "cleanup", Purpose::CleansUp),
+        ("aiohttp/connector.py", "connect", Purpose::Acquires(&CONNECTOR)),
     ],
     anywhere: &[],
 };

@@ -1,5 +1,7 @@
 //! What functions of libraries are for, as far as conclusions depend on it.
 
+use super::pool::Pool;
+
 /// What a function of a library is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
@@ -41,6 +43,10 @@ pub enum Purpose {
     Listens,
     /// It sends the command in its variable `args` and waits for the answer.
     Command,
+    /// It gets a connection of this pool, which is `self`, and waits for it if there is none.
+    Acquires(&'static Pool),
+    /// It waits until the pool has a connection for its item, which is `self`.
+    InLine,
     /// `Popen._launch` of `multiprocessing`, which forks.
     Forks,
     /// `BaseProcess._bootstrap`, the child's side of that.

@@ -2,13 +2,25 @@
 
 use super::Origin;
 use super::library::Library;
+use super::pool::{Line, Out, Pool};
 use super::purpose::Purpose;
+
+// 5.0 to 8.1; before, nothing has those that are out.
+const POOL: Pool = Pool {
+    by: "redis's pool",
+    size: &[&["max_connections"]],
+    out: Out::Items { items: "_in_use_connections", is_out: None, connections: &[] },
+    per_host: None,
+    line: Line::Futures(&["_condition", "_waiters"]),
+    lost: None,
+};
 
 // redis 4.2 to 8.1, aioredis 2.0
 pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
     modules: &[],
     functions: &[
+        ("redis/asyncio/connection.py", "get_connection", Purpose::Acquires(&POOL)),
         ("redis/asyncio/client.py", "execute_command", Purpose::Command),
         ("redis/asyncio/client.py", "PubSub.parse_response", Purpose::Listens),
         ("redis/asyncio/client.py", "PubSub.listen", Purpose::Listens),

@@ -51,6 +51,7 @@ names!(WaitKind {
     Ready = 16,
     Running = 17,
     Unknown = 18,
+    Pool = 19,
 });
 names!(Operation {
     Acquire = 0,

@@ -92,6 +92,7 @@ fn describe(waiting: &Waiting) -> String {
             Some(Operation::Join) => "end of queue",
             _ => "queue",
         }),
+        Wait::Pool { .. } => "connection of ",
         Wait::Barrier(_) => named("barrier"),
         Wait::Executor { .. } => "executor",
         Wait::Subprocess(_) => "subprocess",
@@ -104,6 +105,9 @@ fn describe(waiting: &Waiting) -> String {
     if let Some(name) = waiting.name.as_deref().filter(|_| is_named) {
         text.push(' ');
         text.push_str(name);
+    }
+    if let Wait::Pool { pool, .. } = &waiting.wait {
+        text.push_str(pool.as_deref().unwrap_or("a pool"));
     }
     if let Wait::Socket(descriptor) = &waiting.wait {
         text.push_str(&socket(descriptor));
@@ -146,6 +150,9 @@ fn add_parts(waiting: &Waiting, add: &mut dyn FnMut(Arguments<'_>)) {
             add(format_args!("{value} of {limit} items"));
         }
         (Wait::Queue { .. }, Some(value), _) => add(format_args!("{value} items")),
+        (Wait::Pool { .. }, Some(value), Some(limit)) => {
+            add(format_args!("{value} of {limit} out"));
+        }
         (Wait::Barrier(_), Some(value), Some(limit)) => {
             add(format_args!("{value} of {limit} there"));
         }

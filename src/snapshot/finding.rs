@@ -240,6 +240,8 @@ codes! { $
     LockConvoy = "lock-convoy",
     /// A permit or lock is taken, tasks wait for it, and no live task holds it.
     PermitLeaked = "permit-leaked",
+    /// All connections of a pool are out, and tasks wait for one.
+    PoolExhausted = "pool-exhausted",
     /// Every thread of a pool is busy and work is queued.
     ExecutorSaturated = "executor-saturated",
     /// A task waits for one call in a thread that does not end.

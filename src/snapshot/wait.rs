@@ -74,6 +74,27 @@ pub enum Wait {
         #[serde(flatten)]
         position: Position,
     },
+    /// A connection of a library's pool.
+    Pool {
+        /// Whose pool it is, as it is said: `asyncpg's pool`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pool: Option<Arc<str>>,
+        /// Who has connections, and who wants one.
+        #[serde(flatten)]
+        acquire: Acquire,
+        /// How many are out, and of how many.
+        #[serde(flatten)]
+        out: Count,
+        /// How many of these the holders are known to have.
+        #[serde(default)]
+        held: u64,
+        /// How many nobody can give back, for nothing but the pool refers to them.
+        #[serde(default)]
+        lost: u64,
+        /// How many others no task leads to.
+        #[serde(default)]
+        unseen: u64,
+    },
     /// The others at a barrier: how many are there, of how many.
     Barrier(Count),
     /// A call that runs in a thread pool, or waits for its turn there.
@@ -341,6 +362,7 @@ pub enum WaitKind {
     Condition,
     Event,
     Queue,
+    Pool,
     Barrier,
     Executor,
     Subprocess,
@@ -367,6 +389,7 @@ impl WaitKind {
             Self::Condition => "condition",
             Self::Event => "event",
             Self::Queue => "queue",
+            Self::Pool => "pool",
             Self::Barrier => "barrier",
             Self::Executor => "executor",
             Self::Subprocess => "subprocess",
@@ -387,6 +410,7 @@ impl WaitKind {
                 | Self::Condition
                 | Self::Event
                 | Self::Queue
+                | Self::Pool
                 | Self::Barrier
         )
     }

@@ -79,6 +79,7 @@ impl Waiting {
             Wait::Condition(_) => WaitKind::Condition,
             Wait::Event(_) => WaitKind::Event,
             Wait::Queue { .. } => WaitKind::Queue,
+            Wait::Pool { .. } => WaitKind::Pool,
             Wait::Barrier(_) => WaitKind::Barrier,
             Wait::Executor { .. } => WaitKind::Executor,
             Wait::Subprocess(_) => WaitKind::Subprocess,
@@ -95,7 +96,7 @@ impl Waiting {
         match &self.wait {
             Wait::Socket(descriptor) => descriptor.operation,
             Wait::Task { operation, .. } | Wait::Queue { operation, .. } => *operation,
-            Wait::Lock(_) | Wait::Semaphore { .. } => Some(Operation::Acquire),
+            Wait::Lock(_) | Wait::Semaphore { .. } | Wait::Pool { .. } => Some(Operation::Acquire),
             _ => None,
         }
     }
@@ -170,7 +171,9 @@ impl Waiting {
     /// What is acquired.
     pub fn acquire(&self) -> Option<&Acquire> {
         match &self.wait {
-            Wait::Lock(acquire) | Wait::Semaphore { acquire, .. } => Some(acquire),
+            Wait::Lock(acquire) | Wait::Semaphore { acquire, .. } | Wait::Pool { acquire, .. } => {
+                Some(acquire)
+            }
             _ => None,
         }
     }
@@ -178,7 +181,9 @@ impl Waiting {
     /// The same, to be completed.
     pub(crate) fn acquire_mut(&mut self) -> Option<&mut Acquire> {
         match &mut self.wait {
-            Wait::Lock(acquire) | Wait::Semaphore { acquire, .. } => Some(acquire),
+            Wait::Lock(acquire) | Wait::Semaphore { acquire, .. } | Wait::Pool { acquire, .. } => {
+                Some(acquire)
+            }
             _ => None,
         }
     }
@@ -202,11 +207,13 @@ impl Waiting {
         }
     }
 
-    /// What the thing counts: permits of a semaphore, items of a queue, tasks at a barrier.
+    /// What the thing counts: permits of a semaphore, items of a queue, connections that are out,
+    /// tasks at a barrier.
     pub fn count(&self) -> Count {
         match self.wait {
             Wait::Semaphore { permits: count, .. }
             | Wait::Queue { items: count, .. }
+            | Wait::Pool { out: count, .. }
             | Wait::Barrier(count) => count,
             _ => Count::default(),
         }
@@ -215,13 +222,32 @@ impl Waiting {
     /// The place among those that wait for the same.
     pub fn position(&self) -> Position {
         match &self.wait {
-            Wait::Lock(acquire) | Wait::Semaphore { acquire, .. } => acquire.position,
+            Wait::Lock(acquire) | Wait::Semaphore { acquire, .. } | Wait::Pool { acquire, .. } => {
+                acquire.position
+            }
             Wait::Condition(position)
             | Wait::Event(position)
             | Wait::Queue { position, .. }
             | Wait::Executor { position, .. }
             | Wait::Ready(position) => *position,
             _ => Position::default(),
+        }
+    }
+
+    /// Whose pool of connections it is, as it is said.
+    pub fn pool(&self) -> Option<&Arc<str>> {
+        match &self.wait {
+            Wait::Pool { pool, .. } => pool.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Of the connections of a pool that are out, how many the holders are known to have, how many
+    /// nobody can give back, and how many others no task leads to.
+    pub fn held_lost_unseen(&self) -> [u64; 3] {
+        match self.wait {
+            Wait::Pool { held, lost, unseen, .. } => [held, lost, unseen],
+            _ => [0; 3],
         }
     }
 

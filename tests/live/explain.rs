@@ -36,6 +36,7 @@ fn scenario(code: Code) -> Option<&'static str> {
         Code::OrphanWait => "orphan_wait",
         Code::PeerSilent => "peer_silent",
         Code::PermitLeaked => "permit_lost",
+        Code::PoolExhausted => "pool_exhausted --kind httpx_open",
         Code::QueueStalled => "queue_dead_consumer",
         Code::ReadyBacklog => "ready_backlog",
         Code::ShutdownStuck => "swallowed_shutdown",
@@ -61,7 +62,9 @@ fn is_printed(python: &Python, code: Code, command: &str) {
     let mut words = command.split(' ');
     let file = format!("scenarios/{}.py", words.next().unwrap());
     let arguments: Vec<&str> = words.collect();
-    let program = Program::start(&python.path, &file, &arguments);
+    let is_of_library = code == Code::PoolExhausted;
+    let python = if is_of_library { python.venv.as_deref().unwrap() } else { &python.path };
+    let program = Program::start(python, &file, &arguments);
     let (stdout, stderr) = texts(&aiospy(&["check", "--json", &program.pid().to_string()]));
     assert!(!stdout.is_empty(), "{stderr}");
     let findings = parse(&stdout)["findings"].as_array().unwrap().clone();

@@ -101,6 +101,7 @@ fn of_waiting(waiting: &Waiting) -> State {
         WaitKind::Condition => (NodeKind::Lock, "condition", name),
         WaitKind::Event => (NodeKind::Other, "event", name),
         WaitKind::Queue => (NodeKind::Queue, "queue", name),
+        WaitKind::Pool => (NodeKind::Lock, "connection", waiting.pool().map(ToString::to_string)),
         WaitKind::Barrier => (NodeKind::Lock, "barrier", name),
         WaitKind::Executor => {
             (NodeKind::Executor, "executor", waiting.function().map(str::to_owned))

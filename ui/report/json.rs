@@ -441,6 +441,14 @@ mod tests {
                 },
                 permits: Count { value: Some(-1), limit: Some(3) },
             },
+            Wait::Pool {
+                pool: Some("asyncpg's pool".into()),
+                acquire: Acquire::default(),
+                out: Count { value: Some(10), limit: Some(10) },
+                held: 7,
+                lost: 2,
+                unseen: 1,
+            },
             Wait::Thread { thread: Some(4712), tasks: Vec::new() },
             Wait::Future { callbacks: vec!["Task.task_wakeup".to_owned()], is_served: Some(true) },
         ]

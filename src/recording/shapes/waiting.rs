@@ -39,6 +39,10 @@ struct Facts {
     callbacks: Vec<String>,
     foreign_loop: Option<Address>,
     is_served: Option<bool>,
+    pool: Option<Arc<str>>,
+    held: Option<u64>,
+    lost: Option<u64>,
+    unseen: Option<u64>,
 }
 
 record!(Facts {
@@ -65,7 +69,11 @@ record!(Facts {
     deadlines,
     callbacks,
     foreign_loop,
-    is_served
+    is_served,
+    pool,
+    held,
+    lost,
+    unseen
 });
 
 impl Wire for Waiting {
@@ -84,6 +92,8 @@ impl From<&Waiting> for Facts {
         let Count { value, limit } = waiting.count();
         let Position { at: position, of: waiters } = waiting.position();
         let descriptor = waiting.descriptor();
+        let [held, lost, unseen] =
+            waiting.held_lost_unseen().map(|count| (count > 0).then_some(count));
         Self {
             kind: waiting.kind(),
             object: waiting.object,
@@ -109,6 +119,10 @@ impl From<&Waiting> for Facts {
             callbacks: waiting.callbacks().to_vec(),
             foreign_loop: waiting.foreign_loop,
             is_served: waiting.is_served(),
+            pool: waiting.pool().cloned(),
+            held,
+            lost,
+            unseen,
         }
     }
 }
@@ -141,6 +155,14 @@ impl From<Facts> for Waiting {
             WaitKind::Condition => Wait::Condition(position),
             WaitKind::Event => Wait::Event(position),
             WaitKind::Queue => Wait::Queue { operation, items: count, position },
+            WaitKind::Pool => Wait::Pool {
+                pool: facts.pool,
+                acquire,
+                out: count,
+                held: facts.held.unwrap_or(0),
+                lost: facts.lost.unwrap_or(0),
+                unseen: facts.unseen.unwrap_or(0),
+            },
             WaitKind::Barrier => Wait::Barrier(count),
             WaitKind::Executor => {
                 Wait::Executor { function: program.name, thread: facts.thread, position }

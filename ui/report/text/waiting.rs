@@ -131,6 +131,7 @@ pub fn described(waiting: &Waiting) -> &str {
         WaitKind::Condition => "a condition",
         WaitKind::Event => "an event",
         WaitKind::Queue => "a queue",
+        WaitKind::Pool => "a connection of a pool",
         WaitKind::Barrier => "a barrier",
         WaitKind::Executor => "a call in a thread pool",
         WaitKind::Subprocess => "a process",
