@@ -222,6 +222,26 @@ mod tests {
         serde_json::from_str(include_str!("../../schema.json")).unwrap()
     }
 
+    fn pool() -> Executor {
+        Executor {
+            id: Some(Address(0x10)),
+            name: Some("asyncio".to_owned()),
+            workers: Some(1),
+            max_workers: Some(4),
+            idle: Some(0),
+            queued: Some(2),
+            is_shut_down: Some(true),
+            limiter: None,
+            jobs: vec![Job {
+                function: Some("fetch".to_owned()),
+                thread: Some(4712),
+                task: Some(sample::id(1)),
+                elapsed: Some(Duration::from_millis(1500)),
+                id: Address(0x20),
+            }],
+        }
+    }
+
     fn document() -> Value {
         let mut child = sample::task(2, "child", &["g app.py:2"], &[1]);
         child.state = Some(TaskState::Running);
@@ -249,23 +269,7 @@ mod tests {
             task.waiting_on = Some(Box::new(waiting(wait)));
             task
         }));
-        let pool = Executor {
-            id: Some(Address(0x10)),
-            name: Some("asyncio".to_owned()),
-            workers: Some(1),
-            max_workers: Some(4),
-            idle: Some(0),
-            queued: Some(2),
-            is_shut_down: Some(true),
-            limiter: None,
-            jobs: vec![Job {
-                function: Some("fetch".to_owned()),
-                thread: Some(4712),
-                task: Some(sample::id(1)),
-                elapsed: Some(Duration::from_millis(1500)),
-                id: Address(0x20),
-            }],
-        };
+        let pool = pool();
         let frame = snapshot.threads[0].frames.last().cloned();
         snapshot.loops[0].executor = Some(pool.clone());
         snapshot.loops[0].wake_sources = Some(WakeSources {
@@ -410,8 +414,8 @@ mod tests {
             send_queue: Some(12),
             tcp: Some(Tcp {
                 opened_here: Some(true),
-                last_sent: Some(Duration::from_millis(31_000)),
-                last_received: Some(Duration::from_millis(32_000)),
+                last_sent: Some(Duration::from_secs(31)),
+                last_received: Some(Duration::from_secs(32)),
                 last_acknowledged: Some(Duration::from_millis(30_990)),
                 retransmitting: Some(Duration::from_millis(400)),
                 retransmits: 2,
