@@ -182,6 +182,9 @@ impl Reasons<'_> {
                     next.push_back((value, 0));
                 }
             }
+            if seen.len() > MAX_OBJECTS {
+                return None;
+            }
         }
         while let Some((at, steps)) = next.pop_front() {
             if ends.contains(&at) {
