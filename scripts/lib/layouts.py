@@ -371,8 +371,10 @@ UVLOOP_ROWS = {
     "uv_loop.data": "uv_loop_t.data",
     "uv_loop.handle_queue": "uv_loop_t.handle_queue",
     "uv_loop.backend_fd": "uv_loop_t.backend_fd",
+    "uv_loop.async_fd": "uv_loop_t.async_io_watcher.fd",
     "uv_loop.timer_heap": "uv_loop_t.timer_heap",
     "uv_loop.time": "uv_loop_t.time",
+    "uv_loop.signal_pipe": "uv_loop_t.signal_pipefd",
     "native.data": "uv_handle_t.data",
     "native.running_loop": "uv_handle_t.loop",
     "native.handle_queue": "uv_handle_t.handle_queue",
@@ -396,6 +398,12 @@ for _name, _query in UVLOOP_ROWS.items():
 def _(subject, value):
     found = subject.wheel("Loop._timers")
     return value if found in value else found  # it moved: the row has all its places
+
+
+@row("uvloop.loop.ssock")
+def _(subject, value):
+    found = subject.wheel("Loop._ssock")
+    return value if found in value else found
 
 
 @row("uvloop.process.pipes")
