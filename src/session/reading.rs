@@ -23,8 +23,9 @@ use crate::python::object::{Kind, Read, Reader, Unreadable, is_alive};
 use crate::python::runtime::ThreadState;
 use crate::snapshot::{Consistency, Cut, Depth, Problem, Thread};
 
-/// How often tasks that could not be read are read again.
-const MORE_READINGS: usize = 3;
+/// How often tasks that could not be read are read again: where tasks come and go, another one may be
+/// in the making at the same address each time.
+const MORE_READINGS: usize = 12;
 /// Unread tasks that are told of one by one.
 const MAX_UNREAD_TOLD: usize = 16;
 /// How often tasks that changed while they were read are read again.
