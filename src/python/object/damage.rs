@@ -1,13 +1,15 @@
 //! Collections and texts of the right class whose content cannot be read.
 //!
 //! Who asks for them makes do without: a lock then has no waiters, a variable no items. That would be
-//! a silent gap. So each is noted, looked at anew in the end, and told of if it still is as it was.
+//! a silent gap. So each is noted, looked at anew in the end, and told of if it stays as it was.
 
 use super::{Kind, MAX_ITEMS, Read, Reader, Unreadable, is_alive};
 use crate::memory::Address;
 
 /// Damages that are noted in one snapshot.
 const MAX_DAMAGES: usize = 64;
+/// How often one is looked at anew: in a busy target another one may be in the making at its place.
+const LOOKS: usize = 4;
 
 impl Reader<'_> {
     /// Passes on what was read of the content of a collection or text; when it could not be read,
@@ -24,16 +26,16 @@ impl Reader<'_> {
     /// of which class, and why.
     pub fn damages(&self) -> Vec<(Address, &'static str, Unreadable)> {
         let noted = self.caches.damaged.take();
-        let mut damages = Vec::new();
-        if !noted.is_empty() {
-            self.memory.clear();
-        }
-        for at in noted {
-            if !self.memory.limit().may_read() {
+        let mut left = noted;
+        let mut damages: Vec<(Address, &str, Unreadable)> = Vec::new();
+        for _ in 0..LOOKS {
+            if left.is_empty() || !self.memory.limit().may_read() {
                 break;
             }
-            let is_there = self.memory.u64(at).is_ok_and(is_alive);
-            damages.extend(self.damage(at).filter(|_| is_there));
+            self.memory.clear();
+            let is_there = |at: &Address| self.memory.u64(*at).is_ok_and(is_alive);
+            damages = left.into_iter().filter(is_there).filter_map(|at| self.damage(at)).collect();
+            left = damages.iter().map(|(at, ..)| *at).collect();
         }
         self.caches.damaged.take();
         damages
