@@ -19,6 +19,7 @@ mod finding;
 mod glance;
 mod grounds;
 mod interval;
+pub(crate) mod millis;
 mod place;
 mod processor;
 mod sentence;
@@ -48,7 +49,6 @@ pub use depth::Depth;
 pub use describe::{duration, duration_in_column, with_separators};
 pub use document::NotRead;
 use document::{Entries, of_known, of_name};
-pub(crate) use document::{of_ms, of_opt_ms};
 pub use evidence::{Age, Bound, Cause, Evidence, Members, Role, Source};
 pub(crate) use facts::MAX_LEFT_BEHIND;
 pub use facts::{
@@ -88,10 +88,10 @@ pub struct Snapshot {
     #[serde(skip)]
     pub told_from: Option<Duration>,
     /// How long the reading took.
-    #[serde(rename = "elapsed_ms", default, serialize_with = "as_ms", deserialize_with = "of_ms")]
+    #[serde(rename = "elapsed_ms", default, with = "millis")]
     pub elapsed: Duration,
     /// How long the target was stopped for it: zero, unless asked for.
-    #[serde(rename = "paused_ms", default, serialize_with = "as_ms", deserialize_with = "of_ms")]
+    #[serde(rename = "paused_ms", default, with = "millis")]
     pub paused: Duration,
     /// How far the parts of this snapshot are known to be of one moment.
     #[serde(default)]
@@ -533,8 +533,7 @@ pub struct Loop {
     #[serde(
         rename = "lag_ms",
         default,
-        serialize_with = "as_opt_ms",
-        deserialize_with = "of_opt_ms",
+        with = "millis::opt",
         skip_serializing_if = "Option::is_none"
     )]
     pub lag: Option<Duration>,
@@ -644,8 +643,7 @@ pub struct Iteration {
     #[serde(
         rename = "elapsed_ms",
         default,
-        serialize_with = "as_opt_ms",
-        deserialize_with = "of_opt_ms",
+        with = "millis::opt",
         skip_serializing_if = "Option::is_none"
     )]
     pub elapsed: Option<Duration>,
@@ -875,25 +873,4 @@ impl Problem {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
-}
-
-/// Milliseconds with microseconds as the fraction.
-#[expect(clippy::cast_precision_loss, reason = "2^53 µs are 285 years")]
-fn ms(time: Duration) -> f64 {
-    time.as_micros() as f64 / 1000.0
-}
-
-pub(crate) fn as_ms<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(ms(*time))
-}
-
-#[expect(clippy::ref_option, reason = "the shape serde asks for")]
-pub(crate) fn as_opt_ms<S: Serializer>(
-    time: &Option<Duration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => serializer.serialize_f64(ms(*time)),
-        None => serializer.serialize_none(),
-    }
 }

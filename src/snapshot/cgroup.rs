@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{as_ms, as_opt_ms, of_ms, of_opt_ms};
+use super::millis;
 
 /// The limits of a process's control groups at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +28,10 @@ pub struct Quota {
     /// The path of the group, as we see it.
     pub group: Arc<str>,
     /// The time that it may use in each period.
-    #[serde(rename = "quota_ms", serialize_with = "as_ms", deserialize_with = "of_ms")]
+    #[serde(rename = "quota_ms", with = "millis")]
     pub quota: Duration,
     /// The length of a period.
-    #[serde(rename = "period_ms", serialize_with = "as_ms", deserialize_with = "of_ms")]
+    #[serde(rename = "period_ms", with = "millis")]
     pub period: Duration,
     /// How many periods there were in which the group had work.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,8 +43,7 @@ pub struct Quota {
     #[serde(
         rename = "throttled_for_ms",
         default,
-        serialize_with = "as_opt_ms",
-        deserialize_with = "of_opt_ms",
+        with = "millis::opt",
         skip_serializing_if = "Option::is_none"
     )]
     pub throttled_for: Option<Duration>,

@@ -8,9 +8,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// Why a document is no snapshot.
@@ -51,33 +50,6 @@ impl super::Snapshot {
 /// The time since 1970, as that of a clock.
 pub(super) fn since_epoch(at: jiff::Timestamp) -> Duration {
     Duration::try_from(at.duration_since(jiff::Timestamp::UNIX_EPOCH)).unwrap_or_default()
-}
-
-/// Milliseconds, whole microseconds again.
-fn micros<E: serde::de::Error>(ms: f64) -> Result<i64, E> {
-    // 2^53 µs are 285 years; a float has no more digits.
-    const MOST: f64 = 9e15;
-    let micros = (ms * 1000.0).round();
-    #[expect(clippy::cast_possible_truncation, reason = "it is in this range")]
-    let whole = (-MOST..=MOST).contains(&micros).then_some(micros as i64);
-    whole.ok_or_else(|| E::custom("a time beyond all bounds"))
-}
-
-pub(crate) fn of_ms<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let micros = micros(f64::deserialize(from)?)?;
-    u64::try_from(micros).map(Duration::from_micros).map_err(D::Error::custom)
-}
-
-pub(crate) fn of_opt_ms<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    let Some(ms) = Option::<f64>::deserialize(from)? else { return Ok(None) };
-    u64::try_from(micros(ms)?).map(|it| Some(Duration::from_micros(it))).map_err(D::Error::custom)
-}
-
-pub(super) fn of_opt_signed_ms<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<Option<SignedDuration>, D::Error> {
-    let ms = Option::<f64>::deserialize(from)?;
-    ms.map(|ms| micros(ms).map(SignedDuration::from_micros)).transpose()
 }
 
 /// One of several names; `None` for one that is not known.

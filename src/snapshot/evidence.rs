@@ -8,7 +8,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::document::{Entries, of_name, of_name_or_least};
-use super::{BlockingKind, Frame, Location, as_ms, of_ms};
+use super::{BlockingKind, Frame, Location, millis};
 use crate::memory::Address;
 
 /// One fact.
@@ -199,7 +199,7 @@ pub(super) fn of_roles<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Members
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Age {
     /// So long.
-    #[serde(rename = "ms", serialize_with = "as_ms", deserialize_with = "of_ms")]
+    #[serde(rename = "ms", with = "millis")]
     pub time: Duration,
     /// Whether it may be longer.
     pub bound: Bound,
@@ -347,10 +347,10 @@ pub enum Cause {
         /// The control group that has it.
         group: String,
         /// How much in each period.
-        #[serde(rename = "quota_ms", serialize_with = "as_ms", deserialize_with = "of_ms")]
+        #[serde(rename = "quota_ms", with = "millis")]
         quota: Duration,
         /// How long a period is.
-        #[serde(rename = "period_ms", serialize_with = "as_ms", deserialize_with = "of_ms")]
+        #[serde(rename = "period_ms", with = "millis")]
         period: Duration,
         /// So many periods ended with the group stopped.
         throttled: u64,

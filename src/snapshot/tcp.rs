@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{as_opt_ms, of_opt_ms};
+use super::millis;
 
 /// How a TCP connection got on. Times are counted back from when the kernel was asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,32 +16,28 @@ pub struct Tcp {
     /// The last byte was sent so long ago; absent when none ever was.
     #[serde(
         rename = "last_sent_ms",
-        serialize_with = "as_opt_ms",
-        deserialize_with = "of_opt_ms",
+        with = "millis::opt",
         skip_serializing_if = "Option::is_none"
     )]
     pub last_sent: Option<Duration>,
     /// The last byte arrived so long ago; absent when none ever did.
     #[serde(
         rename = "last_received_ms",
-        serialize_with = "as_opt_ms",
-        deserialize_with = "of_opt_ms",
+        with = "millis::opt",
         skip_serializing_if = "Option::is_none"
     )]
     pub last_received: Option<Duration>,
     /// The other end's kernel last gave a sign of life so long ago.
     #[serde(
         rename = "last_acknowledged_ms",
-        serialize_with = "as_opt_ms",
-        deserialize_with = "of_opt_ms",
+        with = "millis::opt",
         skip_serializing_if = "Option::is_none"
     )]
     pub last_acknowledged: Option<Duration>,
     /// For so long at least something is sent again and again and not acknowledged.
     #[serde(
         rename = "retransmitting_ms",
-        serialize_with = "as_opt_ms",
-        deserialize_with = "of_opt_ms",
+        with = "millis::opt",
         skip_serializing_if = "Option::is_none"
     )]
     pub retransmitting: Option<Duration>,
@@ -58,8 +54,7 @@ pub struct Tcp {
     /// arrived so long ago; looked for where this one waits for an answer.
     #[serde(
         rename = "peer_heard_ms",
-        serialize_with = "as_opt_ms",
-        deserialize_with = "of_opt_ms",
+        with = "millis::opt",
         skip_serializing_if = "Option::is_none"
     )]
     pub peer_heard: Option<Duration>,

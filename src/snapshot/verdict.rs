@@ -33,8 +33,7 @@ pub struct Undecided {
     #[serde(
         rename = "seen_ms",
         default,
-        serialize_with = "super::as_opt_ms",
-        deserialize_with = "super::of_opt_ms",
+        with = "super::millis::opt",
         skip_serializing_if = "Option::is_none"
     )]
     pub seen_for: Option<Duration>,

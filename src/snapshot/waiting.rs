@@ -6,10 +6,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::document::of_opt_signed_ms;
 use super::{
     Acquire, Children, Count, Descriptor, Operation, Others, Position, Program, Socket, Wait,
-    WaitKind, as_opt_ms, of_opt_ms,
+    WaitKind, millis,
 };
 use crate::memory::Address;
 
@@ -35,8 +34,7 @@ pub struct Waiting {
     #[serde(
         rename = "since_ms",
         default,
-        serialize_with = "as_opt_ms",
-        deserialize_with = "of_opt_ms",
+        with = "millis::opt",
         skip_serializing_if = "Option::is_none"
     )]
     pub since: Option<Duration>,
@@ -44,8 +42,7 @@ pub struct Waiting {
     #[serde(
         rename = "due_in_ms",
         default,
-        serialize_with = "as_opt_signed_ms",
-        deserialize_with = "of_opt_signed_ms",
+        with = "millis::opt_signed",
         skip_serializing_if = "Option::is_none"
     )]
     pub due_in: Option<SignedDuration>,
@@ -295,8 +292,7 @@ pub struct Deadline {
     #[serde(
         rename = "due_in_ms",
         default,
-        serialize_with = "as_opt_signed_ms",
-        deserialize_with = "of_opt_signed_ms",
+        with = "millis::opt_signed",
         skip_serializing_if = "Option::is_none"
     )]
     pub due_in: Option<SignedDuration>,
@@ -362,28 +358,11 @@ pub struct Job {
     #[serde(
         rename = "elapsed_ms",
         default,
-        serialize_with = "as_opt_ms",
-        deserialize_with = "of_opt_ms",
+        with = "millis::opt",
         skip_serializing_if = "Option::is_none"
     )]
     pub elapsed: Option<Duration>,
     /// The call itself, the same from one snapshot to the next.
     #[serde(skip)]
     pub id: Address,
-}
-
-#[expect(clippy::cast_precision_loss, reason = "2^53 µs are 285 years")]
-fn signed_ms(time: SignedDuration) -> f64 {
-    time.as_micros() as f64 / 1000.0
-}
-
-#[expect(clippy::ref_option, reason = "the shape serde asks for")]
-fn as_opt_signed_ms<S: serde::Serializer>(
-    time: &Option<SignedDuration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => serializer.serialize_f64(signed_ms(*time)),
-        None => serializer.serialize_none(),
-    }
 }

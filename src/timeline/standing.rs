@@ -62,7 +62,7 @@ pub struct Stuck {
     /// How many there are.
     pub count: usize,
     /// For how long the first of them has been there.
-    #[serde(rename = "longest_ms", serialize_with = "crate::snapshot::as_ms")]
+    #[serde(rename = "longest_ms", serialize_with = "crate::snapshot::millis::serialize")]
     pub longest: Duration,
     /// They, the longest first, at most 32.
     pub tasks: Vec<Address>,

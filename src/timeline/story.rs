@@ -26,12 +26,12 @@ pub struct StageTold {
     /// Whose it is: `asyncio.run`, `uvicorn`.
     pub by: String,
     /// When it was first seen, after the beginning.
-    #[serde(rename = "began_ms", serialize_with = "crate::snapshot::as_ms")]
+    #[serde(rename = "began_ms", serialize_with = "crate::snapshot::millis::serialize")]
     pub began: Duration,
     /// When it was over, after the beginning; absent while it goes on.
     #[serde(
         rename = "ended_ms",
-        serialize_with = "crate::snapshot::as_opt_ms",
+        serialize_with = "crate::snapshot::millis::opt::serialize",
         skip_serializing_if = "Option::is_none"
     )]
     pub ended: Option<Duration>,
@@ -52,12 +52,12 @@ pub struct Cancelled {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Arc<str>>,
     /// When that was first seen, after the beginning.
-    #[serde(rename = "asked_ms", serialize_with = "crate::snapshot::as_ms")]
+    #[serde(rename = "asked_ms", serialize_with = "crate::snapshot::millis::serialize")]
     pub asked: Duration,
     /// When it was gone; absent while it is there.
     #[serde(
         rename = "ended_ms",
-        serialize_with = "crate::snapshot::as_opt_ms",
+        serialize_with = "crate::snapshot::millis::opt::serialize",
         skip_serializing_if = "Option::is_none"
     )]
     pub ended: Option<Duration>,
