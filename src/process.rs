@@ -16,6 +16,7 @@ mod child;
 mod clock;
 mod descriptor;
 mod elf;
+mod epoll;
 mod maps;
 mod module;
 mod packages;

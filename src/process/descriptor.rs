@@ -31,8 +31,6 @@ pub struct Descriptors<'t> {
 const LONG: Duration = Duration::from_secs(1);
 /// Descriptors of a process among which its `epoll`s are looked for.
 const MAX_FDS: usize = 65_536;
-/// More than the 100 bytes of each of so many registered descriptors.
-const MAX_INFO: u64 = 8 << 20;
 
 /// What a thread waits for in a system call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,25 +165,13 @@ impl Target {
         });
         let mut watched = None;
         for entry in epolls {
-            let info = format!("fdinfo/{}", entry.file_name().to_str()?);
-            let info = self.dir.read(&info, MAX_INFO).ok()?;
+            let registered = self.registered(entry.file_name().to_str()?.parse().ok()?)?;
+            let read = registered.into_iter().filter(|it| it.is_for_reading);
             let all: &mut FxHashSet<_> = watched.get_or_insert_default();
-            all.extend(String::from_utf8_lossy(&info).lines().filter_map(registered));
+            all.extend(read.filter_map(|it| Some((it.fd, it.inode?))));
         }
         watched
     }
-}
-
-/// `tfd: FD events: MASK data: … pos:0 ino:INODE sdev:…` (fs/eventpoll.c; all but FD are hex).
-fn registered(line: &str) -> Option<(i32, u64)> {
-    const EPOLLIN: u64 = 1;
-    let after = |name: &str| {
-        let (_, rest) = line.split_once(name)?;
-        rest.split_whitespace().next()
-    };
-    let hex = |text| u64::from_str_radix(text, 16).ok();
-    let is_for_reading = hex(after("events:")?)? & EPOLLIN != 0;
-    is_for_reading.then_some((after("tfd:")?.parse().ok()?, hex(after("ino:")?)?))
 }
 
 /// The number of `KIND:[NUMBER]`.
@@ -197,16 +183,6 @@ fn bracketed(text: &[u8], kind: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_an_epoll_waits_for() {
-        let line = "tfd:        6 events:       19 data: 55d0000006  pos:0 ino:7a3f sdev:8";
-        assert_eq!(registered(line), Some((6, 0x7a3f)));
-        let for_writing = line.replace("      19", "      1c");
-        assert_eq!(registered(&for_writing), None);
-        assert_eq!(registered("pos:\t0"), None);
-        assert_eq!(registered("tfd: x events: 19 ino:1"), None);
-    }
 
     #[test]
     fn descriptors_of_ourselves() {

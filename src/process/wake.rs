@@ -4,9 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Target;
 
-/// How much of a list of registered descriptors is read; one that is longer names enough.
-const MAX_INFO: u64 = 256 * 1024;
-
 /// What can end a wait for the events of one epoll descriptor, but for a thread of the process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wakers {
@@ -24,23 +21,15 @@ impl Target {
     ///
     /// `None` when it is no such descriptor, or we may not know.
     pub fn wakers(&self, epoll: i32) -> Option<Wakers> {
-        let info = self.dir.read(&format!("fdinfo/{epoll}"), MAX_INFO).ok()?;
+        let mut registered: Vec<i32> = self.registered(epoll)?.iter().map(|it| it.fd).collect();
+        registered.sort_unstable();
         let status = self.dir.status().ok()?;
         Some(Wakers {
-            registered: registered(&String::from_utf8_lossy(&info)),
+            registered,
             signals: of_program(status.mask("SigCgt")?),
             is_traced: status.number("TracerPid")? != 0,
         })
     }
-}
-
-/// The descriptors of lines such as `tfd:       12 events:       19 data:  …`.
-fn registered(info: &str) -> Vec<i32> {
-    let lines = info.lines().filter_map(|line| line.strip_prefix("tfd:"));
-    let mut all: Vec<i32> =
-        lines.filter_map(|rest| rest.split_ascii_whitespace().next()?.parse().ok()).collect();
-    all.sort_unstable();
-    all
 }
 
 /// The signals of a mask but for those that Python or the C library always handle, or that end the
