@@ -97,12 +97,11 @@ fn report(context: &Context<'_>, dead: &[(&Loop, &WakeSources)], tasks: &[&Task]
     }
     lines.extend(words::lines(roots.iter().copied(), words::wait_line));
     let place = roots.first().and_then(|task| words::place(task));
-    let others = tasks.iter().copied().filter(|task| roots.iter().all(|root| root.id != task.id));
     let mut draft = Draft::new(Code::Standstill, severity, Sureness::Read, title)
         .blames(ids.iter().map(|id| Node::Task(*id)))
         .since(context.age(tasks.iter().copied()))
         .key([None])
-        .role(Role::Waiter, roots.iter().copied().chain(others))
+        .role(Role::Waiter, roots.iter().chain(tasks).copied())
         .affects(tasks.len())
         .evidence(lines)
         .advice(match severity {

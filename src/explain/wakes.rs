@@ -36,21 +36,23 @@ fn wake_sources(
     own.iter().find(|fd| wakers.registered.contains(fd))?;
     let mut descriptors: Vec<i32> =
         wakers.registered.into_iter().filter(|fd| !own.contains(fd)).collect();
-    // uvloop 0.18 to 0.22 has one beside its epoll and makes no use of it.
-    let is_ring = |(_, (words, _)): &(&i32, &(String, _))| words == "io_uring";
-    let described = system.descriptors(&descriptors);
-    let rings: Vec<i32> = described.iter().filter(is_ring).map(|(fd, _)| *fd).collect();
-    descriptors.retain(|fd| !rings.contains(fd));
     let facts = reading.loops.iter().find(|facts| facts.at == known.id)?;
+    // uvloop 0.18 to 0.22 has a ring beside its epoll and makes no use of it. What else is there tells
+    // enough: a server's thousand sockets are not looked at one by one.
+    if facts.uv.is_some()
+        && let [one] = descriptors[..]
+        && system.descriptors(&[one]).get(&one).is_some_and(|(words, _)| words == "io_uring")
+    {
+        descriptors.clear();
+    }
     let others = reading.activity.threads().iter().filter(|thread| thread.tid != tid);
     let active = others.filter(|thread| thread.woken_by() != Some(WokenBy::Thread));
-    let active: Vec<i32> = active.map(|thread| thread.tid).collect();
     // The kernel's own for `io_uring`, `iou-sqp-4711`, never call anything.
     let is_kernels =
         |tid: i32| system.thread(tid).is_some_and(|thread| thread.name.starts_with("iou-"));
     Some(WakeSources {
         descriptors,
-        threads: active.into_iter().filter(|&tid| !is_kernels(tid)).collect(),
+        threads: active.map(|thread| thread.tid).filter(|&tid| !is_kernels(tid)).collect(),
         signals: wakers.signals,
         traced: wakers.is_traced,
         unheeded_timer: facts.earliest_timer.is_some(),
