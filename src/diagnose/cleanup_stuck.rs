@@ -21,7 +21,7 @@ pub(super) const RULE: Rule = Rule {
     find: Some(find),
     about: About::Tasks,
     blames: Blames::All,
-    follows: &[Follows::Loop, Follows::Culprit, Follows::Reach],
+    follows: &[Follows::Loop, Follows::Reach],
     confirmed_by: Confirmed::Nothing,
     is: &[Is::Cause, Is::Passing],
 };

@@ -38,7 +38,6 @@ async def main():
     stage.when(
         stage.resting({task: "culprit", stopper: "stops"}),
         lambda: [stage.finding("cleanup-stuck", "warning", [task], "culprit")],
-        also=["peer-silent"],
         waiting=lambda: [stage.waits(task, "socket")],
         held_for=stage.STUCK,
     )
