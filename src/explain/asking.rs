@@ -12,7 +12,7 @@ use crate::known::{is_blocking_command, name, purpose::Purpose};
 use crate::memory::Address;
 use crate::python::frame::{Passed, RawFrame};
 use crate::python::object::Reader;
-use crate::snapshot::{Asking, Operation, Task, WaitKind};
+use crate::snapshot::{Asking, Operation, Task};
 
 /// How much of a command is read.
 const MAX_COMMAND: usize = 32;
@@ -49,11 +49,10 @@ pub(crate) fn find_askers(
 
 /// Whether a task reads from a connection on which nothing came since something was sent.
 fn is_owed(task: &Task) -> bool {
-    let Some(waiting) = task.waiting_on.as_deref() else { return false };
-    let tcp = waiting.socket().and_then(|socket| socket.tcp.as_ref());
-    waiting.kind() == WaitKind::Socket
-        && waiting.operation() == Some(Operation::Read)
-        && tcp.is_some_and(|tcp| tcp.silent().is_some())
+    task.waiting_on.as_deref().is_some_and(|waiting| {
+        waiting.operation() == Some(Operation::Read)
+            && waiting.tcp().is_some_and(|tcp| tcp.silent().is_some())
+    })
 }
 
 fn asking(

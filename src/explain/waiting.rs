@@ -730,11 +730,23 @@ impl<'a> Reasons<'a> {
 
     /// The line at one thing, read once for all that stand in it.
     fn line(&self, object: Address, attribute: &'static str) -> Rc<Line> {
+        self.line_by(object, attribute, || {
+            let futures = self.reader.waiters_of(object, attribute).unwrap_or_default();
+            futures.into_iter().zip(1..).collect()
+        })
+    }
+
+    /// The same where they are found in another way.
+    fn line_by(
+        &self,
+        object: Address,
+        attribute: &'static str,
+        positions: impl FnOnce() -> FxHashMap<Address, u64>,
+    ) -> Rc<Line> {
         if let Some(line) = self.lines.borrow().get(&(object, attribute)) {
             return Rc::clone(line);
         }
-        let futures = self.reader.waiters_of(object, attribute).unwrap_or_default();
-        let line = Rc::new(Line { positions: futures.into_iter().zip(1..).collect() });
+        let line = Rc::new(Line { positions: positions() });
         self.lines.borrow_mut().insert((object, attribute), Rc::clone(&line));
         line
     }

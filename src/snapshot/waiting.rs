@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Acquire, Children, Count, Descriptor, Operation, Others, Position, Program, Socket, Wait,
+    Acquire, Children, Count, Descriptor, Operation, Others, Position, Program, Socket, Tcp, Wait,
     WaitKind, millis,
 };
 use crate::memory::Address;
@@ -114,6 +114,11 @@ impl Waiting {
     /// The socket behind it.
     pub fn socket(&self) -> Option<&Socket> {
         self.descriptor()?.socket.as_deref()
+    }
+
+    /// How the connection behind it got on.
+    pub fn tcp(&self) -> Option<&Tcp> {
+        self.socket()?.tcp.as_ref()
     }
 
     /// The process that has to end or is at the other end of a pipe.

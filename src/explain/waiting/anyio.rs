@@ -149,9 +149,19 @@ impl Reasons<'_> {
     /// The line at one thing, read once for all that stand in it: futures or events, alone, behind
     /// their tasks, or as keys.
     fn anyio_line_of(&self, object: Address, attribute: &'static str) -> Rc<Line> {
-        if let Some(line) = self.lines.borrow().get(&(object, attribute)) {
-            return Rc::clone(line);
-        }
+        self.line_by(object, attribute, || {
+            let mut positions = FxHashMap::default();
+            for future in self.anyio_waiters(object, attribute) {
+                // Where it changes meanwhile, one may be met twice.
+                let next = positions.len() as u64 + 1;
+                positions.entry(future).or_insert(next);
+            }
+            positions
+        })
+    }
+
+    /// The futures of those that stand in a line and have neither been told nor cancelled.
+    fn anyio_waiters(&self, object: Address, attribute: &str) -> Vec<Address> {
         let reader = &self.reader;
         let waiters = reader.attribute(object, attribute).ok().flatten();
         let waiters = waiters.and_then(|at| match reader.kind_of(at).ok()? {
@@ -168,15 +178,7 @@ impl Reasons<'_> {
             // Who was cancelled, or told, is in the line for a moment longer.
             (reader.future_state(future) == Ok(Some(FutureState::Pending))).then_some(future)
         });
-        let mut positions = FxHashMap::default();
-        for future in futures {
-            // Where it changes meanwhile, one may be met twice.
-            let next = positions.len() as u64 + 1;
-            positions.entry(future).or_insert(next);
-        }
-        let line = Rc::new(Line { positions });
-        self.lines.borrow_mut().insert((object, attribute), Rc::clone(&line));
-        line
+        futures.collect()
     }
 
     /// The future on which a task waits: itself, or that at an event.

@@ -16,10 +16,7 @@ impl Reasons<'_> {
     /// Adds the time limits that timers are to waits for an answer.
     pub(crate) fn note_timers(&self, all: &mut [Option<Box<Waiting>>]) {
         let tasks = &self.reading.tasks;
-        let is_owed = |waiting: &Waiting| {
-            let tcp = waiting.socket().and_then(|socket| socket.tcp.as_ref());
-            tcp.is_some_and(|tcp| tcp.silent().is_some())
-        };
+        let is_owed = |waiting: &Waiting| waiting.tcp().is_some_and(|tcp| tcp.silent().is_some());
         let owed: Vec<usize> = all
             .iter()
             .zip(0..)
