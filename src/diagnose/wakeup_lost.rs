@@ -8,7 +8,8 @@
 //! The same is a lock that nobody has, while those in line for it were not told: see [`permit`].
 //!
 //! A healthy loop looks like that for a moment: between a call of `call_soon_threadsafe` and the
-//! byte that wakes it. So both looks must find it in one and the same sleep.
+//! byte that wakes it. So both looks must find it in one and the same sleep, and no thread may be in
+//! that call: under a quota it can take long.
 
 mod permit;
 
@@ -18,6 +19,7 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, words};
+use crate::known::purpose::{self, Purpose};
 use crate::snapshot::{
     Code, Consistency, Evidence, Loop, LoopState, Role, Sentence, Severity, Snapshot, Sureness,
     Task, TaskState, ThreadState,
@@ -40,6 +42,9 @@ const LATE: Duration = Duration::from_millis(500);
 
 fn find(context: &Context<'_>, out: &mut Drafts) {
     permit::find(context, out);
+    if is_being_woken(context.now) {
+        return;
+    }
     for known in context.now.loops.iter().filter(|known| is_missed(context.now, known)) {
         match context.looks.first {
             None => out.want_second_look(),
@@ -56,6 +61,12 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
             }
         }
     }
+}
+
+/// Whether a thread is about to wake a loop.
+fn is_being_woken(snapshot: &Snapshot) -> bool {
+    let mut frames = snapshot.threads.iter().flat_map(|thread| &thread.frames);
+    frames.any(|frame| frame.location.purpose() == Some(Purpose::Loop(purpose::Loop::WakesUp)))
 }
 
 /// Whether a loop sleeps though it has something to do.
@@ -121,8 +132,10 @@ fn report(context: &Context<'_>, known: &Loop) -> Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{Scene, task};
-    use crate::snapshot::WakeSources;
+    use std::sync::Arc;
+
+    use crate::diagnose::tests::{Scene, task, thread};
+    use crate::snapshot::{Frame, Location, WakeSources};
 
     fn asleep(scene: Scene) -> Scene {
         scene.and(|snapshot| snapshot.threads[0].state = Some(ThreadState::Sleeping))
@@ -162,6 +175,15 @@ mod tests {
         ready().turned().after(&ready().before()).assert_silent();
         let woken = ready().and(|it| it.threads[0].state = Some(ThreadState::Running));
         woken.twice().assert_silent();
+        let told = ready().and(|it| {
+            let mut feeder = thread(101, &[]);
+            let file = "/usr/lib/python3.13/asyncio/base_events.py".into();
+            let name = "BaseEventLoop.call_soon_threadsafe".into();
+            let location = Location::by_path(name, file, Some(800));
+            feeder.frames.push(Frame { location: Arc::new(location), locals: None });
+            it.threads.push(feeder);
+        });
+        told.twice().assert_silent();
         let nothing = asleep(Scene::new().with([task(1).at_event()]));
         nothing.twice().assert_silent();
         let soon = asleep(Scene::new().with([task(1).sleeps(900)]))

@@ -32,6 +32,7 @@ pub(super) const LIBRARY: Library = Library {
     functions: &[
         (BASE, "_run_once", Purpose::Loop(Loop::RunOnce)),
         (BASE, "time", Purpose::Loop(Loop::Time)),
+        (BASE, "call_soon_threadsafe", Purpose::Loop(Loop::WakesUp)),
         ("asyncio/events.py", "_run", Purpose::Loop(Loop::HandleRun)),
         (RUNNERS, "run", Purpose::Loop(Loop::AsyncioRun)),
         (RUNNERS, "Runner.run", Purpose::Loop(Loop::RunnerRun)),

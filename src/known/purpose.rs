@@ -76,6 +76,8 @@ pub enum Loop {
     RunnerClose,
     /// `BaseEventLoop.time`.
     Time,
+    /// `call_soon_threadsafe`, which queues a callback first and wakes the loop for it then.
+    WakesUp,
 }
 
 /// What the coroutine of a frame of asyncio does while it is suspended.
