@@ -70,6 +70,7 @@ ROWS = {
     "frame.Interpreter.executable": "_PyInterpreterFrame.f_executable | _PyInterpreterFrame.f_code",
     "frame.Interpreter.previous": "_PyInterpreterFrame.previous",
     "frame.Interpreter.instruction": "_PyInterpreterFrame.instr_ptr | _PyInterpreterFrame.prev_instr",
+    "frame.Interpreter.function": "_PyInterpreterFrame.f_funcobj | _PyInterpreterFrame.f_func",
     "frame.Interpreter.globals": "_PyInterpreterFrame.f_globals",
     "frame.Interpreter.stack.Count": "_PyInterpreterFrame.stacktop",
     "frame.Interpreter.stack.Pointer": "_PyInterpreterFrame.stackpointer",
@@ -115,6 +116,7 @@ ROWS = {
     "class.dict": "PyTypeObject.tp_dict",
     "class.dictoffset": "PyTypeObject.tp_dictoffset",
     "class.mro": "PyTypeObject.tp_mro",
+    "class.subclasses": "PyTypeObject.tp_subclasses",
     "class.qualname": "PyHeapTypeObject.ht_qualname",
     "class.cached_keys": "PyHeapTypeObject.ht_cached_keys",
     "unicode.length": "PyASCIIObject.length",
@@ -177,6 +179,7 @@ ROWS = {
     "traceback.interpreter_frame": "PyFrameObject.f_frame",
     "function.code": "PyFunctionObject.func_code",
     "function.closure": "PyFunctionObject.func_closure",
+    "function.defaults": "PyFunctionObject.func_defaults",
     "function.qualname": "PyFunctionObject.func_qualname",
     "function.globals": "PyFunctionObject.func_globals",
     "future.running_loop": "FutureObj.fut_loop",
@@ -332,7 +335,7 @@ for _name, _fact in {
     "simple_queue.Ring.items": "simple_queue.Ring.items",
     "simple_queue.Ring.capacity": "simple_queue.Ring.capacity",
     "simple_queue.Ring.count": "simple_queue.Ring.count",
-    "glibc_tid": "glibc_tid",
+    "pthread_tid": "pthread_tid",
     "socket_fd": "socket_fd",
     "minor": "minor",
 }.items():
@@ -371,6 +374,7 @@ UVLOOP_ROWS = {
     "uv_loop.data": "uv_loop_t.data",
     "uv_loop.handle_queue": "uv_loop_t.handle_queue",
     "uv_loop.backend_fd": "uv_loop_t.backend_fd",
+    "uv_loop.async_loop": "uv_loop_t.wq_async.loop",
     "uv_loop.async_fd": "uv_loop_t.async_io_watcher.fd",
     "uv_loop.timer_heap": "uv_loop_t.timer_heap",
     "uv_loop.time": "uv_loop_t.time",
@@ -742,9 +746,9 @@ tasks = asyncio.tasks
 facts["registry"] = ("ScheduledAndEager" if hasattr(tasks, "_scheduled_tasks") else
                      "AllTasks" if hasattr(tasks, "_all_tasks") else None)
 
-at = rows["glibc_tid"]
+at = rows["pthread_tid"]
 found = count(threading.get_ident() + at)
-facts["glibc_tid"] = at if found == threading.get_native_id() else "%d there is no thread id" % found
+facts["pthread_tid"] = at if found == threading.get_native_id() else "%d there is no thread id" % found
 
 import socket
 at = rows["socket_fd"]
@@ -851,7 +855,7 @@ class Subject:
         self.minor = table["layout"]["minor"]
         self.rows = dict(leaves(table["layout"]))
         self.rows.update(leaves(table["uvloop"], ("uvloop",)))
-        for name in ["glibc_tid", "socket_fd", "owned_by_generator"]:
+        for name in ["pthread_tid", "socket_fd", "owned_by_generator"]:
             if table[name] is not None:
                 self.rows[name] = table[name]
         self.dwarf = Dwarf([one["debug"]["core"], one["debug"]["asyncio"]])

@@ -10,6 +10,8 @@ The outcome is target/pythons.json: see write_manifest and read_manifest.
 """
 
 import concurrent.futures
+import contextlib
+import fcntl
 import json
 import mmap
 import os
@@ -18,6 +20,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,7 +28,8 @@ from pathlib import Path
 # them in November 2026: the newest releases that have a wheel for every Python
 # from 3.11 on.
 LIBRARIES = {
-    "aiohappyeyeballs": "2.7.1", "aiohttp": "3.14.5", "aiosignal": "1.4.0", "anyio": "4.16.0",
+    "aiohappyeyeballs": "2.7.1", "aiohttp": "3.14.5", "aiosignal": "1.4.0", "aiosqlite": "0.22.1",
+    "anyio": "4.16.0",
     "asgiref": "3.13.0", "attrs": "26.1.0", "certifi": "2026.10.18", "charset-normalizer": "3.5.2",
     "click": "8.5.1",
     "frozenlist": "1.8.0", "greenlet": "3.5.6", "h11": "0.16.0", "h2": "4.4.1", "hpack": "4.2.0",
@@ -34,12 +38,13 @@ LIBRARIES = {
     "propcache": "0.5.4", "requests": "2.34.2", "typing_extensions": "4.16.0", "urllib3": "2.8.0",
     "uvicorn": "0.54.0", "websockets": "17.4", "wsproto": "1.3.2", "yarl": "1.25.1",
 }
-# What differs on the older ones: backports, and the last releases for them.
+# What differs on the older ones: backports, and the last releases for them. Of anyio each has
+# another one, as its objects look different in 3, early 4 and late 4.
 BACKPORTS = {
     "async-timeout": "5.0.1", "exceptiongroup": "1.3.0", "taskgroup": "0.2.2", "tomli": "2.2.1",
 }
 LIBRARIES_310 = dict(LIBRARIES, **BACKPORTS, **{
-    "asgiref": "3.11.0", "multidict": "7.1.0", "websockets": "16.1.1",
+    "anyio": "4.13.0", "asgiref": "3.11.0", "multidict": "7.1.0", "websockets": "16.1.1",
 })
 LIBRARIES_39 = dict(LIBRARIES_310, **{
     "aiohappyeyeballs": "2.6.1", "aiohttp": "3.13.5", "anyio": "4.12.1", "asgiref": "3.9.2",
@@ -49,7 +54,8 @@ LIBRARIES_39 = dict(LIBRARIES_310, **{
     "uvicorn": "0.39.0", "websockets": "15.0.1", "wsproto": "1.2.0", "yarl": "1.22.0",
 })
 LIBRARIES_38 = dict(LIBRARIES_39, **{
-    "aiohappyeyeballs": "2.4.4", "aiohttp": "3.10.11", "aiosignal": "1.3.1", "anyio": "4.5.2",
+    "aiohappyeyeballs": "2.4.4", "aiohttp": "3.10.11", "aiosignal": "1.3.1", "aiosqlite": "0.20.0",
+    "anyio": "3.7.1",
     "asgiref": "3.8.1", "attrs": "25.3.0", "frozenlist": "1.5.0", "greenlet": "3.1.1", "h2": "4.1.0", "hpack": "4.0.0",
     "hyperframe": "6.0.1", "idna": "3.15", "multidict": "6.1.0", "propcache": "0.2.0",
     "requests": "2.32.4", "sniffio": "1.3.1", "typing_extensions": "4.13.2", "urllib3": "2.2.3",
@@ -92,13 +98,19 @@ class Failure(Exception):
 class NoPackage(Failure):
     """Debian does not have it; asking again is of no use."""
 
-    def __init__(self, package):
-        super().__init__("Debian %s has no %s" % (DEBIAN_SUITE, package))
+    def __init__(self, package, suite=DEBIAN_SUITE):
+        super().__init__("Debian %s has no %s" % (suite, package))
         self.package = package
 
 
 def note(text):
     print("pythons: " + text, file=sys.stderr, flush=True)
+
+
+def finish(passed, failed, ignored=0):
+    """Say what a script of checks came to, in the words of the test runners, and end it."""
+    print("test result: %s. %d passed; %d failed; %d ignored;" % ("FAILED" if failed else "ok", passed, failed, ignored))
+    sys.exit(failed > 0)
 
 
 def run(argv, **options):
@@ -276,11 +288,39 @@ def install_with_uv(versions):
 
 # --- Getting missing ones: Debian's packages ------------------------------------
 
-class Apt:
-    """apt with folders of its own, so that it neither reads nor changes the system's state."""
+@contextlib.contextmanager
+def alone():
+    """Who gets something from Debian's packages has it to himself: others may run beside."""
+    PYTHONS.mkdir(parents=True, exist_ok=True)
+    with open(str(PYTHONS / ".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
-    def __init__(self):
-        self.home = PYTHONS / "apt"
+
+def make_once(folder, make):
+    """Have `make` fill a new folder and put it there, if it is not there: no half of it is ever seen."""
+    with alone():
+        if folder.exists():
+            return
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=".new-", dir=str(folder.parent)))
+        try:
+            make(new)
+            os.replace(str(new), str(folder))
+        finally:
+            remove(new)
+
+
+class Apt:
+    """apt with folders of its own, so that it neither reads nor changes the system's state.
+
+    Another suite, or packages for another machine, have folders of their own again.
+    """
+
+    def __init__(self, suite=DEBIAN_SUITE, machine=None):
+        self.suite, self.machine = suite, machine
+        name = "-".join(["apt"] + [word for word in (suite, machine) if word not in (DEBIAN_SUITE, None)])
+        self.home = PYTHONS / name
         self.archives = self.home / "cache" / "archives"
         self.index = self.home / "index-fetched"
         self.absent = self.home / "absent.json"  # packages that index does not have
@@ -352,6 +392,8 @@ class Apt:
             if re.match(r"Acquire::(?!IndexTargets|Languages)", line) and not line.endswith(' "";'):
                 text += line + "\n"
         text += 'Acquire::Languages "none";\n'
+        if self.machine:
+            text += 'APT::Architecture "%s";\nAPT::Architectures { "%s"; };\n' % (self.machine, self.machine)
         write_file(self.home / "apt.conf", text)
 
         keyring = [DEBIAN_KEYRINGS + end for end in ("pgp", "gpg") if os.path.exists(DEBIAN_KEYRINGS + end)]
@@ -359,10 +401,10 @@ class Apt:
         mirrors = self.mirrors()
         if not mirrors:
             raise Failure("the system's apt sources name no archive")
-        note("fetching the package index of Debian " + DEBIAN_SUITE)
+        note("fetching the package index of Debian " + " ".join(filter(None, [self.suite, self.machine])))
         failures = []
         for mirror in mirrors:
-            write_file(self.home / "sources.list", "deb %s%s %s main\n" % (signed, mirror, DEBIAN_SUITE))
+            write_file(self.home / "sources.list", "deb %s%s %s main\n" % (signed, mirror, self.suite))
             try:
                 # Else an index that could not be fetched were only a warning.
                 self("apt-get", "--error-on=any", "update")
@@ -378,7 +420,7 @@ class Apt:
         absent = read_json(self.absent) or []
         for package in packages:
             if package in absent:
-                raise NoPackage(package)
+                raise NoPackage(package, self.suite)
         try:
             return self._fetch(packages)
         except NoPackage as failure:
@@ -397,7 +439,7 @@ class Apt:
             try:
                 self("apt-cache", "show", package)
             except Failure:
-                raise NoPackage(package) from None
+                raise NoPackage(package, self.suite) from None
         plan = self("apt-get", "--simulate", "install", *packages)
         chosen = {}
         for name, version, arch in re.findall(r"^Inst (\S+) \((\S+) .*?\[(\w+)\]\)", plan, re.M):
@@ -406,7 +448,7 @@ class Apt:
             chosen[name] = (version, self.archives / file)
         for package in packages:
             if package not in chosen:  # the name of a virtual one, which others provide
-                raise NoPackage(package)
+                raise NoPackage(package, self.suite)
         self("apt-get", "--yes", "--download-only", "install", *packages)
         for _, file in chosen.values():
             if not file.exists():
@@ -495,10 +537,14 @@ def launchers(version):
 
 def unpack_root(version, apt):
     """Unpack an interpreter and all it needs into its root."""
-    root = root_of(version)
     packages = apt.fetch([name.format(v=version) for name in DEBIAN_PACKAGES])
     note("%s: unpacking %d packages" % (version, len(packages)))
-    new = PYTHONS / (".%s.new-%d" % (root.name, os.getpid()))
+    lay_root(root_of(version), packages)
+
+
+def lay_root(root, packages):
+    """Make a root of fetched packages, as Apt.fetch gives them."""
+    new = root.with_name(".%s.new-%d" % (root.name, os.getpid()))
     new.mkdir(parents=True)
     # Debian's merged /usr: these links come from no package's file list.
     for name in ["bin", "sbin", "lib", "lib64"]:
@@ -568,14 +614,14 @@ class Pip:
         self.interpreters = interpreters
         self.command = None
 
-    def install(self, version, packages, folder):
+    def install(self, version, packages, folder, *options):
         self.command = self.command or pip_command(self.interpreters)
         if not self.command:
             raise Failure("no pip and no uv here")
         # Wheels only, chosen for that version by name: so pip need not run in
         # the interpreter itself, which may have none.
         run(self.command + ["--no-deps", "--only-binary", ":all:", "--python-version", version,
-                            "--target", folder] + ["%s==%s" % pair for pair in sorted(packages.items())],
+                            "--target", folder, *options] + ["%s==%s" % pair for pair in sorted(packages.items())],
             timeout=300)
 
 
