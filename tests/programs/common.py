@@ -208,6 +208,19 @@ def await_chain(coro):
     return chain, at
 
 
+def compiled_part(end):
+    """The functions of coroutines that Cython has compiled, and the object at the end of these."""
+    functions = []
+    while True:
+        if type(end).__module__.startswith("_cython_") and type(end).__name__ == "coroutine_wrapper":
+            [end] = [x for x in gc.get_referents(end) if not isinstance(x, type)]
+        elif hasattr(type(end), "cr_await"):
+            functions.append(end.__qualname__)
+            end = end.cr_await
+        else:
+            return functions, end
+
+
 def awaited_future(chain, end):
     """The future behind the end of a chain, or None where it can't be known."""
     if end is None and chain and chain[-1][1].f_code in PURE_AWAITS:
@@ -654,6 +667,8 @@ class Truth:
             assert names.count(name) == 1, (entry.key, name, names)
             result["frames"][names.index(name)]["exception"] = exception
         self.check_exceptions(entry.key, owners, result["frames"])
+        compiled, end = compiled_part(end)
+        result["frames"].extend({"function": function} for function in compiled)
         if end is not None:
             result["end"] = {"id": address(end), "class": class_name(end)}
         if entry.opaque:

@@ -12,32 +12,13 @@ import collections
 import itertools
 import os
 import socket
-import ssl
 import sys
 import tempfile
 import threading
 
 import common
+from certificate import client_context, server_context
 
-# A throw-away pair made for this program; valid until 2126.
-CERTIFICATE = """\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgiDOnSZ/zU6baNvzh
-T1Uc10peFZO1nXLbbBTFHnxl6PChRANCAARgckFffrScG4Siamo2xYtM/oJxR48i
-pfacUINlkW6UrD6SraZAm6D6AuIpZkmRVMICFJewQrQULdUhUAjJzCMJ
------END PRIVATE KEY-----
------BEGIN CERTIFICATE-----
-MIIBfzCCASWgAwIBAgIUCQB/5OaaxEFB+XmdGDBm7wqLEJwwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzA5MTgyMVoYDzIxMjYxMDMw
-MDkxODIxWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAARgckFffrScG4Siamo2xYtM/oJxR48ipfacUINlkW6UrD6SraZAm6D6
-AuIpZkmRVMICFJewQrQULdUhUAjJzCMJo1MwUTAdBgNVHQ4EFgQUwo/owP510YPC
-VtfnlJEXIZvdtIQwHwYDVR0jBBgwFoAUwo/owP510YPCVtfnlJEXIZvdtIQwDwYD
-VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiBXlApHRMz/uykY7ue39A/P
-x6Uo+XzSJrH1o/oHron0oAIhALvGFHu1OE6rs2MPVRHD+MgUP83wP3lVoS6nnVQr
-Di+0
------END CERTIFICATE-----
-"""
 TOO_MUCH = b"x" * (8 * 1024 * 1024)  # more than any socket takes
 
 options = argparse.ArgumentParser()
@@ -196,30 +177,21 @@ async def servers():
 
 
 async def tls():
-    file = os.path.join(kept[0].name, "pem")
-    with open(file, "w") as f:
-        f.write(CERTIFICATE)
-    served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    served.load_cert_chain(file)
-    trusting = ssl.create_default_context()
-    trusting.check_hostname = False
-    trusting.verify_mode = ssl.CERT_NONE
-
     async def serve(reader, writer):
         kept.append((reader, writer))
 
     listener = socket.create_server(("127.0.0.1", 0))
     # Connections inherit it: the kernel takes little, so that what is written stays here.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-    server = await asyncio.start_server(serve, sock=listener, ssl=served)
+    server = await asyncio.start_server(serve, sock=listener, ssl=server_context())
     kept.append(server)
     address = server.sockets[0].getsockname()[:2]
-    reader, writer = await asyncio.open_connection(*address, ssl=trusting)
+    reader, writer = await asyncio.open_connection(*address, ssl=client_context())
     kept.append(writer)
     fd = fd_of(writer)
     how = dict(tls=True, by_future=True)
     wait("tls read", reader.read(10), fd, "Read", "Socket", by_frame=True, **how)
-    reader, writer = await asyncio.open_connection(*address, ssl=trusting)
+    reader, writer = await asyncio.open_connection(*address, ssl=client_context())
     kept.append((reader, writer))
     # What fills the socket, and what then fills the layer above it.
     fd = fd_of(writer)
@@ -229,7 +201,7 @@ async def tls():
 
     # A peer that never answers.
     a, _ = pair()
-    opening = asyncio.open_connection(sock=a, ssl=trusting, server_hostname="nobody")
+    opening = asyncio.open_connection(sock=a, ssl=client_context(), server_hostname="nobody")
     wait("handshake", opening, a.fileno(), "Connect", "Socket", by_frame=not ON_UVLOOP, **how)
 
 

@@ -368,6 +368,14 @@ async def get(queue):
     await queue.get()  # parked
 
 
+async def get_by(receive):
+    await receive()  # parked
+
+
+async def get_below(items):
+    await get_by(lambda: items.get())  # parked
+
+
 async def put(queue):
     await queue.put("too much")  # parked
 
@@ -448,6 +456,8 @@ async def start_primitives():
     T.start("queue_get", get(queue), on="queue")
     T.start("queue_get_direct", queue.get(), on="queue", depth=1)
     T.start("queue_get_priority", get(asyncio.PriorityQueue()), on="queue")
+    T.start("queue_bound", get_by(asyncio.Queue().get), on="queue", wait={"name": "receive"})
+    T.start("queue_below", get_below(asyncio.Queue()), on="queue", wait={"name": "items"})
     full = asyncio.Queue(maxsize=1)
     full.put_nowait("one")
     T.start("queue_put", put(full), on="queue")
@@ -1055,6 +1065,11 @@ async def use_executor(job):
     await asyncio.get_event_loop().run_in_executor(None, job.blocked_in_thread)  # parked
 
 
+async def use_shield(job):
+    call = asyncio.get_event_loop().run_in_executor(None, job.blocked_in_thread)
+    await asyncio.shield(call)  # parked
+
+
 async def from_thread():
     T.adopt("threadsafe", on="timer")
     await asyncio.sleep(FOREVER)  # parked
@@ -1103,6 +1118,8 @@ async def start_outside():
     T.keep.append(lock)
     job = Job(lock)
     T.start("executor", use_executor(job), on="executor", wait=job.facts)
+    shielded = Job(lock)
+    T.start("executor_shielded", use_shield(shielded), on="executor", wait=shielded.facts)
     if V >= (3, 9):
 
         other_job = Job(lock)

@@ -17,7 +17,8 @@ async def waits(thing):
 
 
 async def request():
-    await asyncio.sleep(stage.FOREVER)
+    while True:
+        await asyncio.sleep(0.005)
 
 
 class Gate:
@@ -48,7 +49,7 @@ async def main():
     things = [gate.lock, lent, limit, bounded]
     del timer
     tasks = {asyncio.ensure_future(waits(thing)): "waits" for thing in things}
-    stage.when(stage.resting(tasks))
+    stage.when(stage.resting(tasks), also=["lock-convoy"])  # by the task, for a moment each time
     await asyncio.wait({task, *tasks})
 
 

@@ -21,7 +21,7 @@ def take(loop, messages):
 def receive(loop):
     # All at once: the loop gives up the GIL only now and then, and each call has to wait for it.
     while True:
-        loop.call_soon_threadsafe(take, loop, range(1 if stage.healthy else 100))
+        loop.call_soon_threadsafe(take, loop, range(1 if stage.healthy else 300))
         time.sleep(0.01)
 
 
@@ -32,7 +32,8 @@ async def main():
         stage.when(lambda: True)
     else:
         stage.when(
-            lambda: len(loop._ready) > 3000,  # what is done meanwhile leaves more than 1,000
+            # Long also for a thread that gets a tenth of a processor: that much is in line then.
+            lambda: len(loop._ready) > 12_000,
             lambda: [stage.finding("ready-backlog", "warning", kind="handle")],
         )
     await stage.forever()

@@ -158,9 +158,9 @@ def resting(places):
     return lambda: all(parked(task, mark) for task, mark in places.items()) and asleep()
 
 
-def syscall(tid):
+def syscall(tid, pid="self"):
     try:
-        with open("/proc/self/task/%d/syscall" % tid) as file:
+        with open("/proc/%s/task/%d/syscall" % (pid, tid)) as file:
             return file.read().split()[0]
     except OSError:
         return "running"
