@@ -4,6 +4,7 @@ use aiospy::layout::{self, Layout, debug_offsets, uvloop};
 use serde_json::{Value, json};
 
 fn main() {
+    let [x86_64, aarch64, ..] = layout::PTHREAD_TIDS;
     let tables = layout::SUPPORTED.filter_map(|minor| {
         let layout = Layout::for_minor(minor)?;
         Some(json!({
@@ -11,7 +12,7 @@ fn main() {
             "layout": layout,
             "debug_offsets": debug_offsets::positions(minor),
             "asyncio_debug": (minor >= 14).then_some(debug_offsets::ASYNCIO_FIELDS),
-            "glibc_tid": layout::GLIBC_TID,
+            "pthread_tid": if cfg!(target_arch = "aarch64") { aarch64 } else { x86_64 },
             "socket_fd": layout::SOCKET_FD,
             "uvloop": {
                 "loop": uvloop::LOOP,

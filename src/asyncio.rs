@@ -6,11 +6,13 @@
 //! | what a task is: state, name, coroutine, await chain, what it is parked on | `task` |
 //! | what a future calls when it is done, so who awaits whom | `callback` |
 //! | what a lock, a queue, a group, a gather holds | `primitive` |
+//! | what the frames of a task say of its request, call or job | `work` |
 //! | a loop: its queue, its timers, its class and clock | `event_loop`, `clock` |
 //! | where in its iteration a loop is, while it runs | `iteration` |
 //! | pools of threads and what they run; what a thread waits for | `executor` |
 //! | descriptors, transports, servers, and which future waits at which | `transport` |
 //! | a stack that goes on behind a greenlet | `greenlet` |
+//! | what a search of the memory looks for, and in which state it is | `inventory` |
 //! | exceptions, coroutines and generators that nobody minds any more | `leftover` |
 //! | values in words, without what is secret | `repr`, `secret` |
 //! | what one reading is made of | `reading` |
@@ -28,6 +30,7 @@ mod clock;
 mod event_loop;
 mod executor;
 mod greenlet;
+mod inventory;
 mod iteration;
 mod leftover;
 mod pool;
@@ -40,13 +43,16 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod work;
 
 pub use anyio::Owner;
 pub use callback::{AwaitGraph, Awaiters, Wake};
 pub use event_loop::{LoopFacts, UvFacts};
 pub use executor::{
-    AnyioWorker, LimitedCall, LimiterFacts, PoolFacts, Processes, ThreadWait, WorkItem, Worker,
+    AnyioWorker, LimitedCall, LimiterFacts, PoolFacts, Processes, ServedCall, ThreadWait, WorkItem,
+    Worker,
 };
+pub use inventory::{Modules, Thing};
 pub use iteration::{Position, RunOnce, RunOnceFrame};
 pub use leftover::{Leftovers, Remains};
 pub(crate) use pool::ConnectionLimit;
@@ -54,7 +60,8 @@ pub use primitive::FutureCounts;
 pub(crate) use reading::{Clock, Reading, Registries, ThreadReading};
 pub use registry::{AsyncioModules, Registered};
 pub use task::{ChainEnd, FutureState, TaskFacts, TasksRead};
-pub use transport::{Direction, Endpoint, Medium};
+pub use transport::{Direction, Endpoint, Medium, PipeFacts, SubprocessFacts};
+pub use work::{Label, Labels, NO_ROUTE, Said};
 
 #[cfg(doc)]
 use crate::python::object::Reader;

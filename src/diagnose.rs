@@ -56,6 +56,7 @@ mod slow_callbacks;
 mod socket_stalled;
 mod standstill;
 mod startup_stuck;
+mod subprocess_stuck;
 mod task_leak;
 mod task_orphaned;
 #[cfg(test)]
@@ -75,8 +76,8 @@ use self::draft::Drafts;
 use self::graph::Graph;
 use crate::memory::Address;
 use crate::snapshot::{
-    Age, Code, Finding, Location, Severity, Shutdown, Snapshot, Source, Task, TaskState, Thread,
-    Wait, WaitKind, Waiting,
+    Age, Code, Finding, Location, Operation, Severity, Shutdown, Snapshot, Source, Task, TaskState,
+    Thread, Wait, WaitKind, Waiting,
 };
 use crate::timeline::{Looks, Pairs, Stillness};
 
@@ -98,7 +99,7 @@ pub struct Diagnosis {
 type Find = fn(&Context<'_>, &mut Drafts);
 
 /// The rules of all findings, in the order in which they are looked for.
-pub const RULES: [&Rule; 34] = [
+pub const RULES: [&Rule; 35] = [
     &loop_blocked::RULE,
     &loop_self_deadlock::RULE,
     &cancel_swallowed::RULE,
@@ -118,6 +119,7 @@ pub const RULES: [&Rule; 34] = [
     &orphan_wait::RULE,
     &peer_silent::RULE,
     &socket_stalled::RULE,
+    &subprocess_stuck::RULE,
     &cross_loop::RULE,
     &busy_spin::RULE,
     &ready_backlog::RULE,
@@ -327,7 +329,7 @@ impl<'s> Context<'s> {
         if is_unknown_to_all && task.awaited_by.is_empty() {
             self.forgotten.push(task);
         }
-        if waiting.is_served() == Some(false) {
+        if waiting.is_served() == Some(false) || task.is_on_island() {
             self.unserved.push(task);
         }
         match (&waiting.wait, waiting.object) {
@@ -374,7 +376,56 @@ impl<'s> Context<'s> {
 
     /// How sure it is that a task has not moved though it could have.
     fn stillness(&self, task: &Task) -> Stillness {
-        if self.could_run(task) { self.pairs.stillness(task) } else { Stillness::Moved }
+        self.stillness_within(task, MAX_WORK)
+    }
+
+    fn stillness_within(&self, task: &Task, depth: usize) -> Stillness {
+        if !self.could_run(task) {
+            return Stillness::Moved;
+        }
+        let own = self.pairs.stillness(task);
+        if own != Stillness::Seemingly {
+            return own;
+        }
+        // Who waits for work of its own that has not moved has not moved either.
+        let Some(depth) = depth.checked_sub(1) else { return own };
+        let work = self.work_of(task);
+        let is_sure = |task: &&Task| self.stillness_within(task, depth) == Stillness::Surely;
+        if !work.is_empty() && work.iter().all(is_sure) { Stillness::Surely } else { own }
+    }
+
+    /// The tasks that a task waits for, where it waits for all of these and nothing else, and nobody
+    /// else for them: work of its own.
+    fn work_of(&self, task: &Task) -> Vec<&'s Task> {
+        let is_for_all = match task.waiting_on.as_deref().map(|waiting| &waiting.wait) {
+            Some(Wait::Task { operation, .. }) => {
+                !matches!(operation, Some(Operation::Wait | Operation::AsCompleted))
+            }
+            Some(Wait::Gather(_) | Wait::TaskGroup(_)) => true,
+            _ => false,
+        };
+        if !is_for_all || !task.is_parked() {
+            return Vec::new();
+        }
+        let node = graph::Node::Task(task.id);
+        let work = self.graph.waits_for(node).into_iter().map(|node| match node {
+            graph::Node::Task(id) => self.task(id).filter(|it| it.awaited_by == [task.id]),
+            _ => None,
+        });
+        work.collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// For how long at least a task has not got on: as long as it stands where it is, or none of the
+    /// work that it waits for has got on.
+    fn stuck_for(&self, task: &Task) -> Duration {
+        self.stuck_within(task, MAX_WORK)
+    }
+
+    fn stuck_within(&self, task: &Task, depth: usize) -> Duration {
+        let work = depth.checked_sub(1).map(|depth| (self.work_of(task), depth));
+        let of_work = work
+            .and_then(|(work, depth)| work.iter().map(|task| self.stuck_within(task, depth)).min());
+        self.stood_for(task).max(of_work.unwrap_or_default())
     }
 
     /// Whether those in a line keep their places: all that were in it at the first look too. One
@@ -485,6 +536,9 @@ fn is_limited(task: &Task) -> bool {
 
 /// From here on who waits for the world outside, as programs do all the time, counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
+
+/// Tasks of tasks that are followed.
+const MAX_WORK: usize = 8;
 
 /// From here on a sleeper is one that does nothing for now.
 const LONG: SignedDuration = SignedDuration::from_secs(60);

@@ -9,12 +9,16 @@ pub(crate) mod asking;
 pub(crate) mod blocked;
 pub mod blocking;
 pub(crate) mod executors;
+pub(crate) mod heap;
 pub(crate) mod looping;
 pub(crate) mod loops;
+pub(crate) mod native;
 mod options;
 pub(crate) mod shutdown;
+pub(crate) mod startup;
 pub(crate) mod tasks;
 pub(crate) mod waiting;
 pub(crate) mod wakes;
+pub(crate) mod work;
 
-pub use options::{Locals, Options};
+pub use options::{Locals, Options, Search};

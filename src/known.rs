@@ -11,18 +11,23 @@
 //! tool a library: such a file, and its name in the list below.
 
 mod callback;
+pub mod command;
+pub mod interpreter;
 mod library;
 pub mod name;
 mod names;
 mod origin;
 pub mod pool;
 pub mod purpose;
+pub mod work;
 
 pub use callback::Callback;
 pub use library::Known;
 pub use origin::{Home, Libraries, Origin};
 pub use purpose::{Module, Purpose};
 pub use redis::is_blocking_command;
+pub use stdlib::is_of_sqlite;
+pub use work::WorkKind;
 
 macro_rules! libraries {
     ($($name:ident),+ $(,)?) => {
@@ -35,7 +40,9 @@ macro_rules! libraries {
 
 libraries! {
     asyncio, stdlib, // Python's own
-    aiohttp, anyio, gunicorn, hypercorn, nest_asyncio, uvicorn, uvloop, billiard,
-    websockets, asgiref, aiomysql, aiopg, asyncpg, psycopg, redis, sqlalchemy, httpcore,
-    httpx_sse,
+    aiohttp, aiosqlite, anyio, gunicorn, hypercorn, nest_asyncio, uvicorn, uvloop, billiard,
+    django, fastapi, grpc, quart, sanic, starlette, tornado,
+    websockets, asgiref, aiomysql, aiopg, asyncpg, psycopg, pymongo, redis, sqlalchemy,
+    aiobotocore, aiokafka, httpcore, httpx, httpx_sse,
+    apscheduler, arq, procrastinate, saq, taskiq,
 }

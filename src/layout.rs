@@ -5,7 +5,8 @@
 //! [validated](debug_offsets) first. Differences of *algorithm* are enums here, chosen once at
 //! attach: outside this module nothing compares version numbers.
 //!
-//! All offsets are in bytes, for x86-64 Linux and regular builds (with the GIL).
+//! All offsets are in bytes, for 64 bit Linux and regular builds (with the GIL). x86-64 and aarch64
+//! differ in few, which are looked for at both places: [`PTHREAD_TIDS`], [`uvloop::LONGER_MUTEX`].
 
 pub mod debug_offsets;
 pub mod opcodes;
@@ -202,8 +203,8 @@ pub struct Thread {
     pub current_frame: CurrentFrame,
     /// The `pthread_t`.
     pub thread_id: Offset,
-    /// The kernel's id in the target's own pid namespace; before 3.11 glibc keeps it at
-    /// [`GLIBC_TID`] of the `pthread_t`.
+    /// The kernel's id in the target's own pid namespace; before 3.11 the C library alone has it,
+    /// at one of [`PTHREAD_TIDS`].
     pub native_thread_id: Option<Offset>,
     pub exc_info: Offset,
     /// Chunk of memory that holds the frames of functions.
@@ -213,10 +214,13 @@ pub struct Thread {
     pub asyncio_tasks_head: Option<Offset>,
 }
 
-/// `struct pthread.tid` of glibc on x86-64: the kernel's id of a thread.
-// Checked on glibc 2.36 and 2.41 (3.8-3.15, every thread); glibc's struct pthread begins with a
-// 704 byte header and a 16 byte list node. musl keeps it elsewhere.
-pub const GLIBC_TID: Offset = 720;
+/// Where the C library may keep the kernel's id of a thread in its `pthread_t`.
+// glibc on x86-64 (2.36 and 2.41; 3.8-3.15, every thread: its struct pthread begins with a 704 byte
+// header and a 16 byte list node) and on aarch64 (2.36); musl 1.2 on x86-64 and on aarch64.
+pub const PTHREAD_TIDS: [Offset; 4] = [720, 208, 48, 32];
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("aiospy has no tables for this machine: x86-64 and aarch64 have some");
 
 /// `sock_fd` of a socket object, an `int`; -1 when it is closed.
 // 3.8-3.15: Modules/socketmodule.h, PySocketSockObject: [ PyObject_HEAD, sock_fd, … ]
@@ -314,6 +318,7 @@ pub struct InterpreterFrame {
     pub executable: Offset,
     pub previous: Offset,
     pub instruction: Offset,
+    pub function: Offset,
     pub globals: Offset,
     pub stack: StackPointer,
     pub owner: Offset,
@@ -511,6 +516,7 @@ pub struct Class {
     pub dict: Offset,
     pub dictoffset: Offset,
     pub mro: Offset,
+    pub subclasses: Offset,
     pub qualname: Offset,
     pub cached_keys: Offset,
 }
@@ -604,6 +610,28 @@ pub enum Attributes {
     /// `Py_TPFLAGS_MANAGED_DICT`: the dictionary's pointer before the object; while it is null
     /// and the class has `Py_TPFLAGS_INLINE_VALUES`, values behind the object.
     Inline { dict_before: Offset, valid: Offset },
+}
+
+impl Attributes {
+    /// How far before an instance the pointer to its dictionary is, where it lies there.
+    pub fn dict_before(self) -> Option<Offset> {
+        match self {
+            Self::Managed311 { dict_before, .. } | Self::Inline { dict_before, .. } => {
+                Some(dict_before)
+            }
+            Self::Managed312 { word_before } => Some(word_before),
+            Self::DictOffset => None,
+        }
+    }
+
+    /// How far before an instance the pointer to its values is, where these lie elsewhere.
+    pub fn values_before(self) -> Option<Offset> {
+        match self {
+            Self::Managed311 { values_before, .. } => Some(values_before),
+            Self::Managed312 { word_before } => Some(word_before),
+            Self::DictOffset | Self::Inline { .. } => None,
+        }
+    }
 }
 
 /// `PySetObject`.
@@ -741,6 +769,7 @@ pub struct Traceback {
 pub struct Function {
     pub code: Offset,
     pub closure: Offset,
+    pub defaults: Offset,
     pub qualname: Offset,
     pub globals: Offset,
 }

@@ -29,6 +29,7 @@
 //! | [`snapshot`] | the words that everybody shares, as plain data |
 //! | [`error`] | why there is no snapshot |
 //! | [`process`] | the process around the memory |
+//! | [`native`] | stacks in C of threads that sleep |
 //! | [`layout`] | where fields lie in each version |
 //! | [`python`] | CPython from outside |
 //! | [`asyncio`] | loops, tasks, futures, what they wait for |
@@ -53,6 +54,8 @@ pub mod known;
 pub mod layout;
 pub mod memory;
 #[doc(hidden)]
+pub mod native;
+#[doc(hidden)]
 pub mod process;
 #[doc(hidden)]
 pub mod python;
@@ -63,5 +66,5 @@ pub mod timeline;
 pub mod watch;
 
 pub use error::{Error, Result};
-pub use explain::{Locals, Options};
+pub use explain::{Locals, Options, Search};
 pub use session::Inspector;

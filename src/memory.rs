@@ -8,6 +8,7 @@ pub mod cached;
 pub mod image;
 pub mod limit;
 pub mod live;
+mod sweep;
 mod touched;
 
 use std::fmt;
@@ -19,6 +20,7 @@ pub use cached::{PageCache, Pass};
 pub use image::{BadImage, Image, Recorded, Recorder};
 pub use limit::TimeLimit;
 pub use live::LiveMemory;
+pub use sweep::sweep;
 pub use touched::Touched;
 
 /// The unit of reading: reading 8 bytes costs as much as reading a page (1.3 µs against 1.5 µs).
@@ -35,6 +37,12 @@ impl Address {
     /// Whether this is the null pointer.
     pub fn is_null(self) -> bool {
         self.0 == 0
+    }
+
+    /// Whether an object may lie here: aligned, and where a process has its memory. On x86-64 that
+    /// ends at 2^47, on aarch64 at 2^48.
+    pub fn is_plausible(self) -> bool {
+        self.0.is_multiple_of(8) && (1 << 16..1 << 48).contains(&self.0)
     }
 
     /// The address `offset` bytes further on; wraps round, and a wrapped address fails to read.

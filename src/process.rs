@@ -14,13 +14,17 @@ mod asleep;
 mod cgroup;
 mod child;
 mod clock;
+mod container;
 mod descriptor;
 mod elf;
 mod epoll;
+mod listing;
 mod maps;
 mod module;
 mod packages;
+mod pipe;
 mod proc;
+mod resident;
 mod saved;
 mod socket;
 mod source;
@@ -42,10 +46,12 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, getpgid, sysconf};
 
 pub use cgroup::own as own_cgroup;
-pub use child::{ChildFacts, parents};
+pub use child::ChildFacts;
 pub use descriptor::{Descriptors, Wait};
+pub use listing::{Listed, below, pythons};
 pub use maps::Mapping;
-pub use module::{MappedFile, Module, NotOpened};
+pub use module::{MappedFile, Module, NotOpened, Unwinding};
+pub use resident::Resident;
 pub use saved::{Noted, Saved, SavedSystem, SystemRecorder};
 pub use source::{Source, SourceFile};
 pub use syscall::{Awaited, ReadBytes, WokenBy};
@@ -181,12 +187,14 @@ impl Target {
         Process {
             pid: self.pid,
             namespace_pid: self.namespace_pid,
+            parent: Some(self.identity.parent).filter(|parent| *parent > 0),
             cmdline: match cmdline {
                 [] => Vec::new(),
                 _ => words.map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
             },
             exe,
             started_at: started_at(self.identity.start_time),
+            container: self.container(),
             ..Process::default()
         }
     }
@@ -207,6 +215,13 @@ impl Target {
             .read("maps", maps::MAX_MAPS)
             .map_err(|error| proc_error(self.pid, Some(&self.dir), "maps", error))?;
         Ok(maps::parse(&text))
+    }
+
+    /// The private memory that it may write to, as far as that is there; `None` where the kernel
+    /// doesn't say which pages are.
+    pub fn resident(&self) -> Option<Resident> {
+        let pagemap = self.dir.file("pagemap").ok()?;
+        resident::resident(&self.maps().ok()?, &pagemap).ok()
     }
 
     /// The system call a thread is in; for several threads, ask one [`Descriptors`].

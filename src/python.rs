@@ -14,6 +14,7 @@
 //! a read that fails says what it wanted.
 
 pub mod frame;
+pub mod heap;
 pub mod object;
 pub mod runtime;
 #[cfg(test)]

@@ -23,14 +23,15 @@
 mod age;
 mod assemble;
 mod budget;
-mod children;
 mod glance;
 mod inherited;
+mod natives;
 mod processor;
 mod reading;
 mod repeat;
 mod saved;
 mod turns;
+mod workers;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -39,10 +40,11 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::budget::Budget;
-pub use self::children::children;
+pub use self::budget::share as share_of_memory;
 use self::glance::Glances;
 pub use self::saved::{ImageError, SavedTarget};
 use self::saved::{Saving, SeenTurns};
+use self::workers::{SeenWorkers, Workers};
 use crate::asyncio::{LoopFacts, TaskFacts};
 use crate::error::{Error, Result};
 use crate::explain::{Options, shutdown::shutdown, waiting::Descriptors};
@@ -90,6 +92,10 @@ pub struct Inspector {
     saving: Option<Saving>,
     /// Of a saved one, what was seen of the iterations of its loops before and between looks.
     seen: (VecDeque<SeenTurns>, VecDeque<SeenTurns>),
+    /// The processes of pools that were attached to.
+    workers: Workers,
+    /// Of a saved one, what was seen of them.
+    seen_workers: VecDeque<SeenWorkers>,
 }
 
 /// What was read of a target before it becomes plain data.
@@ -136,7 +142,12 @@ impl Inspector {
         let located = locate(&system, &memory)
             .map_err(|error| timed_out(pid, limit).unwrap_or(error))
             .map_err(|error| system.check_alive().err().unwrap_or(error))?;
-        let saving = Saving { memory: kept, system: noted, turns: saved::Watched::default() };
+        let saving = Saving {
+            memory: kept,
+            system: noted,
+            turns: saved::Watched::default(),
+            workers: Vec::new(),
+        };
         let inspector = Self::new(Box::new(system), memory, located);
         Ok(Self { saving: Some(saving), ..inspector })
     }
@@ -156,20 +167,24 @@ impl Inspector {
     /// # Errors
     /// When no Python runtime is found in it.
     pub fn open(saved: SavedTarget) -> Result<Self> {
-        let (image, system, turns) = saved.into_parts();
+        let (image, system, turns, workers) = saved.into_parts();
         let memory = Memory::new(Box::new(image));
         let system = SavedSystem::new(system);
         let located = locate(&system, &memory)?;
         let inspector = Self::new(Box::new(system), memory, located);
-        Ok(Self { seen: (turns.before.into(), turns.between.into()), ..inspector })
+        Ok(Self {
+            seen: (turns.before.into(), turns.between.into()),
+            seen_workers: workers.into(),
+            ..inspector
+        })
     }
 
     fn new(system: Box<dyn System>, memory: Memory, located: Located) -> Self {
         Self {
             system,
             memory,
+            caches: Caches::of(located.image.clone()),
             located,
-            caches: Caches::default(),
             cancelled_before: FxHashSet::default(),
             cancelled: FxHashSet::default(),
             glances: Glances::default(),
@@ -181,6 +196,8 @@ impl Inspector {
             last: None,
             saving: None,
             seen: Default::default(),
+            workers: Workers::default(),
+            seen_workers: VecDeque::default(),
         }
     }
 
@@ -328,6 +345,7 @@ impl Inspector {
             tasks: read.tasks,
             executors: read.executors,
             children: Vec::new(),
+            heap: read.heap,
             shutdown: read.shutdown,
             cut: read.cut,
             findings: None,
@@ -350,6 +368,7 @@ impl Inspector {
         }
         if snapshot.depth >= Depth::Evidence {
             self.turn_watch(&mut snapshot);
+            self.look_at_workers(&mut snapshot);
         }
         self.keep(options, read.activity, &snapshot);
         Ok(snapshot)

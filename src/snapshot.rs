@@ -6,10 +6,13 @@
 //! `aiospy.dump/1` (see `schema.json`): absent facts are left out, addresses are hex strings,
 //! times carry their unit in the name (`_ms`).
 
+mod answer;
 mod asking;
 mod cancelling;
+mod causes;
 mod cgroup;
 mod collector;
+mod container;
 mod depth;
 mod describe;
 mod document;
@@ -18,16 +21,22 @@ mod facts;
 mod finding;
 mod glance;
 mod grounds;
+mod group;
+mod heap;
 mod interval;
+mod label;
 pub(crate) mod millis;
+mod native;
 mod place;
 mod processor;
 mod sentence;
+mod subprocess;
 mod tcp;
 mod verdict;
 mod wait;
 mod waiting;
 mod wake;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,9 +51,12 @@ pub use crate::known::Origin;
 use crate::known::{Known, Module};
 use crate::memory::{Address, ReadStats};
 
+pub use answer::{Answer, Level};
 pub use asking::Asking;
-pub use cgroup::{Cgroup, MemoryLimit, Quota};
+pub use causes::{by_root, order};
+pub use cgroup::{Cgroup, MemoryLimit, Pressure, Quota, Stalls};
 pub use collector::Collector;
+pub use container::Container;
 pub use depth::Depth;
 pub use describe::{duration, duration_in_column, with_separators};
 pub use document::NotRead;
@@ -56,20 +68,26 @@ pub use facts::{
     ShutdownGrounds, Stage, Swallower, Unretrieved,
 };
 pub use finding::{Code, Finding, FindingId, Pending, Severity, Sureness};
-pub use glance::{Glance, LoopGlance, Work};
+pub use glance::{Glance, LoopGlance, Occupation};
 pub use grounds::{Grounds, LoopGrounds, TaskGrounds, ThreadGrounds};
+pub use group::{Flight, Group, GroupState};
+pub use heap::{HeapGroup, HeapKind, HeapList, HeapOwner, HeapSearch, Owned, OwnerKind};
 pub use interval::{BETWEEN_LOOKS, Interval};
-pub use place::{below_loop, own_frame};
+pub use label::{Subject, SubjectKind, is_counted, without_numbers};
+pub use native::{NativeFrame, NativeStack, StackFrame, Withheld};
+pub use place::{below_loop, endpoint, own_frame};
 pub use processor::{Processor, ProcessorUse};
 pub use sentence::{Phrase, Sentence};
+pub use subprocess::{FullPipe, HeldPipe, PipeHolder, PipeWriter, Subprocess};
 pub use tcp::Tcp;
-pub use verdict::{Doubt, Undecided, Verdict};
+pub use verdict::{Doubt, Undecided, Verdict, join_findings};
 pub use wait::{
     Acquire, Children, Count, Descriptor, Holders, Operation, Others, Position, Program, Wait,
     WaitKind,
 };
-pub use waiting::{Deadline, Executor, Job, Limiter, Waiting};
+pub use waiting::{Deadline, Executor, Job, Limiter, Waiting, WorkerProcess, far_end};
 pub use wake::WakeSources;
+pub use work::{Work, WorkKind};
 
 /// The name and version of the JSON shape.
 pub const SCHEMA: &str = "aiospy.dump/1";
@@ -79,6 +97,7 @@ pub const SCHEMA: &str = "aiospy.dump/1";
 #[non_exhaustive]
 pub struct Snapshot {
     /// When the reading began, by our clock.
+    #[serde(serialize_with = "millis::instant::serialize")]
     pub taken_at: Timestamp,
     /// The time in which it was read. Two snapshots are compared by this alone: `taken_at` is for
     /// people, and follows whoever sets the clock.
@@ -114,9 +133,13 @@ pub struct Snapshot {
     /// Its thread pools.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub executors: Vec<Executor>,
-    /// The Python processes below it; looked for where it runs no event loop that could be judged.
+    /// The Python processes below it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Child>,
+    /// What a search of the whole memory has found; absent when that was not asked for, or did not
+    /// come to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heap: Option<Box<HeapSearch>>,
     /// How far it is on its way out; absent when it is not.
     #[serde(default, deserialize_with = "of_known", skip_serializing_if = "Option::is_none")]
     pub shutdown: Option<Shutdown>,
@@ -170,6 +193,7 @@ impl Snapshot {
             tasks: Vec::new(),
             executors: Vec::new(),
             children: Vec::new(),
+            heap: None,
             shutdown: None,
             cut: None,
             findings: None,
@@ -301,6 +325,9 @@ pub struct Process {
     /// Its id in its own pid namespace, when that is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace_pid: Option<i32>,
+    /// The process that waits for its end, by its id in our pid namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<i32>,
     /// Its command line; bytes that are not UTF-8 are replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cmdline: Vec<String>,
@@ -320,8 +347,11 @@ pub struct Process {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub debug_build: Option<bool>,
     /// When the process started.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "millis::instant::opt", skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// The container it lives in, where something shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
 }
 
 impl Process {
@@ -355,6 +385,17 @@ pub struct Child {
     /// Whether it runs an event loop; absent where that could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub has_loops: Option<bool>,
+    /// What that loop does; of several, the one that says most.
+    #[serde(default, deserialize_with = "of_name", skip_serializing_if = "Option::is_none")]
+    pub state: Option<LoopState>,
+    /// For how long.
+    #[serde(
+        rename = "elapsed_ms",
+        default,
+        with = "millis::opt",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub elapsed: Option<Duration>,
 }
 
 /// One thread of the process that runs Python.
@@ -388,6 +429,9 @@ pub struct Thread {
     pub grounds: Option<ThreadGrounds>,
     /// Its Python frames, outermost first.
     pub frames: Vec<Frame>,
+    /// Its stack in C with them, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native: Option<NativeStack>,
 }
 
 /// What the kernel says a thread does.
@@ -691,6 +735,12 @@ pub struct Task {
     pub coroutine: Option<Arc<str>>,
     /// Its await chain, outermost first; for the running task down to where it is now.
     pub frames: Vec<Frame>,
+    /// The request or job that it works for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work: Option<Arc<Work>>,
+    /// What it asks of somebody else meanwhile: a request, a query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<Arc<Work>>,
     /// What it waits for; absent for a task that has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<Box<Waiting>>,
@@ -708,7 +758,8 @@ pub struct Task {
     /// What only findings rest on; absent where it was not asked for.
     #[serde(skip)]
     pub grounds: Option<Box<TaskGrounds>>,
-    /// Whether it did not hold still while it was read; then `problems` says what is uncertain.
+    /// Whether it did not hold still while it was read; where its frames are uncertain for that,
+    /// `problems` says so.
     #[serde(skip)]
     pub is_torn: bool,
 }

@@ -4,6 +4,7 @@
 mod deciding;
 pub mod monitor;
 pub mod sampler;
+pub mod several;
 mod watcher;
 mod whole;
 

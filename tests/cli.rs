@@ -25,7 +25,7 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
     for arguments in [
         &[][..],
-        &["4711"],
+        &["notapid"],
         &["dump"],
         &["dump", "0"],
         &["dump", "--", "-1"],
@@ -40,7 +40,25 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         &["dump", "1", "--mask"],
         &["dump", "--image", "x", "--save-image", "y"],
         &["explain", "deadlock", "--image", "x"],
+        &["dump", "1", "--name", "x"],
+        &["dump", "1", "--all"],
+        &["dump", "-p", "1", "--all"],
+        &["dump", "--image", "x", "--name", "y"],
+        &["dump", "--image", "x", "-s"],
+        &["dump", "-s"],
+        &["dump", "--name", "("],
         &["check"],
+        &["check", "-s"],
+        &["check", "1", "--all"],
+        &["check", "1", "x.json"],
+        &["check", "x.json", "y.json"],
+        &["check", "x.json", "-s"],
+        &["check", "--name", "["],
+        &["watch"],
+        &["watch", "-s"],
+        &["watch", "1", "--name", "x"],
+        &["ps", "1"],
+        &["ps", "--name", "("],
         &["check", "1", "--flat"],
         &["check", "1", "-p", "1"],
         &["explain", "nonsense"],
@@ -71,14 +89,48 @@ fn missing_process_is_one_line_of_cause_and_one_of_remedy() {
         &["check", NO_PID],
         &["check", NO_PID, "--json"],
         &["check", "-p", NO_PID, "--fail-on", "never"],
+        &["check", "-s", NO_PID],
+        &["check", NO_PID, "2147483646"],
+        &["dump", "-s", NO_PID, "--json"],
     ] {
         let (code, stdout, stderr) = run(arguments);
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}");
         let lines: Vec<&str> = stderr.lines().collect();
         assert_eq!(lines.len(), 2, "{stderr}");
         assert_eq!(lines[0], format!("aiospy: no process {NO_PID}"));
-        assert!(lines[1].starts_with("  try: pgrep"), "{stderr}");
+        assert!(lines[1].starts_with("  try: aiospy ps, "), "{stderr}");
     }
+}
+
+#[test]
+fn a_name_that_nobody_has_is_said_with_a_remedy() {
+    for command in ["dump", "check", "watch"] {
+        for more in [&[][..], &["-s"], &["--all"]] {
+            let arguments = [&[command, "--name", "no-such-python"][..], more].concat();
+            let (code, stdout, stderr) = run(&arguments);
+            assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}");
+            let said = "aiospy: no Python process matches \"no-such-python\"\n  try: aiospy ps, \
+                which lists those here\n";
+            assert_eq!(stderr, said);
+        }
+    }
+    let (code, stdout, stderr) = run(&["ps", "--name", "no-such-python"]);
+    let none = "no Python process here that can be seen\n";
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), none, ""));
+    let (code, stdout, _) = run(&["ps", "--name", "no-such-python", "--json"]);
+    assert_eq!(code, Some(0));
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (&document["schema"], &document["processes"]),
+        (&"aiospy.ps/1".into(), &serde_json::json!([]))
+    );
+}
+
+#[test]
+fn a_file_that_is_judged_stands_for_itself() {
+    let (code, stdout, stderr) = run(&["check", "x.json", "1"]);
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.starts_with("error: a file is judged by itself"), "{stderr}");
 }
 
 #[test]
@@ -113,9 +165,10 @@ fn help_names_the_commands_and_goes_to_standard_output() {
         assert!(stdout.contains(word), "{stdout}");
     }
     let report = ["--pid", "--json", "--looks", "--fail-on", "--output", "--color", "--width"];
-    let dump = ["--flat", "--all", "--locals", "--threads", "--no-source"];
-    for (command, options) in [("dump", [&report[..], &dump].concat()), ("check", report.to_vec())]
-    {
+    let several = ["--name", "--all", "--subprocesses"];
+    let report = [&report[..], &several].concat();
+    let dump = ["--flat", "--finished", "--locals", "--threads", "--no-source"];
+    for (command, options) in [("dump", [&report[..], &dump].concat()), ("check", report.clone())] {
         let (code, stdout, _) = run(&[command, "--help"]);
         assert_eq!(code, Some(0));
         for option in options {
@@ -125,6 +178,54 @@ fn help_names_the_commands_and_goes_to_standard_output() {
     let (code, stdout, _) = run(&["--version"]);
     assert_eq!(code, Some(0));
     assert_eq!(stdout, format!("aiospy {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn verbose_version_says_what_it_is_built_from() {
+    for arguments in [&["--version", "--verbose"][..], &["--verbose", "--version"], &["-vV"]] {
+        let (code, stdout, stderr) = run(arguments);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        let (first, rest) = stdout.split_once('\n').unwrap();
+        assert_eq!(first, format!("aiospy {}", env!("CARGO_PKG_VERSION")));
+        let told: Vec<(&str, &str)> =
+            rest.lines().map(|line| line.split_once(": ").unwrap()).collect();
+        let names: Vec<&str> = told.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["commit", "target", "features", "reads"]);
+        assert!(told[1].1.starts_with(std::env::consts::ARCH), "{stdout}");
+        assert_eq!(told[3].1, aiospy::layout::supported());
+    }
+    // Elsewhere `-v` has nothing to do with it.
+    assert_eq!(run(&["-V"]).1.lines().count(), 1);
+    assert_eq!(run(&["dump", "-v", "--version"]).0, Some(2));
+}
+
+#[test]
+fn completions_and_man_pages_know_every_command() {
+    let (_, help, _) = run(&["--help"]);
+    let commands = help.split_once("Commands:\n").unwrap().1.lines();
+    let commands: Vec<&str> = commands
+        .map_while(|line| line.strip_prefix("  "))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (code, stdout, stderr) = run(&["completions", shell]);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{shell}");
+        for command in &commands {
+            assert!(stdout.contains(command), "{command} is missing for {shell}");
+        }
+        assert!(stdout.contains("save-image"), "{shell}");
+    }
+    assert_eq!(run(&["completions", "tcsh"]).0, Some(2));
+
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert_eq!(run(&["man", folder.to_str().unwrap()]), (Some(0), String::new(), String::new()));
+    for command in commands.iter().filter(|command| **command != "help") {
+        let page = std::fs::read_to_string(folder.join(format!("aiospy-{command}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    let (code, _, stderr) = run(&["man", folder.join("nowhere").to_str().unwrap()]);
+    assert_eq!((code, stderr.lines().count()), (Some(1), 2), "{stderr}");
 }
 
 #[test]
@@ -309,13 +410,19 @@ fn image() -> String {
 fn an_image_is_read_like_a_process() {
     let (code, report, stderr) = run(&["dump", "--image", &image()]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    assert!(report.contains("!! critical [deadlock]"), "{report}");
+    let verdict = "!! 2 tasks are deadlocked: first and second hold what the other wants";
+    let (first, last) = (report.lines().next(), report.lines().last());
+    assert_eq!((first, last), (Some(verdict), Some(verdict)), "{report}");
     // Its source lines were saved, too.
-    assert!(report.contains("│ async with "), "{report}");
-    assert!(!run(&["dump", "--no-source", "--image", &image()]).1.contains("│ async with "));
+    assert!(report.contains("deadlock.py:11 transfer  async with "), "{report}");
+    assert!(!run(&["dump", "--no-source", "--image", &image()]).1.contains("  async with "));
+    let (_, tree, _) = run(&["dump", "--tree=full", "--image", &image()]);
+    assert!(tree.contains("│ async with ") && tree.contains("asyncio/locks.py"), "{tree}");
+    let (_, all, _) = run(&["dump", "--all-findings", "--image", &image()]);
+    assert!(all.contains("!! critical [deadlock]") && all.contains("   advice: "), "{all}");
     let (code, findings, _) = run(&["check", "--image", &image()]);
     assert_eq!(code, Some(3));
-    assert!(findings.starts_with("critical deadlock: "), "{findings}");
+    assert!(findings.starts_with("critical: 2 tasks are deadlocked: "), "{findings}");
     let (code, text, _) = run(&["explain", "--image", &image()]);
     assert_eq!(code, Some(0));
     assert!(text.starts_with("deadlock: "), "{text}");
@@ -331,7 +438,7 @@ fn a_dump_that_was_saved_is_judged_by_the_findings_in_it() {
     assert_eq!(of_image.0, Some(3));
     assert_eq!(run(&["check", &file]), of_image);
     // Their document, and standard input.
-    let (code, findings, _) = run(&["check", "--json", &file]);
+    let (code, findings, _) = run(&["check", "--json=full", &file]);
     assert_eq!(code, Some(3));
     let mut child = aiospy(&["check", "-"])
         .stdin(Stdio::piped())
@@ -341,7 +448,9 @@ fn a_dump_that_was_saved_is_judged_by_the_findings_in_it() {
         .unwrap();
     child.stdin.take().unwrap().write_all(findings.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), of_image.1);
+    // How many tasks there were it does not know.
+    let judged = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(judged, of_image.1.replace(" (3 tasks, 1 loop)", ""));
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(run(&["check", "--fail-on", "never", &file]).0, Some(0));
     // Findings alone do not say how many tasks there were.
@@ -355,7 +464,10 @@ fn a_dump_that_was_saved_is_judged_by_the_findings_in_it() {
     brief["undecided"] =
         serde_json::json!([{ "reason": "too-soon", "title": "1 task waits", "seen_ms": 203.0 }]);
     std::fs::write(&file, brief.to_string()).unwrap();
-    assert_eq!(run(&["check", &file]).1, "undecided: 1 task waits (seen for 203 ms)\n");
+    assert_eq!(
+        run(&["check", &file]).1,
+        "undecided: 1 task waits, seen for 203 ms: too soon to say\n"
+    );
     // Nothing is found in it that it does not say itself.
     let mut document: serde_json::Value = serde_json::from_str(&dump).unwrap();
     document["findings"] = serde_json::json!([]);
@@ -381,6 +493,17 @@ fn a_dump_that_was_saved_is_judged_by_the_findings_in_it() {
         let lines: Vec<&str> = stderr.lines().collect();
         assert!(lines[0].starts_with("aiospy: ") && lines[0].contains(cause), "{stderr}");
         assert!(lines[1].starts_with("  try: ") && lines[1].contains(remedy), "{stderr}");
+    }
+}
+
+#[test]
+fn frames_in_c_are_not_in_images() {
+    for arguments in
+        [&["dump", "-n", "--image", "x"][..], &["dump", "-n", "1", "--save-image", "y"]]
+    {
+        let (code, stdout, stderr) = run(arguments);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+        assert!(stderr.contains("frames in C are read of a process only"), "{stderr}");
     }
 }
 

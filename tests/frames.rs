@@ -110,8 +110,14 @@ fn contexts(python: &Python, arguments: &[&str]) {
 
     let interpreters = reader.interpreters(subject.located.runtime).unwrap();
     let threads = reader.thread_states(interpreters[0].at).unwrap();
-    let by_id: BTreeMap<String, Address> =
-        threads.iter().map(|thread| (thread.native_id.unwrap().to_string(), thread.at)).collect();
+    let by_id: BTreeMap<String, Address> = threads
+        .iter()
+        .flat_map(|thread| {
+            // Up to 3.10 the C library alone knows it.
+            let ids = thread.native_id.into_iter().chain(reader.pthread_tids(thread.ident));
+            ids.map(|id| (id.to_string(), thread.at))
+        })
+        .collect();
     for (id, truth) in truth["threads"].as_object().unwrap() {
         let stack = reader.stack(by_id[id]);
         assert!(stack.is_complete);

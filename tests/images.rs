@@ -96,7 +96,7 @@ fn size() {
 
 fn check(version: &str, image: &Path) -> Result<(), Failed> {
     let is_truth = image.ends_with("truth.image");
-    let dump = read("dump", image, &["--all", "--locals"]);
+    let dump = read("dump", image, &["--finished", "--locals"]);
     support::check_schema(&dump);
     // The variables of what runs may be of another moment than its frames.
     let has_all = dump["consistency"] != "exact" || !dump.to_string().contains("<unreadable");
@@ -192,7 +192,8 @@ fn damaged(image: &Path) {
 fn read_and_written(document: &Value) -> Value {
     let snapshot = Snapshot::from_json(document.to_string().as_bytes()).unwrap();
     let mut written = serde_json::to_value(&snapshot).unwrap();
-    for field in ["schema", "tool"] {
+    // What is derived from the rest when it is written.
+    for field in ["schema", "tool", "groups"] {
         written[field] = document[field].clone();
     }
     written
@@ -200,7 +201,7 @@ fn read_and_written(document: &Value) -> Value {
 
 /// What a command says of an image, but for what is other each time.
 fn read(command: &str, image: &Path, options: &[&str]) -> Value {
-    let mut arguments = vec![command, "--json", "--image", image.to_str().unwrap()];
+    let mut arguments = vec![command, "--json=full", "--image", image.to_str().unwrap()];
     arguments.extend(options);
     let output = aiospy(&arguments);
     let (stdout, stderr) = texts(&output);

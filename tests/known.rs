@@ -14,7 +14,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use support::{code, root};
+use support::{code, files_below, literals, root};
 
 /// Where a name is compared with a text: an operator, or a method.
 const COMPARISONS: [&str; 8] =
@@ -33,29 +33,15 @@ const REACH: usize = 60;
 
 /// The files of the library and the program, but for those that are tests, and for `src/known`.
 fn files() -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![root().join("src"), root().join("ui")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let stem = path.file_stem().unwrap().to_str().unwrap();
-            if matches!(stem, "known" | "tests" | "sample") {
-                continue;
-            }
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|it| it == "rs") {
-                found.push(path);
-            }
-        }
-    }
+    let is_left_out = |file: &PathBuf| {
+        let stems =
+            file.strip_prefix(root()).unwrap().iter().map(|part| Path::new(part).file_stem());
+        stems.flatten().any(|stem| stem == "known" || stem == "tests" || stem == "sample")
+    };
+    let found: Vec<PathBuf> =
+        files_below(&["src", "ui"], "rs").into_iter().filter(|file| !is_left_out(file)).collect();
     assert!(found.len() > 150, "{}", found.len());
     found
-}
-
-/// The texts in code: what stands between quotes.
-fn literals(code: &str) -> impl Iterator<Item = &str> {
-    code.lines().flat_map(|line| line.split('"').skip(1).step_by(2))
 }
 
 fn shown(file: &Path) -> &Path {
@@ -70,8 +56,8 @@ fn no_other_file_names_a_file_of_python() {
     for file in files() {
         let code = code(&file);
         // What demos are called is ours; it is no file of a library.
-        let found: Vec<&str> =
-            literals(&code).filter(is_file).filter(|it| !it.starts_with("demo/")).collect();
+        let mut found = literals(&code);
+        found.retain(|text| is_file(&text.as_str()) && !text.starts_with("demo/"));
         assert!(found.is_empty(), "{}: {found:?}", shown(&file).display());
     }
 }
@@ -108,7 +94,7 @@ fn known_names() -> BTreeSet<String> {
                     && text.starts_with(|c: char| c == '_' || c.is_uppercase())
                     && text.chars().all(|c| c.is_alphanumeric() || "_.<>".contains(c))
             };
-            names.extend(literals(&code(&file)).filter(is_name).map(str::to_owned));
+            names.extend(literals(&code(&file)).into_iter().filter(|text| is_name(&text.as_str())));
         }
     }
     assert!(names.contains("_run_once") && names.contains("Lock.acquire"), "{names:?}");
@@ -134,8 +120,8 @@ fn no_other_file_has_the_name_of_a_known_function() {
     let names = known_names();
     for file in files() {
         let code = code(&file);
-        let is_known = |text: &&str| names.contains(*text) && !others.contains(text);
-        let found: Vec<&str> = literals(&code).filter(is_known).collect();
+        let mut found = literals(&code);
+        found.retain(|text| names.contains(text) && !others.contains(&text.as_str()));
         assert!(found.is_empty(), "{}: {found:?}", shown(&file).display());
     }
 }

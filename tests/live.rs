@@ -40,10 +40,14 @@ mod forked;
 mod hostile;
 #[path = "live/images.rs"]
 mod images;
+#[path = "live/inventory.rs"]
+mod inventory;
 #[path = "live/leftovers.rs"]
 mod leftovers;
 #[path = "live/masters.rs"]
 mod masters;
+#[path = "live/native.rs"]
+mod native;
 #[path = "live/origin.rs"]
 mod origin;
 #[path = "live/pod.rs"]
@@ -54,6 +58,10 @@ mod pstree;
 mod recording;
 #[path = "live/report.rs"]
 mod report;
+#[path = "live/requested.rs"]
+mod requested;
+#[path = "live/several.rs"]
+mod several;
 #[path = "live/shutting.rs"]
 mod shutting;
 #[path = "live/situation.rs"]
@@ -153,6 +161,7 @@ fn main() {
     images::add(&mut trials);
     demo::add(&mut trials);
     executors::add(&mut trials);
+    inventory::add(&mut trials);
     leftovers::add(&mut trials);
     shutting::add(&mut trials);
     attach::add(&mut trials);
@@ -162,6 +171,9 @@ fn main() {
     forked::add(&mut trials);
     report::add(&mut trials);
     masters::add(&mut trials);
+    requested::add(&mut trials);
+    several::add(&mut trials);
+    native::add(&mut trials);
     origin::add(&mut trials);
     pod::add(&mut trials);
     waiting::add(&mut trials);
@@ -172,6 +184,7 @@ fn main() {
     if families::ARGUMENTS.list {
         libtest_mimic::run(&families::ARGUMENTS, trials).exit();
     }
+    trials.sort_by_key(|trial| families::is_timed(trial.name()));
     families::announce();
     let conclusion = libtest_mimic::run(&families::ARGUMENTS, trials);
     families::report();

@@ -76,7 +76,17 @@ fn exit_codes_are_those_of_the_help() {
 
 #[test]
 fn files_that_are_named_exist() {
-    for name in ["schema.json", "LICENSE", "scripts/test", "scripts/pythons", ".ci/run"] {
+    for name in [
+        "schema.json",
+        "LICENSE",
+        "scripts/test",
+        "scripts/pythons",
+        "scripts/release",
+        ".ci/run",
+        "deploy/debug-pod.yaml",
+        "deploy/sidecar.yaml",
+        "deploy/daemonset.yaml",
+    ] {
         assert!(readme().contains(name) && root().join(name).exists(), "{name}");
     }
 }

@@ -3,17 +3,21 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::check::Check;
+use crate::commands::completions::{Completions, Man};
 use crate::commands::demo::Demo;
 use crate::commands::diff::Diff;
 use crate::commands::doctor::Doctor;
 use crate::commands::dump::Dump;
 use crate::commands::explain::Explain;
 use crate::commands::export::Export;
-use crate::commands::options::{Mistake, size, time};
+use crate::commands::options::{Mistake, pid, size, time};
+use crate::commands::ps::Ps;
 use crate::commands::record::Record;
+use crate::commands::requests::Requests;
 use crate::commands::run::Run;
 use crate::commands::stop::Stop;
 use crate::commands::watch::Watch;
@@ -35,13 +39,13 @@ use crate::top::{Replay, Top};
 pub struct Options {
     #[command(subcommand)]
     pub command: Command,
-    /// Say more: the causes of an error, the cost of a reading
+    /// Show more: error causes and timing
     #[arg(short = 'v', long = "verbose", global = true)]
     pub is_verbose: bool,
-    /// How long reading the target once may take; then what was read by then is shown
+    /// Longest time for reading the target once; what was read by then is shown
     #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub timeout: Duration,
-    /// Memory to use at most, such as 256M; the smaller of 512M and half of what the cgroup has left
+    /// Most memory to use, such as 256M [default: 512M, or half of what the cgroup has left]
     #[arg(long, global = true, value_name = "SIZE", value_parser = size, hide_short_help = true)]
     pub max_memory: Option<u64>,
 }
@@ -49,34 +53,48 @@ pub struct Options {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Print what is wrong, what the event loops do, and what each task waits for
+    /// Report what is wrong, what the event loops do, and what each task waits for
     Dump(Dump),
-    /// Print only what is wrong, one line each; exits with 3 if it is a warning or worse
+    /// Report only what is wrong, one line each; exits with 3 for a warning or worse
     Check(Check),
-    /// Explain what a finding means, how it is told and what to do about it
+    /// List the requests in flight: what each waits for, oldest first
+    Requests(Requests),
+    /// List Python processes: what their loops do, and what is wrong in each
+    Ps(Ps),
+    /// Explain what a finding means, how it is detected and what to do about it
     Explain(Explain),
     /// Print the JSON Schema of the documents that --json gives
     Schema,
-    /// Check each step of attaching to a process, with the remedy for what fails
+    /// Check each step of attaching to a process, with a remedy for what fails
     Doctor(Doctor),
-    /// Start a sample program that hangs in a chosen way, and dump it
+    /// Start a sample program that hangs, and dump it
     Demo(Demo),
-    /// Look at it live: what is stuck, what blocks the loop, what each task waits for
+    /// Live view: stuck tasks, blocked loops, what each task waits for
     Top(Top),
-    /// Tell what happens as it happens: findings, blocking callbacks, how the loops do
+    /// Report events as they happen: findings, blocking callbacks, loop statistics
     Watch(Watch),
-    /// Ask a process to end, and tell what holds it until it does; exits with 3 if it does not
+    /// Stop a process and report what keeps it from ending; exits with 3 if it doesn't
     Stop(Stop),
-    /// Start a program and watch it; its output and exit code are its own
+    /// Start a program and watch it; its output and exit code are passed on
     Run(Run),
-    /// Record where tasks are and what they wait for, to a file or as a flame graph
+    /// Record where tasks are and what they wait for, as a file or a flame graph
     Record(Record),
-    /// Walk through a recording on the screen, as top shows what is live
+    /// Step through a recording in the live view
     Replay(Replay),
-    /// Make a flame graph, a page or a trace of a recording
+    /// Make a flame graph, a page or a trace from a recording
     Export(Export),
-    /// Tell what is other in a second dump or recording than in the first
+    /// Compare two dumps or recordings
     Diff(Diff),
+    /// Serve agents by the Model Context Protocol, on standard input and output
+    #[cfg(feature = "mcp")]
+    Mcp,
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Write the man pages to a folder
+    Man(Man),
+    /// What `--version --verbose` asks for
+    #[command(skip)]
+    Version,
 }
 
 /// Parses the command line.
@@ -84,7 +102,13 @@ pub enum Command {
 /// # Errors
 /// What clap has to say: a mistake, or the help or version that was asked for.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
-    let mut options = Options::try_parse_from(args)?;
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    // `aiospy 4711` is `aiospy dump 4711`.
+    if args.get(1).and_then(|arg| arg.to_str()).is_some_and(|arg| pid(arg).is_ok()) {
+        args.insert(1, "dump".into());
+    }
+    let mut options =
+        Options::try_parse_from(&args).or_else(|error| verbose_version(error, &args))?;
     if let Command::Dump(Dump { report, .. }) | Command::Demo(Demo { report, .. }) =
         &mut options.command
     {
@@ -93,9 +117,27 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::
     Ok(options)
 }
 
+/// clap is content with the first `--version`, whatever else there is.
+fn verbose_version(error: clap::Error, args: &[OsString]) -> Result<Options, clap::Error> {
+    let is_verbose = |arg: &OsString| {
+        let arg = arg.to_string_lossy();
+        arg == "--verbose" || !arg.starts_with("--") && arg.starts_with('-') && arg.contains('v')
+    };
+    if error.kind() == ErrorKind::DisplayVersion && args.iter().any(is_verbose) {
+        let (command, timeout) = (Command::Version, Duration::ZERO);
+        return Ok(Options { command, is_verbose: true, timeout, max_memory: None });
+    }
+    Err(error)
+}
+
+/// The whole command line, as completions and man pages are made of it.
+pub fn command() -> clap::Command {
+    Options::command()
+}
+
 /// A mistake that clap does not know of, told as it tells its own.
 pub fn usage(mistake: &Mistake) -> clap::Error {
-    let mut all = Options::command();
+    let mut all = command();
     all.build();
     match all.find_subcommand_mut(mistake.command) {
         Some(command) => command.error(mistake.kind, mistake.words),
@@ -126,8 +168,14 @@ mod tests {
     }
 
     #[test]
-    fn bare_pid_is_no_command() {
-        assert_eq!(parsed("aiospy 4711").unwrap_err().exit_code(), 2);
+    fn a_process_id_without_a_command_is_dumped() {
+        let command = |line: &str| parsed(line).unwrap().command;
+        assert!(matches!(command("aiospy 4711"), Command::Dump(_)));
+        assert!(
+            matches!(command("aiospy 4711 -t --json"), Command::Dump(Dump { report, .. }) if report.json.is_some())
+        );
+        assert_eq!(parsed("aiospy notapid").unwrap_err().exit_code(), 2);
+        assert_eq!(parsed("aiospy 0").unwrap_err().exit_code(), 2);
     }
 
     #[test]
@@ -138,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_mistake_that_clap_does_not_know_of_is_told_as_its_own() {
-        let kind = clap::error::ErrorKind::ArgumentConflict;
+        let kind = ErrorKind::ArgumentConflict;
         let error = usage(&Mistake { command: "record", kind, words: "no" });
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().starts_with("error: no\n\nUsage: aiospy record "), "{error}");

@@ -78,10 +78,10 @@ pub enum Format {
 /// How samples are turned to stacks.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Folding {
-    /// What stacks are of; the page html has all four
+    /// What the stacks show; the HTML page has all four
     #[arg(long = "by", value_enum, value_name = "VIEW", default_value_t = View::Await)]
     pub view: View,
-    /// Tell tasks apart whose names differ in a number
+    /// Keep tasks apart whose names differ only in a number
     #[arg(long = "per-task")]
     pub is_per_task: bool,
 }

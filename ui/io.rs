@@ -1,5 +1,6 @@
 //! Where output goes, and how the tool behaves towards the machine it runs on.
 
+pub mod descriptors;
 pub mod hook;
 pub mod memory;
 pub mod oom;

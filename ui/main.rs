@@ -10,10 +10,10 @@ mod report;
 mod top;
 
 use args::Command;
-use commands::outcome::Outcome;
 use commands::patience::Patience;
 use commands::{
-    check, demo, diff, doctor, dump, explain, export, record, remedy, run, schema, stop, watch,
+    check, completions, demo, diff, doctor, dump, explain, export, ps, record, remedy, run, schema,
+    stop, version, watch,
 };
 use io::{memory, oom, output};
 
@@ -28,6 +28,8 @@ fn main() -> ExitCode {
     let done = match &options.command {
         Command::Dump(options) => dump::run(options, &patience),
         Command::Check(options) => check::run(options, &patience),
+        Command::Requests(options) => commands::requests::run(options, &patience),
+        Command::Ps(options) => ps::run(options, &patience),
         Command::Explain(options) => explain::run(options),
         Command::Schema => schema::run(),
         Command::Doctor(options) => doctor::run(options, &patience),
@@ -40,12 +42,14 @@ fn main() -> ExitCode {
         Command::Replay(options) => top::replay(options, &patience),
         Command::Export(options) => export::run(options),
         Command::Diff(options) => diff::run(options),
+        Command::Completions(options) => completions::run(options, args::command()),
+        Command::Man(options) => completions::man(options, args::command()),
+        #[cfg(feature = "mcp")]
+        Command::Mcp => commands::mcp::run(),
+        Command::Version => version::run(),
     };
     match done {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::FAILURE,
-        Ok(Outcome::Findings) => ExitCode::from(3),
-        Ok(Outcome::Exit(code)) => ExitCode::from(code),
+        Ok(outcome) => ExitCode::from(outcome.code()),
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(mistake) = error.downcast_ref() {

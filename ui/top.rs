@@ -5,36 +5,44 @@
 //! one that reads.
 
 mod app;
+mod crew;
 mod detail;
 mod feed;
 mod keys;
 mod layout;
 mod list;
 mod picker;
+mod query;
 mod recording;
 mod replay;
 mod rows;
 mod sampling;
 mod session;
+mod several;
 mod state;
 mod subject;
 mod tab;
 #[cfg(test)]
 mod tests;
+mod verdict;
 mod view;
 mod words;
+mod work;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use aiospy::Inspector;
+use clap::error::ErrorKind;
 use clap::{ArgAction, Args};
 
-use crate::commands::options::pid;
+use crate::commands::options::{Mistake, pid};
 use crate::commands::outcome::Outcome;
 use crate::commands::patience::Patience;
 use crate::commands::reading::by_any_id;
+use crate::commands::targets::{Choice, Chosen};
+use crate::io::descriptors;
 use crate::io::output::{COLOR, Color, say, use_color_on_terminal};
 use session::{Session, Target};
 use view::theme::Theme;
@@ -42,26 +50,29 @@ use view::theme::Theme;
 /// Options of `top`.
 #[derive(Debug, Args)]
 pub struct Top {
-    /// Process id, decimal or 0x…; without it one chooses from a list
-    #[arg(value_name = "PID", value_parser = pid, conflicts_with = "command")]
-    pid: Option<i32>,
-    /// The same as an option
-    #[arg(short, long = "pid", id = "pid_flag", value_name = "PID", value_parser = pid, conflicts_with_all = ["pid", "command"])]
-    pid_flag: Option<i32>,
-    /// Whole snapshots a second
+    /// Process ids; without one, choose from a list. Several processes have a row each, and the views
+    /// show the one you choose: only that is read at the full rate
+    #[arg(value_name = "PID", value_parser = pid, conflicts_with_all = ["name", "is_all", "command"])]
+    pid: Vec<i32>,
+    /// A process id as an option
+    #[arg(short, long = "pid", id = "pid_flag", value_name = "PID", value_parser = pid, conflicts_with_all = ["pid", "name", "is_all", "command"])]
+    pid_flag: Vec<i32>,
+    #[command(flatten)]
+    choice: Choice,
+    /// Samples per second
     #[arg(short, long, value_name = "HZ", default_value_t = 10.0, value_parser = rate)]
     rate: f64,
     #[command(flatten)]
     look: Look,
-    /// A program to start and watch, with its arguments, behind --
-    #[arg(last = true, value_name = "COMMAND")]
+    /// A program to start and watch, with its arguments, after --
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["name", "is_all", "has_subprocesses"])]
     command: Vec<OsString>,
 }
 
 /// Options of `replay`.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// A file that `aiospy record` has written
+    /// A file written by `aiospy record`
     #[arg(value_name = "RECORDING")]
     recording: PathBuf,
     #[command(flatten)]
@@ -71,23 +82,40 @@ pub struct Replay {
 /// How the screen is drawn and used.
 #[derive(Debug, Args)]
 struct Look {
-    /// Leave the mouse to the terminal
+    /// Don't capture the mouse
     #[arg(long = "no-mouse", action = ArgAction::SetFalse)]
     has_mouse: bool,
-    /// Draw with ASCII only
+    /// Use ASCII characters only
     #[arg(long = "ascii")]
     is_ascii: bool,
     #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     color: Color,
 }
 
+/// One cannot choose from a list whose processes to show.
+const NO_PROCESS: Mistake = Mistake {
+    command: "top",
+    kind: ErrorKind::MissingRequiredArgument,
+    words: "--subprocesses are those below a process: say which by its id or by --name",
+};
+
 impl Top {
     /// What is watched.
-    fn target(&self) -> Target {
-        match self.pid.or(self.pid_flag) {
-            Some(pid) => Target::Process(pid),
-            None if self.command.is_empty() => Target::Chosen,
-            None => Target::Command(self.command.clone()),
+    ///
+    /// # Errors
+    /// When no process matches, or more than the one that is wanted.
+    fn target(&self) -> anyhow::Result<Target> {
+        let pids = [&self.pid[..], &self.pid_flag].concat();
+        if !pids.is_empty() || self.choice.is_made() {
+            return Ok(match self.choice.choose(&pids, "top")? {
+                Chosen::One(pid) => Target::Process(pid),
+                Chosen::Several(several) => Target::Several(several),
+            });
+        }
+        match (self.choice.has_subprocesses(), &self.command[..]) {
+            (true, _) => Err(NO_PROCESS.into()),
+            (false, []) => Ok(Target::Chosen),
+            (false, command) => Ok(Target::Command(command.to_vec())),
         }
     }
 }
@@ -115,23 +143,38 @@ fn rate(text: &str) -> Result<f64, String> {
 /// When the target cannot be read, the program not be started, or the terminal not be used.
 pub fn run(options: &Top, patience: &Patience) -> anyhow::Result<Outcome> {
     if !is_terminal() {
-        let pid = match options.target() {
-            Target::Process(pid) => pid.to_string(),
-            _ => "PID".to_owned(),
-        };
-        say(format_args!("aiospy: top needs a terminal; aiospy dump {pid} prints a report"));
+        let pids: Vec<String> =
+            options.pid.iter().chain(&options.pid_flag).map(i32::to_string).collect();
+        let pids = if pids.is_empty() { "PID".to_owned() } else { pids.join(" ") };
+        let below = if options.choice.has_subprocesses() { "-s " } else { "" };
+        say(format_args!(
+            "aiospy: top needs a terminal; aiospy dump {below}{pids} prints a report"
+        ));
         return Ok(Outcome::Exit(2));
     }
-    let mut target = options.target();
-    if let Target::Process(pid) = &mut target {
-        // What cannot be read is said as for any other command, before the screen is taken.
-        let attached;
-        (*pid, attached) = by_any_id(*pid, |pid| {
-            patience.guard(pid, None);
-            let attach = || Inspector::attach_within(pid, &patience.limit);
-            Ok(patience.limited(attach)?)
-        });
-        attached?;
+    let mut target = options.target()?;
+    // What cannot be read is said as for any other command, before the screen is taken.
+    let attach = |pid| patience.limited(|| Inspector::attach_within(pid, &patience.limit));
+    match &mut target {
+        Target::Process(pid) => {
+            let attached;
+            (*pid, attached) = by_any_id(*pid, |pid| {
+                patience.guard(pid, None);
+                Ok(attach(pid)?)
+            });
+            attached?;
+        }
+        Target::Several(several) => {
+            descriptors::raise_limit();
+            let mut all = several.pids().into_iter().map(attach);
+            let first = all.next().transpose();
+            if let Err(error) = first
+                && !all.any(|attached| attached.is_ok())
+            {
+                return Err(error.into());
+            }
+        }
+        _ => {}
     }
     options.look.session(options.rate, patience).run(&target)
 }

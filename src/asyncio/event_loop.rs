@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::layout::uvloop::{HANDLE, LOOP, TIMER_NODE_TIMEOUT, UV_LOOP};
+use crate::layout::Offset;
+use crate::layout::uvloop::{HANDLE, LONGER_MUTEX, LOOP, TIMER_NODE_TIMEOUT, UV_LOOP};
 use crate::memory::Address;
 use crate::python::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
 
@@ -125,12 +126,31 @@ impl Reader<'_> {
         }
         let uv = self.pointer(at.offset(LOOP.uvloop)).ok()??;
         let fds = [UV_LOOP.async_fd, UV_LOOP.signal_pipe];
-        let fds = fds.iter().filter_map(|&offset| self.memory.i32(uv.offset(offset)).ok());
+        let fds = fds.iter().filter_map(|&offset| self.memory.i32(self.in_uv(uv, offset)?).ok());
         let sockets = LOOP.ssock.iter();
         let mut sockets =
             sockets.filter_map(|&offset| self.pointer(at.offset(offset)).ok().flatten());
         let socket = sockets.find_map(|socket| self.socket_fd(socket));
         Some(fds.chain(socket).collect())
+    }
+
+    /// What a loop calls next, and the arguments of these calls.
+    pub fn ready_parts(&self, at: Address) -> Vec<Address> {
+        let is_uv = self.is_kind(at, Kind::UvLoop);
+        let ready = if is_uv {
+            self.pointer(at.offset(LOOP.ready)).ok().flatten()
+        } else {
+            self.attribute(at, "_ready").ok().flatten()
+        };
+        let handles = ready.and_then(|ready| self.deque(ready, MAX_ITEMS).ok()).unwrap_or_default();
+        let parts = |handle: Address| {
+            if is_uv {
+                let fields = [HANDLE.arg1, HANDLE.arg2];
+                return fields.map(|at| self.pointer(handle.offset(at)).ok().flatten());
+            }
+            self.attributes_named(handle, ["_callback", "_args"]).unwrap_or_default()
+        };
+        handles.into_iter().flat_map(parts).flatten().collect()
     }
 
     /// The callables of `asyncio.events.Handle` objects.
@@ -193,18 +213,26 @@ impl Reader<'_> {
         facts.scheduled = self
             .uv_timers(at)
             .and_then(|set| self.memory.u64(set.offset(self.layout.set.used)).ok());
-        let first = self.pointer(uv.offset(UV_LOOP.timer_heap)).ok().flatten();
+        let heap = self.in_uv(uv, UV_LOOP.timer_heap);
+        let first = heap.and_then(|heap| self.pointer(heap).ok().flatten());
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since the machine started")]
         let deadline = first
             .and_then(|node| self.memory.u64(node.offset(TIMER_NODE_TIMEOUT)).ok())
             .map(|ms| ms as f64 / 1000.0);
         facts.earliest_timer = deadline;
-        let backend_fd = self.memory.i32(uv.offset(UV_LOOP.backend_fd));
-        let time_ms = self.memory.u64(uv.offset(UV_LOOP.time));
-        if let (Ok(backend_fd), Ok(time_ms)) = (backend_fd, time_ms) {
-            facts.uv = Some(UvFacts { backend_fd, time_ms });
-        }
+        let backend_fd = self.memory.i32(uv.offset(UV_LOOP.backend_fd)).ok();
+        let time = self.in_uv(uv, UV_LOOP.time);
+        let time_ms = time.and_then(|time| self.memory.u64(time).ok());
+        facts.uv =
+            backend_fd.zip(time_ms).map(|(backend_fd, time_ms)| UvFacts { backend_fd, time_ms });
         facts
+    }
+
+    /// A field of a `uv_loop_t` behind its mutex, whose length the machine and its C library choose.
+    fn in_uv(&self, uv: Address, field: Offset) -> Option<Address> {
+        let leads_back =
+            |longer: &Offset| self.pointer(uv.offset(UV_LOOP.async_loop + longer)) == Ok(Some(uv));
+        Some(uv.offset(field + [0, LONGER_MUTEX].into_iter().find(leads_back)?))
     }
 
     /// libuv's time of the current iteration of the loop at `at`, as it is now; `None` for other
@@ -218,7 +246,7 @@ impl Reader<'_> {
     /// Where that time is.
     pub fn uv_time_at(&self, at: Address) -> Option<Address> {
         let is_uv = self.is_kind(at, Kind::UvLoop);
-        Some(self.pointer(at.offset(LOOP.uvloop)).ok().filter(|_| is_uv)??.offset(UV_LOOP.time))
+        self.in_uv(self.pointer(at.offset(LOOP.uvloop)).ok().filter(|_| is_uv)??, UV_LOOP.time)
     }
 
     /// The set of timers of uvloop's loop.

@@ -6,18 +6,20 @@
 //! the pool's queue. All links are variables, attributes and closures that were read; none is
 //! guessed by name or time.
 
+mod serving;
 mod wait;
 
 use std::sync::Arc;
 
 use crate::known::purpose::Thread;
-use crate::known::{Callback, Known, Module, Purpose};
+use crate::known::{Callback, Known, Module, Origin, Purpose};
 use crate::layout::SimpleQueue;
 use crate::layout::uvloop::LOOP;
 use crate::memory::Address;
 use crate::python::frame::{RawFrame, Stack};
 use crate::python::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable, is_alive};
 
+pub use serving::ServedCall;
 pub use wait::ThreadWait;
 
 /// Items of one pool's queue that are looked into; a queue may be far longer.
@@ -63,6 +65,8 @@ pub struct Processes {
     pub pids: Vec<i32>,
     /// The calls that were handed to them: running, or next in their pipe.
     pub running: Vec<WorkItem>,
+    /// Which of the stacks is that of the thread that hands them out.
+    pub manager: Option<usize>,
 }
 
 /// A thread of a pool.
@@ -85,6 +89,8 @@ pub struct WorkItem {
     pub future: Address,
     /// The function, without the `partial` and `Context.run` around it.
     pub function: Option<String>,
+    /// The number that a pool of processes has given it.
+    pub number: Option<u64>,
 }
 
 /// A worker thread of anyio, which belongs to no pool: idle ones are kept in a list.
@@ -167,6 +173,9 @@ impl Reader<'_> {
             // The threads that manage a pool of processes do no work of it.
             let Some((pool, _)) = index.and_then(|index| pools.get_mut(index)) else { continue };
             if frame.queue.is_none() {
+                if let Some(processes) = &mut pool.processes {
+                    processes.manager = Some(thread);
+                }
                 continue;
             }
             let inner = stack.frames.get(at + 1..).unwrap_or_default();
@@ -174,6 +183,9 @@ impl Reader<'_> {
             let is_idle = self.is_between_calls(item.as_ref(), inner.first());
             pool.workers.push(Worker { thread, item, is_idle });
         }
+        let stacks_of = stacks.iter().enumerate();
+        let of_processes = stacks_of.filter_map(|(at, stack)| self.process_pool(at, stack));
+        pools.extend(of_processes.map(|pool| (pool, None)));
         for (pool, queue) in &mut pools {
             if let Some(queue) = *queue {
                 self.look_again(pool, queue, stacks);
@@ -292,7 +304,9 @@ impl Reader<'_> {
             let (running, queued): (Vec<WorkItem>, Vec<WorkItem>) = items
                 .into_iter()
                 .take(MAX_QUEUED)
-                .filter_map(|(_, item)| self.work_item(item))
+                .filter_map(|(number, item)| {
+                    Some(WorkItem { number: self.count(number), ..self.work_item(item)? })
+                })
                 .partition(|item| self.concurrent_state(item.future).as_deref() != Some("PENDING"));
             let pids = processes.and_then(|at| self.dict(at, MAX_PROCESSES).ok());
             let pid = |(pid, _)| i32::try_from(self.int(pid).ok()?).ok();
@@ -301,6 +315,7 @@ impl Reader<'_> {
             pool.processes = Some(Processes {
                 pids: pids.unwrap_or_default().into_iter().filter_map(pid).collect(),
                 running,
+                manager: None,
             });
         } else if !self.is_subclass_named(&class, "Executor") {
             return None;
@@ -387,7 +402,7 @@ impl Reader<'_> {
         let function = function.or(task.first().copied());
         let arguments = arguments.or(task.get(1).copied());
         let function = function.and_then(|function| self.called_function(function, arguments));
-        Some(WorkItem { at, future, function })
+        Some(WorkItem { at, future, function, number: None })
     }
 
     /// The name of the function that a call is about: what `partial` and `Context.run` wrap.
@@ -451,6 +466,78 @@ impl Reader<'_> {
         })
     }
 
+    /// The `multiprocessing.Pool` whose calls a thread hands out, by the results that it owes: the
+    /// items of an `imap` are made as they are taken, so that nobody knows how many there are.
+    fn process_pool(&self, thread: usize, stack: &Stack) -> Option<PoolFacts> {
+        let is_handler = |frame: &&RawFrame| {
+            self.known(frame).purpose == Some(Purpose::Thread(Thread::PoolTaskHandler))
+        };
+        let frame = stack.frames.iter().find(is_handler)?;
+        let local = |name| self.local(frame, name).ok().flatten();
+        let (processes, cache) = (local("pool")?, local("cache")?);
+        let pid = |process: Address| {
+            let popen = self.attribute(process, "_popen").ok()??;
+            i32::try_from(self.int(self.attribute(popen, "pid").ok()??).ok()?).ok()
+        };
+        let processes = self.list(processes, MAX_PROCESSES).ok()?;
+        let results = self.dict(cache, MAX_ITEMS).ok()?;
+        let mut parts = 0;
+        let item = |(number, at): (Address, Address)| {
+            let class = self.class_of(at).ok()?;
+            if !self.is_subclass_named(&class, "ApplyResult") {
+                return None;
+            }
+            let left = self.attribute(at, "_number_left").ok().flatten();
+            parts += left.and_then(|left| self.count(left)).unwrap_or(1).saturating_sub(1);
+            Some(WorkItem { at, future: at, function: None, number: self.count(number) })
+        };
+        let running = results.into_iter().take(MAX_QUEUED).filter_map(item).collect();
+        Some(PoolFacts {
+            max_workers: Some(processes.len() as u64),
+            queued_count: Some(parts),
+            processes: Some(Processes {
+                pids: processes.into_iter().filter_map(pid).collect(),
+                running,
+                manager: Some(thread),
+            }),
+            ..empty(cache)
+        })
+    }
+
+    /// What a process of a pool runs, from the stack of its main thread: the number by which its
+    /// parent knows the call, and the function where the parent does not have it. No number between
+    /// two calls; `None` for any other stack, and where that cannot be read.
+    pub fn call_of_process(&self, stack: &[RawFrame]) -> Option<(Option<u64>, Option<String>)> {
+        let purpose = |frame: &RawFrame| self.known(frame).purpose;
+        let at = stack.iter().position(|frame| {
+            matches!(
+                purpose(frame),
+                Some(Purpose::Thread(Thread::ProcessPoolWorker | Thread::PoolProcess))
+            )
+        })?;
+        let frame = stack.get(at)?;
+        let is_executor = purpose(frame) == Some(Purpose::Thread(Thread::ProcessPoolWorker));
+        // Deleted or `None` after each call.
+        let item = self.local(frame, if is_executor { "call_item" } else { "job" }).ok()?;
+        let Some(item) = item.filter(|&at| !self.is_kind(at, Kind::None)) else {
+            // Not in the pool's initializer.
+            let inner = self.known(stack.get(at + 1)?).module;
+            return (inner == Some(Module::ProcessQueues)).then_some((None, None));
+        };
+        if is_executor {
+            let number = self.count(self.attribute(item, "work_id").ok()??)?;
+            return Some((Some(number), None));
+        }
+        // `map` has a function of its own around that of the program.
+        let inner = stack.get(at + 1..).unwrap_or_default().iter().find_map(|frame| {
+            let code = self.code(frame.code).ok()?;
+            let is_own = code.place.module() != Some(Module::ProcessPool);
+            is_own.then(|| code.place.function.to_string())
+        });
+        let function = || self.callable_name(self.local(frame, "func").ok()??);
+        Some((Some(self.count(item)?), inner.or_else(function)))
+    }
+
     /// The worker threads of anyio.
     pub fn anyio_workers(&self, stacks: &[&Stack]) -> Vec<AnyioWorker> {
         let mut workers = Vec::new();
@@ -473,11 +560,22 @@ impl Reader<'_> {
             let is_idle =
                 inner.is_some_and(|frame| self.known(frame).module == Some(Module::Queue));
             let busy = |name| local(name).filter(|_| !is_idle);
-            let function = busy("func").and_then(|at| self.called_function(at, busy("args")));
+            // A framework's helper that calls the program's function, such as FastAPI's for an endpoint.
+            let own = || self.first_own(stack.frames.get(i + 1..)?);
+            let called = |at| own().or_else(|| self.called_function(at, busy("args")));
+            let function = busy("func").and_then(called);
             let future = busy("future").filter(|&at| self.kind_of(at).is_ok_and(Kind::is_future));
             workers.push(AnyioWorker { thread, at, future, function });
         }
         workers
+    }
+
+    /// The first function of the program's own in a stack that begins with a library's.
+    fn first_own(&self, frames: &[RawFrame]) -> Option<String> {
+        let mut places =
+            frames.iter().filter_map(|frame| Some(self.code(frame.code).ok()?.place.clone()));
+        places.next().filter(|place| place.origin != Origin::Own)?;
+        Some(places.find(|place| place.origin == Origin::Own)?.function.to_string())
     }
 
     /// The `anyio.CapacityLimiter` that the frames of an await chain wait for.

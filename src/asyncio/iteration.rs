@@ -115,7 +115,7 @@ impl Reader<'_> {
         stack.frames.iter().filter_map(|frame| self.run_once(frame)).collect()
     }
 
-    fn run_once(&self, frame: &RawFrame) -> Option<RunOnce> {
+    pub(super) fn run_once(&self, frame: &RawFrame) -> Option<RunOnce> {
         let code = self.code(frame.code).ok()?;
         let names = VariableNames::of(&code)?;
         let locals = self.locals(frame).ok()?;

@@ -57,6 +57,8 @@ pub struct Remains<'a> {
     pub loops: &'a [Address],
     /// All registered tasks, ended ones included.
     pub registered: &'a [Address],
+    /// Those that a search of the heap has found.
+    pub found: &'a [Address],
 }
 
 /// A frame with whose it is.
@@ -106,7 +108,7 @@ impl Reader<'_> {
     }
 
     /// The qualified name of a coroutine or generator.
-    fn generator_name(&self, at: Address) -> Option<Arc<str>> {
+    pub(crate) fn generator_name(&self, at: Address) -> Option<Arc<str>> {
         self.name(self.pointer(at.offset(self.layout.generator.qualname)).ok()??).ok()
     }
 }
@@ -171,9 +173,7 @@ impl<'a> Search<'a> {
         let mut buffer = Vec::new();
         let mut frames = self.every_frame().peekable();
         while frames.peek().is_some() {
-            if reader.memory.is_full() {
-                reader.memory.clear();
-            }
+            reader.make_room();
             group.clear();
             for owned in frames.by_ref().take(GROUP) {
                 let shape = shape(&reader, &mut self.shapes, owned.frame.code);

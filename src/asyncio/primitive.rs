@@ -72,18 +72,6 @@ impl Reader<'_> {
         }
     }
 
-    /// The items of a list, tuple, set or deque; the keys of a dictionary.
-    pub fn items_of(&self, at: Address) -> Read<Vec<Address>> {
-        Ok(match self.kind_of(at)? {
-            Kind::List => self.list(at, MAX_ITEMS)?,
-            Kind::Tuple => self.tuple(at)?,
-            Kind::Set | Kind::FrozenSet => self.set(at)?,
-            Kind::Deque => self.deque(at, MAX_ITEMS)?,
-            Kind::Dict => self.dict(at, MAX_ITEMS)?.into_iter().map(|(key, _)| key).collect(),
-            _ => Vec::new(),
-        })
-    }
-
     /// How far the given futures are; what is none or cannot be read is not counted.
     pub fn count_futures(&self, futures: &[Address]) -> FutureCounts {
         self.memory.prefetch(futures.iter().map(|at| (*at, 112)));

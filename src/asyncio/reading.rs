@@ -1,14 +1,17 @@
 //! What is read of a process at one moment, before it becomes plain data.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{AsyncioModules, LoopFacts, RunOnce, TaskFacts};
 use crate::memory::Address;
+use crate::native;
 use crate::process::Activity;
-use crate::python::frame::{RawFrame, Stack};
+use crate::python::frame::{Evaluation, RawFrame, Stack};
 use crate::python::object::{Reader, Unreadable};
 use crate::python::runtime::{Interpreter, ThreadState};
-use crate::snapshot::Problem;
+use crate::snapshot::{Problem, Withheld};
 
 /// What was read, before it becomes a snapshot.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub(crate) struct Reading {
     pub wall_clock: Timestamp,
     /// Whether threads ran while it was read, or since.
     pub is_moving: bool,
+    /// The stacks in C, where they were asked for, by thread.
+    pub natives: BTreeMap<i32, Result<native::Stack, Withheld>>,
 }
 
 /// A thread state with what was read of it.
@@ -49,6 +54,8 @@ pub(crate) struct ThreadReading {
     pub name: Option<String>,
     /// What it runs itself.
     pub stack: Stack,
+    /// The calls in C that run it, the innermost first, where those were asked for.
+    pub evaluations: Vec<Evaluation>,
     /// The frames around those, of the parent that it was forked from.
     pub inherited: Vec<RawFrame>,
     /// The loop that runs on it.

@@ -51,6 +51,7 @@ impl Reader<'_> {
     /// When `sys.modules` cannot be read.
     pub fn asyncio_modules(&self, interpreter: &Interpreter) -> Read<Option<AsyncioModules>> {
         let items = self.dict(interpreter.modules, crate::python::object::MAX_ITEMS)?;
+        self.caches.keep_modules(interpreter.modules);
         let dict = |name| {
             let module = self.find_key(interpreter.modules, &items, name)?;
             if !self.is_kind(module, Kind::Module) {
@@ -63,6 +64,12 @@ impl Reader<'_> {
         let c_module = self.find_key(interpreter.modules, &items, "_asyncio");
         let c_module = c_module.filter(|&at| self.is_kind(at, Kind::Module));
         Ok(Some(AsyncioModules { tasks, c_module, threading: dict("threading") }))
+    }
+
+    /// The class of most tasks.
+    pub fn task_class(&self, modules: &AsyncioModules) -> Option<Address> {
+        let class = self.dict_get(modules.tasks, "Task").ok()??;
+        self.is_kind(class, Kind::Type).then_some(class)
     }
 
     /// Finds out, once, where the libraries of the target lie, from the functions of
@@ -156,7 +163,7 @@ impl Reader<'_> {
     }
 
     /// The members of a `set`, or the living ones of a `weakref.WeakSet`.
-    fn set_or_weak_set(
+    pub(crate) fn set_or_weak_set(
         &self,
         at: Address,
         unread: &mut Vec<(Address, Unreadable)>,
@@ -172,9 +179,7 @@ impl Reader<'_> {
         let object = self.layout.small.weakref_object;
         let mut members = Vec::with_capacity(references.len());
         for group in references.chunks(MEMBERS_AT_ONCE) {
-            if self.memory.is_full() {
-                self.memory.clear();
-            }
+            self.make_room();
             self.memory.prefetch(group.iter().map(|at| (*at, object + 8)));
             let mut new = Vec::with_capacity(group.len());
             for &reference in group {

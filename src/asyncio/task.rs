@@ -1,10 +1,14 @@
 //! Tasks and their await chains, all together, level by level.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
+use super::Said;
 use crate::layout::Flag;
-use crate::memory::{Address, Fault};
+use crate::memory::{Address, Fault, ReadMemory as _, word};
 use crate::python::frame::{Progress, RawFrame};
 use crate::python::object::{Class, Kind, MAX_NAME, Read, Reader, Unreadable, is_alive};
 
@@ -15,6 +19,8 @@ const MAX_CHAIN: usize = 10_000;
 /// stay in a core's own cache (1 MiB) until they are decoded; and what belongs to one task is read
 /// within a millisecond.
 const GROUP: usize = 512;
+/// Tasks that are so many bytes apart at most are read in one piece.
+const NEAR: u64 = 1024;
 /// How much of a future or awaitable is read to see its class and fields.
 const FUTURE_LEN: u64 = 112;
 
@@ -73,8 +79,12 @@ pub struct TaskFacts {
     pub chain: Vec<RawFrame>,
     /// Where the chain ends.
     pub end: ChainEnd,
+    /// Whether it has a coroutine of whose variables nothing is known.
+    pub has_unread_variables: bool,
     /// The frame of the chain that handles a `CancelledError` right now.
     pub handling: Option<usize>,
+    /// What its frames say of its work.
+    pub said: Said,
     /// Whether somebody may wait for it: without callbacks nobody does.
     pub has_awaiters: bool,
     /// Why it could not be read to its end.
@@ -101,9 +111,15 @@ pub enum ChainEnd {
 }
 
 impl TaskFacts {
-    /// Whether frames of it may be missing from its chain.
+    /// Whether frames of it may be missing from its chain, or variables of them.
     pub fn is_partly_read(&self) -> bool {
-        matches!(self.end, ChainEnd::Opaque | ChainEnd::Executing | ChainEnd::Unknown)
+        self.has_unread_variables
+            || matches!(self.end, ChainEnd::Opaque | ChainEnd::Executing | ChainEnd::Unknown)
+    }
+
+    /// Whether the parts of a task do not fit together: it ran while it was read, or it runs.
+    pub fn is_torn(&self) -> bool {
+        self.state == FutureState::Pending && !self.is_coherent()
     }
 
     /// Whether the parts that were read belong together: a chain that ends at a future ends at
@@ -172,21 +188,25 @@ impl Reader<'_> {
                 all.unread.extend(group.iter().map(late));
                 continue;
             }
-            if self.memory.is_full() {
-                self.memory.clear();
-            }
-            self.memory.prefetch(group.iter().map(|at| (*at, self.layout.task.size)));
-            let mut tasks = Vec::with_capacity(group.len());
-            for &at in group {
-                match self.task(at) {
-                    Ok(task) if finished || task.state == FutureState::Pending => tasks.push(task),
-                    Ok(_) => {}
-                    Err(error) => all.unread.push((at, error)),
+            self.make_room();
+            let ranges = group.iter().map(|at| (*at, self.layout.task.size));
+            let mut tasks = self.memory.anew(ranges, || {
+                let mut tasks = Vec::with_capacity(group.len());
+                for &at in group {
+                    match self.task(at) {
+                        Ok(task) if finished || task.state == FutureState::Pending => {
+                            tasks.push(task);
+                        }
+                        Ok(_) => {}
+                        Err(error) => all.unread.push((at, error)),
+                    }
                 }
-            }
-            self.read_names(&mut tasks);
-            self.follow_chains(&mut tasks);
-            self.read_waiters(&mut tasks);
+                self.read_names(&mut tasks);
+                self.follow_chains(&mut tasks);
+                self.read_waiters(&mut tasks);
+                self.label_tasks(&mut tasks);
+                tasks
+            });
             weight += tasks.iter().map(TaskFacts::weight).sum::<usize>();
             all.tasks.append(&mut tasks);
         }
@@ -194,7 +214,7 @@ impl Reader<'_> {
     }
 
     /// The outermost coroutine of the task at `at`.
-    pub(super) fn coroutine_of(&self, at: Address) -> Option<Address> {
+    pub(crate) fn coroutine_of(&self, at: Address) -> Option<Address> {
         self.task(at).ok()?.coro
     }
 
@@ -389,7 +409,13 @@ impl Reader<'_> {
                 let name = self.pointer(at.offset(self.layout.generator.qualname)).ok()??;
                 self.name(name).ok()
             }
-            _ => Some(self.class_name(&class)),
+            _ => {
+                let compiled = self.compiled(&class, at).ok().flatten().map(|it| it.frame);
+                let frame = compiled.or_else(|| self.unknown_coroutine(&class, at));
+                let place = frame.and_then(|frame| self.place_of(&frame).ok());
+                let name = place.map(|place| Arc::clone(&place.function));
+                name.or_else(|| Some(self.class_name(&class)))
+            }
         }
     }
 
@@ -426,37 +452,32 @@ impl Reader<'_> {
             kind if kind.is_future() => Ok(Err(ChainEnd::Future(at))),
             kind => Ok(match self.inner_awaitable(at, kind)? {
                 Some(inner) => Ok(inner),
-                None => self.compiled_awaits(&class, at)?.ok_or(ChainEnd::Opaque),
+                None => self.compiled_step(task, &class, at)?,
             }),
         }
     }
 
-    /// What a coroutine, generator or asynchronous generator of Cython awaits: where that is, its
-    /// class says itself, for these attributes of it are members. They are not of CPython's own.
-    fn compiled_awaits(&self, class: &Class, at: Address) -> Read<Option<Address>> {
-        if class.dict.is_null() {
-            return Ok(None);
+    /// The same of an object that a compiler has made.
+    fn compiled_step(
+        &self,
+        task: &mut TaskFacts,
+        class: &Class,
+        at: Address,
+    ) -> Read<Result<Address, ChainEnd>> {
+        if let Some(compiled) = self.compiled(class, at)? {
+            task.chain.push(compiled.frame);
+            return Ok(compiled.awaited.ok_or(ChainEnd::Opaque));
         }
-        for name in ["cr_await", "gi_yieldfrom", "ag_await"] {
-            let member = self.dict_get(class.dict, name)?;
-            if let Some(offset) = member.and_then(|member| self.slot(member)) {
-                return self.pointer(at.offset(offset));
+        if let Some(frame) = self.unknown_coroutine(class, at) {
+            // Nuitka's wrapper only passes on.
+            if !class.name.ends_with("coroutine_wrapper") {
+                task.chain.push(frame);
             }
+            task.has_unread_variables = true;
+            let next = task.fut_waiter.and_then(|future| self.unknown_awaits(class, at, future));
+            return Ok(next.ok_or(ChainEnd::Opaque));
         }
-        Ok(None)
-    }
-
-    /// What an awaitable stands for that only passes on.
-    pub(super) fn inner_awaitable(&self, at: Address, kind: Kind) -> Read<Option<Address>> {
-        let fields = &self.layout.awaitable;
-        let offset = match kind {
-            Kind::CoroutineWrapper => fields.coroutine_wrapper,
-            Kind::AsyncGeneratorAsend => fields.asend,
-            Kind::AsyncGeneratorAthrow => fields.athrow,
-            Kind::AnextAwaitable => fields.anext,
-            _ => return Ok(None),
-        };
-        self.must_pointer(at.offset(offset), "awaitable").map(Some)
+        Ok(self.compiled_awaitable(class, at)?.ok_or(ChainEnd::Opaque))
     }
 
     /// Whether the exception at `at` is a `CancelledError`.
@@ -506,7 +527,9 @@ impl TaskFacts {
             cancel_message: None,
             chain: Vec::new(),
             end: ChainEnd::Unknown,
+            has_unread_variables: false,
             handling: None,
+            said: Said::Nothing,
             has_awaiters: false,
             problem: None,
         }
@@ -514,6 +537,63 @@ impl TaskFacts {
 }
 
 impl Reader<'_> {
+    /// Which of some tasks are not any more what was read of them, or have parts that do not fit
+    /// together; `with_names` of those whose names must be the same as well.
+    pub fn moved(
+        &self,
+        tasks: &[TaskFacts],
+        some: &[usize],
+        with_names: bool,
+    ) -> FxHashSet<Address> {
+        let fields = &self.layout.task;
+        let mut some: Vec<&TaskFacts> = some.iter().filter_map(|&i| tasks.get(i)).collect();
+        some.sort_unstable_by_key(|task| task.at);
+        // Tasks lie side by side in the pages that Python has for objects of their size: one vector of
+        // many costs the kernel much less than many.
+        let mut runs: Vec<Range<u64>> = Vec::new();
+        let mut places = Vec::with_capacity(some.len());
+        let mut offset = 0;
+        for task in &some {
+            let (start, end) = (task.at.0, task.at.0.saturating_add(fields.size));
+            match runs.last_mut() {
+                Some(run) if start <= run.end.saturating_add(NEAR) => {
+                    run.end = run.end.max(end);
+                }
+                last => {
+                    offset += last.map_or(0, |run| run.end - run.start);
+                    runs.push(start..end);
+                }
+            }
+            let begun = runs.last().map_or(start, |run| run.start);
+            places.push((runs.len() - 1, offset + (start - begun)));
+        }
+        let total = offset + runs.last().map_or(0, |run| run.end - run.start);
+        let mut bytes = vec![0; usize::try_from(total).unwrap_or(0)];
+        let mut failed = FxHashSet::default();
+        self.memory.source().read_many(&runs, &mut bytes, &mut |run| {
+            failed.insert(run);
+        });
+        let mut moved = FxHashSet::default();
+        for (task, (run, place)) in some.into_iter().zip(places) {
+            let word = |offset: u64| word(&bytes, place + offset);
+            // Of a pure-Python task this tells only that it is still there.
+            let is_c = task.class.kind == Kind::Task;
+            let is_same = word(0).is_some_and(is_alive)
+                && word(self.layout.object.ob_type) == Some(task.class.at.0)
+                && (!is_c
+                    || word(fields.coro) == Some(task.coro.unwrap_or_default().0)
+                        && word(fields.fut_waiter) == Some(task.fut_waiter.unwrap_or_default().0)
+                        && word(self.layout.future.running_loop)
+                            == Some(task.loop_at.unwrap_or_default().0));
+            let name = word(fields.name).map(Address).unwrap_or_default();
+            let is_same = is_same && (!with_names || !is_c || self.has_same_name(task, name));
+            if failed.contains(&run) || !is_same || task.is_torn() {
+                moved.insert(task.at);
+            }
+        }
+        moved
+    }
+
     /// The name of the task at `at`, for a mention of it.
     pub fn task_name(&self, at: Address) -> Option<Arc<str>> {
         let name = match self.kind_of(at).ok()? {

@@ -9,7 +9,8 @@ use crate::known::pool::Pool;
 use crate::known::{Known, Origin, Purpose};
 use crate::layout::{Flag, TaskRegistry};
 use crate::memory::Address;
-use crate::python::object::{Reader, Unreadable};
+use crate::python::frame::RawFrame;
+use crate::python::object::{Kind, Reader, Unreadable};
 use crate::python::runtime::{Interpreter, ThreadState};
 use crate::python::tests::{Heap, MINORS, NOWHERE};
 
@@ -576,6 +577,131 @@ fn a_chain_that_is_no_chain_is_a_problem_and_ends() {
     }
 }
 
+/// A coroutine of Cython, as it is on Python 3.11, that awaits something.
+fn compiled(heap: &mut Heap, class: Address, name: &str, awaited: Address) -> Address {
+    let at = heap.object(class, 128);
+    let [plain, qualified, module] = [name, name, "shop"].map(|text| heap.str(text));
+    heap.link(at.offset(64), awaited);
+    // A function of C.
+    heap.link(at.offset(72), NOWHERE);
+    heap.link(at.offset(80), plain);
+    heap.link(at.offset(88), qualified);
+    heap.link(at.offset(96), module);
+    at
+}
+
+/// The linker gives a program that names a class of libpython's a copy of it: uWSGI has functions.
+#[test]
+fn a_class_that_a_program_has_a_copy_of_is_pythons_own() {
+    for minor in MINORS {
+        let mut heap = Heap::of(minor);
+        let own = heap.class("function");
+        heap.end_image();
+        let copy = heap.copied_class(own);
+        let foreign = heap.compiled_class("function", &[]);
+        let [copy, foreign] = [copy, foreign].map(|class| heap.object(class, 64));
+        let kinds = heap.read(|reader| [copy, foreign].map(|at| reader.kind_of(at)));
+        assert_eq!(kinds, [Ok(Kind::Function), Ok(Kind::Other)], "3.{minor}");
+    }
+}
+
+#[test]
+fn a_chain_goes_on_through_what_was_compiled() {
+    for minor in MINORS {
+        let mut heap = Heap::of(minor);
+        let future = heap.future();
+        let python = heap.awaits(future);
+        heap.str("");
+        heap.end_image();
+        // Up to 0.29 they are called as Python's own are.
+        let members = [("cr_await", 64), ("cr_code", 104)];
+        let coroutine = heap.compiled_class("coroutine", &members);
+        let wrapper = heap.compiled_class("coroutine_wrapper", &[]);
+        let generator = heap.compiled_class("_cython_3_1_2.async_generator", &[("ag_await", 64)]);
+        let step = heap.compiled_class("_cython_3_1_2.async_generator_asend", &[]);
+        let pass = |heap: &mut Heap, class, to| {
+            let at = heap.object(class, 32);
+            heap.link(at.offset(16), to);
+            at
+        };
+        let ticks = compiled(&mut heap, generator, "ticks", python);
+        let next = pass(&mut heap, step, ticks);
+        let inner = compiled(&mut heap, coroutine, "Prices.fetch", next);
+        let passed_on = pass(&mut heap, wrapper, inner);
+        let outer = compiled(&mut heap, coroutine, "refresh", passed_on);
+        let [whole, freed, other] = [outer, outer, outer].map(|at| parked(&mut heap, at, future));
+        let read = |heap: &Heap, task| {
+            let read = heap.read(|reader| reader.read_tasks(&[task], false));
+            read.tasks.into_iter().next().unwrap()
+        };
+        let task = read(&heap, whole);
+        let chain: Vec<Address> = task.chain.iter().map(|frame| frame.generator).collect();
+        assert_eq!(chain, [outer, inner, ticks, python], "3.{minor}: {task:?}");
+        assert_eq!((task.end, task.problem), (ChainEnd::Future(future), None), "3.{minor}");
+        assert_eq!(task.coroutine.as_deref(), Some("refresh"));
+        assert!(task.chain[..3].iter().all(RawFrame::is_compiled) && task.is_coherent());
+        heap.read(|reader| {
+            let place = reader.place_of(&task.chain[1]).unwrap();
+            assert_eq!((&*place.function, place.line), ("Prices.fetch", None), "3.{minor}");
+            assert!(reader.locals(&task.chain[1]).is_err(), "3.{minor}");
+        });
+        // Freed, or another object by now.
+        heap.word(inner, 0);
+        assert!(read(&heap, freed).problem.is_some(), "3.{minor}");
+        heap.word(inner, 1);
+        heap.link(inner.offset(88), future);
+        assert!(read(&heap, other).problem.is_some(), "3.{minor}");
+    }
+}
+
+#[test]
+fn what_leads_to_the_future_is_what_an_unknown_compiler_awaits() {
+    for minor in MINORS {
+        let mut heap = Heap::of(minor);
+        let (future, other) = (heap.future(), heap.future());
+        let class = heap.class("_asyncio.FutureIter");
+        let iterator = |heap: &mut Heap, of| {
+            let at = heap.object(class, 64);
+            heap.link(at.offset(heap.layout.awaitable.future_iter), of);
+            at
+        };
+        let (to_future, to_other) = (iterator(&mut heap, future), iterator(&mut heap, other));
+        let (python, decoy) = (heap.awaits(to_future), heap.awaits(to_other));
+        heap.str("");
+        heap.end_image();
+        // A member stands for a method: it is there, and no more is asked of it.
+        let methods = [("send", 0), ("throw", 0), ("close", 0)];
+        let class = heap.compiled_class("compiled_coroutine", &methods);
+        heap.word(class.offset(heap.layout.class.basicsize), 80);
+        // Nuitka's is made from Python's own.
+        let own = heap.class("coroutine");
+        heap.link(class.offset(heap.layout.class.base), own);
+        let coroutine = |heap: &mut Heap, words: &[Address]| {
+            let at = heap.object(class, 80);
+            for (word, place) in words.iter().zip((at.0 + 24..).step_by(8)) {
+                heap.link(Address(place), *word);
+            }
+            at
+        };
+        let inner = coroutine(&mut heap, &[NOWHERE, decoy, python]);
+        // It has the future as an argument, and one that leads to itself.
+        let outer = coroutine(&mut heap, &[future, decoy, inner]);
+        let lost = coroutine(&mut heap, &[future, decoy]);
+        let ring = coroutine(&mut heap, &[]);
+        heap.link(ring.offset(24), ring);
+        let tasks = [outer, lost, ring].map(|at| parked(&mut heap, at, future));
+        let read = heap.read(|reader| reader.read_tasks(&tasks, false)).tasks;
+        let [whole, lost, ring] = &read[..] else { panic!("3.{minor}: {read:?}") };
+        let chain: Vec<Address> = whole.chain.iter().map(|frame| frame.generator).collect();
+        assert_eq!(chain, [outer, inner, python], "3.{minor}: {whole:?}");
+        assert_eq!(whole.end, ChainEnd::Future(future), "3.{minor}");
+        // Nobody knows what is in its variables.
+        assert!(whole.is_coherent() && whole.is_partly_read(), "3.{minor}");
+        assert_eq!((lost.end, lost.chain.len()), (ChainEnd::Opaque, 1), "3.{minor}");
+        assert_eq!((ring.end, ring.chain.len()), (ChainEnd::Opaque, 1), "3.{minor}");
+    }
+}
+
 #[test]
 fn finished_tasks_are_left_out_unless_they_are_wanted() {
     for minor in MINORS {
@@ -736,6 +862,54 @@ fn the_calls_in_a_pools_queue_come_oldest_first() {
         assert_eq!(pool.prefix.as_deref(), Some("asyncio"), "3.{minor}");
         let class = "concurrent.futures.thread.ThreadPoolExecutor";
         assert_eq!(pool.class.as_deref(), Some(class), "3.{minor}");
+    }
+}
+
+/// A process whose output is paused, and one that has ended with a pipe still open.
+#[test]
+fn processes_and_their_pipes() {
+    for minor in MINORS {
+        let mut heap = Heap::of(minor);
+        let (yes, no, none) = (heap.bool(true), heap.bool(false), heap.none());
+        let module = "asyncio.streams";
+        let class = heap.python_class(module, "StreamReader", Address::NULL);
+        let stream = heap.instance(class, &[("_paused", yes)]);
+        for has_ended in [false, true] {
+            let class =
+                heap.python_class("asyncio.subprocess", "SubprocessStreamProtocol", Address::NULL);
+            let exited = if has_ended { yes } else { no };
+            let attributes = [("_process_exited", exited), ("stdout", stream), ("stderr", none)];
+            let protocol = heap.instance(class, &attributes);
+            let [fd, one, pid] = [9, 1, 4121].map(|number| heap.int(number));
+            let class =
+                heap.python_class("asyncio.unix_events", "_UnixReadPipeTransport", Address::NULL);
+            let file = heap.str("a file");
+            let attributes =
+                [("_fileno", fd), ("_pipe", file), ("_paused", no), ("_protocol", none)];
+            let pipe = heap.instance(class, &attributes);
+            let class = heap.python_class(
+                "asyncio.base_subprocess",
+                "ReadSubprocessPipeProto",
+                Address::NULL,
+            );
+            let of_pipe = heap.instance(class, &[("pipe", pipe)]);
+            let pipes = heap.dict(&[(one, of_pipe)]);
+            let class =
+                heap.python_class("asyncio.unix_events", "_UnixSubprocessTransport", Address::NULL);
+            let attributes = [
+                ("_pid", pid),
+                ("_protocol", protocol),
+                ("_exit_waiters", none),
+                ("_returncode", none),
+                ("_pipes", pipes),
+            ];
+            let transport = heap.instance(class, &attributes);
+            let facts = heap.read(|reader| reader.subprocess(transport)).unwrap();
+            assert_eq!((facts.pid, facts.has_ended), (4121, has_ended), "3.{minor}");
+            let [pipe] = &facts.pipes[..] else { panic!("3.{minor}: {facts:?}") };
+            assert_eq!((pipe.number, pipe.fd, pipe.is_paused), (1, 9, true), "3.{minor}");
+            assert_eq!(pipe.stream, Some(stream), "3.{minor}");
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! of those that wait for it among its attributes: directly, or in a stream reader of its own. That
 //! way libraries are understood that nobody here has heard of.
 
+mod child;
 mod frame;
 mod scan;
 mod uvloop;
@@ -16,6 +17,8 @@ use rustc_hash::FxHashMap;
 use crate::layout::SOCKET_FD;
 use crate::memory::Address;
 use crate::python::object::{Class, Kind, Reader};
+
+pub use child::{PipeFacts, SubprocessFacts};
 
 /// Transports inside one another that are followed: TLS over TLS over a socket is three.
 const MAX_LAYERS: usize = 8;
@@ -122,6 +125,12 @@ impl Reader<'_> {
     /// descriptors it watches and from its transports.
     pub fn endpoints(&self, loop_at: Address) -> FxHashMap<Address, Endpoint> {
         scan::endpoints(self, loop_at)
+    }
+
+    /// The protocols and other objects of a loop, and the callables, that hear of what comes from
+    /// outside; `None` if the loop accepts connections.
+    pub(crate) fn hearing(&self, loop_at: Address) -> Option<(Vec<Address>, Vec<Address>)> {
+        scan::hearing(self, loop_at)
     }
 
     /// The endpoint of a transport of asyncio or uvloop; its direction is that of a pipe, or

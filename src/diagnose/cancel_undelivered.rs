@@ -66,7 +66,7 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
     let flag = if must_cancel(task) {
         "the exception is to be thrown in at its next step (`_must_cancel`)"
     } else {
-        "the future it waits for is cancelled, and the task has not been told"
+        "the future it waits for is cancelled, and the task has not run since"
     };
     let since = context.gap.map(|gap| Age::at_least(gap, Source::Samples));
     let title = match group.len() {
@@ -81,7 +81,7 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         "What the task waits for refuses to be cancelled: its `cancel()` has to return true and \
          wake those who wait."
     } else {
-        "The task is told when its loop comes to it; see what holds the loop."
+        "The task gets the exception when its loop runs it next; see what holds the loop."
     };
     Some(
         Draft::new(Code::CancelUndelivered, severity, Sureness::Read, title)

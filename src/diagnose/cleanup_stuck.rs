@@ -3,6 +3,10 @@
 //!
 //! Two looks cannot tell a slow good-bye from one without an end. Whoever watches for longer waits
 //! until it is told from most good-byes.
+//!
+//! The same is a task group that waits for a member which nothing asks to end: see [`spared`].
+
+mod spared;
 
 use std::time::Duration;
 
@@ -30,6 +34,7 @@ pub(super) const RULE: Rule = Rule {
 const SOON: Duration = Duration::from_secs(1);
 
 fn find(context: &Context<'_>, out: &mut Drafts) {
+    spared::find(context, out);
     let mut found = Vec::new();
     for &task in &context.cancelled {
         // A server that stops in its `finally` is in no other trouble than `shutdown-stuck` tells.
@@ -114,14 +119,11 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         many => Sentence::words(words::count(many, "cancelled task"))
             .verb("have been cleaning up", "were cleaning up"),
     };
-    let it =
-        if group.len() == 1 { ("it waits", "it waited") } else { ("they wait", "they waited") };
-    let waits = Sentence::default().verb(it.0, it.1).then("for").and(words::awaited(task));
     let title = match age {
         Some(_) => subject.then("for").lasting(age),
         None => subject,
     };
-    let title = title.so(waits);
+    let title = title.so(waits(group.len(), task));
     let mut lines = Vec::new();
     lines.push(Evidence::from("the `CancelledError` is being handled").at(handler(task)));
     lines.extend(words::lines(tasks(), words::wait_line));
@@ -154,6 +156,12 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
             .evidence(lines)
             .advice(advice),
     )
+}
+
+/// What one of so many tasks waits for, as the end of a title.
+fn waits(count: usize, task: &Task) -> Sentence {
+    let it = if count == 1 { ("it waits", "it waited") } else { ("they wait", "they waited") };
+    Sentence::default().verb(it.0, it.1).then("for").and(words::awaited(task))
 }
 
 #[cfg(test)]

@@ -244,27 +244,32 @@ fn causes(context: &Context<'_>, drafts: &[Draft]) -> Vec<Option<usize>> {
     }
     let mut links: Vec<Option<usize>> = Vec::with_capacity(drafts.len());
     for (at, draft) in drafts.iter().enumerate() {
-        let link = loop_cause(drafts, at).or_else(|| {
-            let [by_reach, by_self] =
-                [Follows::Reach, Follows::Culprit].map(|from| can_follow(draft.finding.code, from));
-            let find = |node: &Node, fits: &dyn Fn(&Draft) -> bool| {
-                let known = blamed.get(node)?.iter().copied();
-                known
-                    .filter(|&cause| cause != at)
-                    .find(|&cause| drafts.get(cause).is_some_and(fits))
-            };
-            let is_of_another_kind = |known: &Draft| known.finding.code != draft.finding.code;
-            let mut own = draft.about.iter().filter(|_| by_self);
-            let own = own.find_map(|node| find(node, &is_of_another_kind));
-            let reach = || {
-                let starts = draft.about.iter().filter(|_| by_reach && !blamed.is_empty());
-                starts
-                    .flat_map(|node| context.graph.reached(*node, MAX_REACH))
-                    .filter(|node| !draft.about.contains(node))
-                    .find_map(|node| find(&node, &|_| true))
-            };
-            own.or_else(reach)
-        });
+        let link =
+            loop_cause(drafts, at).or_else(|| consumer_cause(context, drafts, at)).or_else(|| {
+                let [by_reach, by_self] = [Follows::Reach, Follows::Culprit]
+                    .map(|from| can_follow(draft.finding.code, from));
+                let find = |node: &Node, fits: &dyn Fn(&Draft) -> bool| {
+                    let known = blamed.get(node)?.iter().copied();
+                    known
+                        .filter(|&cause| cause != at)
+                        .find(|&cause| drafts.get(cause).is_some_and(fits))
+                };
+                let is_before = |known: &Draft| {
+                    !is_at_standstill(draft) || !may_have_consumer(context, known, draft)
+                };
+                let is_of_another_kind =
+                    |known: &Draft| known.finding.code != draft.finding.code && is_before(known);
+                let mut own = draft.about.iter().filter(|_| by_self);
+                let own = own.find_map(|node| find(node, &is_of_another_kind));
+                let reach = || {
+                    let starts = draft.about.iter().filter(|_| by_reach && !blamed.is_empty());
+                    starts
+                        .flat_map(|node| context.graph.reached(*node, MAX_REACH))
+                        .filter(|node| !draft.about.contains(node))
+                        .find_map(|node| find(&node, &is_before))
+                };
+                own.or_else(reach)
+            });
         links.push(link);
     }
     // Two that follow from each other: the first of them is the root.
@@ -283,6 +288,34 @@ fn causes(context: &Context<'_>, drafts: &[Draft]) -> Vec<Option<usize>> {
         }
     }
     links
+}
+
+fn is_at_standstill(draft: &Draft) -> bool {
+    draft.finding.code == Code::Standstill && draft.finding.severity >= Severity::Warning
+}
+
+/// Whether a queue is stalled as far as is only guessed, and of all that are at a standstill others
+/// may be those that were to come to it: they wait for something else first.
+fn may_have_consumer(context: &Context<'_>, stalled: &Draft, standstill: &Draft) -> bool {
+    let finding = &stalled.finding;
+    if finding.code != Code::QueueStalled || finding.sureness != Sureness::Guessed {
+        return false;
+    }
+    let tasks = standstill.about.iter().filter_map(|node| match node {
+        Node::Task(id) => Some(*id),
+        _ => None,
+    });
+    let tasks: Vec<Address> = tasks.collect();
+    let has_it = finding.tasks.iter().any(|id| tasks.contains(id));
+    has_it && context.graph.ends(&tasks, &[]).iter().any(|end| !finding.tasks.contains(&end.id))
+}
+
+/// The standstill of those that were to come to the queue of draft `at`.
+fn consumer_cause(context: &Context<'_>, drafts: &[Draft], at: usize) -> Option<usize> {
+    let draft = drafts.get(at)?;
+    drafts
+        .iter()
+        .position(|known| is_at_standstill(known) && may_have_consumer(context, draft, known))
 }
 
 /// The finding that the loop of draft `at` is held.

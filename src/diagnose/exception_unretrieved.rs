@@ -113,8 +113,8 @@ fn report(group: &[&Unretrieved], is_cut: bool) -> Option<Draft> {
         .evidence(lines)
         .advice(
             "Await the task, start it in an `asyncio.TaskGroup`, or give it a callback that \
-                 looks at its `exception()`; else the failure is told only when the task is \
-                 thrown away.",
+                 checks its `exception()`; else the failure is reported only when the task is \
+                 garbage-collected.",
         );
     draft.finding.tasks = ids;
     draft.finding.tasks_left_out = group.len().saturating_sub(words::MAX_NAMED) as u64;

@@ -1,4 +1,5 @@
-//! `executor-saturated`: every thread of a pool is busy and work is queued.
+//! `executor-saturated`: every thread or process of a pool is busy and work is queued, or none is
+//! left.
 //!
 //! A capacity limiter of anyio before its worker threads is such a pool, its tokens the threads.
 //! One that a program has made for itself is there to have a limit, so as long as its calls come
@@ -12,8 +13,8 @@ use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, STUCK_AFTER, grouped, words};
 use crate::memory::Address;
 use crate::snapshot::{
-    Age, Cause, Code, Evidence, Executor, Job, Limiter, Location, Role, Sentence, Severity, Source,
-    Sureness, Syscall, Task,
+    Age, Cause, Code, Evidence, Executor, Job, Limiter, Location, Role, Sentence, Severity,
+    Snapshot, Source, Sureness, Syscall, Task, Thread, ThreadState, Waiting, WorkerProcess,
 };
 use crate::timeline::same_places;
 
@@ -30,6 +31,22 @@ pub(super) const RULE: Rule = Rule {
 
 fn find(context: &Context<'_>, out: &mut Drafts) {
     for pool in context.now.pools() {
+        if is_deserted(pool) {
+            if context.gap.is_none() {
+                out.want_second_look();
+            } else if has_stayed_deserted(context, pool) {
+                out.add(report_deserted(context, pool));
+            }
+            continue;
+        }
+        if is_forgetful(pool) {
+            if context.gap.is_none() {
+                out.want_second_look();
+            } else if has_forgotten(context, pool) {
+                out.add(report_forgotten(context, pool));
+            }
+            continue;
+        }
         if !is_full(pool) {
             continue;
         }
@@ -54,6 +71,56 @@ fn is_full(pool: &Executor) -> bool {
     has_queue && has_all && is_busy
 }
 
+/// Whether a pool has calls and no process.
+fn is_deserted(pool: &Executor) -> bool {
+    let has_calls = pool.queued > Some(0) || !pool.jobs.is_empty();
+    has_calls
+        && pool.processes.as_ref().is_some_and(Vec::is_empty)
+        && pool.is_shut_down != Some(true)
+}
+
+/// Whether a pool owes calls, and no process of it runs one.
+fn is_forgetful(pool: &Executor) -> bool {
+    let processes = pool.processes.as_ref().map_or(0, Vec::len) as u64;
+    processes > 0 && pool.idle == Some(processes) && !pool.owed.is_empty()
+}
+
+/// Whether one of these calls was owed at the first look already, and nobody has run since who could
+/// take it, hand it out or bring its result.
+fn has_forgotten(context: &Context<'_>, pool: &Executor) -> bool {
+    let before = pool.id.and_then(|id| pool_before(context, id)).filter(|pool| is_forgetful(pool));
+    let Some(before) = before else { return false };
+    let processes = pool.processes.iter().flatten();
+    let mut processes = processes.map(|now| (before.process(now.pid), now.thread.as_deref()));
+    let rest = processes.all(|(before, now)| {
+        let before = before.and_then(|before| before.thread.as_deref());
+        now.is_some_and(|now| sleeps_on(before, now))
+    });
+    let runs_loop = |tid| context.now.loops.iter().any(|it| it.thread == tid);
+    // Its calls may be made only as they are handed out.
+    let makes_calls = |thread: &Thread| {
+        let own = thread.frames.iter().any(|frame| !frame.location.is_library());
+        own && thread.tid == pool.manager
+    };
+    let mut threads = context.now.threads.iter().filter(|thread| !runs_loop(thread.tid));
+    rest && pool.owed.iter().any(|number| before.owed.contains(number))
+        && threads.all(|thread| {
+            let before = thread.tid.and_then(|tid| context.looks.thread_before(tid));
+            sleeps_on(before, thread) && !makes_calls(thread)
+        })
+}
+
+/// Whether it was so at the first look, and the thread that would start a process has slept since:
+/// one that is being started is not in the list yet.
+fn has_stayed_deserted(context: &Context<'_>, pool: &Executor) -> bool {
+    let before = pool.id.and_then(|id| pool_before(context, id));
+    before.is_some_and(is_deserted)
+        && pool.manager.is_some_and(|tid| {
+            let now = context.thread(tid);
+            now.is_some_and(|now| sleeps_on(context.looks.thread_before(tid), now))
+        })
+}
+
 /// How bad it is, told by the threads: one that has slept in one and the same wait for long does
 /// not come on. Where the calls of others end, that there is a queue is what a pool is for.
 fn judge(
@@ -64,8 +131,10 @@ fn judge(
 ) -> Severity {
     // A thread that is between two calls is one that comes on.
     let has_all = pool.workers.is_none_or(|workers| pool.jobs.len() as u64 >= workers);
-    let is_stuck =
-        |job: &&Job| stands_for(context, before, job).is_some_and(|stood| stood >= STUCK_AFTER);
+    let is_stuck = |job: &&Job| {
+        let stood = stands_for(context, before, pool, job);
+        stood.is_some_and(|stood| stood >= STUCK_AFTER || is_hopeless(Some(pool), job))
+    };
     let stuck = pool.jobs.iter().filter(is_stuck).count();
     // One that waits for a call of the same pool waits for a thread that is not there.
     let waits_for_pool = |job: &Job| {
@@ -80,31 +149,48 @@ fn judge(
         || has_all && (is_circle || stuck > 0 && stuck == pool.jobs.len())
     {
         Severity::Critical
-    } else if stuck > 0 || !is_worked_on(pool, before) {
+    } else if stuck > 0 {
         at_most_note(pool, Severity::Warning)
     } else {
         Severity::Info
     }
 }
 
-/// Whether the calls of a pool may all be coming on; of processes the queue tells.
-fn is_worked_on(pool: &Executor, before: Option<&Executor>) -> bool {
-    let is_of_threads = pool.jobs.iter().any(|job| job.thread.is_some());
-    is_of_threads || before.is_none_or(|before| pool.queued < before.queued)
+/// The thread that runs a call: one of the process's own, or the main one of a pool's process.
+pub(super) fn runner<'s>(
+    snapshot: &'s Snapshot,
+    pool: Option<&'s Executor>,
+    job: &Job,
+) -> Option<&'s Thread> {
+    match (job.thread, job.process) {
+        (Some(tid), _) => snapshot.threads.iter().find(|thread| thread.tid == Some(tid)),
+        (None, pid) => pool?.process(pid?)?.thread.as_deref(),
+    }
+}
+
+/// Whether nothing can end a call but a signal: its process has no thread that could, or is stopped.
+pub(super) fn is_hopeless(pool: Option<&Executor>, job: &Job) -> bool {
+    let process = job.process.and_then(|pid| pool?.process(pid));
+    process.is_some_and(|process| {
+        let state = process.thread.as_ref().and_then(|thread| thread.state);
+        process.waits_for_nobody || state.is_some_and(ThreadState::is_halted)
+    })
 }
 
 /// For how long at least the thread of a call has stood where it is; `None` where it moves.
 pub(super) fn stands_for(
     context: &Context<'_>,
     before: Option<&Executor>,
+    pool: &Executor,
     job: &Job,
 ) -> Option<Duration> {
-    if context.gap.is_some() && !has_not_moved(context, before?, job) {
+    if context.gap.is_some() && !has_not_moved(context, before?, pool, job) {
         return None;
     }
-    let slept = context.thread(job.thread?)?.asleep_for();
+    let slept = runner(context.now, Some(pool), job)?.asleep_for();
     let waits = |task: &&&Task| {
-        task.waiting_on.as_deref().is_some_and(|waiting| waiting.thread() == job.thread)
+        let thread = || task.waiting_on.as_deref().and_then(Waiting::thread);
+        job.task == Some(task.id) || job.thread.is_some() && thread() == job.thread
     };
     let waiter = || context.offloading.iter().find(waits).map(|task| context.stood_for(task));
     slept.or_else(waiter).max(context.gap)
@@ -122,16 +208,34 @@ pub(super) fn pool_before<'s>(context: &Context<'s>, id: Address) -> Option<&'s 
 
 /// Whether the same thread ran the same call at the first look and has slept since, at the same
 /// place. The next call may have the address of the last one: what tells is that it did not run.
-pub(super) fn has_not_moved(context: &Context<'_>, before: &Executor, job: &Job) -> bool {
-    let Some(tid) = job.thread else { return false };
-    let is_same = |known: &&Job| known.thread == Some(tid) && known.id == job.id;
-    let threads = (context.looks.thread_before(tid), context.thread(tid));
-    let (Some(thread_before), Some(thread)) = threads else { return false };
-    before.jobs.iter().any(|known| is_same(&known))
-        && thread.sleep_id().is_some()
-        && thread_before.sleep_id() == thread.sleep_id()
-        && same_places(&thread_before.frames, &thread.frames)
-        && is_same_call(thread_before.syscall.as_ref(), thread.syscall.as_ref())
+pub(super) fn has_not_moved(
+    context: &Context<'_>,
+    before: &Executor,
+    pool: &Executor,
+    job: &Job,
+) -> bool {
+    let is_same = |known: &&Job| {
+        (known.thread, known.process) == (job.thread, job.process) && known.id == job.id
+    };
+    let Some(known) = before.jobs.iter().find(is_same) else { return false };
+    let before = context.looks.first.and_then(|first| runner(first, Some(before), known));
+    let threads = before.zip(runner(context.now, Some(pool), job));
+    threads.is_some_and(|(before, now)| stands_still(before, now))
+}
+
+/// Whether a thread has slept since the first look in one and the same wait.
+fn sleeps_on(before: Option<&Thread>, now: &Thread) -> bool {
+    now.sleep_id().is_some() && before.is_some_and(|before| before.sleep_id() == now.sleep_id())
+}
+
+/// Whether a thread has slept since the first look, or was stopped, at the same place.
+pub(super) fn stands_still(before: &Thread, thread: &Thread) -> bool {
+    // One that is stopped does not sleep, and does not run.
+    let is_halted = |thread: &Thread| thread.state.is_some_and(ThreadState::is_halted);
+    (sleeps_on(Some(before), thread)
+        || is_halted(before) && is_halted(thread) && before.cpu_time == thread.cpu_time)
+        && same_places(&before.frames, &thread.frames)
+        && is_same_call(before.syscall.as_ref(), thread.syscall.as_ref())
 }
 
 /// Whether a thread seems to be in the same system call as before.
@@ -147,17 +251,62 @@ fn is_same_call(before: Option<&Syscall>, now: Option<&Syscall>) -> bool {
 }
 
 /// A call and the thread that runs it: `fetch for 3.1 s, thread 7 "pool_0" in recvfrom at …`.
-pub(super) fn job_line(context: &Context<'_>, verb: &str, job: &Job) -> Evidence {
+pub(super) fn job_line(
+    context: &Context<'_>,
+    verb: &str,
+    pool: Option<&Executor>,
+    job: &Job,
+) -> Evidence {
     let function = job.function.as_deref().unwrap_or("a call");
     let elapsed = job.elapsed.map(|time| format!(" for {}", words::span(time)));
-    let thread = job.thread.and_then(|tid| context.thread(tid)).map(words::thread_line);
-    let (thread, place) = match thread {
+    let thread = runner(context.now, pool, job);
+    let line = thread.map(|thread| match job.process {
+        Some(pid) => words::process_line(pid, thread),
+        None => words::thread_line(thread),
+    });
+    let (line, place) = match line {
         Some(Evidence { text, place, .. }) => (format!(", {text}"), place),
         None => (String::new(), None),
     };
-    let text = format!("{verb}{function}{}{thread}", elapsed.unwrap_or_default());
+    let text = format!("{verb}{function}{}{line}", elapsed.unwrap_or_default());
     let since = job.elapsed.map(|time| Age::exact(time, Source::Frame));
     Evidence { place, since, ..Evidence::from(text) }
+}
+
+/// Why a call of a process can never end, where that is so: said once for all calls like it.
+pub(super) fn hopeless_lines<'j>(
+    pool: &Executor,
+    jobs: impl IntoIterator<Item = &'j Job>,
+) -> Vec<Evidence> {
+    let processes = jobs.into_iter().filter_map(|job| pool.process(job.process?));
+    let hopeless: Vec<_> = processes.filter(|process| process.waits_for_nobody).collect();
+    let mut lines = Vec::new();
+    if let Some(process) = hopeless.first() {
+        let who = match hopeless.len() {
+            1 => format!("process {}", process.pid),
+            many => format!("each of the {many} processes"),
+        };
+        let why = if hopeless.iter().any(|process| process.is_forked) {
+            ": a lock that another thread held at the fork stays locked in the child"
+        } else {
+            ""
+        };
+        lines.push(Evidence::from(format!(
+            "{who} waits for a lock and has no other thread that could release it{why}"
+        )));
+    }
+    lines
+}
+
+/// What to do about a process that waits for a lock which it has from its parent.
+pub(super) fn fork_advice(pool: &Executor) -> Option<&'static str> {
+    let processes = pool.processes.iter().flatten();
+    let is_it = |process: &WorkerProcess| process.waits_for_nobody && process.is_forked;
+    processes.into_iter().any(is_it).then_some(
+        "Make the pool with `mp_context=multiprocessing.get_context(\"forkserver\")` or \
+         `\"spawn\"`: a child that is forked while other threads run has their locks as they were \
+         at that moment, and nobody to release them.",
+    )
 }
 
 /// What a pool is called, by all that are made like it: those without a name are counted.
@@ -169,20 +318,14 @@ pub(super) fn pool_name(pool: &Executor) -> Option<String> {
     Some(if is_counted { "ThreadPoolExecutor" } else { name }.to_owned())
 }
 
-fn place_of<'c>(context: &Context<'c>, job: &Job) -> Option<&'c Location> {
-    let thread = context.thread(job.thread?)?;
+fn place_of<'c>(now: &'c Snapshot, pool: &'c Executor, job: &Job) -> Option<&'c Location> {
+    let thread = runner(now, Some(pool), job)?;
     words::own_frame(&thread.frames).map(|frame| &*frame.location)
 }
 
 fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
     let threads: Vec<i32> = pool.jobs.iter().filter_map(|job| job.thread).collect();
-    let is_waiting = |task: &&&Task| {
-        task.waiting_on.as_deref().is_some_and(|waiting| {
-            (waiting.object.is_some() && waiting.object == pool.id)
-                || waiting.thread().is_some_and(|tid| threads.contains(&tid))
-        })
-    };
-    let tasks: Vec<&Task> = context.offloading.iter().filter(is_waiting).copied().collect();
+    let tasks = waiters(context, pool);
     let queued = usize::try_from(pool.queued.unwrap_or(0)).unwrap_or(usize::MAX);
     let workers = pool.workers.unwrap_or(0);
     let of = match (pool.limiter, &pool.name) {
@@ -199,9 +342,13 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
         .max_by_key(|jobs| (jobs.len(), std::cmp::Reverse(jobs.first().map(|it| &it.function))))
         .and_then(|jobs| jobs.first())
         .copied();
+    let [one, several] = match pool.processes {
+        Some(_) => ["process", "processes"],
+        None => ["thread", "threads"],
+    };
     let title = match workers {
-        1 => Sentence::words("The only thread of").and(of).verb("is", "was"),
-        many => Sentence::words(format!("All {many} threads of")).and(of).verb("are", "were"),
+        1 => Sentence::words(format!("The only {one} of")).and(of).verb("is", "was"),
+        many => Sentence::words(format!("All {many} {several} of")).and(of).verb("are", "were"),
     };
     let title = match most.and_then(|job| job.function.as_deref()) {
         Some(function) if functions.len() == 1 => title.then("in").and(words::function(function)),
@@ -216,21 +363,22 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
         .jobs
         .iter()
         .take(words::MAX_NAMED)
-        .map(|job| job_line(context, "runs ", job).role(Role::Runs))
+        .map(|job| job_line(context, "runs ", Some(pool), job).role(Role::Runs))
         .collect();
     if let Some(others) = pool.jobs.len().checked_sub(words::MAX_NAMED).filter(|more| *more > 0) {
         lines.push(format!("and {others} more").into());
     }
+    lines.extend(hopeless_lines(pool, &pool.jobs));
     if let Some(gap) = context.gap.filter(|_| severity == Severity::Info) {
         let before = pool.id.and_then(|id| pool_before(context, id));
-        let is_moving = |job: &&Job| stands_for(context, before, job).is_none();
+        let is_moving = |job: &&Job| stands_for(context, before, pool, job).is_none();
         let moving = pool.jobs.iter().filter(is_moving).count();
         let gap = words::span(gap);
-        lines.push(format!("{moving} of {workers} threads have run in the last {gap}").into());
+        lines.push(format!("{moving} of {workers} {several} have run in the last {gap}").into());
     }
     lines.extend(words::lines(tasks.iter().copied(), words::wait_line));
     if lines.is_empty() {
-        lines.push(format!("{queued} in the queue of {workers} threads").into());
+        lines.push(format!("{queued} in the queue of {workers} {several}").into());
     }
     let nodes = pool.id.map(Node::Executor).into_iter();
     let loop_id = tasks.first().and_then(|task| task.loop_id);
@@ -238,7 +386,7 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
         .on_loop(loop_id)
         .blames(nodes.chain(threads.iter().map(|tid| Node::Thread(*tid))))
         .affects(tasks.len().max(queued))
-        .at(most.and_then(|job| place_of(context, job)), None)
+        .at(most.and_then(|job| place_of(context.now, pool, job)), None)
         .key([pool_name(pool).as_deref(), most.and_then(|job| job.function.as_deref())])
         .cause(Some(Cause::Pool {
             name: pool.name.clone(),
@@ -249,22 +397,124 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
         .members(Role::Runs, pool.jobs.len(), Vec::new())
         .role(Role::Waiter, tasks)
         .evidence(lines)
-        .advice(match pool.limiter {
-            None => {
+        .advice(match (pool.limiter, &pool.processes) {
+            (None, Some(_)) => fork_advice(pool).unwrap_or(
+                "Give the calls a time limit of their own, give slow ones a pool of their own, or \
+                 give this one more processes.",
+            ),
+            (None, None) => {
                 "Give the calls a time limit of their own, give slow ones a pool of their own \
                  (`loop.run_in_executor(pool, …)`), or give this one more threads."
             }
-            Some(_) => {
+            (Some(_), _) => {
                 "Give the calls a time limit of their own, give slow ones a limiter of their own \
                  (`to_thread.run_sync(…, limiter=…)`), or give this one more tokens."
             }
         })
 }
 
+/// The tasks that wait for calls of a pool, by way of a thread too.
+pub(super) fn waiters<'s>(context: &Context<'s>, pool: &Executor) -> Vec<&'s Task> {
+    let is_for_pool = |waiting: &Waiting| waiting.object.is_some() && waiting.object == pool.id;
+    let is_waiting = |task: &&&Task| {
+        task.waiting_on.as_deref().is_some_and(|waiting| {
+            let by_thread = |tid: i32| {
+                let thread = context.thread(tid);
+                let waits = thread.and_then(|thread| thread.waiting_on.as_deref());
+                pool.jobs.iter().any(|job| job.thread == Some(tid))
+                    || waits.is_some_and(is_for_pool)
+            };
+            is_for_pool(waiting) || waiting.thread().is_some_and(by_thread)
+        })
+    };
+    context.offloading.iter().filter(is_waiting).copied().collect()
+}
+
+fn report_forgotten(context: &Context<'_>, pool: &Executor) -> Draft {
+    let tasks = waiters(context, pool);
+    let processes = pool.processes.as_ref().map_or(0, Vec::len);
+    let calls = pool.owed.len();
+    let title = match processes {
+        1 => Sentence::words("The only process of a pool").verb("is", "was"),
+        many => Sentence::words(format!("All {many} processes of a pool")).verb("are", "were"),
+    };
+    let title = title.then("idle, and its calls are lost").so_many(
+        calls,
+        "call",
+        ["never ends", "never end", "never ended"],
+    );
+    let mut lines: Vec<Evidence> = pool
+        .processes
+        .iter()
+        .flatten()
+        .take(words::MAX_NAMED)
+        .filter_map(|process| Some(words::process_line(process.pid, process.thread.as_deref()?)))
+        .collect();
+    lines.push(
+        "no process, and no thread that hands out calls, has run since the first sample".into(),
+    );
+    lost(Sureness::Derived, title, pool, (calls, &tasks), lines)
+        .key([Some("processes"), Some("lost")])
+        .advice(
+            "`multiprocessing.Pool` starts another process in place of one that was killed, and \
+             forgets the call that this had: see who kills them (out of memory?), and use \
+             `concurrent.futures.ProcessPoolExecutor`, whose calls fail then.",
+        )
+}
+
+/// Calls of a pool of processes that nobody will run, with the tasks that wait for it.
+fn lost(
+    sureness: Sureness,
+    title: Sentence,
+    pool: &Executor,
+    (calls, tasks): (usize, &[&Task]),
+    mut lines: Vec<Evidence>,
+) -> Draft {
+    let first = tasks.first().copied();
+    lines.extend(words::lines(tasks.iter().copied(), words::wait_line));
+    Draft::new(Code::ExecutorSaturated, Severity::Critical, sureness, title)
+        .on_loop(first.and_then(|task| task.loop_id))
+        .blames(pool.id.map(Node::Executor))
+        .affects(calls)
+        .at(first.and_then(words::place), None)
+        .cause(Some(Cause::Pool {
+            name: pool.name.clone(),
+            object: pool.id,
+            size: pool.max_workers,
+            queued: Some(calls as u64),
+        }))
+        .role(Role::Waiter, tasks.iter().copied())
+        .evidence(lines)
+}
+
+fn report_deserted(context: &Context<'_>, pool: &Executor) -> Draft {
+    let tasks = waiters(context, pool);
+    let calls = pool.jobs.len() + usize::try_from(pool.queued.unwrap_or(0)).unwrap_or(usize::MAX);
+    let of = match pool.max_workers {
+        Some(1) => "A pool of 1 process".to_owned(),
+        Some(max) => format!("A pool of {max} processes"),
+        None => "A pool of processes".to_owned(),
+    };
+    let title = Sentence::words(of).verb("has", "had").then("none left").so_many(
+        calls,
+        "call",
+        ["queues", "queue", "queued"],
+    );
+    let lines =
+        vec![Evidence::from("the thread that hands out the calls sleeps: it starts no process")];
+    lost(Sureness::Read, title, pool, (calls, &tasks), lines)
+        .key([Some("ProcessPoolExecutor")])
+        .advice(
+            "Make the pool without `max_tasks_per_child`: Python up to 3.13 may forget to start a \
+             process in place of the last one that has retired. Make another pool now; the calls \
+             of this one never end.",
+        )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{Scene, pool, task, thread};
+    use crate::diagnose::tests::{Scene, library_frame, pool, process_pool, task, thread};
     use crate::snapshot::{Consistency, ThreadGrounds};
 
     fn full(queued: u64) -> Scene {
@@ -415,6 +665,119 @@ mod tests {
             snapshot.executors[0].jobs.pop();
         });
         ended.twice().assert_no_warning();
+    }
+
+    fn of_processes(queued: u64, pids: &[i32], slept: Duration) -> Scene {
+        Scene::new().with((1..=4).map(|number| task(number).offloads(None))).and(|snapshot| {
+            let frames = vec![library_frame("run")];
+            snapshot.threads.push(Thread { frames, ..thread(300, &[]) });
+            snapshot.executors.push(process_pool(queued, pids, slept));
+        })
+    }
+
+    fn processes(snapshot: &mut Snapshot) -> &mut Vec<WorkerProcess> {
+        snapshot.executors[0].processes.as_mut().unwrap()
+    }
+
+    #[test]
+    fn processes_that_stand_still_are_judged_as_threads_are() {
+        let scene = of_processes(2, &[400, 401], STUCK_AFTER);
+        assert!(scene.once().wants_second_look);
+        let twice = scene.twice();
+        let finding = twice.only();
+        assert_eq!(finding.severity, Severity::Critical);
+        let title = "All 2 processes of a pool are in fetch and none finishes: 2 calls queue";
+        assert_eq!(finding.title.to_string(), title);
+        let lines = finding.facts();
+        assert!(lines.iter().any(|it| it.starts_with("runs fetch, process 400 ")), "{lines:?}");
+        assert_eq!(finding.tasks.len(), 4);
+        // They have not for long, or have run in between.
+        of_processes(2, &[400, 401], Duration::from_secs(1)).twice().assert_no_warning();
+        let computes = scene.clone().and(|snapshot| {
+            for process in processes(snapshot) {
+                let thread = process.thread.as_mut().unwrap();
+                thread.state = Some(ThreadState::Running);
+                thread.grounds = None;
+            }
+        });
+        computes.after(&scene.before()).assert_no_warning();
+        // Nothing was read of them: they may well be at work.
+        let unread = scene.clone().and(|snapshot| {
+            for process in processes(snapshot) {
+                process.thread = None;
+            }
+        });
+        unread.twice().assert_no_warning();
+    }
+
+    #[test]
+    fn a_lock_that_was_held_at_the_fork_is_never_released() {
+        let scene = of_processes(2, &[400, 401], Duration::from_millis(300)).and(|snapshot| {
+            for process in processes(snapshot) {
+                (process.waits_for_nobody, process.is_forked) = (true, true);
+            }
+        });
+        let twice = scene.twice();
+        let finding = twice.only();
+        assert_eq!(finding.severity, Severity::Critical);
+        assert!(finding.advice.contains("forkserver"), "{}", finding.advice);
+        // One waits, and the other comes on.
+        let one = scene.and(|snapshot| {
+            let process = &mut processes(snapshot)[1];
+            process.waits_for_nobody = false;
+        });
+        assert_eq!(one.twice().only().severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_pool_without_processes_never_ends_a_call() {
+        let scene = of_processes(4, &[], Duration::ZERO);
+        assert!(scene.once().wants_second_look && scene.once().findings.is_empty());
+        let twice = scene.twice();
+        let finding = twice.only();
+        assert_eq!(finding.severity, Severity::Critical);
+        let title = "A pool of 2 processes has none left: 4 calls queue";
+        assert_eq!(finding.title.to_string(), title);
+        // One is being started, by the thread that hands out the calls or by another.
+        let starts = scene.clone().and(|snapshot| {
+            snapshot.threads[1].grounds.get_or_insert_default().sleep_id = Some(2);
+        });
+        assert!(starts.after(&scene.before()).findings.is_empty());
+        let begins = scene.clone().and(|snapshot| snapshot.executors[0].manager = None);
+        assert!(begins.twice().findings.is_empty());
+        let idle = scene.and(|snapshot| snapshot.executors[0].queued = Some(0));
+        assert!(idle.twice().findings.is_empty());
+    }
+
+    #[test]
+    fn a_call_that_no_process_has_is_lost() {
+        let scene = of_processes(0, &[400, 401], Duration::ZERO).and(|snapshot| {
+            let pool = &mut snapshot.executors[0];
+            pool.jobs.clear();
+            (pool.idle, pool.owed) = (Some(2), vec![7]);
+        });
+        assert!(scene.once().wants_second_look && scene.once().findings.is_empty());
+        let twice = scene.twice();
+        let finding = twice.only();
+        assert_eq!(finding.severity, Severity::Critical);
+        let title = "All 2 processes of a pool are idle, and its calls are lost: 1 call never ends";
+        assert_eq!(finding.title.to_string(), title);
+        // It is on its way: through a thread of ours, through a process, or it is another one.
+        let changes: [fn(&mut Snapshot); 4] = [
+            |it| it.threads[1].grounds.get_or_insert_default().sleep_id = Some(2),
+            |it| {
+                let thread = processes(it)[1].thread.as_mut().unwrap();
+                thread.grounds.get_or_insert_default().sleep_id = Some(2);
+            },
+            |it| it.executors[0].owed = vec![8],
+            |it| it.executors[0].idle = Some(1),
+        ];
+        for change in changes {
+            scene.clone().and(change).after(&scene.before()).assert_no_warning();
+        }
+        // A generator of the program's makes its calls.
+        let makes = scene.and(|snapshot| snapshot.threads[1] = thread(300, &["slowly"]));
+        assert!(makes.twice().findings.is_empty());
     }
 
     #[test]

@@ -141,7 +141,7 @@ pub(super) fn by_its_own_time(collected: &Collected) -> Option<Finding> {
         return None;
     }
     let title = Sentence::words(format!(
-        "The garbage collector took {share:.1} % of the time: at most {} at a time",
+        "The garbage collector took {share:.1} % of the time, in pauses of up to {}",
         words::span(collected.longest)
     ));
     let (took, of) = (words::span(collected.time), words::span(collected.observed));

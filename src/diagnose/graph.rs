@@ -18,7 +18,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::memory::Address;
-use crate::snapshot::{Holders, Operation, Snapshot, Task, TaskState, Wait, Waiting};
+use crate::snapshot::{Holders, LoopState, Operation, Snapshot, Task, TaskState, Wait, Waiting};
 
 /// How many steps all the counts of one graph may take: exact for any real program, and an end
 /// for one in which every one of many things is waited for by every one of many tasks.
@@ -259,6 +259,7 @@ impl<'s> Graph<'s> {
         add_pools(&mut builder, snapshot);
         add_threads(&mut builder, snapshot);
         add_blocked(&mut builder, snapshot);
+        add_nested(&mut builder, snapshot);
         let Builder { tasks, others, index, modes, pairs, .. } = builder;
         let forward = Edges::new(modes.len(), pairs.iter().copied());
         let backward = Edges::new(modes.len(), pairs.iter().map(|&(from, to)| (to, from)));
@@ -575,6 +576,28 @@ fn add_blocked(builder: &mut Builder, snapshot: &Snapshot) {
         if let Some(&thread) = thread.filter(|_| is_held) {
             builder.edge(at, Node::Thread(thread));
             builder.set(at, Mode::All);
+        }
+    }
+}
+
+/// What loops wait for that run inside a callback of their own: all the tasks that are on the stack
+/// then go on when that run is over.
+fn add_nested(builder: &mut Builder, snapshot: &Snapshot) {
+    for known in snapshot.loops.iter().filter(|known| known.state == Some(LoopState::Polling)) {
+        let thread = known.thread.and_then(|_| snapshot.thread_of(known));
+        let Some(waiting) = thread.and_then(|thread| thread.waiting_on.as_deref()) else {
+            continue;
+        };
+        let Some(tid) = known.thread.filter(|_| matches!(waiting.wait, Wait::Task { .. })) else {
+            continue;
+        };
+        let Some(at) = builder.node(Node::Thread(tid)) else { continue };
+        builder.waiting(at, waiting);
+        for (task, facts) in (0u32..).zip(&snapshot.tasks) {
+            if facts.state == Some(TaskState::Running) && facts.loop_id == Some(known.id) {
+                builder.edge(task, Node::Thread(tid));
+                builder.set(task, Mode::All);
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, Line, STUCK_AFTER, grouped, kind, severity_of, words};
 use crate::snapshot::{
-    Code, Evidence, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
+    Code, Count, Evidence, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
 };
 use crate::timeline::Stillness;
 
@@ -48,12 +48,17 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
             out.want_second_look();
             continue;
         }
-        let stillness = holders
-            .iter()
-            .chain(line.waiters.first())
-            .map(|task| context.stillness(task))
-            .min()
-            .unwrap_or(Stillness::Moved);
+        let still = holders.iter().map(|task| context.stillness(task)).min();
+        let first = line.waiters.first().map(|task| context.stillness(task));
+        let stillness = match (still, first) {
+            // While they had it all the time, nobody else did.
+            (Some(Stillness::Surely), Some(first))
+                if first != Stillness::Moved && is_told_of_all(line, &holders) =>
+            {
+                Stillness::Surely
+            }
+            (still, first) => still.min(first).unwrap_or(Stillness::Moved),
+        };
         // Where all go round, two looks may find the same one at work, and others behind it.
         if stillness == Stillness::Surely || stillness != Stillness::Moved && context.stands(line) {
             let keep_pace = holders.iter().all(|holder| is_short_sleep(holder));
@@ -64,7 +69,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
             let free = holders.iter().filter(|holder| !stuck.contains(&Node::Task(holder.id)));
             let is_brief = || {
                 (line.waiting.kind() == WaitKind::Semaphore || !is_idle)
-                    && free.clone().any(|holder| context.stood_for(holder) < STUCK_AFTER)
+                    && free.clone().any(|holder| context.stuck_for(holder) < STUCK_AFTER)
             };
             let severity = if keep_pace || is_brief() {
                 Severity::Info
@@ -88,6 +93,16 @@ fn holders<'s>(context: &Context<'s>, line: &Line<'s>) -> Vec<&'s Task> {
     line.holders.iter().filter_map(|id| context.task(*id)).collect()
 }
 
+/// Whether nobody but the holders can have it.
+fn is_told_of_all(line: &Line<'_>, holders: &[&Task]) -> bool {
+    match line.waiting.count() {
+        Count { value: Some(value), limit: Some(limit) } => {
+            i64::try_from(holders.len()).is_ok_and(|holders| holders >= limit - value)
+        }
+        _ => line.waiting.kind() == WaitKind::Lock,
+    }
+}
+
 fn is_short_sleep(task: &Task) -> bool {
     let due = task.waiting_on.as_deref().and_then(|waiting| waiting.due_in);
     kind(task) == WaitKind::Timer
@@ -108,11 +123,13 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
         1 => Sentence::name(words::work(holder)).verb("holds", "held"),
         many => Sentence::words(words::count(many, "task")).verb("hold", "held"),
     };
+    let waits = match context.work_of(holder)[..] {
+        [one] => format!("waits for {}", words::work(one)),
+        _ => words::waits(holder),
+    };
     let title = match (group.len(), holders.len()) {
-        (1, 1) => title.and(thing).verb(format!("while it {}", words::waits(holder)), lasted),
-        (1, _) => {
-            title.and(thing).verb(format!("while the first {}", words::waits(holder)), lasted)
-        }
+        (1, 1) => title.and(thing).verb(format!("while it {waits}"), lasted),
+        (1, _) => title.and(thing).verb(format!("while the first {waits}"), lasted),
         (many, _) => title
             .then(format!("{} like", words::count(many, kind_name(line))))
             .and(thing)
@@ -123,12 +140,21 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
     let all_waiters = || group.iter().flat_map(|(line, ..)| line.waiters.iter().copied());
     let mut lines: Vec<_> =
         words::lines(all_holders(), |task| in_part("holder", Role::Holder, task));
+    // What holders wait for that are blocked in tasks of their own says what is slow.
+    let blocked: Vec<_> = all_holders().filter(|it| !context.work_of(it).is_empty()).collect();
+    let ends = blocked.iter().flat_map(|holder| context.graph.ends(&[holder.id], &[]));
+    let mut seen = FxHashSet::default();
+    let ends: Vec<_> = ends.filter(|task| seen.insert(task.id)).collect();
+    lines.extend(words::lines(ends, |task| {
+        let line = words::wait_line(task);
+        Evidence { text: format!("blocked in {}", line.text), ..line }
+    }));
     if let Some(stood) = all_holders().map(|task| context.stood_for(task)).min() {
         let stood = words::span(stood);
         let may_move = |task| context.stillness(task) == Stillness::Seemingly;
         let is_note = group.iter().all(|(.., severity)| *severity == Severity::Info);
         lines.push(Evidence::from(if is_note && all_holders().any(may_move) {
-            format!("all of this was the same {stood} before; it may have moved in between")
+            format!("nothing had changed after {stood}; it may have run in between")
         } else {
             format!("no progress for {stood}")
         }));
@@ -195,6 +221,7 @@ mod tests {
     use crate::diagnose::Diagnosis;
     use crate::diagnose::tests::{Scene, ids, task};
     use crate::memory::Address;
+    use crate::snapshot::Wait;
 
     fn convoy() -> Scene {
         let waiters = (2..=41).map(|number| task(number).at_lock(900, &[1]));
@@ -254,8 +281,34 @@ mod tests {
         assert!(said(&convoy().twice(), "no progress for "));
         let turned = convoy().turned().after(&convoy().before());
         assert_eq!(turned.only().severity, Severity::Info);
-        assert!(said(&turned, " before; it may have moved in between"), "{:#?}", turned.only());
+        assert!(said(&turned, "; it may have run in between"), "{:#?}", turned.only());
         assert!(!said(&turned, "no progress"));
+    }
+
+    /// On a loop that goes on turning a task's own wait for another one has no age.
+    #[test]
+    fn who_waits_for_work_of_its_own_stands_for_as_long_as_that() {
+        let scene = |awaiters: &[u64], slept: Duration| {
+            let work = task(3).sleeps(600_000).waiting(|waiting| waiting.since = Some(slept));
+            let work = work.and(|task| task.awaited_by = ids(awaiters));
+            let waiter = task(2).at_semaphore(900, &[1]).waiting(|waiting| {
+                let Wait::Semaphore { permits, .. } = &mut waiting.wait else { unreachable!() };
+                permits.limit = Some(1);
+            });
+            let others = task(4).awaits(&[3]);
+            Scene::new().with([task(1).awaits(&[3]), waiter, work, others]).turned()
+        };
+        let told = |scene: Scene| scene.clone().turned().after(&scene.before());
+        let long = told(scene(&[1], STUCK_AFTER));
+        let finding = long.only();
+        assert_eq!((finding.severity, finding.tasks[0]), (Severity::Warning, Address(1)));
+        let title = "t1 holds a semaphore while it waits for t3";
+        assert!(finding.title.to_string().starts_with(title), "{}", finding.title);
+        let facts = finding.facts();
+        assert!(facts.iter().any(|it| it.starts_with("blocked in \"t3\"")), "{facts:#?}");
+        // It has slept for a moment, or somebody else has begun it.
+        assert_eq!(told(scene(&[1], PACE / 2)).only().severity, Severity::Info);
+        assert_eq!(told(scene(&[1, 4], STUCK_AFTER)).only().severity, Severity::Info);
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
             && !(is_unproven(before) && may_be_short_of_processor(event_loop))
             && !is_by_collector(before, None)
         {
-            let seen = "seen at the first of two looks; it had ended by the second".to_owned();
+            let seen = "seen in the first of two samples; it had ended by the second".to_owned();
             out.add(report(context, first, before, time).evidence([seen]));
         }
     }
@@ -283,7 +283,13 @@ pub(super) fn short_call(blocking: &Blocking) -> String {
             let call = blocking.description.split(' ').next().unwrap_or_default();
             format!("{call}()")
         }
-        Some(peer) => blocking.description.replace(&**peer, words::end(peer)),
+        Some(peer) => {
+            let end = words::end(peer);
+            let call = blocking.description.replace(&**peer, end);
+            ["tcp ", "udp "]
+                .iter()
+                .fold(call, |call, kind| call.replace(&format!("{kind}{end}"), end))
+        }
         None => blocking.description.clone(),
     }
 }
@@ -421,6 +427,7 @@ fn facts(
     }
     if let Some(thread) = thread {
         lines.push(words::thread_line(thread));
+        lines.extend(words::native_line(thread));
         lines.extend(words::stack(below_loop(&thread.frames)));
     }
     lines
@@ -435,8 +442,8 @@ fn overdue(event_loop: &Loop) -> Option<Evidence> {
 fn advice(context: &Context<'_>, event_loop: &Loop, at: &str) -> String {
     if is_unproven(event_loop) {
         return format!(
-            "Either the computation{at} holds the event loop, or its thread is given no processor: \
-             a second sample tells. The former belongs into a `ProcessPoolExecutor`; for the \
+            "Either the computation{at} holds the event loop, or its thread gets no processor: \
+             a second sample shows which. The former belongs into a `ProcessPoolExecutor`; for the \
              latter look for a CPU quota or for other processes on the same processors."
         );
     }
@@ -444,42 +451,39 @@ fn advice(context: &Context<'_>, event_loop: &Loop, at: &str) -> String {
     let blocking = event_loop.blocking.as_ref();
     let kind = blocking.map_or(BlockingKind::Unknown, |blocking| blocking.kind);
     match kind {
-        BlockingKind::Sleep => format!(
-            "`time.sleep`{at} holds the event loop; use `await asyncio.sleep(…)`, or move the call \
-             to a thread with `{off}`."
-        ),
+        BlockingKind::Sleep => {
+            format!("Use `await asyncio.sleep(…)`, or move the call{at} to a thread with `{off}`.")
+        }
         BlockingKind::Socket => format!(
-            "The call{at} waits for the network on the event loop's thread; use an asynchronous \
-             client, or move it to a thread with `{off}`, and give it a time limit."
+            "Use an asynchronous client, or move the call{at} to a thread with `{off}`; give it a \
+             time limit."
         ),
         BlockingKind::Lock => format!(
-            "The lock taken{at} is one of `threading`, and waiting for it holds the event loop; \
-             use `asyncio.Lock` among tasks, or wait for it in a thread with `{off}`."
+            "Use `asyncio.Lock` among tasks, or take the `threading` lock{at} in a thread with \
+             `{off}`."
         ),
-        BlockingKind::File => format!(
-            "The call{at} waits for a file or pipe on the event loop's thread; move it to a \
-             thread with `{off}`."
-        ),
-        BlockingKind::Dns => "Looking up a name holds the event loop; use `await \
-            loop.getaddrinfo(…)`, which does it in a thread."
-            .to_owned(),
+        BlockingKind::File => {
+            format!("Move the call{at} to a thread with `{off}`: it waits for a file or pipe.")
+        }
+        BlockingKind::Dns => {
+            "Use `await loop.getaddrinfo(…)`, which looks the name up in a thread.".to_owned()
+        }
         BlockingKind::Subprocess => format!(
-            "The call{at} waits for a child process on the event loop's thread; use `await \
-             asyncio.create_subprocess_exec(…)`, or move it to a thread with `{off}`."
+            "Use `await asyncio.create_subprocess_exec(…)`, or move the call{at} to a thread with \
+             `{off}`."
         ),
         BlockingKind::Cpu | BlockingKind::Gc => format!(
-            "The computation{at} holds the event loop; move it to a `ProcessPoolExecutor` with \
-             `loop.run_in_executor`, or divide it with `await asyncio.sleep(0)` in between."
+            "Move the computation{at} to a `ProcessPoolExecutor` with `loop.run_in_executor`, or \
+             divide it with `await asyncio.sleep(0)` in between."
         ),
         BlockingKind::Starved => STARVED.to_owned(),
         BlockingKind::FutureResult => format!(
-            "`Future.result()`{at} waits on the event loop's own thread; use `await \
-             asyncio.wrap_future(future)`."
+            "Use `await asyncio.wrap_future(future)`: `Future.result()`{at} waits on the loop's own \
+             thread."
         ),
-        BlockingKind::Unknown => format!(
-            "The call{at} holds the event loop; move it to a thread with `{off}`, or use an \
-             asynchronous one."
-        ),
+        BlockingKind::Unknown => {
+            format!("Move the call{at} to a thread with `{off}`, or use an asynchronous one.")
+        }
     }
 }
 

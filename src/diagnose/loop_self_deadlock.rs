@@ -1,12 +1,14 @@
 //! `loop-self-deadlock`: the loop's own thread waits for something that only this loop can do.
 
 use super::draft::{Draft, Drafts};
-use super::graph::Node;
+use super::graph::{Circle, Node};
 use super::loop_blocked::{age, call, call_name, short_call};
 use super::rule::{About, Blames, Confirmed, Is, Rule};
-use super::{Context, words};
+use super::{Context, is_limited, words};
+use crate::known::{Purpose, name, purpose};
 use crate::snapshot::{
-    BlockingKind, Code, Loop, Role, Sentence, Severity, Sureness, Task, below_loop,
+    BlockingKind, Code, Evidence, Frame, Loop, LoopState, Role, Sentence, Severity, Sureness, Task,
+    below_loop,
 };
 
 /// How it is treated beside others.
@@ -36,6 +38,75 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
             out.add(report(context, event_loop, owing));
         }
     }
+    for circle in context.graph.circles() {
+        out.extend(report_nested(context, circle));
+    }
+}
+
+/// A loop that runs inside a callback of its own, until a task is done that goes on no sooner than
+/// this run is over. Others still run there: so it is about these tasks, and no iteration ends it.
+fn report_nested(context: &Context<'_>, circle: &Circle) -> Option<Draft> {
+    let is_polling = |tid: i32| {
+        let mut loops = context.now.loops.iter().filter(|known| known.thread == Some(tid));
+        loops.any(|known| known.state == Some(LoopState::Polling))
+    };
+    let (at, thread) = circle.nodes.iter().enumerate().find_map(|(at, node)| match node {
+        Node::Thread(tid) if is_polling(*tid) => Some((at, context.thread(*tid)?)),
+        _ => None,
+    })?;
+    let (before, after) = (circle.nodes.get(..at)?, circle.nodes.get(at + 1..)?);
+    let tasks = after.iter().chain(before).filter_map(|node| match node {
+        Node::Task(id) => context.task(*id),
+        _ => None,
+    });
+    let tasks: Vec<&Task> = tasks.collect();
+    let (awaited, suspended) = (*tasks.first()?, *tasks.last()?);
+    // A time limit on the way ends it.
+    if tasks.iter().any(|task| task.is_parked() && is_limited(task)) {
+        return None;
+    }
+
+    let is_run = |frame: &Frame| {
+        frame.location.purpose() == Some(Purpose::Loop(purpose::Loop::RunUntilComplete))
+    };
+    let inside = thread.frames.get(..thread.frames.iter().rposition(is_run)?)?;
+    let own = inside.iter().rposition(|frame| !frame.location.is_library());
+    let own = own.or(inside.len().checked_sub(1))?;
+    let called = thread.frames.get(own + 1).map_or("", |frame| &*frame.location.function);
+    let place = inside.get(own).map(|frame| &*frame.location);
+    let at = words::at_short(place);
+    let title = Sentence::name(format!("{}()", name::without_class(called)))
+        .maybe(words::at(place))
+        .verb("waits", "waited")
+        .then("for")
+        .and(words::work(awaited));
+    let title = if awaited.id == suspended.id {
+        title.then("further down the same stack")
+    } else {
+        title.so(Sentence::name(words::work(suspended))
+            .verb("would have to run", "would have had to run"))
+    };
+    let run = format!("the loop runs here until {} is done", words::name(awaited));
+    let mut lines = vec![Evidence::from(run).at(place)];
+    lines.extend(
+        tasks.iter().filter(|task| task.id != suspended.id).map(|task| words::wait_line(task)),
+    );
+    let what = format!("{} goes on when this run is over", words::name(suspended));
+    lines.push(words::of_task(suspended, what));
+    let hanging = context.graph.waiting_for(Node::Thread(thread.tid?));
+    Some(
+        Draft::new(Code::LoopSelfDeadlock, Severity::Critical, Sureness::Derived, title)
+            .blames(circle.nodes.iter().copied())
+            .at(place, Some(called))
+            .role(Role::Culprit, [suspended])
+            .role(Role::Blocked, tasks.iter().copied().chain(hanging.iter().copied()))
+            .affects(hanging.len())
+            .evidence(lines)
+            .advice(format!(
+                "`await` the coroutine in place of running it{at}: what lies below a run on the \
+                 stack goes on only when that run is over."
+            )),
+    )
 }
 
 fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Draft {
@@ -74,6 +145,10 @@ fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Dra
         lines.push(words::thread_line(thread));
         lines.extend(words::stack(below_loop(&thread.frames)));
     }
+    // The one that needs the loop.
+    let other = blocking.and_then(|blocking| blocking.thread);
+    let other = other.filter(|tid| Some(*tid) != event_loop.thread);
+    lines.extend(other.and_then(|tid| context.thread(tid)).map(words::thread_line));
     let advice = match blocking.map(|blocking| blocking.kind) {
         Some(BlockingKind::FutureResult) => format!(
             "On the loop's own thread `await` the coroutine, or the future with \
@@ -110,9 +185,9 @@ fn report(context: &Context<'_>, event_loop: &Loop, owing: Option<&Task>) -> Dra
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{LOOP, Scene, THREAD, task};
+    use crate::diagnose::tests::{LOOP, Scene, THREAD, frame, task};
     use crate::memory::Address;
-    use crate::snapshot::Blocking;
+    use crate::snapshot::{Blocking, Location};
 
     fn waiting(kind: BlockingKind, change: impl FnOnce(&mut Blocking)) -> Scene {
         Scene::new()
@@ -166,5 +241,54 @@ mod tests {
             blocking.loop_id = Some(Address(0x2000));
         });
         assert_eq!(scene.once().codes(), [Code::LoopBlocked]);
+    }
+
+    /// A loop that runs in `refresh` until task `awaited` is done, and on top of that stack in
+    /// `handler`.
+    fn nested(awaited: u64) -> Scene {
+        let runs = |name: &str| {
+            let file = "/usr/lib/python3.13/asyncio/base_events.py".into();
+            let location = Location::by_path(name.into(), file, Some(100));
+            Frame { location: location.into(), locals: None }
+        };
+        Scene::new().with([task(1).runs(), task(2).runs()]).and(|snapshot| {
+            let thread = &mut snapshot.threads[0];
+            thread.frames = vec![
+                frame("refresh", 7),
+                runs("BaseEventLoop.run_until_complete"),
+                runs("BaseEventLoop._run_once"),
+                frame("handler", 9),
+                runs("BaseEventLoop.run_until_complete"),
+                runs("BaseEventLoop._run_once"),
+            ];
+            thread.waiting_on = task(3).awaits(&[awaited]).task.waiting_on;
+        })
+    }
+
+    #[test]
+    fn a_run_inside_a_run_waits_for_what_lies_below_it() {
+        let diagnosis = nested(1).once();
+        let finding = diagnosis.only();
+        assert_eq!((finding.code, finding.severity), (Code::LoopSelfDeadlock, Severity::Critical));
+        let title = "run_until_complete() at app.py:9 waits for t1 further down the same stack";
+        assert_eq!(finding.title.to_string(), title);
+        assert_eq!(finding.tasks, [Address(1), Address(2)]);
+        // Another task still runs: this is not over because the loop waits for it.
+        assert_eq!(finding.loop_id, None);
+    }
+
+    #[test]
+    fn a_run_inside_a_run_waits_for_one_that_wants_a_lock_from_below() {
+        let scene = nested(3).with([task(3).at_lock(900, &[1])]);
+        let title = scene.once().only().title.to_string();
+        let wanted = "run_until_complete() at app.py:9 waits for t3: t1 would have to run";
+        assert_eq!(title, wanted);
+        let limited = nested(3).with([task(3).at_lock(900, &[1]).deadline(3000)]);
+        assert!(!limited.once().codes().contains(&Code::LoopSelfDeadlock));
+    }
+
+    #[test]
+    fn a_run_inside_a_run_that_waits_for_another_is_healthy() {
+        nested(3).with([task(3).sleeps(10)]).once().assert_silent();
     }
 }

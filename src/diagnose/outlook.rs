@@ -38,6 +38,8 @@ pub(super) struct Outlook {
     pub severity: Severity,
     /// For how long it has lasted.
     pub since: Option<Age>,
+    /// Whether a time limit ends it.
+    pub is_limited: bool,
     /// The facts it rests on.
     pub lines: Vec<Evidence>,
 }
@@ -66,24 +68,25 @@ pub(super) fn of_stage(
     }
     let why = culprits.iter().find_map(|task| never_ends(context, out, shutdown, task));
     let limit = limit(context, shutdown, culprits);
+    let is_limited = limit.is_some();
     if let Some(why) = why {
         lines.push(why);
         if limit.is_none() {
-            return Outlook { severity: Severity::Critical, since, lines };
+            return Outlook { severity: Severity::Critical, since, is_limited, lines };
         }
     }
     if threads.iter().any(|thread| waits_in_circle(context, out, thread)) {
-        return Outlook { severity: Severity::Critical, since, lines };
+        return Outlook { severity: Severity::Critical, since, is_limited, lines };
     }
     if let Some(limit) = limit {
         lines.push(format!("a time limit ends the wait in {}", words::span(limit)).into());
     }
     if is_long(lasted) {
-        return Outlook { severity: Severity::Warning, since, lines };
+        return Outlook { severity: Severity::Warning, since, is_limited, lines };
     }
     let after = words::span(STUCK_AFTER);
     lines.push(format!("{MAY_END}: `aiospy watch` says so if it lasts for {after}").into());
-    Outlook { severity: Severity::Info, since, lines }
+    Outlook { severity: Severity::Info, since, is_limited, lines }
 }
 
 /// How bad it is that a task is still in its clean-up though all tasks were cancelled.

@@ -3,7 +3,8 @@
 //! A full queue is how a slow consumer slows down its producers, and workers at an empty one are
 //! idle: both healthy. What tells a stall is that nobody is left who could come: all references to
 //! the queue are in tasks that wait, in the end, for each other there; or, at a full one, every
-//! other task waits for those at the queue, or for something that is far away.
+//! other task waits for those at the queue, or for something that is far away; or, where items were
+//! taken and not said to be done, nothing leads to anybody who would say so.
 
 use rustc_hash::FxHashSet;
 
@@ -14,8 +15,8 @@ use super::words::WAIT;
 use super::{Context, grouped, severity_of, words};
 use crate::memory::Address;
 use crate::snapshot::{
-    Cause, Code, Count, Evidence, Operation, Pending, Role, Sentence, Severity, Sureness, Task,
-    Waiting,
+    Cause, Code, Count, Evidence, Operation, Pending, Role, Sentence, Severity, Snapshot, Sureness,
+    Task, Waiting,
 };
 use crate::timeline::Stillness;
 
@@ -29,6 +30,25 @@ pub(super) const RULE: Rule = Rule {
     confirmed_by: Confirmed::Nothing,
     is: &[Is::Cause, Is::AboutAbsence],
 };
+
+/// Tasks beside those at a queue that are named because they wait for these.
+const MAX_ASKING: usize = 3;
+
+/// One queue with those who wait at it in vain.
+#[derive(Debug)]
+struct Stall<'s> {
+    queue: Address,
+    side: Side,
+    waiters: Vec<&'s Task>,
+    severity: Severity,
+    sureness: Sureness,
+    /// Those that took the items, where these are forgotten.
+    consumers: Vec<&'s Task>,
+    /// How many tasks in the end wait for this.
+    affected: usize,
+    /// Whether it may be a stall, and was not seen for long enough.
+    is_young: bool,
+}
 
 /// What is at a standstill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +64,7 @@ enum Side {
 fn find(context: &Context<'_>, out: &mut Drafts) {
     let at_queue = context.at_queue.iter().copied();
     let object = |task: &&Task| task.waiting_on.as_deref().and_then(|waiting| waiting.object);
+    let mut stalls = Vec::new();
     for tasks in grouped(at_queue, object) {
         let Some(queue) = tasks.first().and_then(object) else { continue };
         for side in [Side::Full, Side::Unfinished, Side::Empty] {
@@ -62,13 +83,24 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
             if waiters.is_empty() || is_met || is_part || is_idle || is_worked_on {
                 continue;
             }
+            let is_taker = |task: &&&Task| side_of(task) == Some(Side::Empty);
+            let is_forgotten = side == Side::Unfinished && is_forgotten(context, queue);
+            let consumers = tasks.iter().filter(is_taker).filter(|_| is_forgotten).copied();
+            let consumers: Vec<&Task> = consumers.collect();
             if context.gap.is_none() {
                 out.want_second_look();
             } else {
-                out.extend(judge(context, queue, side, &waiters));
+                stalls.extend(judge(context, queue, side, waiters, consumers));
             }
         }
     }
+    // A program that leaves a queue behind for each request has one trouble, not as many.
+    let alike = grouped(stalls, |stall: &Stall<'_>| {
+        let place = stall.waiters.first().and_then(|task| words::place(task));
+        let name = words::common_name(stall.waiters.iter().copied());
+        (stall.side, stall.severity, stall.sureness, place, name)
+    });
+    out.extend(alike.iter().filter_map(|stalls| report(context, stalls)));
 }
 
 fn operation(task: &Task) -> Option<Operation> {
@@ -93,7 +125,26 @@ fn side_of(task: &Task) -> Option<Side> {
     }
 }
 
-fn judge(context: &Context<'_>, queue: Address, side: Side, waiters: &[&Task]) -> Option<Draft> {
+/// Whether items of a queue were taken at both looks that nobody will say to be done: a call in a pool
+/// may do that when it is over.
+fn is_forgotten(context: &Context<'_>, queue: Address) -> bool {
+    let is_at = |snapshot: &Snapshot| snapshot.forgotten().contains(&queue);
+    is_at(context.now)
+        && context.looks.first.is_none_or(is_at)
+        && context
+            .now
+            .pools()
+            .iter()
+            .all(|pool| pool.jobs.is_empty() && pool.queued.unwrap_or(0) == 0)
+}
+
+fn judge<'s>(
+    context: &Context<'s>,
+    queue: Address,
+    side: Side,
+    waiters: Vec<&'s Task>,
+    consumers: Vec<&'s Task>,
+) -> Option<Stall<'s>> {
     let value = |task: &Task| task.waiting_on.as_deref().and_then(|waiting| waiting.count().value);
     let has_stayed = |task: &&&Task| {
         context.pairs.before(task).is_some_and(|before| value(before) == value(task))
@@ -111,80 +162,107 @@ fn judge(context: &Context<'_>, queue: Address, side: Side, waiters: &[&Task]) -
     if side == Side::Full && limit == Some(0) && !is_out_of_reach {
         return None;
     }
-    // Where nothing else keeps it from being a warning.
-    let may_stall =
+    let is_young =
         side == Side::Full && !is_out_of_reach && !has_others && stillness != Stillness::Surely;
     let (severity, sureness) = match side {
         Side::Empty if !is_out_of_reach => return None,
         // Nobody waits for them to end: they are left over, and cost nothing else.
         Side::Empty if ids.len() <= waiters.len() => (Severity::Info, Sureness::Derived),
-        Side::Empty | Side::Unfinished if is_out_of_reach => (Severity::Warning, Sureness::Derived),
-        Side::Full if limit == Some(0) => (Severity::Warning, Sureness::Derived),
+        _ if is_out_of_reach => (Severity::Warning, Sureness::Derived),
+        Side::Unfinished if !consumers.is_empty() => {
+            (severity_of(stillness, Severity::Warning), Sureness::Guessed)
+        }
         Side::Unfinished if has_others => return None,
         // Its items may be worked on elsewhere, in threads or in other processes.
         Side::Unfinished => (Severity::Info, Sureness::Guessed),
         _ if has_others => (Severity::Info, Sureness::Guessed),
         _ => (severity_of(stillness, Severity::Warning), Sureness::Guessed),
     };
-    let pending = may_stall.then(|| Pending {
-        what: format!(
-            "{} wait{} to put into {}",
-            words::count(waiters.len(), "task"),
-            words::one_does(waiters.len()),
-            waiters
-                .first()
-                .and_then(|it| it.waiting_on.as_deref())
-                .map(words::short_thing)
-                .unwrap_or_default(),
-        ),
-        seen_for: waiters.iter().map(|task| context.stood_for(task)).min().unwrap_or_default(),
-    });
-    let report = report(context, queue, side, waiters, (severity, sureness));
-    Some(report.affects(hanging.len()).pending(pending))
+    let affected = hanging.len();
+    Some(Stall { queue, side, waiters, severity, sureness, consumers, affected, is_young })
 }
 
-fn report(
-    context: &Context<'_>,
-    queue: Address,
-    side: Side,
-    waiters: &[&Task],
-    (severity, sureness): (Severity, Sureness),
-) -> Draft {
-    let waiting = waiters.first().and_then(|task| task.waiting_on.as_deref());
+/// What is to be said of so many queues with so many waiters.
+fn title(side: Side, queues: usize, waiting: Option<&Waiting>, waiters: usize) -> Sentence {
     let name = waiting.map_or_else(|| "a queue".to_owned(), words::called);
     let items = waiting.map(Waiting::count).unwrap_or_default();
     let (value, limit) = (items.value.unwrap_or(0), items.limit.unwrap_or(0));
-    let longest = waiters.iter().max_by_key(|task| context.stood_for(task));
-    let title = Sentence::name(&name[..]);
-    let title = match side {
-        Side::Full => title
+    match (side, queues) {
+        (Side::Full, 1) => Sentence::name(&name[..])
             .verb("is", "was")
             .then(match limit {
                 0 => "without a buffer, and".to_owned(),
                 _ => format!("full ({value} of {limit}) and"),
             })
             .verb("nobody takes from it", "nobody took from it")
-            .so_many(waiters.len(), "task", WAIT),
-        Side::Unfinished => Sentence::name(match waiting.and_then(|it| it.name.as_ref()) {
+            .so_many(waiters, "task", WAIT),
+        (Side::Full, many) => named(many, &name)
+            .verb("are", "were")
+            .then(if limit == 0 { "without a buffer, and" } else { "full and" })
+            .verb("nobody takes from them", "nobody took from them")
+            .so_many(waiters, "task", WAIT),
+        (Side::Unfinished, 1) => Sentence::name(match waiting.and_then(|it| it.name.as_ref()) {
             Some(name) => format!("{name}.join()"),
             None => "join() of a queue".to_owned(),
         })
         .verb("waits", "waited")
         .then("for")
         .then(format!("{} that nobody will finish", words::items(value))),
-        Side::Empty => title
+        (Side::Unfinished, many) => Sentence::words("join() of")
+            .join(named(many, &name))
+            .verb("waits", "waited")
+            .then("for items that nobody will finish"),
+        (Side::Empty, 1) => Sentence::name(&name[..])
             .verb(
                 "is empty and its last producer has ended",
                 "was empty and its last producer had ended",
             )
-            .so_many(waiters.len(), "task", WAIT),
-    };
+            .so_many(waiters, "task", WAIT),
+        (Side::Empty, many) => named(many, &name)
+            .verb(
+                "are empty and their last producers have ended",
+                "were empty and their last producers had ended",
+            )
+            .so_many(waiters, "task", WAIT),
+    }
+}
+
+/// Several queues that a program has under one name.
+fn named(many: usize, name: &str) -> Sentence {
+    let many = Sentence::words(words::count(many, "queue"));
+    if name == "a queue" { many } else { many.then("named").and(name) }
+}
+
+/// What is to be said of queues that are all stalled in the same way.
+fn report(context: &Context<'_>, stalls: &[Stall<'_>]) -> Option<Draft> {
+    let &Stall { side, severity, sureness, is_young, .. } = stalls.first()?;
+    let waiters: Vec<&Task> = stalls.iter().flat_map(|it| it.waiters.iter().copied()).collect();
+    let waiting = waiters.first().and_then(|task| task.waiting_on.as_deref());
+    let items = waiting.map(Waiting::count).unwrap_or_default();
+    let longest = waiters.iter().max_by_key(|task| context.stood_for(task));
+    let title = title(side, stalls.len(), waiting, waiters.len());
     let role = if side == Side::Full { Role::Producer } else { Role::Consumer };
     let role = if side == Side::Unfinished { Role::Waiter } else { role };
     let line = |task: &Task| words::wait_line(task).role(role);
     let mut lines = words::lines(waiters.iter().copied(), line);
+    let consumers = || stalls.iter().flat_map(|stall| stall.consumers.iter().copied());
+    lines.extend(words::lines(consumers(), |task| words::wait_line(task).role(Role::Consumer)));
+    // A library's own tasks stand for what the program asked of it.
+    let is_own = |task: &&Task| words::place(task).is_some_and(|place| !place.is_library());
+    let first = Node::Object(stalls.first()?.queue);
+    let mut asking = context.graph.waiting_for(first);
+    asking.retain(|task| is_own(task) && !waiters.iter().any(|waiter| waiter.id == task.id));
+    asking.truncate(MAX_ASKING);
+    let line = |task: &Task| words::wait_line(task).role(Role::Blocked);
+    lines.extend(words::lines(asking.iter().copied(), line));
+    let own = waiters.iter().find(|task| is_own(task)).or_else(|| asking.first());
     lines.push(Evidence::from(match (severity, sureness) {
-        (_, Sureness::Derived) => "all references to it are in tasks that wait for this".to_owned(),
+        _ if consumers().next().is_some() && sureness == Sureness::Guessed => {
+            "all items were taken, whoever took them waits for more, and nothing was found that will \
+             call task_done()"
+                .to_owned()
+        }
+        (_, Sureness::Derived) => "only tasks that wait for it have a reference to it".to_owned(),
         (Severity::Info, _) if side == Side::Full => {
             "others are at work who may take from it".to_owned()
         }
@@ -207,15 +285,25 @@ fn report(
              have ended before the work was done."
         }
         Side::Empty => {
-            "Tell the consumers when there is no more to come: `Queue.shutdown()` (Python 3.13), \
+            "Let the consumers know when there is no more to come: `Queue.shutdown()` (Python 3.13), \
              or an item that means the end for each of them."
         }
     };
-    Draft::new(Code::QueueStalled, severity, sureness, title)
+    // Where nothing else keeps it from being a warning.
+    let pending = is_young.then(|| Pending {
+        what: format!(
+            "{} wait{} to put into {}",
+            words::count(waiters.len(), "task"),
+            words::one_does(waiters.len()),
+            waiting.map(words::short_thing).unwrap_or_default(),
+        ),
+        seen_for: waiters.iter().map(|task| context.stood_for(task)).min().unwrap_or_default(),
+    });
+    let draft = Draft::new(Code::QueueStalled, severity, sureness, title)
         .on_loop(waiters.first().and_then(|task| task.loop_id))
-        .blames([Node::Object(queue)])
+        .blames(stalls.iter().map(|stall| Node::Object(stall.queue)))
         .at(
-            waiters.first().and_then(|task| words::place(task)),
+            own.or_else(|| waiters.first()).and_then(|task| words::place(task)),
             words::common_name(waiters.iter().copied()),
         )
         .cause(waiting.map(|waiting| Cause::Queue {
@@ -227,14 +315,18 @@ fn report(
         }))
         .since(context.age(longest.copied()))
         .role(role, waiters.iter().copied())
+        .role(Role::Consumer, consumers())
+        .affects(stalls.iter().map(|stall| stall.affected).sum())
+        .pending(pending)
         .evidence(lines)
-        .advice(advice)
+        .advice(advice);
+    Some(draft)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{Builder, Scene, ids, task};
+    use crate::diagnose::tests::{Builder, Scene, frame, ids, task};
     use crate::snapshot::Enclosed;
 
     fn producer(number: u64) -> Builder {
@@ -291,11 +383,39 @@ mod tests {
     }
 
     fn enclosed(scene: Scene, tasks: &[u64]) -> Scene {
-        let tasks = ids(tasks);
+        enclosed_at(scene, 0x900, tasks)
+    }
+
+    fn enclosed_at(scene: Scene, queue: u64, tasks: &[u64]) -> Scene {
+        let (object, tasks) = (Address(queue), ids(tasks));
         scene.and(|snapshot| {
-            snapshot.grounds.get_or_insert_default().enclosed =
-                vec![Enclosed { object: Address(0x900), tasks }];
+            snapshot.grounds.get_or_insert_default().enclosed.push(Enclosed { object, tasks });
         })
+    }
+
+    #[test]
+    fn queues_that_are_left_behind_one_by_one_are_one_finding() {
+        let left_behind = |number: u64| {
+            producer(number).and(|task| {
+                task.frames = vec![frame("send", 40)];
+                let waiting = task.waiting_on.as_deref_mut().unwrap();
+                waiting.object = Some(Address(0x900 + number));
+                waiting.name = Some("queue".to_owned());
+            })
+        };
+        // Others are at work, but none of them can come to these queues.
+        let scene = || Scene::new().with((1..=3).map(left_behind)).with([task(9).reads_socket()]);
+        let twice = scene().twice();
+        let note = twice.only();
+        assert_eq!((note.severity, note.tasks.len()), (Severity::Info, 3));
+        let scene = (1..=3).fold(scene(), |scene, at| enclosed_at(scene, 0x900 + at, &[at]));
+        let twice = scene.twice();
+        let finding = twice.only();
+        assert_eq!((finding.severity, finding.sureness), (Severity::Warning, Sureness::Derived));
+        let title = finding.title.to_string();
+        let expected = "3 queues named queue are full and nobody takes from them: 3 tasks wait";
+        assert_eq!(title, expected);
+        assert_eq!(finding.tasks, ids(&[1, 2, 3]));
     }
 
     #[test]
@@ -312,6 +432,36 @@ mod tests {
             "{}",
             finding.title
         );
+    }
+
+    #[test]
+    fn items_that_were_taken_and_forgotten() {
+        let forgotten = |scene: Scene| {
+            scene.and(|snapshot| {
+                snapshot.grounds.get_or_insert_default().forgotten.push(Address(0x900));
+            })
+        };
+        let scene = || {
+            let consumer = task(2).at_queue(Operation::Get, 0, 0);
+            let reader = task(3).reads_socket();
+            Scene::new().with([task(1).at_queue(Operation::Join, 2, 0), consumer, reader])
+        };
+        // Whoever reads the socket may say that they are done.
+        scene().twice().assert_silent();
+        let once = forgotten(scene()).once();
+        assert!(once.findings.is_empty() && once.wants_second_look);
+        let twice = forgotten(scene()).twice();
+        let finding = twice.only();
+        assert_eq!((finding.severity, finding.sureness), (Severity::Warning, Sureness::Guessed));
+        assert_eq!(finding.tasks, ids(&[1, 2]));
+        let facts = finding.facts();
+        assert!(facts.iter().any(|fact| fact.starts_with("\"t2\"")), "{facts:#?}");
+        // It was not so before, or a call in a pool is not over yet.
+        forgotten(scene()).after(&scene().before()).assert_silent();
+        let busy = forgotten(scene()).and(|snapshot| {
+            snapshot.executors.push(crate::diagnose::tests::pool(4, 0, &[200]));
+        });
+        busy.twice().assert_silent();
     }
 
     #[test]

@@ -29,23 +29,28 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
         let Some(earlier) = context.looks.loop_before(event_loop.id) else { continue };
         // One that was halved meanwhile is a burst that is worked off.
         let before = earlier.ready.filter(|before| *before >= LONG && ready > *before / 2);
-        if let Some(before) = before.filter(|_| !are_bursts(earlier, event_loop)) {
+        let is_long = |before: &u64| ready.min(*before) >= long(earlier, event_loop);
+        let before = before.filter(|_| !are_bursts(earlier, event_loop)).filter(is_long);
+        if let Some(before) = before {
             out.add(report(context, event_loop, before, ready));
         }
     }
 }
 
-/// Whether what was seen is, or may be, two bursts with rest between them: before what is in line now
-/// the loop had nothing to do, or where that is not known, others have had its processor. Then a burst
-/// that takes a moment takes long. Test: `healthy::herd`.
+/// Whether what was seen is two bursts with rest between them: before what is in line now the loop had
+/// nothing to do. Test: `healthy::herd`.
 fn are_bursts(before: &Loop, now: &Loop) -> bool {
-    match (before.polls_without_waiting, now.polls_without_waiting) {
-        (Some(false), _) | (_, Some(false)) => true,
-        (Some(true), Some(true)) => false,
-        _ => before.processor().zip(now.processor()).is_some_and(|(before, now)| {
-            now.waited.saturating_sub(before.waited) > now.ran.saturating_sub(before.ran)
-        }),
-    }
+    [before, now].iter().any(|it| it.polls_without_waiting == Some(false))
+}
+
+/// From which length on a queue is long: in a thread that has to wait for its processor a burst that
+/// takes a moment takes long.
+fn long(before: &Loop, now: &Loop) -> u64 {
+    let Some((before, now)) = before.processor().zip(now.processor()) else { return LONG };
+    let [ran, waited] =
+        [now.ran.saturating_sub(before.ran), now.waited.saturating_sub(before.waited)]
+            .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    LONG.saturating_add(LONG.saturating_mul(waited) / ran.max(1))
 }
 
 fn report(context: &Context<'_>, event_loop: &Loop, before: u64, ready: u64) -> Draft {
@@ -116,17 +121,24 @@ mod tests {
         );
         polled(false).turned().after(&polled(true).before()).assert_silent();
         polled(true).turned().after(&polled(false).before()).assert_silent();
-        // Of uvloop it is not known.
-        let ran = |ran, waited| {
-            with_ready(2000).and(|it| {
+    }
+
+    #[test]
+    fn who_has_to_wait_for_a_processor_may_have_a_longer_queue() {
+        let ran = |ready: u64, ran: u64, waited: u64| {
+            with_ready(ready).and(|it| {
                 let [at, ran, waited] = [ran + waited, ran, waited].map(Duration::from_millis);
                 it.loops[0].grounds.get_or_insert_default().processor =
                     Some(Processor { at, ran, waited, sleeps: None });
             })
         };
-        let before = ran(500, 0).before();
-        assert_eq!(ran(700, 10).turned().after(&before).codes(), [Code::ReadyBacklog]);
-        ran(530, 180).turned().after(&before).assert_silent();
+        let codes = |ready, more: u64, waited: u64| {
+            ran(ready, 500 + more, waited).turned().after(&ran(ready, 500, 0).before()).codes()
+        };
+        assert_eq!(codes(2000, 200, 10), [Code::ReadyBacklog]);
+        assert_eq!(codes(2000, 80, 120), []);
+        assert_eq!(codes(8000, 80, 120), [Code::ReadyBacklog]);
+        assert_eq!(codes(8000, 0, 120), []);
     }
 
     #[test]

@@ -9,10 +9,13 @@ use rustc_hash::FxHashSet;
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
-use super::{Context, outlook, words};
+use super::{Context, is_limited, outlook, words};
 use crate::known::{Purpose, name};
 use crate::memory::Address;
-use crate::snapshot::{Code, Evidence, Role, Sentence, Shutdown, Stage, Sureness, Task, Thread};
+use crate::snapshot::{
+    Code, Evidence, Frame, Operation, Pending, Role, Sentence, Shutdown, Stage, Sureness, Task,
+    Thread,
+};
 
 /// How it is treated beside others.
 pub(super) const RULE: Rule = Rule {
@@ -60,6 +63,13 @@ fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
     let victims: Vec<&Task> = tasks.iter().copied().filter(is_victim).collect();
     let outlook = outlook::of_stage(context, out, shutdown, &culprits, &threads);
     let by = &shutdown.by;
+    // A request that will be done after a while needs no more time than that.
+    let is_in_time = !culprits.is_empty() && culprits.iter().all(|task| is_limited(task));
+    let may_hang = shutdown.stage == Stage::Graceful && !outlook.is_limited && !is_in_time;
+    let pending = may_hang.then(|| Pending {
+        what: format!("{by} has not stopped yet"),
+        seen_for: outlook.since.map(|age| age.time).unwrap_or_default(),
+    });
     let stage = shutdown.stage.as_str();
     let (what, plural) = match shutdown.stage {
         Stage::Graceful => {
@@ -103,6 +113,7 @@ fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
     }));
     let in_part = |role| move |task: &Task| words::wait_line(task).role(role);
     lines.extend(words::lines(culprits.iter().copied(), in_part(Role::Culprit)));
+    lines.extend(heard_last(&culprits));
     lines.extend(words::lines(victims.iter().copied(), in_part(Role::Waiter)));
     for (at, thread) in threads.iter().take(words::MAX_NAMED).enumerate() {
         lines.push(words::thread_line(thread));
@@ -136,10 +147,22 @@ fn report(context: &Context<'_>, out: &Drafts, shutdown: &Shutdown) -> Draft {
         .at(place, None)
         .key([Some(shutdown.stage.as_str()), place.map(words::owner).as_deref()])
         .since(outlook.since)
+        .pending(pending)
         .role(Role::Culprit, culprits)
         .role(Role::Waiter, victims)
         .evidence(lines)
         .advice(advice(shutdown))
+}
+
+/// When the far ends that some tasks read from last sent something.
+fn heard_last(tasks: &[&Task]) -> Vec<Evidence> {
+    let heard = |task: &&Task| {
+        let waiting = task.waiting_on.as_deref()?;
+        let socket = waiting.socket().filter(|_| waiting.operation() == Some(Operation::Read))?;
+        let (peer, ago) = (socket.remote.as_deref()?, socket.tcp.as_ref()?.last_received?);
+        Some(Evidence::from(format!("{peer} last sent something {} ago", words::span(ago))))
+    };
+    tasks.iter().take(MAX_STACKS).filter_map(heard).collect()
 }
 
 /// The tasks that in the end hold the stage: those that what it waits for leads to, and those on
@@ -179,8 +202,12 @@ fn runs_own_code(context: &Context<'_>, shutdown: &Shutdown, stopping: Address) 
 
 /// Whether a task is in code of the program, waits for no other task and leaves no block.
 fn is_in_own_body(context: &Context<'_>, task: &Task) -> bool {
+    let awaits_child = |frame: &Frame| {
+        name::leaves_block(&frame.location.function)
+            || frame.location.purpose() == Some(Purpose::CallsNext)
+    };
     task.frames.iter().any(|frame| !frame.location.is_library())
-        && !task.frames.iter().any(|frame| name::leaves_block(&frame.location.function))
+        && !task.frames.iter().any(awaits_child)
         && context.graph.ends(&[task.id], &[]).iter().any(|end| end.id == task.id)
 }
 
@@ -212,17 +239,23 @@ fn held_by(tasks: &[&Task], threads: &[&Thread], otherwise: &str, all: usize) ->
         ),
         ([], many) => (words::count(many.len(), "thread"), true),
         ([task], _) => (words::work(task), false),
-        ([first, second], _) => {
-            (format!("{} and {}", words::work(first), words::work(second)), true)
+        (many, _) => {
+            let mut works: Vec<String> = many.iter().map(|task| words::work(task)).collect();
+            works.dedup();
+            let tasks = words::count(many.len().max(all), "task");
+            match &works[..] {
+                [work] => (format!("{tasks} in {work}"), true),
+                [first, second] if many.len() == 2 => (format!("{first} and {second}"), true),
+                _ => (tasks, true),
+            }
         }
-        (many, _) => (words::count(many.len().max(all), "task"), true),
     }
 }
 
 /// Whether a server waits for no connection any longer, but for its application to end.
 fn ends_application(shutdown: &Shutdown) -> bool {
     let purpose = shutdown.frame.as_ref().and_then(|frame| frame.location.purpose());
-    matches!(purpose, Some(Purpose::EndsApplication | Purpose::CleansUp))
+    matches!(purpose, Some(Purpose::EndsApplication | Purpose::CleansUp | Purpose::StartsOrEnds(_)))
 }
 
 fn advice(shutdown: &Shutdown) -> &'static str {
@@ -252,11 +285,11 @@ fn advice(shutdown: &Shutdown) -> &'static str {
              in its `finally`, and close it with `contextlib.aclosing` where it is used."
         }
         Stage::DefaultExecutor => {
-            "A call in a thread cannot be cancelled: give it a time limit of its own, or a sign \
-             to stop that it looks for."
+            "A call in a thread cannot be cancelled: give it a time limit of its own, or a flag \
+             to stop that it checks."
         }
         Stage::InterpreterThreads => {
-            "Tell these threads to stop before the program ends, or start them with `daemon=True`."
+            "Make these threads stop before the program ends, or start them with `daemon=True`."
         }
     }
 }
@@ -269,8 +302,8 @@ mod tests {
     use crate::timeline::{Lives, Looks};
     use std::time::Duration;
 
-    use crate::diagnose::diagnose;
-    use crate::diagnose::tests::{LOOP, Scene, frame, ids, library_frame, pool, task, thread};
+    use crate::diagnose::tests::{GAP, LOOP, Scene, frame, ids, library_frame, pool, task, thread};
+    use crate::diagnose::{Diagnosis, diagnose};
 
     fn at(stage: Stage, tasks: &[u64], threads: &[i32]) -> Scene {
         let shutdown = Shutdown {
@@ -317,6 +350,16 @@ mod tests {
             snapshot.tasks.push(stopping.task);
         });
         limited.twice().assert_no_warning();
+    }
+
+    #[test]
+    fn whether_a_stop_hangs_is_undecided_while_nothing_says_when_it_ends() {
+        let scene = |task| at(Stage::Graceful, &[1], &[]).with([task]).twice();
+        let pending = |diagnosis: Diagnosis| diagnosis.only().pending.clone();
+        let stops = pending(scene(task(1).at_event())).unwrap();
+        assert_eq!((&*stops.what, stops.seen_for), ("asyncio.run has not stopped yet", GAP));
+        assert_eq!(pending(scene(task(1).sleeps(3000))), None);
+        assert_eq!(pending(scene(task(1).at_event().deadline(30_000))), None);
     }
 
     #[test]
@@ -433,6 +476,41 @@ mod tests {
             "{}",
             finding.title
         );
+    }
+
+    #[test]
+    fn a_middleware_that_waits_for_the_endpoint_is_no_culprit() {
+        let middleware = |number: u64| {
+            task(number).at_event().and(|task| {
+                let file = "/venv/lib/python3.12/site-packages/starlette/middleware/base.py";
+                let location = crate::snapshot::Location::by_path(
+                    "BaseHTTPMiddleware.__call__.<locals>.call_next".into(),
+                    file.into(),
+                    Some(78),
+                );
+                let call_next = Frame { location: std::sync::Arc::new(location), locals: None };
+                task.frames = vec![library_frame("run_asgi"), frame("audit", 18), call_next];
+            })
+        };
+        let endpoint = |number: u64| {
+            task(number).at_event().and(|task| {
+                task.name = Some(format!("Task-{number}").into());
+                task.frames = vec![library_frame("coro"), frame("orders", 19)];
+            })
+        };
+        let requests = [1, 2, 3];
+        let tasks = requests.iter().flat_map(|&at| [middleware(at), endpoint(at + 10)]);
+        let scene = at(Stage::Graceful, &requests, &[]).with(tasks).and(|snapshot| {
+            let children = requests.map(|at| (Address(at), Address(at + 10)));
+            snapshot.shutdown.as_mut().unwrap().grounds.get_or_insert_default().children =
+                children.to_vec();
+        });
+        let twice = scene.twice();
+        let finding = twice.of(Code::ShutdownStuck);
+        let title = finding.title.to_string();
+        assert!(title.starts_with("3 tasks in orders have held the stop of"), "{title}");
+        assert_eq!(finding.place.as_ref().unwrap().line, Some(19));
+        assert_eq!(finding.tasks, ids(&[11, 12, 13, 1, 2, 3]));
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn slow(place: &PlaceTotals, observed: Duration) -> Finding {
         .evidence(lines)
         .advice(format!(
             "Nothing else runs meanwhile: move the call at {name}{line} to a thread, or use an \
-             asynchronous one; give way in long computations."
+             asynchronous one; yield in long computations."
         ));
     draft.finding
 }

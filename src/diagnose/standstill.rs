@@ -13,8 +13,8 @@ use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, words};
 use crate::memory::Address;
 use crate::snapshot::{
-    Code, Consistency, Evidence, Loop, Role, Sentence, Severity, Sureness, Task, ThreadState,
-    WakeSources,
+    Code, Consistency, Evidence, Location, Loop, Operation, Role, Sentence, Severity, Sureness,
+    Task, ThreadState, Waiting, WakeSources,
 };
 
 /// How it is treated beside others.
@@ -85,6 +85,12 @@ fn report(context: &Context<'_>, dead: &[(&Loop, &WakeSources)], tasks: &[&Task]
     if roots.is_empty() {
         roots = tasks.to_vec();
     }
+    // The program's own first, and those that others were to make room for last.
+    roots.sort_by_key(|task| {
+        let is_library = words::place(task).is_none_or(Location::is_library);
+        let waiting = task.waiting_on.as_deref();
+        (waiting.and_then(Waiting::operation) == Some(Operation::Put), is_library)
+    });
     let mut lines = vec![Evidence::from(
         "no timer, no socket, pipe or child process that a loop waits for, and no thread that could \
          call one",
@@ -127,7 +133,7 @@ fn signal_name(number: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{Scene, THREAD, task, thread};
+    use crate::diagnose::tests::{Scene, THREAD, frame, task, thread};
 
     fn silent(scene: Scene, change: impl Fn(&mut WakeSources)) -> Scene {
         scene.and(|snapshot| {
@@ -206,6 +212,21 @@ mod tests {
         let waiter = |number| task(number).at_lock(900, &[]).in_aenter();
         let diagnosis = silent(Scene::new().with([waiter(1), waiter(2)]), |_| ()).twice();
         assert_eq!(diagnosis.codes(), [Code::PermitLeaked, Code::Standstill]);
+        assert_eq!(diagnosis.findings[1].because_of, Some(diagnosis.findings[0].id));
+    }
+
+    #[test]
+    fn a_full_queue_whose_consumer_waits_for_something_else_is_not_the_root() {
+        let producer = || task(2).at_queue(Operation::Put, 1, 1);
+        let consumer = task(1).at_event().and(|task| task.frames = vec![frame("refresh", 30)]);
+        let diagnosis = silent(Scene::new().with([consumer, producer()]), |_| ()).twice();
+        assert_eq!(diagnosis.codes(), [Code::Standstill, Code::QueueStalled]);
+        assert_eq!(diagnosis.findings[1].because_of, Some(diagnosis.findings[0].id));
+        assert_eq!(diagnosis.findings[0].tasks[0], task(1).task.id);
+        // Nobody is left but those who wait there.
+        let alone = Scene::new().with([producer(), task(3).gathers(&[2])]);
+        let diagnosis = silent(alone, |_| ()).twice();
+        assert_eq!(diagnosis.codes(), [Code::QueueStalled, Code::Standstill]);
         assert_eq!(diagnosis.findings[1].because_of, Some(diagnosis.findings[0].id));
     }
 

@@ -1,16 +1,20 @@
 //! `startup-stuck`: a server waits for its application to start, and that does not come to its end.
 //!
 //! The server takes no connection until then. Many starts take their time (migrations, caches), so
-//! that only one which stands at one place for long is more than a note.
+//! that only one which stands at one place for long is more than a note, or one that waits for a loop
+//! of the program which has no end.
 
 use std::time::Duration;
+
+use rustc_hash::FxHashSet;
 
 use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, words};
 use crate::snapshot::{
-    Code, Evidence, Pending, Role, Sentence, Severity, Sureness, Task, WaitKind,
+    Age, Code, Evidence, Location, Operation, Pending, Role, Sentence, Severity, Snapshot, Source,
+    Sureness, Task, Wait, WaitKind,
 };
 use crate::timeline::Stillness;
 
@@ -27,17 +31,59 @@ pub(super) const RULE: Rule = Rule {
 
 /// Who starts at one place for so long is stuck there.
 const LONG: Duration = Duration::from_secs(10);
+/// Tasks that a start-up waits for which are looked at for one without an end.
+const MAX_AWAITED: usize = 1000;
 
 fn find(context: &Context<'_>, out: &mut Drafts) {
     if context.now.shutdown.is_some() {
         return;
     }
     let Some((server, task)) = context.now.starting() else { return };
+    let never_ends = never_ends(context, task);
+    let first = context.looks.first;
+    let was_so = |first: &Snapshot| {
+        first.starting().is_some_and(|(_, before)| before.id == task.id)
+            && never_ends.is_some_and(|(end, _)| first.endless(end.id).is_some())
+    };
     if context.gap.is_none() {
         out.want_second_look();
-    } else if context.stillness(task) != Stillness::Moved {
-        out.add(report(context, server, task));
     }
+    if first.map_or(never_ends.is_some(), was_so) || context.stillness(task) != Stillness::Moved {
+        out.add(report(context, server, task, never_ends));
+    }
+}
+
+/// The task of the program's that the start-up waits for and that does not end by itself, and where
+/// it goes round and round.
+fn never_ends<'s>(context: &Context<'s>, task: &'s Task) -> Option<(&'s Task, &'s Location)> {
+    let mut seen = FxHashSet::default();
+    let mut next = vec![task];
+    while let Some(task) = next.pop().filter(|_| seen.len() < MAX_AWAITED) {
+        let waiting = task.waiting_on.as_deref()?;
+        if !seen.insert(task.id) || task.cancellation.is_some() || !waiting.deadlines.is_empty() {
+            continue;
+        }
+        if let Some(place) = context.now.endless(task.id) {
+            return Some((task, place));
+        }
+        // Who waits for the first of several, or for a lock, may get what it wants.
+        let is_for_all = matches!(
+            waiting.wait,
+            Wait::Task { operation: None | Some(Operation::Shield), .. }
+                | Wait::Gather(_)
+                | Wait::TaskGroup(_)
+        );
+        let awaited = waiting.tasks().iter().filter(|_| is_for_all);
+        next.extend(awaited.filter_map(|id| context.task(*id)));
+    }
+    None
+}
+
+/// Where the program waits for what it has called that is at `place`, if that is in the same task.
+fn caller<'t>(task: &'t Task, place: &Location) -> Option<&'t Location> {
+    let at = task.frames.iter().position(|frame| *frame.location == *place)?;
+    let outer = task.frames.get(..at)?.iter().rev();
+    outer.map(|frame| &*frame.location).find(|location| !location.is_library())
 }
 
 /// Whether the wait ends by itself, or is for work that may well take its time.
@@ -51,40 +97,72 @@ fn may_end(task: &Task) -> bool {
     })
 }
 
-fn report(context: &Context<'_>, server: &str, task: &Task) -> Draft {
+fn report(
+    context: &Context<'_>,
+    server: &str,
+    task: &Task,
+    never_ends: Option<(&Task, &Location)>,
+) -> Draft {
     // What the application waits for may be another task.
-    let culprit = match context.graph.ends(&[task.id], &[])[..] {
-        [end] => end,
+    let culprit = match (never_ends, &context.graph.ends(&[task.id], &[])[..]) {
+        (Some((end, _)), _) => end,
+        (None, [end]) => end,
         _ => task,
     };
-    let age = context.age([task]);
+    // What goes round and round moves, but the start-up does not.
+    let seen = context.gap.map(|gap| Age::at_least(gap, Source::Samples));
+    let ages = [context.age([task]), seen.filter(|_| never_ends.is_some())];
+    let age = ages.into_iter().flatten().max_by_key(|age| age.time);
     let stood = age.map(|age| age.time).unwrap_or_default();
     let is_sure = context.stillness(task) == Stillness::Surely;
     let may_end = may_end(culprit) || may_end(task);
+    let is_stuck = stood >= LONG && is_sure && !may_end;
     let severity =
-        if stood >= LONG && is_sure && !may_end { Severity::Warning } else { Severity::Info };
-    let title = Sentence::words("Start-up").verb("has waited", "waited").then("for");
-    let title = title.lasting(age).maybe(words::at(words::place(culprit)));
-    let title = title.so(Sentence::words(words::awaited(culprit)));
+        if never_ends.is_some() || is_stuck { Severity::Warning } else { Severity::Info };
+    // The line that waits for what has no end is the one to change.
+    let place = match never_ends {
+        Some((end, round)) if end.id == task.id => caller(task, round).or(Some(round)),
+        Some(_) => words::place(task),
+        None => words::place(culprit),
+    };
+    let title = Sentence::words("Start-up").verb("has waited", "waited");
+    let title = if age.is_some() { title.then("for").lasting(age) } else { title };
+    let title = title.maybe(words::at(place)).so(match never_ends {
+        Some((_, round)) => {
+            Sentence::name(words::function(&round.function)).verb("never ends", "never ended")
+        }
+        None => Sentence::words(words::awaited(culprit)),
+    });
     let pending = Pending { what: format!("{server} has not started yet"), seen_for: stood };
     let tasks = || std::iter::once(culprit).chain((culprit.id != task.id).then_some(task));
     let takes = format!("{server} takes no connection before its application has started");
     let mut lines = vec![Evidence::from(takes)];
+    lines.extend(never_ends.map(|(end, round)| {
+        let text = format!("{} is in a loop without an end", words::name(end));
+        Evidence { task: Some(end.id), ..Evidence::from(text) }.at(Some(round))
+    }));
     lines.extend(words::lines(tasks(), words::wait_line));
+    let advice = match never_ends {
+        Some(_) => {
+            "Start what is to go on for as long as the server as a task, keep a reference to it, and \
+             do not await it before the application has started; cancel it at the end."
+        }
+        None => {
+            "Give what the application waits for at its start a time limit, and let the start fail \
+             when that is over."
+        }
+    };
     Draft::new(Code::StartupStuck, severity, Sureness::Read, title)
         .pending((!may_end).then_some(pending))
         .on_loop(task.loop_id)
         .blames(tasks().map(|task| Node::Task(task.id)))
-        .at(words::place(culprit), None)
+        .at(place, None)
         .since(age)
         .role(Role::Culprit, [culprit])
         .tasks(tasks())
         .affects(1)
         .evidence(lines)
-        .advice(
-            "Give what the application waits for at its start a time limit, and let the start fail \
-             when that is over.",
-        )
+        .advice(advice)
 }
 
 #[cfg(test)]
@@ -93,6 +171,7 @@ mod tests {
 
     use super::*;
     use crate::diagnose::tests::{Builder, GAP, Scene, frame, task};
+    use crate::memory::Address;
     use crate::snapshot::{Frame, Location};
 
     fn of_lifespan(function: &str) -> Frame {
@@ -129,6 +208,57 @@ mod tests {
         let title = "Start-up has waited for ≥ 34.0 s at app.py:12: 10.0.0.5:5432";
         assert_eq!(finding.title.to_string(), title);
         assert_eq!(finding.tasks, [task(2).task.id]);
+    }
+
+    /// It awaits a task, or with no other one calls a function, that goes round and round at line 7.
+    fn endless(application: Builder, inner: Option<Builder>) -> Scene {
+        let round = |it: &mut Task| it.frames.push(frame("poll", 7));
+        let id = inner.as_ref().unwrap_or(&application).task.id;
+        let (application, inner) = match inner {
+            Some(inner) => (application, Some(inner.and(round))),
+            None => (application, None),
+        };
+        let scene = starting(application).with(inner);
+        scene.and(|snapshot| {
+            let task = snapshot.tasks.iter_mut().find(|task| task.id == id).unwrap();
+            if id == Address(2) {
+                round(task);
+            }
+            let place = Arc::clone(&task.frames.last().unwrap().location);
+            snapshot.grounds.get_or_insert_default().endless.push((id, place));
+        })
+    }
+
+    #[test]
+    fn a_start_that_waits_for_a_loop_without_an_end_is_stuck_at_once() {
+        let awaits = endless(task(2).awaits(&[3]), Some(task(3).sleeps(500)));
+        let calls = endless(task(2).sleeps(500), None);
+        for (scene, culprit) in [(awaits, 3), (calls, 2)] {
+            let twice = scene.clone().turned().after(&scene.before());
+            let finding = twice.only();
+            assert_eq!((finding.code, finding.severity), (Code::StartupStuck, Severity::Warning));
+            let title = "Start-up has waited for ≥ 200 ms at app.py:12: poll never ends";
+            assert_eq!(finding.title.to_string(), title);
+            assert_eq!(finding.tasks.first(), Some(&Address(culprit)));
+            assert_eq!(scene.once().only().severity, Severity::Warning);
+        }
+    }
+
+    #[test]
+    fn a_loop_that_a_limit_or_another_task_ends_is_no_proof() {
+        let of = |application: Builder| endless(application, Some(task(3).sleeps(500)));
+        for application in [
+            task(2).awaits(&[3]).deadline(60_000),
+            // It goes on in the background, or the first of several may end.
+            task(2).at_event(),
+            task(2).awaits(&[3]).and(|it| {
+                let waiting = it.waiting_on.as_deref_mut().unwrap();
+                let Wait::Task { operation, .. } = &mut waiting.wait else { panic!() };
+                *operation = Some(Operation::Wait);
+            }),
+        ] {
+            of(application).twice().assert_no_warning();
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::*;
 use crate::snapshot::{
     Acquire, Blocking, BlockingKind, Cancellation, Children, Code, Consistency, Count, Deadline,
     Descriptor, Executor, Frame, Interval, Iteration, Job, Loop, LoopState, Operation, Others,
-    Phase, Position, Process, Sureness, ThreadGrounds, ThreadState,
+    Phase, Position, Process, Sureness, ThreadGrounds, ThreadState, WorkerProcess,
 };
 
 /// The loop of all tasks that are not put elsewhere, and its thread.
@@ -280,7 +280,7 @@ impl Builder {
     }
 
     pub fn at_future(self, is_served: Option<bool>) -> Self {
-        self.waits(Wait::Future { callbacks: Vec::new(), is_served })
+        self.waits(Wait::Future { stands_for: None, callbacks: Vec::new(), is_served })
     }
 
     pub fn at_lock(self, object: u64, holders: &[u64]) -> Self {
@@ -411,7 +411,29 @@ pub fn pool(max: u64, queued: u64, threads: &[i32]) -> Executor {
         is_shut_down: Some(false),
         limiter: None,
         jobs: threads.iter().map(job).collect(),
+        ..Executor::default()
     }
+}
+
+/// A pool of processes, one call in each of `pids`, all asleep for `slept`.
+pub fn process_pool(queued: u64, pids: &[i32], slept: Duration) -> Executor {
+    let mut pool = Executor { name: None, ..pool(2, queued, pids) };
+    for job in &mut pool.jobs {
+        job.process = job.thread.take();
+    }
+    pool.workers = Some(pids.len() as u64);
+    pool.idle = Some(0);
+    pool.manager = Some(300);
+    pool.processes = Some(
+        pids.iter()
+            .map(|&pid| {
+                let grounds = Some(ThreadGrounds { sleep_id: Some(1), asleep_for: Some(slept) });
+                let thread = Some(Box::new(Thread { grounds, ..thread(pid, &["fetch"]) }));
+                WorkerProcess { pid, thread, ..WorkerProcess::default() }
+            })
+            .collect(),
+    );
+    pool
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, grouped, words};
 use crate::snapshot::{
     Age, Code, Deadline, Evidence, Loop, Phase, Role, Sentence, Severity, Source, Sureness, Task,
+    Waiting,
 };
 
 /// How it is treated beside others.
@@ -52,7 +53,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
         (words::place(culprit).cloned(), set_at(task), task.loop_id)
     };
     for group in grouped(found, shape) {
-        out.extend(report(&group));
+        out.extend(report(context, &group));
     }
 }
 
@@ -87,7 +88,7 @@ fn is_to_be_told(context: &Context<'_>, out: &Drafts, task: &Task, late: Duratio
     !known.is_some_and(is_behind) || out.has(Code::LoopBlocked, task.loop_id)
 }
 
-fn report(group: &[(&Task, &Task)]) -> Option<Draft> {
+fn report(context: &Context<'_>, group: &[(&Task, &Task)]) -> Option<Draft> {
     let &(task, culprit) = group.first()?;
     let (deadline, late) = overdue(task)?;
     let set_at = deadline.frame.and_then(|at| task.frames.get(at));
@@ -116,14 +117,22 @@ fn report(group: &[(&Task, &Task)]) -> Option<Draft> {
     };
     lines.extend(words::lines(culprits(), words::wait_line));
     lines.extend(words::lines(waiting(), words::wait_line));
+    let thread = culprit.waiting_on.as_deref().and_then(Waiting::thread);
+    let thread = thread.and_then(|tid| context.thread(tid));
+    lines.extend(thread.map(words::thread_line));
     let advice = match handler {
+        _ if thread.is_some() => format!(
+            "A time limit cannot end a call in a thread: give the call itself one{} (a socket's \
+             `settimeout`, a client's `timeout=`).",
+            words::at_short(thread.and_then(|it| Some(&*words::own_frame(&it.frames)?.location))),
+        ),
         Some(place) => format!(
             "The limit ends only when the clean-up at {} has ended; do not wait there without a \
              limit.",
             words::short(place)
         ),
         None => format!(
-            "A time limit works by cancelling: what runs{at} has to give way to the loop, and must \
+            "A time limit works by cancelling: what runs{at} has to yield to the loop, and must \
              not catch `CancelledError`."
         ),
     };

@@ -3,11 +3,14 @@
 use std::fmt::Write;
 
 use crate::snapshot::{
-    Age, Cause, Evidence, Frame, Location, Operation, Source, Task, Thread, WaitKind, Waiting,
+    Age, Cause, Evidence, Frame, Location, Operation, Source, Task, Thread, ThreadState, WaitKind,
+    Waiting,
 };
 
 pub use crate::known::name::without_scope as function;
-pub use crate::snapshot::{duration as span, own_frame, with_separators};
+pub use crate::snapshot::{
+    duration as span, far_end as end, is_counted, own_frame, with_separators,
+};
 
 /// How many tasks a finding names; the rest is counted.
 pub const MAX_NAMED: usize = 20;
@@ -19,24 +22,16 @@ const MAX_FRAMES: usize = 20;
 /// `"worker-3"`; a task without a name by its address.
 pub fn name(task: &Task) -> String {
     match &task.name {
+        Some(name) if task.is_named_by_maker(name) => quoted(&work(task)),
         Some(name) => quoted(name),
         None => format!("task {}", task.id),
     }
 }
 
-/// Whose work it is: the task's own name if a person gave it, else what it runs.
+/// Whose work it is: what it works for, else the task's own name if a person gave it, else what it
+/// runs.
 pub fn work(task: &Task) -> String {
-    let coroutine = task.coroutine.as_deref().map(function);
-    match task.name.as_deref() {
-        Some(name) if !is_counted(name) => name.to_owned(),
-        name => coroutine.or(name).unwrap_or("a task").to_owned(),
-    }
-}
-
-/// Whether a task has its name from asyncio, which counts those it names.
-pub fn is_counted(name: &str) -> bool {
-    let number = name.strip_prefix("Task-");
-    number.is_some_and(|it| !it.is_empty() && it.bytes().all(|c| c.is_ascii_digit()))
+    task.label()
 }
 
 /// What is waited for by the name that the program has for it: `self.lock`, `semaphore slots`,
@@ -73,10 +68,12 @@ pub fn awaited(task: &Task) -> String {
         WaitKind::Timer => "a sleep to end".to_owned(),
         WaitKind::Pool => format!("a connection of {}", pool(waiting)),
         WaitKind::Socket => waiting.peer().map_or("a socket", end).to_owned(),
-        WaitKind::Executor => match waiting.function() {
-            Some(function) => format!("{function} in a thread"),
-            None => "a call in a thread".to_owned(),
-        },
+        WaitKind::Executor => {
+            let class = waiting.class.as_deref();
+            let is_of_process = class.is_some_and(|class| class.ends_with(".ProcessPoolExecutor"));
+            let place = if is_of_process { "process" } else { "thread" };
+            format!("{} in a {place}", waiting.function().unwrap_or("a call"))
+        }
         WaitKind::Subprocess => "a child process".to_owned(),
         WaitKind::Thread => "another thread".to_owned(),
         WaitKind::Asyncgen => "an asynchronous generator".to_owned(),
@@ -92,17 +89,6 @@ pub fn awaited(task: &Task) -> String {
 /// Whose pool of connections it is: `asyncpg's pool`.
 pub fn pool(waiting: &Waiting) -> &str {
     waiting.pool().map_or("a pool", |pool| pool)
-}
-
-/// The far end of a connection: `10.0.0.5:5432` of `tcp 10.0.0.7:52114 -> 10.0.0.5:5432`.
-pub fn end(peer: &str) -> &str {
-    let is_of_network = |text: &&str| text.starts_with("tcp ") || text.starts_with("udp ");
-    let Some(ends) = Some(peer).filter(is_of_network).and_then(|text| text.get(4..)) else {
-        return peer;
-    };
-    let end = ends.rsplit_once("-> ").map_or(ends, |(_, end)| end);
-    // Its state follows.
-    end.split(' ').next().unwrap_or(end)
 }
 
 /// A name from the target in quotation marks, on one line.
@@ -271,7 +257,7 @@ pub fn short_thing(waiting: &Waiting) -> String {
     waiting.name.clone().unwrap_or_else(|| thing(waiting))
 }
 
-/// What a task waits for, in words: `timer`, `lock self.b, 3rd of 40 in line`.
+/// What a task waits for, in words: `timer`, `lock self.b, 3rd of 40 waiting`.
 pub fn reason(task: &Task) -> String {
     let Some(waiting) = &task.waiting_on else { return "something unknown".to_owned() };
     if !waiting.description.is_empty() {
@@ -286,7 +272,7 @@ pub fn reason(task: &Task) -> String {
         WaitKind::Subprocess => "a child process".to_owned(),
         WaitKind::Thread => "another thread".to_owned(),
         WaitKind::Asyncgen => "an asynchronous generator".to_owned(),
-        WaitKind::Ready => "its turn".to_owned(),
+        WaitKind::Ready => "ready to run".to_owned(),
         WaitKind::Running => "nothing".to_owned(),
         WaitKind::Unknown => "something unknown".to_owned(),
         _ => thing(waiting),
@@ -295,7 +281,9 @@ pub fn reason(task: &Task) -> String {
 
 /// ` for 31 s`, where it is known for how long the task has waited.
 pub fn since(task: &Task) -> String {
-    let since = task.waiting_on.as_deref().and_then(|waiting| waiting.since);
+    // `sleep(30), 29.3 s left` says it already.
+    let waiting = task.waiting_on.as_deref().filter(|waiting| waiting.slept().is_none());
+    let since = waiting.and_then(|waiting| waiting.since);
     since.map(|since| format!(" for {}", span(since))).unwrap_or_default()
 }
 
@@ -352,7 +340,22 @@ pub fn thread(thread: &Thread) -> String {
 
 /// What a thread is at: `thread 4711 "pool_0" in recvfrom (10.0.0.5:5432) at /app/db.py:88 in get`.
 pub fn thread_line(known: &Thread) -> Evidence {
-    let mut out = thread(known);
+    line_at(thread(known), known)
+}
+
+/// In which libraries a thread is, where that was read: `in C: libpq.so.5: PQexec > libc.so.6: poll`.
+pub fn native_line(known: &Thread) -> Option<Evidence> {
+    let libraries = known.native.as_ref()?.libraries()?;
+    Some(format!("in C: {libraries}").into())
+}
+
+/// What a process is at, by its main thread: `process 4712 in futex at /app/db.py:88 in get`.
+pub fn process_line(pid: i32, main: &Thread) -> Evidence {
+    let stopped = main.state.is_some_and(ThreadState::is_halted);
+    line_at(format!("process {pid}{}", if stopped { ", stopped" } else { "" }), main)
+}
+
+fn line_at(mut out: String, known: &Thread) -> Evidence {
     if let Some(call) = &known.syscall {
         let _ = write!(out, " in {}", call.name);
         if let Some(peer) = &call.peer {
@@ -367,6 +370,7 @@ pub fn thread_line(known: &Thread) -> Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::tests::{frame, task};
 
     #[test]
     fn a_connection_is_called_by_its_far_end() {
@@ -378,6 +382,58 @@ mod tests {
         ] {
             assert_eq!(end(peer), expected);
         }
+    }
+
+    #[test]
+    fn a_task_of_a_framework_is_called_by_the_function_of_the_program() {
+        let of = |path: &str, function: &str| Frame {
+            location: std::sync::Arc::new(crate::snapshot::Location::by_path(
+                function.into(),
+                format!("/venv/lib/python3.12/site-packages/{path}").into(),
+                Some(50),
+            )),
+            locals: None,
+        };
+        let server = || of("uvicorn/protocols/http/h11_impl.py", "RequestResponseCycle.run_asgi");
+        let coro = "BaseHTTPMiddleware.__call__.<locals>.call_next.<locals>.coro";
+        let middleware = || of("starlette/middleware/base.py", coro);
+        let router = || of("starlette/routing.py", "Router.app");
+        let called = |name: &str, coroutine: &Frame, frames: Vec<Frame>| {
+            let mut task = task(1).task;
+            task.name = Some(name.into());
+            task.coroutine = Some(std::sync::Arc::clone(&coroutine.location.function));
+            task.frames = frames;
+            [work(&task), self::name(&task)]
+        };
+        let (own, helper) = (|| frame("main.<locals>.orders", 3), || frame("load", 9));
+        // Not by the program's middleware around it, nor by what it calls.
+        let frames = vec![server(), frame("audit", 2), router(), own(), helper()];
+        assert_eq!(called("Task-7", &server(), frames.clone()), ["orders", "\"Task-7\""]);
+        assert_eq!(called("export", &server(), frames), ["export", "\"export\""]);
+        let by_anyio = format!("starlette.middleware.base.{coro}");
+        let frames = vec![middleware(), router(), own()];
+        assert_eq!(called(&by_anyio, &middleware(), frames), ["orders", "\"orders\""]);
+        let handle = of("anyio/_core/_tasks.py", "TaskHandle._run_coro");
+        let frames = vec![handle.clone(), middleware(), router(), own()];
+        assert_eq!(called(&by_anyio, &handle, frames), ["orders", "\"orders\""]);
+        // Nothing of the program runs in it.
+        assert_eq!(called("Task-7", &server(), vec![server()])[0], "RequestResponseCycle.run_asgi");
+    }
+
+    #[test]
+    fn what_was_made_from_a_string_is_at_the_line_that_called_it() {
+        let made = |line| Frame {
+            location: std::sync::Arc::new(crate::snapshot::Location::by_path(
+                "connect".into(),
+                "<string>".into(),
+                Some(line),
+            )),
+            locals: None,
+        };
+        let line = |frames: &[Frame]| own_frame(frames).and_then(|frame| frame.location.line);
+        assert_eq!(line(&[frame("transfer", 25), made(2)]), Some(25));
+        // The program may be one: `python -c`.
+        assert_eq!(line(&[made(1), made(2)]), Some(2));
     }
 
     #[test]

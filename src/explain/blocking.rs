@@ -319,7 +319,7 @@ fn from_state(thread: &Thread) -> Told {
         }
         Some(ThreadState::Stopped) => (BlockingKind::Unknown, "stopped by a signal".to_owned()),
         Some(ThreadState::Traced) => (BlockingKind::Unknown, "stopped by a tracer".to_owned()),
-        _ => (BlockingKind::Unknown, "not to be told".to_owned()),
+        _ => (BlockingKind::Unknown, "unknown".to_owned()),
     }
 }
 

@@ -4,13 +4,16 @@ use std::cell::{OnceCell, RefCell};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::asyncio::{AnyioWorker, LimiterFacts, PoolFacts, TaskFacts, ThreadWait, WorkItem};
+use crate::asyncio::{
+    AnyioWorker, FutureState, LimiterFacts, PoolFacts, ServedCall, TaskFacts, ThreadWait, WorkItem,
+};
 use crate::asyncio::{Reading, ThreadReading};
 use crate::memory::Address;
 use crate::python::frame::Stack;
 use crate::python::object::Reader;
 use crate::snapshot::{
     Acquire, Count, Executor, Job, Limiter, Operation, Others, Position, Wait, Waiting,
+    WorkerProcess,
 };
 
 /// The pools of a reading, and where each call is.
@@ -22,6 +25,8 @@ pub(crate) struct Pools {
     /// The default executor of each loop.
     defaults: FxHashMap<Address, Address>,
     anyio: Vec<AnyioWorker>,
+    /// The calls of threads that belong to no pool, by their futures.
+    served: FxHashMap<Address, ServedCall>,
     /// Tasks that owe their result to a `concurrent.futures.Future`, by that.
     owed: OnceCell<FxHashMap<Address, Address>>,
     /// What each future mirrors: asked once, however many tasks wait for it.
@@ -76,11 +81,18 @@ impl Pools {
             }
         }
         let anyio = reader.anyio_workers(&stacks);
+        let waits = reading.tasks.iter().filter(|task| task.state == FutureState::Pending);
+        let futures = waits.filter_map(|task| task.fut_waiter);
+        let is_future =
+            |at: &Address| reader.kind_of(*at).is_ok_and(|it| it.is_future() && !it.is_task());
+        let awaited = futures.filter(is_future).collect();
+        let served = reader.served_calls(&stacks, &reading.loops, &awaited);
         Self {
             all: pools,
             calls,
             defaults,
             anyio,
+            served: served.into_iter().map(|call| (call.future, call)).collect(),
             owed: OnceCell::new(),
             sources: RefCell::default(),
         }
@@ -116,6 +128,13 @@ impl Pools {
                 position: Position::default(),
             };
             return Some(wait.into());
+        }
+        if let Some(call) = self.served.get(&future) {
+            let position = call
+                .position
+                .map_or_else(Position::default, |(at, of)| Position { at: Some(at), of: Some(of) });
+            let (function, thread) = (call.function.clone(), tid(call.thread));
+            return Some(Wait::Executor { function, thread, position }.into());
         }
         let source = self.source_of(reader, future)?;
         if let Some(call) = self.calls.get(&source) {
@@ -163,9 +182,10 @@ impl Pools {
                     };
                     (self.all.get(call.pool).map(|pool| pool.at), wait)
                 }
-                (None, None) => {
-                    (Some(future), Wait::Future { callbacks: Vec::new(), is_served: None })
-                }
+                (None, None) => (
+                    Some(future),
+                    Wait::Future { stands_for: None, callbacks: Vec::new(), is_served: None },
+                ),
             },
             ThreadWait::Futures(futures) => {
                 let tasks = futures.into_iter().filter_map(debtor).collect();
@@ -192,6 +212,13 @@ impl Pools {
                 (Some(semaphore), Wait::Semaphore { acquire, permits })
             }
             ThreadWait::Barrier(barrier) => (Some(barrier), Wait::Barrier(Count::default())),
+            ThreadWait::Run(task) => (Some(task), of_tasks(None, vec![task])),
+            ThreadWait::PoolResult(result) => {
+                let call = self.calls.get(&result)?;
+                let (function, position) = (call.function.clone(), Position::default());
+                let wait = Wait::Executor { function, thread: None, position };
+                (self.all.get(call.pool).map(|pool| pool.at), wait)
+            }
             // Idle.
             ThreadWait::Work(_) => return None,
         };
@@ -216,8 +243,8 @@ impl Pools {
                 function: worker.function.clone(),
                 thread: reading.threads.get(worker.thread)?.tid,
                 task: Some(task.at),
-                elapsed: None,
                 id: worker.future?,
+                ..Job::default()
             })
         };
         let is_default = facts.call.as_ref().is_some_and(|call| call.is_default);
@@ -232,6 +259,7 @@ impl Pools {
             is_shut_down: None,
             limiter: Some(if is_default { Limiter::Default } else { Limiter::Own }),
             jobs: borrowers.filter_map(job).collect(),
+            ..Executor::default()
         }
     }
 
@@ -255,9 +283,11 @@ impl Pools {
             let job = |item: &WorkItem, thread: Option<usize>| Job {
                 function: item.function.clone(),
                 thread: thread.and_then(|thread| reading.threads.get(thread)?.tid),
+                process: None,
                 task: waiting.get(&item.future).copied(),
                 elapsed: None,
                 id: item.at,
+                number: item.number,
             };
             let workers = pool.workers.iter();
             let mut jobs: Vec<Job> = workers
@@ -277,6 +307,12 @@ impl Pools {
                 is_shut_down: pool.is_shut_down,
                 limiter: None,
                 jobs,
+                processes: processes.map(|processes| {
+                    let process = |&pid| WorkerProcess { pid, ..WorkerProcess::default() };
+                    processes.pids.iter().map(process).collect()
+                }),
+                manager: processes.and_then(|it| reading.threads.get(it.manager?)?.tid),
+                owed: Vec::new(),
             }
         };
         let limits = limits.iter().map(|limit| self.limit(reading, limit));

@@ -16,6 +16,11 @@ pub struct Options {
     pub depth: Depth,
     /// How long an iteration may run callbacks before its loop counts as blocked.
     pub blocked_after: Duration,
+    /// What the whole heap is searched for. It is read from end to end each time, 0.2 s for each
+    /// GiB, without a pause of the target.
+    pub heap: Search,
+    /// Walk the stacks in C of threads that sleep, too.
+    pub native: bool,
     /// Take the last snapshot again, its times moved on, where certainly no thread of the target ran
     /// since, unless evidence is asked for. What is outside of it, such as what arrived at a socket
     /// that nobody waits for, is then as it was.
@@ -34,10 +39,26 @@ impl Default for Options {
             finished: false,
             depth: Depth::Evidence,
             blocked_after: Duration::from_millis(100),
+            heap: Search::Nothing,
+            native: false,
             repeats: false,
             max_memory: None,
         }
     }
+}
+
+/// What the heap is searched for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Search {
+    /// It isn't.
+    #[default]
+    Nothing,
+    /// Tasks that have failed and that no registry lists.
+    Objects,
+    /// Who refers to what tasks wait for, too: that takes several searches.
+    References,
+    /// All that is listed of a heap, too, with who refers to it: that takes as many again.
+    Lists,
 }
 
 /// What is read of local variables.

@@ -25,6 +25,8 @@ const MAX_CHILDREN: usize = 1 << 18;
 const MAX_HANDLERS: usize = 10_000;
 /// Frames of each of them, from the outermost.
 const MAX_OUTER: usize = 3;
+/// `shutdown`
+const MAX_CONCERN: usize = 16;
 /// `Sun, 29 Nov 2026 12:18:59 GMT`
 const MAX_DATE: u64 = 64;
 
@@ -36,6 +38,7 @@ fn is_of_end(purpose: Purpose) -> bool {
             | Purpose::Stops(_)
             | Purpose::EndsApplication
             | Purpose::Application
+            | Purpose::StartsOrEnds(_)
             | Purpose::Loop(Loop::RunnerClose)
             | Purpose::Wait(Wait::Asyncgens | Wait::DefaultExecutor)
             | Purpose::Thread(
@@ -73,10 +76,67 @@ pub(crate) fn shutdown(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdow
             Some((task, frame, purpose(reader, frame).filter(|&purpose| is_of_end(purpose))?))
         }));
     }
-    interpreter(reader, reading)
-        .or_else(|| closing(reader, reading, &ending))
-        .or_else(|| cancel_all(reader, reading))
-        .or_else(|| graceful(reader, reading, &ending))
+    interpreter(reader, reading).or_else(|| closing(reader, reading, &ending)).or_else(|| {
+        let all = cancel_all(reader, reading);
+        let server = graceful(reader, reading, &ending)
+            .or_else(|| draining(reader, reading))
+            .or_else(|| ending_application(reader, &ending));
+        match (all, server) {
+            // aiohttp up to 3.8 cancels the very task that does its stop then.
+            (Some(all), Some(server)) if all.tasks[..] != *server.task.as_slice() => Some(all),
+            (all, server) => server.or(all),
+        }
+    })
+}
+
+/// A server runs its loop for a moment again and again until no connection is left.
+fn draining(reader: &Reader<'_>, reading: &Reading) -> Option<Shutdown> {
+    let drains = |purpose| matches!(purpose, Purpose::Stops(stop) if matches!(stop.left, Left::Protocols(..)));
+    let (thread, frame, purpose) = reading.threads.iter().find_map(|thread| {
+        let (frame, purpose) = find(reader, &thread.stack.frames, drains)?;
+        Some((thread, frame, purpose))
+    })?;
+    let Purpose::Stops(stop) = purpose else { return None };
+    let Left::Protocols(variable, attribute) = stop.left else { return None };
+    let connections = reader.local(frame, variable).ok().flatten();
+    let connections = connections.and_then(|at| reader.set(at).ok()).unwrap_or_default();
+    let tasks = connections.iter().filter_map(|&at| reader.attribute(at, attribute).ok()?);
+    Some(Shutdown {
+        stage: Stage::Graceful,
+        by: stop.by.to_owned(),
+        loop_id: thread.running_loop,
+        frame: plain(reader, frame),
+        task: None,
+        tasks: tasks.filter(|&at| is_pending(reader, at)).collect(),
+        threads: Vec::new(),
+        grounds: Some(Box::new(ShutdownGrounds {
+            children: group_children(reader, reading),
+            endless: endless(reader, reading),
+            connections: u64::try_from(connections.len()).ok(),
+            lasted: None,
+        })),
+    })
+}
+
+/// The application does what it has to do at its end, in a task that the server has for nothing else.
+fn ending_application(reader: &Reader<'_>, ending: &[Ending<'_>]) -> Option<Shutdown> {
+    let ends = |frame: &RawFrame| {
+        let concern = reader.local(frame, "concern").ok().flatten();
+        concern.and_then(|at| reader.str(at, MAX_CONCERN).ok()).is_some_and(|it| it == "shutdown")
+    };
+    ending.iter().find_map(|(task, frame, purpose)| {
+        let Purpose::StartsOrEnds(by) = purpose else { return None };
+        ends(frame).then(|| Shutdown {
+            stage: Stage::Graceful,
+            by: (*by).to_owned(),
+            loop_id: task.loop_at,
+            frame: plain(reader, frame),
+            task: Some(task.at),
+            tasks: Vec::new(),
+            threads: Vec::new(),
+            grounds: None,
+        })
+    })
 }
 
 /// The main thread waits for the other threads.
@@ -303,6 +363,14 @@ fn graceful(reader: &Reader<'_>, reading: &Reading, ending: &[Ending<'_>]) -> Op
             connections = own.and_then(|at| open_connections(reader, at));
             own.map(|at| handlers(reader, reading, at)).unwrap_or_default()
         }
+        Left::Named(beginning) => {
+            let pending = reading.tasks.iter().filter(|it| it.state == FutureState::Pending);
+            let is_of_server = |it: &&TaskFacts| {
+                it.name.as_deref().is_some_and(|name| name.starts_with(beginning))
+            };
+            pending.filter(is_of_server).map(|it| it.at).collect()
+        }
+        Left::Protocols(..) => Vec::new(),
         Left::Borrowers => own().map(|at| borrowers(reader, reading, at)).unwrap_or_default(),
         Left::Connections | Left::Connection => {
             let connections = ending.iter().filter(
@@ -368,6 +436,10 @@ fn group_children(reader: &Reader<'_>, reading: &Reading) -> Vec<(Address, Addre
             };
             if leaves_group(reader, frame) {
                 managers.extend(reader.local(frame, "self").ok().flatten());
+            }
+            if purpose(reader, frame) == Some(Purpose::CallsNext) {
+                let next = reader.local(frame, "task").ok().flatten();
+                children.extend(next.filter(|&at| is_pending(reader, at)).map(|at| (task.at, at)));
             }
             for group in managers.into_iter().filter(|&at| is_group(reader, at)) {
                 let tasks = tasks_of_group(reader, group).into_iter();
@@ -553,6 +625,8 @@ fn pending(reader: &Reader<'_>, at: Address) -> Vec<Address> {
             let items = reader.dict(at, MAX_ITEMS);
             items.map(|items| items.into_iter().map(|(_, value)| value).collect())
         }
+        // hypercorn up to 0.14 has a `WeakSet`.
+        Ok(Kind::Other) => reader.set_or_weak_set(at, &mut Vec::new()),
         _ => Ok(Vec::new()),
     };
     let tasks = tasks.unwrap_or_default().into_iter();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Locals, Options};
-use crate::asyncio::{AwaitGraph, ChainEnd, FutureState, Reading, TaskFacts};
+use super::{Locals, Options, work};
+use crate::asyncio::{AwaitGraph, ChainEnd, FutureState, Labels, Reading, Said, TaskFacts};
 use crate::memory::Address;
 use crate::python::frame::RawFrame;
 use crate::python::object::Reader;
@@ -63,7 +63,7 @@ pub(crate) fn tasks(
         };
         let class =
             class_names.entry(facts.class.at).or_insert_with(|| reader.class_name(&facts.class));
-        tasks.push(Task {
+        let mut task = Task {
             id: facts.at,
             name: facts.name.clone(),
             loop_id: facts.loop_at,
@@ -93,7 +93,19 @@ pub(crate) fn tasks(
                 })
             }),
             ..Task::default()
-        });
+        };
+        // Of one that runs the frames of its thread say more.
+        let labels = match live {
+            Some(frames) => reader.labels(frames).ok().flatten(),
+            None => match &facts.said {
+                Said::Labels(labels) => Some(Labels::clone(labels)),
+                Said::InDoubt | Said::Nothing => None,
+            },
+        };
+        if let Some(labels) = labels {
+            work::note(&mut task, labels, reading);
+        }
+        tasks.push(task);
     }
     tasks
 }
@@ -161,8 +173,8 @@ pub(crate) fn frames(
 ) -> Vec<Frame> {
     let mut frames = Vec::with_capacity(chain.len());
     for frame in chain {
-        let location = match reader.site(frame.code, frame.lasti, frame.qualname) {
-            Ok(site) => site.location,
+        let location = match reader.place_of(frame) {
+            Ok(location) => location,
             Err(error) => {
                 problems.push(Problem {
                     place: place(),
@@ -174,7 +186,9 @@ pub(crate) fn frames(
                 Arc::new(Location::by_path(unknown, file, None))
             }
         };
-        let wants_locals = options.locals != Locals::Unread && room.get() > 0;
+        // The variables of what was compiled have no names.
+        let wants_locals =
+            options.locals != Locals::Unread && room.get() > 0 && !frame.is_compiled();
         let locals = wants_locals.then(|| match reader.locals(frame) {
             Ok(locals) => {
                 let shows_secrets = options.locals == Locals::WithSecrets;

@@ -8,10 +8,14 @@
 mod anyio;
 mod enclosed;
 mod holders;
+mod island;
+mod lent;
 mod limits;
 mod pool;
 mod returned;
 mod sleeps;
+mod subprocesses;
+mod unfinished;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -51,6 +55,8 @@ const MAX_ATTRIBUTES: u64 = 512;
 const MAX_GLOBALS: u64 = 4096;
 /// Callbacks of one future that are named.
 const MAX_CALLBACKS: usize = 8;
+/// How many frames are asked for a name.
+const MAX_NAMING: usize = 3;
 
 /// What explains the tasks of one reading.
 pub(crate) struct Reasons<'a> {
@@ -70,6 +76,8 @@ pub(crate) struct Reasons<'a> {
     /// What futures wait for at descriptors, by loop.
     endpoints: RefCell<FxHashMap<Address, Rc<FxHashMap<Address, Endpoint>>>>,
     holders: OnceCell<FxHashMap<Address, Holders>>,
+    /// What tasks give back when they end.
+    lent: OnceCell<lent::Lent>,
     pools: &'a Pools,
     /// Whether what only findings rest on is asked for.
     evidence: bool,
@@ -86,6 +94,10 @@ pub(crate) struct Reasons<'a> {
     connection_pools: RefCell<FxHashMap<Address, Option<Rc<pool::Known>>>>,
     /// What is called when a future is done: asked once, however many tasks wait for it.
     called: RefCell<FxHashMap<Address, Rc<Called>>>,
+    /// The tasks that wait for a process or at a pipe of one, by its transport.
+    subprocesses: RefCell<FxHashMap<Address, Vec<Address>>>,
+    /// The things that name their holders themselves, whom nothing lets wait for them again.
+    naming: RefCell<FxHashSet<Address>>,
 }
 
 /// What is called when a future is done.
@@ -93,6 +105,8 @@ pub(crate) struct Reasons<'a> {
 struct Called {
     /// The future that it shields.
     shielded: Option<Address>,
+    /// The tasks that it wakes; `None` where its callbacks cannot be read.
+    wakes: Option<FxHashSet<Address>>,
     /// The first callbacks: the task whose next step it is, and its name in words.
     first: Vec<(Option<Address>, Option<String>)>,
 }
@@ -117,6 +131,8 @@ struct Function {
     anyio: Option<Anyio>,
     pool: Option<&'static Pool>,
     is_in_line: bool,
+    /// What it waits for by its library's own account.
+    expects: Option<&'static str>,
     is_asyncio: bool,
     /// Whether it has blocks that hold something.
     has_contexts: bool,
@@ -138,6 +154,8 @@ struct Step<'t> {
     pool: Option<&'static Pool>,
     /// Whether it waits for that.
     is_in_line: bool,
+    /// What it waits for by its library's own account.
+    expects: Option<&'static str>,
     is_asyncio: bool,
     has_contexts: bool,
     frame: &'t RawFrame,
@@ -173,12 +191,15 @@ impl<'a> Reasons<'a> {
             globals: RefCell::default(),
             endpoints: RefCell::default(),
             holders: OnceCell::new(),
+            lent: OnceCell::new(),
             pools,
             evidence,
             is_ending: false,
             limits: RefCell::default(),
             connection_pools: RefCell::default(),
             called: RefCell::default(),
+            subprocesses: RefCell::default(),
+            naming: RefCell::default(),
             foreign_clocks: {
                 let foreign = reading.loops.iter().filter(|facts| !facts.has_machine_clock);
                 foreign.map(|facts| facts.at).collect()
@@ -216,6 +237,14 @@ impl<'a> Reasons<'a> {
             }
         }
         all
+    }
+
+    /// The tasks that wait at a thing by what was read of them, and have it by what was read of it:
+    /// between the two they went on.
+    pub(crate) fn went_on(&self, all: &[Option<Box<Waiting>>]) -> FxHashSet<Address> {
+        let tasks = self.reading.tasks.iter().map(|task| task.at).zip(all);
+        let waits = tasks.filter_map(|(task, waiting)| Some((task, waiting.as_deref()?)));
+        holding_what_they_wait_for(&self.naming.borrow(), waits)
     }
 
     /// For locks and semaphores that are taken and of which too few holders are seen: the tasks
@@ -275,9 +304,7 @@ impl<'a> Reasons<'a> {
     /// Reads what the tasks of a group need, in few calls.
     fn prefetch(&self, tasks: &[&TaskFacts]) {
         let memory = self.reader.memory;
-        if memory.is_full() {
-            memory.clear();
-        }
+        self.reader.make_room();
         let innermost = || tasks.iter().flat_map(|task| task.chain.iter().rev().take(2));
         memory.prefetch(innermost().map(|frame| (frame.at, FRAME_LEN)));
         let futures = || tasks.iter().filter_map(|task| task.fut_waiter);
@@ -296,11 +323,12 @@ impl<'a> Reasons<'a> {
 
     /// What is known of the function of a frame, looked up once for all frames of it.
     fn function(&self, frame: &RawFrame) -> Function {
-        if let Some(&function) = self.functions.borrow().get(&frame.code) {
+        let of_compiled = || frame.qualname.non_null().unwrap_or(frame.generator);
+        let key = frame.code.non_null().unwrap_or_else(of_compiled);
+        if let Some(&function) = self.functions.borrow().get(&key) {
             return function;
         }
-        let site = self.reader.site(frame.code, frame.lasti, frame.qualname).ok();
-        let place = site.map(|site| site.location);
+        let place = self.reader.place_of(frame).ok();
         let purpose = place.as_ref().and_then(|place| place.purpose());
         let (wait, anyio) = match purpose {
             Some(Purpose::Wait(wait)) => (Some(wait), None),
@@ -312,17 +340,22 @@ impl<'a> Reasons<'a> {
             _ => None,
         };
         let is_in_line = purpose == Some(Purpose::InLine);
+        let expects = match purpose {
+            Some(Purpose::Expects(what)) => Some(what),
+            _ => None,
+        };
         let is_asyncio = place.is_some_and(|place| place.is_asyncio());
         let has_contexts = self.reader.has_contexts(frame).unwrap_or(false);
-        let function = Function { wait, anyio, pool, is_in_line, is_asyncio, has_contexts };
-        self.functions.borrow_mut().insert(frame.code, function);
+        let function =
+            Function { wait, anyio, pool, is_in_line, expects, is_asyncio, has_contexts };
+        self.functions.borrow_mut().insert(key, function);
         function
     }
 
     fn step<'t>(&self, frame: &'t RawFrame) -> Step<'t> {
-        let Function { wait, anyio, pool, is_in_line, is_asyncio, has_contexts } =
+        let Function { wait, anyio, pool, is_in_line, expects, is_asyncio, has_contexts } =
             self.function(frame);
-        Step { wait, anyio, pool, is_in_line, is_asyncio, has_contexts, frame }
+        Step { wait, anyio, pool, is_in_line, expects, is_asyncio, has_contexts, frame }
     }
 
     fn wait(&self, frame: &RawFrame) -> Option<Wait> {
@@ -336,7 +369,13 @@ impl<'a> Reasons<'a> {
         let waiting = if is_running {
             snapshot::Wait::Running.into()
         } else if let Some(&(at, of)) = self.queue.get(&task.at) {
-            snapshot::Wait::Ready(Position { at: Some(at), of: Some(of) }).into()
+            let mut ready = snapshot::Wait::Ready(Position { at: Some(at), of: Some(of) }).into();
+            // Whether a time limit has cancelled it.
+            if task.must_cancel || task.waiter_state == Some(FutureState::Cancelled) {
+                let steps: Vec<_> = task.chain.iter().rev().map(|it| self.step(it)).collect();
+                self.add_deadlines(task, &steps, &mut ready);
+            }
+            ready
         } else {
             self.parked(task)
         };
@@ -358,8 +397,9 @@ impl<'a> Reasons<'a> {
             .or_else(|| self.by_frames(task, steps))
             .or_else(|| self.pools.wait_of(&self.reader, self.reading, task.fut_waiter?))
             .or_else(|| self.by_limiter(task))
+            .or_else(|| self.by_call(steps))
             .or_else(|| self.by_io(task, steps))
-            .or_else(|| self.by_future(task))
+            .or_else(|| self.by_future(task, steps.first().and_then(|step| step.expects)))
             .unwrap_or_default();
         if waiting.name.is_none()
             && let Some(object) = waiting.object
@@ -436,7 +476,7 @@ impl<'a> Reasons<'a> {
                 None => Some(self.condition(task, own(inner, "self")?)),
             },
             Wait::Lock => Some(self.lock(task, own(inner, "self")?)),
-            Wait::Semaphore => Some(self.semaphore(task, own(inner, "self")?)),
+            Wait::Semaphore => Some(self.semaphore(task, own(inner, "self")?, steps)),
             Wait::TaskGroup => Some(self.group(own(inner, "self")?)),
             Wait::Wait => {
                 let things = own(inner, "fs").and_then(|at| self.reader.items_of(at).ok());
@@ -478,21 +518,25 @@ impl<'a> Reasons<'a> {
         let is_task = |at: &Address| self.reader.kind_of(*at).is_ok_and(Kind::is_task);
         let position = Position { at: limiter.position, of: limiter.waiters };
         let call = limiter.call.as_ref().filter(|_| self.is_pool(task, &limiter));
-        let wait = match call {
-            Some(call) => {
-                let function = call.function.clone();
-                snapshot::Wait::Executor { function, thread: None, position }
-            }
-            None => snapshot::Wait::Semaphore {
-                acquire: Acquire {
-                    holders: limiter.borrowers.into_iter().filter(is_task).collect(),
-                    position,
-                    ..Acquire::default()
-                },
+        let wait = if let Some(call) = call {
+            let function = call.function.clone();
+            snapshot::Wait::Executor { function, thread: None, position }
+        } else {
+            self.naming.borrow_mut().insert(limiter.at);
+            let holders = limiter.borrowers.into_iter().filter(is_task).collect();
+            snapshot::Wait::Semaphore {
+                acquire: Acquire { holders, position, ..Acquire::default() },
                 permits: Count { value: limit.map(|limit| limit - borrowed), limit },
-            },
+            }
         };
         Some(Waiting { object: Some(limiter.at), ..wait.into() })
+    }
+
+    /// From anyio's call in a thread, which no thread has yet, or any more.
+    fn by_call(&self, steps: &[Step<'_>]) -> Option<Waiting> {
+        let call = self.reader.limited_call(std::slice::from_ref(steps.first()?.frame))?;
+        let position = Position::default();
+        Some(snapshot::Wait::Executor { function: call.function, thread: None, position }.into())
     }
 
     /// From the event of a connection's protocol at which anyio's streams wait.
@@ -534,6 +578,12 @@ impl<'a> Reasons<'a> {
             let loop_at = task.loop_at.filter(|_| is_plain)?;
             self.endpoints(loop_at).get(&future).cloned()
         })?;
+        if self.evidence
+            && endpoint.pid.is_some()
+            && let Some(process) = self.reader.subprocess_of(&endpoint)
+        {
+            self.subprocesses.borrow_mut().entry(process).or_default().push(task.at);
+        }
         Some(at_endpoint(&endpoint))
     }
 
@@ -548,7 +598,7 @@ impl<'a> Reasons<'a> {
     }
 
     /// From the future alone.
-    fn by_future(&self, task: &TaskFacts) -> Option<Waiting> {
+    fn by_future(&self, task: &TaskFacts, expected: Option<&str>) -> Option<Waiting> {
         let reader = &self.reader;
         let future = task.fut_waiter?;
         let kind = reader.kind_of(future).ok()?;
@@ -569,13 +619,15 @@ impl<'a> Reasons<'a> {
             return Some(Waiting { object: Some(future), ..gather.into() });
         }
         if let Some(inner) = self.called(future).shielded {
-            return Some(self.task(inner, Some(Operation::Shield)));
+            let call = self.pools.wait_of(&self.reader, self.reading, inner);
+            return call.or_else(|| Some(self.task(inner, Some(Operation::Shield))));
         }
-        if !kind.is_future() {
+        if !kind.is_future() || self.has_left(task, future) {
             return None;
         }
         let is_unserved = self.evidence && self.is_only_waited_for(task, future, kind);
         let wait = snapshot::Wait::Future {
+            stands_for: expected.map(Arc::from),
             callbacks: self.callback_names(task, future),
             is_served: is_unserved.then_some(false),
         };
@@ -586,6 +638,12 @@ impl<'a> Reasons<'a> {
         let others = Others { tasks: Vec::new(), children: Some(self.count(&[future])) };
         let wait = snapshot::Wait::Task { operation, others };
         Waiting { object: Some(future), ..wait.into() }
+    }
+
+    /// Whether a future will not wake the task that waited for it: the task went on before the future
+    /// was read, which may be another's by now.
+    fn has_left(&self, task: &TaskFacts, future: Address) -> bool {
+        self.called(future).wakes.as_ref().is_some_and(|wakes| !wakes.contains(&task.at))
     }
 
     /// Whether nothing refers to a future but the task that waits for it: then nothing can set its
@@ -602,10 +660,22 @@ impl<'a> Reasons<'a> {
             return false;
         }
         let holding = task.chain.iter().map(|frame| {
-            let locals = self.reader.locals(frame).unwrap_or_default();
-            locals.iter().filter(|(_, value)| *value == future).count() as u64
+            let references = self.reader.references_of_frame(frame).unwrap_or_default();
+            references
+                .into_iter()
+                .filter(|&at| at == future || self.is_own_cell(at, future))
+                .count()
         });
-        variables == 0 || holding.sum::<u64>() == variables
+        variables == 0 || holding.sum::<usize>() as u64 == variables
+    }
+
+    /// Whether a reference of a frame is to a variable of it that functions within it may see, and
+    /// none of them is left that does: one that is may be called back.
+    fn is_own_cell(&self, at: Address, value: Address) -> bool {
+        let content = at.offset(self.reader.layout.small.cell_ref);
+        self.reader.is_kind(at, Kind::Cell)
+            && self.reader.pointer(content) == Ok(Some(value))
+            && self.reader.references(at) == Some(1)
     }
 
     /// What else is called when a future is done, in words.
@@ -618,11 +688,16 @@ impl<'a> Reasons<'a> {
     fn called(&self, future: Address) -> Rc<Called> {
         let reader = &self.reader;
         let read = || {
-            let callbacks = reader.callbacks(future).unwrap_or_default();
+            let callbacks = reader.callbacks(future);
+            let wakes = callbacks.as_ref().ok().map(|all| {
+                all.iter().filter_map(|&callback| reader.stepped_task(callback)).collect()
+            });
+            let callbacks = callbacks.unwrap_or_default();
             // One of them may be the step of the task that is asked about.
             let first = callbacks.iter().take(MAX_CALLBACKS + 1);
             let first = first.map(|&at| (reader.stepped_task(at), reader.callable_name(at)));
-            Rc::new(Called { shielded: reader.shielded(future), first: first.collect() })
+            let (first, shielded) = (first.collect(), reader.shielded(future));
+            Rc::new(Called { shielded, wakes, first })
         };
         Rc::clone(self.called.borrow_mut().entry(future).or_insert_with(read))
     }
@@ -638,29 +713,29 @@ impl<'a> Reasons<'a> {
     }
 
     fn lock(&self, task: &TaskFacts, lock: Address) -> Waiting {
-        let is_free = self.reader.number(lock, "_locked") == Some(0);
-        let wait = snapshot::Wait::Lock(Acquire { is_free, ..self.acquire(task, lock) });
+        let line = self.line(lock, "_waiters");
+        let wait = snapshot::Wait::Lock(Acquire {
+            // A task that waits for what it holds itself is one of them.
+            holders: self.lock_holders(lock, &line),
+            position: line.position(task),
+            is_free: self.reader.number(lock, "_locked") == Some(0),
+            ..Acquire::default()
+        });
         Waiting { object: Some(lock), ..wait.into() }
     }
 
-    fn semaphore(&self, task: &TaskFacts, semaphore: Address) -> Waiting {
-        let wait = snapshot::Wait::Semaphore {
-            acquire: self.acquire(task, semaphore),
-            permits: Count {
-                value: self.reader.number(semaphore, "_value"),
-                limit: self.reader.number(semaphore, "_bound_value"),
-            },
+    fn semaphore(&self, task: &TaskFacts, semaphore: Address, steps: &[Step<'_>]) -> Waiting {
+        let permits = Count {
+            value: self.reader.number(semaphore, "_value"),
+            limit: self.reader.number(semaphore, "_bound_value"),
         };
-        Waiting { object: Some(semaphore), ..wait.into() }
-    }
-
-    fn acquire(&self, task: &TaskFacts, object: Address) -> Acquire {
-        Acquire {
-            // A task that waits for what it holds itself is one of them.
-            holders: self.holders_of(object),
-            position: self.line(object, "_waiters").position(task),
+        let line = self.line(semaphore, "_waiters");
+        let acquire = Acquire {
+            holders: self.permit_holders(semaphore, permits, &line, steps),
+            position: line.position(task),
             ..Acquire::default()
-        }
+        };
+        Waiting { object: Some(semaphore), ..snapshot::Wait::Semaphore { acquire, permits }.into() }
     }
 
     fn queue_wait(
@@ -671,10 +746,13 @@ impl<'a> Reasons<'a> {
     ) -> Option<Waiting> {
         let reader = &self.reader;
         let [items, finished] = reader.attributes_named(queue, ["_queue", "_finished"]).ok()?;
+        // Each queue has that one, whatever it keeps its items in; what has none lies now where a
+        // frame was that has gone meanwhile.
+        let finished = finished?;
         let line = match operation {
             Operation::Get => self.line(queue, "_getters"),
             Operation::Put => self.line(queue, "_putters"),
-            _ => self.line(finished?, "_waiters"),
+            _ => self.line(finished, "_waiters"),
         };
         let value = match operation {
             Operation::Join => reader.number(queue, "_unfinished_tasks"),
@@ -846,14 +924,15 @@ impl<'a> Reasons<'a> {
         Some(Deadline { frame: None, due_in })
     }
 
-    /// The name by which the innermost frame knows an object that is neither asyncio's nor anyio's
+    /// The name by which the innermost frames know an object that are neither asyncio's nor anyio's
     /// own.
     fn name_outside<'t>(
         &self,
-        mut frames: impl Iterator<Item = &'t RawFrame>,
+        frames: impl Iterator<Item = &'t RawFrame>,
         object: Address,
     ) -> Option<String> {
-        self.name_in(frames.find(|frame| self.is_outside(frame))?, object)
+        let mut outside = frames.filter(|frame| self.is_outside(frame)).take(MAX_NAMING);
+        outside.find_map(|frame| self.name_in(frame, object))
     }
 
     /// Whether a frame is neither asyncio's nor anyio's own.
@@ -878,6 +957,11 @@ impl<'a> Reasons<'a> {
         let reader = &self.reader;
         let locals = reader.locals(frame).ok()?;
         if let Some((name, _)) = locals.iter().find(|(_, value)| *value == object) {
+            return Some(name.to_string());
+        }
+        // A server hands over its queue as the function `receive`.
+        let is_bound = |value: Address| reader.bound_to(value) == Some(object);
+        if let Some((name, _)) = locals.iter().find(|(_, value)| is_bound(*value)) {
             return Some(name.to_string());
         }
         // `self` first: it is the first variable of a method.
@@ -1026,5 +1110,52 @@ impl Line {
     fn position(&self, task: &TaskFacts) -> Position {
         let at = task.fut_waiter.and_then(|future| self.positions.get(&future).copied());
         Position { at, of: Some(self.positions.len() as u64) }
+    }
+}
+
+/// Of the tasks that wait, those that have what they wait for, by what one of `naming` says of it.
+fn holding_what_they_wait_for<'w>(
+    naming: &FxHashSet<Address>,
+    waits: impl Iterator<Item = (Address, &'w Waiting)> + Clone,
+) -> FxHashSet<Address> {
+    if naming.is_empty() {
+        return FxHashSet::default();
+    }
+    let at_naming = waits.filter_map(|(task, waiting)| {
+        Some((task, waiting.object.filter(|thing| naming.contains(thing))?, waiting))
+    });
+    let has = |(_, thing, waiting): (_, Address, &'w Waiting)| {
+        waiting.holders().iter().map(move |&holder| (holder, thing))
+    };
+    let has: FxHashSet<(Address, Address)> = at_naming.clone().flat_map(has).collect();
+    at_naming.filter(|&(task, thing, _)| has.contains(&(task, thing))).map(|it| it.0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_handed_a_token_while_it_is_read_waits_for_it_no_longer() {
+        let [limiter, semaphore] = [Address(1), Address(2)];
+        let [first, second, third] = [Address(10), Address(11), Address(12)];
+        let wait = |object, holders: &[Address]| Waiting {
+            object: Some(object),
+            ..snapshot::Wait::Semaphore {
+                acquire: Acquire { holders: holders.to_vec().into(), ..Acquire::default() },
+                permits: Count::default(),
+            }
+            .into()
+        };
+        // The first has got one between the looks at its own wait and at the third's.
+        let waits = [
+            (first, wait(limiter, &[second])),
+            (third, wait(limiter, &[first])),
+            (second, wait(semaphore, &[second])),
+        ];
+        let naming = FxHashSet::from_iter([limiter]);
+        let went_on =
+            holding_what_they_wait_for(&naming, waits.iter().map(|(task, it)| (*task, it)));
+        assert_eq!(went_on, FxHashSet::from_iter([first]));
     }
 }

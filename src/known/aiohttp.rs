@@ -3,7 +3,8 @@
 use super::Origin;
 use super::library::Library;
 use super::pool::{Line, Out, Pool};
-use super::purpose::{Left, Purpose, Stop};
+use super::purpose::{Left, Module, Purpose, Stop};
+use super::work::{Clock, Fact, Row, WorkKind};
 
 const RUNNER: Stop = Stop::of("aiohttp", Left::Connections);
 /// `RequestHandler.shutdown`: one connection, which may be shut down while the server runs.
@@ -21,7 +22,7 @@ const CONNECTOR: Pool = Pool {
 
 pub(super) const LIBRARY: Library = Library {
     origin: Origin::Package,
-    modules: &[],
+    modules: &[("aiohttp/web_app.py", Module::Router)],
     functions: &[
         ("aiohttp/web.py", "_cancel_tasks", Purpose::CancelsAll("aiohttp")),
         ("aiohttp/web.py", "_cancel_all_tasks", Purpose::CancelsAll("aiohttp")),
@@ -32,4 +33,32 @@ pub(super) const LIBRARY: Library = Library {
         ("aiohttp/connector.py", "connect", Purpose::Acquires(&CONNECTOR)),
     ],
     anywhere: &[],
+    work: &[
+        Row {
+            at: &[
+                ("aiohttp/web_protocol.py", "start"),
+                ("aiohttp/web_protocol.py", "_handle_request"),
+            ],
+            kind: WorkKind::Request,
+            of: "self._current_request",
+            facts: &[
+                (Fact::Verb, "._method"),
+                (Fact::Path, "._rel_url._path | ._rel_url._val.path"),
+                (Fact::Route, "._match_info._route._resource._formatter | ._match_info._route._resource._path"),
+                (Fact::Name, "._match_info._route._handler"),
+                (Fact::Peer, "._transport_peername"),
+                (Fact::Began(Clock::Monotonic), "start | start_time"),
+            ],
+        },
+        Row {
+            at: &[("aiohttp/client.py", "_request")],
+            kind: WorkKind::Call,
+            of: "url | str_or_url",
+            facts: &[
+                (Fact::Verb, "method"),
+                (Fact::Peer, "._netloc | ._val.netloc | str_or_url"),
+                (Fact::Path, "._path | ._val.path"),
+            ],
+        },
+    ],
 };

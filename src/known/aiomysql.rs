@@ -3,6 +3,7 @@
 use super::Origin;
 use super::library::Library;
 use super::purpose::{Purpose, Stop};
+use super::work::{Fact, Row, WorkKind};
 
 const POOL: Stop = Stop::of_pool("aiomysql's pool");
 
@@ -11,4 +12,19 @@ pub(super) const LIBRARY: Library = Library {
     modules: &[],
     functions: &[("aiomysql/pool.py", "wait_closed", Purpose::Stops(&POOL))],
     anywhere: &[],
+    work: &[
+        Row {
+            at: &[
+                ("aiomysql/cursors.py", "_query"),
+                ("aiomysql/cursors.py", "execute"),
+            ],
+            kind: WorkKind::Query,
+            of: "self",
+            facts: &[
+                (Fact::Statement, "q | query"),
+                (Fact::Peer, "conn._host"),
+                (Fact::Port, "conn._port"),
+            ],
+        },
+    ],
 };

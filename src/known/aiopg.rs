@@ -11,4 +11,5 @@ pub(super) const LIBRARY: Library = Library {
     modules: &[],
     functions: &[("aiopg/pool.py", "wait_closed", Purpose::Stops(&POOL))],
     anywhere: &[],
+    work: &[],
 };

@@ -35,4 +35,5 @@ pub(super) const LIBRARY: Library = Library {
         (BACKEND, "send", Purpose::Io(Io::StreamWrite)),
     ],
     anywhere: &[],
+    work: &[],
 };

@@ -23,4 +23,5 @@ pub(super) const LIBRARY: Library = Library {
         ),
     ],
     anywhere: &[],
+    work: &[],
 };

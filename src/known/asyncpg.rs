@@ -4,6 +4,7 @@ use super::Origin;
 use super::library::Library;
 use super::pool::{Line, Lost, Out, Pool};
 use super::purpose::{Purpose, Stop};
+use super::work::{Fact, Row, WorkKind};
 
 const NAME: &str = "asyncpg's pool";
 const STOP: Stop = Stop::of_pool(NAME);
@@ -26,4 +27,40 @@ pub(super) const LIBRARY: Library = Library {
         ("asyncpg/pool.py", "_acquire_impl", Purpose::Acquires(&POOL)),
     ],
     anywhere: &[],
+    work: &[
+        Row {
+            at: &[
+                ("asyncpg/connection.py", "execute"),
+                ("asyncpg/connection.py", "_execute"),
+                ("asyncpg/connection.py", "_do_execute"),
+                ("asyncpg/connection.py", "executemany"),
+                ("asyncpg/connection.py", "_executemany"),
+            ],
+            kind: WorkKind::Query,
+            of: "self",
+            facts: &[
+                (Fact::Statement, "query"),
+                (Fact::Peer, "._addr"),
+            ],
+        },
+        Row {
+            at: &[
+                ("asyncpg/prepared_stmt.py", "__do_execute"),
+                ("asyncpg/prepared_stmt.py", "fetch"),
+                ("asyncpg/prepared_stmt.py", "fetchval"),
+                ("asyncpg/prepared_stmt.py", "fetchrow"),
+                ("asyncpg/prepared_stmt.py", "executemany"),
+                ("asyncpg/cursor.py", "_bind_exec"),
+                ("asyncpg/cursor.py", "_exec"),
+                ("asyncpg/cursor.py", "_bind"),
+                ("asyncpg/cursor.py", "__anext__"),
+            ],
+            kind: WorkKind::Query,
+            of: "self",
+            facts: &[
+                (Fact::Statement, "._query"),
+                (Fact::Peer, "._connection._addr"),
+            ],
+        },
+    ],
 };

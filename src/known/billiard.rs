@@ -12,4 +12,5 @@ pub(super) const LIBRARY: Library = Library {
         ("billiard/process.py", "_bootstrap", Purpose::ForkedChild),
     ],
     anywhere: &[],
+    work: &[],
 };

@@ -1,6 +1,6 @@
 //! What a callable does that asyncio has called when something is done, by its qualified name.
 
-use super::library::last_part;
+use super::name::last_part;
 
 /// A callable that a future, a loop or a selector calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,4 +12,5 @@ pub(super) const LIBRARY: Library = Library {
     ],
     functions: &[],
     anywhere: &[],
+    work: &[],
 };

@@ -4,6 +4,7 @@ use super::Origin;
 use super::library::Library;
 use super::pool::{Line, Lost, Out, Pool};
 use super::purpose::Purpose;
+use super::work::{Fact, Row, WorkKind};
 
 // httpcore 0.14 to 1.0.9. An answer that is open refers to the item of its request, and closes
 // the connection by that; a list of the pool does, too.
@@ -30,4 +31,20 @@ pub(super) const LIBRARY: Library = Library {
         (POOL_FILE, "wait_for_connection", Purpose::InLine),
     ],
     anywhere: &[],
+    work: &[
+        Row {
+            at: &[
+                ("httpcore/_async/connection_pool.py", "handle_async_request"),
+                ("httpcore2/_async/connection_pool.py", "handle_async_request"),
+            ],
+            kind: WorkKind::Call,
+            of: "request.url",
+            facts: &[
+                (Fact::Verb, "request.method"),
+                (Fact::Peer, ".host"),
+                (Fact::Port, ".port"),
+                (Fact::Path, ".target"),
+            ],
+        },
+    ],
 };

@@ -12,4 +12,5 @@ pub(super) const LIBRARY: Library = Library {
         ("httpx_sse/_api.py", "aiter_sse", Purpose::Listens),
     ],
     anywhere: &[],
+    work: &[],
 };

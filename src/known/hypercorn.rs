@@ -3,6 +3,7 @@
 use super::Origin;
 use super::library::Library;
 use super::purpose::{Left, Purpose, Stop};
+use super::work::{Clock, Fact, Row, WorkKind};
 
 /// Its `worker_serve` serves first, and stops in its last part.
 const WORKER: Stop = Stop {
@@ -21,4 +22,23 @@ pub(super) const LIBRARY: Library = Library {
         ("hypercorn/asyncio/lifespan.py", "handle_lifespan", Purpose::Application),
     ],
     anywhere: &[],
+    work: &[
+        Row {
+            at: &[
+                ("hypercorn/asyncio/task_group.py", "_handle"),
+                ("hypercorn/asyncio/context.py", "_handle"),
+            ],
+            kind: WorkKind::Request,
+            of: "scope",
+            facts: &[
+                (Fact::Type, "['type']"),
+                (Fact::Verb, "['method']"),
+                (Fact::Path, "['path']"),
+                (Fact::Route, "['route'].path | ['path_template']"),
+                (Fact::Name, "['endpoint']"),
+                (Fact::Peer, "['client']"),
+                (Fact::Began(Clock::Epoch), "send.__self__.start_time"),
+            ],
+        },
+    ],
 };

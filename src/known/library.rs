@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use rustc_hash::FxHashMap;
 
+use super::name::last_part;
 use super::purpose::{Module, Purpose};
+use super::work::Row;
 use super::{LIBRARIES, Origin};
 
 /// What is known of one library.
@@ -19,6 +21,8 @@ pub(super) struct Library {
     pub functions: &'static [(&'static str, &'static str, Purpose)],
     /// Functions of any library, by their names without a class.
     pub anywhere: &'static [(&'static str, Purpose)],
+    /// What frames of its functions say of the work that they are part of.
+    pub work: &'static [Row],
 }
 
 /// What is known of a function.
@@ -63,11 +67,6 @@ impl Known {
             module: modules.find(|(module, _)| is_it(module)).map(|(_, module)| *module),
         }
     }
-}
-
-/// A function's own name, without its class: `get` of `Client.get`.
-pub(super) fn last_part(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! What names alone say, of whatever code: Python's own protocols, and words that all use alike.
 
-use super::library::last_part;
-
 /// Functions that take what comes next from one connection, or give the next part to it: there is
 /// an order in their calls.
 const IN_ORDER: [&str; 14] = [
@@ -21,6 +19,11 @@ const IN_ORDER: [&str; 14] = [
     "asend",
 ];
 
+/// A function's own name, without its class: `get` of `Client.get`.
+pub(super) fn last_part(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
 /// Whether a function enters an `async with` block.
 pub fn enters_block(function: &str) -> bool {
     last_part(function) == "__aenter__"
@@ -31,9 +34,40 @@ pub fn leaves_block(function: &str) -> bool {
     matches!(last_part(function), "__aexit__" | "_aexit")
 }
 
+/// Whether a method gives back what was acquired, in locks and semaphores of any library.
+pub fn gives_back(method: &str) -> bool {
+    method == "release"
+}
+
+/// Whether a method has something called when a task ends.
+pub fn adds_callback(method: &str) -> bool {
+    method == "add_done_callback"
+}
+
+/// Whether a method says that an item of a queue is done.
+pub fn finishes_item(method: &str) -> bool {
+    method == "task_done"
+}
+
+/// Whether a method is what a context manager is left by, in a `with` or `async with` block.
+pub fn is_exit(method: &str) -> bool {
+    matches!(last_part(method), "__exit__" | "__aexit__")
+}
+
 /// Whether a function says nothing of what is done: `__aenter__`, `__call__`.
 pub fn is_special(function: &str) -> bool {
     last_part(function).starts_with("__")
+}
+
+/// Whether a method was compiled anew with its name in the place of a file, as Sanic does with some of
+/// its own (`sanic/touchup`).
+pub fn is_compiled_anew(file: &str, function: &str) -> bool {
+    file == last_part(function)
+}
+
+/// Whether a task has its name from a library that calls all of its tasks so: gRPC's handlers.
+pub fn is_of_library(task: &str) -> bool {
+    task.starts_with("HandleExceptions[")
 }
 
 /// Whether a function makes a module's names: the outermost frame of a program.
@@ -41,9 +75,10 @@ pub fn is_module(function: &str) -> bool {
     function == "<module>"
 }
 
-/// Whether a function takes or gives what comes next of one connection.
+/// Whether a function takes or gives what comes next of one connection. To read the answer belongs to
+/// the call.
 pub fn is_in_order(function: &str) -> bool {
-    IN_ORDER.contains(&last_part(function))
+    IN_ORDER.contains(&last_part(function)) && !function.ends_with("Response.read")
 }
 
 /// Whether a function opens a connection.

@@ -10,4 +10,5 @@ pub(super) const LIBRARY: Library = Library {
     // _patch_loop in nest_asyncio.py, 1.0 to 1.6.
     functions: &[("nest_asyncio.py", "_run_once", Purpose::Loop(Loop::NestedRunOnce))],
     anywhere: &[],
+    work: &[],
 };

@@ -4,6 +4,7 @@ use super::Origin;
 use super::library::Library;
 use super::pool::{Line, Out, Pool};
 use super::purpose::{Purpose, Stop};
+use super::work::{Fact, Row, WorkKind};
 
 const NAME: &str = "psycopg's pool";
 const FILE: &str = "psycopg_pool/pool_async.py";
@@ -34,4 +35,18 @@ pub(super) const LIBRARY: Library = Library {
         (FILE, "wait", Purpose::InLine),
     ],
     anywhere: &[],
+    work: &[
+        Row {
+            at: &[
+                ("psycopg/cursor_async.py", "execute"),
+                ("psycopg/cursor_async.py", "executemany"),
+                ("psycopg/server_cursor.py", "execute"),
+            ],
+            kind: WorkKind::Query,
+            of: "self",
+            facts: &[
+                (Fact::Statement, "query"),
+            ],
+        },
+    ],
 };

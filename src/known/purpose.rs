@@ -21,10 +21,16 @@ pub enum Purpose {
     AwaitsStart(&'static str),
     /// A server tells its application to end, and waits until it has.
     EndsApplication,
+    /// The application's part of a server's start or end, whichever its variable `concern` says, of
+    /// the named server.
+    StartsOrEnds(&'static str),
     /// The task of the application that is told so.
     Application,
     /// The application runs what it has to do at its end.
     CleansUp,
+    /// A middleware's call of what comes next, which runs in a task of its own: one in a group, or
+    /// in the variable `task`.
+    CallsNext,
     /// A coroutine of anyio's that waits for other tasks, or until something has happened.
     Anyio(Anyio),
     /// `WorkerThread.run` of anyio.
@@ -41,6 +47,8 @@ pub enum Purpose {
     HandsOver,
     /// It waits for whatever the other end has to say, for as long as that takes.
     Listens,
+    /// It waits for this, which code that is not Python's will tell it.
+    Expects(&'static str),
     /// It sends the command in its variable `args` and waits for the answer.
     Command,
     /// It gets a connection of this pool, which is `self`, and waits for it if there is none.
@@ -225,6 +233,14 @@ pub enum Thread {
     PoolsExit,
     /// The function of a process pool's thread.
     ProcessPoolManager,
+    /// The function of its processes.
+    ProcessPoolWorker,
+    /// The function of the thread of a `multiprocessing.Pool` that hands out its calls.
+    PoolTaskHandler,
+    /// The function of its processes.
+    PoolProcess,
+    /// A wait for the result `self` of a call of it.
+    PoolResult,
     /// `getaddrinfo`.
     GetAddrInfo,
     /// `getfqdn`.
@@ -233,6 +249,14 @@ pub enum Thread {
     Child,
     /// It runs calls that it is given, until the future in the named variable is done.
     RunsUntil(&'static str),
+    /// It runs the calls of a queue one after the other, each for the future in its variable
+    /// `future`.
+    Serves {
+        /// The variable, or the attribute of `self`, that has the queue of futures and functions.
+        queue: &'static str,
+        /// The variable that has the function of the call that runs.
+        function: &'static str,
+    },
     /// It has given a coroutine to a loop, and waits for its result.
     CallsLoop {
         /// The variable, or the attribute of `self`, that has the loop.
@@ -284,6 +308,11 @@ pub enum Left {
     Connections,
     /// The task of the one connection that is stopped.
     Connection,
+    /// The tasks that the server has given names with this beginning.
+    Named(&'static str),
+    /// The tasks of connections: the variable with these, and the attribute of each with its task.
+    /// What waits is no task, but what runs the loop.
+    Protocols(&'static str, &'static str),
 }
 
 /// A file or a package whose functions are known as such, whichever of them it is.
@@ -311,6 +340,10 @@ pub enum Module {
     Futures,
     /// `concurrent/futures/thread.py`
     ThreadPool,
+    /// `multiprocessing/pool.py`
+    ProcessPool,
+    /// `multiprocessing/queues.py`
+    ProcessQueues,
     /// `selectors.py`
     Selectors,
     /// The control socket of gunicorn's master.
@@ -319,6 +352,8 @@ pub enum Module {
     Gunicorn,
     /// A file of anyio.
     Anyio,
+    /// A file of a web framework that calls the program's function for a request.
+    Router,
 }
 
 impl Module {

@@ -4,6 +4,7 @@ use super::Origin;
 use super::library::Library;
 use super::pool::{Line, Out, Pool};
 use super::purpose::Purpose;
+use super::work::{Fact, Row, WorkKind};
 
 // 5.0 to 8.1; before, nothing has those that are out.
 const POOL: Pool = Pool {
@@ -34,6 +35,22 @@ pub(super) const LIBRARY: Library = Library {
         ("aioredis/client.py", "get_message", Purpose::Listens),
     ],
     anywhere: &[],
+    work: &[
+        Row {
+            at: &[
+                ("redis/asyncio/client.py", "execute_command"),
+                ("redis/asyncio/cluster.py", "execute_command"),
+                ("aioredis/client.py", "execute_command"),
+            ],
+            kind: WorkKind::Query,
+            of: "self",
+            facts: &[
+                (Fact::Command, "args"),
+                (Fact::Peer, ".connection_pool.connection_kwargs['host'] | .connection_pool.connection_kwargs['path'] | .host"),
+                (Fact::Port, ".connection_pool.connection_kwargs['port'] | .port"),
+            ],
+        },
+    ],
 };
 
 /// Whether a command is answered when others have done something, not when it is done itself:

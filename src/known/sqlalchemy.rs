@@ -4,6 +4,7 @@ use super::Origin;
 use super::library::Library;
 use super::pool::{Line, Out, Pool};
 use super::purpose::Purpose;
+use super::work::{Fact, Row, WorkKind};
 
 // 1.4 to 2.1. `_overflow` begins below zero, at as many as the queue has room for.
 const POOL: Pool = Pool {
@@ -25,4 +26,17 @@ pub(super) const LIBRARY: Library = Library {
     modules: &[],
     functions: &[("sqlalchemy/pool/impl.py", "_do_get", Purpose::Acquires(&POOL))],
     anywhere: &[],
+    work: &[
+        Row {
+            at: &[
+                ("sqlalchemy/dialects/", "_prepare_and_execute"),
+                ("sqlalchemy/dialects/", "_executemany"),
+            ],
+            kind: WorkKind::Query,
+            of: "self",
+            facts: &[
+                (Fact::Statement, "operation"),
+            ],
+        },
+    ],
 };

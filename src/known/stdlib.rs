@@ -10,6 +10,7 @@ const CHILD: &str = "subprocess.py";
 const FUTURES: &str = "concurrent/futures/_base.py";
 const POOL: &str = "concurrent/futures/thread.py";
 const PROCESSES: &str = "concurrent/futures/process.py";
+const PROCESS_POOL: &str = "multiprocessing/pool.py";
 const THREADING: &str = "threading.py";
 
 pub(super) const LIBRARY: Library = Library {
@@ -20,6 +21,8 @@ pub(super) const LIBRARY: Library = Library {
         ("queue.py", Module::Queue),
         (FUTURES, Module::Futures),
         (POOL, Module::ThreadPool),
+        (PROCESS_POOL, Module::ProcessPool),
+        ("multiprocessing/queues.py", Module::ProcessQueues),
         ("selectors.py", Module::Selectors),
     ],
     functions: &[
@@ -47,6 +50,11 @@ pub(super) const LIBRARY: Library = Library {
         // Up to 3.8 a function, later the thread's own method.
         (PROCESSES, "_queue_management_worker", Purpose::Thread(Thread::ProcessPoolManager)),
         (PROCESSES, "run", Purpose::Thread(Thread::ProcessPoolManager)),
+        (PROCESSES, "_process_worker", Purpose::Thread(Thread::ProcessPoolWorker)),
+        (PROCESS_POOL, "_handle_tasks", Purpose::Thread(Thread::PoolTaskHandler)),
+        (PROCESS_POOL, "worker", Purpose::Thread(Thread::PoolProcess)),
+        (PROCESS_POOL, "wait", Purpose::Thread(Thread::PoolResult)),
+        (PROCESS_POOL, "get", Purpose::Thread(Thread::PoolResult)),
         ("socket.py", "getaddrinfo", Purpose::Thread(Thread::GetAddrInfo)),
         ("socket.py", "getfqdn", Purpose::Thread(Thread::GetFqdn)),
         (CHILD, "communicate", Purpose::Thread(Thread::Child)),
@@ -60,4 +68,10 @@ pub(super) const LIBRARY: Library = Library {
         ("multiprocessing/process.py", "_bootstrap", Purpose::ForkedChild),
     ],
     anywhere: &[],
+    work: &[],
 };
+
+/// Whether a function written in C is of `sqlite3`, by its name.
+pub fn is_of_sqlite(function: &str) -> bool {
+    function.starts_with("sqlite3.")
+}

@@ -3,6 +3,7 @@
 use super::Origin;
 use super::library::Library;
 use super::purpose::{Left, Purpose, Stop};
+use super::work::{Row, SCOPE, WorkKind};
 
 const SERVER: Stop = Stop {
     headers: &["self", "server_state", "default_headers"],
@@ -20,4 +21,12 @@ pub(super) const LIBRARY: Library = Library {
         ("uvicorn/lifespan/on.py", "main", Purpose::Application),
     ],
     anywhere: &[],
+    work: &[
+        Row {
+            at: &[("uvicorn/protocols/", "run_asgi")],
+            kind: WorkKind::Request,
+            of: "self.scope",
+            facts: SCOPE,
+        },
+    ],
 };

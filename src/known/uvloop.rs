@@ -12,4 +12,5 @@ pub(super) const LIBRARY: Library = Library {
         ("uvloop/__init__.py", "_cancel_all_tasks", Purpose::CancelsAll("uvloop.run")),
     ],
     anywhere: &[],
+    work: &[],
 };

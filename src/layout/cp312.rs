@@ -49,6 +49,7 @@ pub const LAYOUT: Layout = Layout {
         executable: 0,                  // _PyInterpreterFrame.f_code: DWARF, live
         previous: 8,                    // _PyInterpreterFrame.previous: DWARF, live
         instruction: 56,                // _PyInterpreterFrame.prev_instr: DWARF, live
+        function: 16,                   // _PyInterpreterFrame.f_funcobj: DWARF
         globals: 24,                    // _PyInterpreterFrame.f_globals: DWARF, live
         stack: StackPointer::Count(64), // _PyInterpreterFrame.stacktop: DWARF, live
         owner: 70,                      // _PyInterpreterFrame.owner: DWARF, live
@@ -115,6 +116,7 @@ pub const LAYOUT: Layout = Layout {
         dict: 264,        // PyTypeObject.tp_dict: DWARF, live
         dictoffset: 288,  // PyTypeObject.tp_dictoffset: DWARF, live
         mro: 344,         // PyTypeObject.tp_mro: DWARF
+        subclasses: 360,  // PyTypeObject.tp_subclasses: DWARF, live
         qualname: 872,    // PyHeapTypeObject.ht_qualname: DWARF
         cached_keys: 880, // PyHeapTypeObject.ht_cached_keys: DWARF, live
     },
@@ -208,6 +210,7 @@ pub const LAYOUT: Layout = Layout {
     function: Function {
         code: 48,     // PyFunctionObject.func_code: DWARF, live
         closure: 72,  // PyFunctionObject.func_closure: DWARF, live
+        defaults: 56, // PyFunctionObject.func_defaults: DWARF
         qualname: 40, // PyFunctionObject.func_qualname: DWARF, live
         globals: 16,  // PyFunctionObject.func_globals: DWARF, live
     },

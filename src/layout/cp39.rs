@@ -107,6 +107,7 @@ pub const LAYOUT: Layout = Layout {
         dict: 264,        // PyTypeObject.tp_dict: DWARF, live
         dictoffset: 288,  // PyTypeObject.tp_dictoffset: DWARF, live
         mro: 344,         // PyTypeObject.tp_mro: DWARF
+        subclasses: 360,  // PyTypeObject.tp_subclasses: DWARF, live
         qualname: 856,    // PyHeapTypeObject.ht_qualname: DWARF
         cached_keys: 864, // PyHeapTypeObject.ht_cached_keys: DWARF
     },
@@ -195,6 +196,7 @@ pub const LAYOUT: Layout = Layout {
     function: Function {
         code: 16,      // PyFunctionObject.func_code: DWARF, live
         closure: 48,   // PyFunctionObject.func_closure: DWARF, live
+        defaults: 32, // PyFunctionObject.func_defaults: DWARF
         qualname: 104, // PyFunctionObject.func_qualname: DWARF, live
         globals: 24,   // PyFunctionObject.func_globals: DWARF, live
     },

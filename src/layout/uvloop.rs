@@ -49,6 +49,9 @@ pub struct UvLoop {
     /// All handles that are not closed, a circular list: [ next: ptr, prev: ptr ]
     pub handle_queue: Offset,
     pub backend_fd: Offset,
+    /// `wq_async.loop`, which points back to the `uv_loop_t`. Before it lies a mutex, and that is
+    /// longer by [`LONGER_MUTEX`] on some machines: so is what follows further behind.
+    pub async_loop: Offset,
     /// `async_io_watcher.fd`, by which other threads wake it.
     pub async_fd: Offset,
     /// [ min: ptr, nelts: u32 ]
@@ -59,11 +62,16 @@ pub struct UvLoop {
     pub signal_pipe: Offset,
 }
 
+/// A `pthread_mutex_t` has 40 bytes, but 48 with glibc on aarch64.
+// DWARF of 0.22.1 for both machines: struct uv_loop_s, from `wq_async` on.
+pub const LONGER_MUTEX: Offset = 8;
+
 /// All wheels from 0.17.0 to 0.23.0: include/uv/unix.h; DWARF, live.
 pub const UV_LOOP: UvLoop = UvLoop {
     data: 0,
     handle_queue: 16,
     backend_fd: 64,
+    async_loop: 184,
     async_fd: 504,
     timer_heap: 520,
     time: 544,

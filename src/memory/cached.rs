@@ -162,6 +162,8 @@ struct Pages {
     buffers: Vec<Box<[u8]>>,
     /// Slots in use.
     used: usize,
+    /// The first slot that counts: what was read before is read anew when it is needed.
+    oldest: u32,
 }
 
 impl Pages {
@@ -190,10 +192,10 @@ impl Pages {
 
     /// Whether a page was read; one that was read by habit is then in use.
     fn has(&mut self, page: u64) -> bool {
-        if self.index.contains_key(&page) {
+        if self.index.get(&page).is_some_and(|slot| *slot >= self.oldest) {
             return true;
         }
-        let ahead = self.ahead.remove(&page);
+        let ahead = self.ahead.remove(&page).filter(|slot| *slot >= self.oldest);
         if let Some(slot) = ahead {
             self.index.insert(page, slot);
         }
@@ -208,6 +210,13 @@ impl Pages {
     fn forget(&mut self, page: u64) {
         self.index.remove(&page);
         self.ahead.remove(&page);
+    }
+
+    fn forget_all(&mut self) {
+        self.index.clear();
+        self.ahead.clear();
+        self.used = 0;
+        self.oldest = 0;
     }
 
     fn page(&self, slot: u32) -> Option<&[u8]> {
@@ -293,11 +302,29 @@ impl<M: ReadMemory> PageCache<M> {
 
     /// Forgets every page and keeps the buffers.
     pub fn clear(&self) {
-        let mut pages = self.pages.borrow_mut();
-        pages.index.clear();
-        pages.ahead.clear();
-        pages.used = 0;
+        self.pages.borrow_mut().forget_all();
         self.forget_recent();
+    }
+
+    /// Reads these ranges and then what `read` does, of which nothing is older than they are: of a
+    /// page that was read before, it reads the content of now.
+    pub fn anew<T>(
+        &self,
+        ranges: impl Iterator<Item = (Address, u64)>,
+        read: impl FnOnce() -> T,
+    ) -> T {
+        let mut habit: Vec<u64> = {
+            let mut pages = self.pages.borrow_mut();
+            pages.oldest = u32::try_from(pages.used).unwrap_or(u32::MAX);
+            pages.ahead.drain().map(|(page, _)| page).collect()
+        };
+        self.forget_recent();
+        self.prefetch(ranges);
+        habit.sort_unstable();
+        self.load(&habit, |pages| &mut pages.ahead);
+        let result = read();
+        self.pages.borrow_mut().oldest = 0;
+        result
     }
 
     /// Forgets every page, and reads those together that came one by one in the last part of this
@@ -401,9 +428,7 @@ impl<M: ReadMemory> PageCache<M> {
         let most = 2 * self.max_pages.get();
         let missing = missing.get(..most / 2).unwrap_or(missing);
         if pages.used + missing.len() > most {
-            pages.index.clear();
-            pages.ahead.clear();
-            pages.used = 0;
+            pages.forget_all();
         }
         let mut ranges: Vec<Range<u64>> = Vec::with_capacity(missing.len().min(BATCH));
         for batch in missing.chunks(BATCH) {
@@ -447,7 +472,10 @@ impl<M: ReadMemory> PageCache<M> {
         {
             return Ok(slot);
         }
-        let found = self.pages.borrow().index.get(&page).copied();
+        let found = {
+            let pages = self.pages.borrow();
+            pages.index.get(&page).copied().filter(|slot| *slot >= pages.oldest)
+        };
         let slot = match found {
             Some(slot) => slot,
             None => self.miss(page),
@@ -656,6 +684,39 @@ mod tests {
         fn stats(&self) -> ReadStats {
             ReadStats::default()
         }
+    }
+
+    /// Memory that changes with each reading.
+    #[derive(Debug)]
+    struct Counting(Cell<u64>);
+
+    impl ReadMemory for Counting {
+        fn read(&self, _: Address, into: &mut [u8]) -> Result<(), Fault> {
+            self.0.set(self.0.get() + 1);
+            for word in into.as_chunks_mut::<8>().0 {
+                *word = self.0.get().to_le_bytes();
+            }
+            Ok(())
+        }
+
+        fn stats(&self) -> ReadStats {
+            ReadStats::default()
+        }
+    }
+
+    #[test]
+    fn what_is_read_anew_is_not_older_than_its_beginning() {
+        let cache = PageCache::new(Counting(Cell::new(0)));
+        let [first, other, last] = [0x1000, 0x2000, 0x3000].map(Address);
+        assert_eq!((cache.u64(first), cache.u64(other)), (Ok(1), Ok(2)));
+        cache.anew([(first, 8)].into_iter(), || {
+            assert_eq!(cache.u64(first), Ok(3));
+            // Read once, and together with others as ever.
+            assert_eq!((cache.u64(other), cache.u64(other)), (Ok(4), Ok(4)));
+            cache.prefetch([(other, 8), (last, 8)].into_iter());
+            assert_eq!((cache.u64(first), cache.u64(last)), (Ok(3), Ok(5)));
+        });
+        assert_eq!((cache.u64(first), cache.u64(other)), (Ok(3), Ok(4)));
     }
 
     #[test]

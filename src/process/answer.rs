@@ -1,11 +1,18 @@
 //! Files that may never answer: on the mount of a server that is gone, opening one blocks for good.
 //!
 //! No call of the system has a limit of time for that. So it is made on a thread that is left
-//! behind when no answer comes; it ends with the process.
+//! behind when no answer comes; it ends with the process. One that answers is asked again the next
+//! time: attaching asks for some twenty files.
 
 use std::io;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A thread that answered what it was asked last.
+static IDLE: Mutex<Option<Sender<Job>>> = Mutex::new(None);
 
 /// How long an answer is waited for: a thousand times what a busy disk takes.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,11 +32,29 @@ fn within<T: Send + 'static>(
     ask: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let (sender, answer) = channel();
-    std::thread::Builder::new().name("file".to_owned()).spawn(move || {
+    let job: Job = Box::new(move || {
         // Nobody waits for it any more if it comes too late.
         let _ = sender.send(ask());
-    })?;
-    answer.recv_timeout(patience).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    });
+    let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let taken = idle().take();
+    let thread = taken.map_or_else(start, Ok)?;
+    // One that has ended never answers.
+    let _ = thread.send(job);
+    let answer = answer.recv_timeout(patience);
+    let answer = answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    if !answer.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        *idle() = Some(thread);
+    }
+    answer
+}
+
+/// A thread that does what it is given, until nobody can give it more.
+fn start() -> io::Result<Sender<Job>> {
+    let (sender, jobs) = channel::<Job>();
+    let work = move || jobs.into_iter().for_each(|job| job());
+    std::thread::Builder::new().name("file".to_owned()).spawn(work)?;
+    Ok(sender)
 }
 
 #[cfg(test)]

@@ -28,10 +28,10 @@ use nix::sys::stat::{Mode, major, minor};
 use super::Target;
 use super::proc::ProcDir;
 use super::source::look_up_below;
-use crate::snapshot::{Cgroup, MemoryLimit, Quota};
+use crate::snapshot::{Cgroup, MemoryLimit, Pressure, Quota, Stalls};
 
 /// Group paths have up to 4 KiB, and there is a line for each of some 14 controllers.
-const MAX_CGROUP: u64 = 64 * 1024;
+pub(super) const MAX_CGROUP: u64 = 64 * 1024;
 /// A machine that runs some hundred containers has some ten thousand mounts.
 const MAX_MOUNTS: u64 = 4 << 20;
 /// The files of a group are short; `memory.stat` has about 2 KiB.
@@ -163,6 +163,14 @@ impl Groups {
             quotas,
             frozen: freezers.into_iter().flatten().max(),
             memory: limits.into_iter().flatten().min_by_key(|limit| limit.left()),
+            pressure: self.unified.as_ref().and_then(|tree| tree.levels.first()).map_or_else(
+                Pressure::default,
+                |own| Pressure {
+                    cpu: own.stalls("cpu.pressure"),
+                    memory: own.stalls("memory.pressure"),
+                    io: own.stalls("io.pressure"),
+                },
+            ),
         }
     }
 }
@@ -259,17 +267,32 @@ impl Level {
     fn memory(&self) -> Option<MemoryLimit> {
         // `max` is no number.
         let limit = self.number("memory.max")?;
-        self.memory_of(limit, "memory.current", "inactive_file")
+        self.memory_of(limit, "memory.current", "inactive_file", "memory.events")
     }
 
     fn memory_v1(&self) -> Option<MemoryLimit> {
         let limit = self.number("memory.limit_in_bytes").filter(|limit| *limit < NO_LIMIT)?;
-        self.memory_of(limit, "memory.usage_in_bytes", "total_inactive_file")
+        let kills = "memory.oom_control";
+        self.memory_of(limit, "memory.usage_in_bytes", "total_inactive_file", kills)
     }
 
-    fn memory_of(&self, limit: u64, used: &str, cache: &str) -> Option<MemoryLimit> {
+    fn memory_of(&self, limit: u64, used: &str, cache: &str, kills: &str) -> Option<MemoryLimit> {
         let cache = field(&self.text("memory.stat").unwrap_or_default(), cache).unwrap_or(0);
-        Some(MemoryLimit { limit, used: self.number(used)?.saturating_sub(cache) })
+        Some(MemoryLimit {
+            limit,
+            used: self.number(used)?.saturating_sub(cache),
+            oom_kills: self.text(kills).and_then(|text| field(&text, "oom_kill")),
+        })
+    }
+
+    /// Lines like `some avg10=1.25 avg60=0.50 avg300=0.10 total=4711`.
+    fn stalls(&self, name: &str) -> Option<Stalls> {
+        let text = self.text(name)?;
+        let average = |kind: &str| {
+            let rest = text.lines().find_map(|line| line.strip_prefix(kind))?;
+            rest.split_ascii_whitespace().find_map(|word| word.strip_prefix("avg10=")?.parse().ok())
+        };
+        Some(Stalls { some_percent: average("some ")?, full_percent: average("full ") })
     }
 
     /// Whether all of it is frozen, be it by an order for a group around it.
@@ -418,6 +441,9 @@ mod tests {
         }
     }
 
+    const STALLS: &str = "some avg10=12.34 avg60=1.00 avg300=0.00 total=4711\n\
+                          full avg10=5.50 avg60=0.00 avg300=0.00 total=9\n";
+
     #[test]
     fn version_2() {
         let stat = "usage_usec 9\nnr_periods 80\nnr_throttled 60\nthrottled_usec 4100000\n";
@@ -426,6 +452,10 @@ mod tests {
             .file("cg/pods/a/cpu.stat", stat)
             .file("cg/pods/a/memory.max", "max\n")
             .file("cg/pods/a/cgroup.events", "populated 1\nfrozen 1\n")
+            .file("cg/pods/a/memory.pressure", STALLS)
+            .file("cg/pods/a/cpu.pressure", "some avg10=98.00 avg60=0.00 avg300=0.00 total=9\n")
+            .file("cg/pods/a/io.pressure", "")
+            .file("cg/pods/memory.events", "low 0\nhigh 0\nmax 7\noom 3\noom_kill 2\n")
             .file("cg/pods/cpu.max", "20000 100000\n")
             .file("cg/pods/cpu.stat", stat)
             .file("cg/pods/memory.max", "1000\n")
@@ -435,7 +465,12 @@ mod tests {
         let facts = root.facts("0::/pods/a\n");
         assert_eq!(facts.quotas, Some(vec![quota("/pods", 20_000, Some((80, 60, 4_100_000)))]));
         assert_eq!(facts.frozen, Some(true));
-        assert_eq!(facts.memory, Some(MemoryLimit { limit: 1000, used: 600 }));
+        let memory = MemoryLimit { limit: 1000, used: 600, oom_kills: Some(2) };
+        assert_eq!(facts.memory, Some(memory));
+        let stalls = |some_percent, full_percent| Some(Stalls { some_percent, full_percent });
+        let pressure =
+            Pressure { cpu: stalls(98.0, None), memory: stalls(12.34, Some(5.5)), io: None };
+        assert_eq!(facts.pressure, pressure);
         assert_eq!(facts.memory.unwrap().left(), 400);
     }
 
@@ -459,13 +494,16 @@ mod tests {
             .file("cg/memory/a/memory.usage_in_bytes", "1\n")
             .file("cg/memory/memory.limit_in_bytes", "4096\n")
             .file("cg/memory/memory.usage_in_bytes", "4000\n")
+            .file("cg/memory/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
             .file("cg/freezer/c/freezer.state", "THAWED\n");
         let facts = root.facts("8:memory:/a\n6:freezer:/c\n1:cpu,cpuacct:/a/b\n");
         let own = quota("/a/b", 8000, Some((82, 80, 5)));
         assert_eq!(facts.smallest_quota(), Some(&own));
         assert_eq!(facts.quotas, Some(vec![own, quota("/a", 50_000, None)]));
         assert_eq!(facts.frozen, Some(false));
-        assert_eq!(facts.memory, Some(MemoryLimit { limit: 4096, used: 4000 }));
+        let memory = MemoryLimit { limit: 4096, used: 4000, oom_kills: Some(1) };
+        assert_eq!(facts.memory, Some(memory));
+        assert_eq!(facts.pressure, Pressure::default());
     }
 
     /// The tree of version 2 says nothing about a controller that version 1 has, but its freezer

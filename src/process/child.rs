@@ -49,7 +49,7 @@ impl Target {
 
     /// The ids of its children as we see them, from the lists of its threads; empty with a kernel
     /// that does not make them (`CONFIG_PROC_CHILDREN`).
-    fn children(&self) -> Vec<i32> {
+    pub(super) fn children(&self) -> Vec<i32> {
         let lists = self.thread_ids().into_iter().filter_map(|tid| {
             String::from_utf8(self.dir.read(&format!("task/{tid}/children"), 64 * 1024).ok()?).ok()
         });
@@ -59,19 +59,6 @@ impl Target {
         });
         ids.take(MAX_CHILDREN).collect()
     }
-}
-
-/// All processes that we see with the parent of each, by id.
-pub fn parents() -> Vec<(i32, i32)> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten();
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let parent = |pid: i32| {
-        let stat = Stat::parse(&ProcDir::open(pid).ok()?.read("stat", 4096).ok()?)?;
-        Some((pid, stat.parent))
-    };
-    let mut all: Vec<(i32, i32)> = pids.filter_map(parent).collect();
-    all.sort_unstable();
-    all
 }
 
 #[cfg(test)]

@@ -45,6 +45,17 @@ pub struct Wait {
     pub child: Option<ChildFacts>,
 }
 
+impl Wait {
+    /// The call with what it is about: no descriptor leads to a file that is still being opened.
+    pub fn call(&self) -> Syscall {
+        let path = match &self.awaited {
+            Some(Awaited::Path(path)) => Some(path.clone()),
+            _ => None,
+        };
+        Syscall { peer: self.syscall.peer.clone().or(path), ..self.syscall.clone() }
+    }
+}
+
 impl<'t> Descriptors<'t> {
     pub(super) fn new(target: &'t Target) -> Self {
         Self { target, sockets: RefCell::new(Sockets::new(&target.dir)), watched: OnceCell::new() }

@@ -34,6 +34,8 @@ const MAX_DYNAMIC: u64 = 64 * 1024;
 const MAX_PLACES: usize = 64;
 /// No file name is longer; behind the strings there is always more than this in a linked file.
 const MAX_NAME: u64 = 256;
+/// Names of symbols of C++ and Rust are long; of longer ones the beginning is enough.
+const MAX_SYMBOL: usize = 512;
 /// Good hash tables have one or two symbols in a chain.
 const MAX_CHAIN: u32 = 4096;
 /// The symbols of a debug build of a very large program that embeds Python.
@@ -90,7 +92,7 @@ impl Source {
     }
 }
 
-/// `PT_LOAD` or `PT_DYNAMIC`.
+/// `PT_LOAD`, `PT_DYNAMIC` or `PT_GNU_EH_FRAME`.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     kind: ProgramType,
@@ -129,6 +131,16 @@ pub(super) struct Elf {
     relocated_by: u64,
     sections: OnceLock<Vec<Section>>,
     dynamic: OnceLock<Option<Dynamic>>,
+    functions: OnceLock<Vec<Function>>,
+}
+
+/// A function that a symbol names; of several names for one there is one each.
+#[derive(Debug)]
+struct Function {
+    start: u64,
+    size: u64,
+    /// Where in the file its name is.
+    name: u64,
 }
 
 impl Elf {
@@ -137,12 +149,17 @@ impl Elf {
         Self::parse(Source::File(file))
     }
 
+    /// Reads the headers alone from the memory at `start`, where the file's first page is mapped.
+    pub(super) fn headers(memory: &dyn ReadMemory, start: u64) -> Result<Self, &'static str> {
+        let mut page = vec![0; 4096];
+        memory.read(Address(start), &mut page).or(Err("its first page cannot be read"))?;
+        Self::parse(Source::Copy(vec![(0, page)]))
+    }
+
     /// Copies what the dynamic tables need from the memory at `start`, where the file's first
     /// page is mapped.
     pub(super) fn of_memory(memory: &dyn ReadMemory, start: u64) -> Result<Self, &'static str> {
-        let mut page = vec![0; 4096];
-        memory.read(Address(start), &mut page).or(Err("its first page cannot be read"))?;
-        let mut elf = Self::parse(Source::Copy(vec![(0, page)]))?;
+        let mut elf = Self::headers(memory, start)?;
         let bias = elf.bias(start).ok_or("no segment holds its first page")?;
         elf.relocated_by = bias;
         let dynamic =
@@ -178,7 +195,7 @@ impl Elf {
         for raw in table.chunks_exact(56) {
             let Ok((raw, _)) = pod::from_bytes::<ProgramHeader64<Le>>(raw) else { continue };
             let kind = raw.p_type.get(Le);
-            if kind == elf::PT_LOAD || kind == elf::PT_DYNAMIC {
+            if [elf::PT_LOAD, elf::PT_DYNAMIC, elf::PT_GNU_EH_FRAME].contains(&kind) {
                 segments.push(Segment {
                     kind,
                     offset: raw.p_offset.get(Le),
@@ -195,6 +212,7 @@ impl Elf {
             relocated_by: 0,
             sections: OnceLock::new(),
             dynamic: OnceLock::new(),
+            functions: OnceLock::new(),
         })
     }
 
@@ -257,6 +275,18 @@ impl Elf {
             .max()
             .unwrap_or(0);
         start..end.max(start)
+    }
+
+    /// The addresses of the table by which the rules are found that a function is unwound by.
+    pub(super) fn unwind_header(&self) -> Option<Range<u64>> {
+        let segment = self.segments(elf::PT_GNU_EH_FRAME).next()?;
+        Some(segment.vaddr..segment.vaddr.checked_add(segment.filesz)?)
+    }
+
+    /// The addresses of each segment, as far as they come from the file.
+    pub(super) fn loaded(&self) -> impl Iterator<Item = Range<u64>> {
+        let segments = self.segments(elf::PT_LOAD);
+        segments.map(|segment| segment.vaddr..segment.vaddr.saturating_add(segment.filesz))
     }
 
     /// The offset in the file of something at an address.
@@ -442,6 +472,52 @@ impl Elf {
             places.contains(&symbol.st_name.get(Le)).then(|| value_of(symbol)).flatten()
         })
     }
+
+    /// The name of the function that an address lies in: of several the plainest, `poll` rather than
+    /// `__poll`. A copy knows none.
+    pub(super) fn function_at(&self, vaddr: u64) -> Option<String> {
+        let functions = self.functions.get_or_init(|| self.read_functions());
+        let end = functions.partition_point(|function| function.start <= vaddr);
+        let before = functions.get(..end)?;
+        let start = before.last()?.start;
+        let names = before.iter().rev().take_while(|function| function.start == start);
+        let names = names
+            .filter(|function| vaddr.wrapping_sub(function.start) < function.size)
+            .filter_map(|function| self.name_at(function.name));
+        let underscores = |name: &str| name.len() - name.trim_start_matches('_').len();
+        names.min_by_key(|name| (underscores(name), name.len(), name.clone()))
+    }
+
+    /// The functions of the full table and of the exported ones, by address.
+    fn read_functions(&self) -> Vec<Function> {
+        let sections = self.sections();
+        let kinds = [elf::SHT_SYMTAB, elf::SHT_DYNSYM];
+        let mut functions = Vec::new();
+        for table in sections.iter().filter(|section| kinds.contains(&section.kind)) {
+            let strings = usize::try_from(table.link).ok().and_then(|link| sections.get(link));
+            let symbols = self.source.bytes(table.offset, table.size, MAX_TABLE);
+            let Some((strings, symbols)) = strings.zip(symbols) else { continue };
+            functions.extend(symbols.chunks_exact(24).filter_map(|raw| {
+                let (symbol, _) = pod::from_bytes::<Sym64<Le>>(raw).ok()?;
+                let kind = symbol.st_info.st_type();
+                let is_function = kind == elf::STT_FUNC || kind == elf::STT_GNU_IFUNC;
+                let start = value_of(symbol).filter(|_| is_function)?;
+                let name = strings.offset.checked_add(u64::from(symbol.st_name.get(Le)))?;
+                Some(Function { start, size: symbol.st_size.get(Le), name })
+            }));
+        }
+        functions.sort_unstable_by_key(|function| function.start);
+        functions
+    }
+
+    /// A symbol's name without the version that linkers put behind it.
+    fn name_at(&self, offset: u64) -> Option<String> {
+        let mut bytes = vec![0; MAX_SYMBOL];
+        let Source::File(file) = &self.source else { return None };
+        let len = file.read_at(&mut bytes, offset).ok()?;
+        let name = bytes.get(..len)?.split(|&byte| byte == 0 || byte == b'@').next()?;
+        Some(String::from_utf8_lossy(name).into_owned()).filter(|name| !name.is_empty())
+    }
 }
 
 impl Segment {
@@ -473,7 +549,15 @@ mod tests {
         let text = elf.section(".text").unwrap();
         assert!(!text.is_empty() && elf.range().start <= text.start && text.end <= elf.range().end);
         assert!(elf.section(".no-such-section").is_none());
-        assert!(text.contains(&elf.local("main").unwrap()));
+        let main = elf.local("main").unwrap();
+        assert!(text.contains(&main));
+        assert_eq!(elf.function_at(main).as_deref(), Some("main"));
+        assert_eq!(elf.function_at(main + 1).as_deref(), Some("main"));
+        assert_eq!(elf.function_at(1), None);
+        let header = elf.unwind_header().unwrap();
+        let mut segments = elf.loaded();
+        assert!(segments.any(|it| it.start <= header.start && header.end <= it.end));
+        assert!(!header.is_empty());
         let needed = elf.needed();
         assert!(needed.iter().any(|name| name == "libc.so.6") || cfg!(target_env = "musl"));
         assert_eq!(elf.exported("no_such_symbol"), None);

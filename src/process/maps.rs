@@ -30,6 +30,9 @@ pub struct Mapping {
     pub is_writable: bool,
     /// Whether the target may execute it.
     pub is_executable: bool,
+    /// Whether others see what it writes there.
+    #[serde(default)]
+    pub is_shared: bool,
     /// Where in the file it begins.
     pub offset: u64,
     /// Major and minor number of the file's device; zero without a file.
@@ -92,6 +95,7 @@ impl Mapping {
             is_readable,
             is_writable,
             is_executable,
+            is_shared: has(3, b's'),
             offset,
             device,
             inode,

@@ -19,7 +19,6 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +30,7 @@ use super::answer::in_time;
 use super::elf::Elf;
 use super::maps::{Mapping, bytes_of};
 use super::proc::without_deleted;
+use super::source::opened;
 use crate::memory::{Address, ReadMemory};
 
 /// A file of which at least the beginning is mapped into the target.
@@ -52,6 +52,16 @@ impl MappedFile {
         name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
+    /// Where its rules for unwinding are in `memory`: they are loaded with the code, so that no file
+    /// is needed.
+    pub fn unwinding(&self, memory: &dyn ReadMemory) -> Option<Unwinding> {
+        let elf = Elf::headers(memory, self.first.start).ok()?;
+        let bias = elf.bias(self.first.start)?;
+        let header = shifted(elf.unwind_header()?, bias);
+        let segments = elf.loaded().map(|segment| shifted(segment, bias)).collect();
+        Some(Unwinding { bias, header, segments })
+    }
+
     /// The files of a map: first the main program, then other code, then the rest.
     pub(super) fn all(maps: &[Mapping], is_main: impl Fn(&Mapping) -> bool) -> Vec<Self> {
         let mut files: Vec<Self> = Vec::new();
@@ -71,6 +81,24 @@ impl MappedFile {
         }
         files.sort_by_key(|file| (!file.is_main, !file.is_executable));
         files
+    }
+}
+
+/// Where in the target's memory a mapped file has the rules that stacks are unwound by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwinding {
+    /// Distance between addresses in the target and addresses in the file.
+    pub bias: u64,
+    /// The table by which the rules of a function are found.
+    pub header: Range<u64>,
+    segments: Vec<Range<u64>>,
+}
+
+impl Unwinding {
+    /// From an address to the end of what is loaded in one piece.
+    pub fn from(&self, address: u64) -> Option<Range<u64>> {
+        let segment = self.segments.iter().find(|segment| segment.contains(&address))?;
+        Some(address..segment.end)
     }
 }
 
@@ -117,6 +145,11 @@ impl Module {
     /// The addresses of a loaded section, `.bss`.
     pub fn section(&self, name: &str) -> Option<Range<u64>> {
         self.elf.section(name).map(|range| shifted(range, self.bias))
+    }
+
+    /// The name of the function that an address lies in, as far as a symbol gives it.
+    pub fn function_at(&self, address: Address) -> Option<String> {
+        self.elf.function_at(address.0.wrapping_sub(self.bias))
     }
 
     /// The names of the libraries that the loader maps for it before it runs.
@@ -253,7 +286,7 @@ fn accept(looked_up: File, mapping: &Mapping) -> io::Result<Found> {
         if !facts.is_file() {
             return Err(io::Error::other("not a regular file"));
         }
-        Ok((facts, File::open(format!("/proc/self/fd/{}", looked_up.as_raw_fd()))?))
+        Ok((facts, opened(&looked_up)?))
     })?;
     Ok(Found { file, is_sure: is_same(&facts, mapping) })
 }
@@ -341,6 +374,7 @@ mod tests {
             is_readable: true,
             is_writable: false,
             is_executable,
+            is_shared: false,
             offset,
             device: (1, 2),
             inode,

@@ -2,7 +2,9 @@
 //!
 //! Folders called `site-packages` have nothing else in them. With `pip install --target` packages
 //! lie beside the program, as they do in many images and in functions of clouds. Each has a folder
-//! `NAME.dist-info` there, in which `RECORD` lists its files.
+//! `NAME.dist-info` there, in which `RECORD` lists its files; one that an old pip has built from its
+//! source has a `NAME.egg-info` with `installed-files.txt`, by which it differs from a program that is
+//! developed there.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Target;
-use super::source::{Reader, look_up_below};
+use super::source::{Reader, look_up_below, opened};
 
 /// Entries of one folder that are looked at.
 const MAX_ENTRIES: usize = 20_000;
@@ -38,8 +40,16 @@ fn installed(root: &File, folder: &Path) -> io::Result<Vec<Arc<str>>> {
     let entries = std::fs::read_dir(format!("/proc/self/fd/{}", looked_up.as_raw_fd()))?;
     let entries =
         entries.take(MAX_ENTRIES).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    for package in entries.filter(|name| name.ends_with(".dist-info")).take(MAX_PACKAGES) {
-        let record = look_up_below(root, &folder.join(package).join("RECORD"));
+    let lists = entries.filter_map(|name| {
+        let list = match name.rsplit('.').next()? {
+            "dist-info" => "RECORD",
+            "egg-info" => "installed-files.txt",
+            _ => return None,
+        };
+        Some(folder.join(name).join(list))
+    });
+    for list in lists.take(MAX_PACKAGES) {
+        let record = look_up_below(root, &list);
         // One that is not whole says nothing.
         names.extend(record.and_then(|it| top_levels(&it)).unwrap_or_default());
     }
@@ -52,16 +62,17 @@ fn top_levels(record: &File) -> io::Result<Vec<Arc<str>>> {
         return Ok(Vec::new());
     }
     let mut text = Vec::new();
-    let file = File::open(format!("/proc/self/fd/{}", record.as_raw_fd()))?;
-    file.take(MAX_RECORD).read_to_end(&mut text)?;
+    opened(record)?.take(MAX_RECORD).read_to_end(&mut text)?;
     let text = String::from_utf8_lossy(&text);
     let names: BTreeSet<&str> = text.lines().filter_map(top_level).collect();
     Ok(names.into_iter().map(Arc::from).collect())
 }
 
-/// `aiohttp/web.py,sha256=…,1234` → `aiohttp`, if there may be code in it.
+/// `aiohttp/web.py,sha256=…,1234` → `aiohttp`, if there may be code in it. In the list of an
+/// `egg-info` it is `../aiohttp/web.py`.
 fn top_level(line: &str) -> Option<&str> {
     let path = line.strip_prefix('"').unwrap_or(line).split(',').next()?;
+    let path = path.strip_prefix("../").unwrap_or(path);
     let (name, is_folder) = path.split_once('/').map_or((path, false), |(name, _)| (name, true));
     let is_code = if is_folder { !name.contains('.') } else { name.strip_suffix(".py").is_some() };
     (is_code && !matches!(name, "" | "bin" | "__pycache__")).then_some(name)
@@ -88,10 +99,15 @@ mod tests {
         write("aiohttp-3.9.dist-info/RECORD", record);
         write("six-1.0.dist-info/RECORD", "six.py,sha256=y,3\nbin/six,,\n");
         write("broken-1.0.dist-info/METADATA", "");
+        let files = "../nats/aio/client.py\n../../../bin/nats\n../single.py\nPKG-INFO\n";
+        write("nats-0.11.egg-info/installed-files.txt", files);
+        // A program that is developed here.
+        write("orders.egg-info/SOURCES.txt", "orders/db.py\n");
+        write("orders.egg-info/top_level.txt", "orders\n");
         let root = File::open("/").unwrap();
         let names = installed(&root, folder.path()).unwrap();
         let names: Vec<&str> = names.iter().map(|name| &**name).collect();
-        assert_eq!(names, ["aiohttp", "six.py"]);
+        assert_eq!(names, ["aiohttp", "nats", "single.py", "six.py"]);
         assert!(installed(&root, &folder.path().join("app.py")).is_err());
     }
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::memory::{Address, ReadMemory};
-use crate::snapshot::{Cgroup, Process};
+use crate::snapshot::{Cgroup, PipeHolder, PipeWriter, Process};
 
 /// What stands in place of a word of a command line that may be a secret.
 const HIDDEN: &str = "‹hidden›";
@@ -70,6 +70,8 @@ struct Look {
     syscalls: ByNumber<Wait>,
     descriptors: ByNumber<Described>,
     children: ByNumber<ChildFacts>,
+    writers: ByNumber<PipeWriter>,
+    pipe_holders: ByNumber<Vec<PipeHolder>>,
     wakers: ByNumber<Wakers>,
     bytes_moved: Answers<Option<u64>>,
 }
@@ -361,6 +363,15 @@ impl<S: System> System for SystemRecorder<S> {
         self.note_all(pids, self.system.children(pids), |look| &mut look.children)
     }
 
+    fn writer(&self, pid: i32, pipes: &[(i32, i32)]) -> Option<PipeWriter> {
+        self.note_one(pid, self.system.writer(pid, pipes), |look| &mut look.writers)
+    }
+
+    fn pipe_holders(&self, fd: i32) -> Vec<PipeHolder> {
+        let holders = Some(self.system.pipe_holders(fd));
+        self.note_one(fd, holders, |look| &mut look.pipe_holders).unwrap_or_default()
+    }
+
     fn wakers(&self, epoll: i32) -> Option<Wakers> {
         self.note_one(epoll, self.system.wakers(epoll), |look| &mut look.wakers)
     }
@@ -543,6 +554,14 @@ impl System for SavedSystem {
 
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts> {
         self.all(pids, |look| &look.children)
+    }
+
+    fn writer(&self, pid: i32, _pipes: &[(i32, i32)]) -> Option<PipeWriter> {
+        self.one(pid, |look| &look.writers)
+    }
+
+    fn pipe_holders(&self, fd: i32) -> Vec<PipeHolder> {
+        self.one(fd, |look| &look.pipe_holders).unwrap_or_default()
     }
 
     fn wakers(&self, epoll: i32) -> Option<Wakers> {

@@ -16,8 +16,9 @@ use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use rustc_hash::FxHashMap;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
@@ -25,7 +26,8 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 use super::proc::ProcDir;
 use crate::snapshot::{Socket, Tcp};
 
-/// How long the tables of one [`Sockets`] may be read in all: about 20,000 sockets as text.
+/// How much of a processor's time the tables of one [`Sockets`] may take in all: about 20,000 sockets
+/// as text. On a busy machine that may be long.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 /// More than can be read in that time; a line has 150 bytes and a message some 400.
 const MAX_TABLE: usize = 32 * 1024 * 1024;
@@ -64,14 +66,7 @@ impl<'t> Sockets<'t> {
             None => true,
         });
         for table in wanted {
-            while !table.has(inode) && !patience.is_zero() {
-                let started = Instant::now();
-                let is_more = table.read_on(dir, *may_ask_kernel);
-                *patience = patience.saturating_sub(started.elapsed());
-                if !is_more {
-                    break;
-                }
-            }
+            while !table.has(inode) && table.read_within(patience, dir, *may_ask_kernel) {}
             if table.has(inode) {
                 return table.get(inode);
             }
@@ -88,14 +83,7 @@ impl<'t> Sockets<'t> {
         let of_tcp = tables.iter_mut().filter(|table| table.kind.family().is_some());
         let mut heard = Vec::new();
         for table in of_tcp {
-            while !patience.is_zero() {
-                let started = Instant::now();
-                let is_more = table.read_on(dir, *may_ask_kernel);
-                *patience = patience.saturating_sub(started.elapsed());
-                if !is_more {
-                    break;
-                }
-            }
+            while table.read_within(patience, dir, *may_ask_kernel) {}
             heard.extend(table.heard_from(remote, but));
         }
         heard.into_iter().min()
@@ -220,6 +208,17 @@ impl Table {
         });
         let of_remote = messages.filter(|message| ends(message).is_some_and(|it| it.1 == remote));
         of_remote.filter_map(|message| tcp_info(message)?.last_received).min()
+    }
+
+    /// Reads the next block as long as there is patience; `false` when there is none.
+    fn read_within(&mut self, patience: &mut Duration, dir: &ProcDir, may_ask: bool) -> bool {
+        let spent = || {
+            clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
+        };
+        let began = spent();
+        let is_more = !patience.is_zero() && self.read_on(dir, may_ask);
+        *patience = patience.saturating_sub(spent().saturating_sub(began));
+        is_more
     }
 
     /// Reads the next block; `false` when there is none.

@@ -160,6 +160,11 @@ pub(super) fn look_up_below(root: &File, path: &Path) -> io::Result<File> {
     }
 }
 
+/// Opens what was looked up, to be read.
+pub(super) fn opened(looked_up: &File) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", looked_up.as_raw_fd()))
+}
+
 fn is_our_root(root: &Metadata) -> bool {
     std::fs::metadata("/").is_ok_and(|ours| (ours.dev(), ours.ino()) == (root.dev(), root.ino()))
 }
@@ -246,7 +251,7 @@ impl Reader {
         if !is_old {
             return Ok(SourceFile::Changed);
         }
-        let file = File::open(format!("/proc/self/fd/{}", looked_up.as_raw_fd()))?;
+        let file = opened(looked_up)?;
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         file.take(size).read_to_end(&mut bytes)?;
         Ok(SourceFile::Text(String::from_utf8_lossy(&bytes).into()))

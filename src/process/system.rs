@@ -10,12 +10,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Activity, ChildFacts, MappedFile, Mapping, Module, ReadBytes, SourceFile, Target,
+    Activity, ChildFacts, MappedFile, Mapping, Module, ReadBytes, Resident, SourceFile, Target,
     ThreadActivity, ThreadFacts, Wait, Wakers,
 };
 use crate::error::Result;
 use crate::memory::{Address, ReadMemory};
-use crate::snapshot::{Cgroup, Process, Socket};
+use crate::snapshot::{Cgroup, PipeHolder, PipeWriter, Process, Socket};
 
 /// What a descriptor is: in words, and as a socket where it is one.
 pub type Described = (String, Option<Socket>);
@@ -33,6 +33,11 @@ pub trait Symbols: Debug {
     fn section(&self, name: &str) -> Option<Range<u64>>;
     /// The names of the libraries that the loader maps for it before it runs.
     fn needed(&self) -> Vec<String>;
+    /// The name of the function that an address lies in, as far as a symbol gives it; that is not
+    /// saved.
+    fn function_at(&self, _at: Address) -> Option<String> {
+        None
+    }
 }
 
 impl Symbols for Module {
@@ -50,6 +55,10 @@ impl Symbols for Module {
 
     fn needed(&self) -> Vec<String> {
         self.needed()
+    }
+
+    fn function_at(&self, at: Address) -> Option<String> {
+        self.function_at(at)
     }
 }
 
@@ -79,6 +88,11 @@ pub trait System: Debug + Send {
     /// # Errors
     /// When it cannot be read.
     fn maps(&self) -> Result<Vec<Mapping>>;
+    /// The private memory that it may write to, as far as that is there; `None` where that is not
+    /// known.
+    fn resident(&self) -> Option<Resident> {
+        None
+    }
     /// The mapped files of a map, the main program first.
     fn files(&self, maps: &[Mapping]) -> Vec<MappedFile>;
     /// A mapped file for look-ups; `memory` is the last resort.
@@ -109,6 +123,11 @@ pub trait System: Debug + Send {
     fn descriptors(&self, fds: &[i32]) -> BTreeMap<i32, Described>;
     /// What the given children do, by their ids as the target knows them.
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts>;
+    /// Who of a child, by its id as the target knows it, and those below it waits for room in a pipe
+    /// that it was given: `(number in the child, descriptor of our end)`.
+    fn writer(&self, pid: i32, pipes: &[(i32, i32)]) -> Option<PipeWriter>;
+    /// The other processes that have an end of the pipe that is this descriptor.
+    fn pipe_holders(&self, fd: i32) -> Vec<PipeHolder>;
     /// What can end a wait for the events of an epoll descriptor.
     fn wakers(&self, epoll: i32) -> Option<Wakers>;
     /// `CLOCK_MONOTONIC` as the target reads it now.
@@ -154,6 +173,10 @@ impl System for Target {
 
     fn maps(&self) -> Result<Vec<Mapping>> {
         self.maps()
+    }
+
+    fn resident(&self) -> Option<Resident> {
+        self.resident()
     }
 
     fn files(&self, maps: &[Mapping]) -> Vec<MappedFile> {
@@ -206,6 +229,14 @@ impl System for Target {
 
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts> {
         pids.iter().filter_map(|&pid| Some((pid, self.child(pid)?))).collect()
+    }
+
+    fn writer(&self, pid: i32, pipes: &[(i32, i32)]) -> Option<PipeWriter> {
+        self.writer(pid, pipes)
+    }
+
+    fn pipe_holders(&self, fd: i32) -> Vec<PipeHolder> {
+        self.pipe_holders(fd)
     }
 
     fn wakers(&self, epoll: i32) -> Option<Wakers> {

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::proc::{MAX_STATUS, Stat, Status};
 use super::syscall::{Call, WokenBy};
 use super::{Target, from_ticks};
+use crate::memory::Address;
 use crate::snapshot::ThreadState;
 
 /// A process with more has not been seen; the kernel's default for the whole machine is 32,768
@@ -103,6 +104,14 @@ impl ThreadActivity {
     /// What alone can wake it, where that is known: a signal aside.
     pub fn woken_by(&self) -> Option<WokenBy> {
         Call::parse(self.line.as_ref()?.as_bytes())?.woken_by()
+    }
+
+    /// Its stack pointer and program counter, where it sleeps and the kernel tells them.
+    pub fn registers(&self) -> Option<(Address, Address)> {
+        let mut words = self.line.as_ref()?.split_ascii_whitespace().rev();
+        let mut hex = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
+        let (counter, stack) = (hex()?, hex()?);
+        Some((Address(stack), Address(counter)))
     }
 
     /// Whether it sleeps in a poll of the descriptor `fd` of epoll.
@@ -407,6 +416,16 @@ mod tests {
         assert_eq!(parse_schedstat(b"1130901 52 7\n"), Some(Counts { ran, waited, times: 7 }));
         assert_eq!(parse_schedstat(b"0 0 0\n"), None);
         assert_eq!(parse_schedstat(b"12\n"), None);
+    }
+
+    #[test]
+    fn registers_of_one_that_sleeps() {
+        let registers = |line: &str| ThreadActivity::seen(line, 1).registers();
+        let known = Some((Address(0x7ff0), Address(0x55c0)));
+        assert_eq!(registers("202 0x1 0x2 0x3 0x4 0x5 0x6 0x7ff0 0x55c0\n"), known);
+        assert_eq!(registers("-1 0x7ff0 0x55c0\n"), known, "in no system call");
+        assert_eq!(registers("running\n"), None);
+        assert_eq!(registers("202 7 8\n"), None);
     }
 
     #[test]

@@ -7,9 +7,12 @@
 
 mod ahead;
 mod behind;
+mod compiled;
 mod context;
 mod handler;
 mod looping;
+mod path;
+mod receivers;
 mod stack;
 #[cfg(test)]
 mod tests;
@@ -22,7 +25,8 @@ pub(crate) use behind::Passed;
 pub use context::Entered;
 pub use handler::{Eater, Ending, Handler, HandlerKind};
 pub use looping::{ForLoop, Turns};
-pub use stack::Stack;
+pub(crate) use receivers::{Caller, Depth};
+pub use stack::{Evaluation, Stack};
 
 /// Values on the stack of a frame that runs that are looked at.
 const MAX_VALUES: u64 = 4096;
@@ -43,6 +47,18 @@ pub struct RawFrame {
     pub generator: Address,
 }
 
+impl RawFrame {
+    /// That of a coroutine which was compiled: it has neither a frame of Python's nor instructions.
+    fn compiled(generator: Address, qualname: Address) -> Self {
+        Self { at: Address::NULL, code: Address::NULL, lasti: -1, qualname, generator }
+    }
+
+    /// Whether it is of a coroutine that was compiled, of which no more is known than its place.
+    pub fn is_compiled(&self) -> bool {
+        self.at.is_null()
+    }
+}
+
 /// How far a coroutine, generator or async generator is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -56,6 +72,15 @@ pub enum Progress {
     Executing,
     /// It has ended.
     Finished,
+}
+
+/// Where in a frame a value is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Slot {
+    /// In this variable.
+    Variable(std::sync::Arc<str>),
+    /// On its stack.
+    Stack,
 }
 
 /// What was read of a coroutine, generator or async generator.
@@ -276,18 +301,22 @@ impl Reader<'_> {
         Ok(words.filter_map(|word| self.slot_value(word)).collect())
     }
 
-    /// The objects that a suspended frame has a counted reference to, in its variables and on its
-    /// stack, once for each reference. Cells are given themselves.
+    /// The objects that a suspended frame has a counted reference to, once for each reference: its
+    /// function (from 3.11 on), and what is in its variables and on its stack. Cells are given
+    /// themselves.
     ///
     /// # Errors
     /// When the frame cannot be read, or is not suspended.
     pub fn references_of_frame(&self, frame: &RawFrame) -> Read<Vec<Address>> {
         let bad = || Unreadable::bad(frame.at, "value stack");
         let code = self.code(frame.code)?;
-        let (first, mask) = match self.layout.frame {
-            Frame::Object(fields) => (frame.at.offset(fields.localsplus), 0),
-            Frame::Interpreter(fields) => (frame.at.offset(fields.localsplus), fields.tag_mask),
+        let (first, mask, function) = match self.layout.frame {
+            Frame::Object(fields) => (fields.localsplus, 0, None),
+            Frame::Interpreter(fields) => {
+                (fields.localsplus, fields.tag_mask, Some(fields.function))
+            }
         };
+        let first = frame.at.offset(first);
         // One that has not begun has nothing on its stack.
         let (stack, end) = match self.value_stack(frame, &code)? {
             _ if frame.lasti < 0 => (first, first),
@@ -298,7 +327,11 @@ impl Reader<'_> {
         if depth > 8 * code.stacksize {
             return Err(bad());
         }
-        let mut words = self.memory.vec(first, 8 * code.locals_count)?;
+        let mut words = match function {
+            Some(function) => self.memory.vec(frame.at.offset(function), 8)?,
+            None => Vec::new(),
+        };
+        words.extend(self.memory.vec(first, 8 * code.locals_count)?);
         words.extend(self.memory.vec(stack, depth)?);
         // A word with a tag is a number, or a reference that is not counted (pycore_stackref.h).
         let words = words.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
@@ -306,6 +339,34 @@ impl Reader<'_> {
             .filter(|word| word & mask == 0)
             .filter_map(|word| Address(word).non_null())
             .collect())
+    }
+
+    /// The same of a coroutine, generator or async generator; none of one that runs or has ended.
+    ///
+    /// # Errors
+    /// When it or its frame cannot be read.
+    pub fn references_of_generator(&self, at: Address) -> Read<Vec<Address>> {
+        let generator = self.generator(at)?;
+        match generator.frame.filter(|_| generator.progress != Progress::Executing) {
+            Some(frame) => self.references_of_frame(&frame),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What an awaitable stands for that only passes on.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn inner_awaitable(&self, at: Address, kind: Kind) -> Read<Option<Address>> {
+        let fields = &self.layout.awaitable;
+        let offset = match kind {
+            Kind::CoroutineWrapper => fields.coroutine_wrapper,
+            Kind::AsyncGeneratorAsend => fields.asend,
+            Kind::AsyncGeneratorAthrow => fields.athrow,
+            Kind::AnextAwaitable => fields.anext,
+            _ => return Ok(None),
+        };
+        self.must_pointer(at.offset(offset), "awaitable").map(Some)
     }
 
     /// The variables of a frame in their order, unbound ones left out; cells are looked through.
@@ -361,6 +422,51 @@ impl Reader<'_> {
         let code = self.code(frame.code).ok()?;
         let slot = self.local_names(&code).iter().position(|(known, _)| **known == *name)?;
         Some(self.first_local(frame).offset(8 * u64::try_from(slot).ok()?))
+    }
+
+    /// What of a suspended frame lies at an address; `None` for what is no part of its values.
+    ///
+    /// # Errors
+    /// When the frame cannot be read.
+    pub fn slot_at(&self, frame: &RawFrame, place: Address) -> Read<Option<Slot>> {
+        let code = self.code(frame.code)?;
+        let first = self.first_local(frame);
+        let Some(index) = place.0.checked_sub(first.0).map(|bytes| bytes / 8) else {
+            return Ok(None);
+        };
+        if index < code.locals_count {
+            let names = self.local_names(&code);
+            let name = usize::try_from(index).ok().and_then(|index| names.get(index));
+            return Ok(name.map(|(name, _)| Slot::Variable(std::sync::Arc::clone(name))));
+        }
+        // One that has not begun has nothing on its stack.
+        if frame.lasti < 0 {
+            return Ok(None);
+        }
+        let (first, end) = self.value_stack(frame, &code)?;
+        Ok((first <= place && place < end).then_some(Slot::Stack))
+    }
+
+    /// Where the room for a frame's variables and stack ends.
+    ///
+    /// # Errors
+    /// When its code cannot be read.
+    pub fn end_of_frame(&self, frame: &RawFrame) -> Read<Address> {
+        let code = self.code(frame.code)?;
+        Ok(self.first_local(frame).offset(8 * (code.locals_count + code.stacksize)))
+    }
+
+    /// The frame that the frame object at `at` stands for.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn frame_of_object(&self, at: Address) -> Read<RawFrame> {
+        match (self.layout.frame, self.layout.traceback.interpreter_frame) {
+            (Frame::Interpreter(_), Some(inner)) => {
+                self.interpreter_frame(self.must_pointer(at.offset(inner), "frame")?)
+            }
+            _ => self.object_frame(at),
+        }
     }
 
     /// Where the variables of a frame are.

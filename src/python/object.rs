@@ -13,6 +13,7 @@ mod code;
 mod collection;
 mod damage;
 mod keys;
+mod references;
 mod text;
 
 pub use caches::Caches;
@@ -87,6 +88,13 @@ impl Reader<'_> {
     /// When it cannot be read.
     pub fn pointer(&self, at: Address) -> Read<Option<Address>> {
         Ok(self.memory.pointer(at)?.non_null())
+    }
+
+    /// Drops what was read, if there is no room for more.
+    pub fn make_room(&self) {
+        if self.memory.is_full() {
+            self.memory.clear();
+        }
     }
 
     /// The pointer at `at`, which must not be null.

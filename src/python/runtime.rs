@@ -10,7 +10,7 @@ mod locate;
 
 use std::fmt;
 
-use crate::layout::{GLIBC_TID, Offset, RunningLoop};
+use crate::layout::{Offset, PTHREAD_TIDS, RunningLoop};
 use crate::memory::Address;
 use crate::python::object::{Kind, MAX_ITEMS, Read, Reader, Unreadable};
 
@@ -76,7 +76,8 @@ pub struct ThreadState {
     pub interpreter: Address,
     /// Its `pthread_t`.
     pub ident: u64,
-    /// The kernel's id in the target's own pid namespace.
+    /// The kernel's id in the target's own pid namespace; before 3.11 only [`Reader::pthread_tids`]
+    /// tells.
     pub native_id: Option<i32>,
 }
 
@@ -132,11 +133,8 @@ impl Reader<'_> {
             }
             let ident = self.memory.u64(at.offset(fields.thread_id))?;
             let native_id = match fields.native_thread_id {
-                Some(native_id) => {
-                    let id = self.memory.u64(at.offset(native_id))?;
-                    i32::try_from(id).ok()
-                }
-                None => self.pthread_tid(ident),
+                Some(native_id) => i32::try_from(self.memory.u64(at.offset(native_id))?).ok(),
+                None => None,
             };
             let native_id = native_id.filter(|&id| id > 0);
             threads.push(ThreadState { at, interpreter, ident, native_id });
@@ -146,9 +144,11 @@ impl Reader<'_> {
         Ok(threads)
     }
 
-    /// The kernel's id of a thread in the target's own pid namespace, by its `pthread_t`.
-    pub fn pthread_tid(&self, ident: u64) -> Option<i32> {
-        self.memory.i32(Address(ident).offset(GLIBC_TID)).ok()
+    /// What may be the kernel's id of a thread in the target's own pid namespace, by its
+    /// `pthread_t`: where it lies depends on the C library and the machine.
+    pub fn pthread_tids(&self, ident: u64) -> impl Iterator<Item = i32> {
+        let at = PTHREAD_TIDS.into_iter().map(move |offset| Address(ident).offset(offset));
+        at.filter_map(|at| self.memory.i32(at).ok())
     }
 
     /// The dictionary of the module `name` in an interpreter.

@@ -3,11 +3,12 @@
 //! What is read of an object is held against what was put there: a test says which objects there
 //! are and how they hang together, and runs for each version.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use rustc_hash::FxHashMap;
 
 use super::object::{Caches, Memory, Reader};
+use crate::layout::opcodes::{Op, Opcodes};
 use crate::layout::{
     Attributes, Bytecode, DictKeys, Frame, GeneratorFrame, IntSize, Layout, LineTable, LocalNames,
     SUPPORTED, SimpleQueue, StackDepth, StackPointer,
@@ -29,6 +30,8 @@ pub const NOWHERE: Address = Address(0x7fff_0000_0000);
 const HEAP_TYPE: u64 = 1 << 9;
 const MANAGED_DICT: u64 = 1 << 4;
 const INLINE_VALUES: u64 = 1 << 2;
+/// `Py_TPFLAGS_HAVE_GC`.
+const HAVE_GC: u64 = 1 << 14;
 
 /// What a function's code object is made of.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +45,10 @@ pub struct Function<'a> {
     /// `co_exceptiontable`.
     pub table: &'a [u8],
     pub locals: &'a [&'a str],
+    /// `co_freevars`.
+    pub free: &'a [&'a str],
+    /// `co_names`.
+    pub names: &'a [&'a str],
     pub stacksize: i32,
 }
 
@@ -55,6 +62,8 @@ impl Default for Function<'_> {
             lines: &[],
             table: &[],
             locals: &[],
+            free: &[],
+            names: &[],
             stacksize: 4,
         }
     }
@@ -76,6 +85,8 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Heap {
     pub layout: Layout,
+    /// Where the interpreter's file is mapped, if that is known.
+    pub image: Option<Range<u64>>,
     bytes: Vec<u8>,
     classes: FxHashMap<String, Address>,
 }
@@ -84,13 +95,34 @@ impl Heap {
     /// An empty one of Python 3.`minor`.
     pub fn of(minor: u8) -> Self {
         let layout = Layout::for_minor(minor).unwrap();
-        Self { layout, bytes: Vec::new(), classes: FxHashMap::default() }
+        Self { layout, image: None, bytes: Vec::new(), classes: FxHashMap::default() }
+    }
+
+    /// Where all of it lies.
+    pub fn extent(&self) -> std::ops::Range<u64> {
+        BASE..BASE + self.bytes.len() as u64
+    }
+
+    /// Puts an object into a list of the garbage collector, in which it is alone.
+    pub fn track(&mut self, at: Address) {
+        // Include/internal/pycore_gc.h, PyGC_Head: [ next, prev ]
+        let head = at.before(16);
+        self.link(head, head);
+        self.link(head.offset(8), head);
+        let class = self.word_at(at.offset(self.layout.object.ob_type));
+        let flags = Address(class).offset(self.layout.class.flags);
+        self.word(flags, self.word_at(flags) | HAVE_GC);
+    }
+
+    fn word_at(&self, at: Address) -> u64 {
+        let start = usize::try_from(at.0 - BASE).unwrap();
+        u64::from_le_bytes(self.bytes[start..start + 8].try_into().unwrap())
     }
 
     /// What is read of it.
     pub fn read<T>(&self, read: impl FnOnce(&Reader<'_>) -> T) -> T {
         let image = Image::new([(Address(BASE), self.bytes.clone())]);
-        let (memory, caches) = (Memory::new(Box::new(image)), Caches::default());
+        let (memory, caches) = (Memory::new(Box::new(image)), Caches::of(self.image.clone()));
         read(&Reader { memory: &memory, layout: &self.layout, caches: &caches })
     }
 
@@ -178,6 +210,45 @@ impl Heap {
         self.link(class.offset(fields.dict), dict);
         self.link(class.offset(fields.base), base);
         self.link(class.offset(fields.qualname), qualname);
+        class
+    }
+
+    /// From here on the interpreter's file has ended: what was made so far lies in it.
+    pub fn end_image(&mut self) {
+        let class = self.class("type");
+        self.image = Some(BASE..BASE + self.bytes.len() as u64);
+        let own: Vec<Address> = self.classes.values().copied().collect();
+        for known in own {
+            self.link(known.offset(self.layout.object.ob_type), class);
+        }
+    }
+
+    /// A copy of a class, with the same name at the same place.
+    pub fn copied_class(&mut self, of: Address) -> Address {
+        let class = self.room(1024);
+        for at in (0..1024).step_by(8) {
+            let word = self.word_at(of.offset(at));
+            self.word(class.offset(at), word);
+        }
+        class
+    }
+
+    /// A class that a compiler has written in C, whatever it is called, with these members.
+    pub fn compiled_class(&mut self, name: &str, members: &[(&str, u64)]) -> Address {
+        let class = self.new_class(name);
+        let member = |heap: &mut Self, offset: u64| {
+            let definition = heap.room(24);
+            heap.word(definition.offset(16), offset);
+            let field = heap.layout.small.member;
+            let at = heap.builtin("member_descriptor", field + 8);
+            heap.link(at.offset(field), definition);
+            at
+        };
+        let members = members.iter().map(|(name, offset)| (self.str(name), member(self, *offset)));
+        let members: Vec<_> = members.collect();
+        let (dict, own) = (self.dict(&members), self.class("type"));
+        self.link(class.offset(self.layout.class.dict), dict);
+        self.link(class.offset(self.layout.object.ob_type), own);
         class
     }
 
@@ -289,6 +360,8 @@ impl Heap {
             .map(|_| self.room(fields.block_right + 8))
             .collect();
         self.link(at.offset(fields.leftblock), blocks[0]);
+        // `rightblock` is the next field.
+        self.link(at.offset(fields.leftblock + 8), blocks[blocks.len() - 1]);
         for pair in blocks.windows(2) {
             self.link(pair[0].offset(fields.block_right), pair[1]);
         }
@@ -464,23 +537,30 @@ impl Heap {
         self.link(at.offset(table), lines);
         self.int32(at.offset(fields.firstlineno), i32::try_from(of.first_line).unwrap());
         self.int32(at.offset(fields.stacksize), of.stacksize);
-        let names: Vec<Address> = of.locals.iter().map(|name| self.str(name)).collect();
-        let names = self.tuple(&names);
+        let mut tuple = |names: &[&str]| {
+            let names: Vec<Address> = names.iter().map(|name| self.str(name)).collect();
+            self.tuple(&names)
+        };
         match fields.names {
             LocalNames::Tuples { varnames, cellvars, freevars } => {
-                let empty = self.tuple(&[]);
-                self.link(at.offset(varnames), names);
+                let [own, empty, free] = [of.locals, &[], of.free].map(tuple);
+                self.link(at.offset(varnames), own);
                 self.link(at.offset(cellvars), empty);
-                self.link(at.offset(freevars), empty);
+                self.link(at.offset(freevars), free);
             }
             LocalNames::Localsplus { names: field, kinds, count } => {
-                // `CO_FAST_LOCAL` each.
-                let all = self.bytes(&vec![0x20; of.locals.len()]);
+                let names = tuple(&[of.locals, of.free].concat());
+                // `CO_FAST_LOCAL`, `CO_FAST_FREE`
+                let all = [vec![0x20; of.locals.len()], vec![0x80; of.free.len()]].concat();
+                let (len, all) = (i32::try_from(all.len()).unwrap(), self.bytes(&all));
                 self.link(at.offset(field), names);
                 self.link(at.offset(kinds), all);
-                self.int32(at.offset(count), i32::try_from(of.locals.len()).unwrap());
+                self.int32(at.offset(count), len);
             }
         }
+        let globals: Vec<Address> = of.names.iter().map(|name| self.str(name)).collect();
+        let globals = self.tuple(&globals);
+        self.link(at.offset(fields.global_names), globals);
         match fields.bytecode {
             Bytecode::Bytes(field) => {
                 let code = self.bytes(of.code);
@@ -500,9 +580,14 @@ impl Heap {
 
     /// A Python function with free variables.
     pub fn function(&mut self, name: &str, free: &[(&str, Address)]) -> Address {
+        self.function_of(Function { name, ..Function::default() }, free)
+    }
+
+    /// The same with this code.
+    pub fn function_of(&mut self, of: Function<'_>, free: &[(&str, Address)]) -> Address {
         let names: Vec<&str> = free.iter().map(|(name, _)| *name).collect();
-        let code = self.code(Function { name, locals: &names, ..Function::default() });
-        let qualname = self.str(name);
+        let code = self.code(Function { free: &names, ..of });
+        let qualname = self.str(of.name);
         let cell_ref = self.layout.small.cell_ref;
         let cell = |heap: &mut Self, value| {
             let cell = heap.builtin("cell", cell_ref + 8);
@@ -686,6 +771,24 @@ impl Heap {
         let code = self.awaiting_code();
         let code = self.code(Function { code: &code, ..Function::default() });
         self.generator("coroutine", code, LASTI, Stage::Awaiting(awaited), Values::default())
+    }
+
+    /// Instructions with their caches: of each meaning one that has it.
+    pub fn instructions(&self, all: &[(Op, u32)]) -> Vec<u8> {
+        let Opcodes { meanings, caches, global_shift, attribute_shift, .. } = self.layout.opcodes;
+        let mut code = Vec::new();
+        for (op, argument) in all {
+            let (_, opcodes) = meanings.iter().find(|(meaning, _)| meaning == op).unwrap();
+            let units = caches.iter().find(|(_, with)| with.contains(&opcodes[0]));
+            let shift = match op {
+                Op::LoadGlobal => global_shift,
+                Op::LoadAttr => attribute_shift,
+                _ => 0,
+            };
+            code.extend([opcodes[0], u8::try_from(argument << shift).unwrap()]);
+            code.resize(code.len() + 2 * units.map_or(0, |(units, _)| usize::from(*units)), 0);
+        }
+        code
     }
 
     /// Instructions of which the one behind [`LASTI`] says that a frame suspended there is in an

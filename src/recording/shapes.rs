@@ -8,10 +8,11 @@ mod waiting;
 use super::wire::{Bad, Get, Put, Read, Wire, names, record, several, sums};
 use crate::memory::ReadStats;
 use crate::snapshot::{
-    Age, Blocking, BlockingKind, Bound, Cancellation, Cause, Children, Code, Consistency, Deadline,
-    Evidence, Executor, Finding, Interval, Iteration, Job, Limiter, Loop, LoopState, Members,
-    Operation, Phase, Phrase, Problem, Process, Role, Sentence, Severity, Shutdown, Socket, Source,
-    Stage, Sureness, Swallower, Syscall, Task, TaskState, Thread, ThreadState, WaitKind, Work,
+    Age, Blocking, BlockingKind, Bound, Cancellation, Cause, Children, Code, Consistency,
+    Container, Deadline, Evidence, Executor, Finding, Interval, Iteration, Job, Limiter, Loop,
+    LoopState, Members, Occupation, Operation, Pending, Phase, Phrase, Problem, Process, Role,
+    Sentence, Severity, Shutdown, Socket, Source, Stage, Sureness, Swallower, Syscall, Task,
+    TaskState, Thread, ThreadState, WaitKind, Work, WorkKind,
 };
 use crate::timeline::{
     Fate, History, Idle, LoopTiming, Marks, Spread, Standing, States, Stretch, Stuck, Turn,
@@ -114,6 +115,7 @@ sums!(Cause {
     Quota = 8 { group, quota, period, throttled, periods },
     Gc = 9 { generation },
     Peer = 10 { address },
+    Process = 11 { pid, name },
 });
 names!(Severity { Info = 0, Warning = 1, Critical = 2 });
 names!(Sureness { Guessed = 0, Derived = 1, Read = 2 });
@@ -190,7 +192,10 @@ record!(Process {
     free_threaded,
     debug_build,
     started_at,
+    parent,
+    container,
 });
+record!(Container { id, runtime, name, pod_uid, hostname });
 record!(Thread {
     tid,
     name,
@@ -200,7 +205,7 @@ record!(Thread {
     waiting_on,
     cpu_time,
     frames
-    | grounds = None
+    | grounds = None, native = None
 });
 record!(Syscall { name, fd, peer });
 record!(Socket {
@@ -248,14 +253,29 @@ record!(Task {
     cancellation,
     swallower,
     grounds as FormerFlag,
-    is_torn
+    is_torn,
+    work,
+    call
 });
+record!(Work {
+    kind,
+    verb,
+    name,
+    peer,
+    id,
+    trace,
+    since as Since,
+    is_inherited,
+    identity
+    | path = None
+});
+names!(WorkKind { Request = 0, Websocket = 1, Job = 2, Call = 3, Query = 4 });
 record!(Cancellation { requested, must_cancel, in_flight, handling, message });
 record!(Swallower { location, clause, is_sure });
 record!(Children { pending, done, failed, cancelled, return_exceptions, aborting });
 record!(Deadline { frame, due_in as Due });
-record!(Executor { id, name, workers, max_workers, idle, queued, is_shut_down, limiter, jobs });
-record!(Job { function, thread, task, elapsed as Since, id });
+record!(Executor { id, name, workers, max_workers, idle, queued, is_shut_down, limiter, jobs | processes = None, manager = None, owed = Vec::new() });
+record!(Job { function, thread, task, elapsed as Since, id, process | number = None });
 record!(Shutdown {
     stage,
     by,
@@ -284,9 +304,11 @@ record!(Finding {
     key,
     since,
     roles,
-    place
-    | pending = None
+    place,
+    pending
+    | pid = None, also_in = Vec::new()
 });
+record!(Pending { what, seen_for });
 record!(Sentence { claim, consequence, is_guess });
 sums!(Phrase {
     Words = 0 { text },
@@ -299,7 +321,7 @@ record!(Evidence { text, role, task, place, since });
 record!(Members { role, count, first });
 record!(Age { time, bound, source });
 record!(Tracked { number, opened_at, seen_at, finding, was, worst, told_at, missing });
-record!(Work { handle, task, stack, place, kind, description, peer });
+record!(Occupation { handle, task, stack, place, kind, description, peer });
 record!(Interval { began, ended });
 record!(Stretch {
     loop_id,

@@ -194,7 +194,7 @@ fn events_come_back_and_can_be_gone_to() {
         told_at: Duration::from_secs(1),
         missing: 1,
     };
-    let work = Arc::new(Work {
+    let work = Arc::new(Occupation {
         handle: Some("task a".to_owned()),
         task: Some(Address(1)),
         stack: vec![location("f", 1), location("g", 2)],

@@ -314,18 +314,18 @@ impl<'a> Get<'a> {
 
     pub fn known_text(&mut self) -> Read<Arc<str>> {
         let number = usize::try_from(self.number()?).unwrap_or(usize::MAX);
-        self.known.texts.get(number).cloned().ok_or(Bad("a text that was never told"))
+        self.known.texts.get(number).cloned().ok_or(Bad("a text that was never written"))
     }
 
     pub fn known_place(&mut self) -> Read<Arc<Location>> {
         let number = usize::try_from(self.number()?).unwrap_or(usize::MAX);
-        self.known.places.get(number).cloned().ok_or(Bad("a place that was never told"))
+        self.known.places.get(number).cloned().ok_or(Bad("a place that was never written"))
     }
 
     pub fn frames(&mut self) -> Read<Vec<Frame>> {
         let Some(number) = self.number()?.checked_sub(1) else { return get_all(self) };
         let number = usize::try_from(number).unwrap_or(usize::MAX);
-        self.known.stacks.get(number).cloned().ok_or(Bad("a stack that was never told"))
+        self.known.stacks.get(number).cloned().ok_or(Bad("a stack that was never written"))
     }
 }
 

@@ -4,12 +4,13 @@
 //! was inherited by a `fork`: whatever the cause, a longer time is none of this process. It is then
 //! not known, not shorter.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
 use super::assemble::Parts;
-use crate::snapshot::{Executor, Loop, LoopState, Waiting};
+use crate::snapshot::{Executor, Loop, LoopState, Waiting, Work};
 
 impl Parts {
     /// Removes each time that is longer than `age`.
@@ -21,11 +22,21 @@ impl Parts {
         for executor in &mut self.executors {
             executor.limit_to(age);
         }
+        for task in &mut self.tasks {
+            [&mut task.work, &mut task.call].into_iter().flatten().for_each(|it| limit(it, age));
+        }
         let of_tasks = self.tasks.iter_mut().filter_map(|task| task.waiting_on.as_mut());
         let of_threads = self.threads.iter_mut().filter_map(|thread| thread.waiting_on.as_mut());
         for waiting in of_tasks.chain(of_threads) {
             waiting.limit_to(age);
         }
+    }
+}
+
+/// Removes the beginning of work that would be older.
+fn limit(work: &mut Arc<Work>, age: Duration) {
+    if work.since.is_some_and(|since| since.time > age) {
+        Arc::make_mut(work).since = None;
     }
 }
 
@@ -61,11 +72,12 @@ impl Executor {
 impl Waiting {
     fn limit_to(&mut self, age: Duration) {
         let earliest = SignedDuration::try_from(age).map_or(SignedDuration::MIN, |age| -age);
-        self.since.take_if(|since| *since > age);
+        let since = self.since.take_if(|since| *since > age);
         for deadline in &mut self.deadlines {
             deadline.due_in.take_if(|due_in| *due_in < earliest);
         }
-        if self.due_in.take_if(|due_in| *due_in < earliest).is_some() {
+        let due_in = self.due_in.take_if(|due_in| *due_in < earliest);
+        if since.is_some() || due_in.is_some() {
             self.describe();
         }
     }
@@ -74,7 +86,7 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Deadline, Iteration, Phase};
+    use crate::snapshot::{Age, Deadline, Iteration, Phase, Source};
 
     const AGE: Duration = Duration::from_secs(3);
 
@@ -96,6 +108,17 @@ mod tests {
         waiting.due_in = Some(seconds(-4));
         waiting.limit_to(AGE);
         assert_eq!((waiting.since, waiting.due_in), (None, None));
+    }
+
+    #[test]
+    fn nor_is_work_older() {
+        let since = |seconds| {
+            let since = Some(Age::exact(Duration::from_secs(seconds), Source::Frame));
+            let mut work = Arc::new(Work { since, ..Work::default() });
+            limit(&mut work, AGE);
+            work.since.map(|it| it.time.as_secs())
+        };
+        assert_eq!((since(2), since(4)), (Some(2), None));
     }
 
     #[test]

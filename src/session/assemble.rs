@@ -11,25 +11,42 @@ use super::budget::Budget;
 use super::reading::nothing_changed;
 use crate::asyncio::{Leftovers, Reading, Remains, TaskFacts};
 use crate::error::Result;
-use crate::explain::Options;
 use crate::explain::asking::find_askers;
 use crate::explain::blocked::explain_blocked;
 use crate::explain::executors::{Limit, Pools};
+use crate::explain::heap::Census;
 use crate::explain::looping::find_loops;
 use crate::explain::loops::{event_loop, home};
 use crate::explain::shutdown::shutdown;
+use crate::explain::startup::endless;
 use crate::explain::tasks::{Unawaited, find_awaiters, frames, live_frames, tasks};
 use crate::explain::waiting::{Reasons, complete};
 use crate::explain::wakes::note_wake_sources;
+use crate::explain::work::{inherit, note_sent, share_routes};
+use crate::explain::{Options, Search};
 use crate::memory::{Address, Pass, ReadMemory};
 use crate::process::{Activity, Syscalls, ThreadActivity};
 use crate::python::frame::{HandlerKind, RawFrame};
+use crate::python::heap::Heap;
 use crate::python::object::{Kind, Reader, Unreadable};
 use crate::python::runtime::MAIN;
 use crate::snapshot::{
-    Consistency, Cut, Depth, Enclosed, Executor, Grounds, Location, Loop, LoopGrounds, LoopState,
-    Phase, Problem, Shutdown, Swallower, Task, TaskState, Thread, ThreadGrounds,
+    Consistency, Cut, Depth, Enclosed, Executor, Grounds, HeapSearch, Location, Loop, LoopGrounds,
+    LoopState, Phase, Problem, Shutdown, Subprocess, Swallower, Task, TaskState, Thread,
+    ThreadGrounds, Waiting,
 };
+
+/// What was found while it was said what tasks wait for.
+struct Explained {
+    /// What only tasks can come to.
+    enclosed: Vec<Enclosed>,
+    /// Queues whose items were taken and forgotten.
+    forgotten: Vec<Address>,
+    /// The limits at which calls for threads wait.
+    limits: Vec<Limit>,
+    /// The processes that may never go on.
+    subprocesses: Vec<Subprocess>,
+}
 
 /// The parts of a snapshot that come from the target.
 pub(super) struct Parts {
@@ -41,6 +58,7 @@ pub(super) struct Parts {
     pub loops: Vec<Loop>,
     pub tasks: Vec<Task>,
     pub executors: Vec<Executor>,
+    pub heap: Option<Box<HeapSearch>>,
     pub grounds: Option<Box<Grounds>>,
     pub shutdown: Option<Shutdown>,
     pub cut: Option<Cut>,
@@ -79,6 +97,22 @@ impl Inspector {
         if parts.consistency == Consistency::Exact {
             nothing_changed(&mut parts.problems);
         }
+        let mut in_doubt = reading.in_doubt();
+        if parts.consistency == Consistency::BestEffort {
+            // What a thread ran is not compared with what it runs now.
+            let running = |task: &&mut Task| task.state == Some(TaskState::Running);
+            for task in parts.tasks.iter_mut().filter(running) {
+                (task.work, task.call) = (None, None);
+            }
+            // Who waits for whom matters where there is something to inherit.
+            if parts.tasks.iter().any(|task| task.work.is_some()) {
+                let all: Vec<usize> = (0..reading.tasks.len()).collect();
+                in_doubt.extend(reader.moved(&reading.tasks, &all, true));
+            }
+        }
+        note_sent(&mut parts.tasks);
+        share_routes(&mut parts.tasks);
+        inherit(&mut parts.tasks, &in_doubt);
         parts.problems.extend(damages(&reader));
         parts.activity = Some(reading.activity);
         parts.limit_to(self.system.age());
@@ -110,6 +144,10 @@ impl Inspector {
         }
         let jobs = parts.executors.iter().flat_map(|pool| &pool.jobs);
         wanted.extend(jobs.filter_map(|job| job.thread));
+        let waits = parts.tasks.iter().filter_map(|task| task.waiting_on.as_deref());
+        let others = waits.filter_map(Waiting::thread).filter(|tid| !wanted.contains(tid));
+        let others: Vec<i32> = others.collect();
+        wanted.extend(others);
         wanted.truncate(MAX_SLEEPERS);
         wanted.sort_unstable();
         wanted.dedup();
@@ -192,6 +230,7 @@ impl Inspector {
         let mut tasks = tasks(reader, reading, &live, &ready, (options, &room), &mut problems);
         let (mut threads, calls) = self.threads(reader, reading, (options, &room), &mut problems);
         let mut executors = Vec::new();
+        let mut heap_search = None;
         let mut grounds = None;
         let chains = reading.tasks.iter().zip(&live);
         let chains: Vec<&[RawFrame]> =
@@ -205,7 +244,7 @@ impl Inspector {
                 let unawaited = find_awaiters(reader, reading, &mut tasks);
                 let pools = Pools::read(reader, reading);
                 let reasons = Reasons::new(reader, reading, &chains, &pools, false);
-                self.explain(reasons, &mut tasks, &unawaited, &wanted);
+                self.explain(reasons, &mut tasks, &unawaited, &wanted, None);
             }
         } else {
             let is_evidence = options.depth >= Depth::Evidence;
@@ -214,7 +253,11 @@ impl Inspector {
             let pools = Pools::read(reader, reading);
             let mut reasons = Reasons::new(reader, reading, &chains, &pools, is_evidence);
             reasons.is_ending = stage.is_some();
-            let (enclosed, limits) = self.explain(reasons, &mut tasks, &unawaited, &wanted);
+            let heap = self.heap(reader, options, &mut problems);
+            let (heap, swapped) = heap.unzip();
+            let searched = heap.as_ref().filter(|_| options.heap >= Search::References);
+            let Explained { enclosed, forgotten, limits, subprocesses } =
+                self.explain(reasons, &mut tasks, &unawaited, &wanted, searched);
             executors = pools.executors(reader, reading, &limits);
             for facts in &mut loops {
                 let default = pools.default_of(facts.id).and_then(|at| executors.get(at));
@@ -228,20 +271,21 @@ impl Inspector {
             if is_evidence {
                 find_loops(reader, &chains, &mut tasks);
                 let asking = find_askers(reader, &chains, &tasks);
-                let mut leftovers = read_leftovers(reader, reading);
-                // From 3.14 on a child forgets its parent's tasks, and libuv's loop has no frame:
-                // then only what lies in variables leads there.
-                leftovers.unretrieved.retain(|it| {
-                    let facts = it.loop_id.and_then(|at| reader.event_loop(at).ok());
-                    !facts.is_some_and(|facts| self.is_inherited(reader, reading, &facts))
-                });
+                let heap = heap.as_ref();
+                let (leftovers, lists) =
+                    self.leftovers(reader, reading, (heap, options.heap), &mut problems);
+                let swapped = swapped.unwrap_or_default();
+                heap_search = lists.map(|lists| Box::new(HeapSearch { swapped, ..lists }));
                 let Leftovers { unretrieved, never_awaited, open_generators, .. } = leftovers;
                 grounds = Some(Box::new(Grounds {
                     unretrieved,
                     never_awaited,
                     open_generators,
                     enclosed,
+                    forgotten,
                     asking,
+                    endless: endless(reader, reading),
+                    subprocesses,
                 }));
             }
             let plain = (&*threads, &*tasks);
@@ -259,12 +303,65 @@ impl Inspector {
             loops,
             tasks,
             executors,
+            heap: heap_search,
             grounds,
             shutdown: stage,
             cut: reading.cut(),
             problems,
             unread_tasks: reading.unread.len(),
         }
+    }
+
+    /// What nobody awaits, iterates or looked at; and what a search of the heap lists.
+    fn leftovers(
+        &self,
+        reader: &Reader<'_>,
+        reading: &Reading,
+        (heap, search): (Option<&Heap<'_>>, Search),
+        problems: &mut Vec<Problem>,
+    ) -> (Leftovers, Option<HeapSearch>) {
+        let is_listed = search >= Search::Lists;
+        let census = heap.and_then(|heap| Census::take(*reader, reading, heap, is_listed));
+        if heap.is_some() && census.is_none() {
+            let (place, wanted) = ("heap".to_owned(), "its objects".to_owned());
+            let cause = "too many of them, or no time left to search".to_owned();
+            problems.push(Problem { place, wanted, cause });
+        }
+        let found = census.as_ref().map(Census::tasks).unwrap_or_default();
+        let mut leftovers = read_leftovers(reader, reading, &found);
+        // From 3.14 on a child forgets its parent's tasks, and libuv's loop has no frame:
+        // then only what lies in variables leads there.
+        leftovers.unretrieved.retain(|it| {
+            let facts = it.loop_id.and_then(|at| reader.event_loop(at).ok());
+            !facts.is_some_and(|facts| self.is_inherited(reader, reading, &facts))
+        });
+        (leftovers, census.filter(|_| is_listed).map(|census| census.lists()))
+    }
+
+    /// The heap, if it is to be searched, and how many bytes of it are swapped out.
+    fn heap<'r>(
+        &self,
+        reader: &Reader<'r>,
+        options: &Options,
+        problems: &mut Vec<Problem>,
+    ) -> Option<(Heap<'r>, u64)> {
+        if options.heap == Search::Nothing {
+            return None;
+        }
+        let mut problem = |cause: String| {
+            let (place, wanted) = ("heap".to_owned(), "all of it".to_owned());
+            problems.push(Problem { place, wanted, cause });
+        };
+        let Some(resident) = self.system.resident() else {
+            problem("which pages there are is not known: /proc/PID/pagemap".to_owned());
+            return None;
+        };
+        // The kernel shows a guard page below a stack as if it were swapped out.
+        let swapped = resident.swapped >> 20;
+        if swapped > 0 {
+            problem(format!("{swapped} MiB are swapped out, and were not read"));
+        }
+        Some((Heap::new(*reader, resident.ranges), resident.swapped))
     }
 
     pub(super) fn threads(
@@ -301,7 +398,7 @@ impl Inspector {
                 name: thread.name.clone().or_else(|| facts.map(|facts| facts.name.clone())),
                 interpreter,
                 state: facts.map(|facts| facts.state),
-                syscall: thread.tid.and_then(|tid| Some(syscalls.get(&tid)?.syscall.clone())),
+                syscall: thread.tid.and_then(|tid| Some(syscalls.get(&tid)?.call())),
                 cpu_time: facts.and_then(|facts| facts.cpu_time),
                 grounds: Some(ThreadGrounds {
                     sleep_id: thread
@@ -312,8 +409,10 @@ impl Inspector {
                 }),
                 waiting_on: None,
                 frames,
+                native: None,
             });
         }
+        self.merge_natives(reading, &mut threads);
         threads.sort_by_key(|thread| (thread.tid != Some(self.system.pid()), thread.tid));
         (threads, syscalls)
     }
@@ -347,15 +446,15 @@ impl Inspector {
         tasks.iter().zip(&reading.tasks).map(is_touched).collect()
     }
 
-    /// Says of each wanted task what it waits for; gives what only tasks can come to of it, and the
-    /// limits at which calls for threads wait.
+    /// Says of each wanted task what it waits for.
     fn explain(
         &self,
         reasons: Reasons<'_>,
         tasks: &mut [Task],
         unawaited: &Unawaited,
         wanted: &[bool],
-    ) -> (Vec<Enclosed>, Vec<Limit>) {
+        heap: Option<&Heap<'_>>,
+    ) -> Explained {
         let is_running =
             |i: usize| tasks.get(i).is_some_and(|t| t.state == Some(TaskState::Running));
         let mut waits = reasons.explain_all(wanted, &is_running);
@@ -363,7 +462,11 @@ impl Inspector {
         reasons.note_timers(&mut waits);
         reasons.note_returned(&mut waits);
         let suspects = reasons.suspects(&waits);
+        let went_on = reasons.went_on(&waits);
         let enclosed = reasons.enclosed(&waits, tasks);
+        let forgotten = reasons.forgotten(&waits);
+        let subprocesses = reasons.subprocesses(tasks, &*self.system);
+        let on_islands = heap.map(|heap| reasons.on_islands(&waits, tasks, heap));
         // Whom each task awaits: who awaits whom, turned around.
         let mut awaited: FxHashMap<Address, Vec<Address>> = FxHashMap::default();
         for task in &*tasks {
@@ -381,6 +484,10 @@ impl Inspector {
             {
                 grounds.suspects = Arc::clone(suspects);
             }
+            if let Some(grounds) = &mut task.grounds {
+                grounds.is_on_island = on_islands.as_ref().is_some_and(|it| it.contains(&task.id));
+            }
+            task.is_torn |= went_on.contains(&task.id);
             task.waiting_on = reason;
             if let Some(others) = task.waiting_on.as_mut().and_then(|it| it.others_mut()) {
                 others.tasks.extend(awaited.remove(&task.id).unwrap_or_default());
@@ -390,7 +497,7 @@ impl Inspector {
                 }
             }
         }
-        (enclosed, reasons.limits())
+        Explained { enclosed, forgotten, limits: reasons.limits(), subprocesses }
     }
 
     /// Looks for the clauses that may have swallowed a cancellation, of those tasks that seem to
@@ -445,7 +552,7 @@ fn damages(reader: &Reader<'_>) -> Vec<Problem> {
 }
 
 /// What nobody awaits, iterates or looked at.
-fn read_leftovers(reader: &Reader<'_>, reading: &Reading) -> Leftovers {
+fn read_leftovers(reader: &Reader<'_>, reading: &Reading, found: &[Address]) -> Leftovers {
     let threads: Vec<_> =
         reading.threads.iter().map(|thread| (thread.tid, &thread.stack)).collect();
     let loops: Vec<Address> = reading.loops.iter().map(|facts| facts.at).collect();
@@ -454,5 +561,6 @@ fn read_leftovers(reader: &Reader<'_>, reading: &Reading) -> Leftovers {
         threads: &threads,
         loops: &loops,
         registered: &reading.registered,
+        found,
     })
 }

@@ -19,6 +19,12 @@ const LEAST: u64 = 4 << 20;
 /// of two samples, with what findings and a report need.
 const SHARE: u64 = 10;
 
+/// The part of each of several targets that are read at once, of so many bytes or of what there is.
+pub fn share(most: Option<u64>, among: usize) -> u64 {
+    let among = u64::try_from(among).unwrap_or(u64::MAX).max(1);
+    (Budget::of(most).bytes / among).saturating_add(OURS)
+}
+
 /// The memory that is there for snapshots of one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Budget {
@@ -72,6 +78,8 @@ mod tests {
         assert_eq!(budget.bytes, 488 << 20);
         assert!(budget.for_tasks() as u64 > 30 << 20);
         assert_eq!(Budget::of(Some(0)).bytes, LEAST);
+        assert_eq!(Budget::of(Some(share(Some(512 << 20), 2))).bytes, 244 << 20);
+        assert_eq!(Budget::of(Some(share(Some(512 << 20), 0))).bytes, 488 << 20);
         assert!(Budget::of(None).bytes <= MOST);
     }
 }

@@ -28,7 +28,7 @@ use crate::python::frame::{RawFrame, Stack};
 use crate::python::object::Reader;
 use crate::python::runtime::ThreadState as State;
 use crate::snapshot::{
-    BlockingKind, Frame, Glance, LoopGlance, Phase, Processor, Thread, ThreadState, Work,
+    BlockingKind, Frame, Glance, LoopGlance, Occupation, Phase, Processor, Thread, ThreadState,
     below_loop,
 };
 
@@ -265,7 +265,7 @@ impl Inspector {
         stack: &Stack,
         activity: Option<&ThreadActivity>,
         handle: Option<Address>,
-    ) -> Work {
+    ) -> Occupation {
         let frames: Vec<Frame> = stack
             .frames
             .iter()
@@ -302,7 +302,7 @@ impl Inspector {
             let site = reader.site(frame.code, frame.lasti, frame.qualname).ok()?;
             Some(format!("coroutine {}", site.location.function))
         };
-        Work {
+        Occupation {
             handle: handle
                 .and_then(|handle| handle_in_words(reader, handle, &names))
                 .or_else(coroutine),

@@ -150,7 +150,11 @@ fn place_of(thread: &ThreadReading, run: &RunOnce) -> Option<usize> {
 }
 
 /// Sets the parent's frames on a thread's stack apart from the child's own.
-fn leave_frames(reader: &Reader<'_>, thread: &mut ThreadReading, inherited: &[LoopFacts]) {
+pub(super) fn leave_frames(
+    reader: &Reader<'_>,
+    thread: &mut ThreadReading,
+    inherited: &[LoopFacts],
+) {
     let is_left = |run: &&RunOnce| inherited.iter().any(|facts| facts.at == run.loop_at);
     let runs = thread.clock.iterations.iter().filter(is_left);
     let innermost = runs.filter_map(|run| place_of(thread, run)).max();

@@ -6,20 +6,19 @@
 //! says now, and those that changed are read again.
 
 use std::cell::Cell;
-use std::ops::Range;
+use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Inspector;
 use super::budget::Budget;
 use crate::asyncio::{
-    Clock, FutureState, LoopFacts, Reading, Registered, Registries, TaskFacts, TasksRead,
-    ThreadReading,
+    Clock, LoopFacts, Reading, Registered, Registries, Said, TaskFacts, TasksRead, ThreadReading,
 };
 use crate::error::{Error, Result};
 use crate::explain::Options;
-use crate::memory::{Address, Pass, ReadMemory, word};
-use crate::python::object::{Kind, Read, Reader, Unreadable, is_alive};
+use crate::memory::{Address, Pass};
+use crate::python::object::{Read, Reader, Unreadable};
 use crate::python::runtime::ThreadState;
 use crate::snapshot::{Consistency, Cut, Depth, Problem, Thread};
 
@@ -33,9 +32,6 @@ const MAX_ROUNDS: usize = 6;
 
 /// Why parts do not belong together where no thread ran.
 const CONTRADICTS: &str = "its parts contradict each other, and no thread ran meanwhile";
-
-/// Tasks that are so many bytes apart at most are read in one piece.
-const NEAR: u64 = 1024;
 
 impl Inspector {
     /// Reads everything that a snapshot is made of, but names and lines.
@@ -74,7 +70,11 @@ impl Inspector {
             now,
             wall_clock: self.system.wall_clock(),
             is_moving: true,
+            natives: BTreeMap::new(),
         };
+        if options.native {
+            self.walk_natives(&reader, &mut reading);
+        }
         reading.read_unread(&reader, options);
         reading.read_loops(&reader);
         self.set_apart_inherited(&reader, &mut reading);
@@ -99,6 +99,8 @@ impl Inspector {
         for interpreter in &interpreters {
             let place = || format!("interpreter {}", interpreter.id);
             let modules = reader.asyncio_modules(interpreter);
+            // By whose code its frames are it is seen which of them run a loop.
+            self.find_packages();
             let states = reader.thread_states(interpreter.at);
             let (modules, states) = match (modules, states) {
                 (Ok(modules), Ok(states)) => (modules, states),
@@ -124,7 +126,6 @@ impl Inspector {
             }
             with_asyncio.extend(modules.map(|modules| (*interpreter, modules, states)));
         }
-        self.find_packages();
         Ok((threads, with_asyncio))
     }
 
@@ -141,15 +142,29 @@ impl Inspector {
     ///
     /// # Errors
     /// When the target is gone, or the list of its interpreters cannot be read.
-    pub fn threads_only(&mut self) -> Result<(Vec<Thread>, Vec<Problem>)> {
+    pub fn threads_only(&mut self, options: &Options) -> Result<(Vec<Thread>, Vec<Problem>)> {
         self.system.check_alive()?;
         self.memory.renew(Pass::First);
         self.caches.begin_snapshot();
         let reader = self.reader();
+        let mut reading = self.read_threads_only(&reader)?;
+        if options.native {
+            self.walk_natives(&reader, &mut reading);
+        }
+        let mut problems = reading.problems();
+        let options = Options { native: options.native, ..Options::default() };
+        let (threads, _) =
+            self.threads(&reader, &reading, (&options, &Cell::new(0)), &mut problems);
+        Ok((threads, problems))
+    }
+
+    /// Reads the threads, and nothing of asyncio.
+    pub(super) fn read_threads_only(&self, reader: &Reader<'_>) -> Result<Reading> {
+        let activity = self.system.activity();
         let mut problems = Vec::new();
-        let (threads, _) = self.read_threads(&reader, &mut problems)?;
-        let reading = Reading {
-            activity: self.system.activity(),
+        let (threads, _) = self.read_threads(reader, &mut problems)?;
+        Ok(Reading {
+            activity,
             threads,
             loops: Vec::new(),
             inherited: Vec::new(),
@@ -162,11 +177,8 @@ impl Inspector {
             now: None,
             wall_clock: self.system.wall_clock(),
             is_moving: true,
-        };
-        let mut problems = reading.problems();
-        let (threads, _) =
-            self.threads(&reader, &reading, (&Options::default(), &Cell::new(0)), &mut problems);
-        Ok((threads, problems))
+            natives: BTreeMap::new(),
+        })
     }
 
     fn thread(
@@ -186,6 +198,7 @@ impl Inspector {
             tid,
             name: name.cloned(),
             stack,
+            evaluations: Vec::new(),
             inherited: Vec::new(),
             running_loop,
             clock,
@@ -266,6 +279,12 @@ impl Reading {
             self.unread = read.unread;
             self.unread.append(&mut now.unread);
         }
+    }
+
+    /// Tasks whose work is not known for certain.
+    pub(super) fn in_doubt(&self) -> FxHashSet<Address> {
+        let in_doubt = self.tasks.iter().filter(|task| task.said == Said::InDoubt);
+        in_doubt.map(|task| task.at).collect()
     }
 
     /// That not all tasks were read, for want of memory.
@@ -349,7 +368,7 @@ pub(super) fn tid_of(
     tids: &FxHashMap<i32, i32>,
 ) -> Option<i32> {
     let known = |id: i32| tids.get(&id).copied();
-    state.native_id.and_then(known).or_else(|| known(reader.pthread_tid(state.ident)?))
+    state.native_id.and_then(known).or_else(|| reader.pthread_tids(state.ident).find_map(known))
 }
 
 /// Reads a loop; one that changes while it is read is read anew, as long as parts of it cannot be
@@ -419,9 +438,9 @@ fn settle(
     for _ in 0..MAX_ROUNDS {
         let moved = if options.depth < Depth::Reasons {
             let some = unsettled.iter().filter_map(|&i| tasks.get(i));
-            some.filter(|task| is_torn(task)).map(|task| task.at).collect()
+            some.filter(|task| task.is_torn()).map(|task| task.at).collect()
         } else {
-            moved(reader, tasks, &unsettled)
+            reader.moved(tasks, &unsettled, false)
         };
         if moved.is_empty() || !reader.memory.limit().may_begin() {
             break;
@@ -451,61 +470,6 @@ fn settle(
         unsettled = tasks.iter().enumerate().filter_map(is_again).collect();
     }
     unread
-}
-
-/// Whether the parts of a task do not fit together: it ran while it was read, or it runs.
-fn is_torn(task: &TaskFacts) -> bool {
-    task.state == FutureState::Pending && !task.is_coherent()
-}
-
-/// Which of some tasks are not any more what was read of them, or have parts that do not fit
-/// together.
-fn moved(reader: &Reader<'_>, tasks: &[TaskFacts], some: &[usize]) -> FxHashSet<Address> {
-    let fields = &reader.layout.task;
-    let mut some: Vec<&TaskFacts> = some.iter().filter_map(|&i| tasks.get(i)).collect();
-    some.sort_unstable_by_key(|task| task.at);
-    // Tasks lie side by side in the pages that Python has for objects of their size: one vector of
-    // many costs the kernel much less than many.
-    let mut runs: Vec<Range<u64>> = Vec::new();
-    let mut places = Vec::with_capacity(some.len());
-    let mut offset = 0;
-    for task in &some {
-        let (start, end) = (task.at.0, task.at.0.saturating_add(fields.size));
-        match runs.last_mut() {
-            Some(run) if start <= run.end.saturating_add(NEAR) => {
-                run.end = run.end.max(end);
-            }
-            last => {
-                offset += last.map_or(0, |run| run.end - run.start);
-                runs.push(start..end);
-            }
-        }
-        let begun = runs.last().map_or(start, |run| run.start);
-        places.push((runs.len() - 1, offset + (start - begun)));
-    }
-    let total = offset + runs.last().map_or(0, |run| run.end - run.start);
-    let mut bytes = vec![0; usize::try_from(total).unwrap_or(0)];
-    let mut failed = FxHashSet::default();
-    reader.memory.source().read_many(&runs, &mut bytes, &mut |run| {
-        failed.insert(run);
-    });
-    let mut moved = FxHashSet::default();
-    for (task, (run, place)) in some.into_iter().zip(places) {
-        let word = |offset: u64| word(&bytes, place + offset);
-        // Of a pure-Python task this tells only that it is still there.
-        let is_c = task.class.kind == Kind::Task;
-        let is_same = word(0).is_some_and(is_alive)
-            && word(reader.layout.object.ob_type) == Some(task.class.at.0)
-            && (!is_c
-                || word(fields.coro) == Some(task.coro.unwrap_or_default().0)
-                    && word(fields.fut_waiter) == Some(task.fut_waiter.unwrap_or_default().0)
-                    && word(reader.layout.future.running_loop)
-                        == Some(task.loop_at.unwrap_or_default().0));
-        if failed.contains(&run) || !is_same || is_torn(task) {
-            moved.insert(task.at);
-        }
-    }
-    moved
 }
 
 /// The names that `threading` has for threads, by `pthread_t`.

@@ -15,6 +15,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
+use super::workers::SeenWorkers;
 use crate::memory::{Address, BadImage, Image, Recorded, Touched};
 use crate::process::{Noted, Saved};
 use crate::snapshot::{Child, Turns};
@@ -74,6 +75,9 @@ struct Facts {
     is_masked: bool,
     system: Saved,
     turns: Watched,
+    /// What the processes of pools did, by look.
+    #[serde(default)]
+    workers: Vec<SeenWorkers>,
     children: Vec<Child>,
     /// Lines of source by file and number, of files that were not changed.
     source: BTreeMap<String, BTreeMap<u32, String>>,
@@ -94,6 +98,7 @@ pub(super) struct Saving {
     pub memory: Arc<Mutex<Recorded>>,
     pub system: Noted,
     pub turns: Watched,
+    pub workers: Vec<SeenWorkers>,
 }
 
 impl Saving {
@@ -109,6 +114,7 @@ impl Saving {
             is_masked: masks,
             system,
             turns: self.turns.clone(),
+            workers: self.workers.clone(),
             ..Facts::default()
         };
         Ok(SavedTarget { image, facts })
@@ -149,8 +155,9 @@ impl SavedTarget {
     }
 
     /// Its parts.
-    pub(super) fn into_parts(self) -> (Image, Saved, Watched) {
-        (self.image, self.facts.system, self.facts.turns)
+    pub(super) fn into_parts(self) -> (Image, Saved, Watched, Vec<SeenWorkers>) {
+        let Facts { system, turns, workers, .. } = self.facts;
+        (self.image, system, turns, workers)
     }
 
     /// Writes it to a file.
@@ -265,7 +272,13 @@ mod tests {
     fn of_what_is_masked_no_values_are_kept() {
         let mut saved = read(&bytes()).unwrap();
         saved.facts.is_masked = true;
-        let child = |command: &str| Child { pid: 1, command: command.to_owned(), has_loops: None };
+        let child = |command: &str| Child {
+            pid: 1,
+            command: command.to_owned(),
+            has_loops: None,
+            state: None,
+            elapsed: None,
+        };
         saved.set_children(vec![child("/usr/bin/python -c secret"), child("worker")]);
         let commands: Vec<_> = saved.children().iter().map(|child| &*child.command).collect();
         assert_eq!(commands, ["/usr/bin/python", "worker"]);

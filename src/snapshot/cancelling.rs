@@ -51,12 +51,15 @@ impl Task {
 
     /// Whether time limits that have run out account for all the requests.
     pub fn is_owed_by_time(&self) -> bool {
-        let waiting = self.waiting_on.as_deref();
-        let over = waiting.map_or(0, |waiting| {
-            let is_over = |due_in: SignedDuration| !due_in.is_positive();
-            waiting.deadlines.iter().filter(|limit| limit.due_in.is_none_or(is_over)).count()
-        });
-        self.requests().is_some_and(|count| count <= over as u64)
+        let over = self.limits_over() as u64;
+        self.requests().is_some_and(|count| count <= over)
+    }
+
+    /// How many of the time limits around it have run out.
+    pub fn limits_over(&self) -> usize {
+        let limits = self.waiting_on.as_deref().map_or(&[][..], |waiting| &waiting.deadlines);
+        let is_over = |due_in: SignedDuration| !due_in.is_positive();
+        limits.iter().filter(|limit| limit.due_in.is_none_or(is_over)).count()
     }
 
     /// Whether a cancellation of it goes to what it awaits, and it is not told before that has

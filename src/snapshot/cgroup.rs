@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::millis;
 
 /// The limits of a process's control groups at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cgroup {
     /// The quotas of processor time, of its own group first, then of the groups around that one;
     /// empty when none has a quota, absent when that is not known.
@@ -20,6 +20,36 @@ pub struct Cgroup {
     /// The memory limit that leaves the least, its own or that of a group around it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryLimit>,
+    /// What its own group had to wait for; absent in version 1, and where the kernel does not
+    /// account for it.
+    #[serde(default, skip_serializing_if = "Pressure::is_unknown")]
+    pub pressure: Pressure,
+}
+
+/// What there was too little of for a group ("pressure stall information").
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pressure {
+    /// Processor time; being stopped by a quota counts as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Stalls>,
+    /// Memory: something was being read again that had been dropped for want of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Stalls>,
+    /// Files and disks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io: Option<Stalls>,
+}
+
+/// How much of the last ten seconds threads of a group had to wait for something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stalls {
+    /// While at least one of them did.
+    pub some_percent: f64,
+    /// While all did that had work; absent where the kernel does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_percent: Option<f64>,
 }
 
 /// How much processor time a group may use in a period.
@@ -58,6 +88,9 @@ pub struct MemoryLimit {
     /// What of it is in use, but for the file cache that the kernel drops first.
     #[serde(rename = "used_bytes")]
     pub used: u64,
+    /// How many processes the kernel has killed in the group because it was at its limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_kills: Option<u64>,
 }
 
 impl Cgroup {
@@ -67,7 +100,20 @@ impl Cgroup {
     }
 }
 
+impl Pressure {
+    fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Quota {
+    /// In which part of its periods it had used up its time; `None` where they are not counted.
+    #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+    pub fn throttled_share(&self) -> Option<f64> {
+        let periods = self.periods.filter(|periods| *periods > 0)?;
+        Some(self.throttled? as f64 / periods as f64)
+    }
+
     /// How many processors' time it is.
     pub fn cores(&self) -> f64 {
         self.quota.as_secs_f64() / self.period.as_secs_f64().max(f64::MIN_POSITIVE)

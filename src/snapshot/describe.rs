@@ -71,7 +71,7 @@ fn describe(waiting: &Waiting) -> String {
         what
     };
     text.push_str(match &waiting.wait {
-        Wait::Timer => named("sleep"),
+        Wait::Timer => "sleep",
         Wait::Socket(_) => "",
         Wait::Task { operation, .. } => match operation {
             Some(Operation::WaitFor) => "wait_for",
@@ -82,6 +82,7 @@ fn describe(waiting: &Waiting) -> String {
         },
         Wait::Gather(_) => "gather",
         Wait::TaskGroup(_) => named("task group"),
+        Wait::Future { stands_for: Some(words), .. } => words,
         Wait::Future { .. } => named("future"),
         Wait::Lock(_) => named("lock"),
         Wait::Semaphore { .. } => named("semaphore"),
@@ -98,13 +99,17 @@ fn describe(waiting: &Waiting) -> String {
         Wait::Subprocess(_) => "subprocess",
         Wait::Thread { .. } => "thread",
         Wait::Asyncgen => "closing of asynchronous generators",
-        Wait::Ready(_) => "its turn",
+        Wait::Ready(_) => "ready to run",
         Wait::Running => "running",
         Wait::Unknown => "unknown",
     });
     if let Some(name) = waiting.name.as_deref().filter(|_| is_named) {
         text.push(' ');
         text.push_str(name);
+    }
+    if let Some(slept) = waiting.slept() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "({slept})");
     }
     if let Wait::Pool { pool, .. } = &waiting.wait {
         text.push_str(pool.as_deref().unwrap_or("a pool"));
@@ -159,17 +164,19 @@ fn add_parts(waiting: &Waiting, add: &mut dyn FnMut(Arguments<'_>)) {
         _ => {}
     }
     match waiting.position() {
-        Position { at: Some(at), of: Some(of) } if of > 1 => {
-            add(format_args!("{} of {of} in line", ordinal(at)));
-        }
+        Position { at: Some(at), of: Some(of) } if of > 1 => match waiting.wait {
+            Wait::Ready(_) => add(format_args!("{} of {of}", ordinal(at))),
+            _ => add(format_args!("{} of {of} waiting", ordinal(at))),
+        },
         _ => {}
     }
     if let Some(children) = waiting.children() {
         let all = children.pending + children.done + children.failed + children.cancelled;
         match waiting.wait {
             Wait::Task { .. } if all == 1 => {}
-            Wait::TaskGroup(_) => add(format_args!("{} still to end", children.pending)),
-            _ => add(format_args!("{} of {all} still to end", children.pending)),
+            Wait::TaskGroup(_) if children.pending == 1 => add(format_args!("1 task left")),
+            Wait::TaskGroup(_) => add(format_args!("{} tasks left", children.pending)),
+            _ => add(format_args!("{} of {all} done", all - children.pending)),
         }
         if children.failed > 0 {
             add(format_args!("{} failed", children.failed));
@@ -192,7 +199,7 @@ fn add_parts(waiting: &Waiting, add: &mut dyn FnMut(Arguments<'_>)) {
         let time = duration(due.unsigned_abs());
         match (due.is_negative(), &waiting.wait) {
             (true, _) => add(format_args!("overdue by {time}")),
-            (false, Wait::Timer) => add(format_args!("{time} to go")),
+            (false, Wait::Timer) => add(format_args!("{time} left")),
             (false, _) => add(format_args!("gives up in {time}")),
         }
     }
@@ -283,7 +290,10 @@ mod tests {
                 ..Acquire::default()
             }))
         };
-        assert_eq!(describe(&line), "lock self.pool_lock, 3rd of 40 in line");
+        assert_eq!(describe(&line), "lock self.pool_lock, 3rd of 40 waiting");
+        let stands_for = Some("next request of gRPC".into());
+        let future = Wait::Future { stands_for, callbacks: Vec::new(), is_served: None };
+        assert_eq!(describe(&Waiting::from(future)), "next request of gRPC");
         let tcp = |sent, received| {
             let seconds = |number: Option<u64>| number.map(Duration::from_secs);
             let (last_sent, last_received) = (seconds(sent), seconds(received));
@@ -317,7 +327,15 @@ mod tests {
             due_in: Some(SignedDuration::from_millis(29_300)),
             ..Waiting::from(Wait::Timer)
         };
-        assert_eq!(describe(&sleep), "sleep, 29.3 s to go");
+        assert_eq!(describe(&sleep), "sleep, 29.3 s left");
+        let known = Waiting { since: Some(Duration::from_millis(700)), ..sleep };
+        assert_eq!(describe(&known), "sleep(30), 29.3 s left");
+        let overdue = Waiting {
+            since: Some(Duration::from_millis(700)),
+            due_in: Some(SignedDuration::from_millis(-200)),
+            ..Waiting::from(Wait::Timer)
+        };
+        assert_eq!(describe(&overdue), "sleep(0.5), overdue by 200 ms");
         let queue = Wait::Queue {
             operation: Some(Operation::Put),
             items: Count { value: Some(10), limit: Some(10) },
@@ -326,7 +344,7 @@ mod tests {
         assert_eq!(describe(&queue.into()), "room in queue, 10 of 10 items");
         let counts = Children { pending: 1, done: 48, failed: 1, ..Children::default() };
         let gather = Wait::Gather(Others { tasks: Vec::new(), children: Some(counts) });
-        assert_eq!(describe(&gather.into()), "gather, 1 of 50 still to end, 1 failed");
+        assert_eq!(describe(&gather.into()), "gather, 49 of 50 done, 1 failed");
         let accept = Wait::Socket(Descriptor {
             operation: Some(Operation::Accept),
             fd: Some(7),

@@ -214,6 +214,18 @@ impl Age {
         Self { time, bound: Bound::Exact, source }
     }
 
+    /// The oldest of several: no more than a bound where not all have one.
+    pub fn oldest(ages: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        let (mut oldest, mut bound) = (None, Bound::Exact);
+        for age in ages {
+            if age.is_none_or(|age| age.bound != Bound::Exact) {
+                bound = Bound::AtLeast;
+            }
+            oldest = [oldest, age].into_iter().flatten().max_by_key(|age| age.time);
+        }
+        oldest.map(|oldest| Self { bound, ..oldest })
+    }
+
     /// So long or longer.
     pub const fn at_least(time: Duration, source: Source) -> Self {
         Self { time, bound: Bound::AtLeast, source }
@@ -361,6 +373,14 @@ pub enum Cause {
     Peer {
         /// Its address.
         address: String,
+    },
+    /// A child process.
+    Process {
+        /// Its id.
+        pid: i32,
+        /// What its program is called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
     },
     /// The garbage collector.
     Gc {

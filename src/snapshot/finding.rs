@@ -53,6 +53,13 @@ pub struct Finding {
         skip_serializing_if = "Option::is_none"
     )]
     pub place: Option<Arc<Location>>,
+    /// The process it is of, and whose loops and tasks it names, where that is one below the process
+    /// that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// The other processes with the same trouble, where several were read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_in: Vec<i32>,
     /// The loop it is about.
     #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
     pub loop_id: Option<Address>,
@@ -94,6 +101,8 @@ impl Finding {
             cause: None,
             roles: Vec::new(),
             place: None,
+            pid: None,
+            also_in: Vec::new(),
             loop_id: None,
             tasks: Vec::new(),
             tasks_left_out: 0,
@@ -288,6 +297,8 @@ codes! { $
     PeerSilent = "peer-silent",
     /// Bytes lie in a socket where nobody takes them, and a task waits for that.
     SocketStalled = "socket-stalled",
+    /// A task waits for a child process that cannot go on, or that has ended.
+    SubprocessStuck = "subprocess-stuck",
 }
 
 impl std::fmt::Display for Code {

@@ -43,7 +43,7 @@ pub struct LoopGlance {
     /// What its thread has had of a processor, where that is counted.
     pub processor: Option<Processor>,
     /// What the callback is at, when the phase has lasted for some milliseconds.
-    pub work: Option<Arc<Work>>,
+    pub work: Option<Arc<Occupation>>,
 }
 
 impl LoopGlance {
@@ -56,7 +56,7 @@ impl LoopGlance {
 
 /// What a callback is at.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Work {
+pub struct Occupation {
     /// The callback in words, `task worker-3`.
     pub handle: Option<String>,
     /// The task that runs.

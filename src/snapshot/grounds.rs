@@ -10,8 +10,8 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::{
-    Asking, Collector, Enclosed, Loop, Looping, NeverAwaited, OpenGenerator, Processor,
-    ProcessorUse, Snapshot, Task, Thread, Turns, Unretrieved,
+    Asking, Collector, Enclosed, Location, Loop, Looping, NeverAwaited, OpenGenerator, Processor,
+    ProcessorUse, Snapshot, Subprocess, Task, Thread, Turns, Unretrieved,
 };
 use crate::memory::Address;
 
@@ -26,8 +26,15 @@ pub struct Grounds {
     pub open_generators: Vec<OpenGenerator>,
     /// Things that only tasks can come to.
     pub enclosed: Vec<Enclosed>,
+    /// Queues of which items were taken that nothing was found to say done.
+    pub forgotten: Vec<Address>,
     /// What those expect that read from a connection on which this end has had the last word.
     pub asking: FxHashMap<Address, Asking>,
+    /// While a server starts: tasks that nothing but an exception lets out of a loop of the program,
+    /// and where that is.
+    pub endless: Vec<(Address, Arc<Location>)>,
+    /// Processes that tasks wait for and that may never go on.
+    pub subprocesses: Vec<Subprocess>,
 }
 
 /// What findings about a task rest on.
@@ -44,6 +51,9 @@ pub struct TaskGrounds {
     pub has_callbacks: bool,
     /// Whether it may have frames that were not read: what these hold or refer to is unknown.
     pub is_partly_read: bool,
+    /// Whether a search of the heap has shown that nobody can come to what it waits for but tasks
+    /// that hang by that.
+    pub is_on_island: bool,
 }
 
 /// What findings about a loop rest on; read at any depth, as far as there is a thread that runs it.
@@ -87,9 +97,25 @@ impl Snapshot {
         self.grounds.as_ref().map_or(&[], |grounds| &grounds.open_generators)
     }
 
+    /// Processes that tasks wait for and that may never go on.
+    pub fn subprocesses(&self) -> &[Subprocess] {
+        self.grounds.as_ref().map_or(&[], |grounds| &grounds.subprocesses)
+    }
+
+    /// Queues of which items were taken that nothing was found to say done.
+    pub fn forgotten(&self) -> &[Address] {
+        self.grounds.as_ref().map_or(&[], |grounds| &grounds.forgotten)
+    }
+
     /// Things that only tasks can come to.
     pub fn enclosed(&self) -> &[Enclosed] {
         self.grounds.as_ref().map_or(&[], |grounds| &grounds.enclosed)
+    }
+
+    /// Where a task is in a loop of the program without an end, while a server starts.
+    pub(crate) fn endless(&self, task: Address) -> Option<&Location> {
+        let endless = &self.grounds.as_ref()?.endless;
+        endless.iter().find(|(id, _)| *id == task).map(|(_, place)| &**place)
     }
 }
 
@@ -102,6 +128,11 @@ impl Task {
     /// The `for` loop of the program that it is in.
     pub(crate) fn looping(&self) -> Option<&Looping> {
         self.grounds.as_ref()?.looping.as_ref()
+    }
+
+    /// Whether nobody else can come to what it waits for, by a search of the heap.
+    pub(crate) fn is_on_island(&self) -> bool {
+        self.grounds.as_ref().is_some_and(|grounds| grounds.is_on_island)
     }
 
     /// Whether it may have frames that were not read.

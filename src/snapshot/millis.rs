@@ -16,6 +16,25 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
     u64::try_from(micros).map(Duration::from_micros).map_err(D::Error::custom)
 }
 
+/// An instant with milliseconds: more digits say nothing, and some programs refuse them.
+pub(crate) mod instant {
+    use jiff::Timestamp;
+    use serde::Serializer;
+
+    pub(crate) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{at:.3}"))
+    }
+
+    /// Of one that may be absent.
+    #[expect(clippy::ref_option, reason = "the shape serde asks for")]
+    pub(crate) fn opt<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => serialize(at, to),
+            None => to.serialize_none(),
+        }
+    }
+}
+
 /// Of one that may be absent.
 #[expect(clippy::ref_option, reason = "the shape serde asks for")]
 pub(crate) mod opt {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Frame, Location, Snapshot, Task};
+use crate::known::name::is_compiled_anew;
 use crate::known::{Known, Libraries, Module, Origin, Purpose};
 
 impl Location {
@@ -70,6 +71,9 @@ impl Location {
 
     /// With what is known of its function.
     pub(crate) fn classified(mut self) -> Self {
+        if self.origin == Origin::Own && is_compiled_anew(&self.file, &self.function) {
+            self.origin = Origin::Package;
+        }
         self.known = Known::of(self.path(), &self.function, self.origin);
         self
     }
@@ -83,10 +87,26 @@ pub fn below_loop(frames: &[Frame]) -> &[Frame] {
     frames.get(start.map_or(0, |at| at + 1)..).unwrap_or_default()
 }
 
-/// The innermost frame of the program's own code; else the innermost.
+/// The innermost frame of the program's own code; else that of an installed package, which says more
+/// than what it calls of Python's own; else the innermost. What was made from a string may be a
+/// library's, as the functions are that ORMs make, and says less than who called it.
 pub fn own_frame(frames: &[Frame]) -> Option<&Frame> {
-    let own = frames.iter().rfind(|frame| !frame.location.is_library());
-    own.or_else(|| frames.last())
+    let own = |frame: &&Frame| !frame.location.is_library();
+    let written = frames.iter().rfind(|frame| own(frame) && &*frame.location.file != "<string>");
+    written
+        .or_else(|| frames.iter().rfind(own))
+        .or_else(|| frames.iter().rfind(|frame| !frame.location.is_stdlib()))
+        .or_else(|| frames.last())
+}
+
+/// The function of the program that a framework has called for a request; where nothing tells which
+/// that is, the outermost of the program's own.
+pub fn endpoint(frames: &[Frame]) -> Option<&Frame> {
+    let is_router = |frame: &Frame| frame.location.module() == Some(Module::Router);
+    let start = frames.iter().rposition(is_router).map_or(0, |at| at + 1);
+    let own = |frame: &&Frame| !frame.location.is_library();
+    let inside = frames.get(start..).unwrap_or_default().iter().find(own);
+    inside.or_else(|| frames.iter().find(own))
 }
 
 impl Snapshot {
@@ -97,6 +117,7 @@ impl Snapshot {
         let server = |task: &Task| {
             task.purposes().find_map(|purpose| match purpose {
                 Purpose::AwaitsStart(server) => Some(server),
+                Purpose::StartsOrEnds(server) if self.shutdown.is_none() => Some(server),
                 _ => None,
             })
         };

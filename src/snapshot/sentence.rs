@@ -1,6 +1,6 @@
 //! The title of a finding: made of facts each time it is shown, so that it never goes stale.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -138,6 +138,33 @@ impl Sentence {
         self
     }
 
+    /// Whether what comes of it is that so many suffer.
+    pub fn counts(&self) -> bool {
+        let first = self.consequence.first();
+        let starts = |text: &str| text.starts_with(|it: char| it.is_ascii_digit());
+        matches!(first, Some(Phrase::Words { text }) if starts(text))
+    }
+
+    /// The same without what is said behind `, and`.
+    #[must_use]
+    pub fn without_and(mut self) -> Self {
+        let is_and = |it: &Phrase| matches!(it, Phrase::Words { text } if text == ", and");
+        if let Some(at) = self.claim.iter().position(is_and) {
+            self.claim.truncate(at);
+        }
+        self
+    }
+
+    /// The whole sentence in the present tense, however long it is.
+    pub fn in_full(&self) -> String {
+        on_one_line(&self.in_words(None, usize::MAX))
+    }
+
+    /// The sentence in the present tense in at most so many letters, if names can be made as short.
+    pub fn within(&self, room: usize) -> String {
+        on_one_line(&self.in_words(None, room.min(MAX_TITLE)))
+    }
+
     fn with(mut self, part: Phrase) -> Self {
         self.claim.push(part);
         self
@@ -145,10 +172,10 @@ impl Sentence {
 
     /// The sentence in the past tense, with the moment of its end.
     pub fn over(&self, until: &str) -> String {
-        self.in_words(Some(until))
+        self.in_words(Some(until), MAX_TITLE)
     }
 
-    fn in_words(&self, until: Option<&str>) -> String {
+    fn in_words(&self, until: Option<&str>, room: usize) -> String {
         let claim = |until: Option<&str>, room| {
             let mut claim = joined(&self.claim, until, room);
             if let Some(first) =
@@ -158,7 +185,7 @@ impl Sentence {
             }
             if self.is_guess { probably(&claim, self.claim.first()) } else { claim }
         };
-        let fits = |text: &String| text.chars().count() <= MAX_TITLE;
+        let fits = |text: &String| text.chars().count() <= room;
         let whole = claim(until, usize::MAX);
         let consequence = joined(&self.consequence, until.map(|_| ""), usize::MAX);
         let all = (!consequence.is_empty()).then(|| format!("{whole}: {consequence}"));
@@ -180,6 +207,11 @@ impl Sentence {
         })
         .unwrap_or(last)
     }
+}
+
+/// A title is on one line, whatever a target calls its things.
+fn on_one_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '·' } else { letter }).collect()
 }
 
 /// Parts with names of at most `room` letters.
@@ -264,11 +296,7 @@ impl From<&str> for Sentence {
 /// In the present tense.
 impl fmt::Display for Sentence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A title is on one line, whatever a target calls its things.
-        self.in_words(None).chars().try_for_each(|letter| match letter {
-            letter if letter.is_control() => f.write_char('·'),
-            letter => f.write_char(letter),
-        })
+        f.write_str(&on_one_line(&self.in_words(None, MAX_TITLE)))
     }
 }
 

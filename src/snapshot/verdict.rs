@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Code, Loop, LoopState, Problem, Severity, Snapshot, with_separators};
+use super::{
+    Code, Finding, FindingId, Loop, LoopState, Problem, Severity, Snapshot, with_separators,
+};
+
+/// Characters of a command line that a finding names.
+const MAX_COMMAND: usize = 200;
 
 /// What a snapshot comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +116,83 @@ impl Snapshot {
     }
 }
 
+/// What the processes below are asked for.
+impl Snapshot {
+    /// Takes over what is wrong in processes below this one, which has no loop to judge itself.
+    pub fn take_findings(&mut self, children: &[&Self]) {
+        let Some(findings) = &mut self.findings else { return };
+        let first = findings.iter().map(|it| it.id.0).max().unwrap_or(0);
+        let wrong = join_findings(children, Severity::Warning, first);
+        if !wrong.is_empty() {
+            self.verdict = Some(Verdict::Findings);
+        }
+        findings.extend(wrong);
+    }
+}
+
+/// The findings of several processes that are at least so severe, numbered on from `first`. The same
+/// trouble in several of them is one finding, told of where it is worst.
+pub fn join_findings(of: &[&Snapshot], least: Severity, first: u64) -> Vec<Finding> {
+    let mut offset = first;
+    let mut all: Vec<Finding> = Vec::new();
+    // The findings that are one, by the same trouble: for each the places of its members in `all`.
+    let mut same: Vec<Vec<usize>> = Vec::new();
+    let mut by_key: FxHashMap<(String, usize), usize> = FxHashMap::default();
+    for snapshot in of {
+        let moved = |id: FindingId| FindingId(id.0 + offset);
+        // A process may have the same trouble several times.
+        let mut times: FxHashMap<&str, usize> = FxHashMap::default();
+        let findings = snapshot.findings.iter().flatten();
+        for finding in findings.clone().filter(|it| it.severity >= least) {
+            let nth = times.entry(&finding.key).or_insert(0);
+            let place = *by_key.entry((finding.key.clone(), *nth)).or_insert(same.len());
+            *nth += 1;
+            if place == same.len() {
+                same.push(Vec::new());
+            }
+            same.get_mut(place).into_iter().for_each(|it| it.push(all.len()));
+            all.push(Finding {
+                pid: Some(snapshot.process.pid),
+                id: moved(finding.id),
+                because_of: finding.because_of.map(moved),
+                ..finding.clone()
+            });
+        }
+        offset += findings.map(|it| it.id.0).max().unwrap_or(0);
+    }
+    let commands: FxHashMap<i32, String> = of.iter().map(|it| command_of(it)).collect();
+    let weight = |it: &Finding| (it.severity, it.since.map(|age| age.time));
+    let mut ids: FxHashMap<FindingId, FindingId> = FxHashMap::default();
+    let mut joined = Vec::new();
+    for members in same {
+        let mut members: Vec<&Finding> = members.iter().filter_map(|at| all.get(*at)).collect();
+        // The first of those that are as bad stays the first.
+        members.sort_by_key(|it| std::cmp::Reverse(weight(it)));
+        let Some((worst, others)) = members.split_first() else { continue };
+        let mut finding = Finding::clone(worst);
+        let pid = finding.pid.unwrap_or_default();
+        let command = commands.get(&pid).map(String::as_str).unwrap_or_default();
+        finding.evidence.insert(0, format!("it is in process {pid}: {command}").into());
+        for other in others {
+            let pid = other.pid.unwrap_or_default();
+            finding.also_in.push(pid);
+            finding.evidence.push(format!("process {pid} too: {}", other.title).into());
+            ids.insert(other.id, finding.id);
+        }
+        joined.push(finding);
+    }
+    for finding in &mut joined {
+        finding.because_of = finding.because_of.map(|id| ids.get(&id).copied().unwrap_or(id));
+    }
+    joined.sort_by_key(|it| std::cmp::Reverse(it.severity));
+    joined
+}
+
+fn command_of(snapshot: &Snapshot) -> (i32, String) {
+    let command = snapshot.process.cmdline.join(" ");
+    (snapshot.process.pid, command.chars().take(MAX_COMMAND).collect())
+}
+
 /// That not everything was read. What changed while it was read has moved: it does not hang. What
 /// there was no memory for is another reason.
 fn unread(problems: &[Problem]) -> Option<Undecided> {
@@ -132,7 +215,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::diagnose::tests::{Scene, task};
-    use crate::snapshot::{Cut, Frame, Location};
+    use crate::snapshot::{Age, Cut, Frame, Location, Sentence, Source, Sureness};
 
     fn verdict(change: impl FnOnce(&mut Snapshot)) -> (Option<Verdict>, Vec<Doubt>) {
         let mut snapshot = Scene::new().and(change).snapshot;
@@ -147,6 +230,67 @@ mod tests {
             wanted: "name".to_owned(),
             cause: cause.to_owned(),
         }
+    }
+
+    fn worker(pid: i32, blocked_for: u64) -> Snapshot {
+        let of = |severity, key: &str, id, because_of| {
+            let title = Sentence::words("it is");
+            let mut it = Finding::new(Code::LoopBlocked, severity, Sureness::Read, title);
+            (it.key, it.id, it.because_of) = (key.to_owned(), FindingId(id), because_of);
+            it
+        };
+        let mut snapshot = Scene::new().snapshot;
+        snapshot.process.pid = pid;
+        let since = Some(Age::exact(Duration::from_secs(blocked_for), Source::Iteration));
+        snapshot.findings = Some(vec![
+            Finding { since, ..of(Severity::Critical, "a", 1, None) },
+            of(Severity::Warning, &format!("b{pid}"), 2, Some(FindingId(1))),
+            of(Severity::Info, "c", 3, None),
+        ]);
+        snapshot
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_worker_is_found_of_its_master() {
+        let mut master = Scene::new().snapshot;
+        master.findings = Some(Vec::new());
+        master.take_findings(&[&worker(7, 5), &worker(8, 5)]);
+        let found = master.findings.unwrap();
+        let told: Vec<_> = found.iter().map(|it| (it.pid.unwrap(), &*it.key, it.id.0)).collect();
+        assert_eq!(told, [(7, "a", 1), (7, "b7", 2), (8, "b8", 5)]);
+        assert_eq!(found[1].because_of, Some(FindingId(1)));
+        // That of its own process is one with the first.
+        assert_eq!(found[2].because_of, Some(FindingId(1)));
+        assert_eq!((&found[0].also_in[..], &found[1].also_in[..]), (&[8][..], &[][..]));
+        let last = found[0].evidence.last().unwrap();
+        assert_eq!(last.text, "process 8 too: it is");
+        assert_eq!(master.verdict, Some(Verdict::Findings));
+    }
+
+    #[test]
+    fn the_same_trouble_is_told_of_where_it_is_worst() {
+        let found =
+            join_findings(&[&worker(7, 2), &worker(8, 9), &worker(9, 5)], Severity::Info, 0);
+        let told: Vec<_> =
+            found.iter().map(|it| (it.pid.unwrap(), &*it.key, &it.also_in[..])).collect();
+        assert_eq!(
+            told,
+            [
+                (8, "a", &[9, 7][..]),
+                (7, "b7", &[]),
+                (8, "b8", &[]),
+                (9, "b9", &[]),
+                (7, "c", &[8, 9])
+            ]
+        );
+        assert!(found[1..4].iter().all(|it| it.because_of == Some(found[0].id)), "{found:?}");
+        // Twice in one process is twice.
+        let mut twice = worker(7, 2);
+        let again = twice.findings.as_ref().unwrap()[0].clone();
+        twice.findings.as_mut().unwrap().push(Finding { id: FindingId(4), ..again });
+        let found = join_findings(&[&twice, &worker(8, 1)], Severity::Critical, 0);
+        let told: Vec<_> = found.iter().map(|it| (it.pid.unwrap(), it.also_in.len())).collect();
+        assert_eq!(told, [(7, 1), (7, 0)]);
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub enum Wait {
     TaskGroup(Others),
     /// A bare future.
     Future {
+        /// What it stands for where only a library's own code that is not Python's knows that:
+        /// `next request of gRPC`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stands_for: Option<Arc<str>>,
         /// What runs when it is done, in words.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         callbacks: Vec<String>,

@@ -111,6 +111,11 @@ impl Waiting {
         self.descriptor()?.peer.as_deref()
     }
 
+    /// The far end of that: `10.0.0.5:5432`.
+    pub fn far_end(&self) -> Option<&str> {
+        self.peer().map(far_end)
+    }
+
     /// The socket behind it.
     pub fn socket(&self) -> Option<&Socket> {
         self.descriptor()?.socket.as_deref()
@@ -269,11 +274,28 @@ impl Waiting {
         }
     }
 
+    /// The argument of a `sleep`, in seconds.
+    pub fn slept(&self) -> Option<f64> {
+        let Wait::Timer = self.wait else { return None };
+        let since = SignedDuration::try_from(self.since?).ok()?;
+        let delay = since.checked_add(self.due_in?)?.as_secs_f64();
+        // Both are measured by a clock of microseconds.
+        (delay > 0.0).then(|| (delay * 1000.0).round() / 1000.0)
+    }
+
     /// What runs when the future is done, in words.
     pub fn callbacks(&self) -> &[String] {
         match &self.wait {
             Wait::Future { callbacks, .. } => callbacks,
             _ => &[],
+        }
+    }
+
+    /// What the future stands for, where only code that is not Python's knows it.
+    pub fn stands_for(&self) -> Option<&Arc<str>> {
+        match &self.wait {
+            Wait::Future { stands_for, .. } => stands_for.as_ref(),
+            _ => None,
         }
     }
 
@@ -284,6 +306,17 @@ impl Waiting {
             _ => None,
         }
     }
+}
+
+/// The far end of a connection: `10.0.0.5:5432` of `tcp 10.0.0.7:52114 -> 10.0.0.5:5432`.
+pub fn far_end(peer: &str) -> &str {
+    let is_of_network = |text: &&str| text.starts_with("tcp ") || text.starts_with("udp ");
+    let Some(ends) = Some(peer).filter(is_of_network).and_then(|text| text.get(4..)) else {
+        return peer;
+    };
+    let end = ends.rsplit_once("-> ").map_or(ends, |(_, end)| end);
+    // Its state follows.
+    end.split(' ').next().unwrap_or(end)
 }
 
 /// A time limit on the way to where a task waits.
@@ -303,7 +336,7 @@ pub struct Deadline {
     pub due_in: Option<SignedDuration>,
 }
 
-/// A pool of threads that runs calls for tasks; or a limit of anyio on such calls, while some
+/// A pool of threads or processes that runs calls for tasks; or a limit of anyio on such calls, while some
 /// wait for their turn: its tokens then stand for threads.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -335,6 +368,39 @@ pub struct Executor {
     /// What its threads run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<Job>,
+    /// Its processes, if it is a pool of such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processes: Option<Vec<WorkerProcess>>,
+    /// The thread that hands the calls to its processes.
+    #[serde(skip)]
+    pub manager: Option<i32>,
+    /// The numbers of all calls that its processes owe.
+    #[serde(skip)]
+    pub owed: Vec<u64>,
+}
+
+impl Executor {
+    /// Its process with this id.
+    pub fn process(&self, pid: i32) -> Option<&WorkerProcess> {
+        self.processes.as_ref()?.iter().find(|process| process.pid == pid)
+    }
+}
+
+/// A process of a pool.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerProcess {
+    /// Its id in our pid namespace.
+    pub pid: i32,
+    /// Its main thread, which runs the calls; looked at while calls are waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread: Option<Box<super::Thread>>,
+    /// Whether it sleeps until another thread of it does something, and has no other.
+    #[serde(skip)]
+    pub waits_for_nobody: bool,
+    /// Whether it is a copy of the one that has the pool, made by `fork`.
+    #[serde(skip)]
+    pub is_forked: bool,
 }
 
 /// Whose limit on calls in threads an `anyio.CapacityLimiter` is.
@@ -356,6 +422,9 @@ pub struct Job {
     /// The thread that runs it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thread: Option<i32>,
+    /// The process that runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<i32>,
     /// The task that waits for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Address>,
@@ -370,4 +439,7 @@ pub struct Job {
     /// The call itself, the same from one snapshot to the next.
     #[serde(skip)]
     pub id: Address,
+    /// The number that a pool of processes has given it.
+    #[serde(skip)]
+    pub number: Option<u64>,
 }

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use crate::memory::Address;
 use crate::snapshot::{
-    BlockingKind, Glance, Location, LoopGlance, Phase, Processor, ProcessorUse, Work,
+    BlockingKind, Glance, Location, LoopGlance, Occupation, Phase, Processor, ProcessorUse,
 };
 
 /// Different stacks of one stretch that are kept; what is seen beyond is counted together.
@@ -45,11 +45,11 @@ pub struct Stretch {
     /// How often it was seen.
     pub samples: u32,
     /// What was seen most of the time.
-    pub work: Option<Arc<Work>>,
+    pub work: Option<Arc<Occupation>>,
     /// How much of it its thread waited for a processor at least, where that is known.
     pub waited: Option<Duration>,
     /// All that was seen: each stack and how often, the most frequent first.
-    pub stacks: Vec<(Arc<Work>, u32)>,
+    pub stacks: Vec<(Arc<Occupation>, u32)>,
 }
 
 impl Stretch {
@@ -65,7 +65,7 @@ impl Stretch {
         let used = ProcessorUse { time: self.length, ran: Duration::ZERO, waited };
         // How long it was of its own is no more certain than how long it was.
         if used.is_starved(threshold + self.uncertainty) {
-            let work = Work {
+            let work = Occupation {
                 place: None,
                 kind: BlockingKind::Starved,
                 description: used.in_words(),
@@ -105,7 +105,7 @@ struct Current {
     began: Duration,
     uncertainty: Duration,
     samples: u32,
-    seen: Vec<(Arc<Work>, u32)>,
+    seen: Vec<(Arc<Occupation>, u32)>,
     /// What its thread had had of a processor before it was seen, when it was first seen to be
     /// runnable in it, and at last.
     before: Option<Processor>,
@@ -271,7 +271,12 @@ impl Current {
 
     /// For how long at least its thread waited for a processor, of a length; `after` is what that
     /// had had of one when it was over.
-    fn waited(&self, length: Duration, after: Option<Processor>, work: &Work) -> Option<Duration> {
+    fn waited(
+        &self,
+        length: Duration,
+        after: Option<Processor>,
+        work: &Occupation,
+    ) -> Option<Duration> {
         let between = |from: Option<Processor>, to: Option<Processor>| {
             from.zip(to).map(|(from, to)| from.until(&to))
         };
@@ -330,8 +335,8 @@ impl Current {
 }
 
 /// What stands for all that was seen: the most frequent stack of the most frequent line.
-fn most_seen(stacks: &[(Arc<Work>, u32)]) -> Option<Arc<Work>> {
-    let of_place = |work: &Work| {
+fn most_seen(stacks: &[(Arc<Occupation>, u32)]) -> Option<Arc<Occupation>> {
+    let of_place = |work: &Occupation| {
         let same = stacks.iter().filter(|(other, _)| other.place == work.place);
         let same = same.filter(|(other, _)| other.kind == work.kind);
         same.map(|(_, count)| u64::from(*count)).sum::<u64>()
@@ -350,7 +355,7 @@ mod tests {
     fn glance(at: u64, began: Option<u64>, callback: u64) -> Glance {
         let at = Duration::from_millis(at);
         let work = began.map(|began| {
-            Arc::new(Work {
+            Arc::new(Occupation {
                 handle: Some(format!("callback {callback}")),
                 task: None,
                 stack: Vec::new(),
@@ -396,7 +401,7 @@ mod tests {
         event_loop.work = event_loop.work.take().map(|work| {
             let place = crate::diagnose::tests::location("retry", 31);
             let kind = BlockingKind::Cpu;
-            Arc::new(Work { kind, place: Some(place), ..(*work).clone() })
+            Arc::new(Occupation { kind, place: Some(place), ..(*work).clone() })
         });
         glance
     }

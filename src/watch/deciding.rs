@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::diagnose::{Diagnosis, Is, diagnose, rule};
 use crate::error::{Error, Result};
-use crate::explain::Options;
+use crate::explain::{Options, Search};
 use crate::memory::Address;
 use crate::session::Inspector;
 use crate::snapshot::BETWEEN_LOOKS;
@@ -58,6 +58,8 @@ pub fn look_and_wait(
     };
     let until = suspects.since.saturating_add(wait);
     let can_wait = !wait.is_zero();
+    // What a heap is searched for once is not searched for again and again.
+    let options = &Options { heap: options.heap.min(Search::References), ..options.clone() };
     while can_wait
         && inspector.has_next_look()
         && judged.now.during.began < until
@@ -106,11 +108,15 @@ fn sample(inspector: &mut Inspector, options: &Options) -> Result<Snapshot> {
 }
 
 fn judge(inspector: &mut Inspector, options: &Options, looks: u8) -> Result<Judged> {
-    let first = sample(inspector, options)?;
+    // Who refers to what is proven of the moment of the last look.
+    let is_last = looks < 2;
+    let heap = if is_last { options.heap } else { options.heap.min(Search::Objects) };
+    let first = sample(inspector, &Options { heap, ..options.clone() })?;
     let raw = diagnose(Looks::one(&first));
     let mut diagnosis = raw.clone().of_one_look(&first);
     // Since when a loop with a clock of its own runs a callback, only two can tell.
     diagnosis.wants_second_look |= first.loops.iter().any(Loop::is_of_unknown_age);
+    diagnosis.wants_second_look |= options.heap >= Search::References;
     let can_read = inspector.has_next_look() && inspector.timed_out().is_none();
     if !diagnosis.wants_second_look || looks < 2 || !can_read {
         return Ok(Judged { before: None, now: first, raw, diagnosis, taken: 1 });
@@ -165,7 +171,8 @@ struct Judged {
 }
 
 impl Judged {
-    fn followed_by(self, next: Snapshot, lives: &Lives) -> Self {
+    fn followed_by(mut self, mut next: Snapshot, lives: &Lives) -> Self {
+        next.heap = self.now.heap.take();
         let looks = Looks { first: Some(&self.now), last: &next, lives: Some(lives) };
         let diagnosis = diagnose(looks).confirmed_by(&self.raw, looks);
         let raw = diagnose(Looks::one(&next));

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::explain::blocking::{Evidence, blocking};
-use crate::snapshot::{Frame, Glance, Loop, LoopGlance, Phase, Snapshot, Thread, Work, below_loop};
+use crate::snapshot::{
+    Frame, Glance, Loop, LoopGlance, Occupation, Phase, Snapshot, Thread, below_loop,
+};
 
 /// From here on a callback is looked at.
 const WORTH_A_LOOK: Duration = Duration::from_millis(5);
@@ -49,12 +51,12 @@ fn began(event_loop: &Loop) -> Option<Duration> {
     Duration::try_from_secs_f64(f64::from_bits(id)).ok()
 }
 
-fn work(snapshot: &Snapshot, event_loop: &Loop, thread: &Thread) -> Work {
+fn work(snapshot: &Snapshot, event_loop: &Loop, thread: &Thread) -> Occupation {
     let told = event_loop.blocking.clone();
     let told = told.unwrap_or_else(|| blocking(thread, Evidence::default()));
     let task = snapshot.running_task(event_loop);
     let place = |frame: &Frame| Arc::clone(&frame.location);
-    Work {
+    Occupation {
         handle: event_loop.iteration.as_ref().and_then(|turn| turn.handle.clone()),
         task: task.map(|task| task.id),
         stack: below_loop(&thread.frames).iter().map(place).collect(),

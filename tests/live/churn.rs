@@ -6,11 +6,14 @@ use libtest_mimic::Trial;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
+use super::families::is_long;
 use super::per_version;
 use super::support::{Program, Python, dump};
 use super::truth::differences;
 
-const DUMPS: usize = 200;
+const DUMPS: usize = 40;
+/// The same, where there is time.
+const MANY_DUMPS: usize = 1000;
 
 /// Adds the trials.
 pub fn add(trials: &mut Vec<Trial>) {
@@ -23,7 +26,8 @@ fn churn(python: &Python) {
     program.say("stats");
     let _ = program.line();
     let mut wrong = Vec::new();
-    for i in 0..DUMPS {
+    let dumps = if is_long() { MANY_DUMPS } else { DUMPS };
+    for i in 0..dumps {
         let dump = dump(pid, &[]);
         wrong.extend(impossible_waits(&dump).map(|wait| format!("dump {i}: {wait}")));
         for difference in parked_differences(python, &program.truth, dump) {
@@ -33,7 +37,7 @@ fn churn(python: &Python) {
     program.say("stats");
     let stats: Value = serde_json::from_str(&program.line()).unwrap();
     let shown: Vec<_> = wrong.iter().take(20).collect();
-    assert!(wrong.is_empty(), "{} of {DUMPS} dumps: {shown:#?}\n{stats}", wrong.len());
+    assert!(wrong.is_empty(), "{} of {dumps} dumps: {shown:#?}\n{stats}", wrong.len());
     assert_eq!(stats["eintr"], 0, "a system call of the target was interrupted: {stats}");
     assert!(stats["tasks_made"].as_u64().unwrap() > 10_000, "no churn: {stats}");
 }

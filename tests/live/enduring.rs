@@ -212,7 +212,7 @@ fn stop_by_task(python: &Python) {
     let told = outlasted(&python.path, &["task"]);
     let held_up = told["held_up"].as_str().unwrap_or_else(|| panic!("{told:#}"));
     assert!(held_up.starts_with("\"stopper\", started since the signal, waits for "), "{held_up}");
-    assert!(held_up.contains(" in shut_down, where \"worker\" waits for sleep, "), "{held_up}");
+    assert!(held_up.contains(" in shut_down, where \"worker\" waits for sleep("), "{held_up}");
     let program = Program::start(&python.path, "holding.py", &["task"]);
     let output = aiospy(&["stop", "--grace", "500ms", &program.pid().to_string()]);
     let (stdout, _) = texts(&output);
@@ -340,10 +340,7 @@ fn run(python: &Python, signal: Signal) {
     let mut told = BufReader::new(told).lines();
     assert_eq!(out.next().unwrap().unwrap(), "READY");
     let first = told.next().unwrap().unwrap();
-    assert!(
-        first.contains(if is_beside { "  watching " } else { r#""event":"start""# }),
-        "{first}"
-    );
+    assert!(first.contains(if is_beside { "  start " } else { r#""event":"start""# }), "{first}");
     if is_beside { kill(id_of(&tool), signal) } else { killpg(id_of(&tool), signal) }.unwrap();
     let rest: Vec<String> = told.map_while(Result::ok).collect();
     assert_eq!(tool.wait().unwrap().code(), Some(if is_beside { 5 } else { 6 }));

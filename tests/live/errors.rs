@@ -127,7 +127,7 @@ fn refused_by(tool: impl Fn() -> Command, pid: i32) -> Refusal {
 
 fn no_such_process() {
     let pid = unused_pid();
-    refused(pid).assert_says(&format!("no process {pid}"), "pgrep");
+    refused(pid).assert_says(&format!("no process {pid}"), "aiospy ps");
     let mut zombie = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
     // Its output ends when it does, but nobody has asked for its exit code.
     std::io::copy(zombie.stdout.as_mut().unwrap(), &mut std::io::sink()).unwrap();
@@ -212,7 +212,7 @@ fn hidden_process() {
     let own = i32::try_from(std::process::id()).unwrap();
     refused_by(hidden, own).assert_says(&format!("not permitted to read process {own}"), "sudo");
     let pid = unused_pid();
-    refused_by(hidden, pid).assert_says(&format!("no process {pid}"), "pgrep");
+    refused_by(hidden, pid).assert_says(&format!("no process {pid}"), "aiospy ps");
 }
 
 /// An id that two containers have given away.

@@ -155,6 +155,8 @@ fn described(wait: Option<&ThreadWait>, truth: &Value) -> Value {
         Some(ThreadWait::Condition(at)) => one("condition", at),
         Some(ThreadWait::Semaphore(at)) => one("semaphore", at),
         Some(ThreadWait::Barrier(at)) => one("barrier", at),
+        Some(ThreadWait::PoolResult(at)) => one("pool-result", at),
         Some(ThreadWait::Work(at)) => one("work", at),
+        Some(ThreadWait::Run(at)) => one("run", at),
     }
 }

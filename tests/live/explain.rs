@@ -42,6 +42,7 @@ fn scenario(code: Code) -> Option<&'static str> {
         Code::ShutdownStuck => "swallowed_shutdown",
         Code::SocketStalled => "socket_stalled",
         Code::Standstill => "standstill",
+        Code::SubprocessStuck => "subprocess_stuck",
         Code::TaskOrphaned => "orphaned",
         Code::TimeoutOverdue => "overdue",
         Code::WakeupLost => "wakeup_lost",
@@ -65,7 +66,7 @@ fn is_printed(python: &Python, code: Code, command: &str) {
     let is_of_library = code == Code::PoolExhausted;
     let python = if is_of_library { python.venv.as_deref().unwrap() } else { &python.path };
     let program = Program::start(python, &file, &arguments);
-    let (stdout, stderr) = texts(&aiospy(&["check", "--json", &program.pid().to_string()]));
+    let (stdout, stderr) = texts(&aiospy(&["check", "--json=full", &program.pid().to_string()]));
     assert!(!stdout.is_empty(), "{stderr}");
     let findings = parse(&stdout)["findings"].as_array().unwrap().clone();
     let finding = findings.iter().find(|it| it["code"] == code.as_str());

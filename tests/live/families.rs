@@ -26,11 +26,12 @@ enum Family {
 
 /// Trials that run at once on two cores, unless `--test-threads` says otherwise. They spend most of
 /// their time waiting.
-const PLACES: usize = 4;
+const PLACES: usize = 8;
 /// Places taken by a trial that may run at any speed.
 const ANY: usize = 1;
-/// Places taken by a trial that compares times, so that at most one such runs per core.
-const TIMED: usize = 2;
+/// Places taken by a trial that compares times, so that at most one such runs per core. They run
+/// after all others.
+const TIMED: usize = 4;
 
 /// Each name begins with one of these; the longest match counts.
 const FAMILIES: &[(&str, Family, usize, &str)] = &[
@@ -63,18 +64,23 @@ const FAMILIES: &[(&str, Family, usize, &str)] = &[
     ),
     ("findings::busy_task", Rules, TIMED, "the same, by a task that calls sleep(0)"),
     ("findings::loop_blocked_cpu", Rules, TIMED, "a callback that computes"),
+    ("findings::ready_backlog", Rules, TIMED, "a loop that has more to do than a processor does"),
     ("forked", Reading, ANY, "what a child has of its parent's loops"),
     ("healthy", Rules, ANY, "no finding in healthy programs and the twins of the scenarios"),
     ("image", Reading, ANY, "saved images, whole and damaged"),
+    ("inventory", Reading, ANY, "what a search of the heap lists"),
     ("late", Reading, TIMED, "timers that are late"),
     ("leftovers", Reading, ANY, "exceptions and generators that were left behind"),
     ("masters", Rules, ANY, "whom to ask instead of a process without a loop"),
+    ("native", Reading, ANY, "stacks in C, and where Python's frames lie in them"),
     ("origin", Reading, ANY, "where a version's libraries lie"),
     ("pod", Rules, TIMED, "what the kernel says of control groups"),
     ("pstree", Reading, ANY, "the same as Python 3.14's own tool says"),
     ("record", Rules, TIMED, "recordings and what is made of them"),
     ("report", Rules, ANY, "the text of reports"),
+    ("requested", Reading, ANY, "what tasks work for and ask of others"),
     ("run", Rules, TIMED, "the command `run`"),
+    ("several", Rules, ANY, "several processes that are judged as one, and the list of all"),
     ("shutting", Reading, ANY, "the frames of each stage of a shutdown"),
     ("stop", Rules, TIMED, "the command `stop`"),
     ("subinterpreter", Reading, ANY, "interpreters beside the main one"),
@@ -96,6 +102,11 @@ fn family(name: &str) -> (&'static str, Family, usize) {
     let (family, about, places, _) =
         found.unwrap_or_else(|| panic!("{name} is of no family in tests/live/families.rs"));
     (family, *about, *places)
+}
+
+/// Whether there is time for hours of trials.
+pub fn is_long() -> bool {
+    std::env::var_os("AIOSPY_LONG").is_some()
 }
 
 /// What the command line says.
@@ -171,6 +182,11 @@ impl Drop for Taken {
         RUN.lock().unwrap().free += self.0;
         CHANGED.notify_all();
     }
+}
+
+/// Whether a trial compares times.
+pub fn is_timed(name: &str) -> bool {
+    family(name).2 == TIMED
 }
 
 /// Runs a trial as soon as there is a place for it.

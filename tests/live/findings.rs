@@ -36,16 +36,23 @@ struct Scenario {
     libraries: bool,
     /// Whether it has a healthy twin.
     twin: bool,
+    /// Whether the heap is searched.
+    heap: bool,
 }
 
 const fn scenario(command: &'static str) -> Scenario {
-    Scenario { command, versions: (8, 15), libraries: false, twin: false }
+    Scenario { command, versions: (8, 15), libraries: false, twin: false, heap: false }
 }
 
 impl Scenario {
     /// With a twin that does the same right, and must give no finding.
     const fn twin(self) -> Self {
         Self { twin: true, ..self }
+    }
+
+    /// What `check` and `dump` are given.
+    const fn options(self) -> &'static [&'static str] {
+        if self.heap { &["--heap"] } else { &[] }
     }
 
     const fn since(self, minor: u32) -> Self {
@@ -56,6 +63,11 @@ impl Scenario {
         Self { versions: (self.versions.0, minor), ..self }
     }
 
+    /// Whose findings, or whose health, only a search of the heap can show.
+    const fn heap(self) -> Self {
+        Self { heap: true, ..self }
+    }
+
     const fn libraries(self) -> Self {
         Self { libraries: true, ..self }
     }
@@ -64,8 +76,8 @@ impl Scenario {
 const SCENARIOS: &[Scenario] = &[
     scenario("aiohttp_stream").libraries().twin(),
     scenario("anyio_deadlock").libraries().twin(),
-    // Up to Python 3.9 the newest anyio is none that has learnt it.
-    scenario("anyio_handover").until(9).libraries().twin(),
+    // anyio 3, which is there for 3.8, hands over otherwise; what is there from 3.11 on has learnt it.
+    scenario("anyio_handover").since(9).until(10).libraries().twin(),
     scenario("anyio_stream").libraries().twin(),
     scenario("anyio_stream --kind endless").libraries().twin(),
     scenario("anyio_stream --kind unbuffered").libraries().twin(),
@@ -94,14 +106,25 @@ const SCENARIOS: &[Scenario] = &[
     scenario("executor_nested"),
     scenario("executor_saturated").twin(),
     scenario("executor_shutdown").twin(),
+    scenario("failed_unlisted").heap().twin(),
     scenario("greenlet_blocked").until(13).libraries().twin(),
     scenario("greenlet_waits").until(13).libraries(),
     scenario("group_convoy").since(11),
+    scenario("group_goes_on").since(11).twin(),
     scenario("handler_lock").twin(),
     scenario("held_lock").twin(),
     scenario("hypercorn_stream").libraries().twin(),
     scenario("interpreter_threads"),
+    scenario("island --kind closure").heap().twin(),
+    scenario("island --kind condition").heap().twin(),
+    scenario("island --kind event").heap().twin(),
+    scenario("island --kind job").heap().twin(),
     scenario("joined_middleware").libraries().twin(),
+    scenario("lent_permit --kind anyio").libraries().twin(),
+    scenario("lent_permit --kind default").twin(),
+    scenario("lent_permit --kind lambda").twin(),
+    scenario("lent_permit --kind method").twin(),
+    scenario("lent_permit --kind partial").twin(),
     scenario("lock_convoy").twin(),
     scenario("lock_free --kind lock").twin(),
     scenario("lock_free --kind semaphore").twin(),
@@ -114,14 +137,23 @@ const SCENARIOS: &[Scenario] = &[
     scenario("loop_blocked --kind sleep"),
     scenario("loop_blocked --kind socket"),
     scenario("loop_blocked --kind subprocess"),
+    scenario("multiprocessing_pool").twin(),
+    scenario("multiprocessing_pool --kind killed"),
     scenario("nested_run"),
+    scenario("nested_self").until(14).libraries().twin(),
+    scenario("nested_self --kind lock").until(14).libraries(),
     scenario("never_awaited").twin(),
     scenario("gather_straggler").twin(),
     scenario("orphan_wait").twin(),
+    scenario("orphan_wait --kind callback").twin(),
     scenario("orphaned"),
     scenario("overdue").since(11).twin(),
     scenario("overdue_wait_for").twin(),
     scenario("own_queue").libraries(),
+    scenario("own_thread --kind simple").twin(),
+    scenario("own_thread --kind queue").twin(),
+    scenario("own_thread --kind over"),
+    scenario("own_thread --kind over_queue"),
     scenario("peer_silent").twin(),
     scenario("peer_silent_anyio").libraries().twin(),
     scenario("permit_lost").twin(),
@@ -130,7 +162,15 @@ const SCENARIOS: &[Scenario] = &[
     scenario("pool_exhausted --kind httpx").libraries().twin(),
     scenario("pool_exhausted --kind httpx_nested").libraries(),
     scenario("pool_exhausted --kind httpx_open").libraries(),
+    scenario("process_pool").twin(),
+    scenario("process_pool --kind one"),
+    // From 3.14 on one takes the place of the last that retires.
+    scenario("process_pool --kind retired").since(11).until(13).twin(),
+    scenario("process_pool --kind silent"),
+    scenario("process_pool --kind stopped").twin(),
     scenario("queue_dead_consumer").twin(),
+    scenario("queue_forgotten --kind handed").twin(),
+    scenario("queue_forgotten --kind skipped").twin(),
     scenario("queue_join").twin(),
     scenario("queue_no_producer"),
     scenario("ready_backlog").twin(),
@@ -142,19 +182,31 @@ const SCENARIOS: &[Scenario] = &[
     scenario("socket_stalled").twin(),
     scenario("socket_stalled --kind uvloop").libraries().twin(),
     scenario("socket_stalled_send").twin(),
+    scenario("sqlite_busy").libraries().twin(),
     scenario("standstill").twin(),
+    scenario("subprocess_stuck").twin(),
+    scenario("subprocess_stuck --kind drain"),
+    scenario("subprocess_stuck --kind held"),
+    scenario("subprocess_stuck --kind kept"),
+    scenario("subprocess_stuck --kind shell"),
+    scenario("subprocess_stuck --kind stderr"),
+    scenario("subprocess_stuck --kind uvloop").libraries().twin(),
     scenario("swallowed").since(11).twin(),
     scenario("swallowed_shutdown"),
     scenario("swallowed_wait_for").until(11),
     scenario("taskgroup_refuses").since(11).twin(),
     scenario("thread_join"),
+    scenario("tls_close").until(10).twin(),
     scenario("uvicorn_startup").libraries().twin(),
+    scenario("uvicorn_startup --kind called").libraries().twin(),
+    scenario("uvicorn_startup --kind endless").libraries().twin(),
     scenario("uvicorn_stream").libraries().twin(),
     scenario("wakeup_lost").twin(),
 ];
 
 /// A healthy program of `tests/programs/healthy`, which runs on uvloop too.
 const HEALTHY: &[Scenario] = &[
+    scenario("acknowledged"),
     // What is there for older ones loses those in line when the first of them gives up.
     scenario("anyio_churn").since(11).libraries(),
     scenario("anyio_group").libraries(),
@@ -168,6 +220,7 @@ const HEALTHY: &[Scenario] = &[
     scenario("cleaning_up"),
     scenario("context_managers"),
     scenario("cooperative"),
+    scenario("counted"),
     scenario("driven_by_hand"),
     scenario("executor_jobs"),
     scenario("failed_children"),
@@ -181,6 +234,7 @@ const HEALTHY: &[Scenario] = &[
     scenario("idle_aiohttp").libraries(),
     scenario("idle_hypercorn").libraries(),
     scenario("idle_uvicorn").libraries(),
+    scenario("known_events").heap(),
     scenario("limited"),
     scenario("listeners"),
     scenario("long_polls").libraries(),
@@ -199,6 +253,7 @@ const HEALTHY: &[Scenario] = &[
     scenario("short_blocks"),
     scenario("signalling"),
     scenario("sleepers"),
+    scenario("starting_processes"),
     scenario("stopping_aiohttp").libraries(),
     scenario("stopping_uvicorn").libraries(),
     scenario("subprocesses"),
@@ -217,11 +272,12 @@ pub fn add(trials: &mut Vec<Trial>) {
         let name = scenario.command.replace(" --kind ", "_");
         let needs: &[Need] = if name.ends_with("dns") { &[Need::Namespaces] } else { &[] };
         let command = format!("scenarios/{}", scenario.command);
-        let mut add = |name: String, command: String, run: fn(&Path, &str)| {
+        let mut add = |name: String, command: String, run: fn(&Path, &str, &[&str])| {
             let (libraries, (first, last)) = (scenario.libraries, scenario.versions);
+            let options = scenario.options();
             let applies =
                 move |version: &str, _: Option<&Python>| (first..=last).contains(&minor(version));
-            let run = move |python: &Python| run(interpreter(python, libraries), &command);
+            let run = move |python: &Python| run(interpreter(python, libraries), &command, options);
             per_version_with(trials, &name, needs, applies, run);
         };
         add(format!("findings::{name}"), command.clone(), finds);
@@ -235,13 +291,14 @@ pub fn add(trials: &mut Vec<Trial>) {
         let (libraries, (first, last)) = (healthy.libraries, healthy.versions);
         let applies =
             move |version: &str, _: Option<&Python>| (first..=last).contains(&minor(version));
+        let options = healthy.options();
         let on_asyncio = {
             let command = command.clone();
-            move |python: &Python| is_silent(interpreter(python, libraries), &command)
+            move |python: &Python| is_silent(interpreter(python, libraries), &command, options)
         };
         per_version_with(trials, &format!("healthy::{name}"), &[], applies, on_asyncio);
         let command = format!("{command} --uvloop");
-        let on_uvloop = move |python: &Python| is_silent(with_uvloop(python), &command);
+        let on_uvloop = move |python: &Python| is_silent(with_uvloop(python), &command, options);
         per_version_with(trials, &format!("healthy::{name}+uvloop"), &[], applies, on_uvloop);
     }
 }
@@ -269,7 +326,7 @@ fn start(python: &Path, command: &str) -> Program {
 /// Runs `aiospy check --json`: its findings, its exit code, and what it said.
 fn check(pid: i32, options: &[&str]) -> (Vec<Value>, Option<i32>, String) {
     let pid = pid.to_string();
-    let mut arguments = vec!["check", "--json"];
+    let mut arguments = vec!["check", "--json=full"];
     arguments.extend(options);
     arguments.push(&pid);
     let output = aiospy(&arguments);
@@ -282,12 +339,12 @@ fn check(pid: i32, options: &[&str]) -> (Vec<Value>, Option<i32>, String) {
 }
 
 /// The program's findings are those that it says it must give, in `check` and in `dump`.
-fn finds(python: &Path, command: &str) {
+fn finds(python: &Path, command: &str, options: &[&str]) {
     let program = start(python, command);
     let truth = &program.truth;
     assert_ne!(truth["expect"], Value::Array(vec![]), "it expects nothing");
 
-    let (findings, code, stderr) = check(program.pid(), &[]);
+    let (findings, code, stderr) = check(program.pid(), options);
     let mut all = differences(truth, &findings);
     let alarming = truth["expect"].as_array().unwrap().iter().any(|f| f["severity"] != "info");
     let is_alarmed = findings.iter().map(Given).any(|given| given.is_alarming());
@@ -297,7 +354,7 @@ fn finds(python: &Path, command: &str) {
         all.push(format!("check exits with {code:?}, not {wanted}: {stderr:.200}"));
     }
 
-    let dump = dump(program.pid(), &[]);
+    let dump = dump(program.pid(), options);
     let dumped = dump["findings"].as_array().map_or(&[][..], Vec::as_slice);
     for difference in differences(truth, dumped) {
         let difference = format!("dump: {difference}");
@@ -311,7 +368,7 @@ fn finds(python: &Path, command: &str) {
 
 /// However often one looks at a healthy program, there is nothing to be alarmed at, and no note but
 /// of what it says is true of it (`also`).
-fn is_silent(python: &Path, command: &str) {
+fn is_silent(python: &Path, command: &str, more: &[&str]) {
     let mut program = start(python, command);
     assert_eq!(program.truth["expect"], Value::Array(vec![]), "it expects something");
     let notes = program.truth["also"].as_array().unwrap().clone();
@@ -326,8 +383,9 @@ fn is_silent(python: &Path, command: &str) {
         (seed, time).hash(&mut hasher);
         std::thread::sleep(GAP * u32::try_from(hasher.finish() % 1000).unwrap() / 1000);
         // What must be seen twice must not be said at one look either.
-        let options: &[&str] = if time % 4 == 3 { &["--looks", "1"] } else { &[] };
-        let (findings, code, stderr) = check(program.pid(), options);
+        let mut options = more.to_vec();
+        options.extend(if time % 4 == 3 { &["--looks", "1"][..] } else { &[] });
+        let (findings, code, stderr) = check(program.pid(), &options);
         let is_untrue = |f: &Value| Given(f).is_alarming() || !notes.contains(&f["code"]);
         let untrue: Vec<Value> = findings.into_iter().filter(is_untrue).collect();
         if !untrue.is_empty() {

@@ -18,7 +18,7 @@ pub fn add(trials: &mut Vec<Trial>) {
         "image::same",
         |_| true,
         |python| {
-            same(&python.path, "truth.py", &["--mode", "blocked"], &["--all", "--locals"]);
+            same(&python.path, "truth.py", &["--mode", "blocked"], &["--finished", "--locals"]);
         },
     );
     per_version(
@@ -73,7 +73,7 @@ fn same(python: &Path, name: &str, arguments: &[&str], options: &[&str]) {
         assert_eq!(*value, saved[part], "{part}");
     }
     assert_eq!(live, saved);
-    let (findings, stderr) = texts(&aiospy(&["check", "--json", "--image", image]));
+    let (findings, stderr) = texts(&aiospy(&["check", "--json=full", "--image", image]));
     let findings: Value = serde_json::from_str(&findings).unwrap_or_else(|_| panic!("{stderr}"));
     assert_eq!(findings["findings"], live["findings"]);
 }

@@ -67,6 +67,7 @@ fn leftovers(path: &Path, kind: &str, mode: Option<&str>) {
         };
         let references: Vec<Option<u64>> = wanted.keys().map(count).collect();
         let remains = Remains {
+            found: &[],
             tasks: view.tasks,
             threads: &view.stacks,
             loops: &loops,

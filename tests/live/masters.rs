@@ -13,6 +13,7 @@ pub fn add(trials: &mut Vec<Trial>) {
         let name = format!("masters::{kind}");
         per_version(trials, &name, |_| true, move |python| master(python, kind));
     }
+    per_version(trials, "masters::blocked", |_| true, blocked);
 }
 
 fn master(python: &Python, kind: &str) {
@@ -36,7 +37,7 @@ fn master(python: &Python, kind: &str) {
     let said = format!("aiospy: no event loop to judge: {why}\n  try: {whom}\n");
     assert_eq!(stderr, said);
 
-    let output = aiospy(&["check", "--json", &pid.to_string()]);
+    let output = aiospy(&["check", "--json=full", &pid.to_string()]);
     let (stdout, stderr) = texts(&output);
     assert_eq!((output.status.code(), stderr), (Some(1), said));
     let check: Value = serde_json::from_str(&stdout).unwrap();
@@ -51,6 +52,40 @@ fn master(python: &Python, kind: &str) {
         assert_eq!(known.is_empty(), kind == "alone", "{document}");
     }
     let (stdout, _) = texts(&aiospy(&["dump", &pid.to_string()]));
-    let lines = format!("\n\nno event loop to judge: {why}\ntry: {whom}\n\n");
-    assert!(stdout.contains(&lines), "{stdout}");
+    let verdict = format!("x  no event loop to judge: {why}");
+    assert_eq!(stdout.lines().next(), Some(&*verdict), "{stdout}");
+    assert!(stdout.contains(&format!("\ntry: {whom}\n")), "{stdout}");
+}
+
+/// Who asks a master is told what is wrong in its workers: once for several with the same trouble.
+fn blocked(python: &Python) {
+    let program = Program::start(&python.path, "master.py", &["blocked"]);
+    let (pid, children) = (program.pid(), &program.truth["children"]);
+    let mut pids = [&children["first"], &children["second"]].map(|pid| pid.as_i64().unwrap());
+    pids.sort_unstable();
+    let is_blocked = |check: &Value| {
+        let findings = check["findings"].as_array().unwrap();
+        let [finding] = &findings[..] else { panic!("{check}") };
+        assert_eq!(finding["code"], "loop-blocked");
+        // Of the one that is blocked for longest, and then of the other.
+        let mut told = vec![finding["pid"].as_i64().unwrap()];
+        told.extend(finding["also_in"].as_array().unwrap().iter().filter_map(Value::as_i64));
+        let too = format!("process {} too: ", told[1]);
+        told.sort_unstable();
+        assert_eq!(told, pids, "{finding}");
+        assert_eq!(finding["place"]["function"], "blocked.<locals>.main", "{finding}");
+        let mut evidence = finding["evidence"].as_array().unwrap().iter();
+        assert!(evidence.any(|it| it["text"].as_str().unwrap().starts_with(&too)), "{finding}");
+        assert_eq!(check["verdict"], "findings");
+    };
+    let output = aiospy(&["check", "--json=full", &pid.to_string()]);
+    let (stdout, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    is_blocked(&serde_json::from_str(&stdout).unwrap());
+    is_blocked(&dump(pid, &[]));
+    let (stdout, _) = texts(&aiospy(&["check", &pid.to_string()]));
+    let [first, second] = pids;
+    let both = [(first, second), (second, first)];
+    let is_said = |(one, other)| stdout.contains(&format!(": processes {one} and {other}: "));
+    assert!(both.into_iter().any(is_said), "{stdout}");
 }

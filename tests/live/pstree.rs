@@ -137,10 +137,13 @@ fn ours(dump: &Value) -> Tasks {
     };
     let task = |task: &Value| {
         let awaiters = task["awaited_by"].as_array().unwrap();
+        // CPython's tool ends at what was compiled.
+        let mut frames = frames(&task["frames"]);
+        frames.retain(|frame| Path::new(&frame.file).extension() != Some("pyx".as_ref()));
         Task {
             name: task["name"].as_str().unwrap().to_owned(),
             tid: thread(&task["loop"]),
-            frames: frames(&task["frames"]),
+            frames,
             awaited_by: awaiters.iter().map(|id| id.as_str().unwrap().to_owned()).collect(),
         }
     };

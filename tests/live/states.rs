@@ -183,7 +183,7 @@ fn eager(python: &Python, how: &str) {
         let text = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).unwrap();
         text.starts_with("230 ") || text.starts_with("270 ") || text.starts_with("23 ")
     });
-    let differences = differences(python, &program.truth, &dump(pid, &["--all"]));
+    let differences = differences(python, &program.truth, &dump(pid, &["--finished"]));
     assert!(differences.is_empty(), "{differences:#?}");
 }
 
@@ -197,7 +197,7 @@ fn subinterpreter(python: &Python) {
         let items = interpreters.iter().flat_map(|truth| truth[part].as_array().unwrap().clone());
         all[part] = items.collect();
     }
-    let dump = dump(program.pid(), &["--all", "--threads"]);
+    let dump = dump(program.pid(), &["--finished", "--threads"]);
     let differences = differences(python, &all, &dump);
     assert!(differences.is_empty(), "{differences:#?}");
     for truth in interpreters {

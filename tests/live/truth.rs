@@ -30,7 +30,7 @@ pub fn add(trials: &mut Vec<Trial>) {
 fn compare(python: &Python, path: &Path, arguments: &[&str]) {
     let program = Program::start(path, "truth.py", arguments);
     let before = monotonic_ms();
-    let dump = dump(program.pid(), &["--all", "--locals"]);
+    let dump = dump(program.pid(), &["--finished", "--locals"]);
     let after = monotonic_ms();
     assert_same(python, &program.truth, &dump);
     let mut timers = 0;

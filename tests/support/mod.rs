@@ -58,6 +58,32 @@ pub fn code(file: &Path) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The files of some folders of the repository whose names end so.
+pub fn files_below(folders: &[&str], extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The texts in code: what stands between quotes, over several lines or in one.
+pub fn literals(code: &str) -> Vec<String> {
+    let mut parts = code.split("\\\n");
+    let first = parts.next().unwrap().to_owned();
+    let joined = parts.fold(first, |text, part| text + part.trim_start());
+    joined.lines().flat_map(|line| line.split('"').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
 fn listed() -> &'static Value {
     static LIST: LazyLock<Value> = LazyLock::new(|| {
         let file = root().join("target/pythons.json");
@@ -285,6 +311,27 @@ pub fn check_schema(dump: &Value) {
 pub fn check_watch_schema(line: &Value) {
     static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| validator(Some("watch")));
     check(&SCHEMA, line);
+}
+
+/// Fails unless the document of several processes is valid; each that was read is a dump.
+pub fn check_summary_schema(document: &Value) {
+    static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+        let text = std::fs::read_to_string(root().join("schema.json")).unwrap();
+        let mut dump: Value = serde_json::from_str(&text).unwrap();
+        let kinds = dump.as_object_mut().unwrap().remove("$defs").unwrap();
+        let kinds = kinds.to_string().replace(r##""$ref":"#""##, r##""$ref":"#/$defs/dump""##);
+        let mut kinds: Value = serde_json::from_str(&kinds).unwrap();
+        kinds["dump"] = dump;
+        let schema = serde_json::json!({"$ref": "#/$defs/summary", "$defs": kinds});
+        jsonschema::validator_for(&schema).unwrap()
+    });
+    check(&SCHEMA, document);
+}
+
+/// Fails unless the list of processes is valid.
+pub fn check_ps_schema(document: &Value) {
+    static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| validator(Some("ps")));
+    check(&SCHEMA, document);
 }
 
 /// Fails unless the document of `stop` is valid.

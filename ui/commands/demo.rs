@@ -29,7 +29,7 @@ use crate::io::trouble::Trouble;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How much of a program's complaint is shown.
 const MAX_COMPLAINT: i64 = 2000;
-/// How long it may take until the program sleeps; it does so at once on an idle machine.
+/// How long it may take to end until the program sleeps; it does so at once on an idle machine.
 const ASLEEP_WITHIN: Duration = Duration::from_secs(2);
 /// Between two looks at whether it sleeps.
 const ASLEEP_POLL: Duration = Duration::from_millis(10);
@@ -43,7 +43,7 @@ pub struct Demo {
     /// List the sample programs
     #[arg(long = "list")]
     lists: bool,
-    /// Leave the program running and print its process id
+    /// Keep the program running and print its process id
     #[arg(long = "keep", conflicts_with = "lists")]
     is_kept: bool,
     /// The Python interpreter to run it with [default: python3]
@@ -67,10 +67,10 @@ const SCENARIOS: [Scenario; 5] = [
     Scenario {
         name: "service",
         alone: Duration::ZERO,
-        about: "a service with a silent peer, a lock held for ever, a swallowed cancellation",
+        about: "a service with a silent peer, a lock never released, a swallowed cancellation",
         look_at: "the orders wait in Lock.acquire; refresh-prices holds that lock and waits for a \
-                  peer that never answers.\naudit-log was asked to end, swallowed it, and goes on \
-                  (before Python 3.11 no trace of that is left).",
+                  peer that never answers.\naudit-log swallowed its cancellation and is still \
+                  running (before Python 3.11 no trace of that is left).",
         source: include_str!("demo/service.py"),
     },
     Scenario {
@@ -78,16 +78,16 @@ const SCENARIOS: [Scenario; 5] = [
         alone: Duration::from_secs(1),
         about: "an event loop held by an ordinary function that waits for a socket",
         look_at: "the loop is blocked in update-rates, below it the call that waits for the \
-                  socket.\nThe customers are ready to run and the heartbeat is overdue: nobody gets \
-                  a turn.",
+                  socket.\nThe customers are ready to run and the heartbeat is overdue: nobody \
+                  else can run.",
         source: include_str!("demo/blocked.py"),
     },
     Scenario {
         name: "cancel",
         alone: Duration::ZERO,
         about: "a shutdown that never ends: cancellations swallowed, stuck, shielded",
-        look_at: "deliver was asked to end and goes on: its except clause ate it (before Python \
-                  3.11 no trace of that is left).\n\
+        look_at: "deliver was cancelled and is still running: its except clause swallowed it \
+                  (before Python 3.11 no trace of that is left).\n\
                   relay and journal handle their CancelledError, and wait while they do.",
         source: include_str!("demo/cancel.py"),
     },
@@ -232,7 +232,7 @@ impl Program {
         }
         let what = match receiver.recv_timeout(READY_WITHIN) {
             Ok(Ok(pid)) => return Ok(pid),
-            Ok(Err(_)) => "did not tell its process id".to_owned(),
+            Ok(Err(_)) => "did not print its process id".to_owned(),
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 format!("did not come up within {} s", READY_WITHIN.as_secs())
             }

@@ -36,10 +36,10 @@ const SAME: Duration = Duration::from_millis(50);
 /// Options of `diff`.
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// A recording, or a dump: what `aiospy dump --json` has written
+    /// A recording, or a dump written by `aiospy dump --json`
     #[arg(value_name = "A")]
     before: PathBuf,
-    /// Another of the same program, later; without it, A is a recording and its end is compared
+    /// A later one of the same program; without it, the beginning and the end of recording A are compared
     #[arg(value_name = "B")]
     after: Option<PathBuf>,
     /// Print JSON
@@ -304,7 +304,7 @@ impl<'s> Difference<'s> {
         let other: Vec<&Shape<'_>> =
             self.shapes.iter().filter(|shape| shape.before != shape.after).collect();
         if other.is_empty() {
-            page.line(&Line::new().with(Style::Strong, "no shape of tasks has more or fewer"))?;
+            page.line(&Line::new().with(Style::Strong, "no group of tasks grew or shrank"))?;
             return page.blank();
         }
         page.line(&Line::new().with(Style::Strong, "numbers of tasks"))?;

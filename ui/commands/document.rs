@@ -11,11 +11,11 @@ use crate::io::trouble::Trouble;
 /// What stands for standard input.
 pub const STDIN: &str = "-";
 
-/// Reads what `dump --json` or `check --json` has written; `wanted` is what else it might have been.
+/// Reads what `dump --json` or `check --json` has written; `expected` is what else it might have been.
 ///
 /// # Errors
 /// When it cannot be read, is no such document, or one of another version.
-pub fn read(file: &Path, wanted: &str) -> anyhow::Result<Snapshot> {
+pub fn read(file: &Path, expected: &str) -> anyhow::Result<Snapshot> {
     let name = file.display();
     let text = if file.as_os_str() == STDIN {
         let mut text = Vec::new();
@@ -27,7 +27,7 @@ pub fn read(file: &Path, wanted: &str) -> anyhow::Result<Snapshot> {
     Snapshot::from_json(&text).map_err(|error| {
         let trouble = match error {
             NotRead::NotADump(error) => Trouble::new(
-                format!("{name} is {wanted}: {error}"),
+                format!("{name} is {expected}: {error}"),
                 "a file that `aiospy dump --json` has written",
             ),
             _ => Trouble::new(

@@ -48,10 +48,10 @@ fn text_of(code: Code) -> Option<Text<'static>> {
 /// Options of `explain`.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// The code of the finding, as [code] in a report; the list of all without it
+    /// The finding's code, as in [code] of a report; without it, all are listed
     #[arg(value_parser = codes(), hide_possible_values = true, ignore_case = true)]
     code: Option<Code>,
-    /// Explain the findings in what `aiospy dump --save-image FILE` has written
+    /// Explain the findings in an image written by `aiospy dump --save-image FILE`
     #[arg(long, value_name = "FILE", conflicts_with = "code")]
     image: Option<PathBuf>,
     #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
@@ -121,7 +121,7 @@ fn list(page: &mut Page<'_>) -> io::Result<()> {
         page.line(&line)?;
     }
     page.blank()?;
-    page.text("aiospy explain CODE tells what one means and what to do about it.")
+    page.text("aiospy explain CODE says what one means and what to do about it.")
 }
 
 fn one(code: Code, page: &mut Page<'_>) -> io::Result<()> {
@@ -147,7 +147,7 @@ mod tests {
     use crate::commands::options::typed;
 
     const HEADINGS: [&str; 5] =
-        ["What it means", "How it is told", "When it is not raised", "What to do", "Example"];
+        ["What it means", "How it is detected", "When it is not raised", "What to do", "Example"];
 
     #[test]
     fn every_code_has_its_text_and_every_text_its_code() {

@@ -22,7 +22,7 @@ const ALONE: Duration = Duration::from_millis(10);
 /// Options of `export`.
 #[derive(Debug, Args)]
 pub struct Export {
-    /// A file that `aiospy record` has written
+    /// A file written by `aiospy record`
     #[arg(value_name = "RECORDING")]
     recording: PathBuf,
     #[command(flatten)]

@@ -11,17 +11,22 @@ use clap::{Args, ValueEnum};
 use crate::commands::outcome::{FAIL_ON, FailOn};
 use crate::flame::{Folding, Format};
 use crate::io::output::{Output, Stream};
+use crate::report::text::Shape;
 
 /// The help for how many looks are taken.
-pub const LOOKS: &str = "Looks to take at most; the second, 200 ms later, only if it can tell more";
+pub const LOOKS: &str =
+    "Most samples to take; a second one, 200 ms later, only if it can show more";
+
+/// The help for a search of the heap.
+pub const HEAP: &str = "Search the whole heap, too: who refers to what tasks wait for; `dump` also lists coroutines never started, open generators, failed futures, locks and queues (0.2 s per GiB and pass; the process is not paused). Not in what was saved of one: that has only what was read";
 
 /// The process that a command is about.
 #[derive(Debug, Args)]
 pub struct Target {
-    /// Process id, decimal or 0x…
+    /// Process id
     #[arg(value_name = "PID", value_parser = pid, required_unless_present = "pid_flag")]
     pid: Option<i32>,
-    /// The same as an option
+    /// The process id as an option
     #[arg(short, long = "pid", id = "pid_flag", value_name = "PID", value_parser = pid, conflicts_with = "pid")]
     pid_flag: Option<i32>,
 }
@@ -38,31 +43,41 @@ impl Target {
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Debug, Args)]
 pub struct Report {
-    /// Print JSON (see schema.json)
-    #[arg(short = 'j', long = "json", conflicts_with = "is_flat")]
-    pub is_json: bool,
-    /// One block for each task instead of the tree
+    /// Print JSON (see `aiospy schema`): all that was read, or a `summary` of at most 10,000 bytes
+    #[arg(short = 'j', long = "json", value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "full", conflicts_with_all = ["is_flat", "tree"])]
+    pub json: Option<Detail>,
+    /// Show who waits for whom, with the frames of each; `full` shows library frames, too
+    #[arg(long, value_enum, value_name = "FRAMES", num_args = 0..=1, require_equals = true, default_missing_value = "own", conflicts_with = "is_flat")]
+    tree: Option<Frames>,
+    /// One block per task instead of a row for each group
     #[arg(long = "flat")]
-    pub is_flat: bool,
-    /// Finished tasks too, if asyncio still knows them
-    #[arg(short = 'a', long = "all")]
+    is_flat: bool,
+    /// Show all findings with all their evidence
+    #[arg(long = "all-findings")]
+    pub has_evidence: bool,
+    /// Include finished tasks that asyncio still knows
+    #[arg(long = "finished")]
     pub has_finished: bool,
-    /// Local variables of each frame
+    /// Show the local variables of each frame
     #[arg(short = 'l', long = "locals")]
     has_locals: bool,
-    /// Show passwords, tokens and the like in them too
+    /// Show passwords, tokens and the like in them, too
     #[arg(long = "show-secrets", requires = "has_locals")]
     has_secrets: bool,
-    /// The stacks of all threads too (that of a thread that blocks its loop is always shown)
+    /// Show what loops and pools do, and the stacks of all threads
     #[arg(short = 't', long = "threads")]
-    pub has_threads: bool,
-    /// Leave out the lines of the program's source
+    has_threads: bool,
+    /// Show the stacks of all threads with the C functions they are in, to show which library a call
+    /// hangs in. The process isn't paused, so running threads show none
+    #[arg(short = 'n', long = "native")]
+    pub has_native: bool,
+    /// Don't show source lines
     #[arg(long = "no-source", action = clap::ArgAction::SetFalse)]
     pub has_source: bool,
     #[arg(help = LOOKS, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     pub looks: u8,
-    /// Go on sampling for so long at most while something may or may not be a hang [default: 5s on
-    /// a terminal, 0 elsewhere]
+    /// Keep sampling for up to TIME while it is undecided whether something hangs [default: 5s on a
+    /// terminal, else 0]
     #[arg(long, value_name = "TIME", value_parser = time_or_none)]
     pub wait: Option<Duration>,
     #[command(flatten)]
@@ -73,6 +88,29 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether more is asked for than a row for each of several processes has.
+    pub fn is_in_detail(&self) -> bool {
+        self.shape() != Shape::Screen || self.shows_threads() || self.is_verbose
+    }
+
+    /// Whether the stacks of threads are shown.
+    pub fn shows_threads(&self) -> bool {
+        self.has_threads || self.has_native
+    }
+
+    /// What is made of the tasks. Where local variables are asked for, or tasks that have ended, so
+    /// is what shows them.
+    pub fn shape(&self) -> Shape {
+        let is_full = self.has_locals || self.has_finished;
+        match self.tree {
+            _ if self.is_flat => Shape::Flat,
+            _ if is_full => Shape::Full,
+            None => Shape::Screen,
+            Some(Frames::Own) => Shape::Tree,
+            Some(Frames::Full) => Shape::Full,
+        }
+    }
+
     /// Which local variables are read.
     pub fn locals(&self) -> Locals {
         match (self.has_locals, self.has_secrets) {
@@ -83,52 +121,83 @@ impl Report {
     }
 }
 
+/// How much a document has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Detail {
+    /// What it comes to, in 10,000 bytes at most
+    Summary,
+    /// Everything
+    Full,
+}
+
+/// Which frames a tree has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Frames {
+    /// The program's own; those of libraries are counted
+    Own,
+    /// All of them
+    Full,
+}
+
 /// How a target is watched, and what is told of it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Watching {
-    /// Print text instead of one line of JSON for each event
-    #[arg(short = 't', long = "text")]
-    pub is_text: bool,
-    /// Light samples a second
+    /// Print text [default on a terminal]
+    #[arg(short = 't', long = "text", conflicts_with = "is_json")]
+    is_text: bool,
+    /// Print one line of JSON per event [default when piped]
+    #[arg(short = 'j', long = "json")]
+    is_json: bool,
+    /// Light samples per second
     #[arg(short, long, value_name = "HZ", default_value_t = 1000.0, value_parser = rate)]
     pub rate: f64,
-    /// Time between whole snapshots; findings, and what tasks wait for, take five a second at most
+    /// Time between full samples; findings and wait reasons come from at most five per second
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     pub whole_every: Duration,
-    /// From which length on a callback blocks its loop
+    /// Report callbacks that run longer than this
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time)]
     pub threshold: Duration,
-    /// How often to tell how the loops do
+    /// Interval of loop statistics
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub interval: Duration,
-    /// For how long tasks of one shape have to grow in number to be a leak
+    /// How long a group of tasks has to keep growing to be a leak
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
     pub growth_over: Duration,
-    /// How long a task has to be at one await to be stuck, unless that is its nature
+    /// How long a task has to be at the same await to be stuck, unless it is idle by design
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub stuck_after: Duration,
-    /// For how long [default: until the target ends]
+    /// How long to watch [default: until the target ends]
     #[arg(short, long, value_name = "TIME", value_parser = time)]
     pub duration: Option<Duration>,
     #[arg(help = FAIL_ON, long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
     pub fail_on: FailOn,
-    /// Run CMD by the shell for each finding that becomes a warning or worse, given to it as JSON
+    /// Run the shell command CMD for each finding that becomes a warning or worse, with the finding as JSON on its standard input
     #[arg(long, value_name = "CMD")]
     pub on_finding: Option<String>,
+    /// Serve metrics for Prometheus at /metrics on ADDR, such as 127.0.0.1:9464, or :9464 for all interfaces
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
     #[command(flatten)]
     pub output: Stream,
 }
 
+impl Watching {
+    /// Whether events are text, where people read them or not.
+    pub fn is_text(&self, for_people: bool) -> bool {
+        self.is_text || for_people && !self.is_json
+    }
+}
+
 /// What is made of samples, and where it goes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Making {
-    /// Write to FILE; - is standard output [default: a name made of process id and time]
+    /// Write to FILE; - is standard output [default: a name made from process id and time]
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Replace FILE if it is there
+    /// Replace FILE if it exists
     #[arg(long = "force")]
     pub replaces: bool,
-    /// What to write [default: as FILE is called]
+    /// Format of the file [default: by the name of FILE]
     #[arg(short = 'f', long = "format", value_enum, value_name = "FORMAT")]
     kind: Option<FileKind>,
     #[command(flatten)]
@@ -193,7 +262,7 @@ impl Making {
         kind.map(|FileKind(format)| format).ok_or(Mistake {
             command,
             kind: ErrorKind::MissingRequiredArgument,
-            words: "what to write is not to be told from the name of the file: say it with --format",
+            words: "can't tell the format from the name of the file: use --format",
         })
     }
 }
@@ -228,7 +297,7 @@ pub fn time(text: &str) -> Result<Duration, String> {
     let friendly = || Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok();
     match seconds.or_else(friendly) {
         Some(time) if !time.is_zero() => Ok(time),
-        _ => Err("not a time: one like 100ms, 10s or 5m is wanted".to_owned()),
+        _ => Err("expected a time, such as 100ms, 10s or 5m".to_owned()),
     }
 }
 
@@ -241,7 +310,7 @@ pub fn time_or_none(text: &str) -> Result<Duration, String> {
 pub fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 10_000.0 => Ok(rate),
-        _ => Err("not a rate: a number above 0 and up to 10000 is wanted".to_owned()),
+        _ => Err("expected a rate above 0 and up to 10000".to_owned()),
     }
 }
 
@@ -253,7 +322,7 @@ pub fn pid(text: &str) -> Result<i32, String> {
     };
     match number {
         Ok(pid) if pid > 0 => Ok(pid),
-        _ => Err("not a process id: a positive number is wanted".to_owned()),
+        _ => Err("expected a process id, such as 1234".to_owned()),
     }
 }
 
@@ -273,7 +342,7 @@ pub fn size(text: &str) -> Result<u64, String> {
     Ok(size)
 }
 
-const NO_SIZE: &str = "not a size of a kilobyte or more: one like 500k, 20M or 1G is wanted";
+const NO_SIZE: &str = "expected a size of a kilobyte or more, such as 500k, 20M or 1G";
 
 /// The options of one command, as typed.
 #[cfg(test)]

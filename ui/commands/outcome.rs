@@ -15,6 +15,18 @@ pub enum Outcome {
     Exit(u8),
 }
 
+impl Outcome {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Findings => 3,
+            Self::Exit(code) => code,
+        }
+    }
+}
+
 /// From which severity on findings make a command fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FailOn {
@@ -26,7 +38,7 @@ pub enum FailOn {
 }
 
 /// The help for it.
-pub const FAIL_ON: &str = "Exit with 3 when a finding is at least as severe as this";
+pub const FAIL_ON: &str = "Exit with 3 for a finding at least this severe";
 
 impl FailOn {
     /// The least severity that fails, if one does.

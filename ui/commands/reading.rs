@@ -61,7 +61,7 @@ pub fn look_and_save(
         let (snapshot, timed_out) = look_by(&mut inspector, wanted, looks, wait)?;
         anyhow::Ok((inspector, snapshot, timed_out))
     })?;
-    children::add(&mut snapshot);
+    children::add(&mut snapshot, wanted);
     saving.save(&inspector, &snapshot)?;
     Ok((snapshot, timed_out))
 }

@@ -11,7 +11,7 @@ use aiospy::session::ImageError;
 use aiospy::{Error, recording};
 
 use crate::commands::children;
-use crate::io::output::{self, say};
+use crate::io::output;
 use crate::io::trouble::Trouble;
 use crate::report::text::words;
 
@@ -26,18 +26,24 @@ pub fn print(error: &anyhow::Error, is_verbose: bool) {
         Some(error) => of_process(error),
         None => of_any(error),
     };
-    say(format_args!("aiospy: {cause}"));
+    output::say(format_args!("aiospy: {cause}"));
     if is_verbose {
         for cause in error.chain().skip(1) {
-            say(format_args!("  because: {cause}"));
+            output::say(format_args!("  because: {cause}"));
         }
         if let Some(Error::NotPermitted { access, .. }) = error.downcast_ref() {
             for fact in access.facts() {
-                say(format_args!("  {fact}"));
+                output::say(format_args!("  {fact}"));
             }
         }
     }
-    say(format_args!("  try: {remedy}"));
+    output::say(format_args!("  try: {remedy}"));
+}
+
+/// Prints what went wrong with one of several processes.
+pub fn say(Trouble { cause, remedy }: &Trouble) {
+    output::say(format_args!("aiospy: {cause}"));
+    output::say(format_args!("  try: {remedy}"));
 }
 
 /// The same as [`of`], with the processes below one that is a launcher or a master.
@@ -107,7 +113,7 @@ fn of_any(error: &anyhow::Error) -> Trouble {
         Some(io::ErrorKind::PermissionDenied) => "another file with -o, or - for standard output",
         Some(io::ErrorKind::TimedOut) => "-o with a file: one has no reader to wait for",
         Some(_) => "-o with a file in a folder that exists and has room, or - for standard output",
-        None => "again with -v, which tells more",
+        None => "again with -v, which shows more",
     };
     Trouble { cause: format!("{error:#}"), remedy: remedy.to_owned() }
 }
@@ -148,7 +154,7 @@ pub fn of(error: &Error) -> Trouble {
         }
         Error::NoSuchProcess { .. } => advice(
             plain,
-            "pgrep -a python, which lists those here; a process of another container has another id here"
+            "aiospy ps, which lists the Python processes here; one of another container has another id here"
                 .to_owned(),
         ),
         Error::NotPermitted { pid, access } => not_permitted(*pid, access),
@@ -170,7 +176,7 @@ pub fn of(error: &Error) -> Trouble {
         ),
         Error::RuntimeNotFound { pid, .. } => advice(
             plain,
-            format!("aiospy doctor {pid}, which tells how far it came; {} on x86-64 Linux can be read", supported()),
+            format!("aiospy doctor {pid}, which shows how far it came; {} on x86-64 Linux can be read", supported()),
         ),
         Error::NotInitialized { phase, .. } if *phase == "ending" => advice(
             format!("{plain}: its interpreter is already taken down"),
@@ -185,7 +191,7 @@ pub fn of(error: &Error) -> Trouble {
         ),
         Error::TimedOut { pid, limit } => advice(
             format!("gave up on process {pid} after {}: not all of it could be read", words::duration(*limit)),
-            format!("--timeout {}s; aiospy doctor {pid} tells which step takes so long", limit.as_secs().saturating_mul(6).max(10)),
+            format!("--timeout {}s; aiospy doctor {pid} shows which step takes so long", limit.as_secs().saturating_mul(6).max(10)),
         ),
         Error::TargetGone { .. } => {
             advice(plain, "again with the process that took its place".to_owned())
@@ -195,7 +201,7 @@ pub fn of(error: &Error) -> Trouble {
             "again with the process that took its place".to_owned(),
         ),
         Error::Memory { fault, .. } => {
-            advice(format!("{plain}: {fault}"), "again; if it stays so, aiospy doctor tells which step fails".to_owned())
+            advice(format!("{plain}: {fault}"), "again; if it stays so, aiospy doctor shows which step fails".to_owned())
         }
         Error::BadData { .. } => advice(
             plain,
@@ -210,7 +216,7 @@ pub fn of(error: &Error) -> Trouble {
                 _ => "mounting /proc of the target's pid namespace here, if it is another one".to_owned(),
             },
         ),
-        _ => advice(plain, "again with -v, which tells more".to_owned()),
+        _ => advice(plain, "again with -v, which shows more".to_owned()),
     }
 }
 
@@ -467,7 +473,7 @@ mod tests {
         };
         let timed_out = Error::TimedOut { pid, limit: std::time::Duration::from_secs(10) };
         for (error, cause, remedy) in [
-            (Error::NoSuchProcess { pid, namespace_match: None }, "no process 4711", "pgrep"),
+            (Error::NoSuchProcess { pid, namespace_match: None }, "no process 4711", "aiospy ps"),
             (Error::NoSuchProcess { pid, namespace_match: Some(9) }, "4711", "process 9"),
             (Error::NotPython { pid, exe: "nginx".into() }, "nginx", "pgrep -aP 4711"),
             (Error::NotPython { pid, exe: "/opt/pypy3.10".into() }, "runs PyPy", "CPython"),

@@ -24,7 +24,7 @@ use crate::io::output::note;
 pub struct Run {
     #[command(flatten)]
     watching: Watching,
-    /// The program with its arguments, behind --
+    /// The program with its arguments, after --
     #[arg(required = true, last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }

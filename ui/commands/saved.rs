@@ -13,28 +13,33 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::commands::options::pid;
+use crate::commands::targets::{Choice, Chosen};
 use crate::io::output::{self, note};
 use crate::report::text::{self, Files};
 
-/// The process that a command is about, or what was saved of one.
+/// The processes that a command is about, or what was saved of one.
 #[derive(Debug, Args)]
-pub struct Subject {
-    /// Process id, decimal or 0x…
-    #[arg(value_name = "PID", value_parser = pid, required_unless_present_any = ["pid_flag", "image"])]
-    pid: Option<i32>,
-    /// The same as an option
-    #[arg(short, long = "pid", id = "pid_flag", value_name = "PID", value_parser = pid, conflicts_with = "pid")]
-    pid_flag: Option<i32>,
-    /// Read what `aiospy dump --save-image FILE` has written instead of a process
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["pid", "pid_flag"])]
+pub struct Subjects {
+    /// Process ids; several are read at once and judged as one
+    #[arg(value_name = "PID", value_parser = pid, required_unless_present_any = ["pid_flag", "image", "name", "is_all"], conflicts_with_all = ["name", "is_all"])]
+    pid: Vec<i32>,
+    /// The process id as an option
+    #[arg(short, long = "pid", id = "pid_flag", value_name = "PID", value_parser = pid, conflicts_with_all = ["pid", "name", "is_all"])]
+    pid_flag: Vec<i32>,
+    #[command(flatten)]
+    choice: Choice,
+    /// Read an image written by `aiospy dump --save-image FILE` instead of a process
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pid", "pid_flag", "name", "is_all", "has_subprocesses"])]
     image: Option<PathBuf>,
 }
 
-impl Subject {
-    /// The process id; nothing for a saved one.
-    pub fn pid(&self) -> i32 {
-        // clap lets neither both nor none pass.
-        self.pid.or(self.pid_flag).unwrap_or_default()
+impl Subjects {
+    /// The processes.
+    ///
+    /// # Errors
+    /// When none matches, or more than the one that is wanted.
+    pub fn choose(&self, command: &str) -> anyhow::Result<Chosen> {
+        self.choice.choose(&[&self.pid[..], &self.pid_flag].concat(), command)
     }
 
     /// The file of a saved one.
@@ -46,14 +51,10 @@ impl Subject {
 /// That what is read is saved.
 #[derive(Debug, Args)]
 pub struct Saving {
-    /// Also write what was read to a new FILE, for --image here or on another machine. It holds only the
-    /// bytes that the report is based on, but those include values and messages, so it may hold secrets
-    /// (see --mask)
+    /// Also save what was read to FILE, for --image here or on another machine. It holds only the bytes that the report is based on, but these include values and messages: it may hold secrets (see --mask)
     #[arg(long = "save-image", value_name = "FILE", conflicts_with = "image")]
     pub save_image: Option<PathBuf>,
-    /// Replace in that file the contents of strings and bytes, the arguments on the command line and
-    /// source lines. Names (functions, files, modules, types, attributes, variables, tasks, threads),
-    /// numbers, socket addresses and paths of open files stay readable
+    /// Mask the contents of strings and bytes, command-line arguments and source lines in that file. Names (functions, files, modules, types, attributes, variables, tasks, threads), numbers, socket addresses and paths of open files stay readable
     #[arg(long = "mask", requires = "save_image")]
     pub masks: bool,
 }

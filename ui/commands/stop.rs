@@ -1,5 +1,6 @@
 //! `aiospy stop PID`: asks a process to end, and tells what holds it until it does.
 
+mod below;
 mod holdup;
 
 use std::cell::Cell;
@@ -36,13 +37,16 @@ use crate::io::page::{Page, Style};
 use crate::io::trouble::Trouble;
 use crate::report::json;
 use crate::report::text;
+use crate::report::text::group::Group;
 use crate::report::text::words;
+use crate::report::text::words::processes;
 
+use self::below::{Below, is_past};
 use self::holdup::Standing;
 
 /// The name and version of the JSON shape.
 const SCHEMA: &str = "aiospy.stop/1";
-/// Whole snapshots a second: stages are told to the half of a hundredth of a second.
+/// Samples per second: stages are told to the half of a hundredth of a second.
 const EVERY: Duration = Duration::from_millis(20);
 /// Names that are told in one line.
 const MAX_NAMES: usize = 8;
@@ -52,16 +56,19 @@ const MAX_NAMES: usize = 8;
 pub struct Stop {
     #[command(flatten)]
     target: Target,
-    /// The signal that asks it to end
-    #[arg(short, long, value_name = "NAME", default_value = "TERM", value_parser = signal)]
+    /// Wait for its Python child processes, too; only the process itself is signalled
+    #[arg(short = 's', long = "subprocesses")]
+    has_subprocesses: bool,
+    /// The signal to send
+    #[arg(long, value_name = "NAME", default_value = "TERM", value_parser = signal)]
     signal: Signal,
-    /// How long it may take
+    /// How long it may take to end
     #[arg(short, long, value_name = "TIME", default_value = "30s", value_parser = time)]
     grace: Duration,
-    /// Kill it when the grace is over
+    /// Kill it when the grace period is over
     #[arg(short, long = "kill")]
     kills: bool,
-    /// Print one JSON object at the end instead of the story as it goes
+    /// Print one JSON object at the end instead of progress
     #[arg(short = 'j', long = "json")]
     is_json: bool,
     #[command(flatten)]
@@ -72,7 +79,7 @@ pub struct Stop {
 fn signal(text: &str) -> Result<Signal, String> {
     let name = text.to_ascii_uppercase();
     let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
-    name.parse().map_err(|_unknown| "not a signal: one like TERM, INT or HUP is wanted".to_owned())
+    name.parse().map_err(|_unknown| "expected a signal, such as TERM, INT or HUP".to_owned())
 }
 
 /// Runs the command: `Done` when the process has ended, `Findings` when the grace is over.
@@ -134,6 +141,9 @@ struct Document<'a> {
     stages: &'a [StageTold],
     #[serde(skip_serializing_if = "Option::is_none")]
     held_up: Option<&'a str>,
+    /// Those below it that are still there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left: Option<&'a [i32]>,
     cancelled: &'a [Cancelled],
     findings: &'a [Finding],
 }
@@ -217,6 +227,7 @@ impl Teller<'_> {
 fn stop(pid: i32, options: &Stop, patience: &Patience) -> anyhow::Result<Outcome> {
     let asked = watch::on_signals()?;
     let to_end = Addressee::of(pid);
+    let below = options.has_subprocesses.then(|| Below::of(pid));
     patience.guard(pid, Some(&asked));
     let to = Destination::open_queued(&options.output, &asked)?;
     let plan = patience.plan(1.0 / EVERY.as_secs_f64(), EVERY);
@@ -245,22 +256,49 @@ fn stop(pid: i32, options: &Stop, patience: &Patience) -> anyhow::Result<Outcome
         (Ended::Asked, true) => "interrupted",
         (Ended::Asked, false) => "grace-over",
     };
+    let left = below.as_ref().map(|below| {
+        let is_over =
+            || outcome != "ended" || asked.load(Ordering::Relaxed) || is_past(until.get());
+        let pids = below.wait(&is_over);
+        let group = (!pids.is_empty()).then(|| below::group(&pids, patience));
+        Left { of: below.len(), pids, group }
+    });
+    let is_left = left.as_ref().is_some_and(|left| !left.pids.is_empty());
     // Whoever reads the story slowly does not keep it alive.
-    let is_to_die = outcome == "grace-over" && options.kills;
-    let killed = is_to_die.then(|| to_end.send(Signal::SIGKILL));
-    finish(teller, watcher.monitor(), outcome)?;
+    let is_to_die = options.kills && !asked.load(Ordering::Relaxed);
+    let killed = (is_to_die && outcome == "grace-over").then(|| to_end.send(Signal::SIGKILL));
+    let killed_below = below.filter(|_| is_to_die && is_left).map(|below| below.kill());
+    finish(teller, watcher.monitor(), outcome, left.as_ref())?;
     if let Some(killed) = killed {
         killed.with_context(|| format!("could not kill process {pid}"))?;
         note(format_args!("process {pid} was killed"));
     }
-    Ok(if outcome == "ended" { Outcome::Done } else { Outcome::Findings })
+    if let Some(killed) = killed_below {
+        killed.with_context(|| format!("could not kill the processes below {pid}"))?;
+        note(format_args!("the processes below {pid} were killed"));
+    }
+    Ok(if outcome == "ended" && !is_left { Outcome::Done } else { Outcome::Findings })
 }
 
-/// Tells how it ended.
-fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> anyhow::Result<()> {
+/// The processes below one that is asked to end.
+struct Left {
+    /// How many there were.
+    of: usize,
+    /// Those that are still there, with what holds them.
+    pids: Vec<i32>,
+    group: Option<Group>,
+}
+
+/// Tells how it ended, and what is left below it.
+fn finish(
+    mut teller: Teller<'_>,
+    monitor: &Monitor,
+    outcome: &'static str,
+    below: Option<&Left>,
+) -> anyhow::Result<()> {
     let mut told = teller.told.take().with_context(|| match outcome {
-        "interrupted" => "interrupted before the process was asked to end",
-        _ => "the process ended before it could be asked to end",
+        "interrupted" => "interrupted before the process was signalled",
+        _ => "the process ended before it could be signalled",
     })?;
     let now = Timestamp::now();
     let elapsed = told.story.after(now);
@@ -299,6 +337,7 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
             elapsed_ms: json::ms(elapsed),
             stages: told.story.stages(),
             held_up: held_up.as_deref(),
+            left: below.map(|left| &left.pids[..]),
             cancelled: told.story.cancelled(),
             findings: &findings,
         };
@@ -315,8 +354,32 @@ fn finish(mut teller: Teller<'_>, monitor: &Monitor, outcome: &'static str) -> a
             last.findings = Some(findings);
             show_findings(&mut to, &last)?;
         }
+        if let Some(left) = below {
+            show_left(&mut to, told.story.after(Timestamp::now()), left)?;
+        }
     }
     to.finish()?;
+    Ok(())
+}
+
+/// What became of the processes below.
+fn show_left(to: &mut Destination, at: Duration, left: &Left) -> anyhow::Result<()> {
+    let Some(group) = left.group.as_ref() else {
+        let said = match left.of {
+            0 => "no Python process was below it".to_owned(),
+            many => format!("{} below it ended, too", processes(many)),
+        };
+        return line(to, Style::Strong, at, &said);
+    };
+    let pids = text::verdict::pids(&left.pids);
+    let said =
+        format!("{} of {} below it still there: {pids}", left.pids.len(), processes(left.of));
+    line(to, Style::Alarm, at, &said)?;
+    let (width, color) = (to.width, to.color);
+    let mut page = Page::new(to.writer(), width, color);
+    page.blank()?;
+    let none = text::Lines::of(None);
+    text::processes::group(group, &|_| &none, &mut page)?;
     Ok(())
 }
 

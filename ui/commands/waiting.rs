@@ -39,8 +39,11 @@ pub fn look(
     Ok(looked?)
 }
 
-/// A flag that Ctrl-C sets.
-fn on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+/// A flag that Ctrl-C sets; once more, and it ends the command.
+///
+/// # Errors
+/// When the handlers cannot be set.
+pub fn on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     // In this order: the first one only sets the flag.
     signal_hook::flag::register_conditional_shutdown(SIGINT, INTERRUPTED, Arc::clone(&stop))

@@ -1,9 +1,12 @@
-//! `aiospy watch PID`: what happens, as it happens, one line of JSON each (`aiospy.watch/1`), or
+//! `aiospy watch PID …`: what happens, as it happens, one line of JSON each (`aiospy.watch/1`), or
 //! text.
 
 mod lines;
+mod metrics;
+mod several;
 mod words;
 
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,22 +18,33 @@ use aiospy::watch::monitor::{Event, Settings};
 use aiospy::watch::sampler::{Ended, Sample};
 use anyhow::Context as _;
 use clap::Args;
+use clap::error::ErrorKind;
+use serde::Serialize;
 
 use self::lines::EventLine;
-use crate::commands::options::{Target, Watching};
+use self::metrics::Metrics;
+use crate::commands::options::{Mistake, Watching};
 use crate::commands::outcome::Outcome;
 use crate::commands::patience::Patience;
 use crate::commands::reading::{by_any_id, limited};
+use crate::commands::targets::{Chosen, Targets};
 use crate::io::hook::Hook;
 use crate::io::output::{Destination, Reader, note};
 use crate::io::page::Page;
 use crate::report::json;
 
+/// Figures of several at one address could not be told apart.
+const METRICS_OF_ONE: Mistake = Mistake {
+    command: "watch",
+    kind: ErrorKind::ArgumentConflict,
+    words: "--metrics is of one process; for each of several, watch it at an address of its own",
+};
+
 /// Options of `watch`.
 #[derive(Debug, Args)]
 pub struct Watch {
     #[command(flatten)]
-    target: Target,
+    targets: Targets,
     #[command(flatten)]
     watching: Watching,
 }
@@ -41,10 +55,17 @@ pub struct Watch {
 /// When the target cannot be attached to, or the output not be written.
 pub fn run(options: &Watch, patience: &Patience) -> anyhow::Result<Outcome> {
     let stop = on_signals()?;
-    let (_, done) = by_any_id(options.target.pid(), |pid| {
-        patience.guard(pid, Some(&stop));
-        watch(pid, &options.watching, false, &stop, patience)
-    });
+    let done = match options.targets.choose("watch")? {
+        Chosen::One(pid) => {
+            let watch = |pid| {
+                patience.guard(pid, Some(&stop));
+                watch(pid, &options.watching, false, &stop, patience)
+            };
+            by_any_id(pid, watch).1
+        }
+        Chosen::Several(_) if options.watching.metrics.is_some() => Err(METRICS_OF_ONE.into()),
+        Chosen::Several(several) => several::watch(&several, &options.watching, &stop, patience),
+    };
     Ok(options.watching.fail_on.outcome(done?))
 }
 
@@ -80,6 +101,37 @@ pub fn watch(
     } else {
         Destination::open_queued(&options.output.clone().into(), stop)?
     };
+    let reader = to.reader();
+    let is_text = options.is_text(is_beside || to.is_terminal);
+    let color = to.color;
+    let hook = options.on_finding.as_deref().map(|command| Hook::new(command, stop));
+    let mut teller = Teller { is_text, color, pid: None, to: to.writer(), hook };
+    let is_over = is_over(options, stop, reader.as_ref());
+    let worst = follow(pid, options, is_ours, &is_over, &mut teller, patience)?;
+    drop(teller);
+    to.finish()?;
+    Ok(worst)
+}
+
+/// Whether the time is over, it was asked to stop, or nobody reads what it says any more.
+fn is_over(options: &Watching, stop: &AtomicBool, reader: Option<&Reader>) -> impl Fn() -> bool {
+    let until = options.duration.map(|duration| Instant::now() + duration);
+    move || {
+        stop.load(Ordering::Relaxed)
+            || until.is_some_and(|until| Instant::now() >= until)
+            || reader.is_some_and(Reader::is_gone)
+    }
+}
+
+/// Watches a process until it ends or `is_over`, and tells what happens.
+fn follow(
+    pid: i32,
+    options: &Watching,
+    is_ours: bool,
+    is_over: &dyn Fn() -> bool,
+    teller: &mut Teller<'_>,
+    patience: &Patience,
+) -> anyhow::Result<Option<Severity>> {
     let mut settings = Settings::default();
     settings.threshold = options.threshold;
     settings.interval = options.interval;
@@ -90,19 +142,10 @@ pub fn watch(
     // What happens between looks is told from frames, states and cancellations.
     plan.between = Depth::Tasks;
     plan.waits_for_python = is_ours;
+    let mut metrics = options.metrics.as_deref().map(Metrics::serve).transpose()?;
     let mut watcher = Watcher::new(plan, settings);
-    let reader = to.reader();
-    let is_text = options.is_text || is_beside;
-    let mut teller = Teller { is_text, to: &mut to, hook: None };
-    teller.hook = options.on_finding.as_deref().map(|command| Hook::new(command, stop));
-    let until = options.duration.map(|duration| Instant::now() + duration);
-    let is_asked = || {
-        stop.load(Ordering::Relaxed)
-            || until.is_some_and(|until| Instant::now() >= until)
-            || reader.as_ref().is_some_and(Reader::is_gone)
-    };
     let mut is_started = false;
-    let ended = watcher.run(pid, &is_asked, &mut |news| {
+    let ended = watcher.run(pid, is_over, &mut |news| {
         match news.sample {
             Sample::Attached(process) if !is_started => {
                 is_started = true;
@@ -111,25 +154,38 @@ pub fn watch(
             Sample::Limited(rate) => note(limited(*rate)),
             _ => {}
         }
+        if let Some(metrics) = &mut metrics {
+            metrics.note(&news);
+        }
         news.events.iter().try_for_each(|event| teller.event(event))?;
         anyhow::Ok(ControlFlow::Continue(()))
     })?;
     teller.end(&mut watcher, ended)?;
-    to.finish()?;
     Ok(watcher.monitor().worst())
 }
 
 /// Writes events.
 struct Teller<'a> {
     is_text: bool,
-    to: &'a mut Destination,
+    color: bool,
+    /// The process that they are of, where several are watched.
+    pid: Option<i32>,
+    to: &'a mut dyn Write,
     hook: Option<Hook>,
+}
+
+/// An event of one of several processes.
+#[derive(Serialize)]
+struct OfProcess<'a> {
+    pid: i32,
+    #[serde(flatten)]
+    line: &'a EventLine<'a>,
 }
 
 impl Teller<'_> {
     fn start(&mut self, process: &Process, options: &Watching) -> anyhow::Result<()> {
         if self.is_text {
-            return self.text(&[words::start(process)]);
+            return self.text(&[words::start(process, &jiff::Zoned::now())]);
         }
         self.json(&EventLine::start(process, options.rate, options.threshold))
     }
@@ -147,21 +203,24 @@ impl Teller<'_> {
     }
 
     fn json(&mut self, line: &EventLine<'_>) -> anyhow::Result<()> {
-        json::line(line, self.to.writer())?;
+        match self.pid {
+            Some(pid) => json::line(&OfProcess { pid, line }, self.to)?,
+            None => json::line(line, self.to)?,
+        }
         // Whoever reads it wants to know now.
-        self.to.writer().flush()?;
+        self.to.flush()?;
         Ok(())
     }
 
     fn text(&mut self, lines: &[words::TextLine]) -> anyhow::Result<()> {
-        let color = self.to.color;
         let now = jiff::Zoned::now().strftime("%H:%M:%S%.3f").to_string();
         for (style, what, text) in lines {
-            let mut page = Page::new(self.to.writer(), None, color);
+            let mut page = Page::new(self.to, None, self.color);
+            let pid = self.pid.map(|pid| format!("{pid:>7}  ")).unwrap_or_default();
             let items = [format!("{what:<10}"), text.clone()];
-            page.items(&format!("{now}  "), *style, " ", &items)?;
+            page.items(&format!("{now} {}{pid}", words::sign(*style)), *style, " ", &items)?;
         }
-        self.to.writer().flush()?;
+        self.to.flush()?;
         Ok(())
     }
 

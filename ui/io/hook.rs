@@ -42,7 +42,7 @@ impl Hook {
         let Some(findings) = &self.findings else { return };
         if let Err(TrySendError::Full(_)) = findings.try_send(json) {
             if !self.has_refused {
-                note("the command for findings is too slow: some are not told to it");
+                note("the command for findings is too slow: it misses some");
             }
             self.has_refused = true;
         }
@@ -63,7 +63,7 @@ fn serve(command: &str, findings: &Receiver<String>, stop: &AtomicBool) {
     let mut limits = Limits { stop, at_end: None };
     while let Ok(json) = findings.recv() {
         if limits.is_over() {
-            note(format_args!("watching has ended: {command} is not told the last findings"));
+            note(format_args!("watching has ended: {command} misses the last findings"));
             return;
         }
         let mut shell = Command::new("/bin/sh");

@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -29,7 +30,7 @@ pub enum Color {
 }
 
 /// The help for it.
-pub const COLOR: &str = "When to use colours; auto: on a terminal, unless NO_COLOR is set";
+pub const COLOR: &str = "When to use colours; auto: on a terminal unless NO_COLOR is set";
 
 /// Where what is written goes.
 #[derive(Debug, Clone, Args)]
@@ -37,7 +38,7 @@ pub struct Stream {
     /// Write to FILE; - is standard output
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Replace FILE if it is there
+    /// Replace FILE if it exists
     #[arg(long = "force")]
     replaces: bool,
     #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
@@ -56,7 +57,7 @@ impl Stream {
 pub struct Output {
     #[command(flatten)]
     pub stream: Stream,
-    /// Cut lines to N columns [default: the terminal's; not cut when piped]
+    /// Cut lines to N columns [default: the terminal's width; not cut when piped]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(20..))]
     width: Option<u16>,
 }
@@ -89,6 +90,8 @@ pub struct Destination {
     writer: Box<dyn Write>,
     /// Who reads it, where that is not waited for.
     reader: Option<Reader>,
+    /// The program that shows it page by page.
+    pager: Option<Child>,
     /// Whether a person reads along.
     pub is_terminal: bool,
     /// Whether to use colours.
@@ -105,6 +108,32 @@ impl Destination {
     pub fn open(output: &Output) -> anyhow::Result<Self> {
         let (to, is_terminal) = target(&output.stream)?;
         Ok(Self::new(output, to, None, is_terminal))
+    }
+
+    /// The same for a report that may be longer than a screen: on a terminal through a pager, as git
+    /// does.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn open_paged(output: &Output) -> anyhow::Result<Self> {
+        let mut destination = Self::open(output)?;
+        let variable = |name: &str| std::env::var(name).ok();
+        let Some(pager) = pager(variable).filter(|_| output.is_terminal()) else {
+            return Ok(destination);
+        };
+        let mut command = Command::new("sh");
+        command.args(["-c", &pager]).stdin(Stdio::piped());
+        if variable("LESS").is_none() {
+            command.env("LESS", "FRX");
+        }
+        // Without a pager it is written as it is.
+        if let Ok(mut child) = command.spawn()
+            && let Some(to) = child.stdin.take()
+        {
+            destination.writer = Box::new(BufWriter::with_capacity(1 << 16, to));
+            destination.pager = Some(child);
+        }
+        Ok(destination)
     }
 
     /// The same for a command that measures as it writes: a slow reader does not hold it up. One
@@ -129,6 +158,7 @@ impl Destination {
         Self {
             writer: Box::new(BufWriter::with_capacity(1 << 16, to)),
             reader,
+            pager: None,
             is_terminal,
             color: use_color(output.stream.color, is_terminal, |name| {
                 std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -143,6 +173,7 @@ impl Destination {
         Self {
             writer: Box::new(BufWriter::new(io::stderr())),
             reader: None,
+            pager: None,
             is_terminal,
             color: use_color(option, is_terminal, |name| {
                 std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -166,9 +197,22 @@ impl Destination {
     /// # Errors
     /// Those of the destination.
     pub fn finish(mut self) -> io::Result<()> {
-        self.writer.flush()?;
+        let flushed = self.writer.flush();
+        drop(self.writer);
+        if let Some(mut pager) = self.pager {
+            pager.wait()?;
+        }
+        flushed?;
         self.reader.map_or(Ok(()), |reader| reader.wait())
     }
+}
+
+/// The pager that the environment asks for, if any is to be used.
+fn pager(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let asked = variable("AIOSPY_PAGER").or_else(|| variable("PAGER"));
+    let is_dumb = variable("TERM").is_none_or(|terminal| terminal == "dumb");
+    let pager = asked.unwrap_or_else(|| "less".to_owned());
+    (!is_dumb && !matches!(pager.trim(), "" | "cat")).then_some(pager)
 }
 
 /// What `stream` names, and whether it is a terminal.
@@ -298,6 +342,23 @@ mod tests {
         use_color(option, is_terminal, |name| {
             set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })
+    }
+
+    #[test]
+    fn a_pager_is_asked_for_by_name_or_not_at_all() {
+        let chosen = |set: &[(&str, &str)]| {
+            pager(|name| {
+                let known = set.iter().chain(&[("TERM", "xterm")]).find(|(key, _)| *key == name);
+                known.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(chosen(&[]).as_deref(), Some("less"));
+        assert_eq!(chosen(&[("PAGER", "more")]).as_deref(), Some("more"));
+        let both = [("AIOSPY_PAGER", "bat -p"), ("PAGER", "more")];
+        assert_eq!(chosen(&both).as_deref(), Some("bat -p"));
+        for none in [("PAGER", "cat"), ("AIOSPY_PAGER", ""), ("TERM", "dumb")] {
+            assert_eq!(chosen(&[none]), None, "{none:?}");
+        }
     }
 
     #[test]

@@ -1,22 +1,28 @@
 //! The snapshot as JSON of the shape `aiospy.dump/1` (see `schema.json`), written as it goes.
 
+pub mod summary;
+
 use std::io::{self, Write};
 
 use std::collections::HashSet;
 use std::time::Duration;
 
+use aiospy::Error;
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    Cgroup, Child, Consistency, Cut, Executor, Finding, Loop, Problem, Process, SCHEMA, Shutdown,
-    Snapshot, Task, Undecided, Verdict,
+    Cgroup, Child, Consistency, Cut, Executor, Finding, Loop, LoopState, Problem, Process, SCHEMA,
+    Shutdown, Snapshot, Task, Undecided, Verdict,
 };
+use aiospy::watch::several::Looked;
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::Serializer;
+use serde::{Serialize, Serializer};
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use crate::io::output::Destination;
 use crate::io::page::is_unsafe;
+use crate::report::text::group::Group;
+use crate::report::text::{Lines, processes};
+use summary::{GroupRow, Summary};
 
 /// Who wrote it.
 #[derive(Serialize)]
@@ -38,6 +44,27 @@ struct Document<'a> {
     tool: Tool,
     #[serde(flatten)]
     snapshot: &'a Snapshot,
+    groups: Vec<GroupRow>,
+}
+
+impl<'a> Document<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        let groups = summary::groups(snapshot);
+        Self { schema: SCHEMA, tool: Tool::this(), snapshot, groups }
+    }
+}
+
+/// An instant with milliseconds.
+pub fn instant(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+/// The same as it is written.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn as_instant<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&instant(*at))
 }
 
 /// Milliseconds with microseconds as the fraction.
@@ -50,7 +77,7 @@ pub fn ms(time: Duration) -> f64 {
 /// # Errors
 /// Those of the destination.
 pub fn dump(snapshot: &Snapshot, to: &mut Destination) -> anyhow::Result<()> {
-    write(&Document { schema: SCHEMA, tool: Tool::this(), snapshot }, to)
+    write(&Document::of(snapshot), to)
 }
 
 /// A document of the same shape with the findings and what they are about.
@@ -58,6 +85,7 @@ pub fn dump(snapshot: &Snapshot, to: &mut Destination) -> anyhow::Result<()> {
 struct Brief<'a> {
     schema: &'static str,
     tool: Tool,
+    #[serde(serialize_with = "as_instant")]
     taken_at: Timestamp,
     consistency: Consistency,
     process: &'a Process,
@@ -120,6 +148,204 @@ pub fn check(snapshot: &Snapshot, to: &mut Destination) -> anyhow::Result<()> {
     write(&Brief::of(snapshot), to)
 }
 
+/// What several processes that are judged as one come to.
+#[derive(Serialize)]
+struct Whole {
+    level: &'static str,
+    exit_code: u8,
+    text: String,
+}
+
+/// The document of several processes.
+#[derive(Serialize)]
+struct Several<'a, D> {
+    schema: &'static str,
+    tool: Tool,
+    #[serde(serialize_with = "as_instant")]
+    taken_at: Timestamp,
+    verdict: Whole,
+    /// Equal ones of several processes once.
+    findings: &'a [Finding],
+    processes: Vec<Member<'a, D>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    ended: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// One of them.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Member<'a, D> {
+    /// One that was read, as a document of its own.
+    Read(D),
+    /// One that was not, and why.
+    Unread { process: &'a Process, unread: Unread },
+}
+
+/// Why a process was not read.
+#[derive(Serialize)]
+struct Unread {
+    reason: &'static str,
+    text: String,
+}
+
+impl Unread {
+    fn of(error: &Error) -> Self {
+        Self { reason: reason(error), text: error.to_string() }
+    }
+}
+
+/// A kind of error in a word.
+fn reason(error: &Error) -> &'static str {
+    match error {
+        Error::NotPermitted { .. } => "not-permitted",
+        Error::NoAsyncio { .. } => "no-asyncio",
+        Error::NotPython { .. } => "no-python",
+        Error::UnsupportedVersion { .. } => "not-supported",
+        Error::NotInitialized { .. } => "not-initialized",
+        Error::TimedOut { .. } => "timed-out",
+        Error::NoSuchProcess { .. } => "no-such-process",
+        Error::TargetGone { .. } => "ended",
+        _ => "unreadable",
+    }
+}
+
+/// Writes what was read of several processes.
+///
+/// # Errors
+/// Those of the destination.
+pub fn dump_several(group: &Group, exit_code: u8, to: &mut Destination) -> anyhow::Result<()> {
+    write(&several(group, exit_code, Document::of), to)
+}
+
+/// Writes the findings of several processes, with the loops and tasks that they name.
+///
+/// # Errors
+/// Those of the destination.
+pub fn check_several(group: &Group, exit_code: u8, to: &mut Destination) -> anyhow::Result<()> {
+    write(&several(group, exit_code, Brief::of), to)
+}
+
+/// Writes what a snapshot comes to, in few bytes.
+///
+/// # Errors
+/// Those of the destination.
+pub fn summary(
+    snapshot: &Snapshot,
+    exit_code: u8,
+    lines: &Lines<'_>,
+    to: &mut Destination,
+) -> anyhow::Result<()> {
+    write(&Summary::of(snapshot, exit_code, lines), to)
+}
+
+/// Writes what several processes come to, each in few bytes.
+///
+/// # Errors
+/// Those of the destination.
+pub fn summary_of_several(
+    group: &Group,
+    exit_code: u8,
+    code_of: &dyn Fn(&Snapshot) -> u8,
+    to: &mut Destination,
+) -> anyhow::Result<()> {
+    let none = Lines::of(None);
+    let summary = |snapshot| Summary::of(snapshot, code_of(snapshot), &none);
+    write(&several(group, exit_code, summary), to)
+}
+
+/// A process as `aiospy ps` lists it.
+#[derive(Serialize)]
+struct Row<'a> {
+    process: &'a Process,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loops: Option<Vec<LoopRow<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worst: Option<&'a Finding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread: Option<Unread>,
+}
+
+/// A loop of it.
+#[derive(Serialize)]
+struct LoopRow<'a> {
+    class: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<LoopState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elapsed_ms: Option<f64>,
+}
+
+impl<'a> Row<'a> {
+    fn of(looked: &'a Looked) -> Self {
+        let read = looked.read.as_ref().ok();
+        let of_loop = |it: &'a Loop| LoopRow {
+            class: &it.class,
+            thread: it.thread,
+            state: it.state,
+            elapsed_ms: it.iteration.as_ref().and_then(|it| it.elapsed).map(ms),
+        };
+        Self {
+            process: &looked.process,
+            verdict: read.filter(|it| it.has_loop_to_judge()).and_then(|it| it.verdict),
+            loops: read.map(|it| it.loops.iter().map(of_loop).collect()),
+            tasks: read.map(|it| it.tasks.len()),
+            worst: read.and_then(processes::worst),
+            unread: looked.read.as_ref().err().or(looked.timed_out.as_ref()).map(Unread::of),
+        }
+    }
+}
+
+/// The document of `aiospy ps`.
+#[derive(Serialize)]
+struct Rows<'a> {
+    schema: &'static str,
+    tool: Tool,
+    #[serde(serialize_with = "as_instant")]
+    taken_at: Timestamp,
+    processes: Vec<Row<'a>>,
+}
+
+/// Writes the Python processes of a machine.
+///
+/// # Errors
+/// Those of the destination.
+pub fn ps(all: &[Looked], to: &mut Destination) -> anyhow::Result<()> {
+    let processes = all.iter().map(Row::of).collect();
+    let taken_at = Timestamp::now();
+    write(&Rows { schema: "aiospy.ps/1", tool: Tool::this(), taken_at, processes }, to)
+}
+
+fn several<'a, D>(
+    group: &'a Group,
+    exit_code: u8,
+    document: impl Fn(&'a Snapshot) -> D,
+) -> Several<'a, D> {
+    let member = |looked: &'a Looked| match &looked.read {
+        Ok(snapshot) => Member::Read(document(snapshot)),
+        Err(error) => Member::Unread { process: &looked.process, unread: Unread::of(error) },
+    };
+    Several {
+        schema: "aiospy.summary/1",
+        tool: Tool::this(),
+        taken_at: Timestamp::now(),
+        verdict: Whole { level: group.level().as_str(), exit_code, text: group.verdict() },
+        findings: &group.findings,
+        processes: group.members.iter().map(member).collect(),
+        ended: group.ended,
+    }
+}
+
 /// Writes any document: over several lines for a person, in one line for a program.
 ///
 /// # Errors
@@ -144,10 +370,10 @@ fn write_to(
 ) -> anyhow::Result<()> {
     if is_terminal {
         let formatter = Safe(PrettyFormatter::new());
-        document.serialize(&mut Serializer::with_formatter(&mut *out, formatter))?;
+        document.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, formatter))?;
     } else {
         let formatter = Safe(CompactFormatter);
-        document.serialize(&mut Serializer::with_formatter(&mut *out, formatter))?;
+        document.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, formatter))?;
     }
     out.write_all(b"\n")?;
     Ok(())
@@ -207,16 +433,17 @@ mod tests {
     use std::time::Duration;
 
     use aiospy::snapshot::{
-        Acquire, Age, Blocking, BlockingKind, Cancellation, Cause, Children, Code, Count, Deadline,
-        Descriptor, Doubt, Evidence, FindingId, Frame, Job, Location, Members, MemoryLimit,
-        Operation, Others, Position, Problem, Program, Quota, Role, Severity, Socket, Source,
-        Stage, TaskState, Tcp, Wait, WaitKind, Waiting, WakeSources,
+        Acquire, Age, Blocking, BlockingKind, Cancellation, Cause, Children, Code, Container,
+        Count, Deadline, Descriptor, Doubt, Evidence, FindingId, Frame, Job, Location, Members,
+        MemoryLimit, NativeFrame, NativeStack, Operation, Others, Position, Pressure, Problem,
+        Program, Quota, Role, Severity, Socket, Source, StackFrame, Stage, Stalls, TaskState, Tcp,
+        Wait, WaitKind, Waiting, WakeSources, Withheld, Work, WorkKind, WorkerProcess,
     };
     use jiff::SignedDuration;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::report::text::sample;
+    use crate::report::text::sample::{self, service};
 
     fn schema() -> Value {
         serde_json::from_str(include_str!("../../schema.json")).unwrap()
@@ -235,10 +462,34 @@ mod tests {
             jobs: vec![Job {
                 function: Some("fetch".to_owned()),
                 thread: Some(4712),
+                process: Some(4713),
                 task: Some(sample::id(1)),
                 elapsed: Some(Duration::from_millis(1500)),
                 id: Address(0x20),
+                number: None,
             }],
+            processes: Some(vec![WorkerProcess {
+                pid: 4713,
+                thread: Some(Box::new(sample::snapshot(Vec::new()).threads.remove(0))),
+                ..WorkerProcess::default()
+            }]),
+            manager: None,
+            owed: Vec::new(),
+        }
+    }
+
+    fn work(kind: WorkKind) -> Work {
+        Work {
+            kind: Some(kind),
+            verb: Some("GET".into()),
+            name: "/orders/{id}".into(),
+            path: Some("/orders/17".into()),
+            peer: Some("10.0.0.5:5432".into()),
+            id: Some("r1".into()),
+            trace: Some("0af7651916cd43dd8448eb211c80319c".into()),
+            since: Some(Age::exact(Duration::from_secs(1), Source::Timer)),
+            is_inherited: true,
+            identity: Some(Address(0x10)),
         }
     }
 
@@ -253,6 +504,8 @@ mod tests {
             message: Some("bye".to_owned()),
         });
         child.frames[0].locals = Some(vec![("x".into(), "1".to_owned())]);
+        child.work = Some(Arc::new(work(WorkKind::Request)));
+        child.call = Some(Arc::new(work(WorkKind::Query)));
         let mut snapshot =
             sample::blocked(vec![sample::task(1, "parent", &["f app.py:1"], &[]), child]);
         snapshot.process.namespace_pid = Some(7);
@@ -306,6 +559,7 @@ mod tests {
             *frame = Frame { location: Arc::new(location), locals };
         };
         let thread = &mut snapshot.threads[0];
+        thread.native = Some(native());
         (thread.interpreter, thread.waiting_on) = (Some(1), Some(Box::new(Wait::Asyncgen.into())));
         thread.frames.iter_mut().chain(&mut snapshot.tasks[1].frames).for_each(frame);
         let shutdown = snapshot.shutdown.iter_mut().flat_map(|it| &mut it.frame);
@@ -314,7 +568,10 @@ mod tests {
         snapshot.loops[0].inherited_from = Some(4);
         snapshot.cgroup = Some(cgroup());
         let command = "python worker.py".to_owned();
-        snapshot.children = vec![Child { pid: 8, command, has_loops: Some(true) }];
+        let (state, elapsed) = (Some(LoopState::Blocked), Some(Duration::from_secs(1)));
+        snapshot.children = vec![Child { pid: 8, command, has_loops: Some(true), state, elapsed }];
+        snapshot.process.parent = Some(3);
+        snapshot.process.container = Some(container());
         snapshot.cut = Some(Cut { tasks_read: 7, tasks_at_least: 9 });
         snapshot.unread_tasks = 1;
         snapshot.verdict = Some(Verdict::Findings);
@@ -324,10 +581,25 @@ mod tests {
             code: Some(Code::Deadlock),
             seen_for: Some(Duration::from_millis(200)),
         }];
+        snapshot.heap = Some(Box::new(sample::heap()));
         let place = snapshot.tasks[1].frames[0].location.clone();
         (snapshot.findings, snapshot.looks) = (Some(findings(&place)), Some(2));
-        let document = Document { schema: SCHEMA, tool: Tool::this(), snapshot: &snapshot };
-        serde_json::to_value(document).unwrap()
+        serde_json::to_value(Document::of(&snapshot)).unwrap()
+    }
+
+    fn native() -> NativeStack {
+        let poll = NativeFrame {
+            function: Some("poll".into()),
+            file: Some("/usr/lib/libc.so.6".into()),
+            offset: Some(Address(0x1234)),
+            is_machinery: false,
+        };
+        let python = StackFrame::Python { frame: 0 };
+        NativeStack {
+            withheld: Some(Withheld::Moved),
+            frames: vec![python, StackFrame::Gap { gap: true }, StackFrame::Native(poll)],
+            is_complete: false,
+        }
     }
 
     /// A finding from each cause, with every fact there is.
@@ -343,10 +615,22 @@ mod tests {
             finding.roles =
                 vec![Members { role: Role::Waiter, count: 40, first: vec![sample::id(2)] }];
             (finding.cause, finding.since) = (Some(cause), Some(age));
+            (finding.pid, finding.also_in) = (Some(8), vec![9]);
             (finding.place, finding.tasks_left_out) = (Some(Arc::clone(place)), 3);
             finding
         });
         findings.collect()
+    }
+
+    fn container() -> Container {
+        let some = |text: &str| Some(text.to_owned());
+        Container {
+            id: some("3f5c0d"),
+            runtime: some("docker"),
+            name: some("app"),
+            pod_uid: some("0a1b"),
+            hostname: some("orders-7d9f"),
+        }
     }
 
     fn cgroup() -> Cgroup {
@@ -360,7 +644,12 @@ mod tests {
                 throttled_for: Some(Duration::from_millis(70)),
             }]),
             frozen: Some(false),
-            memory: Some(MemoryLimit { limit: 1 << 30, used: 1 << 20 }),
+            memory: Some(MemoryLimit { limit: 1 << 30, used: 1 << 20, oom_kills: Some(1) }),
+            pressure: Pressure {
+                cpu: Some(Stalls { some_percent: 98.0, full_percent: None }),
+                memory: Some(Stalls { some_percent: 12.34, full_percent: Some(5.5) }),
+                io: Some(Stalls::default()),
+            },
         }
     }
 
@@ -391,6 +680,7 @@ mod tests {
                 periods: 9,
             },
             Cause::Peer { address: "10.0.0.5:5432".to_owned() },
+            Cause::Process { pid: 4713, name: Some("ffmpeg".to_owned()) },
             Cause::Gc { generation: Some(2) },
         ]
     }
@@ -454,7 +744,11 @@ mod tests {
                 unseen: 1,
             },
             Wait::Thread { thread: Some(4712), tasks: Vec::new() },
-            Wait::Future { callbacks: vec!["Task.task_wakeup".to_owned()], is_served: Some(true) },
+            Wait::Future {
+                stands_for: Some("next request of gRPC".into()),
+                callbacks: vec!["Task.task_wakeup".to_owned()],
+                is_served: Some(true),
+            },
         ]
     }
 
@@ -543,6 +837,12 @@ mod tests {
         let (schema, document) = (schema(), document());
         let mut used = BTreeMap::new();
         note_used(&schema, &schema, &[&document], "", &mut used);
+        // Only a summary has lines of source, and this one has findings of its own tasks.
+        let (shop, source) = (sample::shop(), sample::shop_source());
+        let summary = Summary::of(&shop, 3, &Lines::of(Some(&source)));
+        let summary = serde_json::to_value(summary).unwrap();
+        let groups = &schema["properties"]["groups"];
+        note_used(groups, &schema, &[&summary["groups"]], "", &mut used);
         let unused: Vec<&String> =
             used.iter().filter(|(_, used)| !**used).map(|(name, _)| name).collect();
         assert!(unused.is_empty(), "{unused:#?}");
@@ -554,7 +854,7 @@ mod tests {
         let document = document();
         let read = |document: &Value| Snapshot::from_json(document.to_string().as_bytes());
         let snapshot = read(&document).unwrap();
-        let again = Document { schema: SCHEMA, tool: Tool::this(), snapshot: &snapshot };
+        let again = Document::of(&snapshot);
         assert_eq!(serde_json::to_value(again).unwrap(), document);
         // Findings alone have the same shape.
         let bank = sample::bank();
@@ -590,6 +890,64 @@ mod tests {
         assert_eq!(error, expected);
         let error = Snapshot::from_json(b"[1]").unwrap_err().to_string();
         assert!(error.starts_with("it is no dump as JSON"), "{error}");
+    }
+
+    /// A document of one kind, held against the schema.
+    fn check_kind(kind: &str, document: &Value) {
+        let mut schema = schema();
+        let kinds = schema.as_object_mut().unwrap().remove("$defs").unwrap();
+        // A part that is a dump refers to the whole schema.
+        let whole = std::mem::replace(&mut schema, json!({"$ref": format!("#/$defs/{kind}")}));
+        let text = kinds.to_string().replace("\"$ref\":\"#\"", "\"$ref\":\"#/$defs/dump\"");
+        schema["$defs"] = serde_json::from_str(&text).unwrap();
+        schema["$defs"]["dump"] = whole;
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(document).map(|it| it.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:#?} {document}");
+    }
+
+    #[test]
+    fn several_processes_are_one_document() {
+        let group = service();
+        let brief = serde_json::to_value(several(&group, 3, Brief::of)).unwrap();
+        let whole = Document::of;
+        let whole = serde_json::to_value(several(&group, 3, whole)).unwrap();
+        for document in [brief, whole] {
+            check_kind("summary", &document);
+            assert_eq!(document["verdict"]["level"], "critical");
+            assert_eq!(document["verdict"]["exit_code"], 3);
+            let findings = document["findings"].as_array().unwrap();
+            assert_eq!(findings.len(), 1, "{document}");
+            assert_eq!((&findings[0]["pid"], &findings[0]["also_in"]), (&json!(13), &json!([12])));
+            let all = document["processes"].as_array().unwrap();
+            assert_eq!((all.len(), &document["ended"]), (6, &json!(1)));
+            assert_eq!(all[0]["process"]["pid"], 10);
+            assert_eq!(all[2]["findings"][0]["code"], "loop-blocked");
+            assert_eq!(all[4]["unread"]["reason"], "not-permitted");
+            assert_eq!(all[5]["unread"]["reason"], "no-asyncio");
+        }
+    }
+
+    #[test]
+    fn a_list_of_processes_has_one_object_for_each() {
+        let group = service();
+        let processes = group.members.iter().map(Row::of).collect();
+        let taken_at = Timestamp::now();
+        let rows = Rows { schema: "aiospy.ps/1", tool: Tool::this(), taken_at, processes };
+        let document = serde_json::to_value(rows).unwrap();
+        check_kind("ps", &document);
+        let all = document["processes"].as_array().unwrap();
+        assert_eq!(all[1]["verdict"], "ok");
+        assert_eq!(all[3]["loops"][0]["state"], "blocked");
+        assert_eq!(
+            (&all[3]["loops"][0]["elapsed_ms"], &all[3]["tasks"]),
+            (&json!(4000.0), &json!(1))
+        );
+        assert_eq!(all[3]["worst"]["code"], "loop-blocked");
+        assert_eq!(all[0].get("verdict"), None);
+        assert_eq!(all[4]["unread"]["text"], "not permitted to read process 14");
+        assert_eq!(all[4].get("tasks"), None);
     }
 
     #[test]
@@ -637,7 +995,7 @@ mod tests {
             (4, Code::LockConvoy, Some(1), &[1, 6]),
         ];
         snapshot.findings = Some(findings.map(found).into());
-        let whole = Document { schema: SCHEMA, tool: Tool::this(), snapshot: &snapshot };
+        let whole = Document::of(&snapshot);
         let whole = serde_json::to_value(whole).unwrap();
         for document in [whole, serde_json::to_value(Brief::of(&snapshot)).unwrap()] {
             let findings = document["findings"].as_array().unwrap();
@@ -698,7 +1056,11 @@ mod tests {
     fn what_could_drive_a_terminal_is_escaped_and_stays_the_same_value() {
         let text = "a\u{1b}[2J\u{9b}\u{202e}\u{7f}\u{e0041} ü 任务";
         let mut out = Vec::new();
-        text.serialize(&mut Serializer::with_formatter(&mut out, Safe(CompactFormatter))).unwrap();
+        text.serialize(&mut serde_json::Serializer::with_formatter(
+            &mut out,
+            Safe(CompactFormatter),
+        ))
+        .unwrap();
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out, r#""a\u001b[2J\u009b\u202e\u007f\udb40\udc41 ü 任务""#);
         assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);

@@ -7,22 +7,32 @@ use std::collections::BTreeMap;
 use std::io;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Snapshot, Task, Thread};
+use aiospy::snapshot::{Container, Snapshot, Task, Thread};
 use rustc_hash::FxHashMap;
 
 use crate::io::page::{self, Line, Page, Style};
 use waiting::TaskNames;
 
+mod blocks;
 pub mod findings;
+mod folded;
 pub mod forest;
+pub mod group;
+mod heap;
 pub mod loops;
 mod merge;
 pub mod names;
+mod native;
 pub mod outline;
 pub mod path;
+pub mod processes;
+pub mod requests;
 #[cfg(test)]
 pub mod sample;
+pub mod screen;
+mod short;
 pub mod source;
+pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod tree;
@@ -40,12 +50,28 @@ const MAX_PROBLEMS: usize = 10;
 /// How many awaiters the block of one task names.
 const MAX_AWAITERS: usize = 8;
 
+/// What is made of the tasks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// Like ones in one row: all fits one screen.
+    #[default]
+    Screen,
+    /// Who waits for whom, with the program's own frames.
+    Tree,
+    /// The same with all frames, and all else that is known.
+    Full,
+    /// One block for each.
+    Flat,
+}
+
 /// What of a snapshot is shown.
 #[derive(Clone, Copy, Default)]
 pub struct View<'f> {
-    /// One block for each task instead of the forest.
-    pub is_flat: bool,
-    /// The stacks of all threads.
+    /// What is made of the tasks.
+    pub shape: Shape,
+    /// Every finding with all that it rests on.
+    pub has_evidence: bool,
+    /// What loops and pools do, and the stacks of all threads.
     pub has_threads: bool,
     /// What the reading cost.
     pub is_verbose: bool,
@@ -79,8 +105,9 @@ pub fn shown_lines(
     source: &dyn Files,
 ) -> BTreeMap<String, BTreeMap<u32, String>> {
     let lines = Lines::of_snapshot(Some(source), snapshot);
-    for is_flat in [false, true] {
-        let view = View { is_flat, has_threads: true, is_verbose: true, source: Some(source) };
+    for shape in [Shape::Screen, Shape::Tree, Shape::Full, Shape::Flat] {
+        let (has_threads, source) = (true, Some(source));
+        let view = View { shape, has_evidence: false, has_threads, is_verbose: true, source };
         // Nothing that is written to nowhere fails.
         let _ = report(snapshot, view, &lines, &mut Page::new(&mut io::sink(), None, false));
     }
@@ -93,6 +120,9 @@ fn report(
     lines: &Lines<'_>,
     page: &mut Page<'_>,
 ) -> io::Result<()> {
+    if matches!(view.shape, Shape::Screen | Shape::Tree) {
+        return screen::draw(snapshot, lines, view, page);
+    }
     process(snapshot, page)?;
     page.blank()?;
     findings::section(snapshot, lines, page)?;
@@ -100,10 +130,9 @@ fn report(
     counts(snapshot, page)?;
     if !snapshot.tasks.is_empty() {
         page.blank()?;
-        if view.is_flat {
-            flat(snapshot, lines, page)?;
-        } else {
-            tree::draw(snapshot, lines, page)?;
+        match view.shape {
+            Shape::Flat => flat(snapshot, lines, page)?,
+            _ => tree::draw(snapshot, lines, page)?,
         }
     }
     if view.has_threads {
@@ -111,9 +140,11 @@ fn report(
         threads(&snapshot.threads, lines, page)?;
     }
     page.blank()?;
+    heap::section(snapshot, page)?;
     problems(snapshot, page)?;
     lines.say_changed(page)?;
-    footer(snapshot, view, page)
+    footer(snapshot, view, page)?;
+    screen::verdict(snapshot, page)
 }
 
 fn process(snapshot: &Snapshot, page: &mut Page<'_>) -> io::Result<()> {
@@ -158,7 +189,21 @@ fn process(snapshot: &Snapshot, page: &mut Page<'_>) -> io::Result<()> {
     if snapshot.threads.len() > 1 {
         words.push(words::counted(snapshot.threads.len(), "thread"));
     }
-    page.line(&Line::new().with(Style::Dim, &words.join(" · ")))
+    let container = process.container.as_ref().and_then(Container::short);
+    words.extend(container.map(|name| format!("in {}", page::clean(&name))));
+    page.line(&Line::new().with(Style::Dim, &words.join(" · ")))?;
+    let limits = snapshot.cgroup.as_ref().map(words::limits).unwrap_or_default();
+    if !limits.is_empty() {
+        let limits = format!("limits: {}", limits.join(" · "));
+        page.line(&Line::new().with(Style::Notice, &limits))?;
+    }
+    // Without a loop of its own they are the answer, and named as such.
+    let children = verdict::children(&snapshot.children).filter(|_| snapshot.has_loop_to_judge());
+    children.map_or(Ok(()), |children| {
+        let line = Line::new().with(Style::Dim, "processes below it: ");
+        let more = format!(" (aiospy dump -s {})", process.pid);
+        page.line(&line.with(Style::Plain, &children).with(Style::Dim, &more))
+    })
 }
 
 fn counts(snapshot: &Snapshot, page: &mut Page<'_>) -> io::Result<()> {
@@ -310,7 +355,10 @@ pub fn threads(threads: &[Thread], lines: &Lines<'_>, page: &mut Page<'_>) -> io
         if thread.frames.is_empty() {
             page.line(&Line::new().with(Style::Dim, "    no Python frame was read"))?;
         }
-        tree::stack(page, "    ", &thread.frames, lines)?;
+        match &thread.native {
+            Some(native) => native::stack(thread, native, lines, page)?,
+            None => tree::stack(page, "    ", &thread.frames, lines)?,
+        }
     }
     Ok(())
 }
@@ -352,12 +400,14 @@ fn footer(snapshot: &Snapshot, view: View<'_>, page: &mut Page<'_>) -> io::Resul
         line.add(Style::Dim, &format!(" · paused for {}", words::duration(snapshot.paused)));
     }
     page.line(&line)?;
-    if view.is_verbose {
-        let bytes = usize::try_from(snapshot.reads.bytes).unwrap_or(usize::MAX);
-        let calls = usize::try_from(snapshot.reads.calls).unwrap_or(usize::MAX);
-        let words =
-            format!("{} bytes in {}", words::count(bytes), words::counted(calls, "system call"));
-        page.line(&Line::new().with(Style::Dim, &words))?;
-    }
-    Ok(())
+    if view.is_verbose { cost(snapshot, page) } else { Ok(()) }
+}
+
+/// What the reading took.
+fn cost(snapshot: &Snapshot, page: &mut Page<'_>) -> io::Result<()> {
+    let bytes = usize::try_from(snapshot.reads.bytes).unwrap_or(usize::MAX);
+    let calls = usize::try_from(snapshot.reads.calls).unwrap_or(usize::MAX);
+    let words =
+        format!("{} bytes in {}", words::count(bytes), words::counted(calls, "system call"));
+    page.line(&Line::new().with(Style::Dim, &words))
 }

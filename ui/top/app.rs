@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aiospy::Error;
 use aiospy::memory::Address;
-use aiospy::snapshot::Frame;
+use aiospy::snapshot::{Frame, Process};
 use crossterm::event::KeyEvent;
 use jiff::Timestamp;
 use ratatui::layout::Rect;
@@ -15,6 +16,7 @@ use super::feed::Feed;
 use super::list::List;
 use super::picker::Candidate;
 use super::rows::{self, Rows};
+use super::several::Several;
 use super::state::{App, Locals, Watched};
 use super::subject::Document;
 use super::tab::Focus;
@@ -23,8 +25,6 @@ mod input;
 mod mouse;
 mod moves;
 
-/// From so many tasks on those that look alike share a row, unless one says otherwise.
-const MERGED_FROM: usize = 50;
 /// How long a notice stays.
 const NOTICE: Duration = Duration::from_secs(5);
 /// Whole snapshots a second that can be chosen.
@@ -48,6 +48,8 @@ pub enum Event {
     Waiting(String),
     /// The target could not be attached to, and why.
     Failed(String),
+    /// One of several processes is not read, and why.
+    Unread(Box<Process>, Error),
     /// The processes that can be chosen from.
     Candidates(Vec<Candidate>),
     /// The recording is at its end.
@@ -118,6 +120,7 @@ impl App {
                 self.say(cause);
                 Effect::Draw
             }
+            Event::Unread(process, error) => self.take_unread(*process, error),
             Event::Candidates(candidates) => {
                 if let Some(picker) = &mut self.picker {
                     picker.take(candidates);
@@ -166,6 +169,28 @@ impl App {
     }
 
     fn take(&mut self, feed: Arc<Feed>) -> Effect {
+        let Some(several) = &mut self.several else { return self.take_shown(feed) };
+        several.take(feed);
+        self.show_chosen()
+    }
+
+    fn take_unread(&mut self, process: Process, error: Error) -> Effect {
+        let Some(several) = &mut self.several else { return Effect::Nothing };
+        several.fail(process.pid, process, error);
+        self.show_chosen()
+    }
+
+    /// Shows the one of several that is chosen. Until a key was pressed that is the one which the
+    /// first finding leads to.
+    fn show_chosen(&mut self) -> Effect {
+        let Some(several) = &mut self.several else { return Effect::Nothing };
+        if !self.is_touched {
+            several.choose_by_itself();
+        }
+        several.shown().map_or(Effect::Draw, |feed| self.take_shown(feed))
+    }
+
+    fn take_shown(&mut self, feed: Arc<Feed>) -> Effect {
         self.now = if feed.place.is_some() { feed.at } else { self.now.max(feed.at) };
         self.waiting = None;
         let is_first = self.watched.is_none();
@@ -181,12 +206,9 @@ impl App {
     }
 
     fn show(&mut self, feed: Arc<Feed>) {
-        let has_findings = !feed.findings.is_empty();
-        if self.watched.is_none() {
-            self.is_merged = self.merges.unwrap_or(feed.snapshot.tasks.len() >= MERGED_FROM);
-        }
         let rows = Rows::of(&feed, &self.wanted());
-        self.watched = Some(Watched { feed, rows });
+        self.watch(feed, rows);
+        let has_findings = !self.findings_are_gone();
         if has_findings && !self.is_touched {
             // The worst one, whichever that is by now.
             (self.focus, self.findings, self.kept_finding) =
@@ -206,9 +228,17 @@ impl App {
             merges: self.is_merged,
             unfolded: &self.unfolded,
             folded: &self.folded,
-            filter: &self.filter.text,
+            query: &self.filter.query,
             pinned: self.pinned,
         }
+    }
+
+    fn watch(&mut self, feed: Arc<Feed>, rows: Rows) {
+        for what in rows.used(&feed) {
+            self.columns.insert(what, self.now);
+        }
+        let findings = feed.listed(self.shows_notes);
+        self.watched = Some(Watched { feed, findings, rows });
     }
 
     /// Makes the rows anew: another view, filter or order.
@@ -216,7 +246,7 @@ impl App {
         let Some(watched) = &self.watched else { return };
         let feed = Arc::clone(&watched.feed);
         let rows = Rows::of(&feed, &self.wanted());
-        self.watched = Some(Watched { feed, rows });
+        self.watch(feed, rows);
         self.follow();
     }
 
@@ -232,19 +262,42 @@ impl App {
             list.selected = at;
         }
         let number = self.kept_finding;
-        if let Some(at) = watched.feed.findings.iter().position(|it| Some(it.number) == number) {
+        if let Some(at) = watched.findings.iter().position(|it| Some(it.number) == number) {
             self.findings.selected = at;
         }
     }
 
+    /// Shows another of several processes, if `choose` chooses one.
+    fn choose(&mut self, choose: impl FnOnce(&mut Several)) {
+        let Some(several) = &mut self.several else { return };
+        let before = several.chosen;
+        choose(several);
+        if several.chosen == before {
+            return;
+        }
+        let Some(feed) = several.shown() else { return };
+        // What was selected in one is not to be found in another.
+        self.leave_detail();
+        (self.watched, self.pinned, self.locals) = (None, None, None);
+        (self.lists, self.kept) = Default::default();
+        self.newest = Some(Arc::clone(&feed));
+        self.show(feed);
+    }
+
     /// After each event: what is selected is shown and told.
     fn settle(&mut self) {
+        // A finding is told of in the process that it is of.
+        let findings = self.watched.as_ref().map(|watched| &watched.findings);
+        let selected = findings.and_then(|all| all.get(self.findings.selected)?.of);
+        if let Some(pid) = selected.filter(|_| self.focus == Focus::Findings) {
+            self.choose(|several| several.choose(pid));
+        }
         if let Some(picker) = &mut self.picker {
             picker.settle(usize::from(self.size.1.saturating_sub(5)));
         }
         let regions = self.regions();
         let Some(watched) = &self.watched else { return };
-        let (count, findings) = (watched.rows.count(), watched.feed.findings.len());
+        let (count, findings) = (watched.rows.count(), watched.findings.len());
         let tab = self.tab.index();
         if let Some(list) = self.lists.get_mut(tab) {
             list.select(list.selected, count, usize::from(regions.list.height));
@@ -258,7 +311,7 @@ impl App {
         if let Some(kept) = self.kept.get_mut(tab) {
             *kept = selected.or(*kept);
         }
-        let finding = watched.feed.findings.get(self.findings.selected);
+        let finding = watched.findings.get(self.findings.selected);
         self.kept_finding = finding.map(|known| known.number);
         self.tell(regions.detail);
     }

@@ -15,7 +15,7 @@ use aiospy::timeline::{
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
-use crate::report::text::{Files, findings};
+use crate::report::text::{Files, findings, words};
 
 /// Source files that any thread may ask for.
 pub type SharedFiles = Arc<dyn Files + Send + Sync>;
@@ -69,6 +69,25 @@ pub struct Feed {
     pub place: Option<Playhead>,
 }
 
+impl Feed {
+    /// What is out of the ordinary about the reading and its surroundings.
+    pub fn trouble(&self) -> Vec<String> {
+        let mut all = self.snapshot.cgroup.as_ref().map(words::limits).unwrap_or_default();
+        all.extend(self.unreadable.as_deref().map(|cause| format!("not read: {cause}")));
+        all
+    }
+
+    /// The findings that are worth a line: those with nothing but notes in their chain only where
+    /// notes are wanted.
+    pub fn listed(&self, has_notes: bool) -> Arc<[OpenFinding]> {
+        if has_notes {
+            return Arc::clone(&self.findings);
+        }
+        let chains = self.findings.chunk_by(|_, next| next.is_follower);
+        chains.filter(|chain| !chain.iter().all(OpenFinding::is_note)).flatten().cloned().collect()
+    }
+}
+
 /// What is worth a mark on the time line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
@@ -111,19 +130,28 @@ pub struct OpenFinding {
     pub finding: Finding,
     /// Whether it merely follows from one above it.
     pub is_follower: bool,
+    /// The process that it leads to, where it is one of several.
+    pub of: Option<i32>,
 }
 
 impl OpenFinding {
-    /// Findings with their numbers and since when they are open, in the order to be shown.
-    pub fn ordered(findings: Vec<(u64, Timestamp, Finding)>) -> Arc<[Self]> {
-        let (facts, findings): (Vec<_>, Vec<_>) =
-            findings.into_iter().map(|(number, since, finding)| ((number, since), finding)).unzip();
-        let order = findings::order(&findings);
-        let known = order.into_iter().filter_map(|(at, is_follower)| {
-            let (number, since) = *facts.get(at)?;
-            let finding = findings.get(at)?.clone();
-            Some(Self { number, since, finding, is_follower })
-        });
+    /// One that follows from none.
+    pub fn new(number: u64, since: Timestamp, finding: Finding) -> Self {
+        Self { number, since, finding, is_follower: false, of: None }
+    }
+
+    /// Whether it is no more than worth knowing: nothing is wrong, and it is not too soon to say so.
+    pub fn is_note(&self) -> bool {
+        self.finding.severity == Severity::Info && self.finding.pending.is_none()
+    }
+
+    /// Findings in the order to be shown.
+    pub fn ordered(all: Vec<Self>) -> Arc<[Self]> {
+        let findings: Vec<Finding> = all.iter().map(|known| known.finding.clone()).collect();
+        let mut all: Vec<Option<Self>> = all.into_iter().map(Some).collect();
+        let known = findings::order(&findings)
+            .into_iter()
+            .filter_map(|(at, is_follower)| Some(Self { is_follower, ..all.get_mut(at)?.take()? }));
         known.collect()
     }
 }

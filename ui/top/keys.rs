@@ -28,6 +28,7 @@ pub enum Action {
     Sort,
     Reverse,
     Alike,
+    Notes,
     Pause,
     StepBack,
     StepOn,
@@ -38,6 +39,8 @@ pub enum Action {
     Faster,
     Slower,
     Pin,
+    NextProcess,
+    PreviousProcess,
     Locals,
     Problems,
     Export,
@@ -64,6 +67,8 @@ enum Live {
     Task,
     /// Where there is a filter that finds something.
     Filtered,
+    /// Where there are several processes.
+    Several,
     /// Where something could not be read.
     Problems,
     /// Where a target is read: not in a recording.
@@ -144,7 +149,7 @@ pub const BINDINGS: &[Binding] = &[
         &[Right, Char('l')],
         "→ l",
         Action::Unfold,
-        "unfold it, or the tasks alike",
+        "unfold it: what is below it, or the tasks of a group",
         None,
         Live::Folds,
     ),
@@ -153,8 +158,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(
         &[Char('1')],
         "1",
-        Action::View(Tab::Tasks),
-        "tasks, with what each waits for",
+        Action::View(Tab::Work),
+        "work, and what it waits for",
         None,
         Live::Target,
     ),
@@ -200,10 +205,21 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind(&[Char('0'), Char('!')], "0 !", Action::Findings, "to the findings", None, Live::Target),
     bind(
+        &[Char('>')],
+        ">",
+        Action::NextProcess,
+        "where there are several processes: the next one",
+        Some(("< >", "process")),
+        Live::Several,
+    ),
+    bind(&[Char('<')], "<", Action::PreviousProcess, "the one before", None, Live::Several),
+    bind(
         &[Char('/')],
         "/",
         Action::Filter,
-        "filter as one types; in the tree: search",
+        "filter as you type, in all views; in the tree: search. Words, `~regex`, `>30s`, `stuck`, \
+         `idle`, `running`, `own`, `at:`, `wait:`, `peer:`, `route:`, `state:`, `code:`, `name:`, \
+         `pid:`; `!` inverts",
         Some(("/", "filter")),
         Live::Always,
     ),
@@ -229,9 +245,17 @@ pub const BINDINGS: &[Binding] = &[
         &[Char('a')],
         "a",
         Action::Alike,
-        "tasks that look alike as one row (so from 50 tasks on), or each by itself",
-        Some(("a", "alike")),
+        "group by work, or one row per task",
+        Some(("a", "tasks")),
         Live::Alike,
+    ),
+    bind(
+        &[Char('i')],
+        "i",
+        Action::Notes,
+        "show notes among the findings, or hide them",
+        None,
+        Live::Target,
     ),
     bind(
         &[Char(' '), Char('p')],
@@ -275,8 +299,8 @@ pub const BINDINGS: &[Binding] = &[
         &[Char('f')],
         "f",
         Action::Pin,
-        "freeze one task to watch it: it stays on top and beside; again: let it go",
-        Some(("f", "freeze")),
+        "pin a task: its row stays on top and is updated; again: unpin it",
+        Some(("f", "pin")),
         Live::Task,
     ),
     bind(
@@ -315,7 +339,7 @@ pub const BINDINGS: &[Binding] = &[
         &[Char('y')],
         "y",
         Action::Copy,
-        "copy what is told of it to the clipboard (by the terminal: OSC 52)",
+        "copy what is known of it to the clipboard (if the terminal supports OSC 52)",
         None,
         Live::Target,
     ),
@@ -375,20 +399,21 @@ impl Live {
             Self::Folds => {
                 app.target().is_some()
                     && app.focus == Focus::View
-                    && (app.tab == Tab::Tree || app.tab == Tab::Tasks && app.is_merged())
+                    && (app.tab == Tab::Tree || app.tab == Tab::Work && app.is_merged())
             }
             Self::Table => {
-                app.target().is_some() && app.focus == Focus::View && app.tab == Tab::Tasks
+                app.target().is_some() && app.focus == Focus::View && app.tab == Tab::Work
             }
             Self::Alike => {
                 app.target().is_some()
-                    && app.focus == Focus::View
-                    && matches!(app.tab, Tab::Tasks | Tab::Tree)
+                    && app.focus != Focus::Detail
+                    && matches!(app.tab, Tab::Work | Tab::Tree)
             }
             Self::Task => app.task_meant().is_some(),
             Self::Variables => app.task_meant().is_some() && app.place().is_none(),
             Self::Read => app.target().is_some() && app.place().is_none(),
             Self::Replay => app.place().is_some(),
+            Self::Several => app.target().is_some() && app.several.is_some(),
             Self::Problems => {
                 app.target().is_some_and(|watched| !watched.snapshot().problems.is_empty())
             }

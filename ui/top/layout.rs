@@ -6,22 +6,30 @@ use ratatui::layout::Rect;
 pub const LEAST: (u16, u16) = (60, 15);
 /// From this width on what is selected is told beside the list.
 const SPLIT_FROM: u16 = 110;
+/// The fewest lines for it below the list, with its title.
+const BELOW: u16 = 7;
 
 /// The parts of the screen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Regions {
+    /// The verdict: the first of the findings, or that there are none.
+    pub verdict: Rect,
+    /// The findings, of which the first is the verdict; empty when there are none.
+    pub findings: Rect,
     /// Who it is, what its loop does, how it is read.
     pub header: Rect,
-    /// The title of the findings; empty when there are none.
-    pub findings_title: Rect,
-    /// The findings.
-    pub findings: Rect,
+    /// The title of the processes; empty where there is one alone.
+    pub processes_title: Rect,
+    /// The processes.
+    pub processes: Rect,
     /// The names of the views.
     pub tabs: Rect,
     /// The column heads of the list; empty for views without.
     pub head: Rect,
     /// The list, or the whole view.
     pub list: Rect,
+    /// What separates it from a list above it.
+    pub detail_title: Rect,
     /// What is told of the selected row; empty when there is no room beside the list.
     pub detail: Rect,
     /// The time of a recording; empty for what is live.
@@ -36,8 +44,14 @@ pub struct Regions {
 pub struct Wanted {
     /// How many findings there are.
     pub findings: usize,
-    /// How many lines the header has for loops.
-    pub loops: usize,
+    /// How many processes there are, where there are several.
+    pub processes: usize,
+    /// How many lines the header has.
+    pub header: usize,
+    /// How many rows the view has.
+    pub rows: usize,
+    /// Whether the end of the process is said above all.
+    pub is_ended: bool,
     /// Whether the view has column heads.
     pub has_head: bool,
     /// Whether the view tells something of the selected row.
@@ -55,30 +69,61 @@ impl Regions {
         let footer = bottom(&mut rest, 1);
         let time = bottom(&mut rest, u16::from(wanted.has_time));
         let is_low = height < 20;
-        let loops = narrow(wanted.loops.clamp(1, if height >= 36 { 4 } else { 2 }));
-        let header = top(&mut rest, if is_low { 2 } else { 2 + loops });
-        let room = if is_low { 2 } else { (height / 5).clamp(3, 8) };
-        let findings = narrow(wanted.findings).min(room);
-        let findings_title = top(&mut rest, u16::from(findings > 0));
-        let findings = top(&mut rest, findings);
+        let end = top(&mut rest, u16::from(wanted.is_ended));
+        let room = (height / 4).max(1);
+        let count = narrow(wanted.findings).clamp(1, room);
+        let lines = top(&mut rest, count);
+        let findings = if wanted.findings > 0 { lines } else { Rect { height: 0, ..lines } };
+        let verdict = if wanted.is_ended { end } else { Rect { height: 1, ..lines } };
+        let header = top(&mut rest, narrow(wanted.header).clamp(1, 2));
+        let room = if is_low { 2 } else { (height / 6).clamp(4, 10) };
+        let processes = narrow(wanted.processes).min(room);
+        let processes_title = top(&mut rest, u16::from(processes > 0));
+        let processes = top(&mut rest, processes);
         let tabs = top(&mut rest, 1);
-        let mut detail = Rect::default();
+        let (mut detail, mut detail_title) = (Rect::default(), Rect::default());
         if wanted.has_detail && width >= SPLIT_FROM {
-            let wide = (width * 2 / 5).clamp(46, 110);
+            let wide = (width * 36 / 100).clamp(43, 72);
             detail = Rect { x: width - wide, width: wide, ..rest };
             // One column for the line between them.
             rest.width = width - wide - 1;
         } else if wanted.has_detail && wanted.is_open {
             detail = std::mem::take(&mut rest);
+        } else if wanted.has_detail {
+            // Below the rows, where they leave enough room.
+            let rows = narrow(wanted.rows.max(1)) + u16::from(wanted.has_head);
+            let free = rest.height.saturating_sub(rows);
+            let height = if free >= BELOW { free.min(rest.height / 2) } else { 0 };
+            detail = bottom(&mut rest, height);
+            detail_title = top(&mut detail, 1);
         }
         let has_head = wanted.has_head && rest.height > 0;
         let head = top(&mut rest, u16::from(has_head));
-        Self { header, findings_title, findings, tabs, head, list: rest, detail, time, footer }
+        Self {
+            verdict,
+            findings,
+            header,
+            processes_title,
+            processes,
+            tabs,
+            head,
+            list: rest,
+            detail_title,
+            detail,
+            time,
+            footer,
+        }
     }
 
     /// Whether list and detail are side by side.
     pub fn is_split(&self) -> bool {
-        self.detail.width > 0 && self.list.width > 0
+        self.detail.width > 0 && self.list.width > 0 && self.detail.x > self.list.x
+    }
+
+    /// Whether the detail lies below the list.
+    #[cfg(test)]
+    pub fn is_stacked(&self) -> bool {
+        self.detail_title.height > 0
     }
 }
 
@@ -113,23 +158,35 @@ mod tests {
                     for has_detail in [false, true] {
                         let wanted = Wanted {
                             findings: number,
-                            loops: number,
+                            processes: if has_detail { 0 } else { number },
+                            header: number,
+                            rows: number,
+                            is_ended: number == 3,
                             has_head: true,
                             has_detail,
                             is_open: number == 1,
                             has_time: has_detail,
                         };
                         let of = Regions::of(width, height, wanted);
+                        // A row of processes takes its room from the rest.
+                        let least = if of.processes.height > 0 || number == 3 { 2 } else { 4 };
+                        let end = u16::from(wanted.is_ended);
+                        let below = if of.is_stacked() { of.detail.height + 1 } else { 0 };
+                        let beside = if of.is_stacked() { 0 } else { of.detail.height };
                         let rows = of.header.height
-                            + of.findings_title.height
-                            + of.findings.height
+                            + end
+                            + of.findings.height.max(1)
+                            + below
+                            + of.processes_title.height
+                            + of.processes.height
                             + of.tabs.height
                             + of.time.height
                             + of.footer.height
-                            + (of.head.height + of.list.height).max(of.detail.height);
+                            + (of.head.height + of.list.height).max(beside);
                         assert_eq!(rows, height, "{width}×{height} {wanted:?}");
-                        assert!(of.list.height.max(of.detail.height) >= 6, "{width}×{height}");
+                        assert!(of.list.height.max(of.detail.height) >= least, "{width}×{height}");
                         assert!(of.list.right() < of.detail.x || !of.is_split());
+                        assert!(of.list.bottom() <= of.detail.y || !of.is_stacked());
                     }
                 }
             }

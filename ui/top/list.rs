@@ -1,5 +1,7 @@
 //! A list of which one row is selected, and as many are shown as there is room for; and a filter.
 
+use super::query::Query;
+
 /// Where one is in a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct List {
@@ -38,6 +40,8 @@ impl List {
 pub struct Filter {
     pub text: String,
     pub is_typed: bool,
+    /// What it says.
+    pub query: Query,
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl Picker {
 
     /// Those that the filter lets through.
     pub fn shown(&self) -> Vec<&Candidate> {
-        let filter = &self.filter.text;
+        let filter = &self.filter.text.to_lowercase();
         let is_found = |it: &&Candidate| {
             it.command.to_lowercase().contains(filter) || it.pid.to_string().starts_with(filter)
         };

@@ -8,7 +8,7 @@ use aiospy::memory::Address;
 use aiospy::recording::{Error, Moment, Recording};
 use aiospy::snapshot::{Phase, Snapshot};
 use aiospy::timeline::{Fate, History, Places, Stretch};
-use aiospy::watch::monitor::{Event, Statistics};
+use aiospy::watch::monitor::{Event, Statistics, Tracked};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
@@ -150,7 +150,8 @@ impl Replay {
         }
         let told = self.statistics.partition_point(|told| told.at <= now);
         let told = self.statistics.get(..told).unwrap_or_default();
-        let open = open.into_iter().map(|it| (it.number, it.opened_at, it.finding)).collect();
+        let known = |it: Tracked| OpenFinding::new(it.number, it.opened_at, it.finding);
+        let open = open.into_iter().map(known).collect();
         let standing = told.last().and_then(|told| told.tasks.as_ref());
         Feed {
             at: now,

@@ -3,16 +3,19 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Code, Executor, Severity, Snapshot, Task, TaskState, Waiting};
+use aiospy::snapshot::{
+    Age, Code, Executor, GroupState, Severity, Snapshot, Task, TaskState, ThreadState,
+};
 use aiospy::timeline::Stretch;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::feed::Feed;
+use super::query::{Facts, Field, Found, Query, Trait, has_place, is_plainly};
 use super::subject::{Subject, is_stretch};
 use super::tab::Tab;
+use super::work::{self, Blame, Group};
 use crate::report::text::forest::{Forest, Node};
 use crate::report::text::outline::{Outline, Row};
 use crate::report::text::{names, waiting as reasons, words};
@@ -23,27 +26,29 @@ pub const MAX_LEVELS: usize = 12;
 /// How tasks are sorted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sort {
-    /// What is wrong, runs or is ready comes first; else by name.
+    /// What is stuck comes first, then what may be, moves, is idle.
     #[default]
     Attention,
-    State,
+    Count,
     Name,
-    Coroutine,
+    /// The oldest first.
+    Age,
     Reason,
-    /// Those that wait longest first.
-    Since,
+    Place,
+    State,
     Cancel,
 }
 
 impl Sort {
     /// All of them, in the order in which a key goes through them.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Attention,
-        Self::State,
+        Self::Count,
         Self::Name,
-        Self::Coroutine,
+        Self::Age,
         Self::Reason,
-        Self::Since,
+        Self::Place,
+        Self::State,
         Self::Cancel,
     ];
 
@@ -56,13 +61,14 @@ impl Sort {
     /// What comes first by it.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Attention => "trouble first",
-            Self::State => "by state",
+            Self::Attention => "stuck first",
+            Self::Count => "largest first",
             Self::Name => "by name",
-            Self::Coroutine => "by coroutine",
-            Self::Reason => "by what it waits for",
-            Self::Since => "longest wait first",
-            Self::Cancel => "cancellations first",
+            Self::Age => "oldest first",
+            Self::Reason => "by wait",
+            Self::Place => "by place",
+            Self::State => "by state",
+            Self::Cancel => "cancelled first",
         }
     }
 }
@@ -72,14 +78,13 @@ pub struct Wanted<'a> {
     pub tab: Tab,
     pub sort: Sort,
     pub is_reversed: bool,
-    /// Whether tasks that look alike share a row.
+    /// Whether tasks that are alike share a row.
     pub merges: bool,
-    /// First tasks of rows whose tasks are listed below it.
+    /// Tasks of rows whose tasks are listed below it.
     pub unfolded: &'a FxHashSet<Address>,
     /// First tasks of rows of the tree that show nothing below them.
     pub folded: &'a FxHashSet<Address>,
-    /// In lower case; empty for no filter.
-    pub filter: &'a str,
+    pub query: &'a Query,
     /// The task that stays on top.
     pub pinned: Option<Address>,
 }
@@ -93,8 +98,25 @@ pub struct TaskRow {
     pub is_inner: bool,
     /// Whether its tasks are listed below it.
     pub is_unfolded: bool,
-    /// The findings that blame it.
-    pub marks: Vec<(Severity, Code)>,
+    /// How they get on.
+    pub state: GroupState,
+    /// How bad the worst finding is that they are in.
+    pub severity: Option<Severity>,
+    /// How old the oldest is.
+    pub oldest: Option<Age>,
+}
+
+/// A column of the table of tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum What {
+    Count,
+    Work,
+    Age,
+    Waits,
+    Place,
+    Task,
+    Cancel,
+    State,
 }
 
 /// A row of the tree, its members by their place in the snapshot.
@@ -140,12 +162,12 @@ impl Rows {
     /// The rows of a feed.
     pub fn of(feed: &Feed, wanted: &Wanted<'_>) -> Self {
         match wanted.tab {
-            Tab::Tasks => Self::Tasks(task_rows(feed, wanted)),
+            Tab::Work => Self::Tasks(task_rows(feed, wanted)),
             Tab::Tree => Self::Tree(tree_rows(feed, wanted)),
             Tab::Loop => Self::Loop(feed.snapshot.loops.len()),
-            Tab::Blocking => Self::Blocking(stretches(feed, wanted.filter)),
-            Tab::Cancel => Self::Cancel(cancelled(feed, wanted.filter)),
-            Tab::Threads => Self::Threads(threads(&feed.snapshot, wanted.filter)),
+            Tab::Blocking => Self::Blocking(stretches(feed, wanted.query)),
+            Tab::Cancel => Self::Cancel(cancelled(feed, wanted.query)),
+            Tab::Threads => Self::Threads(threads(&feed.snapshot, wanted.query)),
         }
     }
 
@@ -159,6 +181,29 @@ impl Rows {
             Self::Cancel(rows) => rows.len(),
             Self::Threads(rows) => rows.len(),
         }
+    }
+
+    /// The columns of tasks that say something: what is empty in each row, or the same, does not.
+    pub fn used(&self, feed: &Feed) -> Vec<What> {
+        let Self::Tasks(rows) = self else { return Vec::new() };
+        let tasks = &feed.snapshot.tasks;
+        let mut used = vec![What::Count, What::Work, What::Waits];
+        let first = |row: &TaskRow| row.members.first().and_then(|at| tasks.get(*at));
+        let mut add = |what, is_used: bool| {
+            if is_used {
+                used.push(what);
+            }
+        };
+        let all = || rows.iter().filter_map(first);
+        let is_called_otherwise =
+            |task: &Task| task.name.as_deref().is_some_and(|name| work::name(task) != name);
+        add(What::Age, rows.iter().any(|row| row.oldest.is_some()));
+        add(What::Place, all().any(|task| work::place(task).is_some()));
+        add(What::Task, all().any(is_called_otherwise));
+        add(What::Cancel, all().any(|task| task.cancellation.is_some()));
+        let state = all().next().map(|task| task.state);
+        add(What::State, all().any(|task| Some(task.state) != state));
+        used
     }
 
     /// What a row is about.
@@ -220,22 +265,20 @@ impl Rows {
     }
 }
 
-/// For how long a task has been at its present await, as far as that is known.
-pub fn stood_for(feed: &Feed, at: usize) -> Option<Duration> {
-    let since = feed.snapshot.tasks.get(at)?.waiting_on.as_deref().and_then(|it| it.since);
-    since.max(feed.lives.get(at).copied().flatten().and_then(|life| life.at_await))
-}
-
-/// Whether a filter in lower case finds something of a task.
-pub fn is_found(task: &Task, marks: &[(Severity, Code)], filter: &str) -> bool {
-    let has = |text: &str| text.to_lowercase().contains(filter);
-    filter.is_empty()
-        || task.name.as_deref().is_some_and(has)
-        || task.coroutine.as_deref().is_some_and(has)
-        || has(words::task_state(task.state).1)
-        || task.waiting_on.as_ref().is_some_and(|waiting| has(&waiting.description))
-        || marks.iter().any(|(_, code)| has(code.as_str()))
-        || task.cancellation.is_some() && "cancelled".contains(filter)
+/// Whether a filter lets a task through.
+fn is_found(feed: &Feed, at: usize, blame: &Blame, query: &Query) -> bool {
+    if query.is_empty() {
+        return true;
+    }
+    let Some(task) = feed.snapshot.tasks.get(at) else { return false };
+    let (state, _) = blame.state(task);
+    let is = |what: Trait| match what {
+        Trait::Stuck => state == GroupState::Stuck,
+        Trait::Idle => state == GroupState::Idle,
+        what => is_plainly(task, what),
+    };
+    let age = work::age(feed, at).map(|age| age.time);
+    query.finds_task(task, &blame.marks(task.id), feed.snapshot.process.pid, age, &is)
 }
 
 /// The places in the snapshot of a forest's tasks.
@@ -248,89 +291,91 @@ fn forest(snapshot: &Snapshot) -> Forest<'_> {
 }
 
 fn task_rows(feed: &Feed, wanted: &Wanted<'_>) -> Vec<TaskRow> {
-    let snapshot = &*feed.snapshot;
-    let forest = forest(snapshot);
-    let places = places(snapshot);
-    let found: Vec<usize> = forest
-        .nodes
-        .iter()
-        .enumerate()
-        .filter(|(_, node)| is_found(node.task, &node.marks, wanted.filter))
-        .map(|(at, _)| at)
-        .collect();
-    let mut groups: Vec<Vec<usize>> = if wanted.merges {
-        forest.alike(found)
-    } else {
-        found.into_iter().map(|at| vec![at]).collect()
-    };
-    let first = |group: &[usize]| group.first().and_then(|&at| forest.nodes.get(at));
-    let is_pinned = |node: &Node<'_>| Some(node.task.id) == wanted.pinned;
-    let stood = |task: &Task| stood_for(feed, *places.get(&task.id)?);
-    // Stable: the forest is in the order of the names.
-    groups.sort_by(|a, b| {
-        let (Some(a), Some(b)) = (first(a), first(b)) else { return std::cmp::Ordering::Equal };
-        let order = compare(a, b, wanted.sort, &stood);
-        if wanted.is_reversed { order.reverse() } else { order }
-    });
-    let pinned = forest.nodes.iter().position(is_pinned).map(|at| vec![at]);
-    let mut rows = Vec::with_capacity(groups.len() + 1);
-    for group in pinned.into_iter().chain(groups) {
-        let members = group.iter().filter_map(|&at| forest.nodes.get(at));
-        let members: Vec<usize> =
-            members.filter_map(|node| places.get(&node.task.id).copied()).collect();
-        let marks = first(&group).map(|node| node.marks.clone()).unwrap_or_default();
-        let id = first(&group).map(|node| node.task.id);
-        let is_unfolded = members.len() > 1 && id.is_some_and(|id| wanted.unfolded.contains(&id));
-        let inner: Vec<usize> = if is_unfolded { members.clone() } else { Vec::new() };
-        rows.push(TaskRow { members, is_inner: false, is_unfolded, marks: marks.clone() });
-        rows.extend(inner.into_iter().map(|at| TaskRow {
+    let tasks = &feed.snapshot.tasks;
+    let blame = Blame::of(feed);
+    let pinned = wanted.pinned.and_then(|id| tasks.iter().position(|task| task.id == id));
+    // What is pinned stands on top, and nowhere else.
+    let found = (0..tasks.len()).filter(|at| Some(*at) != pinned);
+    let found: Vec<usize> = found.filter(|at| is_found(feed, *at, &blame, wanted.query)).collect();
+    let groups = work::groups(feed, &blame, &found);
+    let single = |at: usize, is_inner: bool| {
+        let state = tasks.get(at).map_or((GroupState::Idle, None), |task| blame.state(task));
+        TaskRow {
             members: vec![at],
-            is_inner: true,
+            is_inner,
             is_unfolded: false,
-            marks: marks.clone(),
-        }));
-    }
-    rows
-}
-
-fn compare(
-    a: &Node<'_>,
-    b: &Node<'_>,
-    sort: Sort,
-    stood: &dyn Fn(&Task) -> Option<Duration>,
-) -> std::cmp::Ordering {
-    let worst = |node: &Node<'_>| Reverse(node.marks.iter().map(|mark| mark.0).max());
-    let state = |node: &Node<'_>| match node.task.state {
-        Some(TaskState::Running) => 0,
-        Some(TaskState::Ready) => 1,
-        Some(TaskState::Pending) => 2,
-        None => 3,
-        Some(_) => 4,
+            state: state.0,
+            severity: state.1,
+            oldest: work::age(feed, at),
+        }
     };
-    let rank = |node: &Node<'_>| (state(node), node.task.cancellation.is_none());
-    match sort {
-        Sort::Attention => worst(a).cmp(&worst(b)).then_with(|| rank(a).cmp(&rank(b))),
-        Sort::State => state(a).cmp(&state(b)),
-        // They are in this order already.
-        Sort::Name => std::cmp::Ordering::Equal,
-        Sort::Coroutine => a.task.coroutine.cmp(&b.task.coroutine),
-        Sort::Reason => {
-            let reason = |waiting: &Waiting| {
-                (waiting.kind(), waiting.name.clone(), waiting.description.clone())
-            };
-            let (a, b) = (waiting(a), waiting(b));
-            a.map(reason).cmp(&b.map(reason))
-        }
-        Sort::Since => {
-            let since = |node: &Node<'_>| Reverse(stood(node.task));
-            since(a).cmp(&since(b))
-        }
-        Sort::Cancel => a.task.cancellation.is_none().cmp(&b.task.cancellation.is_none()),
+    let is_unfolded = |group: &Group| {
+        let mut ids = group.members.iter().filter_map(|at| tasks.get(*at));
+        group.members.len() > 1
+            && !wanted.unfolded.is_empty()
+            && ids.any(|task| wanted.unfolded.contains(&task.id))
+    };
+    let mut rows: Vec<TaskRow> = if wanted.merges {
+        let row = |group: Group| TaskRow {
+            is_inner: false,
+            is_unfolded: is_unfolded(&group),
+            state: group.state,
+            severity: group.severity,
+            oldest: group.oldest,
+            members: group.members,
+        };
+        groups.into_iter().map(row).collect()
+    } else {
+        let all = groups.into_iter().flat_map(|group| group.members);
+        all.map(|at| single(at, false)).collect()
+    };
+    sort(&mut rows, wanted, tasks);
+    let mut all = Vec::with_capacity(rows.len() + 1);
+    all.extend(pinned.map(|at| single(at, false)));
+    for row in rows {
+        let inner = if row.is_unfolded { row.members.clone() } else { Vec::new() };
+        all.push(row);
+        all.extend(inner.into_iter().map(|at| single(at, true)));
     }
+    all
 }
 
-fn waiting<'a>(node: &Node<'a>) -> Option<&'a Waiting> {
-    node.task.waiting_on.as_deref()
+/// Sorts rows that are in the order of who needs attention.
+fn sort(rows: &mut [TaskRow], wanted: &Wanted<'_>, tasks: &[Task]) {
+    let task = |row: &TaskRow| row.members.first().and_then(|at| tasks.get(*at));
+    let waiting = |row: &TaskRow| task(row).and_then(|task| task.waiting_on.as_deref());
+    match wanted.sort {
+        Sort::Attention => {}
+        Sort::Count => rows.sort_by_key(|row| Reverse(row.members.len())),
+        Sort::Name => rows.sort_by_cached_key(|row| {
+            let name = task(row).map(work::name).unwrap_or_default();
+            let head = name.trim_end_matches(|it: char| it.is_ascii_digit());
+            let number = name.get(head.len()..).and_then(|it| it.parse::<u64>().ok());
+            (head.to_owned(), number)
+        }),
+        Sort::Age => rows.sort_by_key(|row| Reverse(row.oldest.map(|age| age.time))),
+        Sort::Reason => rows.sort_by_cached_key(|row| {
+            waiting(row).map(|it| (it.kind(), it.name.clone(), it.description.clone()))
+        }),
+        Sort::Place => rows.sort_by_cached_key(|row| {
+            let place = task(row).and_then(work::place);
+            place.map(|place| (Arc::clone(&place.file), place.line))
+        }),
+        Sort::State => rows.sort_by_key(|row| {
+            task(row).and_then(|task| task.state).map_or(u8::MAX, |state| match state {
+                TaskState::Running => 0,
+                TaskState::Ready => 1,
+                TaskState::Pending => 2,
+                _ => 3,
+            })
+        }),
+        Sort::Cancel => {
+            rows.sort_by_key(|row| task(row).is_none_or(|task| task.cancellation.is_none()));
+        }
+    }
+    if wanted.is_reversed {
+        rows.reverse();
+    }
 }
 
 fn tree_rows(feed: &Feed, wanted: &Wanted<'_>) -> Vec<TreeRow> {
@@ -339,31 +384,35 @@ fn tree_rows(feed: &Feed, wanted: &Wanted<'_>) -> Vec<TreeRow> {
     let places = places(snapshot);
     let is_folded = |node: &Node<'_>| wanted.folded.contains(&node.task.id);
     let outline = Outline::of(&forest, MAX_LEVELS).with(wanted.merges, &is_folded);
+    let blame = Blame::of(feed);
     let place = |mut row: Row| {
         let nodes: Vec<&Node<'_>> =
             row.members.iter().filter_map(|&at| forest.nodes.get(at)).collect();
-        let is_match = !wanted.filter.is_empty()
-            && nodes.iter().any(|node| is_found(node.task, &node.marks, wanted.filter));
         let marks = nodes.first().map(|node| node.marks.clone()).unwrap_or_default();
         row.members = nodes.iter().filter_map(|node| places.get(&node.task.id).copied()).collect();
+        let is_match = !wanted.query.is_empty()
+            && row.members.iter().any(|at| is_found(feed, *at, &blame, wanted.query));
         TreeRow { row, marks, is_match }
     };
     outline.rows(snapshot).into_iter().map(place).collect()
 }
 
-fn stretches(feed: &Feed, filter: &str) -> Vec<Arc<Stretch>> {
+fn stretches(feed: &Feed, query: &Query) -> Vec<Arc<Stretch>> {
     let is_found = |stretch: &&Arc<Stretch>| {
-        let Some(work) = stretch.work.as_deref() else { return filter.is_empty() };
-        let has = |text: &str| text.to_lowercase().contains(filter);
-        filter.is_empty()
-            || has(&work.description)
-            || work.handle.as_deref().is_some_and(has)
-            || work.place.as_ref().is_some_and(|place| has(&place.file) || has(&place.function))
+        let texts = &|found: &mut Found<'_>| {
+            let Some(work) = stretch.work.as_deref() else { return false };
+            found(Field::Wait, &work.description)
+                || work.handle.as_deref().is_some_and(|handle| found(Field::Name, handle))
+                || work.peer.as_deref().is_some_and(|peer| found(Field::Peer, peer))
+                || work.stack.iter().any(|place| has_place(place, found))
+        };
+        let is = &|what| what == Trait::Running && !stretch.is_over;
+        query.is_empty() || query.finds(&Facts { texts, is, age: Some(stretch.length) })
     };
     feed.ongoing.iter().chain(feed.blocked.iter()).filter(is_found).cloned().collect()
 }
 
-fn cancelled(feed: &Feed, filter: &str) -> Vec<CancelRow> {
+fn cancelled(feed: &Feed, query: &Query) -> Vec<CancelRow> {
     let snapshot = &*feed.snapshot;
     let histories: FxHashMap<Address, usize> = feed
         .cancelled
@@ -372,12 +421,13 @@ fn cancelled(feed: &Feed, filter: &str) -> Vec<CancelRow> {
         .filter(|(_, it)| !it.is_over)
         .map(|(at, it)| (it.task, at))
         .collect();
+    let blame = Blame::of(feed);
     let is_asked = |task: &Task| task.cancellation.is_some() || histories.contains_key(&task.id);
     let mut there: Vec<(usize, &Task)> = snapshot
         .tasks
         .iter()
         .enumerate()
-        .filter(|(_, task)| is_asked(task) && is_found(task, &[], filter))
+        .filter(|(at, task)| is_asked(task) && is_found(feed, *at, &blame, query))
         .collect();
     let rank = |task: &Task| match &task.cancellation {
         _ if task.is_over() => 3,
@@ -396,7 +446,9 @@ fn cancelled(feed: &Feed, filter: &str) -> Vec<CancelRow> {
         .into_iter()
         .map(|(at, task)| CancelRow { task: Some(at), history: histories.get(&task.id).copied() });
     let is_found = |name: &Option<Arc<str>>| {
-        filter.is_empty() || name.as_deref().is_some_and(|it| it.to_lowercase().contains(filter))
+        let texts =
+            &|found: &mut Found<'_>| name.as_deref().is_some_and(|name| found(Field::Name, name));
+        query.is_empty() || query.finds(&Facts { texts, is: &|_| false, age: None })
     };
     let over = feed.cancelled.iter().enumerate();
     let over = over.filter(|(_, it)| it.is_over && is_found(&it.name));
@@ -404,19 +456,40 @@ fn cancelled(feed: &Feed, filter: &str) -> Vec<CancelRow> {
     now.chain(over).collect()
 }
 
-fn threads(snapshot: &Snapshot, filter: &str) -> Vec<ThreadRow> {
-    let has = |text: &str| text.to_lowercase().contains(filter);
+fn threads(snapshot: &Snapshot, query: &Query) -> Vec<ThreadRow> {
     let is_found = |at: &usize| {
         let Some(thread) = snapshot.threads.get(*at) else { return false };
-        filter.is_empty()
-            || thread.name.as_deref().is_some_and(has)
-            || thread.tid.is_some_and(|tid| has(&tid.to_string()))
-            || words::thread(thread.state, thread.syscall.as_ref()).is_some_and(|it| has(&it))
-            || thread.waiting_on.as_deref().is_some_and(|it| has(reasons::described(it)))
-            || thread.frames.iter().any(|frame| has(&frame.location.function))
+        let texts = &|found: &mut Found<'_>| {
+            let state = words::thread(thread.state, thread.syscall.as_ref());
+            let call = thread.syscall.as_ref();
+            thread.name.as_deref().is_some_and(|name| found(Field::Name, name))
+                || thread.tid.is_some_and(|tid| found(Field::Pid, &tid.to_string()))
+                || state.is_some_and(|state| found(Field::State, &state))
+                || call.is_some_and(|call| found(Field::Wait, &call.name))
+                || call.and_then(|it| it.peer.as_deref()).is_some_and(|it| found(Field::Peer, it))
+                || thread
+                    .waiting_on
+                    .as_deref()
+                    .is_some_and(|it| found(Field::Wait, reasons::described(it)))
+                || thread.frames.iter().any(|frame| has_place(&frame.location, found))
+        };
+        let is = &|what| match what {
+            Trait::Running => thread.state == Some(ThreadState::Running),
+            Trait::Own => thread.frames.iter().any(|frame| !frame.location.is_library()),
+            _ => false,
+        };
+        query.is_empty() || query.finds(&Facts { texts, is, age: None })
     };
     let threads = (0..snapshot.threads.len()).filter(is_found).map(ThreadRow::Thread);
-    let is_pool = |pool: &Executor| filter.is_empty() || pool.name.as_deref().is_some_and(has);
+    let is_pool = |pool: &Executor| {
+        let texts = &|found: &mut Found<'_>| {
+            pool.name.as_deref().is_some_and(|name| found(Field::Name, name))
+                || pool.jobs.iter().any(|job| {
+                    job.function.as_deref().is_some_and(|function| found(Field::At, function))
+                })
+        };
+        query.is_empty() || query.finds(&Facts { texts, is: &|_| false, age: None })
+    };
     let pools = snapshot.pools().into_iter().enumerate();
     let pools = pools.filter(|(_, pool)| is_pool(pool)).map(|(at, _)| ThreadRow::Pool(at));
     threads.chain(pools).collect()

@@ -3,28 +3,32 @@
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use aiospy::Error;
 use aiospy::process::Source;
 use aiospy::snapshot::Snapshot;
 use aiospy::timeline::Standing;
-use aiospy::watch::monitor::{Event, Monitor, Settings};
+use aiospy::watch::monitor::{Event, Monitor, Settings, Tracked};
 use aiospy::watch::sampler::{Ended, Sample};
 use aiospy::watch::{News, Watcher};
 use jiff::Timestamp;
 
 use super::feed::{Blocked, Cancelled, Feed, Histories, OpenFinding, SharedFiles};
 use super::recording::Recorder;
+use crate::commands::crew;
 use crate::commands::patience::Patience;
 use crate::commands::reading::limited;
 use crate::commands::remedy;
 
 /// Light samples a second: enough to see what blocks a loop for longer than 100 ms, to 5 ms.
 const GLANCES: f64 = 200.0;
+/// The time between two whole snapshots of a process that is not looked at.
+const BETWEEN_OTHERS: Duration = Duration::from_secs(1);
 /// How long a reading that is under way is waited for at the end, and how often it is looked.
 const LAST_READING: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(10);
@@ -37,10 +41,41 @@ pub enum Message {
     Feed,
     /// The target cannot be read yet.
     Waiting(String),
-    /// It cannot be attached to.
-    Failed(String),
+    /// It cannot be read, or not any more.
+    Failed(Failure),
     /// A recording is over, or went wrong, and what is to be said of that.
     Recorded(String),
+}
+
+/// Why a target is not read.
+pub struct Failure {
+    /// In words.
+    pub words: String,
+    /// As the reader says it; nothing for what the reader has not said.
+    pub error: Option<Error>,
+}
+
+/// How often a target is read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Whole snapshots a second.
+    pub rate: f64,
+    /// Light samples a second.
+    glances: f64,
+}
+
+impl Pace {
+    /// That of a target that is looked at.
+    pub fn full(rate: f64) -> Self {
+        Self { rate, glances: GLANCES.max(rate) }
+    }
+
+    /// That of one of so many others.
+    pub fn of_others(count: usize) -> Self {
+        let every = crew::stretch(BETWEEN_OTHERS, count);
+        let rate = 1.0 / every.as_secs_f64();
+        Self { rate, glances: rate }
+    }
 }
 
 /// Where the latest feed lies until it is fetched.
@@ -80,26 +115,27 @@ pub struct Sampling {
 }
 
 /// What the thread is asked to do.
-#[derive(Default)]
 struct Control {
     is_over: AtomicBool,
-    /// Whole snapshots in a thousand seconds.
-    rate: AtomicU64,
+    pace: Mutex<Pace>,
     /// The file that is to be recorded to.
     recording: Mutex<Option<PathBuf>>,
 }
 
 impl Sampling {
-    /// Samples a process with `rate` whole snapshots a second; `tell` is woken when there is
-    /// something new.
+    /// Samples a process at a pace; `tell` is woken when there is something new.
     pub fn start<M: Send + 'static>(
         reading: Reading,
-        rate: f64,
+        pace: Pace,
         tell: Sender<M>,
         wrap: impl Fn(Message) -> M + Send + 'static,
     ) -> Self {
-        let (slot, control) = (Arc::<Slot>::default(), Arc::<Control>::default());
-        control.set_rate(rate);
+        let slot = Arc::<Slot>::default();
+        let control = Arc::new(Control {
+            is_over: AtomicBool::new(false),
+            pace: Mutex::new(pace),
+            recording: Mutex::default(),
+        });
         let shared = (Arc::clone(&slot), Arc::clone(&control));
         let patience = Patience::new(reading.timeout);
         let within = patience.clone();
@@ -110,15 +146,16 @@ impl Sampling {
             let tell = |message| tell.send(wrap(message)).is_ok();
             let work = || run(reading, &within, &slot, &control, &tell);
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                tell(Message::Failed("a mistake of aiospy has ended the reading".to_owned()));
+                let words = "a mistake of aiospy has ended the reading".to_owned();
+                tell(Message::Failed(Failure { words, error: None }));
             }
         });
         Self { slot, control, patience, thread: thread.ok() }
     }
 
-    /// From now on so many whole snapshots a second.
-    pub fn set_rate(&self, rate: f64) {
-        self.control.set_rate(rate);
+    /// From now on at this pace.
+    pub fn set_pace(&self, pace: Pace) {
+        *self.control.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
     }
 
     /// From now on what is read is recorded to a file, or not.
@@ -144,20 +181,12 @@ impl Drop for Sampling {
 }
 
 impl Control {
-    fn set_rate(&self, rate: f64) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 10^7")]
-        let rate = (rate * 1000.0) as u64;
-        self.rate.store(rate, Ordering::Relaxed);
-    }
-
     fn recording(&self) -> Option<PathBuf> {
         self.recording.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn rate(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "at most 10^7")]
-        let rate = self.rate.load(Ordering::Relaxed) as f64;
-        rate / 1000.0
+    fn pace(&self) -> Pace {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -184,21 +213,20 @@ fn sample_on(
     builder: &mut Builder,
 ) {
     let pid = reading.pid;
-    let plan = |rate: f64| {
-        let whole_every = Duration::try_from_secs_f64(1.0 / rate).unwrap_or_default();
-        let mut plan = patience.plan(GLANCES.max(rate), whole_every);
+    let plan = |pace: Pace| {
+        let whole_every = Duration::try_from_secs_f64(1.0 / pace.rate).unwrap_or_default();
+        let mut plan = patience.plan(pace.glances, whole_every);
         plan.waits_for_python = reading.waits_for_python;
         plan
     };
     let mut settings = Settings::default();
     settings.interval = INTERVAL;
-    builder.rate = control.rate();
-    let mut watcher = Watcher::new(plan(builder.rate), settings);
+    let mut pace = control.pace();
+    let mut watcher = Watcher::new(plan(pace), settings);
     loop {
-        let rate = builder.rate;
-        // A plan holds for one session: for another rate a new one is begun.
-        let is_asked =
-            || control.is_over.load(Ordering::Relaxed) || (control.rate() - rate).abs() > 1e-9;
+        builder.rate = pace.rate;
+        // A plan holds for one session: for another pace a new one is begun.
+        let is_asked = || control.is_over.load(Ordering::Relaxed) || control.pace() != pace;
         let ended = watcher.run(pid, &is_asked, &mut |news| {
             if let Some(message) = builder.record(control.recording()) {
                 tell(message);
@@ -216,22 +244,24 @@ fn sample_on(
         match ended {
             Ok(Ended::Asked) if control.is_over.load(Ordering::Relaxed) => return,
             Ok(Ended::Asked) => {
-                builder.rate = control.rate();
-                watcher.plan = plan(builder.rate);
+                pace = control.pace();
+                watcher.plan = plan(pace);
             }
-            Ok(Ended::Gone) => {
+            // For another pace it is attached to anew, and may be gone by then.
+            Ok(Ended::Gone) | Err(Error::TargetGone { .. } | Error::NoSuchProcess { .. }) => {
                 if let Some(feed) = builder.end(watcher.monitor()) {
                     slot.put(feed);
                     tell(Message::Feed);
                 } else {
                     let words = format!("process {pid} ended before it could be read");
-                    tell(Message::Failed(words));
+                    let error = Some(Error::TargetGone { pid });
+                    tell(Message::Failed(Failure { words, error }));
                 }
                 return;
             }
             Err(error) => {
-                let error: aiospy::Error = error;
-                tell(Message::Failed(remedy::of(&error).cause));
+                let words = remedy::of(&error).cause;
+                tell(Message::Failed(Failure { words, error: Some(error) }));
                 return;
             }
         }
@@ -379,7 +409,8 @@ impl Builder {
     fn feed(&mut self, monitor: &Monitor, is_ended: bool) -> Option<Arc<Feed>> {
         let snapshot = Arc::clone(self.last.as_ref()?);
         let open = monitor.open().iter();
-        let open = open.map(|it| (it.number, it.opened_at, it.finding.clone())).collect();
+        let known = |it: &Tracked| OpenFinding::new(it.number, it.opened_at, it.finding.clone());
+        let open = open.map(known).collect();
         let of = monitor.cancellations();
         let cancelled = self.cancelled.get_or_insert_with(|| Cancelled::all(of));
         let lives = monitor.lives();

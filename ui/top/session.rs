@@ -27,14 +27,17 @@ use ratatui::DefaultTerminal;
 use tempfile::NamedTempFile;
 
 use super::app::{Effect, Event, Move};
+use super::crew::Crew;
 use super::feed::Feed;
 use super::picker::{Candidate, Scanning};
 use super::replay::Replay;
-use super::sampling::{Message, Reading, Sampling};
+use super::sampling::{Failure, Message, Pace, Reading, Sampling};
+use super::several::Several;
 use super::state::App;
 use super::view;
 use super::view::theme::Theme;
 use crate::commands::outcome::Outcome;
+use crate::commands::targets;
 use crate::commands::watch;
 use crate::io::memory;
 use crate::io::oom;
@@ -52,6 +55,8 @@ const GRACE: Duration = Duration::from_secs(2);
 pub enum Target {
     /// A process.
     Process(i32),
+    /// Several, one of which is shown at a time.
+    Several(targets::Several),
     /// A program that is started.
     Command(Vec<OsString>),
     /// One that is yet to be chosen.
@@ -63,7 +68,7 @@ pub enum Target {
 /// What comes from the other threads.
 enum Coming {
     Input(Input),
-    Sampled(Message),
+    Sampled(i32, Message),
     Found(Vec<Candidate>),
     Event(Box<Event>),
 }
@@ -75,12 +80,13 @@ pub struct Session {
     has_mouse: bool,
     sender: Sender<Coming>,
     receiver: Receiver<Coming>,
-    sampling: Option<Sampling>,
+    crew: Crew,
     scanning: Option<Scanning>,
     replay: Option<Replay>,
     /// The time of day and that of the recording when it began to play.
     playing: Option<(Instant, Timestamp)>,
-    pid: i32,
+    /// The process whose reading is recorded.
+    recorded: i32,
     /// How long reading a target once may take.
     timeout: Duration,
 }
@@ -95,11 +101,11 @@ impl Session {
             has_mouse,
             sender,
             receiver,
-            sampling: None,
+            crew: Crew::default(),
             scanning: None,
             replay: None,
             playing: None,
-            pid: 0,
+            recorded: 0,
             timeout,
         }
     }
@@ -114,9 +120,11 @@ impl Session {
             Target::Command(command) => Some(Program::start(command)?),
             _ => None,
         };
-        let picks = matches!(target, Target::Chosen);
         match (target, &program) {
             (Target::Process(pid), _) => self.sample(*pid, false),
+            (Target::Several(several), _) => {
+                self.crew = Crew::of_several(several.clone(), self.rate);
+            }
             (Target::Recording(path), _) => self.replay = Some(Replay::open(path)?),
             (_, Some(program)) => self.sample(program.pid, true),
             _ => {
@@ -132,7 +140,7 @@ impl Session {
             let _ = execute!(io::stdout(), EnableMouseCapture);
         }
         self.read_keys();
-        let shown = self.show(&mut terminal, picks, &stop);
+        let shown = self.show(&mut terminal, target, &stop);
         if self.has_mouse {
             let _ = execute!(io::stdout(), DisableMouseCapture);
         }
@@ -145,10 +153,14 @@ impl Session {
     }
 
     fn sample(&mut self, pid: i32, waits_for_python: bool) {
-        self.pid = pid;
-        let sender = self.sender.clone();
+        let sampling = self.sampling(pid, Pace::full(self.rate), waits_for_python);
+        self.crew = Crew::of_one(pid, self.rate, sampling);
+    }
+
+    fn sampling(&self, pid: i32, pace: Pace, waits_for_python: bool) -> Sampling {
         let reading = Reading { pid, waits_for_python, timeout: self.timeout };
-        self.sampling = Some(Sampling::start(reading, self.rate, sender, Coming::Sampled));
+        let wrap = move |message| Coming::Sampled(pid, message);
+        Sampling::start(reading, pace, self.sender.clone(), wrap)
     }
 
     fn read_keys(&self) {
@@ -166,11 +178,15 @@ impl Session {
     fn show(
         &mut self,
         terminal: &mut DefaultTerminal,
-        picks: bool,
+        target: &Target,
         stop: &AtomicBool,
     ) -> anyhow::Result<()> {
         let size = terminal.size()?;
+        let picks = matches!(target, Target::Chosen);
         let mut app = App::new((size.width, size.height), &Zoned::now(), self.rate, picks);
+        if let Target::Several(several) = target {
+            app.several = Some(Several::below(several.root()));
+        }
         if let Some(replay) = &mut self.replay {
             let first = replay.feed().map_err(anyhow::Error::msg)?;
             app.update(Event::Feed(first));
@@ -198,6 +214,9 @@ impl Session {
                 effects.push(app.update(Event::Tick(Timestamp::now())));
             }
             effects.extend(self.play(&mut app));
+            let mut crew = std::mem::take(&mut self.crew);
+            crew.look(|pid, pace| self.sampling(pid, pace, false));
+            self.crew = crew;
             let mut is_changed = false;
             for effect in effects {
                 is_changed |= effect != Effect::Nothing;
@@ -205,6 +224,9 @@ impl Session {
                     return Ok(());
                 }
                 self.carry_out(effect, &mut app);
+            }
+            if let Some(several) = &app.several {
+                self.crew.show(several.chosen, self.rate);
             }
             if is_changed {
                 terminal.draw(|frame| view::draw(&app, self.theme, frame))?;
@@ -219,14 +241,21 @@ impl Session {
             Coming::Input(Input::Mouse(mouse)) => Event::Mouse(mouse),
             Coming::Input(Input::Resize(width, height)) => Event::Resize(width, height),
             Coming::Input(_) => return Effect::Nothing,
-            Coming::Sampled(Message::Feed) => {
-                let feed = self.sampling.as_ref().and_then(|sampling| sampling.slot.take());
-                let Some(feed) = feed else { return Effect::Nothing };
+            Coming::Sampled(pid, Message::Feed) => {
+                let Some(feed) = self.crew.take(pid) else { return Effect::Nothing };
+                if feed.is_ended {
+                    self.crew.end(pid);
+                }
                 Event::Feed(feed)
             }
-            Coming::Sampled(Message::Waiting(cause)) => Event::Waiting(cause),
-            Coming::Sampled(Message::Failed(cause)) => Event::Failed(cause),
-            Coming::Sampled(Message::Recorded(words)) => Event::Recorded(false, words),
+            Coming::Sampled(_, Message::Waiting(cause)) => Event::Waiting(cause),
+            Coming::Sampled(pid, Message::Failed(Failure { words, error })) => {
+                match (self.crew.fail(pid, error.as_ref()), error) {
+                    (Some(process), Some(error)) => Event::Unread(Box::new(process), error),
+                    _ => Event::Failed(words),
+                }
+            }
+            Coming::Sampled(_, Message::Recorded(words)) => Event::Recorded(false, words),
             Coming::Found(candidates) => Event::Candidates(candidates),
             Coming::Event(event) => *event,
         };
@@ -238,9 +267,7 @@ impl Session {
             Effect::Nothing | Effect::Draw | Effect::Quit => {}
             Effect::Rate(rate) => {
                 self.rate = rate;
-                if let Some(sampling) = &self.sampling {
-                    sampling.set_rate(rate);
-                }
+                self.crew.show(self.crew.shown(), rate);
             }
             Effect::Attach(pid) => match attach_within(pid, self.timeout) {
                 Ok(_) => {
@@ -259,16 +286,16 @@ impl Session {
                 }
             }
             Effect::Record(is_on) => {
-                let Some(sampling) = &self.sampling else { return };
-                let file = is_on.then(|| {
-                    let now = Zoned::now().strftime("%Y%m%d-%H%M%S");
-                    PathBuf::from(format!("aiospy-{}-{now}.aiospy", self.pid))
-                });
-                if let Some(file) = &file {
-                    let words = format!("recording to {}; r ends it", file.display());
-                    app.update(Event::Recorded(true, words));
+                let Some(pid) = self.crew.shown() else { return };
+                if !is_on {
+                    return self.crew.record(self.recorded, None);
                 }
-                sampling.record(file);
+                let now = Zoned::now().strftime("%Y%m%d-%H%M%S");
+                let file = PathBuf::from(format!("aiospy-{pid}-{now}.aiospy"));
+                let words = format!("recording to {}; r ends it", file.display());
+                app.update(Event::Recorded(true, words));
+                self.crew.record(pid, Some(file));
+                self.recorded = pid;
             }
             Effect::Copy(text) => {
                 let done = execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text));
@@ -309,7 +336,8 @@ impl Session {
 
     /// Reads the local variables of a task beside the sampler: it takes a look of its own.
     fn read_locals(&self, id: Address) {
-        let (sender, pid, timeout) = (self.sender.clone(), self.pid, self.timeout);
+        let Some(pid) = self.crew.shown() else { return };
+        let (sender, timeout) = (self.sender.clone(), self.timeout);
         std::thread::spawn(move || {
             let mut options = memory::bounded(Options::default());
             options.locals = aiospy::Locals::WithoutSecrets;

@@ -6,13 +6,14 @@ use aiospy::memory::Address;
 use aiospy::snapshot::{Frame, Snapshot, Task};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::feed::{Feed, Playhead};
+use super::feed::{Feed, OpenFinding, Playhead};
 use super::layout::{Regions, Wanted};
 use super::list::{Filter, List};
 use super::picker::Picker;
-use super::rows::{Rows, Sort};
+use super::rows::{Rows, Sort, What};
+use super::several::Several;
 use super::subject::{Document, Subject};
 use super::tab::{Focus, Tab};
 
@@ -20,6 +21,8 @@ use super::tab::{Focus, Tab};
 pub struct Watched {
     /// As of when it is shown.
     pub feed: Arc<Feed>,
+    /// The findings that are listed: notes only if that is asked for.
+    pub findings: Arc<[OpenFinding]>,
     /// The rows of the view.
     pub rows: Rows,
 }
@@ -48,6 +51,8 @@ pub struct Locals {
 pub struct App {
     /// The processes to choose from, as long as none is chosen.
     pub picker: Option<Picker>,
+    /// The processes that one can choose from while they are sampled, where there are several.
+    pub several: Option<Several>,
     pub(super) watched: Option<Watched>,
     /// What has come since the screen stands still.
     pub(super) newest: Option<Arc<Feed>>,
@@ -63,8 +68,11 @@ pub struct App {
     pub filter: Filter,
     pub sort: Sort,
     pub is_reversed: bool,
-    pub(super) merges: Option<bool>,
     pub(super) is_merged: bool,
+    /// Whether findings that are but notes are listed.
+    pub shows_notes: bool,
+    /// When each column that comes and goes had something in it last.
+    pub(super) columns: FxHashMap<What, Timestamp>,
     pub(super) unfolded: FxHashSet<Address>,
     pub(super) folded: FxHashSet<Address>,
     pub pinned: Option<Address>,
@@ -96,6 +104,7 @@ impl App {
     pub fn new(size: (u16, u16), now: &Zoned, rate: f64, picks: bool) -> Self {
         Self {
             picker: picks.then(Picker::default),
+            several: None,
             watched: None,
             newest: None,
             is_paused: false,
@@ -108,8 +117,9 @@ impl App {
             filter: Filter::default(),
             sort: Sort::default(),
             is_reversed: false,
-            merges: None,
-            is_merged: false,
+            is_merged: true,
+            shows_notes: false,
+            columns: FxHashMap::default(),
             unfolded: FxHashSet::default(),
             folded: FxHashSet::default(),
             pinned: None,
@@ -160,8 +170,11 @@ impl App {
     pub fn regions(&self) -> Regions {
         let feed = self.target().map(|watched| &watched.feed);
         let wanted = Wanted {
-            findings: feed.map_or(0, |feed| feed.findings.len()),
-            loops: feed.map_or(1, |feed| feed.snapshot.loops.len()),
+            findings: self.target().map_or(0, |watched| watched.findings.len()),
+            processes: self.several.as_ref().map_or(0, Several::count),
+            header: feed.map_or(1, |feed| 1 + usize::from(!feed.trouble().is_empty())),
+            rows: self.target().map_or(0, |watched| watched.rows.count()),
+            is_ended: self.is_ended(),
             has_head: !matches!(self.tab, Tab::Loop | Tab::Tree),
             has_detail: self.tab != Tab::Loop || self.focus == Focus::Detail,
             is_open: self.focus == Focus::Detail,
@@ -183,7 +196,7 @@ impl App {
     pub(super) fn selected(&self, focus: Focus, watched: &Watched) -> Option<Subject> {
         match focus {
             Focus::Findings => {
-                let known = watched.feed.findings.get(self.findings.selected);
+                let known = watched.findings.get(self.findings.selected);
                 known.map(|known| Subject::Finding(known.number))
             }
             _ => watched.rows.subject(self.list().selected, &watched.feed),

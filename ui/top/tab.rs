@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Tab {
     #[default]
-    Tasks,
+    Work,
     Tree,
     Loop,
     Blocking,
@@ -15,17 +15,27 @@ pub enum Tab {
 impl Tab {
     /// All of them, in their order.
     pub const ALL: [Self; 6] =
-        [Self::Tasks, Self::Tree, Self::Loop, Self::Blocking, Self::Cancel, Self::Threads];
+        [Self::Work, Self::Tree, Self::Loop, Self::Blocking, Self::Cancel, Self::Threads];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Tasks => "Tasks",
+            Self::Work => "Work",
             Self::Tree => "Tree",
             Self::Loop => "Loop",
             Self::Blocking => "Blocking",
             Self::Cancel => "Cancel",
             Self::Threads => "Threads",
+        }
+    }
+
+    /// The same where there is little room.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Blocking => "Block",
+            Self::Cancel => "Canc",
+            Self::Threads => "Thr",
+            _ => self.name(),
         }
     }
 

@@ -4,6 +4,7 @@ mod paths;
 mod replayed;
 pub mod scenes;
 mod screens;
+mod several;
 mod speed;
 
 use std::sync::Arc;
@@ -113,7 +114,7 @@ impl Screen {
 #[test]
 fn top_takes_a_process_a_command_or_neither() {
     let top = |line: &str| typed::<Top>(line);
-    let target = |line: &str| top(line).unwrap().target();
+    let target = |line: &str| top(line).unwrap().target().unwrap();
     assert!(matches!(target(""), Target::Chosen));
     assert!(matches!(target("4711"), Target::Process(4711)));
     assert!(matches!(target("-p 4711"), Target::Process(4711)));

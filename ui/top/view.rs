@@ -4,13 +4,15 @@ mod ascii;
 mod blocking;
 mod cancel;
 mod canvas;
+mod columns;
 mod detail;
 mod findings;
 mod footer;
-mod header;
+pub mod header;
 pub mod help;
 mod loops;
 mod picker;
+mod processes;
 pub mod tabs;
 mod tasks;
 pub mod theme;
@@ -52,8 +54,11 @@ pub fn draw(app: &App, theme: Theme, frame: &mut Frame<'_>) {
 
 fn target(app: &App, watched: &Watched, canvas: &mut Canvas<'_>) {
     let regions = app.regions();
-    header::draw(app, watched, regions.header, canvas);
     findings::draw(app, watched, &regions, canvas);
+    header::draw(app, watched, regions.header, canvas);
+    if let Some(several) = &app.several {
+        processes::draw(several, &regions, canvas);
+    }
     tabs::draw(app, watched, regions.tabs, canvas);
     if regions.list.height > 0 && regions.list.width > 0 {
         list(app, watched, &regions, canvas);
@@ -69,7 +74,7 @@ fn target(app: &App, watched: &Watched, canvas: &mut Canvas<'_>) {
 
 fn list(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     match app.tab {
-        Tab::Tasks => tasks::draw(app, watched, regions, canvas),
+        Tab::Work => tasks::draw(app, watched, regions, canvas),
         Tab::Tree => tree::draw(app, watched, regions, canvas),
         Tab::Loop => loops::draw(app, watched, regions, canvas),
         Tab::Blocking => blocking::draw(app, watched, regions, canvas),

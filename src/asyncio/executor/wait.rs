@@ -1,7 +1,7 @@
 //! What a thread waits for, in those ways of the standard library that have frames in Python.
 
 use super::MAX_FUTURES;
-use crate::known::purpose::{Module, Purpose, Thread};
+use crate::known::purpose::{Loop, Module, Purpose, Thread};
 use crate::memory::Address;
 use crate::python::frame::{RawFrame, Stack};
 use crate::python::object::{Kind, Reader};
@@ -36,8 +36,12 @@ pub enum ThreadWait {
     Barrier(Address),
     /// A coroutine that it has given to this loop.
     Loop(Address),
+    /// The result of a call of a `multiprocessing.Pool`.
+    PoolResult(Address),
     /// A pool's thread, for work.
     Work(Address),
+    /// A loop that runs inside a callback of its own, until this task is done.
+    Run(Address),
 }
 
 impl Reader<'_> {
@@ -47,12 +51,15 @@ impl Reader<'_> {
     /// The outermost of the library's frames on top of the stack counts: `Future.result` waits in
     /// `Condition.wait`.
     pub fn thread_waits_for(&self, stack: &Stack) -> Option<ThreadWait> {
+        if let Some(task) = self.nested_run(stack) {
+            return Some(ThreadWait::Run(task));
+        }
         let mut found = None;
         for frame in stack.frames.iter().rev() {
             let code = self.code(frame.code).ok()?;
             let own = match (code.place.module(), code.place.purpose()) {
                 (
-                    Some(Module::Threading | Module::Queue | Module::Futures),
+                    Some(Module::Threading | Module::Queue | Module::Futures | Module::ProcessPool),
                     Some(Purpose::Thread(wait)),
                 )
                 | (
@@ -74,12 +81,47 @@ impl Reader<'_> {
         found
     }
 
+    /// The task for which a loop runs inside a callback of its own, where the loop itself is on top
+    /// of the stack and none of its callbacks.
+    fn nested_run(&self, stack: &Stack) -> Option<Address> {
+        let code = |frame: &RawFrame| self.code(frame.code).ok();
+        let mut frames = stack.frames.iter().rev();
+        let run = frames.find_map(|frame| {
+            let place = &code(frame)?.place;
+            match (place.purpose(), place.module()) {
+                (Some(Purpose::Loop(Loop::RunUntilComplete)), _) => Some(Some(frame)),
+                (
+                    Some(Purpose::Loop(
+                        Loop::RunOnce
+                        | Loop::OtherRunOnce
+                        | Loop::NestedRunOnce
+                        | Loop::RunForever
+                        | Loop::Time,
+                    )),
+                    _,
+                )
+                | (None, Some(Module::Selectors)) => None,
+                _ => Some(None),
+            }
+        })??;
+        let local = |frame, name| self.local(frame, name).ok().flatten();
+        let own = local(run, "self")?;
+        let mut runs = frames.filter_map(|frame| self.run_once(frame));
+        if !runs.any(|outer| outer.loop_at == own) {
+            return None;
+        }
+        // `nest_asyncio` keeps what it was given in `future`, a coroutine perhaps.
+        let task = local(run, "f").or_else(|| local(run, "future"))?;
+        self.kind_of(task).is_ok_and(Kind::is_task).then_some(task)
+    }
+
     fn wait_of(&self, frame: &RawFrame, wait: Thread) -> Option<ThreadWait> {
         let own = || self.local(frame, "self").ok()?;
         match wait {
             Thread::Join | Thread::Wait | Thread::WaitFor | Thread::Acquire => {
                 self.threading_wait(own()?, wait)
             }
+            Thread::PoolResult => own().map(ThreadWait::PoolResult),
             Thread::QueueGet => own().map(ThreadWait::QueueGet),
             Thread::QueuePut => own().map(ThreadWait::QueuePut),
             Thread::QueueJoin => own().map(ThreadWait::QueueJoin),

@@ -44,8 +44,7 @@ impl Reader<'_> {
         let mut words = bytes.as_chunks::<8>().0.iter().skip(2);
         Ok(words.find_map(|word| {
             let at = Address(u64::from_le_bytes(*word));
-            let is_pointer = at.0 > 1 << 16 && at.0 < 1 << 47 && at.0.is_multiple_of(8);
-            let class = self.class_of(at).ok().filter(|_| is_pointer)?;
+            let class = self.class_of(at).ok().filter(|_| at.is_plausible())?;
             (class.is_python() && &*class.name == "WeakSet").then_some(at)
         }))
     }

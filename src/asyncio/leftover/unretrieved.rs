@@ -143,12 +143,11 @@ impl Search<'_> {
             let known = tasks.next_if(|task| task.at == *at);
             known.is_none_or(|task| task.state != FutureState::Pending)
         };
-        let ended: Vec<Address> =
+        let mut ended: Vec<Address> =
             self.remains.registered.iter().copied().filter(&mut is_ended).collect();
+        ended.extend(self.remains.found);
         for group in ended.chunks(GROUP) {
-            if reader.memory.is_full() {
-                reader.memory.clear();
-            }
+            reader.make_room();
             reader.memory.prefetch(group.iter().map(|at| (*at, reader.layout.task.size)));
             for &at in group {
                 look(at);

@@ -58,28 +58,53 @@ struct Scan<'r> {
     transports: Vec<Address>,
     /// Which classes are those of transports.
     transport_classes: FxHashMap<Address, bool>,
+    /// What the program itself has called when a descriptor is ready.
+    callables: Vec<Address>,
+    /// Whether connections are accepted, for which protocols are yet to be made.
+    is_server: bool,
 }
 
 pub(super) fn endpoints(reader: &Reader<'_>, loop_at: Address) -> FxHashMap<Address, Endpoint> {
-    let mut scan = Scan {
-        reader,
-        loop_at,
-        names: RefCell::default(),
-        ends: Vec::new(),
-        certain: FxHashMap::default(),
-        likely: FxHashMap::default(),
-        parts: Vec::new(),
-        transports: Vec::new(),
-        transport_classes: FxHashMap::default(),
-    };
-    if reader.is_kind(loop_at, Kind::UvLoop) {
-        scan.read_uvloop();
-    } else {
-        scan.read_selector();
-    }
-    scan.read_transports();
+    let mut scan = Scan::of(reader, loop_at);
     scan.read_parts();
     scan.finish()
+}
+
+/// The objects and callables that hear of what comes from outside; `None` if there is a server, as
+/// nobody knows what those will do that are yet to connect.
+pub(super) fn hearing(
+    reader: &Reader<'_>,
+    loop_at: Address,
+) -> Option<(Vec<Address>, Vec<Address>)> {
+    let scan = Scan::of(reader, loop_at);
+    let objects = scan.parts.iter().map(|part| part.at).collect();
+    (!scan.is_server).then_some((objects, scan.callables))
+}
+
+impl<'r> Scan<'r> {
+    /// What a loop watches and keeps.
+    fn of(reader: &'r Reader<'r>, loop_at: Address) -> Self {
+        let mut scan = Self {
+            reader,
+            loop_at,
+            names: RefCell::default(),
+            ends: Vec::new(),
+            certain: FxHashMap::default(),
+            likely: FxHashMap::default(),
+            parts: Vec::new(),
+            transports: Vec::new(),
+            transport_classes: FxHashMap::default(),
+            callables: Vec::new(),
+            is_server: false,
+        };
+        if reader.is_kind(loop_at, Kind::UvLoop) {
+            scan.read_uvloop();
+        } else {
+            scan.read_selector();
+        }
+        scan.read_transports();
+        scan
+    }
 }
 
 impl Scan<'_> {
@@ -249,6 +274,7 @@ impl Scan<'_> {
             }
             Some(owner) if self.is_transport(owner) => self.transports.push(owner),
             owner => {
+                self.callables.push(callback);
                 let mut brought = self.brought(callback);
                 brought.extend(arguments);
                 brought.truncate(MAX_BROUGHT);
@@ -319,6 +345,7 @@ impl Scan<'_> {
 
     /// A server: the future of `serve_forever` and those of `wait_closed`.
     fn add_server(&mut self, fd: i32, serving: Option<Address>, waiters: Vec<Address>) {
+        self.is_server = true;
         let end = Endpoint::new(Some(fd), Direction::Accept, Medium::Listener);
         for waiter in waiters {
             self.certain.entry(waiter).or_insert(end.clone().towards(Direction::Close));

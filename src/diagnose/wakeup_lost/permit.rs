@@ -83,7 +83,7 @@ fn report(context: &Context<'_>, line: &Line<'_>) -> Draft {
         let of = limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
         lines.push(format!("{value}{of} permits are left").into());
     }
-    lines.push("the loop has nothing to run, and none of those in line was told".into());
+    lines.push("the loop has nothing to run, and has woken none of those that wait".into());
     lines.extend(words::lines(waiters(), |task| words::wait_line(task).role(Role::Waiter)));
     let hanging = context.graph.waiting_for(Node::Object(line.object)).len();
     let head = line.waiters.first();
@@ -103,12 +103,12 @@ fn report(context: &Context<'_>, line: &Line<'_>) -> Draft {
 fn advice(waiting: &Waiting) -> &'static str {
     let is_anyio = waiting.class.as_deref().is_some_and(|class| class.starts_with("anyio."));
     if is_anyio {
-        "Take AnyIO 4.14 or later: its locks and semaphores before that, and its limiters before 4.10, \
-         can forget those in line when the first of them is cancelled while it is told."
+        "Use AnyIO 4.14 or later: its locks and semaphores before that, and its limiters before 4.10, \
+         can forget those that wait when the first of them is cancelled while it is woken."
     } else {
         "See who changes it other than by `acquire` and `release`, or from another thread; asyncio's \
-         semaphore before Python 3.11 can forget those in line when the first of them is cancelled \
-         while it is told."
+         semaphore before Python 3.11 can forget those that wait when the first of them is cancelled \
+         while it is woken."
     }
 }
 

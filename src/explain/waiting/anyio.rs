@@ -39,7 +39,7 @@ impl Reasons<'_> {
         let thing = own(step)?;
         let mut waiting = match step.anyio? {
             Anyio::Lock => self.anyio_lock(task, thing),
-            Anyio::Semaphore => self.anyio_semaphore(task, thing),
+            Anyio::Semaphore => self.anyio_semaphore(task, thing, steps),
             Anyio::Condition => {
                 let wait = snapshot::Wait::Condition(self.anyio_line(thing).position(task));
                 Waiting { object: Some(thing), ..wait.into() }
@@ -72,6 +72,7 @@ impl Reasons<'_> {
 
     fn anyio_lock(&self, task: &TaskFacts, lock: Address) -> Waiting {
         let owner = self.reader.anyio_owner(lock);
+        self.naming.borrow_mut().insert(lock);
         let wait = snapshot::Wait::Lock(Acquire {
             holders: match owner {
                 Owner::Task(owner) => std::iter::once(owner).collect(),
@@ -84,19 +85,18 @@ impl Reasons<'_> {
         Waiting { object: Some(lock), ..wait.into() }
     }
 
-    fn anyio_semaphore(&self, task: &TaskFacts, semaphore: Address) -> Waiting {
-        let wait = snapshot::Wait::Semaphore {
-            acquire: Acquire {
-                holders: self.holders_of(semaphore),
-                position: self.anyio_line(semaphore).position(task),
-                ..Acquire::default()
-            },
-            permits: Count {
-                value: self.reader.number(semaphore, "_value"),
-                limit: self.reader.number(semaphore, "_max_value"),
-            },
+    fn anyio_semaphore(&self, task: &TaskFacts, semaphore: Address, steps: &[Step<'_>]) -> Waiting {
+        let permits = Count {
+            value: self.reader.number(semaphore, "_value"),
+            limit: self.reader.number(semaphore, "_max_value"),
         };
-        Waiting { object: Some(semaphore), ..wait.into() }
+        let line = self.anyio_line(semaphore);
+        let acquire = Acquire {
+            holders: self.permit_holders(semaphore, permits, &line, steps),
+            position: line.position(task),
+            ..Acquire::default()
+        };
+        Waiting { object: Some(semaphore), ..snapshot::Wait::Semaphore { acquire, permits }.into() }
     }
 
     /// The wait at one end of a stream of objects: for a thing of both ends.

@@ -17,8 +17,11 @@ use crate::snapshot::{Enclosed, Operation, Task, Wait, Waiting};
 const MAX_FRAMES: usize = 100_000;
 /// Objects looked at for what they refer to.
 const MAX_OBJECTS: usize = 50_000;
-/// Objects between a frame and the thing: a method of an object that has it as attribute.
-const MAX_STEPS: usize = 3;
+/// Objects between a frame and the thing: its function, the variables that this has from around it, a
+/// cell with one, a method.
+const MAX_STEPS: usize = 4;
+/// Items of one tuple.
+const MAX_ITEMS: usize = 64;
 
 /// What refers to a thing, or to something else here that does.
 #[derive(Debug, Default)]
@@ -37,11 +40,17 @@ fn hanging(
     tasks: &[Task],
     things: &FxHashSet<Address>,
 ) -> FxHashSet<Address> {
-    let by_id: FxHashMap<Address, &Task> = tasks.iter().map(|task| (task.id, task)).collect();
     let is_at_one = |waiting: &Waiting| waiting.object.is_some_and(|at| things.contains(&at));
     let waits = tasks.iter().zip(all);
     let waits = waits.filter(|(_, waiting)| waiting.as_deref().is_some_and(is_at_one));
-    let mut next: Vec<Address> = waits.map(|(task, _)| task.id).collect();
+    let waits: Vec<Address> = waits.map(|(task, _)| task.id).collect();
+    hanging_on(tasks, &waits)
+}
+
+/// These tasks and those that wait for them.
+pub(super) fn hanging_on(tasks: &[Task], first: &[Address]) -> FxHashSet<Address> {
+    let by_id: FxHashMap<Address, &Task> = tasks.iter().map(|task| (task.id, task)).collect();
+    let mut next = first.to_vec();
     let mut seen = FxHashSet::default();
     while let Some(id) = next.pop() {
         if seen.insert(id) {
@@ -52,11 +61,23 @@ fn hanging(
 }
 
 /// What frames refer to.
-struct Census<'c> {
+pub(super) struct Census<'c> {
     things: &'c FxHashSet<Address>,
     known: FxHashMap<Address, Known>,
     /// Objects that lead to none of them.
     others: FxHashSet<Address>,
+}
+
+impl<'c> Census<'c> {
+    pub(super) fn of(things: &'c FxHashSet<Address>) -> Self {
+        let known = things.iter().map(|&at| (at, Known::default())).collect();
+        Self { things, known, others: FxHashSet::default() }
+    }
+
+    /// Takes an object for one that leads to none of the things.
+    pub(super) fn leave_out(&mut self, at: Address) {
+        self.others.insert(at);
+    }
 }
 
 impl Reasons<'_> {
@@ -89,31 +110,15 @@ impl Reasons<'_> {
         if chains.iter().map(|(_, chain)| chain.len()).sum::<usize>() > MAX_FRAMES {
             return Vec::new();
         }
-        let mut census = Census {
-            things: &things,
-            known: things.iter().map(|&at| (at, Known::default())).collect(),
-            others: FxHashSet::default(),
-        };
+        let mut census = Census::of(&things);
         for (task, chain) in chains {
-            for frame in *chain {
-                for value in self.references_of(frame) {
-                    if !self.is_known(&mut census, value, MAX_STEPS) {
-                        continue;
-                    }
-                    if let Some(known) = census.known.get_mut(&value) {
-                        known.count += 1;
-                        if known.tasks.last() != Some(&task.at) {
-                            known.tasks.push(task.at);
-                        }
-                    }
-                }
-            }
+            self.count_references(&mut census, task.at, chain);
         }
         let mut enclosed: Vec<Enclosed> = things
             .iter()
             .filter_map(|&object| {
                 let mut tasks = Vec::new();
-                self.is_made_up(&census, object, MAX_STEPS, &mut tasks).then(|| {
+                self.is_made_up(&census, object, MAX_STEPS + 1, &mut tasks).then(|| {
                     tasks.sort_unstable();
                     tasks.dedup();
                     Enclosed { object, tasks }
@@ -122,6 +127,40 @@ impl Reasons<'_> {
             .collect();
         enclosed.sort_unstable_by_key(|enclosed| enclosed.object);
         enclosed
+    }
+
+    /// Counts what the frames of a task refer to, and says whether any of it leads to a thing.
+    pub(super) fn count_references(
+        &self,
+        census: &mut Census<'_>,
+        task: Address,
+        chain: &[RawFrame],
+    ) -> bool {
+        let mut leads = false;
+        for frame in chain {
+            for value in self.references_of(frame) {
+                if !self.is_known(census, value, MAX_STEPS) {
+                    continue;
+                }
+                leads = true;
+                if let Some(known) = census.known.get_mut(&value) {
+                    known.count += 1;
+                    if known.tasks.last() != Some(&task) {
+                        known.tasks.push(task);
+                    }
+                }
+            }
+        }
+        leads
+    }
+
+    /// Whether the known references to a thing, and so many `others`, are all there are.
+    pub(super) fn is_made_up_but(&self, census: &Census<'_>, at: Address, others: u64) -> bool {
+        let Some(known) = census.known.get(&at) else { return false };
+        let count = known.count + known.carriers.len() as u64 + others;
+        let carriers: FxHashSet<Address> = known.carriers.iter().copied().collect();
+        let is_made_up = |carrier| self.is_made_up(census, carrier, MAX_STEPS, &mut Vec::new());
+        self.reader.references(at) == Some(count) && carriers.into_iter().all(is_made_up)
     }
 
     /// All objects that a suspended frame has a reference to, once for each reference.
@@ -172,6 +211,11 @@ impl Reasons<'_> {
         match reader.kind_of(at) {
             Ok(Kind::Method) => field(small.method_self).into_iter().collect(),
             Ok(Kind::Cell) => field(small.cell_ref).into_iter().collect(),
+            Ok(Kind::Function) => field(reader.layout.function.closure).into_iter().collect(),
+            Ok(Kind::Tuple) => {
+                let items = reader.items_of(at).unwrap_or_default();
+                if items.len() > MAX_ITEMS { Vec::new() } else { items }
+            }
             Ok(Kind::Other) => self.among_attributes(at, census.things),
             _ => Vec::new(),
         }

@@ -23,12 +23,16 @@ impl Reasons<'_> {
         let mut holders = Held::default();
         for (task, chain) in self.reading.tasks.iter().zip(self.chains) {
             for (at, frame) in chain.iter().enumerate() {
-                if !self.function(frame).has_contexts {
+                let inner = chain.get(at..).unwrap_or_default();
+                let all = if frame.is_compiled() {
+                    self.held_by_compiled(frame, inner)
+                } else if self.function(frame).has_contexts {
+                    // A frame that cannot be read holds nothing that is known.
+                    self.reader.held(frame).unwrap_or_default()
+                } else {
                     continue;
-                }
-                // A frame that cannot be read holds nothing that is known.
-                for held in self.reader.held(frame).unwrap_or_default() {
-                    let inner = chain.get(at..).unwrap_or_default();
+                };
+                for held in all {
                     let Some(held) = self.really_held(held, inner) else { continue };
                     let tasks = holders.entry(held).or_default();
                     if tasks.last() != Some(&task.at) {
@@ -38,6 +42,18 @@ impl Reasons<'_> {
             }
         }
         holders.into_iter().map(|(held, tasks)| (held, tasks.into_iter().collect())).collect()
+    }
+
+    /// What a compiled coroutine holds: one that still waits in `__aenter__` has the `__aexit__` as
+    /// well, but then the frames within it have the same `self`.
+    fn held_by_compiled(&self, frame: &RawFrame, inner: &[RawFrame]) -> Vec<Address> {
+        let reader = &self.reader;
+        let is_entering = |manager: Address| {
+            let next = inner.get(1);
+            next.is_some_and(|next| reader.local(next, "self") == Ok(Some(manager)))
+        };
+        let held = reader.compiled_held(frame).into_iter();
+        held.filter(|manager| !is_entering(*manager)).collect()
     }
 
     /// The lock that holding `manager` means; `None` while it is given up for a time.
@@ -77,7 +93,13 @@ impl Reasons<'_> {
                 if self.function(frame).is_asyncio {
                     continue;
                 }
-                for (_, value) in self.reader.locals(frame).unwrap_or_default() {
+                let values = if frame.is_compiled() {
+                    self.reader.compiled_values(frame)
+                } else {
+                    let locals = self.reader.locals(frame).unwrap_or_default();
+                    locals.into_iter().map(|(_, value)| value).collect()
+                };
+                for value in values {
                     let found = match things.get(&value) {
                         Some(&thing) => vec![thing],
                         None if owners.contains_key(&value) || owners.len() < MAX_OWNERS => owners

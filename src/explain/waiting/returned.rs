@@ -86,8 +86,7 @@ impl Reasons<'_> {
         let small = &reader.layout.small;
         let field = |offset| reader.pointer(at.offset(offset)).ok().flatten();
         let next = match reader.kind_of(at) {
-            Ok(Kind::Method) => field(small.method_self).into_iter().collect(),
-            Ok(Kind::Builtin) => field(small.builtin_self).into_iter().collect(),
+            Ok(Kind::Method | Kind::Builtin) => reader.bound_to(at).into_iter().collect(),
             Ok(Kind::Cell) => field(small.cell_ref).into_iter().collect(),
             Ok(Kind::Partial) => {
                 let parts = [small.partial_fn, small.partial_args];

@@ -78,6 +78,15 @@ impl Reader<'_> {
         Ok(entered)
     }
 
+    /// Whether an exception at the current instruction would be handled in this frame.
+    ///
+    /// # Errors
+    /// When the frame cannot be read.
+    pub fn is_in_try(&self, frame: &RawFrame) -> Read<bool> {
+        let code = self.code(frame.code)?;
+        Ok(!self.around(frame, &code)?.is_empty())
+    }
+
     /// The handlers that an exception at the current instruction of a frame would go through one
     /// after the other if each raised it again, innermost first.
     pub(super) fn around(&self, frame: &RawFrame, code: &Code) -> Read<Vec<Around>> {
@@ -193,17 +202,6 @@ impl Reader<'_> {
         let callback = self.closure(wrapper, "callback").ok()??;
         let name = self.callable_name(callback)?;
         name::releases(&name).then_some(callback)
-    }
-
-    /// The object that a method is bound to.
-    fn bound_to(&self, method: Address) -> Option<Address> {
-        let small = &self.layout.small;
-        let owner = match self.kind_of(method).ok()? {
-            Kind::Method => small.method_self,
-            Kind::Builtin => small.builtin_self,
-            _ => return None,
-        };
-        self.pointer(method.offset(owner)).ok()?
     }
 
     /// The blocks of a frame up to 3.10, innermost first.

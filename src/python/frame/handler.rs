@@ -101,7 +101,7 @@ pub type Source<'s> = &'s dyn Fn(&str) -> Option<Arc<str>>;
 
 /// Where an expression takes a value from.
 #[derive(Debug, Clone, Copy)]
-enum Root {
+pub(super) enum Root {
     /// Global or built-in, by the number of its name.
     Global(u32),
     /// A variable of the function.
@@ -112,11 +112,11 @@ enum Root {
 
 /// `root.attribute.attribute`
 #[derive(Debug, Clone)]
-struct Path {
+pub(super) struct Path {
     /// The instruction that takes the first value.
-    at: usize,
-    root: Root,
-    attributes: Vec<u32>,
+    pub at: usize,
+    pub root: Root,
+    pub attributes: Vec<u32>,
 }
 
 /// What a clause catches.
@@ -142,15 +142,15 @@ struct Clause {
 
 /// A function in which names are looked up.
 #[derive(Debug, Clone, Copy)]
-struct Scope<'f> {
+pub(super) struct Scope<'f> {
     /// Its code object.
-    code: Address,
+    pub code: Address,
     /// Its qualified name, where the code object has none.
-    qualname: Address,
+    pub qualname: Address,
     /// Its global variables.
-    globals: Option<Address>,
+    pub globals: Option<Address>,
     /// Its frame, unless it is not running.
-    frame: Option<&'f RawFrame>,
+    pub frame: Option<&'f RawFrame>,
 }
 
 /// A handler as it was found in a function.
@@ -562,7 +562,7 @@ impl Reader<'_> {
 
     /// The value of an expression, as the function would find it.
     fn resolve(&self, scope: Scope<'_>, path: &Path) -> Option<Address> {
-        let mut value = match path.root {
+        let value = match path.root {
             Root::Global(name) => {
                 let name = self.global_name(scope, name)?;
                 self.dict_get(scope.globals?, &name).ok()??
@@ -572,7 +572,17 @@ impl Reader<'_> {
                 self.local(scope.frame?, &name).ok()??
             }
         };
-        for &attribute in &path.attributes {
+        self.attribute_of(scope, value, &path.attributes)
+    }
+
+    /// The attribute of an attribute of a value, by the numbers of their names.
+    pub(super) fn attribute_of(
+        &self,
+        scope: Scope<'_>,
+        mut value: Address,
+        attributes: &[u32],
+    ) -> Option<Address> {
+        for &attribute in attributes {
             let name = self.global_name(scope, attribute)?;
             value = match self.kind_of(value).ok()? {
                 Kind::Module => {
@@ -590,7 +600,7 @@ impl Reader<'_> {
     }
 
     /// What the instructions from `begin` to `end` load.
-    fn paths(&self, flow: &Flow, begin: usize, end: usize) -> Vec<Path> {
+    pub(super) fn paths(&self, flow: &Flow, begin: usize, end: usize) -> Vec<Path> {
         let opcodes = &self.layout.opcodes;
         let mut paths: Vec<Path> = Vec::new();
         let instructions = flow.instructions.get(begin..end).unwrap_or_default();
@@ -649,7 +659,7 @@ impl Reader<'_> {
     }
 
     /// What an object has from its class or one of the bases that hold its layout.
-    fn class_attribute(&self, at: Address, name: &str) -> Option<Address> {
+    pub(super) fn class_attribute(&self, at: Address, name: &str) -> Option<Address> {
         let mut class = self.class_of(at).ok()?;
         for _ in 0..MAX_BASES {
             if let Some(found) = self.dict_get(class.dict, name).ok()? {
@@ -670,7 +680,7 @@ impl Reader<'_> {
         Scope { code: frame.code, qualname: frame.qualname, globals, frame: Some(frame) }
     }
 
-    fn global_name(&self, scope: Scope<'_>, index: u32) -> Option<Arc<str>> {
+    pub(super) fn global_name(&self, scope: Scope<'_>, index: u32) -> Option<Arc<str>> {
         self.name_of_code(scope.code, index)
     }
 
@@ -681,7 +691,7 @@ impl Reader<'_> {
         self.name(*names.get(usize::try_from(index).ok()?)?).ok()
     }
 
-    fn root_name(&self, scope: Scope<'_>, root: Root) -> Option<Arc<str>> {
+    pub(super) fn root_name(&self, scope: Scope<'_>, root: Root) -> Option<Arc<str>> {
         let index = match root {
             Root::Global(index) => return self.global_name(scope, index),
             Root::Local(index) | Root::Cell(index) => usize::try_from(index).ok()?,

@@ -23,12 +23,21 @@ const FRAME_LEN: u64 = 128;
 const MAX_TRIES: usize = 10;
 
 /// The Python frames of a thread.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stack {
     /// Outermost first.
     pub frames: Vec<RawFrame>,
     /// Whether the walk came to the outermost frame and every frame was believable.
     pub is_complete: bool,
+}
+
+/// A call of the interpreter's loop in C, which runs one Python frame or several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evaluation {
+    /// How many frames it runs.
+    pub frames: usize,
+    /// What lies in its frame in C; not known up to 3.10.
+    pub place: Option<Address>,
 }
 
 impl Reader<'_> {
@@ -127,6 +136,68 @@ impl Reader<'_> {
         }
         ranges.extend(seen.iter().map(|&at| (at, FRAME_LEN)));
         self.memory.refresh(&ranges);
+    }
+
+    /// The calls of the interpreter's loop that run the stack of a thread, the innermost first.
+    pub fn evaluations(&self, thread: Address, stack: &Stack) -> Vec<Evaluation> {
+        match (self.layout.frame, self.layout.thread.current_frame) {
+            (Frame::Object(_), _) => {
+                vec![Evaluation { frames: 1, place: None }; stack.frames.len()]
+            }
+            // 3.11 has no shims yet.
+            (Frame::Interpreter(fields), CurrentFrame::CFrame { cframe, current_frame })
+                if fields.first_shim_owner > fields.last_owner =>
+            {
+                let first = self.memory.pointer(thread.offset(cframe)).unwrap_or_default();
+                self.by_c_frames(first, current_frame, stack)
+            }
+            (Frame::Interpreter(_), _) => self.by_shims(thread),
+        }
+    }
+
+    /// By the `_PyCFrame` that each call has on its stack.
+    fn by_c_frames(&self, first: Address, current_frame: u64, stack: &Stack) -> Vec<Evaluation> {
+        // _PyCFrame: [ …, current_frame: ptr, previous: ptr ]
+        let previous = |at: Address| self.memory.pointer(at.offset(current_frame + 8)).ok();
+        let current = |at: Address| self.memory.pointer(at.offset(current_frame)).ok();
+        let mut found = Vec::new();
+        let mut rest = stack.frames.iter().rev().map(|frame| frame.at).peekable();
+        let mut place = first;
+        while rest.peek().is_some() {
+            let Some(outer) = previous(place) else { break };
+            let end = outer.non_null().and_then(current).unwrap_or_default();
+            let mut frames = 0;
+            while rest.next_if(|at| *at != end).is_some() {
+                frames += 1;
+            }
+            found.push(Evaluation { frames, place: Some(place) });
+            place = outer;
+            if place.is_null() || found.len() > MAX_FRAMES {
+                break;
+            }
+        }
+        found
+    }
+
+    /// By the frame without a function that each call has on its stack, below those that it runs.
+    fn by_shims(&self, thread: Address) -> Vec<Evaluation> {
+        let mut found = Vec::new();
+        let mut frames = 0;
+        let mut next = self.innermost_frame(thread);
+        for _ in 0..MAX_FRAMES {
+            let Ok(Some(at)) = next else { break };
+            next = self.stack_frame(at).map(|(frame, previous)| {
+                if frame.is_some() {
+                    frames += 1;
+                } else {
+                    found.push(Evaluation { frames, place: Some(at) });
+                    frames = 0;
+                }
+                previous
+            });
+        }
+        found.extend((frames > 0).then_some(Evaluation { frames, place: None }));
+        found
     }
 
     fn innermost_frame(&self, thread: Address) -> Read<Option<Address>> {

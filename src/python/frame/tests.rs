@@ -1,6 +1,7 @@
 //! Frames of each era, built by its table.
 
-use super::{Ending, HandlerKind, Progress, RawFrame};
+use super::{Caller, Depth, Ending, HandlerKind, Progress, RawFrame};
+use crate::layout::opcodes::Op;
 use crate::layout::{CurrentFrame, Frame, GeneratorFrame};
 use crate::memory::Address;
 use crate::python::object::{Reader, Unreadable};
@@ -63,6 +64,101 @@ fn what_is_awaited_is_on_top_of_the_stack() {
             assert_eq!(reader.local(&frame, "y"), Ok(None), "3.{minor}");
             let references = reader.references_of_frame(&frame).unwrap();
             assert_eq!(references, [local, held, future], "3.{minor}");
+        });
+    }
+}
+
+/// From 3.11 on a frame keeps its function, which has the variables from around it; from 3.14 on the
+/// lowest bits of that word tell a reference that is not counted.
+#[test]
+fn a_frame_refers_to_its_function() {
+    for minor in MINORS {
+        let mut heap = Heap::of(minor);
+        let future = heap.none();
+        let function = heap.function("work", &[("queue", future)]);
+        let at = heap.awaits(future);
+        let frame = heap.read(|reader| reader.generator(at).unwrap().frame.unwrap());
+        let mut references = |word: u64| {
+            if let Frame::Interpreter(fields) = heap.layout.frame {
+                heap.word(frame.at.offset(fields.function), word);
+            }
+            heap.read(|reader| reader.references_of_frame(&frame).unwrap())
+        };
+        let expected = if minor < 11 { vec![future] } else { vec![function, future] };
+        assert_eq!(references(function.0), expected, "3.{minor}");
+        if minor >= 14 {
+            assert_eq!(references(function.0 | 1), [future], "3.{minor}");
+        }
+    }
+}
+
+/// What a callback has a method called of is found in whatever way it comes to it, and nothing else.
+#[test]
+fn what_a_callback_gives_back_is_what_stands_before_the_method() {
+    for minor in MINORS {
+        let mut heap = Heap::of(minor);
+        let class = heap.class("object");
+        let plain = |heap: &mut Heap| heap.object(class, 16);
+        let [slots, other] = [plain(&mut heap), plain(&mut heap)];
+        let owner = heap.python_class("app", "Pool", Address::NULL);
+        let owner = heap.instance(owner, &[("slots", slots), ("other", other)]);
+        let names = &["slots", "release", "other", "locked"];
+        let (locals, file) = (&["task"], "/srv/app.py");
+        let of = |code| Function { name: "done", file, locals, names, code, ..Function::default() };
+
+        // lambda task: self.other.locked() or self.slots.release()
+        // Up to 3.10 cells are counted by themselves.
+        let (own, cell) = (Op::LoadDeref, u32::from(minor >= 11));
+        let (slots_at, release, other_at, locked) =
+            ((Op::LoadAttr, 0), (Op::LoadAttr, 1), (Op::LoadAttr, 2), (Op::LoadAttr, 3));
+        let both = [(own, cell), other_at, locked, (own, cell), slots_at, release];
+        let both = heap.instructions(&both);
+        let of_owner = heap.function_of(of(&both), &[("self", owner)]);
+        // lambda task: slots.release()
+        let code = heap.instructions(&[(own, cell), release]);
+        let direct = heap.function_of(of(&code), &[("slots", slots)]);
+        // def done(self, task): self.slots.release()
+        let code = heap.instructions(&[(Op::LoadFast, 0), slots_at, release]);
+        let function = heap.function_of(of(&code), &[]);
+        let method = heap.method(function, owner);
+        // partial(give_back, slots), lambda task, slots=slots: slots.release()
+        let code = heap.instructions(&[(Op::LoadFast, 0), release]);
+        let function = heap.function_of(of(&code), &[]);
+        let partial = heap.partial(function, &[slots]);
+        let default = heap.function_of(of(&code), &[]);
+        let defaults = heap.tuple(&[slots]);
+        heap.link(default.offset(heap.layout.function.defaults), defaults);
+        // lambda task: slots.release(), with a global variable.
+        let code = heap.instructions(&[(Op::LoadGlobal, 0), release]);
+        let global = heap.function_of(of(&code), &[]);
+        let globals = heap.namespace(&[("slots", slots)]);
+        heap.link(global.offset(heap.layout.function.globals), globals);
+        // One that only looks at it.
+        let code = heap.instructions(&[(own, cell), slots_at, locked]);
+        let looks = heap.function_of(of(&code), &[("self", owner)]);
+        // lambda task: done(task)
+        let code = heap.instructions(&[(own, cell), (Op::LoadFast, 0)]);
+        let calls = heap.function_of(of(&code), &[("done", of_owner)]);
+        heap.read(|reader| {
+            let within = Depth { calls: 1, functions: 8 };
+            let receivers =
+                |at| reader.receivers(Caller::Callable(at), &|name| name == "release", within);
+            for (at, which) in [
+                (of_owner, "attribute"),
+                (direct, "variable"),
+                (method, "method"),
+                (partial, "partial"),
+                (default, "default"),
+                (global, "global"),
+                (calls, "call"),
+            ] {
+                assert_eq!(receivers(at), [slots], "3.{minor}: {which}");
+            }
+            assert!(receivers(looks).is_empty(), "3.{minor}");
+            assert!(receivers(slots).is_empty(), "3.{minor}");
+            let none = Depth { calls: 0, functions: 8 };
+            let nearer = reader.receivers(Caller::Callable(calls), &|name| name == "release", none);
+            assert!(nearer.is_empty(), "3.{minor}");
         });
     }
 }

@@ -29,7 +29,7 @@ impl Reader<'_> {
     }
 
     /// Where the attributes of the object at `at` are, slots not counted.
-    fn storage(&self, at: Address, class: &Class) -> Read<Storage> {
+    pub(super) fn storage(&self, at: Address, class: &Class) -> Read<Storage> {
         if !class.has_managed_dict() || self.layout.attributes == Attributes::DictOffset {
             let Some(offset) = self.dict_offset(at, class)? else { return Ok(Storage::Empty) };
             return Ok(self.pointer(offset)?.map_or(Storage::Empty, Storage::Dict));
@@ -59,6 +59,32 @@ impl Reader<'_> {
             (None, Some(values), Some(keys)) => Storage::Shared { keys, values },
             _ => Storage::Empty,
         })
+    }
+
+    /// The attribute or slot of the instance at `at` whose value lies at `place`.
+    pub(in crate::python) fn attribute_at(&self, at: Address, place: Address) -> Option<Arc<str>> {
+        let class = self.class_of(at).ok()?;
+        let slot = self.slots(&class).iter().find(|(_, offset)| at.offset(**offset) == place);
+        if let Some((name, _)) = slot {
+            return Some(Arc::clone(name));
+        }
+        let storage = match self.storage(at, &class).ok()? {
+            Storage::Dict(dict) => self.values_of(dict).ok()?,
+            other => other,
+        };
+        let Storage::Shared { keys, values } = storage else { return None };
+        let index = place.0.checked_sub(values.0)? / 8;
+        let keys = self.shared_keys(keys).ok()?;
+        let (name, _) = keys.places.iter().find(|(_, place)| **place == index)?;
+        Some(Arc::clone(name))
+    }
+
+    /// Where in the instance at `at` the pointer to its dictionary is, if it lies in it.
+    pub(in crate::python) fn attributes_place(&self, at: Address) -> Option<Address> {
+        let class = self.class_of(at).ok()?;
+        let is_before =
+            class.has_managed_dict() && self.layout.attributes != Attributes::DictOffset;
+        if is_before { None } else { self.dict_offset(at, &class).ok()? }
     }
 
     /// Where the pointer to the instance dictionary is.
@@ -148,6 +174,18 @@ impl Reader<'_> {
                 next = class.base;
             }
             slots
+        })
+    }
+
+    /// The offsets of the members of a class written in C, by what its own dictionary says.
+    pub fn members<'c>(&self, class: &'c Class) -> &'c FxHashMap<Arc<str>, u64> {
+        class.members.get_or_init(|| {
+            let items = match class.dict.non_null() {
+                Some(dict) if !class.is_python() => self.dict(dict, MAX_ITEMS).unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            let member = |(key, value)| Some((self.name(key).ok()?, self.slot(value)?));
+            items.into_iter().filter_map(member).collect()
         })
     }
 

@@ -1,7 +1,8 @@
 //! What was learnt about immutable things, kept from one snapshot to the next.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, Hash};
+use std::ops::Range;
 use std::sync::Arc;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -11,6 +12,7 @@ use super::text::Label;
 use super::{Class, Code, Kind, Site};
 use crate::known::Libraries;
 use crate::memory::Address;
+use crate::snapshot::Location;
 
 /// Things kept per cache.
 const MAX_ENTRIES: usize = 200_000;
@@ -24,6 +26,8 @@ pub struct Caches {
     pub(super) classes: RefCell<FxHashMap<Address, Verified<Class>>>,
     pub(super) codes: RefCell<FxHashMap<Address, Verified<Code>>>,
     pub(super) sites: RefCell<FxHashMap<(Address, i64, Address), Site>>,
+    /// Where compiled coroutines are, by module and name.
+    pub(in crate::python) compiled: RefCell<FxHashMap<(Address, i64, Address), Arc<Location>>>,
     pub(super) texts: RefCell<FxHashMap<Address, Verified<str>>>,
     pub(super) keys: RefCell<FxHashMap<Address, Verified<Keys>>>,
     pub(super) labels: RefCell<FxHashMap<Address, Label>>,
@@ -32,6 +36,10 @@ pub struct Caches {
     pub(super) kinds: Recent<Address, Kind>,
     pub(super) recent_codes: Recent<Address, Arc<Code>>,
     pub(super) recent_sites: Recent<(Address, i64, Address), Site>,
+    /// Where the file of the interpreter is mapped, if that is known.
+    image: Option<Range<u64>>,
+    /// `sys.modules` of the interpreter that was read last.
+    modules: Cell<Option<Address>>,
     /// Where the target's libraries lie, once that was read.
     libraries: RefCell<Option<Arc<Libraries>>>,
     /// What could not be read in this snapshot.
@@ -94,6 +102,25 @@ impl Caches {
     /// of light samples, in which a whole one falls that uses what is still there.
     const BETWEEN_PRUNES: u32 = 20_000;
 
+    /// Those of a target whose interpreter's file is mapped there.
+    pub fn of(image: Option<Range<u64>>) -> Self {
+        Self { image, ..Self::default() }
+    }
+
+    /// Whether an address lies in the file of the interpreter; `None` where that is not known.
+    pub(super) fn is_in_image(&self, at: Address) -> Option<bool> {
+        self.image.as_ref().map(|image| image.contains(&at.0))
+    }
+
+    /// `sys.modules`, by which a compiled function's file is found.
+    pub(in crate::python) fn modules(&self) -> Option<Address> {
+        self.modules.get()
+    }
+
+    pub(crate) fn keep_modules(&self, modules: Address) {
+        self.modules.set(Some(modules));
+    }
+
     /// Where the target's libraries lie; `None` before that was read.
     pub(crate) fn known_libraries(&self) -> Option<Arc<Libraries>> {
         self.libraries.borrow().clone()
@@ -109,6 +136,7 @@ impl Caches {
         self.libraries.replace(Some(Arc::new(libraries)));
         self.codes.borrow_mut().clear();
         self.sites.borrow_mut().clear();
+        self.compiled.borrow_mut().clear();
         self.recent_codes.clear();
         self.recent_sites.clear();
     }
@@ -116,13 +144,16 @@ impl Caches {
     /// Gives what was learnt, and leaves nothing but where the libraries lie.
     pub(crate) fn set_aside(&mut self) -> Self {
         let libraries = self.libraries.borrow().clone();
-        std::mem::replace(self, Self { libraries: RefCell::new(libraries), ..Self::default() })
+        let libraries = RefCell::new(libraries);
+        let image = self.image.clone();
+        std::mem::replace(self, Self { image, libraries, ..Self::default() })
     }
 
     /// Begins a new snapshot: everything kept is compared again before its next use.
     pub fn begin_snapshot(&mut self) {
         self.snapshot = self.snapshot.wrapping_add(1);
         self.damaged.get_mut().clear();
+        self.compiled.get_mut().clear();
         let since = self.snapshot.wrapping_sub(self.pruned);
         if since >= Self::BETWEEN_PRUNES {
             self.prune(since);

@@ -42,6 +42,17 @@ impl Reader<'_> {
         closure.and_then(|closure| self.tuple(closure).ok()).unwrap_or_default()
     }
 
+    /// The object that a method is bound to.
+    pub fn bound_to(&self, method: Address) -> Option<Address> {
+        let small = &self.layout.small;
+        let owner = match self.kind_of(method).ok()? {
+            Kind::Method => small.method_self,
+            Kind::Builtin => small.builtin_self,
+            _ => return None,
+        };
+        self.pointer(method.offset(owner)).ok()?
+    }
+
     /// The function behind a function or bound method; `None` for any other object.
     pub fn function_of(&self, at: Address) -> Option<Address> {
         let function = match self.kind_of(at).ok()? {

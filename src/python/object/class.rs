@@ -2,7 +2,8 @@
 //!
 //! Every hop through the target's memory ends with a look at the class of what was found. A class
 //! is told by its C name, and only for classes written in C: a Python class may call itself
-//! `coroutine` and is not taken for one.
+//! `coroutine` and is not taken for one. Compilers make classes in C that are called as CPython's own:
+//! so these have to lie in the interpreter's file as well.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,6 +17,8 @@ use crate::memory::Address;
 const HEAP_TYPE: u64 = 1 << 9;
 /// `Py_TPFLAGS_IMMUTABLETYPE`: a class that Python code cannot have made (3.10 and later).
 const IMMUTABLE_TYPE: u64 = 1 << 8;
+/// `Py_TPFLAGS_HAVE_GC`: the garbage collector keeps a list of its instances.
+const HAVE_GC: u64 = 1 << 14;
 /// `Py_TPFLAGS_INLINE_VALUES` (3.13 and later).
 const INLINE_VALUES: u64 = 1 << 2;
 /// `Py_TPFLAGS_MANAGED_DICT` (3.11 and later).
@@ -105,6 +108,23 @@ impl Kind {
         matches!(self, Self::Task | Self::PyTask | Self::Future | Self::PyFuture)
     }
 
+    /// Whether its class is one of the interpreter itself, and of no module of it.
+    fn is_of_interpreter(self) -> bool {
+        !matches!(
+            self,
+            Self::Deque
+                | Self::Partial
+                | Self::Task
+                | Self::Future
+                | Self::FutureIter
+                | Self::StepWrapper
+                | Self::RunningLoopHolder
+                | Self::UvLoop
+                | Self::UvHandle
+                | Self::UvTimerHandle
+        )
+    }
+
     /// The kind of a class written in C, by its `tp_name`.
     fn of_builtin(name: &str) -> Option<Self> {
         Some(match name {
@@ -181,6 +201,8 @@ pub struct Class {
     flags: u64,
     /// Offsets of `__slots__`, base classes' included; read when first asked for.
     pub(super) slots: OnceLock<FxHashMap<Arc<str>, u64>>,
+    /// Offsets of the members of a class written in C; read when first asked for.
+    pub(super) members: OnceLock<FxHashMap<Arc<str>, u64>>,
     full_name: OnceLock<Arc<str>>,
 }
 
@@ -188,6 +210,11 @@ impl Class {
     /// Whether Python code made this class.
     pub fn is_python(&self) -> bool {
         self.flags & HEAP_TYPE != 0 && self.flags & IMMUTABLE_TYPE == 0 && !self.name.contains('.')
+    }
+
+    /// Whether the garbage collector keeps a list of its instances.
+    pub fn is_collected(&self) -> bool {
+        self.flags & HAVE_GC != 0
     }
 
     /// Whether instances keep attributes without a dictionary of their own.
@@ -276,6 +303,7 @@ impl Reader<'_> {
             flags,
             name: name.into(),
             slots: OnceLock::new(),
+            members: OnceLock::new(),
             full_name: OnceLock::new(),
         };
         class.kind = self.kind(&class, depth);
@@ -286,7 +314,9 @@ impl Reader<'_> {
 
     fn kind(&self, class: &Class, depth: usize) -> Kind {
         if !class.is_python() {
-            if let Some(kind) = Kind::of_builtin(&class.name) {
+            let kind = Kind::of_builtin(&class.name);
+            if let Some(kind) = kind.filter(|kind| !kind.is_of_interpreter() || self.is_own(class))
+            {
                 return kind;
             }
         } else if matches!(&*class.name, "Task" | "Future") {
@@ -307,11 +337,30 @@ impl Reader<'_> {
                 known.or_else(|| self.read_class(base, depth + 1).ok())
             })
             .map_or(Kind::Other, |base| base.kind);
+        // Python lets nobody make a class from these; Nuitka does so, and its objects are other ones.
+        if matches!(inherited, Kind::Coroutine | Kind::Generator | Kind::AsyncGenerator) {
+            return Kind::Other;
+        }
         if inherited != Kind::Other {
             return inherited;
         }
         let by_flag = SUBCLASS_OF.iter().find(|(flag, _)| class.flags & flag != 0);
         by_flag.map_or(Kind::Other, |&(_, kind)| kind)
+    }
+
+    /// Whether a class lies where those of the interpreter do. The class of all classes, `type`, shows
+    /// that it is known where that is.
+    ///
+    /// A program that embeds Python has copies of the classes that it names itself (copy relocation:
+    /// `PyFunction_Type` of uWSGI lies in uWSGI); their names are still the interpreter's.
+    fn is_own(&self, class: &Class) -> bool {
+        /// A class of `type`'s may be between.
+        const MAX_METACLASSES: usize = 3;
+        let is_in_image = |at| self.caches.is_in_image(at) == Some(true);
+        let own = |at: &Address| self.pointer(at.offset(self.layout.object.ob_type)).ok()?;
+        let mut types = std::iter::successors(own(&class.at), own).take(MAX_METACLASSES);
+        let name = self.pointer(class.at.offset(self.layout.class.name)).ok().flatten();
+        is_in_image(class.at) || name.is_some_and(is_in_image) || !types.any(is_in_image)
     }
 
     /// `__module__` of a class made at run time.
@@ -346,6 +395,18 @@ impl Reader<'_> {
                 _ => Arc::clone(&class.name),
             }
         }))
+    }
+
+    /// The classes that were made from the one at `class`.
+    pub fn subclasses(&self, class: Address) -> Vec<Address> {
+        // A dictionary of weak references; a number for a class of the interpreter from 3.12 on.
+        let dict = self.pointer(class.offset(self.layout.class.subclasses)).ok().flatten();
+        let items = dict.and_then(|dict| self.dict(dict, super::MAX_ITEMS).ok());
+        let object = self.layout.small.weakref_object;
+        let references = items.unwrap_or_default().into_iter().map(|(_, reference)| reference);
+        let references = references.filter(|&at| self.is_kind(at, Kind::Weakref));
+        let classes = references.filter_map(|at| self.pointer(at.offset(object)).ok()?);
+        classes.filter(|&at| self.is_kind(at, Kind::Type)).collect()
     }
 
     /// Whether a class is named `name` (without module) or has a base that is.

@@ -7,6 +7,7 @@ mod loops;
 use std::sync::{Arc, OnceLock};
 
 use super::{Kind, Read, Reader, Unreadable};
+use crate::known::work::{self, Rule};
 use crate::layout::{Awaiting, Bytecode, LineTable, LocalNames};
 use crate::memory::Address;
 use crate::snapshot::{Definition, Location};
@@ -49,6 +50,8 @@ pub struct Code {
     flow: OnceLock<Flow>,
     /// Its `for` loops.
     loops: OnceLock<Loops>,
+    /// What its frames say of the work that they are part of.
+    work: OnceLock<Option<&'static Rule>>,
 }
 
 /// A row of the exception table (3.11 and later): where an exception raised in a piece of code
@@ -80,6 +83,9 @@ impl Reader<'_> {
     /// # Errors
     /// When there is none or it cannot be read.
     pub fn code(&self, at: Address) -> Read<Arc<Code>> {
+        if at.is_null() {
+            return Err(Unreadable::bad(at, "code object"));
+        }
         if let Some(code) = self.caches.recent(&self.caches.recent_codes, at) {
             return Ok(code);
         }
@@ -129,6 +135,7 @@ impl Reader<'_> {
             contexts: OnceLock::new(),
             flow: OnceLock::new(),
             loops: OnceLock::new(),
+            work: OnceLock::new(),
         });
         // Another code object at an address that was used before: its sites are void.
         let is_reused = self.caches.codes.borrow().contains_key(&at);
@@ -168,6 +175,15 @@ impl Reader<'_> {
     /// The names of a function's variables, each with whether its slot holds a cell.
     pub fn local_names<'c>(&self, code: &'c Code) -> &'c [(Arc<str>, bool)] {
         code.names.get_or_init(|| self.read_local_names(code.at).unwrap_or_default())
+    }
+
+    /// The rule by which frames of a code object say what they are part of, if there is one.
+    pub(in crate::python) fn rule_of(&self, code: &Code) -> Option<&'static Rule> {
+        *code.work.get_or_init(|| {
+            let names = self.local_names(code).iter().map(|(name, _)| &**name);
+            let place = &code.place;
+            work::rule(place.path(), &place.function, place.origin, names)
+        })
     }
 
     fn read_local_names(&self, at: Address) -> Read<Vec<(Arc<str>, bool)>> {

@@ -160,6 +160,21 @@ impl Reader<'_> {
         Ok(values)
     }
 
+    /// The items of a list, tuple, set or deque; the keys of a dictionary.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn items_of(&self, at: Address) -> Read<Vec<Address>> {
+        Ok(match self.kind_of(at)? {
+            Kind::List => self.list(at, MAX_ITEMS)?,
+            Kind::Tuple => self.tuple(at)?,
+            Kind::Set | Kind::FrozenSet => self.set(at)?,
+            Kind::Deque => self.deque(at, MAX_ITEMS)?,
+            Kind::Dict => self.dict(at, MAX_ITEMS)?.into_iter().map(|(key, _)| key).collect(),
+            _ => Vec::new(),
+        })
+    }
+
     /// The items of the `dict` at `at` in their order, at most `max` of them.
     ///
     /// # Errors

@@ -33,6 +33,8 @@ pub struct Located {
     pub debug_build: Option<bool>,
     /// The file in which `_PyRuntime` was found.
     pub found_in: String,
+    /// Where that file is mapped: CPython's own classes lie there.
+    pub image: Option<Range<u64>>,
     /// Where the layout comes from, in words.
     pub layout_source: String,
     /// What the user has to know before any result.
@@ -101,11 +103,21 @@ fn try_locate(target: &dyn System, memory: &Memory, maps: &[Mapping]) -> Result<
         });
     };
     located.found_in = module.path().display().to_string();
+    located.image = image_of(maps, located.runtime);
     target.found_runtime(module.path(), located.runtime);
     if located.layout.thread.asyncio_tasks_head.is_some() {
         apply_asyncio_table(target, memory, &files, &*module, &mut located);
     }
     Ok(located)
+}
+
+/// Where the file is mapped that has the runtime: it lies there or, if it begins as zeros, behind.
+fn image_of(maps: &[Mapping], runtime: Address) -> Option<Range<u64>> {
+    let files = maps.iter().filter(|mapping| mapping.is_file());
+    let last =
+        files.clone().filter(|mapping| mapping.start <= runtime.0).max_by_key(|it| it.start)?;
+    let parts = files.filter(|mapping| mapping.is_same_file(last)).map(Mapping::range);
+    parts.reduce(|all, part| all.start.min(part.start)..all.end.max(part.end))
 }
 
 /// Whether the main program is linked with a libpython of which the loader has not mapped the code
@@ -319,6 +331,7 @@ impl Located {
             layout,
             debug_build: proof.debug_build,
             found_in: String::new(),
+            image: None,
             layout_source: layout_source.to_owned(),
             warnings: Vec::new(),
         }

@@ -119,7 +119,7 @@ impl From<&Waiting> for Facts {
             callbacks: waiting.callbacks().to_vec(),
             foreign_loop: waiting.foreign_loop,
             is_served: waiting.is_served(),
-            pool: waiting.pool().cloned(),
+            pool: waiting.pool().or(waiting.stands_for()).cloned(),
             held,
             lost,
             unseen,
@@ -148,7 +148,8 @@ impl From<Facts> for Waiting {
             WaitKind::Gather => Wait::Gather(others),
             WaitKind::TaskGroup => Wait::TaskGroup(others),
             WaitKind::Future => {
-                Wait::Future { callbacks: facts.callbacks, is_served: facts.is_served }
+                let (callbacks, is_served) = (facts.callbacks, facts.is_served);
+                Wait::Future { stands_for: facts.pool, callbacks, is_served }
             }
             WaitKind::Lock => Wait::Lock(acquire),
             WaitKind::Semaphore => Wait::Semaphore { acquire, permits: count },

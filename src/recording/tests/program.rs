@@ -72,7 +72,11 @@ pub fn reasons(ms: i64) -> Vec<Waiting> {
         Wait::Task { operation: Some(Operation::AsCompleted), others: others() },
         Wait::Gather(others()),
         Wait::TaskGroup(others()),
-        Wait::Future { callbacks: vec!["f".to_owned()], is_served: Some(false) },
+        Wait::Future {
+            stands_for: Some("next request of gRPC".into()),
+            callbacks: vec!["f".to_owned()],
+            is_served: Some(false),
+        },
         Wait::Lock(acquire()),
         Wait::Semaphore { acquire: acquire(), permits: count },
         Wait::Condition(position),
@@ -112,6 +116,8 @@ pub fn reasons(ms: i64) -> Vec<Waiting> {
 
 pub fn process(at: Timestamp) -> Process {
     Process {
+        parent: None,
+        container: None,
         pid: 4711,
         namespace_pid: Some(1),
         cmdline: vec!["python".to_owned(), "ä".to_owned()],
@@ -140,7 +146,10 @@ pub fn pool() -> Executor {
             task: Some(Address(0x10)),
             elapsed: Some(Duration::from_millis(40)),
             id: Address(0x77),
+            process: Some(4713),
+            number: None,
         }],
+        ..Executor::default()
     }
 }
 
@@ -205,6 +214,19 @@ pub fn task_with_all(id: u64, waiting: Waiting) -> Task {
             handling: Some(0),
             message: Some("m".to_owned()),
         }),
+        work: Some(Arc::new(Work {
+            kind: Some(WorkKind::Request),
+            verb: Some("GET".into()),
+            name: "/orders/{id}".into(),
+            path: None,
+            peer: Some("10.0.0.7:51234".into()),
+            id: Some("r1".into()),
+            trace: Some("0af7".into()),
+            since: Some(Age::at_least(Duration::from_millis(31), Source::Frame)),
+            is_inherited: true,
+            identity: Some(Address(0x40)),
+        })),
+        call: Some(Arc::new(Work { name: "SELECT ?".into(), ..Work::default() })),
         swallower: Some(Swallower {
             location: location("f", 60),
             clause: "suppress",
@@ -234,6 +256,7 @@ pub fn full(at: Timestamp) -> Snapshot {
         grounds: None,
         cpu_time: Some(Duration::from_millis(70)),
         frames: frames(&[("<module>", 1), ("main", 99)]),
+        native: None,
     }];
     snapshot.loops = vec![event_loop()];
     snapshot.executors = vec![pool()];
@@ -281,6 +304,8 @@ pub fn full(at: Timestamp) -> Snapshot {
         roles: vec![Members { role: Role::Waiter, count: 40, first: vec![Address(0x10)] }],
         place: Some(Arc::new(place.clone())),
         pending: None,
+        pid: None,
+        also_in: Vec::new(),
     }]);
     snapshot.problems = vec![Problem {
         place: "task".to_owned(),

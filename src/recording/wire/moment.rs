@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{As, Bad, Get, Put, Read};
+use super::{As, Bad, Get, Put, Read, Wire};
+use crate::snapshot::Age;
 
 /// Time that has passed, as the moment at which it began.
 #[derive(Debug)]
@@ -60,6 +61,26 @@ impl As<Option<Duration>> for Since {
         fact.is_none()
     }
     fn absent() -> Read<Option<Duration>> {
+        Ok(None)
+    }
+}
+
+impl As<Option<Age>> for Since {
+    fn put(fact: &Option<Age>, to: &mut Put<'_>) {
+        if let Some(age) = fact {
+            age.bound.put(to);
+            age.source.put(to);
+            Self::put_one(age.time, to);
+        }
+    }
+    fn get(from: &mut Get<'_>) -> Read<Option<Age>> {
+        let (bound, source) = (Wire::get(from)?, Wire::get(from)?);
+        Self::get_one(from).map(|time| Some(Age { time, bound, source }))
+    }
+    fn is_absent(fact: &Option<Age>) -> bool {
+        fact.is_none()
+    }
+    fn absent() -> Read<Option<Age>> {
         Ok(None)
     }
 }

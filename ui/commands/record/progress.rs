@@ -17,6 +17,7 @@ const BAR: usize = 20;
 
 /// The line, if standard error is a terminal.
 pub struct Progress {
+    is_told: bool,
     is_shown: bool,
     pid: i32,
     duration: Option<Duration>,
@@ -25,16 +26,18 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of a recording that is to last so long.
-    pub fn new(pid: i32, duration: Option<Duration>) -> Self {
-        let now = Instant::now();
-        Self { is_shown: io::stderr().is_terminal(), pid, duration, start: now, next: now }
+    /// Of a recording that is to last so long, which may be one of several.
+    pub fn new(pid: i32, duration: Option<Duration>, is_member: bool) -> Self {
+        let (now, has_terminal) = (Instant::now(), io::stderr().is_terminal());
+        // There is one such line on a terminal, not one for each of several.
+        let is_shown = has_terminal && !is_member;
+        Self { is_told: has_terminal, is_shown, pid, duration, start: now, next: now }
     }
 
     /// Says what is recorded, once.
     pub fn start(&mut self, process: &Process, file: &Path) {
         self.start = Instant::now();
-        if self.is_shown {
+        if self.is_told {
             let command: String = process.cmdline.join(" ").chars().take(100).collect();
             let python = process.python.as_deref().unwrap_or("?");
             let end = if self.duration.is_none() { " · Ctrl-C ends it" } else { "" };

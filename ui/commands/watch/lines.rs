@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    BlockingKind, Finding, Location, Origin, Process, Sentence, Severity, Work,
+    BlockingKind, Finding, Location, Occupation, Origin, Process, Sentence, Severity,
 };
 use aiospy::timeline::{Fate, History, Stretch};
 use aiospy::watch::monitor::{Event, Monitor, Statistics, Summary, Tracked};
@@ -26,12 +26,14 @@ pub enum EventLine<'a> {
     Start {
         schema: &'static str,
         tool: json::Tool,
+        #[serde(serialize_with = "json::as_instant")]
         at: Timestamp,
         process: &'a Process,
         rate: f64,
         threshold_ms: u64,
     },
     Reattached {
+        #[serde(serialize_with = "json::as_instant")]
         at: Timestamp,
     },
     FindingOpened(FindingLine<'a>),
@@ -41,10 +43,12 @@ pub enum EventLine<'a> {
     Cancellation(CancellationLine<'a>),
     Statistics(&'a Statistics),
     Unreadable {
+        #[serde(serialize_with = "json::as_instant")]
         at: Timestamp,
         cause: &'a str,
     },
     End {
+        #[serde(serialize_with = "json::as_instant")]
         at: Timestamp,
         reason: &'static str,
         open: Vec<FindingLine<'a>>,
@@ -100,6 +104,7 @@ impl<'a> EventLine<'a> {
 /// How far a cancellation is.
 #[derive(Serialize)]
 pub struct CancellationLine<'a> {
+    #[serde(serialize_with = "json::as_instant")]
     at: Timestamp,
     task: Address,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +116,7 @@ pub struct CancellationLine<'a> {
     place: Option<FrameLine<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     requests: Option<u64>,
+    #[serde(serialize_with = "json::as_instant")]
     began_at: Timestamp,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     before_sampling: bool,
@@ -137,8 +143,10 @@ impl<'a> CancellationLine<'a> {
 /// A finding with its history.
 #[derive(Serialize)]
 pub struct FindingLine<'a> {
+    #[serde(serialize_with = "json::as_instant")]
     at: Timestamp,
     number: u64,
+    #[serde(serialize_with = "json::as_instant")]
     opened_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     severity_before: Option<Severity>,
@@ -168,6 +176,7 @@ impl<'a> FindingLine<'a> {
 /// A callback that blocked its loop.
 #[derive(Serialize)]
 pub struct BlockingLine<'a> {
+    #[serde(serialize_with = "json::as_instant")]
     at: Timestamp,
     length_ms: f64,
     uncertainty_ms: f64,
@@ -216,7 +225,7 @@ impl<'a> BlockingLine<'a> {
     fn of(stretch: &'a Stretch) -> Self {
         let work = stretch.work.as_deref();
         let is_starved = stretch.kind() == BlockingKind::Starved;
-        let frames = |work: &'a Work| work.stack.iter().map(|at| FrameLine::of(at)).collect();
+        let frames = |work: &'a Occupation| work.stack.iter().map(|at| FrameLine::of(at)).collect();
         let stacks = stretch.stacks.iter().map(|(work, samples)| StackLine {
             samples: *samples,
             // What each sample saw was runnable; that it did not run shows only in all of it.

@@ -9,6 +9,7 @@ use aiospy::watch::monitor::{
     Event, LoopStatistics, Monitor, Statistics, Summary, TaskCounts, Tracked,
 };
 use aiospy::watch::sampler::Ended;
+use jiff::Zoned;
 use jiff::tz::TimeZone;
 
 use crate::io::page::Style;
@@ -19,21 +20,33 @@ const MAX_COMMAND: usize = 200;
 /// Places and groups of tasks that are listed.
 const MAX_LISTED: usize = 10;
 
-/// One line: what it is about, and what is to be said.
+/// One line: how it is set, what it is about, and what is to be said. Its sign is that of its style,
+/// so that no meaning is in the colour alone.
 pub type TextLine = (Style, &'static str, String);
 
-/// The first line.
-pub fn start(process: &Process) -> TextLine {
+/// The sign of a line.
+pub fn sign(style: Style) -> &'static str {
+    match style {
+        Style::Alarm => findings::sign(Severity::Critical),
+        Style::Notice => findings::sign(Severity::Warning),
+        Style::Active => findings::sign(Severity::Info),
+        _ => "   ",
+    }
+}
+
+/// The first line: the only one with the date, and the offset of the clock's zone.
+pub fn start(process: &Process, now: &Zoned) -> TextLine {
     let version = process.python.as_deref().unwrap_or("?");
     let command: String = process.cmdline.join(" ").chars().take(MAX_COMMAND).collect();
-    (Style::Plain, "watching", format!("{} · CPython {version} · {command}", process.pid))
+    let date = now.strftime("%Y-%m-%d, UTC%:z");
+    (Style::Plain, "start", format!("{} · CPython {version} · {command} · {date}", process.pid))
 }
 
 /// An event.
 pub fn event(event: &Event) -> Vec<TextLine> {
     vec![match event {
         Event::Reattached => {
-            (Style::Notice, "attached", "again: the program was replaced".to_owned())
+            (Style::Plain, "attached", "again: the program was replaced".to_owned())
         }
         Event::Opened(tracked) => (severity(tracked), "opened", finding(tracked)),
         Event::Updated(tracked) => updated(tracked),
@@ -46,7 +59,7 @@ pub fn event(event: &Event) -> Vec<TextLine> {
             let Finding { code, title, .. } = &tracked.finding;
             let until = tracked.seen_at.to_zoned(TimeZone::system()).strftime("%H:%M:%S");
             let title = title.over(&until.to_string());
-            (Style::Dim, "closed", format!("[{code}] {stood}: {title}"))
+            (Style::Dim, "closed", format!("{title}; {stood} [{code}]"))
         }
         Event::Blocked(stretch) => (Style::Notice, "blocked", blocked(stretch)),
         Event::Cancelled(history) => cancelled(history),
@@ -59,17 +72,16 @@ fn severity(tracked: &Tracked) -> Style {
     match tracked.finding.severity {
         Severity::Critical => Style::Alarm,
         Severity::Warning => Style::Notice,
-        Severity::Info => Style::Dim,
+        Severity::Info => Style::Active,
     }
 }
 
-/// `warning [lock-convoy] 3 tasks wait for …`
+/// `10.0.0.5:5432 has been silent for … [peer-silent]`
 fn finding(tracked: &Tracked) -> String {
-    let (_, severity) = findings::word(tracked.finding.severity);
-    format!("{severity} [{}] {}", tracked.finding.code, tracked.finding.title)
+    format!("{} [{}]", tracked.finding.title, tracked.finding.code)
 }
 
-/// What is other than it was: `raised  info → warning after 5.01 s [lock-convoy] 3 tasks wait for …`
+/// What has changed: `raised  info → warning after 5.01 s: 10.0.0.5:5432 has been … [peer-silent]`
 fn updated(tracked: &Tracked) -> TextLine {
     let finding_now = &tracked.finding;
     let Some(was) = tracked.was else {
@@ -79,11 +91,10 @@ fn updated(tracked: &Tracked) -> TextLine {
     let stood = tracked.seen_at.duration_since(tracked.opened_at);
     let after = Duration::try_from(stood).map(words::duration).unwrap_or_default();
     let text = format!(
-        "{} → {} after {after} [{}] {}",
+        "{} → {} after {after}: {}",
         findings::word(was).1,
         findings::word(finding_now.severity).1,
-        finding_now.code,
-        finding_now.title
+        finding(tracked)
     );
     (severity(tracked), what, text)
 }
@@ -93,7 +104,7 @@ fn blocked(stretch: &Stretch) -> String {
     let handle = work.and_then(|work| work.handle.as_deref()).unwrap_or("a callback");
     let what = work.map_or("", |work| work.description.as_str());
     let at = at(stretch.place());
-    format!("{} by {handle}: {what}{at}", words::duration(stretch.length))
+    format!("{}  {what} in {handle}{at}", words::duration(stretch.length))
 }
 
 fn at(place: Option<&Arc<Location>>) -> String {
@@ -122,7 +133,7 @@ fn cancelled(history: &History) -> TextLine {
     let (style, text) = match turn.fate {
         _ if turn.is_earlier => {
             let what = match turn.fate {
-                Fate::Requested => "was asked to end",
+                Fate::Requested => "was cancelled",
                 Fate::CleaningUp => "began to clean up",
                 Fate::Handled => "took it back",
                 Fate::Swallowed => "swallowed it",
@@ -130,9 +141,9 @@ fn cancelled(history: &History) -> TextLine {
             };
             (Style::Plain, format!("{name} {what}{at}, before sampling began"))
         }
-        Fate::Requested => (Style::Plain, format!("{name} was asked to end{at}")),
-        Fate::CleaningUp => (Style::Plain, format!("{name} cleans up{at}{after}")),
-        Fate::Handled => (Style::Plain, format!("{name} took it back and goes on{at}{after}")),
+        Fate::Requested => (Style::Plain, format!("{name} was cancelled{at}")),
+        Fate::CleaningUp => (Style::Plain, format!("{name} is cleaning up{at}{after}")),
+        Fate::Handled => (Style::Plain, format!("{name} took it back and continues{at}{after}")),
         Fate::Swallowed => (Style::Notice, format!("{name} swallowed it{at}{after}")),
         Fate::Finished => (Style::Dim, format!("{name} has ended{after}")),
     };
@@ -154,8 +165,12 @@ fn statistics(statistics: &Statistics) -> Vec<TextLine> {
         lines.extend(tasks.standing.stuck.iter().take(MAX_LISTED).map(stuck));
     }
     if statistics.missed > 0 {
-        let all = statistics.missed + statistics.samples;
-        lines.push((Style::Dim, "missed", format!("{} of {all} samples", statistics.missed)));
+        let all = count(statistics.missed + statistics.samples);
+        lines.push((
+            Style::Dim,
+            "missed",
+            format!("{} of {all} samples", count(statistics.missed)),
+        ));
     }
     lines
 }
@@ -164,16 +179,16 @@ fn event_loop(known: &LoopStatistics) -> TextLine {
     let timing = &known.timing;
     let ready = timing.ready.map(|ready| {
         let [p50, p99, max] = [ready.p50_ms, ready.p99_ms, ready.max_ms].map(words::ms);
-        format!(", iterations p50 {p50}, p99 {p99}, max {max}")
+        format!(" · iterations p50 {p50}, p99 {p99}, max {max}")
     });
-    let lag = timing.lag_mean_ms.map(|lag| format!(", lag {}", words::ms(lag)));
+    let lag = timing.lag_mean_ms.map(|lag| format!(" · lag {}", words::ms(lag)));
     let text = format!(
         "{:.1} % busy{}{}",
         timing.busy * 100.0,
         ready.unwrap_or_default(),
         lag.unwrap_or_default()
     );
-    (Style::Plain, "loop", format!("{text} · {} samples", timing.glances))
+    (Style::Plain, "loop", text)
 }
 
 fn tasks(tasks: &TaskCounts) -> String {
@@ -190,19 +205,19 @@ fn tasks(tasks: &TaskCounts) -> String {
         parts.push(format!("{} stuck", standing.stuck_count()));
     }
     if standing.behind > 0 {
-        parts.push(format!("{} wait for these", standing.behind));
+        parts.push(format!("{} blocked by these", standing.behind));
     }
     parts.join(", ")
 }
 
 fn idle_word(idle: Idle) -> &'static str {
     match idle {
-        Idle::Sleeping => "asleep",
+        Idle::Sleeping => "sleeping",
         Idle::Accepting => "in accept",
-        Idle::Consuming => "at an empty queue",
+        Idle::Consuming => "reading an empty queue",
         Idle::Listening => "listening to a client",
         Idle::Main => "main",
-        Idle::Awaiting => "waiting for such",
+        Idle::Awaiting => "awaiting these",
     }
 }
 
@@ -219,10 +234,14 @@ fn stuck(group: &Stuck) -> TextLine {
     (Style::Notice, "stuck", text)
 }
 
+fn count(number: u64) -> String {
+    words::count(usize::try_from(number).unwrap_or(usize::MAX))
+}
+
 /// The last lines.
 pub fn end(monitor: &Monitor, still: &[Stretch], summary: &Summary, ended: Ended) -> Vec<TextLine> {
-    let goes_on = |stretch| (Style::Alarm, "blocked", format!("{} (goes on)", blocked(stretch)));
-    let mut lines: Vec<TextLine> = still.iter().map(goes_on).collect();
+    let lasts = |stretch| (Style::Alarm, "blocked", format!("{}, and still is", blocked(stretch)));
+    let mut lines: Vec<TextLine> = still.iter().map(lasts).collect();
     let why = match ended {
         Ended::Gone => "the process has ended",
         Ended::Asked => "stopped watching",
@@ -230,12 +249,14 @@ pub fn end(monitor: &Monitor, still: &[Stretch], summary: &Summary, ended: Ended
     let watched = words::duration(Duration::from_millis(summary.duration_ms));
     let missed = match summary.missed {
         0 => String::new(),
-        missed => format!(", {missed} missed"),
+        missed => {
+            format!(", {} missed", count(missed))
+        }
     };
-    let text = format!("{why} after {watched}: {} samples{missed}", summary.samples);
+    let text = format!("{why} after {watched}: {} samples{missed}", count(summary.samples));
     lines.push((Style::Plain, "end", text));
     lines.extend(summary.blocking.iter().take(MAX_LISTED).map(place));
-    lines.extend(monitor.open().iter().map(|it| (Style::Notice, "open", finding(it))));
+    lines.extend(monitor.open().iter().map(|it| (severity(it), "open", finding(it))));
     lines
 }
 
@@ -254,7 +275,7 @@ fn place(place: &PlaceTotals) -> TextLine {
     };
     let text = format!(
         "{} × {what}{at}: {} in all, longest {}",
-        words::count(usize::try_from(place.count).unwrap_or(usize::MAX)),
+        count(place.count),
         words::ms(place.total_ms),
         words::ms(place.length.map_or(0.0, |length| length.max_ms))
     );

@@ -3,8 +3,12 @@
 use std::fmt::Write as _;
 use std::io;
 
-use aiospy::snapshot::{Code, Evidence, Finding, FindingId, Location, Origin, Severity, Snapshot};
+use aiospy::snapshot::{
+    Code, Evidence, Finding, Level, Location, Origin, Severity, Snapshot, by_root,
+};
 use rustc_hash::FxHashMap;
+
+pub use aiospy::snapshot::order;
 
 use super::source::Lines;
 use super::{path, verdict, words};
@@ -21,9 +25,6 @@ const MAX_ALIKE: usize = 5;
 const MAX_EVIDENCE: usize = 16;
 /// How many findings are listed below the one they follow from.
 const MAX_FOLLOWERS: usize = 5;
-
-/// How many findings follow from one another.
-const MAX_CHAIN: usize = 100;
 
 /// The column behind the sign.
 const MARGIN: &str = "   ";
@@ -59,11 +60,12 @@ pub fn section(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> i
     }
     if findings.is_empty() {
         let what = if snapshot.problems.is_empty() {
-            "no findings: nothing looks wrong"
+            let judged = verdict::judged(snapshot).map(|judged| format!(": {judged}"));
+            format!("no findings{}", judged.unwrap_or_default())
         } else {
-            "no findings, but not everything could be read: see the problems below"
+            "no findings, but not everything could be read: see the problems below".to_owned()
         };
-        let mut line = Line::new().with(Style::Plain, what);
+        let mut line = Line::new().with(Style::Plain, &what);
         if let Some(looks) = looks {
             line.add(Style::Dim, &format!(" · {looks}"));
         }
@@ -81,6 +83,18 @@ pub fn section(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> i
     page.line(&line)?;
     page.blank()?;
 
+    let left_out = list(findings, lines, page)?;
+    if left_out > 0 {
+        let pid = snapshot.process.pid;
+        let words = format!("… {} more; aiospy check {pid} lists all", words::count(left_out));
+        page.line(&Line::new().with(Style::Dim, &words))?;
+        page.blank()?;
+    }
+    Ok(())
+}
+
+/// Writes those that have room, and gives how many have none.
+fn list(findings: &[Finding], lines: &Lines<'_>, page: &mut Page<'_>) -> io::Result<usize> {
     let mut alike: FxHashMap<Code, usize> = FxHashMap::default();
     let (mut shown, mut left_out) = (0, 0);
     for cause in causes(findings) {
@@ -94,13 +108,7 @@ pub fn section(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> i
         at_length(&cause, lines, page)?;
         page.blank()?;
     }
-    if left_out > 0 {
-        let pid = snapshot.process.pid;
-        let words = format!("… {} more; aiospy check {pid} lists all", words::count(left_out));
-        page.line(&Line::new().with(Style::Dim, &words))?;
-        page.blank()?;
-    }
-    Ok(())
+    Ok(left_out)
 }
 
 /// `1 critical, 2 warnings, 1 info`
@@ -136,52 +144,12 @@ pub fn sign(severity: Severity) -> &'static str {
 
 /// The findings with their followers; the worst first, else in their order.
 fn causes(findings: &[Finding]) -> Vec<Cause<'_>> {
-    let by_place = by_cause(findings).into_iter();
+    let by_place = by_root(findings).into_iter();
     let causes = by_place.filter_map(|(at, followers)| {
         let followers = followers.into_iter().filter_map(|at| findings.get(at)).collect();
         Some(Cause { finding: findings.get(at)?, followers })
     });
     causes.collect()
-}
-
-/// The places of findings in the order to be shown, and whether each follows from one before.
-pub fn order(findings: &[Finding]) -> Vec<(usize, bool)> {
-    let with_followers = |(at, followers): (usize, Vec<usize>)| {
-        std::iter::once((at, false)).chain(followers.into_iter().map(|at| (at, true)))
-    };
-    by_cause(findings).into_iter().flat_map(with_followers).collect()
-}
-
-/// The places of causes, each with those of the findings that follow from it.
-fn by_cause(findings: &[Finding]) -> Vec<(usize, Vec<usize>)> {
-    let by_id: FxHashMap<FindingId, usize> =
-        findings.iter().enumerate().map(|(at, finding)| (finding.id, at)).collect();
-    let cause_of = |finding: &Finding| by_id.get(&finding.because_of?).copied();
-    let above: Vec<Option<usize>> = findings.iter().map(cause_of).collect();
-    // What follows from a follower follows from its cause; a circle has no first.
-    let root_of = |start: usize| {
-        let mut at = start;
-        for _ in 0..MAX_CHAIN {
-            match above.get(at).copied().flatten() {
-                Some(next) if next != start && next != at => at = next,
-                Some(_) => return start,
-                None => return at,
-            }
-        }
-        start
-    };
-    let mut followers: Vec<Vec<usize>> = findings.iter().map(|_| Vec::new()).collect();
-    let mut roots = Vec::new();
-    for at in 0..findings.len() {
-        match root_of(at) {
-            root if root == at => roots.push(at),
-            root => followers.get_mut(root).into_iter().for_each(|list| list.push(at)),
-        }
-    }
-    roots.sort_by_key(|at| std::cmp::Reverse(findings.get(*at).map(|it| it.severity)));
-    let with_followers =
-        |at: usize| (at, followers.get_mut(at).map(std::mem::take).unwrap_or_default());
-    roots.into_iter().map(with_followers).collect()
 }
 
 /// `!! critical [deadlock] `
@@ -195,7 +163,15 @@ fn head(finding: &Finding, indent: &str) -> Line {
 
 /// What it says.
 pub fn said(finding: &Finding) -> String {
-    finding.title.to_string()
+    let Some(pid) = finding.pid else { return finding.title.to_string() };
+    let whose = match &finding.also_in[..] {
+        [] => format!("process {pid}"),
+        also => {
+            let pids: Vec<i32> = std::iter::once(pid).chain(also.iter().copied()).collect();
+            format!("processes {}", verdict::pids(&pids))
+        }
+    };
+    format!("{whose}: {}", finding.title)
 }
 
 /// A fact in words, with its place as short as it still says which file it is.
@@ -258,60 +234,70 @@ fn at_length(cause: &Cause<'_>, lines: &Lines<'_>, page: &mut Page<'_>) -> io::R
     Ok(())
 }
 
-/// Writes one line for each finding, and one that all is well when none is at or above `least`.
+/// Writes one line for each finding, as compilers do: what follows from another one stands below it.
+///
+/// # Errors
+/// Those of the page.
+pub fn brief_lines(findings: &[Finding], page: &mut Page<'_>) -> io::Result<()> {
+    for cause in causes(findings) {
+        let followers = cause.followers.iter().map(|finding| (*finding, "└ "));
+        for (finding, branch) in std::iter::once((cause.finding, "")).chain(followers) {
+            let (style, word) = word(finding.severity);
+            let mut line = Line::new().with(style, word).with(Style::Plain, ": ");
+            line.add(Style::Dim, branch);
+            line.add(Style::Strong, &said(finding));
+            // In which file of which process, where there are several.
+            if let Some(place) = finding.place.as_deref().filter(|_| finding.pid.is_some()) {
+                line.add(Style::Plain, &format!(" at {}", path::full(place.path(), place.line)));
+            }
+            line.add(Style::Dim, &format!(" [{}]", finding.code));
+            page.line(&line)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes one line for each finding, and what they come to.
 ///
 /// # Errors
 /// Those of the page.
 pub fn brief(snapshot: &Snapshot, least: Option<Severity>, page: &mut Page<'_>) -> io::Result<()> {
     let findings = snapshot.findings.as_deref().unwrap_or_default();
-    let codes: FxHashMap<FindingId, Code> = findings.iter().map(|it| (it.id, it.code)).collect();
-    for finding in causes(findings)
-        .iter()
-        .flat_map(|cause| std::iter::once(cause.finding).chain(cause.followers.iter().copied()))
-    {
-        let (style, word) = word(finding.severity);
-        let mut line = Line::new().with(style, word);
-        line.add(Style::Plain, " ");
-        line.add(Style::Strong, finding.code.as_str());
-        line.add(Style::Plain, &format!(": {}", said(finding)));
-        if let Some(cause) = finding.because_of.and_then(|id| codes.get(&id)) {
-            line.add(Style::Dim, &format!(" (follows from {cause})"));
-        }
-        page.line(&line)?;
-    }
-    if !snapshot.has_loop_to_judge() {
+    brief_lines(findings, page)?;
+    let Some(answer) = snapshot.answer().filter(|answer| answer.level != Level::NotJudged) else {
         return Ok(());
-    }
-    let is_below = |least| findings.iter().all(|finding| finding.severity < least);
-    if least.is_none_or(is_below)
-        && let Some(why) = verdict::undecided(snapshot)
-    {
-        let line = Line::new().with(Style::Notice, "undecided");
-        return page.line(&line.with(Style::Plain, &format!(": {why}")));
-    }
-    let verdict = match least {
-        _ if findings.is_empty() => "no findings".to_owned(),
-        Some(least) if is_below(least) => format!("nothing at {} or above", word(least).1),
-        _ => return Ok(()),
     };
-    let mut verdict = format!(": {verdict}");
-    // Without threads it is from a document that has only the tasks that findings name.
-    if !snapshot.threads.is_empty() {
-        let tasks = words::counted(snapshot.tasks.len(), "task");
-        let loops = words::counted(snapshot.loops.len(), "loop");
-        let _ = write!(verdict, ", {tasks}, {loops}");
+    let mut text = answer.sentence.in_full();
+    let notes = findings.len();
+    let (style, level) = match answer.level {
+        // Whoever asks about notes is not told that all is well.
+        Level::Ok if least == Some(Severity::Info) && notes > 0 => {
+            text = words::counted(notes, "note");
+            word(Severity::Info)
+        }
+        level => (verdict::sign(level).0, level.as_str()),
+    };
+    if let Some(judged) = verdict::judged(snapshot) {
+        let _ = write!(text, " ({judged})");
     }
-    page.line(&Line::new().with(Style::Active, "ok").with(Style::Plain, &verdict))
+    if let Some(wait) = verdict::wait(snapshot).filter(|_| answer.level == Level::Undecided) {
+        let _ = write!(text, "; --wait {}s decides", wait.as_secs());
+    }
+    page.line(&Line::new().with(style, level).with(Style::Plain, &format!(": {text}")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use aiospy::snapshot::{FindingId, Verdict};
+
     use super::super::{View, sample};
     use super::*;
 
     fn report(snapshot: &Snapshot, width: Option<usize>) -> String {
         let source = sample::bank_source();
-        let view = View { source: Some(&source), ..View::default() };
+        let view = View { source: Some(&source), ..sample::TREE };
         let text = sample::text(snapshot, view, width);
         let (_, findings) = text.split_once("12 min\n\n").unwrap();
         findings.split_once("loop 1").unwrap().0.to_owned()
@@ -352,8 +338,13 @@ mod tests {
     fn without_findings_one_line_says_that_they_were_looked_for() {
         let mut snapshot = sample::bank();
         (snapshot.findings, snapshot.looks) = (Some(Vec::new()), Some(1));
-        assert_eq!(report(&snapshot, None), "no findings: nothing looks wrong · 1 look\n\n");
-        assert_eq!(brief(&snapshot, Some(Severity::Info)), "ok: no findings, 23 tasks, 1 loop\n");
+        assert_eq!(report(&snapshot, None), "no findings: 23 tasks, 1 loop · 1 look\n\n");
+        snapshot.verdict = Some(Verdict::Ok);
+        let ok = "ok: 23 tasks: none is stuck, the loop is not blocked";
+        assert_eq!(brief(&snapshot, Some(Severity::Info)), format!("{ok} (23 tasks, 1 loop)\n"));
+        snapshot.loops[0].idle_for = Some(Duration::from_millis(7850));
+        let stands = format!("{ok} (23 tasks, 1 loop; no task has run for 7.85 s)\n");
+        assert_eq!(brief(&snapshot, Some(Severity::Info)), stands);
         snapshot.problems.push(aiospy::snapshot::Problem {
             place: "task 0x10".to_owned(),
             wanted: "its await chain".to_owned(),
@@ -365,24 +356,30 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_gets_one_line_each_and_a_verdict_when_all_is_well() {
+    fn a_probe_gets_one_line_each_and_the_verdict_last() {
         let mut snapshot = sample::bank();
+        let title = "2 tasks wait for each other: ada-to-bob, bob-to-ada; 20 more wait for them";
+        let note = "Probably nothing refers to heartbeat but asyncio itself [task-orphaned]";
         let lines = [
-            "critical deadlock: 2 tasks wait for each other: ada-to-bob, bob-to-ada; 20 more wait \
-             for them",
-            "warning lock-convoy: 10 tasks wait for account.lock, held by ada-to-bob (follows from \
-             deadlock)",
-            "info task-orphaned: Probably nothing refers to heartbeat but asyncio itself",
-            "",
+            format!("critical: {title} [deadlock]"),
+            "warning: └ 10 tasks wait for account.lock, held by ada-to-bob [lock-convoy]"
+                .to_owned(),
+            format!("info: {note}"),
+            format!("critical: {title} (23 tasks, 1 loop)\n"),
         ];
         assert_eq!(brief(&snapshot, Some(Severity::Warning)), lines.join("\n"));
         assert_eq!(brief(&snapshot, None), lines.join("\n"));
         snapshot.findings.as_mut().unwrap().truncate(1);
+        snapshot.verdict = Some(Verdict::Ok);
         assert_eq!(
             brief(&snapshot, Some(Severity::Warning)),
-            format!("{}\nok: nothing at warning or above, 23 tasks, 1 loop\n", lines[2])
+            format!(
+                "info: {note}\nok: 23 tasks: none is stuck, the loop is not blocked (23 tasks, 1 \
+                 loop)\n"
+            )
         );
-        assert_eq!(brief(&snapshot, Some(Severity::Info)), format!("{}\n", lines[2]));
+        let asked = brief(&snapshot, Some(Severity::Info));
+        assert!(asked.ends_with("\ninfo: 1 note (23 tasks, 1 loop)\n"), "{asked}");
     }
 
     #[test]
@@ -452,7 +449,7 @@ mod tests {
         assert!(text.contains("\n     … 25 more\n"), "{text}");
         assert!(text.contains("… 4,995 more; aiospy check 4711 lists all\n"), "{text}");
         assert!(text.lines().count() < 60, "{text}");
-        assert_eq!(brief(&snapshot, None).lines().count(), 5031);
+        assert_eq!(brief(&snapshot, None).lines().count(), 5032);
     }
 
     #[test]

@@ -104,21 +104,6 @@ impl<'a> Forest<'a> {
         groups.into_iter().map(|(_, group)| group).collect()
     }
 
-    /// Bundles `members` that look the same by themselves, whatever is below or above them; in the
-    /// order of their first name.
-    pub fn alike(&self, members: impl IntoIterator<Item = usize>) -> Vec<Vec<usize>> {
-        let mut groups: Vec<Vec<usize>> = Vec::new();
-        let mut index: FxHashMap<u64, usize> = FxHashMap::default();
-        for member in members {
-            let at = *index.entry(self.nodes[member].own).or_insert(groups.len());
-            match groups.get_mut(at) {
-                Some(group) => group.push(member),
-                None => groups.push(vec![member]),
-            }
-        }
-        groups
-    }
-
     /// A task on a cycle of waits above `start` (or `start` itself, if it is on one or on none).
     pub fn cycle_above(&self, start: usize) -> usize {
         let mut passed = FxHashSet::default();

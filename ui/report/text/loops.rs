@@ -155,7 +155,7 @@ fn is_told_above(of: &Loop, stack: &[Frame], snapshot: &Snapshot) -> bool {
 /// `socket: recv from tcp 10.0.0.5:5432`
 fn blocked_by(blocking: &Blocking, margin: &str, page: &mut Page<'_>) -> io::Result<()> {
     let kind = words::blocking_kind(blocking.kind);
-    let mut line = Line::new().with(Style::Plain, margin).with(Style::Dim, "kept by ");
+    let mut line = Line::new().with(Style::Plain, margin).with(Style::Dim, "blocked in ");
     line.add(Style::Notice, kind);
     if !blocking.description.is_empty() && blocking.description != kind {
         line.add(Style::Plain, ": ");
@@ -331,7 +331,7 @@ mod tests {
             "loop 1  BLOCKED for 2.31 s in task update-rates (callback 3 of 7)",
             "        12 ready  3 timers  late by at least 2.21 s  thread 4711 MainThread",
             "        _UnixSelectorEventLoop",
-            "        kept by socket: recv from tcp 10.0.0.7:52114 -> 10.0.0.9:5432",
+            "        blocked in socket: recv from tcp 10.0.0.7:52114 -> 10.0.0.9:5432",
             "        sleeping in recvfrom fd 7",
             "        update_rates             /srv/orders/rates.py:44",
             "        RatesClient.fetch        /srv/orders/rates.py:25",
@@ -354,7 +354,10 @@ mod tests {
             vec![sample::fact("", Some("RatesClient.read_answer /srv/orders/rates.py:30"))];
         snapshot.findings = Some(vec![finding]);
         let text = section_of(&snapshot, Some(80));
-        assert!(text.contains("kept by socket") && !text.contains("RatesClient.fetch"), "{text}");
+        assert!(
+            text.contains("blocked in socket") && !text.contains("RatesClient.fetch"),
+            "{text}"
+        );
         assert!(text.contains("        its stack is above, with the finding\n"), "{text}");
     }
 
@@ -382,7 +385,7 @@ mod tests {
             loop_id: None,
         });
         let text = section_of(&snapshot, None);
-        assert!(text.contains("        kept by cpu\n"), "{text}");
+        assert!(text.contains("        blocked in cpu\n"), "{text}");
         assert!(text.contains("        … 20 frames further out\n        RatesClient"), "{text}");
         assert!(text.contains("              30 │ chunk = self.socket.recv(65536)\n"), "{text}");
         assert!(text.contains("        … 21 frames\n") && text.contains("f49"), "{text}");

@@ -1,4 +1,4 @@
-//! Many like sentences in few: `sleep, 3.2 s … 58 s to go`.
+//! Many like sentences in few: `sleep, 3.2 s … 58 s left`.
 //!
 //! Sentences are alike when they differ only in words with digits in them: durations and numbers
 //! become ranges, other words (names, addresses) are folded.
@@ -136,7 +136,7 @@ fn parse(sentence: &str) -> (Vec<Token<'_>>, Vec<Value<'_>>) {
             text = sentence.get(at + before.len()..end).unwrap_or(text);
             let next = words.peek().filter(|_| after.is_empty()).copied();
             amount = next.and_then(|(_, word)| self::number(word)).filter(|_| {
-                // Only if a unit comes behind it; `2 s 5 in line` has two numbers.
+                // Only if a unit comes behind it; `2 s 5 waiting` has two numbers.
                 let mut ahead = words.clone();
                 ahead.next();
                 ahead
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn equal_sentences_stay_as_they_are() {
         check(&["event ready"; 3], &[("event ready", 3)]);
-        check(&["sleep, 3.2 s to go"], &[("sleep, 3.2 s to go", 1)]);
+        check(&["sleep, 3.2 s left"], &[("sleep, 3.2 s left", 1)]);
         check(&["  two  blanks 1 "], &[("  two  blanks 1 ", 1)]);
         check(&[""], &[("", 1)]);
         check(&[], &[]);
@@ -206,25 +206,25 @@ mod tests {
     #[test]
     fn durations_of_any_size_become_a_range() {
         check(
-            &["sleep, 58.0 s to go", "sleep, 1 min 3 s to go", "sleep, 431 ms to go"],
-            &[("sleep, 431 ms … 1 min 3 s to go", 3)],
+            &["sleep, 58.0 s left", "sleep, 1 min 3 s left", "sleep, 431 ms left"],
+            &[("sleep, 431 ms … 1 min 3 s left", 3)],
         );
         check(
             &["due in 2 h 3 min, 4 left", "due in 5 s, 12 left"],
             &[("due in 5 s … 2 h 3 min, 4 … 12 left", 2)],
         );
-        check(&["for 2 s 5 in line", "for 3 s 7 in line"], &[("for 2 s … 3 s 5 … 7 in line", 2)]);
+        check(&["for 2 s 5 waiting", "for 3 s 7 waiting"], &[("for 2 s … 3 s 5 … 7 waiting", 2)]);
     }
 
     #[test]
     fn numbers_become_a_range_and_names_are_folded() {
         check(
             &[
-                "lock a, 3rd of 40 in line",
-                "lock a, 12th of 40 in line",
-                "lock a, 4th of 40 in line",
+                "lock a, 3rd of 40 waiting",
+                "lock a, 12th of 40 waiting",
+                "lock a, 4th of 40 waiting",
             ],
-            &[("lock a, 3rd … 12th of 40 in line", 3)],
+            &[("lock a, 3rd … 12th of 40 waiting", 3)],
         );
         check(&["task worker-2", "task worker-1", "task worker-3"], &[("task worker-{1..3}", 3)]);
         check(

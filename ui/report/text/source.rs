@@ -218,6 +218,11 @@ impl<'f> Lines<'f> {
         page.line(&head.with(Style::Code, &line))
     }
 
+    /// Whether lines are missing because their files were changed since the process began.
+    pub fn has_changed(&self) -> bool {
+        !self.changed.borrow().is_empty()
+    }
+
     /// Says which files were changed since the process began, so that none of their lines are
     /// shown.
     ///

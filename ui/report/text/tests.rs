@@ -1,13 +1,15 @@
 //! Whole reports, and the forest in all its shapes.
 
+use std::time::Duration;
+
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    Cancellation, Code, Consistency, Finding, LoopState, Problem, Severity, Task, TaskState,
-    ThreadState, Wait,
+    Cancellation, Cgroup, Code, Consistency, Finding, LoopState, MemoryLimit, Pressure, Problem,
+    Quota, Severity, Stalls, Task, TaskState, ThreadState, Wait,
 };
 
-use super::View;
 use super::sample::*;
+use super::{Shape, View};
 
 const READLINE: [&str; 2] =
     ["Prices.refresh /srv/orders/prices.py:31", "StreamReader.readline asyncio/streams.py:565"];
@@ -39,7 +41,7 @@ fn lines(expected: &[&str]) -> String {
 #[test]
 fn report_of_a_quiet_service() {
     assert_eq!(
-        text(&snapshot(service()), View::default(), Some(80)),
+        text(&snapshot(service()), TREE, Some(80)),
         lines(&[
             "process 4711  python3 -m orders --port 8080",
             "CPython 3.13.0 · up 3 h 12 min",
@@ -71,13 +73,60 @@ fn report_of_a_quiet_service() {
 }
 
 #[test]
+fn limits_are_told_where_they_matter() {
+    let second = |cgroup: Cgroup| {
+        let mut snapshot = snapshot(service());
+        snapshot.cgroup = Some(cgroup);
+        let text = text(&snapshot, TREE, Some(120));
+        text.lines().nth(2).unwrap_or_default().to_owned()
+    };
+    let quota = |throttled| Quota {
+        group: "/pod".into(),
+        quota: Duration::from_millis(20),
+        period: Duration::from_millis(100),
+        periods: Some(100),
+        throttled: Some(throttled),
+        throttled_for: None,
+    };
+    let memory = |used, kills| MemoryLimit { limit: 256_000_000, used, oom_kills: Some(kills) };
+    let stalls = |some_percent| Some(Stalls { some_percent, full_percent: None });
+    let at_rest = Cgroup {
+        quotas: Some(vec![quota(4)]),
+        frozen: Some(false),
+        memory: Some(memory(200_000_000, 0)),
+        pressure: Pressure { cpu: stalls(49.0), memory: stalls(9.0), io: stalls(29.0) },
+    };
+    assert_eq!(second(at_rest), "");
+    let in_need = Cgroup {
+        quotas: Some(vec![quota(4), quota(71)]),
+        memory: Some(memory(241_000_000, 2)),
+        pressure: Pressure { cpu: stalls(98.0), ..Pressure::default() },
+        ..Cgroup::default()
+    };
+    assert_eq!(
+        second(in_need),
+        "limits: 0.2 cores: stopped in 71 % of all periods · memory 241 MB of 256 MB · 2 \
+         processes killed at the memory limit"
+    );
+    let waiting = Cgroup {
+        pressure: Pressure { cpu: stalls(51.0), memory: stalls(10.0), io: stalls(30.0) },
+        frozen: Some(true),
+        ..Cgroup::default()
+    };
+    assert_eq!(
+        second(waiting),
+        "limits: waits 10 % of the time for memory, 30 % for disks, 51 % for a processor · frozen"
+    );
+}
+
+#[test]
 fn blocked_loop_says_for_how_long_by_whom_and_where() {
     let rates =
         ["update_rates /srv/orders/rates.py:44", "RatesClient.fetch /srv/orders/rates.py:25"];
     let mut tasks = vec![task(1, "beat", &WORKER, &[]), task(2, "update-rates", &rates, &[])];
     tasks[1].state = Some(TaskState::Running);
     assert_eq!(
-        text(&blocked(tasks), View::default(), Some(80)),
+        text(&blocked(tasks), TREE, Some(80)),
         lines(&[
             "process 4711  python3 -m orders --port 8080",
             "CPython 3.13.0 · up 3 h 12 min",
@@ -108,7 +157,7 @@ fn blocked_loop_says_for_how_long_by_whom_and_where() {
 fn stopped_process_is_not_taken_for_a_quiet_one() {
     let mut snapshot = snapshot(service());
     snapshot.threads[0].state = Some(ThreadState::Stopped);
-    let report = text(&snapshot, View::default(), Some(80));
+    let report = text(&snapshot, TREE, Some(80));
     assert!(
         report.contains("loop 1  polling for 4.20 s  STOPPED by a signal (kill -CONT"),
         "{report}"
@@ -122,7 +171,7 @@ fn flat_gives_one_block_for_each_task() {
     tasks[1].frames[0].locals = Some(vec![("queue".into(), "<Queue\n>".to_owned())]);
     tasks[1].cancellation =
         Some(Cancellation { must_cancel: true, requested: Some(2), ..Cancellation::default() });
-    let report = text(&snapshot(tasks), View { is_flat: true, ..View::default() }, None);
+    let report = text(&snapshot(tasks), View { shape: Shape::Flat, ..View::default() }, None);
     let blocks = report.split_once("not told yet\n\n").unwrap().1;
     assert_eq!(
         blocks,
@@ -150,7 +199,7 @@ fn flat_says_what_each_task_waits_for() {
     let waiter = waits(task(1, "all", &["main app.py:3"], &[]), gather, "gather, 9 of 9");
     let mut tasks = vec![waiter];
     tasks.extend((2..11).map(|n| task(n, &format!("w-{n}"), &WORKER, &[1])));
-    let report = text(&snapshot(tasks), View { is_flat: true, ..View::default() }, None);
+    let report = text(&snapshot(tasks), View { shape: Shape::Flat, ..View::default() }, None);
     assert!(
         report.contains(
             "task all  pending  0x7f61b0000100\n    coroutine     main\n    waits for     gather, \
@@ -162,13 +211,13 @@ fn flat_says_what_each_task_waits_for() {
 
 #[test]
 fn flat_names_the_findings_that_blame_a_task() {
-    let report = text(&bank(), View { is_flat: true, ..View::default() }, None);
+    let report = text(&bank(), View { shape: Shape::Flat, ..View::default() }, None);
     let block = report.split_once("task ada-to-bob").unwrap().1.split_once("\n\n").unwrap().0;
     assert!(
         block.contains("    finding       deadlock\n    finding       lock-convoy\n"),
         "{block}"
     );
-    assert!(block.contains("    waits for     lock second.lock, 1st of 11 in line, held by bob"));
+    assert!(block.contains("    waits for     lock second.lock, 1st of 11 waiting, held by bob"));
 }
 
 #[test]
@@ -444,10 +493,16 @@ fn names_cannot_drive_the_terminal() {
     *parked = waits(parked.clone(), lock(&[1]), "lock \x1b[31m\n");
     let source =
         Sources::of(&[("app.py", "\x1b]0;owned\x07\n"), ("a\u{9b}.py", "\u{202e}x\x0c\n")]);
-    for is_flat in [false, true] {
-        let view = View { is_flat, has_threads: true, is_verbose: true, source: Some(&source) };
+    for shape in [Shape::Screen, Shape::Tree, Shape::Full, Shape::Flat] {
+        let view =
+            View { shape, has_threads: true, is_verbose: true, source: Some(&source), ..TREE };
         let report = text(&snapshot, view, None);
-        assert!(report.contains("1 │ \\x1b]0;owned\\x07\n"), "{report}");
+        let line = if matches!(shape, Shape::Screen | Shape::Tree) {
+            "\\x1b]0;owned"
+        } else {
+            "1 │ \\x1b]0;owned\\x07\n"
+        };
+        assert!(report.contains(line), "{report}");
         assert!(!report.lines().any(|line| line.starts_with("ok")), "{report}");
         assert!(!report.chars().any(|c| c != '\n' && crate::io::page::is_unsafe(c)), "{report}");
         assert!(report.contains("x\\x1b]0;owned\\x07\\u202e\\n(T) fake"), "{report}");
@@ -455,7 +510,7 @@ fn names_cannot_drive_the_terminal() {
     let mut out = Vec::new();
     super::brief(&snapshot, None, &mut super::Page::new(&mut out, None, false)).unwrap();
     let brief = String::from_utf8(out).unwrap();
-    assert_eq!(brief.lines().count(), 2, "{brief}");
+    assert_eq!(brief.lines().count(), 3, "{brief}");
     assert!(!brief.chars().any(|c| c != '\n' && crate::io::page::is_unsafe(c)), "{brief}");
 }
 
@@ -517,7 +572,7 @@ fn what_does_not_fit_goes_to_the_next_line_or_is_cut() {
 #[test]
 fn nothing_read_is_not_said_to_be_nothing() {
     let mut snapshot = snapshot(Vec::new());
-    assert!(text(&snapshot, View::default(), None).contains("\nno tasks\n"));
+    assert!(text(&snapshot, TREE, None).contains("\nno tasks\n"));
     let problem = |n: u64| Problem {
         place: format!("task {}", id(n)),
         wanted: "its await chain".to_owned(),
@@ -525,7 +580,7 @@ fn nothing_read_is_not_said_to_be_nothing() {
     };
     snapshot.problems = (0..12).map(problem).collect();
     snapshot.consistency = Consistency::BestEffort;
-    let report = text(&snapshot, View::default(), None);
+    let report = text(&snapshot, TREE, None);
     assert!(!report.contains("no tasks") && !report.contains("0 tasks"), "{report}");
     assert!(report.contains("no task could be read"), "{report}");
     let end = report.split_once("12 problems while reading:\n").unwrap().1;
@@ -552,7 +607,7 @@ fn facts_that_were_not_read_are_left_out() {
     let of = &mut snapshot.loops[0];
     (of.thread, of.state, of.iteration, of.ready, of.scheduled) = (None, None, None, None, None);
     assert_eq!(
-        text(&snapshot, View::default(), None),
+        text(&snapshot, TREE, None),
         lines(&[
             "process 4711",
             "CPython of unknown version",

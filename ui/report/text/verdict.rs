@@ -1,17 +1,31 @@
 //! What a snapshot comes to, in one sentence.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use aiospy::snapshot::{Child, Depth, Loop, LoopState, Snapshot, Undecided, Verdict};
+use aiospy::snapshot::{Child, Depth, Level, Loop, LoopState, Snapshot, Undecided, Verdict};
 
 use super::words;
-use crate::io::page::{clean, fit};
+use crate::io::page::{Style, clean, fit};
 use crate::io::trouble::Trouble;
 
 /// How many processes are named.
 const MAX_NAMED: usize = 12;
+/// For so long a busy service does not stand still.
+const LONG_IDLE: Duration = Duration::from_secs(1);
 /// How many columns of a command line are shown.
 const MAX_COMMAND: usize = 60;
+
+/// The look and the sign of a verdict.
+pub fn sign(level: Level) -> (Style, &'static str) {
+    match level {
+        Level::Critical => (Style::Alarm, "!! "),
+        Level::Warning => (Style::Notice, "!  "),
+        Level::Undecided => (Style::Notice, "?  "),
+        Level::NotJudged => (Style::Notice, "x  "),
+        Level::Ok => (Style::Active, "ok "),
+    }
+}
 
 /// Why it cannot be said that all is well, and what decides it: `100 tasks wait for self.lock (seen
 /// for 203 ms); --wait 5s decides`. Nothing where that can be said, or where something was found.
@@ -27,13 +41,37 @@ pub fn undecided(snapshot: &Snapshot) -> Option<String> {
     if !others.is_empty() {
         let _ = write!(sentence, ", and {} more", words::count(others.len()));
     }
-    // What was written once does not go on.
-    let can_wait = snapshot.depth >= Depth::Evidence;
-    let waits = snapshot.undecided.iter().filter_map(Undecided::wait);
-    if let Some(wait) = waits.max().filter(|_| can_wait) {
+    if let Some(wait) = wait(snapshot) {
         let _ = write!(sentence, "; --wait {}s decides", wait.as_secs());
     }
     Some(sentence)
+}
+
+/// How long to wait for what is undecided, where that helps: what was written once does not go on.
+pub fn wait(snapshot: &Snapshot) -> Option<Duration> {
+    let waits = snapshot.undecided.iter().filter_map(Undecided::wait);
+    waits.max().filter(|_| snapshot.depth >= Depth::Evidence)
+}
+
+/// What was judged, and since when none of it has moved: `23 tasks, 1 loop; no task has run for
+/// 7.85 s`. A document that has only the tasks that findings name does not tell.
+pub fn judged(snapshot: &Snapshot) -> Option<String> {
+    if snapshot.threads.is_empty() {
+        return None;
+    }
+    let tasks = words::counted(snapshot.tasks.len(), "task");
+    let mut judged = format!("{tasks}, {}", words::counted(snapshot.loops.len(), "loop"));
+    if let Some(idle_for) = idle_for(snapshot) {
+        let _ = write!(judged, "; no task has run for {}", words::duration(idle_for));
+    }
+    Some(judged)
+}
+
+/// For how long no task has run, where that is long for a service that is busy.
+pub fn idle_for(snapshot: &Snapshot) -> Option<Duration> {
+    let loops = snapshot.loops.iter().filter(|known| known.may_run());
+    let idle_for = loops.map(|known| known.idle_for).min().flatten();
+    idle_for.filter(|it| *it >= LONG_IDLE)
 }
 
 /// That there is no event loop a verdict could rest on, and whom to ask instead.
@@ -83,15 +121,64 @@ pub fn with_loops(children: &[Child]) -> Option<String> {
     Some(format!("aiospy doctor PID, for the processes below it that could not be read: {names}"))
 }
 
-/// `7`, `7 and 8`, `1, 2, 3 and 10 more`.
 fn names(children: &[&Child]) -> Option<String> {
-    let mut named: Vec<String> =
-        children.iter().take(MAX_NAMED).map(|child| child.pid.to_string()).collect();
-    if let Some(more) = children.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
+    let pids: Vec<i32> = children.iter().map(|child| child.pid).collect();
+    (!pids.is_empty()).then(|| self::pids(&pids))
+}
+
+/// `7`, `7 and 8`, `1, 2, 3 and 10 more`.
+pub fn pids(pids: &[i32]) -> String {
+    let mut named: Vec<String> = pids.iter().take(MAX_NAMED).map(i32::to_string).collect();
+    if let Some(more) = pids.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
         named.push(format!("{more} more"));
     }
-    let (last, others) = named.split_last()?;
-    Some(if others.is_empty() { last.clone() } else { format!("{} and {last}", others.join(", ")) })
+    match named.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => named.concat(),
+    }
+}
+
+/// What the Python processes below one do, where it has a loop of its own: `25778 BLOCKED for 3.41
+/// s, 25777 and 25779 polling, 2 without a loop`.
+pub fn children(children: &[Child]) -> Option<String> {
+    let mut by_state: Vec<(String, Vec<i32>)> = Vec::new();
+    let mut others = [0, 0];
+    for child in children {
+        let state = match (child.has_loops, child.state) {
+            (Some(true), Some(LoopState::Blocked)) => {
+                let so_long = child.elapsed.map(|it| format!(" for {}", words::duration(it)));
+                // Each has a time of its own.
+                by_state.insert(
+                    0,
+                    (format!("BLOCKED{}", so_long.unwrap_or_default()), vec![child.pid]),
+                );
+                continue;
+            }
+            (Some(true), Some(LoopState::Running)) => "running",
+            (Some(true), Some(LoopState::Polling)) => "polling",
+            (Some(true), _) => "in a state unknown",
+            (Some(false), _) => {
+                others[0] += 1;
+                continue;
+            }
+            (None, _) => {
+                others[1] += 1;
+                continue;
+            }
+        };
+        match by_state.iter_mut().find(|(known, _)| known == state) {
+            Some((_, known)) => known.push(child.pid),
+            None => by_state.push((state.to_owned(), vec![child.pid])),
+        }
+    }
+    let mut parts: Vec<String> =
+        by_state.iter().map(|(state, those)| format!("{} {state}", pids(those))).collect();
+    for (number, what) in others.into_iter().zip(["without a loop", "not to be read"]) {
+        if number > 0 {
+            parts.push(format!("{} {what}", words::count(number)));
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 #[cfg(test)]
@@ -131,7 +218,13 @@ mod tests {
     }
 
     fn child(pid: i32, has_loops: bool) -> Child {
-        Child { pid, command: format!("python app.py {pid}"), has_loops: Some(has_loops) }
+        Child {
+            pid,
+            command: format!("python app.py {pid}"),
+            has_loops: Some(has_loops),
+            state: None,
+            elapsed: None,
+        }
     }
 
     #[test]

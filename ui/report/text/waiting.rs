@@ -137,7 +137,7 @@ pub fn described(waiting: &Waiting) -> &str {
         WaitKind::Subprocess => "a process",
         WaitKind::Thread => "a thread",
         WaitKind::Asyncgen => "asynchronous generators to close",
-        WaitKind::Ready => "its turn",
+        WaitKind::Ready => "ready to run",
         WaitKind::Running => "nothing",
         WaitKind::Unknown => "not known what for",
     }
@@ -202,7 +202,7 @@ mod tests {
     const SLEEP: [&str; 2] = ["nap app.py:3", "sleep asyncio/tasks.py:718"];
 
     fn sleeper(number: u64, to_go: &str) -> Task {
-        let described = format!("sleep(60), {to_go} to go");
+        let described = format!("sleep(60), {to_go} left");
         waits(task(number, &format!("s{number}"), &SLEEP, &[]), Wait::Timer, &described)
     }
 
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(
             sample::forest(&snapshot(tasks), None),
             "(T) s{1..3}  ×3  pending\n    nap    app.py:3\n    sleep  asyncio/tasks.py:718\n    \
-             → sleep(60), 3.20 s … 1 min 2 s to go\n"
+             → sleep(60), 3.20 s … 1 min 2 s left\n"
         );
     }
 
@@ -236,7 +236,7 @@ mod tests {
             "(T) r{0..9999}  ×10,000  pending\n    read  app.py:9\n    \
              → socket fd 7 … 10006, tcp 10.0.0.7:8080 -> 10.1.0.9:{20000..29999}\n\
              (T) s{0..9999}  ×10,000  pending\n    nap    app.py:3\n    sleep  \
-             asyncio/tasks.py:718\n    → sleep(60), 10.0 s … 49.9 s to go\n"
+             asyncio/tasks.py:718\n    → sleep(60), 10.0 s … 49.9 s left\n"
         );
     }
 
@@ -277,7 +277,7 @@ mod tests {
         let names = TaskNames(FxHashMap::default());
         assert!(reasons([&running, &unread], &names).is_empty());
         let ready = waits(task(3, "c", &["f app.py:1"], &[]), Wait::Ready(Position::default()), "");
-        assert_eq!(reasons([&ready], &names), ["its turn"]);
+        assert_eq!(reasons([&ready], &names), ["ready to run"]);
     }
 
     #[test]
@@ -298,21 +298,18 @@ mod tests {
     #[test]
     fn awaited_tasks_and_the_time_are_named() {
         let wait = Wait::Task { operation: None, others: others(&[2, 3]) };
-        let mut waiter = waits(task(1, "a", &[], &[]), wait, "wait, 2 of 3 still to end");
+        let mut waiter = waits(task(1, "a", &[], &[]), wait, "wait, 1 of 3 done");
         waiter.waiting_on.as_mut().unwrap().since = Some(std::time::Duration::from_secs(31));
         let children = [task(2, "child-1", &[], &[1]), task(3, "child-2", &[], &[1])];
         let snapshot = snapshot(children.into());
         let names = TaskNames::of(&snapshot);
-        assert_eq!(
-            reasons([&waiter], &names),
-            ["wait, 2 of 3 still to end: child-{1,2}, for 31.0 s"]
-        );
+        assert_eq!(reasons([&waiter], &names), ["wait, 1 of 3 done: child-{1,2}, for 31.0 s"]);
         assert_eq!(awaited(waiter.waiting_on.as_deref().unwrap(), &names), None);
         let mut other = waiter.clone();
         other.waiting_on.as_mut().unwrap().since = Some(std::time::Duration::from_millis(431));
         assert_eq!(
             reasons([&waiter, &other], &names),
-            ["wait, 2 of 3 still to end: child-{1,2}, for 431 ms … 31.0 s"]
+            ["wait, 1 of 3 done: child-{1,2}, for 431 ms … 31.0 s"]
         );
         waiter.waiting_on.as_mut().unwrap().wait = Wait::Gather(others(&[2, 3]));
         assert_eq!(
@@ -331,9 +328,9 @@ mod tests {
         assert_eq!(
             sample::forest(&snapshot(tasks), None),
             "(T) s{1,2}  ×2  pending\n    nap    app.py:3  times out in 2.50 s … 8.00 s\n    sleep  \
-             asyncio/tasks.py:718\n    → sleep(60), 9.00 s to go\n\
+             asyncio/tasks.py:718\n    → sleep(60), 9.00 s left\n\
              (T) s3  pending\n    nap    app.py:3  should have timed out 14.2 s ago\n    sleep  \
-             asyncio/tasks.py:718\n    → sleep(60), 9.00 s to go, times out in 60.0 s\n"
+             asyncio/tasks.py:718\n    → sleep(60), 9.00 s left, times out in 60.0 s\n"
         );
     }
 }

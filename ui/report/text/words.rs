@@ -3,17 +3,43 @@
 use std::time::Duration;
 
 use aiospy::snapshot::{
-    BlockingKind, Cancellation, Consistency, Iteration, Loop, LoopState, Phase, Syscall, Task,
-    TaskState, ThreadState,
+    Age, BlockingKind, Bound, Cancellation, Cgroup, Consistency, GroupState, Iteration, Loop,
+    LoopState, Phase, Quota, Severity, Syscall, Task, TaskState, ThreadState, duration_in_column,
 };
 
 pub use aiospy::snapshot::duration;
 
 use crate::io::page::Style;
 
+/// How long something has been so, in a column: `≥12.4 s`.
+pub fn age(age: Age) -> String {
+    let sign = if age.bound == Bound::AtLeast { "≥" } else { "" };
+    format!("{sign}{}", duration_in_column(age.time))
+}
+
+/// The style and the sign of tasks that get on so, of whom the worst finding is so bad.
+pub fn sign(severity: Option<Severity>, state: GroupState) -> (Style, &'static str) {
+    match (severity, state) {
+        (Some(Severity::Critical), _) => (Style::Alarm, "!!"),
+        (Some(Severity::Warning), _) => (Style::Notice, "!"),
+        (_, GroupState::Undecided) => (Style::Notice, "?"),
+        _ => (Style::Plain, ""),
+    }
+}
+
 /// A number with its digits in groups: `10,000`.
 pub fn count(number: usize) -> String {
     aiospy::snapshot::with_separators(number)
+}
+
+/// From a time to another, with the unit once: `61.4 … 62.3 s`; one of them where they are alike.
+pub fn span(least: Duration, most: Duration) -> String {
+    let (least, most) = (duration(least), duration(most));
+    match (least.split_once(' '), most.split_once(' ')) {
+        _ if least == most => most,
+        (Some((number, unit)), Some((_, other))) if unit == other => format!("{number} … {most}"),
+        _ => format!("{least} … {most}"),
+    }
 }
 
 /// A time in milliseconds in words.
@@ -36,6 +62,61 @@ pub fn bytes(number: u64) -> String {
         unit *= 1000;
     }
     String::new()
+}
+
+/// `1 process`, `5 processes`.
+pub fn processes(number: usize) -> String {
+    format!("{} {}", count(number), if number == 1 { "process" } else { "processes" })
+}
+
+/// Who is stopped by a quota in a smaller part of its periods does not feel it.
+const FELT_QUOTA: f64 = 0.05;
+/// Waits for memory, for disks and for a processor that are felt, in percent of the time.
+const FELT: [f64; 3] = [10.0, 30.0, 50.0];
+
+/// What of a control group's limits matters now: `memory 241 of 256 MB`; nothing most of the time.
+pub fn limits(cgroup: &Cgroup) -> Vec<String> {
+    let mut words = Vec::new();
+    let share = |quota: &&Quota| quota.throttled_share().unwrap_or(0.0);
+    let quotas = cgroup.quotas.iter().flatten();
+    let worst = quotas.max_by(|a, b| share(a).total_cmp(&share(b)));
+    let worst = worst.filter(|quota| share(quota) >= FELT_QUOTA);
+    if let Some(quota) = worst {
+        let percent = share(&quota) * 100.0;
+        let cores = format!("{:.3}", quota.cores());
+        let cores = cores.trim_end_matches('0').trim_end_matches('.');
+        words.push(format!("{cores} cores: stopped in {percent:.0} % of all periods"));
+    }
+    if let Some(memory) = cgroup.memory {
+        if memory.left() <= memory.limit / 10 {
+            words.push(format!("memory {} of {}", bytes(memory.used), bytes(memory.limit)));
+        }
+        if let Some(kills) = memory.oom_kills.filter(|kills| *kills > 0) {
+            let kills = usize::try_from(kills).unwrap_or(usize::MAX);
+            words.push(format!("{} killed at the memory limit", processes(kills)));
+        }
+    }
+    let pressure = cgroup.pressure;
+    let waits = [pressure.memory, pressure.io, pressure.cpu.filter(|_| worst.is_none())];
+    let of = ["memory", "disks", "a processor"];
+    let felt = waits.into_iter().zip(of).zip(FELT).filter_map(|((stalls, of), felt)| {
+        let percent = stalls.map(|it| it.some_percent).filter(|it| *it >= felt)?;
+        Some((percent, of))
+    });
+    let waits: Vec<String> = felt
+        .enumerate()
+        .map(|(at, (percent, of))| {
+            let time = if at == 0 { " of the time" } else { "" };
+            format!("{percent:.0} %{time} for {of}")
+        })
+        .collect();
+    if !waits.is_empty() {
+        words.push(format!("waits {}", waits.join(", ")));
+    }
+    if cgroup.frozen == Some(true) {
+        words.push("frozen".to_owned());
+    }
+    words
 }
 
 /// `1 task`, `2 tasks`.

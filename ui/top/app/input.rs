@@ -5,6 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::{App, Effect, MAX_FILTER};
 use crate::top::keys::{self, Action};
 use crate::top::list::{Filter, List};
+use crate::top::query::Query;
 use crate::top::tab::Tab;
 use crate::top::view::help;
 
@@ -99,10 +100,11 @@ impl App {
                 filter.text.clear();
             }
             KeyCode::Char(char) if filter.text.len() < MAX_FILTER => {
-                filter.text.extend(char.to_lowercase());
+                filter.text.push(char);
             }
             _ => return Effect::Nothing,
         }
+        filter.query = Query::of(&filter.text);
         if self.picker.is_none() {
             self.rebuild();
             self.go_to_first_match();

@@ -67,10 +67,19 @@ impl App {
         }
         let regions = self.regions();
         let Some(watched) = self.target() else { return Effect::Nothing };
-        let (count, findings) = (watched.rows.count(), watched.feed.findings.len());
+        let (count, findings) = (watched.rows.count(), watched.findings.len());
         if regions.tabs.contains(at) {
             let Some(tab) = tabs::at(self, at.x) else { return Effect::Nothing };
             self.go_to_view(tab);
+        } else if let Some(row) = row(regions.processes, at, 0, usize::MAX) {
+            let room = usize::from(regions.processes.height);
+            let rows = self.several.as_ref().map(|several| several.rows(room));
+            let Some(pid) = rows.and_then(|rows| Some(rows.get(row)?.pid)) else {
+                return Effect::Nothing;
+            };
+            self.leave_detail();
+            self.focus = Focus::View;
+            self.choose(|several| several.choose(pid));
         } else if let Some(row) = row(regions.findings, at, self.findings.offset, findings) {
             let is_again = self.focus == Focus::Findings && self.findings.selected == row;
             self.focus = Focus::Findings;

@@ -44,8 +44,14 @@ impl App {
             }
             Action::Alike => {
                 self.is_merged = !self.is_merged;
-                self.merges = Some(self.is_merged);
                 self.rebuild();
+            }
+            Action::Notes => {
+                self.shows_notes = !self.shows_notes;
+                self.rebuild();
+                if self.findings_are_gone() && self.focus == Focus::Findings {
+                    self.focus = Focus::View;
+                }
             }
             Action::Pause if self.place().is_some() => {
                 self.is_playing = !self.is_playing;
@@ -61,6 +67,8 @@ impl App {
             Action::Faster => return self.set_rate(1),
             Action::Slower => return self.set_rate(-1),
             Action::Pin => self.pin(),
+            Action::NextProcess => self.step_process(1),
+            Action::PreviousProcess => self.step_process(-1),
             Action::Locals => return self.task_meant().map_or(Effect::Nothing, Effect::Locals),
             Action::Problems => self.lead_to(Subject::Problems),
             Action::Export => return Effect::Export,
@@ -91,7 +99,7 @@ impl App {
     pub(super) fn go(&mut self, by: isize) {
         let height = self.height();
         let Some(watched) = &self.watched else { return };
-        let (count, findings) = (watched.rows.count(), watched.feed.findings.len());
+        let (count, findings) = (watched.rows.count(), watched.findings.len());
         let at = self.list().selected;
         match self.focus {
             Focus::Detail => self.in_document.go(by, self.document.lines.len(), height),
@@ -110,13 +118,13 @@ impl App {
     }
 
     fn go_to_last_finding(&mut self) {
-        let count = self.watched.as_ref().map_or(0, |watched| watched.feed.findings.len());
+        let count = self.watched.as_ref().map_or(0, |watched| watched.findings.len());
         self.focus = Focus::Findings;
         self.findings.selected = count.saturating_sub(1);
     }
 
     fn go_to_findings(&mut self) {
-        let count = self.watched.as_ref().map_or(0, |watched| watched.feed.findings.len());
+        let count = self.watched.as_ref().map_or(0, |watched| watched.findings.len());
         self.leave_detail();
         if count > 0 {
             self.focus = Focus::Findings;
@@ -135,7 +143,13 @@ impl App {
         }
     }
 
-    fn leave_detail(&mut self) {
+    fn step_process(&mut self, by: isize) {
+        self.leave_detail();
+        self.focus = Focus::View;
+        self.choose(|several| several.step(by));
+    }
+
+    pub(super) fn leave_detail(&mut self) {
         if self.focus == Focus::Detail {
             let opened = self.trail.first().map(|(subject, _)| *subject);
             self.focus = match opened {
@@ -146,8 +160,8 @@ impl App {
         self.trail.clear();
     }
 
-    fn findings_are_gone(&self) -> bool {
-        self.watched.as_ref().is_none_or(|watched| watched.feed.findings.is_empty())
+    pub(super) fn findings_are_gone(&self) -> bool {
+        self.watched.as_ref().is_none_or(|watched| watched.findings.is_empty())
     }
 
     pub(super) fn open(&mut self) {
@@ -217,12 +231,14 @@ impl App {
             Rows::Tasks(rows) => {
                 let Some(row) = rows.get(at) else { return };
                 let above = rows.iter().take(at + 1).rposition(|row| !row.is_inner).unwrap_or(at);
-                let Some(id) = rows.get(above).and_then(|row| first(&row.members)) else { return };
+                let Some(whole) = rows.get(above) else { return };
+                let ids = whole.members.iter().filter_map(|at| tasks.get(*at)).map(|it| it.id);
                 if is_folded {
-                    self.unfolded.remove(&id);
+                    ids.for_each(|id| _ = self.unfolded.remove(&id));
                     self.select(above);
                 } else if row.members.len() > 1 {
-                    self.unfolded.insert(id);
+                    // Whichever of them is still there.
+                    self.unfolded.extend(ids);
                 }
             }
             _ => return,
@@ -292,9 +308,9 @@ impl App {
         let meant = self.task_meant();
         self.pinned = if meant == self.pinned { None } else { meant };
         self.say(if self.pinned.is_some() {
-            "this task stays on top and beside; f lets it go".to_owned()
+            "this task stays on top; f lets it go".to_owned()
         } else {
-            "no task is frozen".to_owned()
+            "no task is pinned".to_owned()
         });
         self.rebuild();
     }

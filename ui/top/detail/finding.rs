@@ -74,7 +74,7 @@ impl Writer<'_> {
             self.task_links("tasks", rest);
         }
         self.blank();
-        let words = format!("aiospy explain {} tells what it means", finding.code);
+        let words = format!("aiospy explain {} says what it means", finding.code);
         self.page(|page| page.wrapped(Line::new(), "", usize::MAX, Style::Dim, &words))
     }
 }

@@ -43,7 +43,7 @@ impl Writer<'_> {
         let feed = self.feed();
         let mut all = feed.ongoing.iter().chain(feed.blocked.iter());
         let Some(stretch) = all.find(|it| is_stretch(it, id, began)) else {
-            self.line(&Line::new().with(Style::Notice, "not kept any more"));
+            self.line(&Line::new().with(Style::Notice, "no longer kept"));
             return Ok(());
         };
         let goes_on = if stretch.is_over { "" } else { ", goes on" };
@@ -61,7 +61,7 @@ impl Writer<'_> {
             &format!("{}{uncertain}, {seen}", clock(began, &self.app.zone)),
         )?;
         if let Some(work) = &stretch.work {
-            self.fact("kept by", Style::Reason, &work.description)?;
+            self.fact("blocked in", Style::Reason, &work.description)?;
             if let Some(handle) = &work.handle {
                 self.fact("ran", Style::Plain, handle)?;
             }

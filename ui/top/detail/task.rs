@@ -130,7 +130,7 @@ impl Writer<'_> {
             let at = &swallower.location;
             let sure = if swallower.is_sure { "" } else { ", most likely" };
             let words = format!("by the {} in {}{sure}", swallower.clause, at.function);
-            self.fact("eaten", Style::Notice, &words)?;
+            self.fact("swallowed", Style::Notice, &words)?;
             self.source(&at.file, at.line, 1);
         }
         if task.is_torn {
@@ -145,7 +145,7 @@ impl Writer<'_> {
         let name = name.and_then(|it| it.name.as_deref()).unwrap_or("a task without a name");
         self.line(&Line::new().with(Style::Strong, name).with(Style::Dim, &format!("  {id}")));
         if self.watched.task(id).is_none() {
-            self.line(&Line::new().with(Style::Dim, "is not there any more"));
+            self.line(&Line::new().with(Style::Dim, "is no longer there"));
         }
         self.blank();
         self.fates(id)?;

@@ -1,18 +1,18 @@
 //! Looks for Python processes, and at what each does, on a thread of its own.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use aiospy::memory::TimeLimit;
+use aiospy::process::{Listed, pythons};
 use aiospy::snapshot::{Depth, LoopState, Snapshot};
 use aiospy::{Error, Inspector, Options};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Candidate, Seen};
-use crate::report::text::words;
+use crate::report::text::{processes, words};
 
 /// How often processes are looked for.
 const EVERY: Duration = Duration::from_secs(2);
@@ -143,40 +143,13 @@ impl Looker {
 
 /// The processes that run Python, as far as that can be seen without attaching to them.
 fn candidates() -> Vec<Candidate> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut pids: Vec<i32> = pids.filter(|pid| *pid != own).collect();
-    pids.sort_unstable();
-    let candidate = |pid: i32| {
-        let cmdline = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let words: Vec<String> = cmdline
-            .split(|byte| *byte == 0)
-            .filter(|word| !word.is_empty())
-            .map(|word| String::from_utf8_lossy(word).into_owned())
-            .collect();
-        let (program, arguments) = words.split_first()?;
-        if !is_python(pid, program) {
-            return None;
-        }
+    let candidate = |it: Listed| {
+        let (program, arguments) = it.cmdline.split_first()?;
         let program = program.rsplit('/').next().unwrap_or(program);
         let command = std::iter::once(program).chain(arguments.iter().map(String::as_str));
-        Some(Candidate { pid, command: command.collect::<Vec<_>>().join(" "), seen: None })
+        Some(Candidate { pid: it.pid, command: command.collect::<Vec<_>>().join(" "), seen: None })
     };
-    pids.into_iter().filter_map(candidate).take(MAX_CANDIDATES).collect()
-}
-
-fn is_python(pid: i32, program: &str) -> bool {
-    let is_named = |path: &str| path.rsplit('/').next().unwrap_or(path).contains("python");
-    let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
-    let exe = exe.as_ref().and_then(|path| path.to_str()).unwrap_or_default();
-    // One under another name maps `libpython3.12.so`, or modules such as
-    // `_asyncio.cpython-312-x86_64-linux-gnu.so`.
-    let has_modules = || {
-        let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
-        String::from_utf8_lossy(&maps).lines().any(is_named)
-    };
-    is_named(exe) || is_named(program) || has_modules()
+    pythons().into_iter().filter_map(candidate).take(MAX_CANDIDATES).collect()
 }
 
 fn look(pid: i32, limit: &TimeLimit, known: &mut FxHashMap<i32, Option<Inspector>>) -> Seen {
@@ -202,13 +175,7 @@ fn look(pid: i32, limit: &TimeLimit, known: &mut FxHashMap<i32, Option<Inspector
 }
 
 fn seen(snapshot: &Snapshot) -> Seen {
-    let rank = |state: Option<LoopState>| match state {
-        Some(LoopState::Blocked) => 0,
-        Some(LoopState::Running) => 1,
-        Some(LoopState::Polling) => 2,
-        _ => 3,
-    };
-    let first = snapshot.loops.iter().min_by_key(|of| rank(of.state));
+    let first = snapshot.telling_loop().or(snapshot.loops.first());
     let more = match snapshot.loops.len() {
         0 | 1 => String::new(),
         loops => format!(" (1 of {loops})"),
@@ -224,16 +191,6 @@ fn seen(snapshot: &Snapshot) -> Seen {
     }
 }
 
-/// In a word or two why there is nothing to be seen.
 fn other(error: &Error) -> Seen {
-    Seen::Other(match error {
-        Error::NotPermitted { .. } | Error::Proc { .. } => "not permitted".to_owned(),
-        Error::NoAsyncio { .. } => "no asyncio".to_owned(),
-        Error::NotPython { .. } => "no Python".to_owned(),
-        Error::UnsupportedVersion { version, .. } => format!("Python {version}: not supported"),
-        Error::NotInitialized { phase, .. } => (*phase).to_owned(),
-        Error::TimedOut { .. } => "too slow to read".to_owned(),
-        Error::NoSuchProcess { .. } | Error::TargetGone { .. } => "ended".to_owned(),
-        _ => "not to be read".to_owned(),
-    })
+    Seen::Other(processes::unread(error))
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use aiospy::memory::Address;
 use aiospy::snapshot::{
     BlockingKind, Cancellation, Code, Count, Descriptor, Executor, FindingId, Job, Location,
-    LoopState, Position, Problem, Severity, Shutdown, Snapshot, Stage, Swallower, Syscall, Task,
-    TaskState, Thread, ThreadState, Wait, Work,
+    LoopState, Occupation, Position, Problem, Severity, Shutdown, Snapshot, Stage, Swallower,
+    Syscall, Task, TaskState, Thread, ThreadState, Wait,
 };
 use aiospy::timeline::{Fate, Life, LoopTiming, Places, Spread, States, Stretch, Turn};
 use jiff::{SignedDuration, Timestamp};
@@ -24,10 +24,12 @@ pub fn now() -> Timestamp {
 }
 
 /// A feed of a snapshot, with what was found in it open for some seconds.
-pub fn feed(snapshot: Snapshot) -> Feed {
+pub fn feed(mut snapshot: Snapshot) -> Feed {
+    snapshot.looks = Some(2);
     let since = now() - SignedDuration::from_secs(12);
     let findings = snapshot.findings.clone().unwrap_or_default();
-    let findings = (1..).zip(findings).map(|(number, it)| (number, since, it)).collect();
+    let findings =
+        (1..).zip(findings).map(|(number, it)| OpenFinding::new(number, since, it)).collect();
     Feed {
         at: now(),
         findings: OpenFinding::ordered(findings),
@@ -118,7 +120,7 @@ pub fn healthy() -> Feed {
         waits(
             task(1, "main", &["main /srv/orders/__main__.py:62"], &[]),
             Wait::Gather(others(&[])),
-            "gather, 1 of 1 still to end",
+            "gather, 0 of 1 done",
         ),
         waits(
             task(
@@ -155,7 +157,7 @@ fn stretch(
         .into_iter()
         .map(|it| it.location)
         .collect();
-    let work = Arc::new(Work {
+    let work = Arc::new(Occupation {
         handle: Some(format!("task {name}")),
         task: Some(id(2)),
         place: stack.last().cloned(),
@@ -245,7 +247,7 @@ pub fn held() -> Feed {
 
 fn sleeping(number: u64, name: &str, cancellation: Cancellation) -> Task {
     let places = ["ship /srv/orders/audit.py:20", "sleep asyncio/tasks.py:718"];
-    let mut task = waits(task(number, name, &places, &[1]), Wait::Timer, "sleep, 28 s to go");
+    let mut task = waits(task(number, name, &places, &[1]), Wait::Timer, "sleep, 28 s left");
     task.cancellation = Some(cancellation);
     task
 }
@@ -261,7 +263,7 @@ pub fn shutdown() -> Feed {
     let main = waits(
         task(1, "main", &["main /srv/orders/__main__.py:62"], &[]),
         Wait::Gather(others(&[])),
-        "gather, 4 of 4 still to end",
+        "gather, 0 of 4 done",
     );
     let mut snapshot = snapshot(vec![
         main,
@@ -300,7 +302,7 @@ pub fn shutdown() -> Feed {
     let mut found = finding(
         Code::CancelSwallowed,
         Severity::Warning,
-        "\"audit-log\" was cancelled and goes on as if it had not been",
+        "\"audit-log\" swallowed its cancellation and is still running",
         &[2],
     );
     found.evidence =
@@ -389,6 +391,7 @@ pub fn threads() -> Feed {
                 task: Some(id(1)),
                 elapsed: Some(Duration::from_secs(31)),
                 id: Address(0x20),
+                ..Job::default()
             },
             Job {
                 function: Some("render".to_owned()),
@@ -396,6 +399,7 @@ pub fn threads() -> Feed {
                 task: None,
                 elapsed: None,
                 id: Address(0x21),
+                ..Job::default()
             },
         ],
         ..Executor::default()
@@ -413,7 +417,7 @@ pub fn crowd() -> Feed {
     let mut tasks = vec![waits(
         task(0, "main", &["main /srv/chat/__main__.py:62"], &[]),
         Wait::TaskGroup(others(&[])),
-        "task group group, 9999 still to end",
+        "task group group, 9999 tasks left",
     )];
     for n in 1..10_000 {
         let (name, places, kind, words) = match n % 3 {
@@ -427,7 +431,7 @@ pub fn crowd() -> Feed {
                 "pinger",
                 ["ping /srv/chat/room.py:52", "sleep asyncio/tasks.py:718"],
                 Wait::Timer,
-                format!("sleep, {} s to go", n % 30),
+                format!("sleep, {} s left", n % 30),
             ),
             _ => (
                 "writer",

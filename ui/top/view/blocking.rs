@@ -49,7 +49,7 @@ fn columns(width: usize) -> Vec<Column> {
         Column::new("LENGTH", 8),
         Column::new("KIND", kind),
         Column::new("RAN", by),
-        Column::new("KEPT BY", kept),
+        Column::new("BLOCKED IN", kept),
         Column::new("AT", at),
     ]
 }

@@ -26,9 +26,9 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
     canvas.heads(regions.head, &columns);
     if rows.is_empty() {
         let words = if app.filter.text.is_empty() {
-            "no task was asked to end"
+            "no task was cancelled"
         } else {
-            "no such task was asked to end; Esc takes the filter away"
+            "no such task was cancelled; Esc clears the filter"
         };
         canvas.nothing(regions.list, words);
     }
@@ -61,7 +61,7 @@ fn columns(width: usize) -> Vec<Column> {
         Column::new("IS", 11),
         Column::new("  ASKED", 7),
         Column::new("NAME", name),
-        Column::new("EATEN, HANDLED AT", eaten),
+        Column::new("SWALLOWED / CLEANING UP AT", eaten),
         Column::new("WAITS FOR", rest),
     ]
 }

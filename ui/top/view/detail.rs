@@ -14,6 +14,7 @@ pub fn draw(app: &App, regions: &Regions, canvas: &mut Canvas<'_>) {
     if regions.is_split() {
         canvas.upright(region.x - 1, Rect { ..region });
     }
+    canvas.rule(regions.detail_title, 0);
     let inner = Rect { x: region.x + 1, width: region.width.saturating_sub(2), ..region };
     let lines = &app.document.lines;
     let shown = app.in_document.shown(lines.len(), usize::from(region.height));
@@ -28,7 +29,7 @@ pub fn draw(app: &App, regions: &Regions, canvas: &mut Canvas<'_>) {
     let is_pinned = app.pinned.is_some() && app.subject() == app.pinned.map(Subject::Task);
     let mut mark = Line::new();
     if is_pinned {
-        mark.add(Style::Notice, " frozen ");
+        mark.add(Style::Notice, " pinned ");
     }
     if shown.end < lines.len() {
         mark.add(Style::Dim, &format!(" {} more ↓ ", lines.len() - shown.end));

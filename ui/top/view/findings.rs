@@ -1,49 +1,80 @@
-//! What is wrong, always on top.
+//! The answer, always on top: the verdict, what follows from it, and what else was found.
 
-use aiospy::snapshot::Severity;
+use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
+use super::header;
 use crate::io::page::{Line, Style};
 use crate::report::text::{findings, words};
-use crate::top::layout::Regions;
+use crate::top::layout::{Regions, narrow};
 use crate::top::state::{App, Watched};
 use crate::top::tab::Focus;
+use crate::top::verdict;
+use crate::top::words::age;
+
+/// The column that sentences begin in.
+const TEXT: usize = 4;
 
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
-    let all = &watched.feed.findings;
+    let all = &watched.findings;
+    if app.is_ended() {
+        let at = watched.snapshot().taken_at;
+        let pid = watched.snapshot().process.pid;
+        let mut line = Line::new().with(Style::Plain, " ").with(Style::Alarm, "x");
+        line.pad_to(TEXT);
+        line.add(Style::Alarm, &format!("the process has ended: {pid}"));
+        line.add(Style::Dim, &format!("; this is how it was {} ago", age(at, app.now)));
+        canvas.line(regions.verdict, 0, &line);
+    }
+    let lines = Rect { height: regions.findings.height.max(1), ..regions.findings };
     if all.is_empty() {
-        return;
+        let (sign, words) = verdict::of(app, watched);
+        let (style, sign) = sign.shown();
+        let mut line = Line::new().with(Style::Plain, " ").with(style, sign.trim_end());
+        line.pad_to(TEXT);
+        line.add(style, &words);
+        canvas.line(lines, 0, &line);
     }
-    canvas.rule(regions.findings_title, 0);
-    let worst = all.iter().map(|known| known.finding.severity).max();
-    let (style, _) = findings::word(worst.unwrap_or(Severity::Info));
-    let mut title = Line::new().with(Style::Plain, " ");
-    title.add(style, &words::counted(all.len(), "finding"));
-    let height = usize::from(regions.findings.height);
-    let shown = app.findings.shown(all.len(), height);
-    if shown.len() < all.len() {
-        title.add(Style::Dim, &format!("  {} … {} shown", shown.start + 1, shown.end));
-    }
-    title.add(Style::Plain, " ");
-    let mut place = regions.findings_title;
-    place.x += 1;
-    place.width = crate::top::layout::narrow(title.width()).min(place.width.saturating_sub(1));
-    canvas.line(place, 0, &title);
-    for (y, known) in all.iter().skip(shown.start).take(shown.len()).enumerate() {
-        let finding = &known.finding;
+    let shown = app.findings.shown(all.len(), usize::from(regions.findings.height));
+    for (y, known) in all.iter().enumerate().skip(shown.start).take(shown.len()) {
+        let (finding, y) = (&known.finding, y - shown.start);
         let (style, _) = findings::word(finding.severity);
         let mut line = Line::new().with(Style::Plain, " ");
-        line.add(style, findings::sign(finding.severity));
         if known.is_follower {
-            line.add(Style::Dim, "└ ");
+            line.add(Style::Dim, "    └ ");
+            line.add(Style::Plain, &findings::said(finding));
+        } else {
+            let sign =
+                if finding.pending.is_some() { "?" } else { findings::sign(finding.severity) };
+            line.add(style, sign.trim_end());
+            line.pad_to(TEXT);
+            line.add(Style::Strong, &findings::said(finding));
         }
-        line.add(style, finding.code.as_str());
-        line.add(Style::Plain, "  ");
-        let title = if known.is_follower { Style::Dim } else { Style::Strong };
-        line.add(title, &findings::said(finding));
-        canvas.line(regions.findings, crate::top::layout::narrow(y), &line);
+        canvas.line(regions.findings, narrow(y), &line);
     }
     if let Some(y) = app.findings.selected.checked_sub(app.findings.offset) {
         canvas.select(regions.findings, y, app.focus == Focus::Findings);
+    }
+    more(app, watched, regions, lines, canvas);
+}
+
+/// At the right: how it is read, and that there are more findings than are shown.
+fn more(app: &App, watched: &Watched, regions: &Regions, lines: Rect, canvas: &mut Canvas<'_>) {
+    let state = header::state(app, watched);
+    let width = narrow(state.width());
+    // Where it does not get in the way of the answer.
+    if header::is_state_above(app, lines.width, watched) {
+        let x = lines.right().saturating_sub(width + 1);
+        canvas.line(Rect { x, width, height: 1, ..lines }, 0, &state);
+    }
+    let all = watched.findings.len();
+    let shown = app.findings.shown(all, usize::from(regions.findings.height));
+    let hidden = all.saturating_sub(shown.end);
+    if hidden > 0 {
+        let line = Line::new().with(Style::Notice, &format!(" {} more ↓ ", words::count(hidden)));
+        let width = narrow(line.width());
+        let x = lines.right().saturating_sub(width);
+        let y = lines.bottom().saturating_sub(1);
+        canvas.line(Rect { x, y, width, height: 1 }, 0, &line);
     }
 }

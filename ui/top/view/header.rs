@@ -2,49 +2,51 @@
 
 use std::time::Duration;
 
-use aiospy::snapshot::{Loop, Process, Snapshot};
+use aiospy::known::command;
+use aiospy::snapshot::{LoopState, Process, Snapshot, duration_in_column};
 use ratatui::layout::Rect;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::canvas::{BARS, Canvas};
 use crate::io::page::{Line, Style};
-use crate::report::text::words;
-use crate::top::feed::{LoopHistory, Point};
-use crate::top::layout::narrow;
+use crate::report::text::{findings, words};
+use crate::top::feed::Point;
+use crate::top::several::Several;
 use crate::top::state::{App, Watched};
+use crate::top::verdict;
 use crate::top::words::age;
 
 /// From here on the heights of a bar of lag, in milliseconds: each some three times the one before.
 const LAG_MS: [u64; 8] = [0, 3, 10, 30, 100, 300, 1000, 3000];
-/// The widest that the line of lag becomes.
-const MAX_LAG: usize = 60;
+/// From this width on there are more bars of it.
+const WIDE: usize = 160;
 
 pub fn draw(app: &App, watched: &Watched, region: Rect, canvas: &mut Canvas<'_>) {
     let snapshot = watched.snapshot();
-    canvas.both(region, 0, &command(&snapshot.process), &about(snapshot, region.width < 80));
-    let is_low = region.height < 3;
-    if is_low {
-        let mut line = loop_line(app, watched, 0);
-        line.add(Style::Dim, "  ");
-        let counts = tasks(watched);
-        canvas.both(region, 1, &joined(line, &counts), &reading(app, watched, true));
-        return;
-    }
-    let rows = region.height - 2;
-    for y in 0..rows {
-        let line = loop_line(app, watched, usize::from(y));
-        canvas.line(region, 1 + y, &line);
-        let of = snapshot.loops.get(usize::from(y)).filter(|of| is_run(of) && !app.is_ended());
-        if let Some(history) = watched.feed.loops.get(usize::from(y)).filter(|_| of.is_some()) {
-            lag(history, line.width(), Rect { y: region.y + 1 + y, height: 1, ..region }, canvas);
+    let width = usize::from(region.width);
+    // Of several processes it is the one that they are below.
+    let whole = app.several.as_ref().and_then(Several::root).unwrap_or(&snapshot.process);
+    let is_above = is_state_above(app, region.width, watched);
+    // What there is no room for is left out: Python, the bars, counts, at last the command.
+    let mut right = Line::new();
+    for detail in (0..=3).rev() {
+        right = how(app, watched, detail, !is_above);
+        let left = command(whole).width() + if detail == 3 { about(snapshot).width() } else { 0 };
+        if left + right.width() + 3 <= width {
+            break;
         }
     }
-    let mut left = Line::new().with(Style::Plain, " ");
-    left = joined(left, &tasks(watched));
-    let hidden = snapshot.loops.len().saturating_sub(usize::from(rows));
-    if hidden > 0 {
-        left.add(Style::Dim, &format!("  {} more", words::counted(hidden, "loop")));
+    let mut left = command(whole);
+    let rest = about(snapshot);
+    if left.width() + rest.width() + right.width() + 3 <= width {
+        left = joined(left, &rest);
     }
-    canvas.both(region, region.height - 1, &left, &reading(app, watched, false));
+    canvas.both(region, 0, &left, &right);
+    let trouble = watched.feed.trouble();
+    if !trouble.is_empty() {
+        let line = Line::new().with(Style::Plain, "    ");
+        canvas.line(region, 1, &line.with(Style::Notice, &trouble.join(" · ")));
+    }
 }
 
 fn joined(mut line: Line, more: &Line) -> Line {
@@ -54,79 +56,143 @@ fn joined(mut line: Line, more: &Line) -> Line {
     line
 }
 
-/// ` 4711  python3 -m orders`
+/// `    22153 uvicorn shop:app`
 fn command(process: &Process) -> Line {
-    let line = Line::new().with(Style::Plain, " ").with(Style::Strong, &process.pid.to_string());
-    let words = match process.cmdline.split_first() {
-        Some((program, arguments)) => {
-            let program = program.rsplit('/').next().unwrap_or(program);
-            let words = std::iter::once(program).chain(arguments.iter().map(String::as_str));
-            words.collect::<Vec<_>>().join(" ")
-        }
-        None => process.exe.clone().unwrap_or_default(),
-    };
-    line.with(Style::Plain, "  ").with(Style::Plain, &words)
+    let line = Line::new().with(Style::Plain, "    ").with(Style::Strong, &process.pid.to_string());
+    let words = command::program(&process.cmdline);
+    let words = if words.is_empty() { process.exe.clone().unwrap_or_default() } else { words };
+    line.with(Style::Plain, " ").with(Style::Plain, &words)
 }
 
-fn about(snapshot: &Snapshot, is_short: bool) -> Line {
+/// ` · CPython 3.12.1 · up 65.1 s`
+fn about(snapshot: &Snapshot) -> Line {
     let process = &snapshot.process;
-    let mut words = Vec::new();
+    let mut line = Line::new();
     if let Some(version) = &process.python {
-        words.push(format!("CPython {version}"));
+        line.add(Style::Dim, &format!(" · CPython {version}"));
     }
-    if let Some(started) = process.started_at.filter(|_| !is_short) {
-        words.push(format!("up {}", age(started, snapshot.taken_at)));
+    if let Some(started) = process.started_at {
+        line.add(Style::Dim, &format!(" · up {}", age(started, snapshot.taken_at)));
     }
-    Line::new().with(Style::Dim, &words.join(" · ")).with(Style::Plain, " ")
+    line
 }
 
-/// ` ● loop 1 blocked for 4.2 s in task update-rates`
-fn loop_line(app: &App, watched: &Watched, at: usize) -> Line {
+/// `loop polling · lag 0 ms ▁▁▁▁ · 161 stuck, 14 moving · live`, with more or less detail.
+fn how(app: &App, watched: &Watched, detail: usize, has_state: bool) -> Line {
     let snapshot = watched.snapshot();
-    let mut line = Line::new().with(Style::Plain, " ");
-    if app.is_ended() {
-        let at = watched.feed.snapshot.taken_at;
-        let since = format!("this is how it was {} ago", age(at, app.now));
-        line.add(Style::Alarm, "● the process has ended");
-        line.add(Style::Dim, &format!("  {since}"));
-        return line;
+    let mut line = loop_words(watched);
+    let at = worst_loop(snapshot);
+    let history = at.and_then(|at| watched.feed.loops.get(at)).filter(|_| !app.is_ended());
+    if let Some(history) = history {
+        let lag = history.now.lag.unwrap_or_default();
+        let (style, _) = bar(history.now.lag);
+        let style = if style == Style::Active { Style::Plain } else { style };
+        if detail > 0 {
+            line.add(Style::Dim, " · lag ");
+            line.add(style, &duration_in_column(lag));
+        }
+        if detail > 1 {
+            line.add(Style::Plain, " ");
+            let room = if usize::from(app.size.0) >= WIDE { 20 } else { 8 };
+            line = joined(line, &bars(history.last(room), room));
+        }
     }
-    let Some(of) = snapshot.loops.get(at) else {
-        line.add(Style::Dim, "● no event loop");
-        return line;
+    if detail > 2 || detail > 0 && history.is_none() {
+        let counts = counts(watched);
+        if counts.width() > 0 {
+            line.add(Style::Dim, " · ");
+            line = joined(line, &counts);
+        }
+    }
+    if has_state {
+        line.add(Style::Dim, " · ");
+        line = joined(line, &state(app, watched));
+    }
+    line.with(Style::Plain, " ")
+}
+
+/// The loop that is worst off.
+fn worst_loop(snapshot: &Snapshot) -> Option<usize> {
+    let telling = snapshot.telling_loop().or(snapshot.loops.first())?;
+    snapshot.loops.iter().position(|of| of.id == telling.id)
+}
+
+/// `loop BLOCKED for 4.2 s in task update-rates`
+fn loop_words(watched: &Watched) -> Line {
+    let snapshot = watched.snapshot();
+    let Some((at, of)) = worst_loop(snapshot).and_then(|at| Some((at, snapshot.loops.get(at)?)))
+    else {
+        return Line::new().with(Style::Dim, "no event loop");
     };
     let (style, state) = words::loop_state(of);
-    let style = if style == Style::Plain { Style::Active } else { style };
+    // For how long one polls says nothing about it.
+    let state = if of.state == Some(LoopState::Polling) { "polling".to_owned() } else { state };
+    let several = snapshot.loops.len();
     let number =
-        if snapshot.loops.len() > 1 { format!("loop {} ", at + 1) } else { "loop ".to_owned() };
-    line.add(style, "● ");
-    line.add(Style::Plain, &number);
-    line.add(style, &state);
-    if let Some(handle) = of.iteration.as_ref().and_then(words::handle).filter(|_| is_run(of)) {
-        line.add(Style::Plain, &format!(" in {handle}"));
-    }
+        if several > 1 { format!("loop {} of {several} ", at + 1) } else { "loop ".to_owned() };
+    let mut line = Line::new().with(Style::Dim, &number).with(style, &state);
     if let Some(held) = snapshot.thread_of(of).and_then(|thread| words::held(thread.state)) {
         line.add(Style::Alarm, &format!("  {held}"));
     }
     line
 }
 
-fn is_run(of: &Loop) -> bool {
-    of.may_run()
+/// `161 stuck, 14 moving`
+fn counts(watched: &Watched) -> Line {
+    let snapshot = watched.snapshot();
+    if snapshot.tasks.is_empty() {
+        // "0 tasks" would be a claim, if something could not be read.
+        let words = if snapshot.problems.is_empty() { "no tasks" } else { "no task was read" };
+        return Line::new().with(Style::Dim, words);
+    }
+    let mut line = Line::new();
+    line.add(Style::Plain, &words::counted(snapshot.tasks.len(), "task"));
+    let stuck = watched.feed.standing.as_ref().map_or(0, |standing| standing.stuck_count());
+    if stuck > 0 {
+        line.add(Style::Notice, &format!(", {} stuck", words::count(stuck)));
+    }
+    let asked = snapshot.tasks.iter().filter(|task| task.cancellation.is_some()).count();
+    if asked > 0 {
+        line.add(Style::Notice, &format!(", {} cancelled", words::count(asked)));
+    }
+    line
 }
 
-/// How late the loop was over the last seconds, as a row of bars.
-fn lag(history: &LoopHistory, taken: usize, region: Rect, canvas: &mut Canvas<'_>) {
-    let width = usize::from(region.width);
-    let label = "lag ";
-    let room = width.saturating_sub(taken + label.len() + 4).min(MAX_LAG);
-    if room < 8 {
-        return;
+/// Whether how it is read stands beside the answer: where it leaves room for that.
+pub fn is_state_above(app: &App, width: u16, watched: &Watched) -> bool {
+    let first = watched.findings.first().map(|known| findings::said(&known.finding));
+    let said = first.unwrap_or_else(|| verdict::of(app, watched).1).width();
+    !app.is_ended() && said + state(app, watched).width() + 8 <= usize::from(width)
+}
+
+/// `live · 10 Hz`, `paused`, `ended`, `recorded 06:00:01.2`
+pub fn state(app: &App, watched: &Watched) -> Line {
+    let feed = &watched.feed;
+    let mut line = Line::new();
+    if app.is_recording {
+        line.add(Style::Alarm, "● REC ");
     }
-    let mut line = Line::new().with(Style::Dim, label);
-    line = joined(line, &bars(history.last(room), room));
-    let x = region.right() - narrow(line.width() + 1);
-    canvas.line(Rect { x, width: narrow(line.width()), ..region }, 0, &line);
+    if let Some(place) = &feed.place {
+        line.add(Style::Notice, if app.is_playing { "PLAYING" } else { "RECORDING" });
+        let at = feed.at.to_zoned(app.zone.clone()).strftime("%H:%M:%S%.3f").to_string();
+        line.add(Style::Plain, &format!(" {at}"));
+        let [number, count] = [place.number + 1, place.count].map(words::count);
+        return line.with(Style::Dim, &format!(" sample {number} of {count}"));
+    }
+    let old = app.now.duration_since(feed.snapshot.taken_at).as_secs();
+    match () {
+        () if app.is_ended() => line.add(Style::Alarm, "ended"),
+        () if app.is_paused && old >= 2 => {
+            let old = age(feed.snapshot.taken_at, app.now);
+            line.add(Style::Notice, &format!("PAUSED · {old} old"));
+        }
+        () if app.is_paused => line.add(Style::Notice, "PAUSED"),
+        () if old >= 2 => {
+            line.add(Style::Notice, &format!("{} old", age(feed.snapshot.taken_at, app.now)));
+        }
+        () => line.add(Style::Dim, &format!("live · {} Hz", feed.rate)),
+    }
+    line
 }
 
 /// Bars for points, the latest to the right.
@@ -152,82 +218,4 @@ pub fn bar(lag: Option<Duration>) -> (Style, usize) {
         _ => Style::Active,
     };
     (style, height)
-}
-
-/// `17 tasks: 1 running, 16 pending`
-fn tasks(watched: &Watched) -> Line {
-    let snapshot = watched.snapshot();
-    if snapshot.tasks.is_empty() {
-        // "0 tasks" would be a claim, if something could not be read.
-        let words = if snapshot.problems.is_empty() { "no tasks" } else { "no task was read" };
-        return Line::new().with(Style::Strong, words);
-    }
-    let mut line = Line::new();
-    line.add(Style::Strong, &words::counted(snapshot.tasks.len(), "task"));
-    line.add(Style::Dim, ":");
-    let mut separator = " ";
-    for (style, words) in words::by_state(&snapshot.tasks) {
-        line.add(Style::Plain, separator);
-        line.add(style, &words);
-        separator = ", ";
-    }
-    let stuck = watched.feed.standing.as_ref().map_or(0, |standing| standing.stuck_count());
-    if stuck > 0 {
-        line.add(Style::Notice, &format!(" · {} stuck", words::count(stuck)));
-    }
-    let asked = snapshot.tasks.iter().filter(|task| task.cancellation.is_some()).count();
-    if asked > 0 {
-        line.add(Style::Notice, &format!(" · {} asked to end", words::count(asked)));
-    }
-    line
-}
-
-/// How well and how often it is read, and how old that is.
-fn reading(app: &App, watched: &Watched, is_short: bool) -> Line {
-    let feed = &watched.feed;
-    let mut line = Line::new();
-    let mut add = |style, words: &str| {
-        if line.width() > 0 {
-            line.add(Style::Dim, " · ");
-        }
-        line.add(style, words);
-    };
-    if app.is_paused {
-        add(Style::Notice, "PAUSED");
-    }
-    if app.is_recording {
-        add(Style::Alarm, "● REC");
-    }
-    if let Some(place) = &feed.place {
-        add(Style::Notice, if app.is_playing { "PLAYING" } else { "RECORDING" });
-        let at = feed.at.to_zoned(app.zone.clone()).strftime("%H:%M:%S%.3f").to_string();
-        add(Style::Plain, &at);
-        let [number, count] = [place.number + 1, place.count].map(words::count);
-        add(Style::Dim, &format!("sample {number} of {count}"));
-        return line.with(Style::Plain, " ");
-    }
-    if let Some(cause) = &feed.unreadable {
-        add(Style::Alarm, &format!("not read: {cause}"));
-    }
-    let problems = feed.snapshot.problems.len();
-    if problems > 0 {
-        add(Style::Notice, &words::counted(problems, "problem"));
-    }
-    if !is_short {
-        if !app.is_ended() {
-            add(Style::Dim, &format!("{} Hz", feed.rate));
-        }
-        let number = |number: u64| words::count(usize::try_from(number).unwrap_or(usize::MAX));
-        let all = feed.samples + feed.missed;
-        let style = if feed.missed > all / 20 { Style::Notice } else { Style::Dim };
-        add(style, &format!("missed {} of {}", number(feed.missed), number(all)));
-    }
-    let seconds = app.now.duration_since(feed.snapshot.taken_at).as_secs();
-    let style = if seconds >= 2 { Style::Notice } else { Style::Dim };
-    if seconds < 1 {
-        add(style, "now");
-    } else {
-        add(style, &format!("{} old", age(feed.snapshot.taken_at, app.now)));
-    }
-    line.with(Style::Plain, " ")
 }

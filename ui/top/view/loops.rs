@@ -180,7 +180,7 @@ fn iterations(history: &LoopHistory, region: Rect, canvas: &mut Canvas<'_>) {
     let Some(lengths) = history.lengths.filter(|lengths| lengths.iter().sum::<u64>() > 0) else {
         let words = match history.lengths {
             Some(_) => "no iteration has ended yet since this began",
-            None => "a recording does not tell how many had each length",
+            None => "a recording does not say how many had each length",
         };
         canvas.line(region, 2, &Line::new().with(Style::Dim, words));
         return;

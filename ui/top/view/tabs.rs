@@ -7,6 +7,7 @@ use super::canvas::Canvas;
 use super::theme::Theme;
 use crate::io::page::{Line, Style};
 use crate::report::text::words;
+use crate::top::rows::{Rows, What};
 use crate::top::state::{App, Watched};
 use crate::top::tab::{Focus, Tab};
 
@@ -14,9 +15,12 @@ use crate::top::tab::{Focus, Tab};
 fn labels(app: &App) -> Vec<(Tab, u16, String)> {
     let mut x = 1;
     let mut labels = Vec::new();
-    let is_narrow = app.size.0 < 76;
+    // A filter has to be seen.
+    let is_narrow = app.size.0 < 76 || app.size.0 < 110 && !app.filter.text.is_empty();
     for (at, tab) in Tab::ALL.into_iter().enumerate() {
-        let label = format!(" {} {} ", at + 1, tab.name());
+        let name = if tab == Tab::Work && !app.is_merged() { "Tasks" } else { tab.name() };
+        let name = if is_narrow && tab != Tab::Work { tab.short() } else { name };
+        let label = format!(" {} {name} ", at + 1);
         let label = if is_narrow { label.replacen(' ', "", 1) } else { label };
         let width = crate::top::layout::narrow(label.width());
         labels.push((tab, x, label));
@@ -45,41 +49,82 @@ pub fn draw(app: &App, watched: &Watched, region: Rect, canvas: &mut Canvas<'_>)
         end = region.x + x + crate::top::layout::narrow(label.width());
     }
     let room = usize::from(region.right().saturating_sub(end + 2));
+    // What is filtered by must be seen; of the rest as much as there is room for.
+    let mut parts: Vec<(Style, String)> = Vec::new();
     let filter = &app.filter;
-    let (style, words) = if filter.is_typed || !filter.text.is_empty() {
-        let number = words::count(found(app, watched));
-        let long = format!(" /{}  {number} found ", filter.text);
-        let is_long = long.width() <= room;
-        (Style::Notice, if is_long { long } else { format!(" /{} ", filter.text) })
-    } else {
-        (Style::Dim, format!(" {} ", about(app, watched)))
-    };
-    // What is filtered by must be seen; how the list was made only where there is room.
-    if words.trim().is_empty() || words.width() > room && style == Style::Dim {
+    if filter.is_typed || !filter.text.is_empty() {
+        parts.push((Style::Notice, format!("/{}", filter.text)));
+        parts.push((Style::Notice, found(app, watched)));
+    }
+    // Whose views these are, of several processes.
+    let whose = app.several.as_ref().map(|_| watched.snapshot().process.pid.to_string());
+    parts.extend(whose.map(|pid| (Style::Plain, pid)));
+    parts.extend(reading(watched).map(|words| (Style::Notice, words)));
+    parts.push((Style::Dim, about(app, watched)));
+    parts.extend(notes(app, watched).map(|words| (Style::Dim, words)));
+    let mut line = Line::new();
+    for (style, words) in parts.into_iter().filter(|(_, words)| !words.is_empty()) {
+        let is_first = line.width() == 0;
+        if !is_first && line.width() + words.width() + 4 > room {
+            continue;
+        }
+        line.add(Style::Dim, if is_first { " " } else { " · " });
+        line.add(style, &words);
+    }
+    if line.width() == 0 || filter.text.is_empty() && line.width() + 1 > room {
         return;
     }
-    let line = Line::new().with(style, &words).fitted(room);
+    let line = line.with(Style::Plain, " ").fitted(room);
     let width = crate::top::layout::narrow(line.width());
     let x = region.right() - width - 1;
     canvas.line(Rect { x, width, ..region }, 0, &line);
 }
 
-fn found(app: &App, watched: &Watched) -> usize {
+/// How many are found of all.
+fn found(app: &App, watched: &Watched) -> String {
     let rows = &watched.rows;
-    if app.tab == Tab::Tree {
-        return (0..rows.count()).filter(|at| rows.is_match(*at)).count();
+    match rows {
+        Rows::Tasks(rows) => {
+            let found: usize =
+                rows.iter().filter(|row| !row.is_inner).map(|row| row.members.len()).sum();
+            let all = watched.snapshot().tasks.len();
+            format!("{} of {}", words::count(found), words::count(all))
+        }
+        _ if app.tab == Tab::Tree => {
+            let found = (0..rows.count()).filter(|at| rows.is_match(*at)).count();
+            format!("{} found", words::count(found))
+        }
+        _ => format!("{} found", words::count(rows.count())),
     }
-    rows.count()
+}
+
+/// What is not as it should be about the reading.
+fn reading(watched: &Watched) -> Option<String> {
+    let feed = &watched.feed;
+    let problems = feed.snapshot.problems.len();
+    let missed = feed.missed > feed.samples && feed.place.is_none();
+    let missed = missed.then(|| {
+        let missed = usize::try_from(feed.missed).unwrap_or(usize::MAX);
+        format!("missed {}", words::count(missed))
+    });
+    let problems = (problems > 0).then(|| words::counted(problems, "problem"));
+    let all: Vec<String> = problems.into_iter().chain(missed).collect();
+    (!all.is_empty()).then(|| all.join(" · "))
+}
+
+/// How many findings are not listed.
+fn notes(app: &App, watched: &Watched) -> Option<String> {
+    let hidden = watched.feed.findings.len().saturating_sub(watched.findings.len());
+    (hidden > 0 && !app.shows_notes).then(|| format!("i {}", words::counted(hidden, "note")))
 }
 
 /// How the list was made.
 fn about(app: &App, watched: &Watched) -> String {
     let rows = watched.rows.count();
     match app.tab {
-        Tab::Tasks => {
-            let alike = if app.is_merged() { "alike together, " } else { "" };
+        Tab::Work => {
             let reversed = if app.is_reversed { ", reversed" } else { "" };
-            format!("{alike}{}{reversed}", app.sort.words())
+            format!("{}{}{reversed}", constant(app, watched), app.sort.words())
         }
         Tab::Tree => "who waits, above what it waits for".to_owned(),
         Tab::Blocking => format!("{}, newest first", words::counted(rows, "block")),
@@ -89,6 +134,16 @@ fn about(app: &App, watched: &Watched) -> String {
             format!("loop {} of {rows}", app.list().selected + 1)
         }
         Tab::Loop => String::new(),
+    }
+}
+
+/// What is the same in each row of the tasks, and has no column therefore.
+fn constant(app: &App, watched: &Watched) -> String {
+    let first = watched.snapshot().tasks.first();
+    let is_same = !app.is_merged() && !app.columns.contains_key(&What::State);
+    match first.filter(|_| is_same) {
+        Some(task) => format!("all {}, ", words::task_state(task.state).1),
+        None => String::new(),
     }
 }
 

@@ -1,197 +1,208 @@
-//! The table of tasks.
+//! The work: tasks that are alike in one row, or each by itself.
 
 use std::time::Duration;
 
-use aiospy::memory::Address;
-use aiospy::snapshot::{Code, Severity, Task, TaskState, Waiting, duration_in_column};
+use aiospy::snapshot::{GroupState, Location, Task, TaskState, Waiting, Work, with_separators};
+use rustc_hash::FxHashSet;
 use unicode_width::UnicodeWidthStr;
 
-use super::canvas::{Canvas, Column, SIGNS, row};
+use super::canvas::Canvas;
+use super::columns::{Column, fit, heads, row};
 use super::select;
-use crate::io::page::{self, Line, Style};
+use crate::io::page::{self, Style};
 use crate::report::text::waiting::{self, TaskNames};
-use crate::report::text::{findings, names, words};
+use crate::report::text::{table, words};
 use crate::top::layout::{Regions, narrow};
-use crate::top::rows::{Rows, Sort, TaskRow, stood_for};
+use crate::top::rows::{Rows, Sort, TaskRow, What};
 use crate::top::state::{App, Watched};
 use crate::top::words::short_place;
+use crate::top::work;
 
 /// Of more tasks than these in one row, the first ones say what they wait for.
 const MAX_MERGED: usize = 200;
+/// How long a column stays when there is nothing in it any more, so that nothing flickers.
+const STAYS: Duration = Duration::from_secs(10);
 
-/// What a column shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    State,
-    Name,
-    Coroutine,
-    For,
-    Reason,
-    Holder,
-    Awaiter,
-    Cancel,
+const fn text(what: What, head: &'static str, widths: (usize, usize), rank: usize) -> Column<What> {
+    Column { what, head, widths, is_number: false, rank }
 }
 
-impl What {
-    fn sort(self) -> Option<Sort> {
-        match self {
-            Self::State => Some(Sort::State),
-            Self::Name => Some(Sort::Name),
-            Self::Coroutine => Some(Sort::Coroutine),
-            Self::For => Some(Sort::Since),
-            Self::Reason => Some(Sort::Reason),
-            Self::Cancel => Some(Sort::Cancel),
-            Self::Holder | Self::Awaiter => None,
-        }
-    }
+const fn number(what: What, head: &'static str, rank: usize) -> Column<What> {
+    Column { what, head, widths: (0, 0), is_number: true, rank }
+}
 
-    fn head(self) -> &'static str {
-        match self {
-            Self::State => "STATE",
-            Self::Name => "NAME",
-            Self::Coroutine => "COROUTINE",
-            Self::For => "    FOR",
-            Self::Reason => "WAITS FOR",
-            Self::Holder => "HELD BY, AWAITS",
-            Self::Awaiter => "AWAITED BY",
-            Self::Cancel => "CANCEL",
-        }
-    }
+/// The columns of groups, from left to right.
+const OF_GROUPS: &[Column<What>] = &[
+    number(What::Count, "N", 0),
+    text(What::Work, "WORK", (16, 32), 1),
+    number(What::Age, "OLDEST", 3),
+    text(What::Waits, "WAITS FOR", (15, 48), 2),
+    text(What::Place, "AT", (10, 36), 4),
+];
+
+/// Those of single tasks.
+const OF_TASKS: &[Column<What>] = &[
+    text(What::Work, "WORK", (16, 32), 0),
+    number(What::Age, "FOR", 2),
+    text(What::Waits, "WAITS FOR", (15, 48), 1),
+    text(What::Place, "AT", (10, 36), 3),
+    text(What::Task, "TASK", (8, 20), 4),
+    text(What::Cancel, "CANCEL", (6, 12), 5),
+    text(What::State, "STATE", (7, 8), 6),
+];
+
+fn sort_of(what: What) -> Option<Sort> {
+    Some(match what {
+        What::Count => Sort::Count,
+        What::Work => Sort::Name,
+        What::Age => Sort::Age,
+        What::Waits => Sort::Reason,
+        What::Place => Sort::Place,
+        What::Cancel => Sort::Cancel,
+        What::State => Sort::State,
+        What::Task => return None,
+    })
+}
+
+/// The columns that there is something in, or was a moment ago.
+fn used(app: &App) -> Vec<Column<What>> {
+    let is_recent = |what: &What| {
+        let last = app.columns.get(what);
+        let age = last.and_then(|last| Duration::try_from(app.now.duration_since(*last)).ok());
+        age.is_some_and(|age| age < STAYS)
+    };
+    let all = if app.is_merged() { OF_GROUPS } else { OF_TASKS };
+    all.iter().filter(|column| is_recent(&column.what)).copied().collect()
 }
 
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let Rows::Tasks(rows) = &watched.rows else { return };
-    let (what, columns) = columns(app, regions.list.width);
-    canvas.heads(regions.head, &columns);
     if rows.is_empty() {
-        let words = empty(app, watched);
-        canvas.nothing(regions.list, words);
+        canvas.nothing(regions.list, empty(app, watched));
         return;
     }
     let names = TaskNames::of(watched.snapshot());
+    let columns = used(app);
+    // Only what is shown is put into words.
     let shown = app.list().shown(rows.len(), usize::from(regions.list.height));
-    for (y, row_of) in rows.iter().skip(shown.start).take(shown.len()).enumerate() {
-        let is_pinned = app.pinned.is_some() && shown.start + y == 0;
-        let line = line(row_of, watched, &names, (&what, &columns), is_pinned);
-        canvas.line(regions.list, narrow(y), &line);
+    let shown: Vec<&TaskRow> = rows.iter().skip(shown.start).take(shown.len()).collect();
+    let of_row = |of: &&TaskRow| cells(of, watched, &names, &columns);
+    let cells: Vec<Vec<(Style, String)>> = shown.iter().map(of_row).collect();
+    let need = |at: usize| {
+        let widths = cells.iter().filter_map(|row| Some(row.get(at)?.1.width()));
+        widths.max().unwrap_or(0)
+    };
+    let needs: Vec<usize> = (0..columns.len()).map(need).collect();
+    let fitted = fit(&columns, &needs, usize::from(regions.list.width));
+    let arrow = |what: What| match sort_of(what) {
+        Some(sort) if sort == app.sort && app.is_reversed => "▲",
+        Some(sort) if sort == app.sort => "▼",
+        _ => "",
+    };
+    canvas.line(regions.head, 0, &heads(&fitted, arrow));
+    let kept: FxHashSet<What> = fitted.iter().map(|(column, _)| column.what).collect();
+    for (y, (of, cells)) in shown.iter().zip(cells).enumerate() {
+        let cells = columns.iter().zip(cells).filter(|(column, _)| kept.contains(&column.what));
+        let cells = cells.map(|(column, (style, text))| {
+            let width = fitted.iter().find(|(it, _)| it.what == column.what).map_or(0, |it| it.1);
+            let text = match column.what {
+                What::Work => table::middle_cut(&page::clean(&text), width),
+                What::Place => place_cut(&text, width),
+                _ => text,
+            };
+            (style, text)
+        });
+        let cells: Vec<(Style, String)> = cells.collect();
+        canvas.line(regions.list, narrow(y), &row(sign(app, of, watched), &fitted, &cells));
     }
     select(app, regions.list, canvas);
 }
 
 fn empty(app: &App, watched: &Watched) -> &'static str {
     match () {
-        () if !app.filter.text.is_empty() => "no task matches; Esc takes the filter away",
+        () if !app.filter.text.is_empty() => "no task matches; Esc clears the filter",
         () if watched.snapshot().problems.is_empty() => "no tasks",
         () => "no task could be read, which need not mean that there is none",
     }
 }
 
-/// The columns that there is room for; the wider the screen, the more.
-fn columns(app: &App, width: u16) -> (Vec<What>, Vec<Column>) {
-    let width = usize::from(width);
-    let mut what = vec![What::State, What::Name];
-    if width >= 90 {
-        what.push(What::Coroutine);
-    }
-    what.extend([What::For, What::Reason]);
-    if width >= 118 {
-        what.push(What::Holder);
-    }
-    if width >= 140 {
-        what.push(What::Awaiter);
-    }
-    if width >= 76 {
-        what.push(What::Cancel);
-    }
-    let name = (width / 4).clamp(16, 34);
-    let fixed = |what: What| match what {
-        What::State | What::For => 7,
-        What::Name => name,
-        What::Coroutine => (width / 6).clamp(14, 32),
-        What::Holder | What::Awaiter => (width / 8).clamp(14, 24),
-        What::Cancel => 11,
-        What::Reason => 0,
-    };
-    let taken: usize = what.iter().map(|what| fixed(*what) + 1).sum();
-    let rest = width.saturating_sub(SIGNS + taken + 1);
-    let column = |what: &What| {
-        let arrow = match what.sort() {
-            Some(sort) if sort == app.sort && app.is_reversed => "▲",
-            Some(sort) if sort == app.sort => "▼",
-            _ => "",
-        };
-        let head = format!("{}{arrow}", what.head());
-        Column::new(head, if *what == What::Reason { rest } else { fixed(*what) })
-    };
-    let columns = what.iter().map(column).collect();
-    (what, columns)
-}
-
-fn line(
+fn cells(
     of: &TaskRow,
     watched: &Watched,
     names: &TaskNames<'_>,
-    (what, columns): (&[What], &[Column]),
-    is_pinned: bool,
-) -> Line {
+    columns: &[Column<What>],
+) -> Vec<(Style, String)> {
     let tasks = &watched.snapshot().tasks;
     let members: Vec<&Task> = of.members.iter().filter_map(|&at| tasks.get(at)).collect();
-    let Some(first) = members.first().copied() else { return Line::new() };
-    let has_cancel = what.contains(&What::Cancel);
-    let cells = what.iter().zip(columns).map(|(what, column)| match what {
+    let Some(first) = members.first().copied() else { return Vec::new() };
+    let is_quiet = of.state == GroupState::Idle;
+    let plain = if is_quiet { Style::Dim } else { Style::Plain };
+    let has_cancel = columns.iter().any(|column| column.what == What::Cancel);
+    let cell = |column: &Column<What>| match column.what {
+        What::Count if of.is_inner => (plain, String::new()),
+        What::Count => (plain, with_separators(members.len())),
+        What::Work => {
+            let strong = if is_quiet { Style::Dim } else { Style::Strong };
+            (strong, named(of, &members, first))
+        }
+        What::Age => (plain, of.oldest.map(words::age).unwrap_or_default()),
+        What::Waits => {
+            let (style, words) = reason(&members, names, has_cancel);
+            (if is_quiet { Style::Dim } else { style }, words)
+        }
+        What::Place => (plain, work::place(first).map(|at| place(at)).unwrap_or_default()),
+        What::Task => {
+            let name = first.name.as_deref().filter(|name| work::name(first) != **name);
+            (plain, name.unwrap_or_default().to_owned())
+        }
+        What::Cancel => (Style::Notice, cancel_word(first).unwrap_or_default().to_owned()),
         What::State => {
             let (style, state) = words::task_state(first.state);
             (style, if first.state.is_none() { "?" } else { state }.to_owned())
         }
-        What::Name => (Style::Strong, name(of, &members, column.width)),
-        What::Coroutine => {
-            (Style::Plain, first.coroutine.as_deref().unwrap_or_default().to_owned())
-        }
-        What::For => (Style::Plain, stood(of, watched)),
-        What::Reason => reason(&members, names, has_cancel),
-        What::Holder => {
-            let waits = members.iter().filter_map(|task| task.waiting_on.as_deref());
-            let ids = waits.flat_map(|waiting| waiting.holders().iter().chain(waiting.tasks()));
-            (Style::Plain, folded(ids.copied(), names))
-        }
-        What::Awaiter => {
-            let ids = members.iter().flat_map(|task| &task.awaited_by);
-            (Style::Plain, folded(ids.copied(), names))
-        }
-        What::Cancel => (Style::Notice, cancel_word(first).unwrap_or_default().to_owned()),
-    });
-    let cells: Vec<(Style, String)> = cells.collect();
-    row(sign(&of.marks, is_pinned), columns, &cells)
+    };
+    columns.iter().map(cell).collect()
 }
 
-/// For how long they have been at their present await: the longest of them.
-fn stood(of: &TaskRow, watched: &Watched) -> String {
-    let times = of.members.iter().filter_map(|at| stood_for(&watched.feed, *at));
-    times.max().map(|time| format!("{:>7}", duration_in_column(time))).unwrap_or_default()
+/// `worker-*` of several, `  worker-3` below it.
+fn named(of: &TaskRow, members: &[&Task], first: &Task) -> String {
+    match members {
+        [_] if of.is_inner => format!("  {}", live_name(first)),
+        [_] => live_name(first),
+        _ if members.iter().all(|task| work::name(task) == work::name(first)) => work::name(first),
+        _ => work::name_of_all(first),
+    }
+}
+
+/// The name of one: of a request what was asked for, which is shown in live views only.
+fn live_name(task: &Task) -> String {
+    task.work.as_deref().map_or_else(|| work::name(task), Work::live_name)
+}
+
+/// `shop.py:20 Inventory.get`
+fn place(at: &Location) -> String {
+    format!("{} {}", short_place(at), at.function)
+}
+
+/// A place in a cell: its line is never cut.
+fn place_cut(place: &str, width: usize) -> String {
+    let (at, function) = place.split_once(' ').unwrap_or((place, ""));
+    let room = width.saturating_sub(at.width() + 1);
+    match room {
+        4.. => format!("{at} {}", page::fit(function, room)),
+        _ if at.width() <= width => at.to_owned(),
+        _ => format!("…{}", table::end(at, width.saturating_sub(1))),
+    }
 }
 
 /// The sign of what is worst about it.
-pub fn sign(marks: &[(Severity, Code)], is_pinned: bool) -> (Style, &'static str) {
-    match marks.iter().map(|mark| mark.0).max() {
-        Some(severity) => (findings::word(severity).0, findings::sign(severity)),
-        None if is_pinned => (Style::Notice, "●"),
-        None => (Style::Plain, ""),
+fn sign(app: &App, of: &TaskRow, watched: &Watched) -> (Style, &'static str) {
+    let first = of.members.first().and_then(|at| watched.snapshot().tasks.get(*at));
+    let is_pinned = app.pinned.is_some() && first.map(|task| task.id) == app.pinned;
+    match words::sign(of.severity, of.state) {
+        (_, "") if is_pinned => (Style::Notice, "●"),
+        sign => sign,
     }
-}
-
-/// `worker-{0..39}  ×40`, with the number in any case.
-fn name(of: &TaskRow, members: &[&Task], width: usize) -> String {
-    let indent = if of.is_inner { "  " } else { "" };
-    if let [task] = members {
-        let name = task.name.as_deref();
-        return format!("{indent}{}", name.map_or_else(|| task.id.to_string(), str::to_owned));
-    }
-    let mark = if of.is_unfolded { "▾ " } else { "▸ " };
-    let folded = names::fold(members.iter().filter_map(|task| task.name.as_deref()));
-    let folded = if folded.is_empty() { "unnamed tasks".to_owned() } else { folded };
-    let count = format!(" ×{}", words::count(members.len()));
-    let room = width.saturating_sub(count.width() + mark.width());
-    format!("{mark}{}{count}", page::fit(&page::clean(&folded), room))
 }
 
 /// What they wait for, in a line; how far a cancellation is before it, if that has no column.
@@ -243,22 +254,15 @@ fn running(task: &Task) -> Option<String> {
     Some(format!("runs {}  {}", at.function, short_place(at)))
 }
 
-fn folded(ids: impl Iterator<Item = Address>, names: &TaskNames<'_>) -> String {
-    let mut ids: Vec<Address> = ids.take(MAX_MERGED).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    names.folded(ids)
-}
-
 /// How far a task's cancellation is, in a word or two.
 pub fn cancel_word(task: &Task) -> Option<&'static str> {
     let cancellation = task.cancellation.as_ref()?;
     Some(match () {
         () if task.is_over() => "ended",
-        () if cancellation.must_cancel => "to be told",
+        () if cancellation.must_cancel => "undelivered",
         () if cancellation.in_flight => "on its way",
         () if cancellation.handling.is_some() => "cleaning up",
-        () if words::is_unheeded(cancellation) => "goes on",
-        () => "asked",
+        () if words::is_unheeded(cancellation) => "swallowed",
+        () => "cancelled",
     })
 }

@@ -131,7 +131,7 @@ impl Scan<'_> {
         }
         let bytes = reader.memory.vec(part.at, words * 8).ok()?;
         let words = bytes.as_chunks::<8>().0.iter().skip(2).map(|word| u64::from_le_bytes(*word));
-        let is_pointer = |word: &u64| word.is_multiple_of(8) && (1 << 16..1 << 47).contains(word);
+        let is_pointer = |word: &u64| Address(*word).is_plausible();
         // What is none may be anything, as the text of a key that a C extension has.
         let others = words.clone().zip(2_u64..).filter(|(word, _)| !is_pointer(word));
         others.for_each(|(_, at)| reader.memory.note_text(part.at.offset(8 * at), 8, false));

@@ -1,0 +1,247 @@
+//! What tasks work for, in the snapshot's words: since when, and for whom those work that have no
+//! request of their own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::asyncio::{Label, Labels, NO_ROUTE, Reading};
+use crate::known::work::Clock;
+use crate::memory::Address;
+use crate::snapshot::{Age, Source, Task, Work};
+
+/// Tasks that wait for one another, from one with a request on.
+const MAX_DEPTH: usize = 64;
+
+/// Tells a task what its frames say of its work.
+pub(crate) fn note(task: &mut Task, labels: Labels, reading: &Reading) {
+    let with_age = |label: Label| {
+        let since = label.began.and_then(|began| age(began, reading));
+        Arc::new(Work { since, ..label.work })
+    };
+    task.work = labels.work.map(with_age);
+    task.call = labels.call.map(with_age);
+}
+
+/// How long it has been since that.
+fn age((clock, began): (Clock, f64), reading: &Reading) -> Option<Age> {
+    let epoch = reading.wall_clock.as_duration().as_secs_f64();
+    let passed = match clock {
+        Clock::Monotonic => reading.now? - began,
+        Clock::Epoch => epoch - began,
+        Clock::EpochMillis => epoch - began / 1e3,
+    };
+    let passed = Duration::try_from_secs_f64(passed).ok()?;
+    Some(Age::exact(passed, Source::Frame))
+}
+
+/// Says of calls without a beginning of their own when their connection has last sent something.
+pub(crate) fn note_sent(tasks: &mut [Task]) {
+    for task in tasks {
+        let tcp = task.waiting_on.as_ref().and_then(|waiting| waiting.tcp());
+        let sent = tcp.and_then(|tcp| tcp.last_sent);
+        if let Some(call) = &mut task.call
+            && call.since.is_none()
+            && let Some(sent) = sent
+        {
+            Arc::make_mut(call).since = Some(Age::at_least(sent, Source::Connection));
+        }
+    }
+}
+
+/// Calls a request by its route in all tasks that work for it, of which only one may know that.
+pub(crate) fn share_routes(tasks: &mut [Task]) {
+    let is_routed = |work: &Work| &*work.name != NO_ROUTE;
+    let works = tasks.iter().filter_map(|task| task.work.as_ref());
+    let known = works.filter(|work| is_routed(work));
+    let routes: FxHashMap<Address, Arc<str>> =
+        known.filter_map(|work| Some((work.identity?, Arc::clone(&work.name)))).collect();
+    for work in tasks.iter_mut().filter_map(|task| task.work.as_mut()) {
+        let route = work.identity.and_then(|identity| routes.get(&identity));
+        if let Some(route) = route.filter(|_| !is_routed(work)) {
+            Arc::make_mut(work).name = Arc::clone(route);
+        }
+    }
+}
+
+/// Gives tasks the work of those that wait for them, where these agree. Of those in doubt it is not
+/// known for certain who waits for whom.
+pub(crate) fn inherit(tasks: &mut [Task], in_doubt: &FxHashSet<Address>) {
+    let is_without = |task: &Task| task.work.is_none() && !in_doubt.contains(&task.id);
+    if tasks.iter().all(|task| task.work.is_none()) || !tasks.iter().any(is_without) {
+        return;
+    }
+    let places: FxHashMap<Address, usize> =
+        tasks.iter().enumerate().map(|(i, task)| (task.id, i)).collect();
+    let mut awaiters: Vec<Vec<usize>> = tasks
+        .iter()
+        .map(|task| task.awaited_by.iter().filter_map(|at| places.get(at).copied()).collect())
+        .collect();
+    for (i, task) in tasks.iter().enumerate() {
+        let others = task.waiting_on.as_ref().and_then(|waiting| waiting.others());
+        for other in others.iter().flat_map(|others| &others.tasks) {
+            if let Some(of) = places.get(other).and_then(|&other| awaiters.get_mut(other))
+                && !of.contains(&i)
+            {
+                of.push(i);
+            }
+        }
+    }
+    let mut heirs = Heirs { awaiters: &awaiters, in_doubt, found: vec![None; tasks.len()] };
+    let found: Vec<Option<Arc<Work>>> =
+        (0..tasks.len()).map(|i| heirs.work_of(tasks, i, 0)).collect();
+    let mut copies: FxHashMap<*const Work, Arc<Work>> = FxHashMap::default();
+    for (task, work) in tasks.iter_mut().zip(found) {
+        if let Some(work) = work.filter(|_| is_without(task)) {
+            let copy = copies.entry(Arc::as_ptr(&work));
+            let copy =
+                copy.or_insert_with(|| Arc::new(Work { is_inherited: true, ..Work::clone(&work) }));
+            task.work = Some(Arc::clone(copy));
+        }
+    }
+}
+
+/// What has been found out of whom each task works for.
+struct Heirs<'a> {
+    awaiters: &'a [Vec<usize>],
+    in_doubt: &'a FxHashSet<Address>,
+    found: Vec<Option<Found>>,
+}
+
+#[derive(Clone)]
+enum Found {
+    /// It is being looked for.
+    Pending,
+    Known(Option<Arc<Work>>),
+}
+
+impl Heirs<'_> {
+    fn work_of(&mut self, tasks: &[Task], i: usize, depth: usize) -> Option<Arc<Work>> {
+        let task = tasks.get(i)?;
+        if self.in_doubt.contains(&task.id) {
+            return None;
+        }
+        if task.work.is_some() {
+            return task.work.clone();
+        }
+        match self.found.get(i)? {
+            Some(Found::Known(work)) => return work.clone(),
+            Some(Found::Pending) => return None,
+            None if depth > MAX_DEPTH => return None,
+            None => {}
+        }
+        *self.found.get_mut(i)? = Some(Found::Pending);
+        let awaiters = self.awaiters;
+        let mut works = awaiters.get(i)?.iter().map(|&by| self.work_of(tasks, by, depth + 1));
+        let first = works.next().flatten();
+        let work = first
+            .filter(|first| works.all(|other| other.is_some_and(|other| is_same(first, &other))));
+        *self.found.get_mut(i)? = Some(Found::Known(work.clone()));
+        work
+    }
+}
+
+/// Whether two tasks work for the same.
+fn is_same(one: &Arc<Work>, other: &Arc<Work>) -> bool {
+    Arc::ptr_eq(one, other) || one.identity.is_some() && one.identity == other.identity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Descriptor, Socket, Tcp, Wait, Waiting, WorkKind};
+
+    fn task(id: u64, awaited_by: &[u64]) -> Task {
+        let awaited_by = awaited_by.iter().map(|&at| Address(at)).collect();
+        Task { id: Address(id), awaited_by, ..Task::default() }
+    }
+
+    fn request(id: u64) -> Task {
+        let identity = Some(Address(id + 1000));
+        let work = Work { kind: Some(WorkKind::Request), identity, ..Work::default() };
+        Task { work: Some(Arc::new(work)), ..task(id, &[]) }
+    }
+
+    /// For which request each task works, its own first.
+    fn identities(tasks: &mut [Task]) -> Vec<Option<u64>> {
+        inherit(tasks, &FxHashSet::from_iter([Address(99)]));
+        let identity = |task: &Task| Some(task.work.as_ref()?.identity?.0 - 1000);
+        tasks.iter().map(identity).collect()
+    }
+
+    #[test]
+    fn a_request_has_its_route_in_all_its_tasks() {
+        let called = |id: u64, request: u64, name: &str| {
+            let work =
+                Work { name: name.into(), identity: Some(Address(request)), ..Work::default() };
+            Task { work: Some(Arc::new(work)), ..task(id, &[]) }
+        };
+        let mut tasks =
+            [called(1, 7, NO_ROUTE), called(2, 7, "/orders/{id}"), called(3, 8, NO_ROUTE)];
+        share_routes(&mut tasks);
+        let names = tasks.each_ref().map(|task| task.work.as_ref().unwrap().name.to_string());
+        assert_eq!(names, ["/orders/{id}", "/orders/{id}", NO_ROUTE]);
+    }
+
+    #[test]
+    fn children_work_for_whom_their_parents_work() {
+        let mut tasks = [task(4, &[3]), request(1), task(3, &[1]), task(5, &[])];
+        assert_eq!(identities(&mut tasks), [Some(1), Some(1), Some(1), None]);
+        assert!(tasks[0].work.as_ref().unwrap().is_inherited);
+        assert!(!tasks[1].work.as_ref().unwrap().is_inherited);
+        let [one, other] = [&tasks[0], &tasks[2]].map(|task| task.work.as_ref().unwrap());
+        assert!(Arc::ptr_eq(one, other));
+    }
+
+    #[test]
+    fn a_call_is_as_old_as_what_its_connection_has_sent() {
+        let seconds = Duration::from_secs;
+        let tcp = Tcp { last_sent: Some(seconds(4)), ..Tcp::default() };
+        let socket = Socket {
+            protocol: "tcp",
+            local: None,
+            remote: None,
+            state: None,
+            receive_queue: None,
+            send_queue: None,
+            tcp: Some(tcp),
+            is_watched: None,
+        };
+        let wait = |socket: &Socket| {
+            let socket = Some(Box::new(socket.clone()));
+            let wait = Wait::Socket(Descriptor { socket, ..Descriptor::default() });
+            Some(Box::new(Waiting::from(wait)))
+        };
+        let call = |since| Some(Arc::new(Work { since, ..Work::default() }));
+        let known = Some(Age::exact(seconds(9), Source::Frame));
+        let mut tasks = [
+            Task { call: call(None), waiting_on: wait(&socket), ..task(1, &[]) },
+            Task { call: call(known), waiting_on: wait(&socket), ..task(2, &[]) },
+            Task { call: call(None), ..task(3, &[]) },
+        ];
+        note_sent(&mut tasks);
+        let since = tasks.map(|task| task.call.unwrap().since);
+        let sent = Some(Age::at_least(seconds(4), Source::Connection));
+        assert_eq!(since, [sent, known, None]);
+    }
+
+    #[test]
+    fn what_several_wait_for_is_nobodys() {
+        // Of two requests; of a request and of something that is for no request.
+        let mut tasks = [request(1), request(2), task(3, &[1, 2]), task(4, &[]), task(5, &[1, 4])];
+        assert_eq!(identities(&mut tasks), [Some(1), Some(2), None, None, None]);
+    }
+
+    #[test]
+    fn tasks_that_wait_for_each_other_end_it() {
+        let mut tasks = [task(1, &[2]), task(2, &[1]), request(3)];
+        assert_eq!(identities(&mut tasks), [None, None, Some(3)]);
+    }
+
+    #[test]
+    fn those_in_doubt_inherit_nothing_and_hand_nothing_on() {
+        let mut tasks = [request(1), task(99, &[1]), task(3, &[99]), request(99), task(4, &[1])];
+        assert_eq!(identities(&mut tasks), [Some(1), None, None, Some(99), Some(1)]);
+    }
+}

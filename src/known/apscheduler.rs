@@ -1,0 +1,26 @@
+//! `APScheduler`: the jobs that it runs.
+
+use super::Origin;
+use super::library::Library;
+use super::work::{Fact, Row, WorkKind};
+
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    functions: &[],
+    anywhere: &[],
+    work: &[
+        Row {
+            at: &[
+                ("apscheduler/executors/base.py", "run_coroutine_job"),
+                ("apscheduler/executors/base_py3.py", "run_coroutine_job"),
+            ],
+            kind: WorkKind::Job,
+            of: "job",
+            facts: &[
+                (Fact::Name, ".name"),
+                (Fact::Id, ".id"),
+            ],
+        },
+    ],
+};

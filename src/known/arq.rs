@@ -1,0 +1,24 @@
+//! arq: the jobs that its workers run.
+
+use super::Origin;
+use super::library::Library;
+use super::work::{Clock, Fact, Row, WorkKind};
+
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    functions: &[],
+    anywhere: &[],
+    work: &[
+        Row {
+            at: &[("arq/worker.py", "run_job")],
+            kind: WorkKind::Job,
+            of: "job_id",
+            facts: &[
+                (Fact::Name, "function_name"),
+                (Fact::Id, "job_id"),
+                (Fact::Began(Clock::EpochMillis), "start_ms"),
+            ],
+        },
+    ],
+};

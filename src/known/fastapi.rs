@@ -1,0 +1,13 @@
+//! `FastAPI`: whom it calls for a request.
+
+use super::Origin;
+use super::library::Library;
+use super::purpose::Module;
+
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[("fastapi/routing.py", Module::Router)],
+    functions: &[],
+    anywhere: &[],
+    work: &[],
+};

@@ -1,0 +1,24 @@
+//! SAQ: the jobs that its workers run.
+
+use super::Origin;
+use super::library::Library;
+use super::work::{Clock, Fact, Row, WorkKind};
+
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    functions: &[],
+    anywhere: &[],
+    work: &[
+        Row {
+            at: &[("saq/worker.py", "process")],
+            kind: WorkKind::Job,
+            of: "job",
+            facts: &[
+                (Fact::Name, ".function"),
+                (Fact::Id, ".key"),
+                (Fact::Began(Clock::EpochMillis), ".started"),
+            ],
+        },
+    ],
+};
