@@ -12,6 +12,7 @@ mod growth;
 mod iterations;
 mod lives;
 mod places;
+mod requests;
 mod sequences;
 mod standing;
 mod story;
@@ -32,6 +33,7 @@ pub use iterations::{Iterations, LoopTiming, Spread, histogram, note, ready_betw
 pub(crate) use lives::Marks;
 pub use lives::{Life, Lives, States};
 pub use places::{PlaceTotals, Places};
+pub use requests::{Requests, Slow};
 pub use sequences::{Sequence, Sequences};
 pub use standing::{Idle, Standing, Stuck};
 pub use story::{Cancelled, StageTold, Story, StoryEvent};

@@ -108,13 +108,13 @@ impl Reader<'_> {
         Ok(facts)
     }
 
-    /// How many descriptors one of asyncio's own loops watches, but for those that wake itself.
-    pub fn watched_descriptors(&self, at: Address) -> Option<u64> {
-        let [selector, internal] =
-            self.attributes_named(at, ["_selector", "_internal_fds"]).ok()?;
-        let keys = self.dict(self.attribute(selector?, "_fd_to_key").ok()??, MAX_ITEMS).ok()?;
-        let internal = u64::try_from(self.int(internal?).ok()?).ok()?;
-        (keys.len() as u64).checked_sub(internal)
+    /// The descriptors that one of asyncio's own loops watches, in the order in which they were
+    /// registered.
+    pub fn watched_descriptors(&self, at: Address) -> Option<Vec<i32>> {
+        let selector = self.attribute(at, "_selector").ok()??;
+        let keys = self.dict(self.attribute(selector, "_fd_to_key").ok()??, MAX_ITEMS).ok()?;
+        self.memory.prefetch(keys.iter().map(|&(fd, _)| (fd, 32)));
+        keys.into_iter().map(|(fd, _)| self.small_int(fd)).collect()
     }
 
     /// The descriptors by which a loop is woken from within: by other threads, and for signals.

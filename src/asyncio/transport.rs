@@ -274,7 +274,7 @@ impl Reader<'_> {
         Some(self.class_name(&*self.class_of(at).ok()?))
     }
 
-    fn small_int(&self, at: Address) -> Option<i32> {
+    pub(super) fn small_int(&self, at: Address) -> Option<i32> {
         if !self.is_kind(at, Kind::Int) {
             return None;
         }

@@ -253,10 +253,7 @@ fn report<'a>(context: &'a Context<'_>, group: &[Stuck<'a>]) -> Option<Draft> {
     let at_database = waits_for_database(context, job);
     let slept = thread.filter(|_| !at_database).and_then(Thread::asleep_for);
     let pending = stood.map(|seen_for| {
-        let tasks = pending.count();
-        let does = words::one_does(tasks);
-        let what =
-            format!("{} wait{does} for {function} in a {runs_in}", words::count(tasks, "task"));
+        let what = format!("{} for {function} in a {runs_in}", words::who_waits(pending));
         Pending { what, seen_for }
     });
     let least = match (slept, task) {
@@ -325,7 +322,9 @@ fn title(
     match (first.and_then(|it| it.task), group.len()) {
         (None, _) => title.so(Sentence::words("the shutdown").verb("waits", "waited")),
         (Some(task), 1) => title.so(Sentence::name(words::work(task)).verb("waits", "waited")),
-        (Some(_), many) => title.so_many(many, "task", WAIT),
+        (Some(_), _) => {
+            title.so_many(words::who(group.iter().filter_map(|stuck| stuck.task)), WAIT)
+        }
     }
 }
 

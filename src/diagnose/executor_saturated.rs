@@ -358,7 +358,7 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
         Severity::Critical => title.verb("and none finishes", "and none finished"),
         _ => title,
     };
-    let title = title.so_many(queued, "call", ["queues", "queue", "queued"]);
+    let title = title.so_many((queued, "call"), ["queues", "queue", "queued"]);
     let mut lines: Vec<_> = pool
         .jobs
         .iter()
@@ -438,11 +438,9 @@ fn report_forgotten(context: &Context<'_>, pool: &Executor) -> Draft {
         1 => Sentence::words("The only process of a pool").verb("is", "was"),
         many => Sentence::words(format!("All {many} processes of a pool")).verb("are", "were"),
     };
-    let title = title.then("idle, and its calls are lost").so_many(
-        calls,
-        "call",
-        ["never ends", "never end", "never ended"],
-    );
+    let title = title
+        .then("idle, and its calls are lost")
+        .so_many((calls, "call"), ["never ends", "never end", "never ended"]);
     let mut lines: Vec<Evidence> = pool
         .processes
         .iter()
@@ -495,11 +493,10 @@ fn report_deserted(context: &Context<'_>, pool: &Executor) -> Draft {
         Some(max) => format!("A pool of {max} processes"),
         None => "A pool of processes".to_owned(),
     };
-    let title = Sentence::words(of).verb("has", "had").then("none left").so_many(
-        calls,
-        "call",
-        ["queues", "queue", "queued"],
-    );
+    let title = Sentence::words(of)
+        .verb("has", "had")
+        .then("none left")
+        .so_many((calls, "call"), ["queues", "queue", "queued"]);
     let lines =
         vec![Evidence::from("the thread that hands out the calls sleeps: it starts no process")];
     lost(Sureness::Read, title, pool, (calls, &tasks), lines)

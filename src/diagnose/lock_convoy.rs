@@ -113,7 +113,6 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
     let (line, holders, severity) = group.first()?;
     let holder = *holders.first()?;
     let waiting = group.iter().map(|(line, ..)| line.waiters.len()).sum::<usize>();
-    let does = words::one_does(waiting);
     let at = words::at_short(words::place(holder));
     let age = context.age(group.iter().flat_map(|(_, holders, _)| holders.iter().copied()));
     let lasted = age.map_or("", |_| "for");
@@ -135,9 +134,10 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
             .and(thing)
             .verb("and wait themselves", lasted),
     };
-    let title = title.lasted(age).so_many(waiting, "task", ["queues", "queue", "queued"]);
     let all_holders = || group.iter().flat_map(|(_, holders, _)| holders.iter().copied());
     let all_waiters = || group.iter().flat_map(|(line, ..)| line.waiters.iter().copied());
+    let title = title.lasted(age);
+    let title = title.so_many(words::who(all_waiters()), ["queues", "queue", "queued"]);
     let mut lines: Vec<_> =
         words::lines(all_holders(), |task| in_part("holder", Role::Holder, task));
     // What holders wait for that are blocked in tasks of their own says what is slow.
@@ -166,8 +166,8 @@ fn report(context: &Context<'_>, group: &[(&Line<'_>, Vec<&Task>, Severity)]) ->
     // Whoever sleeps for a moment with it in hand goes on by himself.
     let pending = (!holders.iter().all(|holder| is_short_sleep(holder))).then(|| Pending {
         what: format!(
-            "{} wait{does} for {}",
-            words::count(waiting, "task"),
+            "{} for {}",
+            words::who_waits(all_waiters()),
             words::short_thing(line.waiting)
         ),
         seen_for: all_holders().map(|task| context.stood_for(task)).min().unwrap_or_default(),

@@ -258,6 +258,7 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
         .since(age)
         .role(Role::Culprit, task)
         .members(Role::Blocked, others, Vec::new())
+        .members(Role::Unaccepted, unaccepted(event_loop), Vec::new())
         .affects(others + 1)
         .evidence(facts(event_loop, thread, held, others))
         .evidence(is_private.then(|| {
@@ -425,12 +426,24 @@ fn facts(
         let others = words::count(others, "other task");
         lines.push(format!("{others} of this loop wait{does} for it").into());
     }
+    let unaccepted = unaccepted(event_loop);
+    if unaccepted > 0 {
+        let does = words::one_does(unaccepted);
+        let connections = words::count(unaccepted, "connection");
+        lines.push(format!("{connections} wait{does} to be accepted").into());
+    }
     if let Some(thread) = thread {
         lines.push(words::thread_line(thread));
         lines.extend(words::native_line(thread));
         lines.extend(words::stack(below_loop(&thread.frames)));
     }
     lines
+}
+
+/// How many connections wait that it accepts them.
+fn unaccepted(event_loop: &Loop) -> usize {
+    let grounds = event_loop.grounds.as_deref();
+    grounds.and_then(|it| usize::try_from(it.unaccepted?).ok()).unwrap_or_default()
 }
 
 fn overdue(event_loop: &Loop) -> Option<Evidence> {
@@ -665,6 +678,24 @@ mod tests {
         traced.clone().turned().after(&traced.before()).assert_silent();
         polling().after(&first.before()).assert_silent();
         polling().once().assert_silent();
+    }
+
+    #[test]
+    fn clients_that_are_kept_waiting_are_counted() {
+        let told = |unaccepted| {
+            let scene = Scene::new().with([task(1).runs()]).in_callback(1, 4200);
+            let scene = scene.and(|it| {
+                it.loops[0].grounds.get_or_insert_default().unaccepted = unaccepted;
+            });
+            let finding = scene.once().of(Code::LoopBlocked).clone();
+            let texts = finding.evidence.iter().map(|line| line.text.clone());
+            let line = texts.filter(|text| text.contains("to be accepted")).collect::<String>();
+            (finding.count(Role::Unaccepted), line)
+        };
+        assert_eq!(told(Some(12)), (12, "12 connections wait to be accepted".to_owned()));
+        assert_eq!(told(Some(1)), (1, "1 connection waits to be accepted".to_owned()));
+        assert_eq!(told(Some(0)), (0, String::new()));
+        assert_eq!(told(None), (0, String::new()));
     }
 
     #[test]

@@ -115,11 +115,9 @@ fn report_closing(context: &Context<'_>, group: &[Closing<'_>]) -> Option<Draft>
         .verb("has left the close of TLS unanswered", "left the close of TLS unanswered")
         .then("for")
         .lasting(Some(age))
-        .so_many(group.len(), "task", words::WAIT);
-    let does = words::one_does(group.len());
-    let closes = words::count(group.len(), "task");
+        .so_many(words::who(tasks()), words::WAIT);
     let pending = Pending {
-        what: format!("{closes} wait{does} for {peer} to close its end of TLS"),
+        what: format!("{} for {peer} to close its end of TLS", words::who_waits(tasks())),
         seen_for: longest.silent,
     };
     let mut lines = words::lines(tasks(), words::wait_line);
@@ -179,11 +177,10 @@ fn report(context: &Context<'_>, group: &[(&Task, Severity)]) -> Option<Draft> {
         lines.push(format!("when it is done it calls {}", waiting.callbacks().join(", ")).into());
     }
     lines.extend(words::lines(tasks(), words::wait_line));
-    let does = words::one_does(group.len());
     let pending = Pending {
         what: format!(
-            "{} wait{does} for {} {thing} that nothing was found to {resolve}",
-            words::count(group.len(), "task"),
+            "{} for {} {thing} that nothing was found to {resolve}",
+            words::who_waits(tasks()),
             if thing == "event" { "an" } else { "a" },
         ),
         seen_for: tasks().map(|task| context.stood_for(task)).max().unwrap_or_default(),

@@ -103,8 +103,9 @@ fn owed<'s>(context: &Context<'s>, at: At<'s>) -> Option<Owed<'s>> {
 
 fn report(context: &Context<'_>, group: &[Owed<'_>]) -> Option<Draft> {
     let longest = group.iter().max_by_key(|owed| owed.time)?;
-    let (peer, count) = (longest.at.peer, group.len());
+    let peer = longest.at.peer;
     let tasks = || group.iter().map(|owed| owed.at.task);
+    let (count, noun) = words::who(tasks());
     let is_bare = longest.is_bare();
     let severity =
         if is_bare && longest.time >= STUCK_AFTER { Severity::Warning } else { Severity::Info };
@@ -115,18 +116,14 @@ fn report(context: &Context<'_>, group: &[Owed<'_>]) -> Option<Draft> {
     let age = age(longest.tcp, silent.map_or(longest.time, |silent| silent.min(longest.time)));
     let title = Sentence::name(peer);
     let title = if answers_others {
-        let whom = words::count(count, "task");
+        let whom = words::count(count, noun);
         title.verb("has left", "left").then(whom).then("without an answer for").lasting(Some(age))
     } else {
         let silent = title.verb("has been silent", "was silent").then("for").lasting(Some(age));
-        silent.so_many(count, "task", if longest.has_asked { ANSWER } else { READ })
+        silent.so_many((count, noun), if longest.has_asked { ANSWER } else { READ })
     };
     let pending = Pending {
-        what: format!(
-            "{} wait{} for an answer of {peer}",
-            words::count(count, "task"),
-            words::one_does(count)
-        ),
+        what: format!("{} for an answer of {peer}", words::who_waits(tasks())),
         seen_for: longest.time,
     };
     let mut lines = words::lines(tasks(), |task| words::wait_line(task).role(Role::Waiter));

@@ -135,7 +135,6 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
         1 => words::called(line.waiting),
         many => format!("{many} like {}", words::called(line.waiting)),
     };
-    let does = words::one_does(waiting);
     let nobody = if *severity == Severity::Critical {
         ("but no task holds it", "but no task held it")
     } else {
@@ -148,7 +147,7 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
         )
         .then("taken,")
         .verb(nobody.0, nobody.1)
-        .so_many(waiting, "task", WAIT);
+        .so_many(words::who(waiters()), WAIT);
     let mut lines: Vec<Evidence> = Vec::new();
     if let Count { value: Some(value), limit } = line.waiting.count() {
         let of = limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
@@ -168,11 +167,7 @@ fn report(context: &Context<'_>, group: &[Leak<'_>]) -> Option<Draft> {
     let head = line.waiters.first();
     let loop_id = head.and_then(|task| task.loop_id);
     let pending = may_move.then(|| Pending {
-        what: format!(
-            "{} wait{does} for {}",
-            words::count(waiting, "task"),
-            words::short_thing(line.waiting)
-        ),
+        what: format!("{} for {}", words::who_waits(waiters()), words::short_thing(line.waiting)),
         seen_for: head.map(|task| context.stood_for(task)).unwrap_or_default(),
     });
     Some(

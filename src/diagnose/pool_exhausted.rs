@@ -116,7 +116,7 @@ fn report(context: &Context<'_>, pool: &Exhausted<'_>) -> Draft {
             None => title,
         }
     };
-    let title = title.so_many(waiters.len(), "task", WAIT);
+    let title = title.so_many(words::who(waiters.iter().copied()), WAIT);
     let mut lines = vec![Evidence::from(format!("{out} of {size} connections are out"))];
     if *lost > 0 {
         lines.push(
@@ -153,11 +153,7 @@ fn report(context: &Context<'_>, pool: &Exhausted<'_>) -> Draft {
     let place = place.or_else(|| words::place(first?));
     let blamed = holders.iter().map(|task| Node::Task(task.id));
     let pending = Pending {
-        what: format!(
-            "{} wait{} for {name}",
-            words::count(waiters.len(), "task"),
-            words::one_does(waiters.len())
-        ),
+        what: format!("{} for {name}", words::who_waits(waiters.iter().copied())),
         seen_for: stood,
     };
     let at = words::at_short(place);

@@ -183,7 +183,7 @@ fn judge<'s>(
 }
 
 /// What is to be said of so many queues with so many waiters.
-fn title(side: Side, queues: usize, waiting: Option<&Waiting>, waiters: usize) -> Sentence {
+fn title(side: Side, queues: usize, waiting: Option<&Waiting>, waiters: (usize, &str)) -> Sentence {
     let name = waiting.map_or_else(|| "a queue".to_owned(), words::called);
     let items = waiting.map(Waiting::count).unwrap_or_default();
     let (value, limit) = (items.value.unwrap_or(0), items.limit.unwrap_or(0));
@@ -195,12 +195,12 @@ fn title(side: Side, queues: usize, waiting: Option<&Waiting>, waiters: usize) -
                 _ => format!("full ({value} of {limit}) and"),
             })
             .verb("nobody takes from it", "nobody took from it")
-            .so_many(waiters, "task", WAIT),
+            .so_many(waiters, WAIT),
         (Side::Full, many) => named(many, &name)
             .verb("are", "were")
             .then(if limit == 0 { "without a buffer, and" } else { "full and" })
             .verb("nobody takes from them", "nobody took from them")
-            .so_many(waiters, "task", WAIT),
+            .so_many(waiters, WAIT),
         (Side::Unfinished, 1) => Sentence::name(match waiting.and_then(|it| it.name.as_ref()) {
             Some(name) => format!("{name}.join()"),
             None => "join() of a queue".to_owned(),
@@ -217,13 +217,13 @@ fn title(side: Side, queues: usize, waiting: Option<&Waiting>, waiters: usize) -
                 "is empty and its last producer has ended",
                 "was empty and its last producer had ended",
             )
-            .so_many(waiters, "task", WAIT),
+            .so_many(waiters, WAIT),
         (Side::Empty, many) => named(many, &name)
             .verb(
                 "are empty and their last producers have ended",
                 "were empty and their last producers had ended",
             )
-            .so_many(waiters, "task", WAIT),
+            .so_many(waiters, WAIT),
     }
 }
 
@@ -240,7 +240,7 @@ fn report(context: &Context<'_>, stalls: &[Stall<'_>]) -> Option<Draft> {
     let waiting = waiters.first().and_then(|task| task.waiting_on.as_deref());
     let items = waiting.map(Waiting::count).unwrap_or_default();
     let longest = waiters.iter().max_by_key(|task| context.stood_for(task));
-    let title = title(side, stalls.len(), waiting, waiters.len());
+    let title = title(side, stalls.len(), waiting, words::who(waiters.iter().copied()));
     let role = if side == Side::Full { Role::Producer } else { Role::Consumer };
     let role = if side == Side::Unfinished { Role::Waiter } else { role };
     let line = |task: &Task| words::wait_line(task).role(role);
@@ -292,9 +292,8 @@ fn report(context: &Context<'_>, stalls: &[Stall<'_>]) -> Option<Draft> {
     // Where nothing else keeps it from being a warning.
     let pending = is_young.then(|| Pending {
         what: format!(
-            "{} wait{} to put into {}",
-            words::count(waiters.len(), "task"),
-            words::one_does(waiters.len()),
+            "{} to put into {}",
+            words::who_waits(waiters.iter().copied()),
             waiting.map(words::short_thing).unwrap_or_default(),
         ),
         seen_for: waiters.iter().map(|task| context.stood_for(task)).min().unwrap_or_default(),

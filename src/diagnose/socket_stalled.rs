@@ -163,11 +163,10 @@ fn report(context: &Context<'_>, side: Side, group: &[Stalled<'_>]) -> Option<Dr
             .verb(format!("{have} been unsent"), format!("{had} unsent")),
     };
     let title = title.maybe(age.map(|_| "for".to_owned())).lasting(age);
-    let title = title.so_many(group.len(), "task", WAIT);
+    let title = title.so_many(words::who(tasks()), WAIT);
     let waits = format!(
-        "{} wait{} {} {peer}",
-        words::count(group.len(), "task"),
-        words::one_does(group.len()),
+        "{} {} {peer}",
+        words::who_waits(tasks()),
         if side == Side::Unread { "for what has come from" } else { "to send to" }
     );
     let mut lines = words::lines(tasks(), |task| words::wait_line(task).role(Role::Waiter));

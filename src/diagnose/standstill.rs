@@ -75,11 +75,10 @@ fn report(context: &Context<'_>, dead: &[(&Loop, &WakeSources)], tasks: &[&Task]
         ([one, other], _) => format!("Nothing but {one} and {other}"),
         _ => "Nothing but a signal".to_owned(),
     });
-    let title = title.verb("can", "could").then("wake this process again").so_many(
-        tasks.len(),
-        "task",
-        ["waits", "wait", "waited"],
-    );
+    let title = title
+        .verb("can", "could")
+        .then("wake this process again")
+        .so_many(words::who(tasks.iter().copied()), words::WAIT);
     let ids: Vec<Address> = tasks.iter().map(|task| task.id).collect();
     let mut roots = context.graph.ends(&ids, &[]);
     if roots.is_empty() {

@@ -102,11 +102,9 @@ impl Stuck<'_> {
     }
 
     fn pending(&self, age: Option<Age>) -> Pending {
-        let number = self.tasks.len();
-        let does = words::one_does(number);
-        let who = words::count(number, "task");
+        let who = words::who_waits(self.tasks.iter().copied());
         let seen_for = age.map(|age| age.time).unwrap_or_default();
-        Pending { what: format!("{who} wait{does} for {}", self.called()), seen_for }
+        Pending { what: format!("{who} for {}", self.called()), seen_for }
     }
 }
 
@@ -202,7 +200,7 @@ fn held_pipe(context: &Context<'_>, stuck: &Stuck<'_>) -> Option<Draft> {
         .then(name)
         .verb("is", "was")
         .then(format!("open in process {}", holder.pid))
-        .so_many(stuck.tasks.len(), "task", WAIT);
+        .so_many(words::who(stuck.tasks.iter().copied()), WAIT);
     let holders = pipe_held.holders.iter();
     let mut lines: Vec<Evidence> = holders
         .map(|it| Evidence::from(format!("process {} has it open: {}", it.pid, it.command)))

@@ -100,7 +100,7 @@ fn report(context: &Context<'_>, known: &Loop) -> Draft {
     if let [task] = ready[..] {
         title = title.so(Sentence::name(words::work(task)).verb("waits", "waited"));
     } else if !ready.is_empty() {
-        title = title.so_many(ready.len(), "task", ["waits", "wait", "waited"]);
+        title = title.so_many(words::who(ready.iter().copied()), words::WAIT);
     }
     let mut lines = vec![Evidence::from(
         "the loop has slept since before: another thread, or a signal handler, did that without \

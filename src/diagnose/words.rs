@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use crate::known::WorkKind;
 use crate::snapshot::{
-    Age, Cause, Evidence, Frame, Location, Operation, Source, Task, Thread, ThreadState, WaitKind,
-    Waiting,
+    Age, Cause, Evidence, Flight, Frame, Location, Operation, Source, Task, Thread, ThreadState,
+    WaitKind, Waiting,
 };
 
 pub use crate::known::name::without_scope as function;
@@ -156,6 +157,24 @@ pub fn at_short(location: Option<&Location>) -> String {
 pub fn count(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {what}{plural}", with_separators(number))
+}
+
+/// How many these tasks are: so many requests if all work for one, each counted once whatever tasks
+/// it has; else so many tasks.
+pub fn who<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> (usize, &'static str) {
+    let tasks: Vec<&Task> = tasks.into_iter().collect();
+    let is_of_request = |task: &&Task| {
+        task.work.as_deref().is_some_and(|work| work.kind == Some(WorkKind::Request))
+    };
+    let requests = Flight::of(tasks.iter().copied()).requests;
+    let are_all = requests > 0 && tasks.iter().all(is_of_request);
+    if are_all { (requests, "request") } else { (tasks.len(), "task") }
+}
+
+/// `1 request waits`, `40 tasks wait`.
+pub fn who_waits<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> String {
+    let (many, noun) = who(tasks);
+    format!("{} wait{}", count(many, noun), one_does(many))
 }
 
 /// `1 call`, `40 calls`, `≥ 40 calls`.
@@ -382,6 +401,26 @@ mod tests {
         ] {
             assert_eq!(end(peer), expected);
         }
+    }
+
+    #[test]
+    fn requests_are_counted_once_whatever_tasks_they_have() {
+        use crate::memory::Address;
+        use crate::snapshot::Work;
+        let of = |number, request: Option<u64>| {
+            let mut task = task(number).task;
+            task.work = request.map(|id| {
+                let identity = Some(Address(id));
+                let kind = Some(WorkKind::Request);
+                std::sync::Arc::new(Work { kind, identity, ..Work::default() })
+            });
+            task
+        };
+        let (a, b, c, d) = (of(1, Some(7)), of(2, Some(7)), of(3, Some(8)), of(4, None));
+        assert_eq!(who_waits([&a, &b]), "1 request waits");
+        assert_eq!(who_waits([&a, &b, &c]), "2 requests wait");
+        assert_eq!(who_waits([&a, &b, &c, &d]), "4 tasks wait");
+        assert_eq!(who([]), (0, "task"));
     }
 
     #[test]

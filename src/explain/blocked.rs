@@ -40,7 +40,6 @@ pub(crate) fn explain_blocked(
     (reading, chains): (&Reading, &[&[RawFrame]]),
 ) {
     for facts in loops.iter_mut().filter(|facts| facts.state == Some(LoopState::Blocked)) {
-        facts.grounds.get_or_insert_default().watched = reader.watched_descriptors(facts.id);
         let thread = threads.iter().find(|thread| thread.tid == facts.thread);
         let Some((thread, tid)) = thread.zip(facts.thread) else { continue };
         let read = reading.threads.iter().position(|read| read.tid == facts.thread);

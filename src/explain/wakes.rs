@@ -5,6 +5,9 @@ use crate::process::{System, Wakers, WokenBy};
 use crate::python::object::Reader;
 use crate::snapshot::{Loop, LoopState, WakeSources};
 
+/// A server listens before it has connections: its sockets for that are among the first.
+const MAX_ASKED: usize = 32;
+
 /// Says of each loop that waits with no time limit what can wake it.
 ///
 /// It rests on what the threads did when the reading began: it holds for a snapshot during which
@@ -21,22 +24,44 @@ pub(crate) fn note_wake_sources(
                 known.wake_sources = wake_sources(reader, system, reading, known);
             }
             Some(LoopState::Blocked) => {
-                let facts = reading.loops.iter().find(|facts| facts.at == known.id);
-                let epoll = facts.and_then(|facts| Some(facts.uv.as_ref()?.backend_fd));
-                // asyncio's own selectors know themselves.
-                if let Some((epoll, facts)) = epoll.zip(facts) {
-                    // Before it polls for the first time, its own are not registered yet.
-                    let others = system.wakers(epoll).and_then(|wakers| {
-                        let own = reader.own_descriptors(known.id)?;
-                        Some(registered(system, facts, &wakers, &own))
-                    });
-                    known.grounds.get_or_insert_default().watched =
-                        others.map(|others| others.len() as u64);
+                if let Some(watched) = watched(reader, system, reading, known) {
+                    let grounds = known.grounds.get_or_insert_default();
+                    grounds.watched = Some(watched.len() as u64);
+                    grounds.unaccepted = unaccepted(system, &watched);
                 }
             }
             _ => {}
         }
     }
+}
+
+/// The descriptors that a loop watches, but for its own.
+fn watched(
+    reader: &Reader<'_>,
+    system: &dyn System,
+    reading: &Reading,
+    known: &Loop,
+) -> Option<Vec<i32>> {
+    let own = reader.own_descriptors(known.id)?;
+    let facts = reading.loops.iter().find(|facts| facts.at == known.id)?;
+    match &facts.uv {
+        // Before it polls for the first time, its own are not registered yet.
+        Some(uv) => Some(registered(system, facts, &system.wakers(uv.backend_fd)?, &own)),
+        // asyncio's own selectors know themselves.
+        None => {
+            let mut watched = reader.watched_descriptors(known.id)?;
+            watched.retain(|fd| !own.contains(fd));
+            Some(watched)
+        }
+    }
+}
+
+/// How many connections wait to be accepted at the sockets among these descriptors that listen.
+fn unaccepted(system: &dyn System, watched: &[i32]) -> Option<u64> {
+    let first = watched.get(..MAX_ASKED.min(watched.len()))?;
+    let sockets = system.descriptors(first).into_values().filter_map(|(_, socket)| socket);
+    let listening = sockets.filter(|socket| socket.state == Some("listening"));
+    listening.map(|socket| socket.receive_queue).sum()
 }
 
 /// What is registered at the descriptor by which a loop polls, but for what is its own.

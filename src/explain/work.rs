@@ -1,6 +1,7 @@
 //! What tasks work for, in the snapshot's words: since when, and for whom those work that have no
 //! request of their own.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::asyncio::{Label, Labels, NO_ROUTE, Reading};
 use crate::known::work::Clock;
 use crate::memory::Address;
-use crate::snapshot::{Age, Source, Task, Work};
+use crate::snapshot::{Age, Source, Task, Work, WorkKind};
 
 /// Tasks that wait for one another, from one with a request on.
 const MAX_DEPTH: usize = 64;
@@ -50,17 +51,53 @@ pub(crate) fn note_sent(tasks: &mut [Task]) {
     }
 }
 
-/// Calls a request by its route in all tasks that work for it, of which only one may know that.
-pub(crate) fn share_routes(tasks: &mut [Task]) {
-    let is_routed = |work: &Work| &*work.name != NO_ROUTE;
+/// Says of requests without a beginning of their own for how long their connection has brought
+/// nothing more: they came with it, or before.
+pub(crate) fn note_heard(
+    tasks: &mut [Task],
+    heard_from: impl FnOnce(&[Arc<str>]) -> BTreeMap<Arc<str>, Duration>,
+) {
+    let is_wanted = |work: &Work| work.kind == Some(WorkKind::Request) && work.since.is_none();
     let works = tasks.iter().filter_map(|task| task.work.as_ref());
-    let known = works.filter(|work| is_routed(work));
-    let routes: FxHashMap<Address, Arc<str>> =
-        known.filter_map(|work| Some((work.identity?, Arc::clone(&work.name)))).collect();
+    let peers = works.filter(|work| is_wanted(work)).filter_map(|work| work.peer.clone());
+    let peers: Vec<Arc<str>> = peers.collect::<BTreeSet<_>>().into_iter().collect();
+    if peers.is_empty() {
+        return;
+    }
+    let heard = heard_from(&peers);
     for work in tasks.iter_mut().filter_map(|task| task.work.as_mut()) {
-        let route = work.identity.and_then(|identity| routes.get(&identity));
-        if let Some(route) = route.filter(|_| !is_routed(work)) {
-            Arc::make_mut(work).name = Arc::clone(route);
+        let heard = work.peer.as_ref().and_then(|peer| heard.get(peer));
+        if let Some(&heard) = heard.filter(|_| is_wanted(work)) {
+            Arc::make_mut(work).since = Some(Age::at_least(heard, Source::Connection));
+        }
+    }
+}
+
+/// Tells all tasks that work for a request what only one of them may know: its route, who asked, and
+/// when it began.
+pub(crate) fn share(tasks: &mut [Task]) {
+    let is_routed = |work: &Work| &*work.name != NO_ROUTE;
+    let complete = |work: &mut Work, other: &Work| {
+        if !is_routed(work) {
+            work.name = Arc::clone(&other.name);
+        }
+        work.verb = work.verb.take().or_else(|| other.verb.clone());
+        work.peer = work.peer.take().or_else(|| other.peer.clone());
+        work.since = work.since.or(other.since);
+    };
+    let mut known: FxHashMap<Address, Work> = FxHashMap::default();
+    for work in tasks.iter().filter_map(|task| task.work.as_ref()) {
+        if let Some(identity) = work.identity {
+            let known = known.entry(identity).or_insert_with(|| Work::clone(work));
+            complete(known, work);
+        }
+    }
+    for work in tasks.iter_mut().filter_map(|task| task.work.as_mut()) {
+        let is_whole =
+            is_routed(work) && work.verb.is_some() && work.peer.is_some() && work.since.is_some();
+        let known = work.identity.filter(|_| !is_whole).and_then(|of| known.get(&of));
+        if let Some(known) = known {
+            complete(Arc::make_mut(work), known);
         }
     }
 }
@@ -150,7 +187,7 @@ fn is_same(one: &Arc<Work>, other: &Arc<Work>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Descriptor, Socket, Tcp, Wait, Waiting, WorkKind};
+    use crate::snapshot::{Descriptor, Socket, Tcp, Wait, Waiting};
 
     fn task(id: u64, awaited_by: &[u64]) -> Task {
         let awaited_by = awaited_by.iter().map(|&at| Address(at)).collect();
@@ -179,9 +216,46 @@ mod tests {
         };
         let mut tasks =
             [called(1, 7, NO_ROUTE), called(2, 7, "/orders/{id}"), called(3, 8, NO_ROUTE)];
-        share_routes(&mut tasks);
+        share(&mut tasks);
         let names = tasks.each_ref().map(|task| task.work.as_ref().unwrap().name.to_string());
         assert_eq!(names, ["/orders/{id}", "/orders/{id}", NO_ROUTE]);
+    }
+
+    #[test]
+    fn a_request_is_at_least_as_old_as_the_last_byte_of_its_connection() {
+        let seconds = Duration::from_secs;
+        let of = |id: u64, kind, peer: Option<&str>, since| {
+            let peer = peer.map(Arc::from);
+            let work = Work { kind: Some(kind), peer, since, ..Work::default() };
+            let work = Work { identity: Some(Address(id)), ..work };
+            Task { work: Some(Arc::new(work)), ..task(id, &[]) }
+        };
+        let known = Some(Age::exact(seconds(9), Source::Frame));
+        let (here, there) = (Some("10.0.0.7:51123"), Some("10.0.0.7:51124"));
+        let mut tasks = [
+            of(1, WorkKind::Request, here, None),
+            of(1, WorkKind::Request, None, None),
+            of(2, WorkKind::Request, here, known),
+            of(3, WorkKind::Websocket, here, None),
+            of(4, WorkKind::Request, there, None),
+        ];
+        note_heard(&mut tasks, |peers| {
+            assert_eq!(
+                peers.iter().map(|peer| &**peer).collect::<Vec<_>>(),
+                ["10.0.0.7:51123", "10.0.0.7:51124"]
+            );
+            BTreeMap::from([(Arc::from("10.0.0.7:51123"), seconds(4))])
+        });
+        share(&mut tasks);
+        let heard = Some(Age::at_least(seconds(4), Source::Connection));
+        let works = tasks.map(|task| task.work.unwrap());
+        let since = works.each_ref().map(|work| work.since);
+        assert_eq!(since, [heard, heard, known, None, None]);
+        // The other task of the first request is told who asked, too.
+        assert_eq!(
+            works.each_ref().map(|work| work.peer.as_deref()),
+            [here, here, here, here, there]
+        );
     }
 
     #[test]

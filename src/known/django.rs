@@ -16,12 +16,13 @@ pub(super) const LIBRARY: Library = Library {
                 ("django/core/handlers/base.py", "_get_response"),
             ],
             kind: WorkKind::Request,
-            of: "request",
+            // The same for all tasks and threads that the server and the framework have for one request.
+            of: "request.scope | request.environ | request",
             facts: &[
-                (Fact::Verb, ".method"),
-                (Fact::Path, ".path_info"),
-                (Fact::Route, ".resolver_match.route"),
-                (Fact::Name, ".resolver_match.func"),
+                (Fact::Verb, "request.method"),
+                (Fact::Path, "request.path_info"),
+                (Fact::Route, "request.resolver_match.route"),
+                (Fact::Name, "request.resolver_match.func"),
             ],
         },
     ],

@@ -4,7 +4,9 @@
 //! moment, to be made anew for each snapshot: it keeps what it has read.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
@@ -94,13 +96,21 @@ impl<'t> Descriptors<'t> {
         Some((self.target.below_root(&link).to_string_lossy().into_owned(), None))
     }
 
+    /// How long ago the last byte from each of these far ends arrived, `10.0.0.7:51123`, on whichever
+    /// connection to it; those of which that cannot be told are left out.
+    pub fn heard_from(&self, peers: &[Arc<str>]) -> BTreeMap<Arc<str>, Duration> {
+        let mut sockets = self.sockets.borrow_mut();
+        let heard = |peer: &Arc<str>| Some((Arc::clone(peer), sockets.heard_from(peer, None)?));
+        peers.iter().filter_map(heard).collect()
+    }
+
     /// Adds what is asked of few sockets only: whether the far end of one that waits for an answer
     /// was heard elsewhere, and whether anybody waits for what there is to read.
     fn complete(&self, socket: &mut Socket, fd: i32, inode: u64) {
         if let (Some(tcp), Some(remote)) = (&mut socket.tcp, &socket.remote)
             && tcp.silent().is_some_and(|time| time >= LONG)
         {
-            tcp.peer_heard = self.sockets.borrow_mut().heard_from(remote, inode);
+            tcp.peer_heard = self.sockets.borrow_mut().heard_from(remote, Some(inode));
         }
         if socket.receive_queue > Some(0) && socket.state != Some("listening") {
             socket.is_watched = self.is_watched(fd, inode);

@@ -50,8 +50,11 @@ impl<T: Clone> Answers<T> {
     }
 }
 
+/// The answers to one question about several things.
+type By<K, T> = BTreeMap<K, Answers<Option<T>>>;
+
 /// The answers to one question about several threads, descriptors or processes.
-type ByNumber<T> = BTreeMap<i32, Answers<Option<T>>>;
+type ByNumber<T> = By<i32, T>;
 
 /// What was said while one look was taken.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -69,6 +72,7 @@ struct Look {
     asleep_for: ByNumber<Duration>,
     syscalls: ByNumber<Wait>,
     descriptors: ByNumber<Described>,
+    heard_from: By<Arc<str>, Duration>,
     children: ByNumber<ChildFacts>,
     writers: ByNumber<PipeWriter>,
     pipe_holders: ByNumber<Vec<PipeHolder>>,
@@ -182,24 +186,24 @@ impl<S: System> SystemRecorder<S> {
         answer
     }
 
-    fn note_one<T: Clone>(
+    fn note_one<K: Ord + 'static, T: Clone>(
         &self,
-        number: i32,
+        of: K,
         answer: Option<T>,
-        to: impl FnOnce(&mut Look) -> &mut ByNumber<T>,
+        to: impl FnOnce(&mut Look) -> &mut By<K, T>,
     ) -> Option<T> {
-        self.note(answer, |look| to(look).entry(number).or_default())
+        self.note(answer, |look| to(look).entry(of).or_default())
     }
 
     /// Notes the answers of several, of those too to which there is none.
-    fn note_all<T: Clone>(
+    fn note_all<K: Ord + Clone + 'static, T: Clone>(
         &self,
-        numbers: &[i32],
-        answers: BTreeMap<i32, T>,
-        to: impl Fn(&mut Look) -> &mut ByNumber<T>,
-    ) -> BTreeMap<i32, T> {
-        for number in numbers {
-            self.note_one(*number, answers.get(number).cloned(), &to);
+        asked: &[K],
+        answers: BTreeMap<K, T>,
+        to: impl Fn(&mut Look) -> &mut By<K, T>,
+    ) -> BTreeMap<K, T> {
+        for of in asked {
+            self.note_one(of.clone(), answers.get(of).cloned(), &to);
         }
         answers
     }
@@ -359,6 +363,10 @@ impl<S: System> System for SystemRecorder<S> {
         self.note_all(fds, self.system.descriptors(fds), |look| &mut look.descriptors)
     }
 
+    fn heard_from(&self, peers: &[Arc<str>]) -> BTreeMap<Arc<str>, Duration> {
+        self.note_all(peers, self.system.heard_from(peers), |look| &mut look.heard_from)
+    }
+
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts> {
         self.note_all(pids, self.system.children(pids), |look| &mut look.children)
     }
@@ -439,16 +447,20 @@ impl SavedSystem {
         until_now.chain(looks.iter().skip(self.look + 1)).find_map(of)
     }
 
-    fn one<T: Clone>(&self, number: i32, of: impl Fn(&Look) -> &ByNumber<T>) -> Option<T> {
-        self.next(|look| of(look).get(&number)?.next()).flatten()
+    fn one<K: Ord + 'static, T: Clone>(
+        &self,
+        asked: &K,
+        of: impl Fn(&Look) -> &By<K, T>,
+    ) -> Option<T> {
+        self.next(|look| of(look).get(asked)?.next()).flatten()
     }
 
-    fn all<T: Clone>(
+    fn all<K: Ord + Clone + 'static, T: Clone>(
         &self,
-        numbers: &[i32],
-        of: impl Fn(&Look) -> &ByNumber<T>,
-    ) -> BTreeMap<i32, T> {
-        numbers.iter().filter_map(|&number| Some((number, self.one(number, &of)?))).collect()
+        asked: &[K],
+        of: impl Fn(&Look) -> &By<K, T>,
+    ) -> BTreeMap<K, T> {
+        asked.iter().filter_map(|asked| Some((asked.clone(), self.one(asked, &of)?))).collect()
     }
 }
 
@@ -525,7 +537,7 @@ impl System for SavedSystem {
     }
 
     fn thread(&self, tid: i32) -> Option<ThreadFacts> {
-        self.one(tid, |look| &look.thread)
+        self.one(&tid, |look| &look.thread)
     }
 
     fn activity(&self) -> Activity {
@@ -533,11 +545,11 @@ impl System for SavedSystem {
     }
 
     fn thread_activity(&self, tid: i32) -> Option<ThreadActivity> {
-        self.one(tid, |look| &look.thread_activity)
+        self.one(&tid, |look| &look.thread_activity)
     }
 
     fn sleeps(&self, tid: i32) -> Option<u64> {
-        self.one(tid, |look| &look.sleeps)
+        self.one(&tid, |look| &look.sleeps)
     }
 
     fn asleep_for(&self, tids: &[i32]) -> BTreeMap<i32, Duration> {
@@ -552,20 +564,24 @@ impl System for SavedSystem {
         self.all(fds, |look| &look.descriptors)
     }
 
+    fn heard_from(&self, peers: &[Arc<str>]) -> BTreeMap<Arc<str>, Duration> {
+        self.all(peers, |look| &look.heard_from)
+    }
+
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts> {
         self.all(pids, |look| &look.children)
     }
 
     fn writer(&self, pid: i32, _pipes: &[(i32, i32)]) -> Option<PipeWriter> {
-        self.one(pid, |look| &look.writers)
+        self.one(&pid, |look| &look.writers)
     }
 
     fn pipe_holders(&self, fd: i32) -> Vec<PipeHolder> {
-        self.one(fd, |look| &look.pipe_holders).unwrap_or_default()
+        self.one(&fd, |look| &look.pipe_holders).unwrap_or_default()
     }
 
     fn wakers(&self, epoll: i32) -> Option<Wakers> {
-        self.one(epoll, |look| &look.wakers)
+        self.one(&epoll, |look| &look.wakers)
     }
 
     fn monotonic_now(&self) -> Result<Duration> {

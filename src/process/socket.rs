@@ -41,7 +41,11 @@ pub(super) struct Sockets<'t> {
     tables: [Table; SocketList::ALL.len()],
     patience: Duration,
     may_ask_kernel: bool,
+    by_far_end: Option<ByFarEnd>,
 }
+
+/// The connections to each far end: their inodes, and how long ago the last byte from there arrived.
+type ByFarEnd = FxHashMap<SocketAddr, Vec<(u64, Option<Duration>)>>;
 
 impl<'t> Sockets<'t> {
     pub(super) fn new(dir: &'t ProcDir) -> Self {
@@ -50,6 +54,7 @@ impl<'t> Sockets<'t> {
             tables: SocketList::ALL.map(Table::new),
             patience: PATIENCE,
             may_ask_kernel: true,
+            by_far_end: None,
         }
     }
 
@@ -60,7 +65,7 @@ impl<'t> Sockets<'t> {
             return known;
         }
         let protocol = protocol(self.dir, fd);
-        let Self { dir, tables, patience, may_ask_kernel } = self;
+        let Self { dir, tables, patience, may_ask_kernel, .. } = self;
         let wanted = tables.iter_mut().filter(|table| match &protocol {
             Some(name) => table.kind.protocols().contains(&name.as_str()),
             None => true,
@@ -75,18 +80,28 @@ impl<'t> Sockets<'t> {
     }
 
     /// How long ago the last byte from a far end arrived, on whichever connection to it that is
-    /// still there, but for the socket with this inode; `None` where none did, or that cannot be
+    /// still there, but for the socket with that inode; `None` where none did, or that cannot be
     /// told.
-    pub(super) fn heard_from(&mut self, remote: &str, but: u64) -> Option<Duration> {
+    pub(super) fn heard_from(&mut self, remote: &str, but: Option<u64>) -> Option<Duration> {
         let remote: SocketAddr = remote.parse().ok()?;
-        let Self { dir, tables, patience, may_ask_kernel } = self;
-        let of_tcp = tables.iter_mut().filter(|table| table.kind.family().is_some());
-        let mut heard = Vec::new();
-        for table in of_tcp {
-            while table.read_within(patience, dir, *may_ask_kernel) {}
-            heard.extend(table.heard_from(remote, but));
-        }
-        heard.into_iter().min()
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let connections = self.by_far_end().get(&remote)?;
+        let others = connections.iter().filter(|(inode, _)| Some(*inode) != but);
+        others.filter_map(|(_, heard)| *heard).min()
+    }
+
+    fn by_far_end(&mut self) -> &ByFarEnd {
+        let Self { dir, tables, patience, may_ask_kernel, by_far_end } = self;
+        by_far_end.get_or_insert_with(|| {
+            let mut found = ByFarEnd::default();
+            for table in tables.iter_mut().filter(|table| table.kind.family().is_some()) {
+                while table.read_within(patience, dir, *may_ask_kernel) {}
+                for (remote, inode, heard) in table.heard() {
+                    found.entry(remote).or_default().push((inode, heard));
+                }
+            }
+            found
+        })
     }
 }
 
@@ -199,15 +214,13 @@ impl Table {
         }
     }
 
-    /// When the last byte from a far end arrived on the connections that were listed so far, but
-    /// for one.
-    fn heard_from(&self, remote: SocketAddr, but: u64) -> Option<Duration> {
-        let entries = self.entries.iter().filter(|(inode, _)| **inode != but);
-        let messages = entries.filter_map(|(_, (form, range))| {
-            (*form == Form::Message).then(|| self.bytes.get(range.clone()))?
-        });
-        let of_remote = messages.filter(|message| ends(message).is_some_and(|it| it.1 == remote));
-        of_remote.filter_map(|message| tcp_info(message)?.last_received).min()
+    /// How long ago the last byte from the far end of each connection that was listed arrived.
+    fn heard(&self) -> impl Iterator<Item = (SocketAddr, u64, Option<Duration>)> {
+        self.entries.iter().filter_map(|(&inode, (form, range))| {
+            let message = self.bytes.get(range.clone()).filter(|_| *form == Form::Message)?;
+            let heard = tcp_info(message).and_then(|tcp| tcp.last_received);
+            Some((ends(message)?.1, inode, heard))
+        })
     }
 
     /// Reads the next block as long as there is patience; `false` when there is none.
@@ -883,7 +896,7 @@ mod tests {
         server.accept().unwrap();
         let (mut other, _) = server.accept().unwrap();
         let dir = ProcDir::own().unwrap();
-        let heard_from = || Sockets::new(&dir).heard_from(&address.to_string(), 0);
+        let heard_from = || Sockets::new(&dir).heard_from(&address.to_string(), None);
         assert_eq!(heard_from(), None);
         other.write_all(b"news").unwrap();
         heard.read_exact(&mut [0; 4]).unwrap();

@@ -121,6 +121,8 @@ pub trait System: Debug + Send {
     fn syscalls(&self, tids: &[i32], read: ReadBytes<'_>) -> Syscalls;
     /// What the given descriptors are.
     fn descriptors(&self, fds: &[i32]) -> BTreeMap<i32, Described>;
+    /// How long ago the last byte from each of the given far ends arrived.
+    fn heard_from(&self, peers: &[Arc<str>]) -> BTreeMap<Arc<str>, Duration>;
     /// What the given children do, by their ids as the target knows them.
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts>;
     /// Who of a child, by its id as the target knows it, and those below it waits for room in a pipe
@@ -225,6 +227,10 @@ impl System for Target {
         let descriptors = self.descriptors();
         let describe = |&fd: &i32| Some((fd, descriptors.identify(fd)?));
         fds.iter().filter_map(describe).collect()
+    }
+
+    fn heard_from(&self, peers: &[Arc<str>]) -> BTreeMap<Arc<str>, Duration> {
+        self.descriptors().heard_from(peers)
     }
 
     fn children(&self, pids: &[i32]) -> BTreeMap<i32, ChildFacts> {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::wire::{Bad, Get, Put, Read, Wire, several};
-use crate::timeline::{History, Stretch};
+use crate::timeline::{History, Slow, Stretch};
 use crate::watch::monitor::{self, Statistics, Tracked};
 
 /// An event and when it was told.
@@ -34,6 +34,7 @@ impl Wire for Recorded {
             Event::Cancelled(history) => kind(5, history),
             Event::Statistics(statistics) => kind(6, statistics),
             Event::Unreadable(cause) => kind(7, cause),
+            Event::Slow(slow) => kind(8, slow),
         }
     }
 
@@ -48,6 +49,7 @@ impl Wire for Recorded {
             5 => Event::Cancelled(History::get(from)?),
             6 => Event::Statistics(Statistics::get(from)?),
             7 => Event::Unreadable(String::get(from)?),
+            8 => Event::Slow(Slow::get(from)?),
             _ => return Err(Bad("an unknown event")),
         };
         Ok(Self { at, event })

@@ -15,7 +15,7 @@ use crate::snapshot::{
     TaskState, Thread, ThreadState, WaitKind, Work, WorkKind,
 };
 use crate::timeline::{
-    Fate, History, Idle, LoopTiming, Marks, Spread, Standing, States, Stretch, Stuck, Turn,
+    Fate, History, Idle, LoopTiming, Marks, Slow, Spread, Standing, States, Stretch, Stuck, Turn,
 };
 use crate::watch::monitor::{LoopStatistics, Statistics, TaskCounts, Tracked};
 
@@ -100,6 +100,7 @@ names!(Role {
     Producer = 6,
     Consumer = 7,
     Suspect = 8,
+    Unaccepted = 9,
 });
 names!(Bound { Exact = 0, AtLeast = 1 });
 names!(Source { Timer = 0, Iteration = 1, Samples = 2, Frame = 3, Scheduler = 4, Connection = 5 });
@@ -321,7 +322,7 @@ record!(Evidence { text, role, task, place, since });
 record!(Members { role, count, first });
 record!(Age { time, bound, source });
 record!(Tracked { number, opened_at, seen_at, finding, was, worst, told_at, missing });
-record!(Occupation { handle, task, stack, place, kind, description, peer });
+record!(Occupation { handle, task, stack, place, kind, description, peer, label });
 record!(Interval { began, ended });
 record!(Stretch {
     loop_id,
@@ -337,6 +338,7 @@ record!(Stretch {
 });
 record!(Marks { first_seen, is_born, steps, seen, stays_since });
 record!(Turn { fate, at, place, is_earlier });
+record!(Slow { at, count, work, age, place, waiting, tasks });
 record!(History { task, name, coroutine, requests, turns | suspected = None });
 record!(Statistics { at, loops, tasks, samples, missed, cancellations });
 record!(LoopStatistics { id, timing });

@@ -12,7 +12,7 @@ use super::wire::{Get, Put, ReadTables, Wire as _, WrittenTables, record};
 use super::*;
 use crate::snapshot::*;
 use crate::timeline::{
-    Fate, History, Idle, Lives, LoopTiming, Spread, Standing, Stretch, Stuck, Turn,
+    Fate, History, Idle, Lives, LoopTiming, Slow, Spread, Standing, Stretch, Stuck, Turn,
 };
 use crate::watch::monitor::{Event, LoopStatistics, Statistics, TaskCounts};
 
@@ -202,6 +202,7 @@ fn events_come_back_and_can_be_gone_to() {
         kind: BlockingKind::Dns,
         description: "getaddrinfo".to_owned(),
         peer: Some("x".to_owned()),
+        label: Some("GET /a".into()),
     });
     let stretch = Stretch {
         loop_id: Address(5),
@@ -236,6 +237,15 @@ fn events_come_back_and_can_be_gone_to() {
         Event::Cancelled(history),
         Event::Statistics(statistics(at(4))),
         Event::Unreadable("gone".to_owned()),
+        Event::Slow(Slow {
+            at: at(5),
+            count: 3,
+            work: Arc::new(Work { name: "/a".into(), ..Work::default() }),
+            age: Age::at_least(Duration::from_secs(9), Source::Connection),
+            place: Some(location("f", 1)),
+            waiting: Some("lock a".to_owned()),
+            tasks: vec![Address(7)],
+        }),
         Event::Closed(tracked.clone()),
     ];
     let mut writer = Writer::create(&place.path, Limits::default()).unwrap();

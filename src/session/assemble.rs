@@ -22,7 +22,7 @@ use crate::explain::startup::endless;
 use crate::explain::tasks::{Unawaited, find_awaiters, frames, live_frames, tasks};
 use crate::explain::waiting::{Reasons, complete};
 use crate::explain::wakes::note_wake_sources;
-use crate::explain::work::{inherit, note_sent, share_routes};
+use crate::explain::work::{inherit, note_heard, note_sent, share};
 use crate::explain::{Options, Search};
 use crate::memory::{Address, Pass, ReadMemory};
 use crate::process::{Activity, Syscalls, ThreadActivity};
@@ -111,7 +111,10 @@ impl Inspector {
             }
         }
         note_sent(&mut parts.tasks);
-        share_routes(&mut parts.tasks);
+        if options.depth >= Depth::Reasons {
+            note_heard(&mut parts.tasks, |peers| self.system.heard_from(peers));
+        }
+        share(&mut parts.tasks);
         inherit(&mut parts.tasks, &in_doubt);
         parts.problems.extend(damages(&reader));
         parts.activity = Some(reading.activity);

@@ -88,6 +88,14 @@ struct Last {
     since: Option<Duration>,
 }
 
+impl Last {
+    /// Whether a glance shows the same callback, for all that is seen of it.
+    fn is_same(&self, glance: &LoopGlance) -> bool {
+        self.glance.began == glance.began
+            && (self.glance.callback == glance.callback || glance.callback.is_none())
+    }
+}
+
 /// What a thread sleeps in.
 #[derive(Debug)]
 struct Sleep {
@@ -232,7 +240,11 @@ impl Inspector {
                 processor.sleeps = self.sleeps(activity);
             }
             let handle = runs.last().and_then(|run| run.handle);
+            let last = watched.last.as_ref().filter(|last| last.is_same(&glance));
+            let label = last.and_then(|last| last.glance.work.as_ref()?.label.clone());
+            let label = label.or_else(|| label_of(&reader, watched, &stack));
             let work = self.work(&reader, watched, &stack, activity.as_ref(), handle);
+            let work = Occupation { label, ..work };
             glance.work = Some(Arc::new(work));
         }
         Some(watched.keep(glance, since, activity))
@@ -319,6 +331,7 @@ impl Inspector {
             kind: if is_frozen { BlockingKind::Unknown } else { told.kind },
             description: if is_frozen { FROZEN.to_owned() } else { told.description },
             peer: told.peer,
+            label: None,
         }
     }
 }
@@ -343,13 +356,25 @@ impl Watched {
     }
 }
 
+/// The request or job that the coroutine on a stack works for, if that still runs behind it.
+fn label_of(reader: &Reader<'_>, watched: &Watched, stack: &Stack) -> Option<Arc<str>> {
+    let coroutine = began::coroutine(reader, stack)?;
+    let outer = stack.frames.iter().position(|frame| frame.generator == coroutine)?;
+    let labels = reader.labels(stack.frames.get(outer..)?).ok()??;
+    let now = reader.stack_within(watched.state.at, FEW_TRIES);
+    let work = labels.work.filter(|_| began::coroutine(reader, &now) == Some(coroutine))?;
+    Some(work.work.to_string().into())
+}
+
 /// Since when the callback may have run that a glance shows: since its ready phase began, or since
 /// the loop was last seen at another.
 fn since(last: Option<&Last>, glance: &LoopGlance) -> Option<Duration> {
     let Some(last) = last else { return glance.began };
-    let is_same = last.glance.began == glance.began
-        && (last.glance.callback == glance.callback || glance.callback.is_none());
-    if is_same { last.since } else { glance.began.max(glance.began.map(|_| last.glance.at)) }
+    if last.is_same(glance) {
+        last.since
+    } else {
+        glance.began.max(glance.began.map(|_| last.glance.at))
+    }
 }
 
 /// Whether a callback has run long enough to be looked at.

@@ -175,10 +175,9 @@ impl Snapshot {
         let what = if requests > 0 {
             let ages = self.tasks.iter().filter(|task| !task.is_over()).filter_map(|task| {
                 let work = task.work.as_deref()?;
-                (work.kind == Some(WorkKind::Request)).then_some(work.since).flatten()
+                (work.kind == Some(WorkKind::Request)).then_some(work.since)
             });
-            let oldest = ages.max_by_key(|age: &Age| age.time);
-            let oldest = oldest.map(|age| format!(", oldest {}", duration(age.time)));
+            let oldest = Age::oldest(ages).map(|age| format!(", oldest {age}"));
             format!("{} in flight{}", counted(requests, "request"), oldest.unwrap_or_default())
         } else if tasks == 0 {
             "no tasks".to_owned()

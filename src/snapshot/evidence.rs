@@ -8,7 +8,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::document::{Entries, of_name, of_name_or_least};
-use super::{BlockingKind, Frame, Location, millis};
+use super::{BlockingKind, Frame, Location, duration, millis};
 use crate::memory::Address;
 
 /// One fact.
@@ -137,6 +137,8 @@ pub enum Role {
     Waiter,
     /// Can't run because of it.
     Blocked,
+    /// Is a connection that waits to be accepted.
+    Unaccepted,
     /// Is what a pool's threads do.
     Runs,
     /// Is one of a cycle.
@@ -229,6 +231,14 @@ impl Age {
     /// So long or longer.
     pub const fn at_least(time: Duration, source: Source) -> Self {
         Self { time, bound: Bound::AtLeast, source }
+    }
+}
+
+/// `4.24 s`, `≥ 4.24 s`.
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.bound == Bound::AtLeast { "≥ " } else { "" };
+        write!(f, "{sign}{}", duration(self.time))
     }
 }
 

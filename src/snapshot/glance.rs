@@ -71,4 +71,6 @@ pub struct Occupation {
     pub description: String,
     /// The other end of a socket, or a file's path.
     pub peer: Option<String>,
+    /// The request or job that it is a part of, `GET /orders/{id}`.
+    pub label: Option<Arc<str>>,
 }

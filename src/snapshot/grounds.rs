@@ -62,6 +62,8 @@ pub struct LoopGrounds {
     /// How many descriptors it watches, but for those that wake itself; looked at when it is
     /// blocked.
     pub watched: Option<u64>,
+    /// How many connections wait that it accepts them; looked at when it is blocked.
+    pub unaccepted: Option<u64>,
     /// What its thread has had of a processor, where that is counted.
     pub processor: Option<Processor>,
     /// What its thread had of a processor lately, if it was looked at before.

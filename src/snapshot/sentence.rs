@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Age, Bound, duration, with_separators};
+use super::{Age, Bound, with_separators};
 
 /// The widest that a title becomes.
 const MAX_TITLE: usize = 80;
@@ -124,7 +124,7 @@ impl Sentence {
 
     /// What comes of it for so many.
     #[must_use]
-    pub fn so_many(self, count: usize, noun: &str, verbs: [&str; 3]) -> Self {
+    pub fn so_many(self, (count, noun): (usize, &str), verbs: [&str; 3]) -> Self {
         let [one, many, over] = verbs;
         let (plural, verb) = if count == 1 { ("", one) } else { ("s", many) };
         let number = with_separators(count);
@@ -230,10 +230,10 @@ fn joined(parts: &[Phrase], until: Option<&str>, room: usize) -> String {
             Phrase::Verb { now, over } => add(if until.is_none() { now } else { over }),
             Phrase::Time { age } | Phrase::TimeOver { age } => match (part, until) {
                 (Phrase::TimeOver { .. }, None) => {}
-                (_, None) => add(&time(*age)),
+                (_, None) => add(&age.to_string()),
                 // When exactly it was over nobody has seen.
                 (_, Some(until)) => {
-                    add(&time(Age { bound: Bound::AtLeast, ..*age }));
+                    add(&Age { bound: Bound::AtLeast, ..*age }.to_string());
                     if !until.is_empty() {
                         add(&format!("until {until}"));
                     }
@@ -242,11 +242,6 @@ fn joined(parts: &[Phrase], until: Option<&str>, room: usize) -> String {
         }
     }
     out
-}
-
-fn time(age: Age) -> String {
-    let sign = if age.bound == Bound::AtLeast { "≥ " } else { "" };
-    format!("{sign}{}", duration(age.time))
 }
 
 /// A name without its middle.
@@ -320,7 +315,7 @@ mod tests {
             .and("self.lock")
             .verb("while it reads 10.0.0.5:5432", "for")
             .lasted(age)
-            .so_many(waiters, "task", ["queues", "queue", "queued"])
+            .so_many((waiters, "task"), ["queues", "queue", "queued"])
     }
 
     #[test]

@@ -363,6 +363,7 @@ mod tests {
                 kind: BlockingKind::Sleep,
                 description: format!("of {began}"),
                 peer: None,
+                label: None,
             })
         });
         Glance {

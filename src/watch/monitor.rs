@@ -20,7 +20,7 @@ use crate::snapshot::{
 };
 use crate::timeline::{
     Callbacks, Cancellations, Collections, Fate, Growth, History, Iterations, Lives, Looks,
-    LoopTiming, Pairs, PlaceTotals, Places, Sequences, Standing, Stretch,
+    LoopTiming, Pairs, PlaceTotals, Places, Requests, Sequences, Slow, Standing, Stretch,
 };
 use crate::watch::sampler::Sample;
 use crate::watch::whole::glance_of;
@@ -50,6 +50,8 @@ pub struct Settings {
     pub growth_over: Duration,
     /// Who has been at one await for so long is stuck, unless idle by nature.
     pub stuck_after: Duration,
+    /// From which age on a request takes long.
+    pub slow_after: Duration,
     /// Whether each whole sample is taken for a light one, too: where there are no others.
     pub glances_from_whole: bool,
     /// Whether anything is followed: else samples pass, and no event comes of them.
@@ -63,6 +65,7 @@ impl Default for Settings {
             interval: Duration::from_secs(10),
             growth_over: Duration::from_secs(60),
             stuck_after: Duration::from_secs(10),
+            slow_after: Duration::from_secs(10),
             glances_from_whole: false,
             follows: true,
         }
@@ -84,6 +87,8 @@ pub enum Event {
     Blocked(Stretch),
     /// The cancellation of a task is further than it was: its last turn is new.
     Cancelled(History),
+    /// Requests take long.
+    Slow(Slow),
     /// How the target did for a while.
     Statistics(Statistics),
     /// It cannot be read just now, and why.
@@ -192,6 +197,7 @@ pub struct Monitor {
     cancellations: Cancellations,
     turns: BTreeMap<Fate, u64>,
     growth: Growth,
+    requests: Requests,
     collections: Collections,
     sequences: Sequences,
     usages: VecDeque<Usage>,
@@ -239,6 +245,7 @@ impl Monitor {
             lives: Lives::default(),
             cancellations: Cancellations::default(),
             turns: BTreeMap::new(),
+            requests: Requests::default(),
             collections: Collections::default(),
             sequences: Sequences::default(),
             usages: VecDeque::new(),
@@ -387,6 +394,7 @@ impl Monitor {
         self.lives = Lives::default();
         self.cancellations = Cancellations::default();
         self.growth = Growth::over(self.settings.growth_over);
+        self.requests = Requests::default();
         self.collections = Collections::default();
         self.sequences = Sequences::default();
         self.usages.clear();
@@ -448,6 +456,8 @@ impl Monitor {
             self.last = Some(Arc::clone(shared));
             return;
         }
+        let slow = self.requests.take(snapshot, &self.lives, self.settings.slow_after);
+        events.extend(slow.into_iter().map(Event::Slow));
         let raw = diagnose(Looks::one(snapshot));
         let mut findings = match &self.before {
             Some((first, first_raw)) => {

@@ -64,5 +64,6 @@ fn work(snapshot: &Snapshot, event_loop: &Loop, thread: &Thread) -> Occupation {
         kind: told.kind,
         description: told.description,
         peer: told.peer,
+        label: task.and_then(|task| Some(task.work.as_deref()?.to_string().into())),
     }
 }

@@ -166,6 +166,9 @@ pub struct Watching {
     /// How long a task has to be at the same await to be stuck, unless it is idle by design
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub stuck_after: Duration,
+    /// Report requests that have been in flight for longer than this
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub slower: Duration,
     /// How long to watch [default: until the target ends]
     #[arg(short, long, value_name = "TIME", value_parser = time)]
     pub duration: Option<Duration>,

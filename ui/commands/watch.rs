@@ -137,6 +137,7 @@ fn follow(
     settings.interval = options.interval;
     settings.growth_over = options.growth_over;
     settings.stuck_after = options.stuck_after;
+    settings.slow_after = options.slower;
     let mut plan = patience.plan(options.rate, options.whole_every);
     plan.options.blocked_after = options.threshold;
     // What happens between looks is told from frames, states and cancellations.

@@ -282,7 +282,7 @@ pub fn full(at: Timestamp) -> Snapshot {
             .then("for")
             .lasting(Some(age))
             .lasted(Some(age))
-            .so_many(3, "task", ["waits", "wait", "waited"]),
+            .so_many((3, "task"), ["waits", "wait", "waited"]),
         loop_id: Some(Address(0x5000)),
         tasks: vec![Address(0x10)],
         tasks_left_out: 3,

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    BlockingKind, Finding, Location, Occupation, Origin, Process, Sentence, Severity,
+    Age, BlockingKind, Finding, Location, Occupation, Origin, Process, Sentence, Severity,
 };
-use aiospy::timeline::{Fate, History, Stretch};
+use aiospy::timeline::{Fate, History, Slow, Stretch};
 use aiospy::watch::monitor::{Event, Monitor, Statistics, Summary, Tracked};
 use aiospy::watch::sampler::Ended;
 use jiff::Timestamp;
@@ -41,6 +41,7 @@ pub enum EventLine<'a> {
     FindingClosed(FindingLine<'a>),
     Blocking(BlockingLine<'a>),
     Cancellation(CancellationLine<'a>),
+    RequestSlow(SlowLine<'a>),
     Statistics(&'a Statistics),
     Unreadable {
         #[serde(serialize_with = "json::as_instant")]
@@ -80,6 +81,7 @@ impl<'a> EventLine<'a> {
             Event::Closed(tracked) => Self::FindingClosed(FindingLine::over(tracked)),
             Event::Blocked(stretch) => Self::blocking(stretch),
             Event::Cancelled(history) => Self::Cancellation(CancellationLine::of(history)),
+            Event::Slow(slow) => Self::RequestSlow(SlowLine::of(slow)),
             Event::Statistics(statistics) => Self::Statistics(statistics),
             Event::Unreadable(cause) => Self::Unreadable { at, cause },
         }
@@ -140,6 +142,38 @@ impl<'a> CancellationLine<'a> {
     }
 }
 
+/// Requests that take long.
+#[derive(Serialize)]
+pub struct SlowLine<'a> {
+    #[serde(serialize_with = "json::as_instant")]
+    at: Timestamp,
+    count: usize,
+    label: String,
+    age: Age,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<FrameLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<&'a str>,
+    tasks: &'a [Address],
+}
+
+impl<'a> SlowLine<'a> {
+    fn of(slow: &'a Slow) -> Self {
+        Self {
+            at: slow.at,
+            count: slow.count,
+            label: slow.work.to_string(),
+            age: slow.age,
+            place: slow.place.as_deref().map(FrameLine::of),
+            waits_for: slow.waiting.as_deref(),
+            trace: slow.work.trace.as_deref(),
+            tasks: &slow.tasks,
+        }
+    }
+}
+
 /// A finding with its history.
 #[derive(Serialize)]
 pub struct FindingLine<'a> {
@@ -195,6 +229,8 @@ pub struct BlockingLine<'a> {
     handle: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<Address>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<&'a str>,
     samples: u32,
     stacks: Vec<StackLine<'a>>,
 }
@@ -244,6 +280,7 @@ impl<'a> BlockingLine<'a> {
             peer: work.and_then(|work| work.peer.as_deref()),
             handle: work.and_then(|work| work.handle.as_deref()),
             task: work.and_then(|work| work.task),
+            label: work.and_then(|work| work.label.as_deref()),
             samples: stretch.samples,
             stacks: stacks.collect(),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aiospy::snapshot::{BlockingKind, Finding, Location, Process, Severity};
-use aiospy::timeline::{Fate, History, Idle, PlaceTotals, Stretch, Stuck};
+use aiospy::timeline::{Fate, History, Idle, PlaceTotals, Slow, Stretch, Stuck};
 use aiospy::watch::monitor::{
     Event, LoopStatistics, Monitor, Statistics, Summary, TaskCounts, Tracked,
 };
@@ -63,6 +63,7 @@ pub fn event(event: &Event) -> Vec<TextLine> {
         }
         Event::Blocked(stretch) => (Style::Notice, "blocked", blocked(stretch)),
         Event::Cancelled(history) => cancelled(history),
+        Event::Slow(slow) => (Style::Active, "slow", self::slow(slow)),
         Event::Statistics(statistics) => return self::statistics(statistics),
         Event::Unreadable(cause) => (Style::Notice, "unreadable", cause.clone()),
     }]
@@ -99,9 +100,19 @@ fn updated(tracked: &Tracked) -> TextLine {
     (severity(tracked), what, text)
 }
 
+/// `100 × GET /stock/{sku} in flight for ≥ 10.1 s at shop.py:20 in Inventory.get: self.lock`
+fn slow(slow: &Slow) -> String {
+    let many =
+        if slow.count == 1 { String::new() } else { format!("{} × ", words::count(slow.count)) };
+    let at = at(slow.place.as_ref());
+    let waiting = slow.waiting.as_ref().map(|waiting| format!(": {waiting}")).unwrap_or_default();
+    format!("{many}{} in flight for {}{at}{waiting}", slow.work, slow.age)
+}
+
 fn blocked(stretch: &Stretch) -> String {
     let work = stretch.work.as_deref();
-    let handle = work.and_then(|work| work.handle.as_deref()).unwrap_or("a callback");
+    let label = work.and_then(|work| work.label.as_deref());
+    let handle = label.or_else(|| work?.handle.as_deref()).unwrap_or("a callback");
     let what = work.map_or("", |work| work.description.as_str());
     let at = at(stretch.place());
     format!("{}  {what} in {handle}{at}", words::duration(stretch.length))

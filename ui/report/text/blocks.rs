@@ -195,17 +195,24 @@ impl<'s> Blocks<'s> {
                 None => format!("{} {verb}", words::counted(count, "task")),
             });
         }
-        let blocked = finding.role(Role::Blocked).filter(|it| it.count > 0)?;
+        let count = |role| usize::try_from(finding.count(role)).unwrap_or(usize::MAX);
+        let (blocked, unaccepted) = (count(Role::Blocked), count(Role::Unaccepted));
+        if blocked == 0 && unaccepted == 0 {
+            return None;
+        }
         let culprit = finding.role(Role::Culprit).and_then(|it| it.first.first());
         let culprit = culprit.and_then(|id| self.tasks.get(*id)).map(Task::label);
-        let others = words::counted(
-            usize::try_from(blocked.count).unwrap_or(usize::MAX),
-            if culprit.is_some() { "other task" } else { "task" },
-        );
-        Some(match culprit {
-            Some(culprit) => format!("{culprit}, and {others} that can't run"),
-            None => format!("{others} that can't run"),
-        })
+        let other = if culprit.is_some() { "other task" } else { "task" };
+        let others =
+            (blocked > 0).then(|| format!("{} that can't run", words::counted(blocked, other)));
+        let connections = (unaccepted > 0).then(|| {
+            let wait = if unaccepted == 1 { "waits" } else { "wait" };
+            format!("{} {wait} to be accepted", words::counted(unaccepted, "connection"))
+        });
+        let tasks: Vec<String> = culprit.into_iter().chain(others).collect();
+        let tasks = Some(tasks.join(", and ")).filter(|tasks| !tasks.is_empty());
+        let parts: Vec<String> = tasks.into_iter().chain(connections).collect();
+        Some(parts.join("; "))
     }
 
     /// The tasks that play a part, as far as they are known.

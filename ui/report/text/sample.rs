@@ -464,7 +464,7 @@ fn silent(peer: &str) -> Vec<Finding> {
         .verb("has been silent", "was silent")
         .then("for")
         .lasting(Some(age))
-        .so_many(61, "task", ["waits for its answer", "wait for its answer", "waited"]);
+        .so_many((61, "request"), ["waits for its answer", "wait for its answer", "waited"]);
     let asked: Vec<u64> = std::iter::once(5).chain(107..167).collect();
     let mut silent = finding(Code::PeerSilent, Severity::Warning, "", &asked);
     (silent.id, silent.title, silent.since) = (FindingId(1), title, Some(age));
@@ -478,7 +478,7 @@ fn silent(peer: &str) -> Vec<Finding> {
         .verb("holds", "held")
         .and("self.lock")
         .then("meanwhile")
-        .so_many(100, "task", ["queues", "queue", "queued"]);
+        .so_many((100, "request"), ["queues", "queue", "queued"]);
     let all: Vec<u64> = (5..106).collect();
     let mut convoy = finding(Code::LockConvoy, Severity::Warning, "", &all);
     (convoy.id, convoy.title, convoy.because_of) = (FindingId(2), held, Some(FindingId(1)));

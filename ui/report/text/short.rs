@@ -47,6 +47,7 @@ pub fn waits(group: &Group<'_>, snapshot: &Snapshot, tasks: &ById<'_>) -> String
     let is_cancelled = first.cancellation.as_ref().is_some_and(words::is_unheeded);
     let cancelled = if is_cancelled && !first.is_over() { "cancelled; " } else { "" };
     let idle = match (group.state, first.waiting_on.as_deref()) {
+        _ if group.subject.kind == SubjectKind::Library => "",
         (GroupState::Idle, Some(waiting)) if is_at_rest(waiting) => "idle: ",
         _ => "",
     };

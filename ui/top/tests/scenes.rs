@@ -165,6 +165,7 @@ fn stretch(
         kind: what.0,
         description: what.1.to_owned(),
         peer: None,
+        label: None,
     });
     Stretch {
         loop_id: crate::report::text::sample::LOOP,

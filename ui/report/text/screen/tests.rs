@@ -205,7 +205,7 @@ fn names_of_any_length_and_of_wide_letters_fit() {
     }
     let findings = snapshot.findings.as_mut().unwrap();
     findings[0].title =
-        Sentence::name("名".repeat(200)).then("hangs").so_many(7, "task", ["", "", ""]);
+        Sentence::name("名".repeat(200)).then("hangs").so_many((7, "task"), ["", "", ""]);
     findings[1].title = "a-word-without-blanks".repeat(20).into();
     snapshot.process.cmdline = vec!["x".repeat(500)];
     check("names", &snapshot);
