@@ -13,6 +13,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
+use support::pages::{all_pages, helps};
 use support::{aiospy, code, files_below, literals, root, texts};
 
 /// What is not said, and what is said instead.
@@ -125,26 +126,20 @@ fn explanations_are_too() {
 }
 
 #[test]
-fn the_readme_is_too() {
-    let file = root().join("README.md");
-    let bad = hold(&file, std::fs::read_to_string(&file).unwrap().split("\n\n"));
+fn pages_are_too() {
+    let bad: Vec<String> =
+        all_pages().iter().flat_map(|(file, text)| hold(file, text.lines())).collect();
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
 #[test]
 fn help_is_too() {
-    let help = |arguments: &[&str]| texts(&aiospy(arguments)).0;
-    let all = help(&["--help"]);
-    let commands = all.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let commands: Vec<&str> = commands
-        .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|it| !it.is_empty()))
-        .collect();
-    assert!(commands.contains(&"dump") && commands.contains(&"watch"), "{commands:?}");
-    for command in commands {
-        assert_eq!(found(&help(&[command, "--help"])), [""; 0], "aiospy {command} --help");
+    let helps = helps();
+    assert!(["dump", "watch"].iter().all(|it| helps.iter().any(|(command, _)| command == it)));
+    for (command, help) in helps {
+        assert_eq!(found(&help), [""; 0], "aiospy {command} --help");
     }
-    assert_eq!(found(&all), [""; 0]);
+    assert_eq!(found(&texts(&aiospy(&["--help"])).0), [""; 0]);
 }
 
 #[test]

@@ -43,7 +43,9 @@ TARGETS = {
 PLATFORMS = ["manylinux2014_%s", "manylinux_2_17_%s", "musllinux_1_1_%s"]
 
 COMPLETIONS = {"bash": "aiospy.bash", "fish": "aiospy.fish", "zsh": "_aiospy"}
-TEXTS = ["README.md", "CHANGELOG.md", "LICENSE"]
+DOCS = sorted("docs/" + page.name for page in (REPO / "docs").iterdir())
+TEXTS = ["README.md", "CHANGELOG.md", "schema.json", *DOCS]
+MANIFESTS = sorted("deploy/" + file.name for file in (REPO / "deploy").glob("*.yaml"))
 
 
 def package():
@@ -91,6 +93,14 @@ def archive(file, folder, files, when, level):
 
 # --- Wheel --------------------------------------------------------------------------
 
+def described(about):
+    """The README as an index of packages shows it: its links lead to the repository."""
+    text = (REPO / "README.md").read_text()
+    if not about["repository"]:
+        return text
+    return re.sub(r"\]\((?!\w+:|#)", "](%s/blob/v%s/" % (about["repository"], about["version"]), text)
+
+
 def wheel_name(about, machine):
     platforms = ".".join(name % machine for name in PLATFORMS)
     return "%s-%s-py3-none-%s.whl" % (about["name"], about["version"], platforms)
@@ -117,7 +127,7 @@ def wheel(file, about, machine, binary, sbom, when, level):
     header = "".join("%s: %s\n" % pair for pair in metadata)
     files = {
         name + ".data/scripts/aiospy": binary,
-        info + "METADATA": (header + "\n").encode() + (REPO / "README.md").read_bytes(),
+        info + "METADATA": (header + "\n" + described(about)).encode(),
         info + "WHEEL": "".join("%s: %s\n" % pair for pair in [
             ("Wheel-Version", "1.0"), ("Generator", "aiospy scripts/release"),
             ("Root-Is-Purelib", "false")] + tags).encode(),
@@ -156,7 +166,7 @@ def deb(file, about, machine, files, when, level):
         placed["usr/share/%s/%s" % (folder, name)] = files["completions/" + COMPLETIONS[shell]]
     documents = "usr/share/doc/aiospy/"
     placed[documents + "copyright"] = files["LICENSE"]
-    for name in ["README.md", "CHANGELOG.md"]:
+    for name in TEXTS:
         placed[documents + name + ".gz"] = gzip.compress(files[name], 9, mtime=when)
     control = "".join("%s: %s\n" % pair for pair in [
         ("Package", about["name"]), ("Version", about["version"]), ("Architecture", machine),
@@ -272,8 +282,8 @@ def pack(out, about, target, binary, pages, when, level=9):
     files = dict(pages, aiospy=Path(binary).read_bytes())
     files["sbom.cdx.json"] = bill = sbom(target, when)
     files["Dockerfile"] = (REPO / "deploy" / "Dockerfile").read_bytes()
-    for text in TEXTS:
-        files[text] = (REPO / text).read_bytes()
+    for name in ["LICENSE", *TEXTS, *MANIFESTS]:
+        files[name] = (REPO / name).read_bytes()
     archive(made["archive"], made["archive"].name[:-len(".tar.gz")], files, when, level)
     wheel(made["wheel"], about, machine["wheel"], files["aiospy"], bill, when, level)
     deb(made["deb"], about, machine["deb"], files, when, level)

@@ -1,10 +1,11 @@
 //! The sample programs of `aiospy demo` are in the state that they are said to be in, and the
-//! README shows what is seen of one.
+//! README shows the report on one.
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use super::per_version;
+use super::support::pages::hold_shown;
 use super::support::{self, Python, aiospy, check_schema, texts};
 
 /// The version whose output the README shows.
@@ -114,12 +115,8 @@ fn outline(text: &str) -> Vec<String> {
 /// The output in the README is that of today.
 fn readme() -> Result<(), Failed> {
     let python = support::python(SHOWN).ok_or("no Python: run scripts/pythons")?;
-    let readme = std::fs::read_to_string(support::root().join("README.md"))?;
-    let shown = readme.split_once("$ aiospy demo ").ok_or("no output in the README")?.1;
-    let (name, shown) = shown.split_once('\n').ok_or("no output in the README")?;
-    let shown = shown.split_once("```").ok_or("no end of the output in the README")?.0;
     let path = python.path.to_str().unwrap();
-    let (stdout, _) = texts(&aiospy(&["demo", name, "--width", "80", "--python", path]));
-    assert_eq!(outline(shown), outline(&stdout), "to go into the README:\n{stdout}");
+    let (stdout, _) = texts(&aiospy(&["demo", "service", "--width", "80", "--python", path]));
+    hold_shown("README.md", "$ aiospy demo service\n", &stdout, outline);
     Ok(())
 }

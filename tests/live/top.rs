@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::situation::{Copied, Parts, open_folder};
+use super::support::pages::hold_shown;
 use super::support::{Program, Python, aiospy, check_schema, python, root, texts};
 use super::terminal::Terminal;
 use super::{once, per_version, per_version_with};
@@ -46,7 +47,7 @@ pub fn add(trials: &mut Vec<Trial>) {
     once(trials, "top::replay", &[], replay);
     once(trials, "top::record", &[], record);
     once(trials, "top::no_terminal", &[], no_terminal);
-    once(trials, "top::readme", &[], readme);
+    once(trials, "top::shown", &[], shown);
 }
 
 /// A program of the findings in its state.
@@ -360,8 +361,8 @@ fn no_terminal() {
     }
 }
 
-/// The screen that the README shows is one of today. `AIOSPY_README=write` puts it there.
-fn readme() {
+/// The screen that docs/top.md shows is one of today.
+fn shown() {
     let python = python(SHOWN).unwrap().path;
     let output = aiospy(&["demo", "service", "--keep", "--python", python.to_str().unwrap()]);
     let (_, stderr) = texts(&output);
@@ -381,18 +382,9 @@ fn readme() {
     let source = stderr.split_once("its source: ").unwrap().1.lines().next().unwrap();
     let _ = std::fs::remove_dir_all(Path::new(source).parent().unwrap());
 
-    let path = root().join("README.md");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let head = "$ aiospy top ";
-    let (before, rest) = text.split_once(head).expect("no screen in the README");
-    let (shown, after) = rest.split_once("```").unwrap();
     let lines: Vec<&str> = screen.lines().map(str::trim_end).collect();
     let now = format!("{pid}\n{}\n", lines.join("\n"));
-    if std::env::var("AIOSPY_README").is_ok_and(|it| it == "write") {
-        std::fs::write(&path, format!("{before}{head}{now}```{after}")).unwrap();
-        return;
-    }
-    assert_eq!(outline(shown), outline(&now), "AIOSPY_README=write puts this there:\n{now}");
+    hold_shown("docs/top.md", "$ aiospy top ", &now, outline);
 }
 
 /// What is the same on every run: the findings, the views, the work by name.

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod expected;
+pub mod pages;
 pub mod truth;
 
 use std::ffi::OsStr;

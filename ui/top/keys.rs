@@ -1,4 +1,4 @@
-//! The keys: one table from which the bindings, the help, the footer and the README come.
+//! The keys: one table from which the bindings, the help, the footer and docs/top.md come.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -380,7 +380,7 @@ pub fn footer(app: &App) -> Vec<(&'static str, &'static str)> {
     live.filter_map(|binding| binding.footer).collect()
 }
 
-/// The table of the README.
+/// The table of docs/top.md.
 #[cfg(test)]
 pub fn table() -> String {
     let row = |binding: &Binding| {
@@ -436,8 +436,8 @@ mod tests {
     }
 
     #[test]
-    fn readme_has_this_table() {
-        let readme = include_str!("../../README.md");
-        assert!(readme.contains(&table()), "to go into the README:\n{}", table());
+    fn docs_have_this_table() {
+        let page = include_str!("../../docs/top.md");
+        assert!(page.contains(&table()), "to go into docs/top.md:\n{}", table());
     }
 }
