@@ -22,6 +22,8 @@ use aiospy::watch::monitor::Event;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
+use crate::io::time::time;
+
 /// What stacks are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum View {
@@ -33,11 +35,13 @@ pub enum View {
     Loop,
     /// What all threads run while they are on a processor
     Cpu,
+    /// Wall time of requests and jobs, by route or name; each counts once, whatever tasks it has
+    Request,
 }
 
 impl View {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Await, Self::State, Self::Loop, Self::Cpu];
+    pub const ALL: [Self; 5] = [Self::Await, Self::State, Self::Loop, Self::Cpu, Self::Request];
 
     /// What it is called on the command line.
     pub fn name(self) -> &'static str {
@@ -46,6 +50,7 @@ impl View {
             Self::State => "state",
             Self::Loop => "loop",
             Self::Cpu => "cpu",
+            Self::Request => "request",
         }
     }
 
@@ -56,6 +61,7 @@ impl View {
             Self::State => "wall time of all tasks by what they do or wait for",
             Self::Loop => "what the event loops' threads run",
             Self::Cpu => "what all threads run on a processor",
+            Self::Request => "wall time of requests and jobs by route or name",
         }
     }
 }
@@ -78,12 +84,15 @@ pub enum Format {
 /// How samples are turned to stacks.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Folding {
-    /// What the stacks show; the HTML page has all four
+    /// What the stacks show; the HTML page has all
     #[arg(long = "by", value_enum, value_name = "VIEW", default_value_t = View::Await)]
     pub view: View,
     /// Keep tasks apart whose names differ only in a number
     #[arg(long = "per-task")]
     pub is_per_task: bool,
+    /// Only requests and jobs that have taken longer than this, with `--by request`
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub slower: Option<Duration>,
 }
 
 /// A sample with the time it stands for.

@@ -6,4 +6,5 @@ pub mod memory;
 pub mod oom;
 pub mod output;
 pub mod page;
+pub mod time;
 pub mod trouble;

@@ -13,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 
 use super::TaskFacts;
-use crate::known::work::{Clock, Fact, Paths, Rule};
+use crate::known::work::{Clock, Fact, Paths, Rule, request_named};
 use crate::known::{Origin, WorkKind, name};
 use crate::memory::{Address, ReadMemory as _, word};
 use crate::python::frame::RawFrame;
@@ -80,7 +80,8 @@ impl Reader<'_> {
     pub(super) fn label_tasks(&self, tasks: &mut [TaskFacts]) {
         let mut labelled = Vec::new();
         for (i, task) in tasks.iter_mut().enumerate() {
-            task.said = match self.labels(&task.chain) {
+            task.said = match self.labels(&task.chain).map(|labels| labels.or_else(|| named(task)))
+            {
                 _ if task.is_torn() => Said::InDoubt,
                 Err(_) => Said::InDoubt,
                 Ok(None) => Said::Nothing,
@@ -309,6 +310,15 @@ impl Reader<'_> {
         let len = text.len().min(before.len());
         !before.is_ascii() || text.get(..len) == before.as_bytes().get(..len)
     }
+}
+
+/// What the name of a task says of its work.
+fn named(task: &TaskFacts) -> Option<Labels> {
+    let name = request_named(task.name.as_deref()?)?;
+    let (kind, identity) = (Some(WorkKind::Request), Some(task.at));
+    let work =
+        Work { kind, verb: Some("RPC".into()), name: shown(name), identity, ..Work::default() };
+    Some(Labels { work: Some(Label { work, began: None }), call: None })
 }
 
 /// A text in one line, no longer than what is shown.

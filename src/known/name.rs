@@ -67,7 +67,7 @@ pub fn is_compiled_anew(file: &str, function: &str) -> bool {
 
 /// Whether a task has its name from a library that calls all of its tasks so: gRPC's handlers.
 pub fn is_of_library(task: &str) -> bool {
-    task.starts_with("HandleExceptions[")
+    super::grpc::method(task).is_some()
 }
 
 /// Whether a function makes a module's names: the outermost frame of a program.

@@ -253,6 +253,11 @@ fn rows() -> impl Iterator<Item = &'static Row> {
     LIBRARIES.iter().flat_map(|library| library.work)
 }
 
+/// The request that a task works for, by the name that its server has given it.
+pub fn request_named(task: &str) -> Option<&str> {
+    super::grpc::method(task)
+}
+
 /// The rule for the function `name` in a file, by its path below the root of the library; by its
 /// variables, where no library's rule is known.
 pub fn rule<'n>(

@@ -180,7 +180,8 @@ impl Judged {
 
 impl Snapshot {
     /// The tasks in groups of like ones: those that are stuck first, then those that may be, that
-    /// move, that are idle; the largest first.
+    /// move, that are idle; the largest first. Of a request that is in the program's own code the tasks
+    /// are left out that its server and its framework have beside that.
     pub fn groups(&self) -> Vec<Group<'_>> {
         let mut sharing: FxHashMap<Address, u32> = FxHashMap::default();
         let waits = self.tasks.iter().filter_map(|task| task.waiting_on.as_deref());
@@ -194,9 +195,17 @@ impl Snapshot {
         let judged = self.judged();
         let mut alike: Vec<Alike<'_, '_>> = Vec::new();
         let mut index: FxHashMap<Key<'_>, usize> = FxHashMap::default();
+        let request = |task: &Task| task.work.as_deref().and_then(|work| work.identity);
+        let is_own = |place: Option<&Arc<Location>>| place.is_some_and(|it| !it.is_library());
+        let at_home = self.tasks.iter().filter(|task| is_own(self.place_of(task)));
+        let at_home: FxHashSet<Address> = at_home.filter_map(request).collect();
         for task in &self.tasks {
             let known = judged.get(&task.id);
             let place = self.place_of(task);
+            let is_beside = request(task).is_some_and(|it| at_home.contains(&it));
+            if known.is_none() && is_beside && !is_own(place) {
+                continue;
+            }
             let key = key(task, place, known.is_none() && has_own, &sharing);
             let at = *index.entry(key.clone()).or_insert(alike.len());
             match alike.get_mut(at) {
@@ -593,6 +602,32 @@ mod tests {
         assert_eq!((group.count, group.tasks.len(), &*group.subject.name), (2, 3, "GET /x"));
         let Flight { requests, tasks, .. } = snapshot.flight();
         assert_eq!((requests, tasks), (2, 3));
+    }
+
+    #[test]
+    fn what_a_server_has_beside_a_request_of_the_program_is_left_out() {
+        let of = |number: u64, identity: u64, origin| {
+            let mut task = named(number, "");
+            let (kind, identity) = (Some(WorkKind::Request), Some(Address(identity)));
+            let work = Work { kind, name: "/x".into(), identity, ..Work::default() };
+            task.work = Some(Arc::new(work));
+            let place = Location { origin, ..(*location("f", 7)).clone() };
+            task.frames = vec![Frame { location: Arc::new(place), locals: None }];
+            task
+        };
+        let mut tasks = vec![of(1, 7, Origin::Own), of(2, 7, Origin::Package)];
+        tasks.push(of(3, 8, Origin::Package));
+        let mut snapshot = scene(tasks);
+        let told = |snapshot: &Snapshot| {
+            let groups = snapshot.groups();
+            groups.iter().map(|it| it.tasks.iter().map(|task| task.id.0).collect()).collect()
+        };
+        let groups: Vec<Vec<u64>> = told(&snapshot);
+        assert_eq!(groups, [[1], [3]]);
+        // What is wrong with it is told.
+        snapshot.findings = Some(vec![finding(1, Severity::Warning, 2..3)]);
+        let groups: Vec<Vec<u64>> = told(&snapshot);
+        assert_eq!(groups, [[2], [1], [3]]);
     }
 
     #[test]

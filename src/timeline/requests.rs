@@ -99,7 +99,7 @@ mod tests {
 
     /// A task that works for a request of some age at its lock.
     fn request(number: u64, seconds: Option<u64>) -> Task {
-        let mut task = task(number).at_lock(900, &[99]).task;
+        let mut task = Task { id: Address(number), ..task(1).at_lock(900, &[99]).task };
         let since = seconds.map(|it| Age::at_least(Duration::from_secs(it), Source::Connection));
         task.work = Some(Arc::new(Work {
             kind: Some(WorkKind::Request),

@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use crate::commands::outcome::{FAIL_ON, FailOn};
 use crate::flame::{Folding, Format};
 use crate::io::output::{Output, Stream};
+pub use crate::io::time::time;
 use crate::report::text::Shape;
 
 /// The help for how many looks are taken.
@@ -294,17 +295,7 @@ pub struct Mistake {
     pub words: &'static str,
 }
 
-/// A time above zero: `100ms`, `10s`, `1m 30s`; a bare number is seconds.
-pub fn time(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().ok().and_then(|it| Duration::try_from_secs_f64(it).ok());
-    let friendly = || Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok();
-    match seconds.or_else(friendly) {
-        Some(time) if !time.is_zero() => Ok(time),
-        _ => Err("expected a time, such as 100ms, 10s or 5m".to_owned()),
-    }
-}
-
-/// The same, or `0`.
+/// A time, or `0`.
 pub fn time_or_none(text: &str) -> Result<Duration, String> {
     if matches!(text, "0" | "0s") { Ok(Duration::ZERO) } else { time(text) }
 }

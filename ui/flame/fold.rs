@@ -5,8 +5,8 @@
 //! first of them only, so that the time of each task counts once.
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Snapshot, Task, below_loop};
-use rustc_hash::FxHashMap;
+use aiospy::snapshot::{Snapshot, Task, Work, WorkKind, below_loop};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::tree::{NodeKind, ROOT, Tree};
 use super::{Folding, Sample, View, micros, state};
@@ -47,6 +47,7 @@ impl Fold {
             View::Await | View::State => self.tasks(sample.snapshot, weight),
             View::Loop => self.loops(sample.snapshot, weight),
             View::Cpu => self.threads(sample.snapshot, weight),
+            View::Request => self.requests(sample.snapshot, weight),
         }
     }
 
@@ -73,6 +74,49 @@ impl Fold {
             };
             self.tree.add(end, weight);
         }
+    }
+
+    /// Each request's time is that of its tasks which none of the others awaits, in equal parts.
+    fn requests(&mut self, snapshot: &Snapshot, weight: u64) {
+        let index: FxHashMap<Address, &Task> =
+            snapshot.tasks.iter().map(|task| (task.id, task)).collect();
+        self.ends.clear();
+        let mut places: FxHashMap<Address, usize> = FxHashMap::default();
+        let mut requests: Vec<Vec<(&Task, &Work)>> = Vec::new();
+        for task in snapshot.tasks.iter().filter(|task| !task.is_over()) {
+            let Some(work) = task.work.as_deref().filter(|work| self.is_wanted(work)) else {
+                continue;
+            };
+            let place = places.entry(work.identity.unwrap_or(task.id)).or_insert_with(|| {
+                requests.push(Vec::new());
+                requests.len() - 1
+            });
+            requests.get_mut(*place).into_iter().for_each(|tasks| tasks.push((task, work)));
+        }
+        for tasks in &requests {
+            let awaiting: FxHashSet<Address> =
+                tasks.iter().flat_map(|(task, _)| task.awaited_by.iter().copied()).collect();
+            let inner = tasks.iter().filter(|(task, _)| !awaiting.contains(&task.id)).count();
+            // Those that await each other in a circle are all of them.
+            let is_inner = |task: &Task| inner == 0 || !awaiting.contains(&task.id);
+            let inner = if inner == 0 { tasks.len() } else { inner };
+            for (task, work) in tasks.iter().filter(|(task, _)| is_inner(task)) {
+                let Some(state) = state::of(task, snapshot) else { continue };
+                let root = self.step(ROOT, &work.to_string(), NodeKind::Task);
+                let end = self.end_of(root, task, &index);
+                let end = self.step(end, &format!("[{}]", state.text()), state.kind);
+                self.tree.add(end, weight / inner as u64);
+            }
+        }
+    }
+
+    /// Whether it is a request or a job, and takes as long as was asked for.
+    fn is_wanted(&self, work: &Work) -> bool {
+        matches!(work.kind, Some(WorkKind::Request | WorkKind::Job))
+            && self
+                .folding
+                .slower
+                .is_none_or(|slower| work.since.is_some_and(|since| since.time >= slower))
     }
 
     /// Where the frames of a task end.
@@ -178,7 +222,7 @@ pub fn folded(name: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use aiospy::snapshot::{Cancellation, TaskState, Wait};
+    use aiospy::snapshot::{Age, Cancellation, Source, TaskState, Wait};
 
     use super::*;
     use crate::report::text::sample;
@@ -201,7 +245,11 @@ mod tests {
 
     /// The stacks of a sample of 10 ms.
     fn stacks(snapshot: &Snapshot, view: View, is_per_task: bool) -> Vec<(String, u64)> {
-        let mut fold = Fold::new(Folding { view, is_per_task });
+        folded_by(snapshot, Folding { view, is_per_task, slower: None })
+    }
+
+    fn folded_by(snapshot: &Snapshot, folding: Folding) -> Vec<(String, u64)> {
+        let mut fold = Fold::new(folding);
         fold.sample(Sample { snapshot, weight: Duration::from_millis(10) });
         fold.tree().lines()
     }
@@ -222,6 +270,36 @@ mod tests {
         let mut all = sample::bank();
         all.tasks = vec![main, first, second, done];
         all
+    }
+
+    #[test]
+    fn the_time_of_a_request_counts_once() {
+        let of = |mut task: Task, identity: u64, seconds: u64| {
+            task.work = Some(std::sync::Arc::new(Work {
+                kind: Some(WorkKind::Request),
+                verb: Some("GET".into()),
+                name: "/a/{b}".into(),
+                identity: Some(Address(identity)),
+                since: Some(Age::at_least(Duration::from_secs(seconds), Source::Connection)),
+                ..Work::default()
+            }));
+            task
+        };
+        let mut all = snapshot();
+        let tasks = std::mem::take(&mut all.tasks).into_iter();
+        // The first three are one request; the last one has ended.
+        all.tasks = tasks.map(|task| of(task, 7, 3)).collect();
+        let other =
+            sample::waits(sample::task(9, "t-9", &["serve app.py:3"], &[]), Wait::Timer, "");
+        all.tasks.extend([of(other.clone(), 8, 12), other]);
+        let by =
+            |slower| folded_by(&all, Folding { view: View::Request, is_per_task: false, slower });
+        let gathered = "GET /a/{b};<task main>;main (app.py:1);<task w-*>;work (app.py:7);[timer]";
+        let single = "GET /a/{b};<task t-*>;serve (app.py:3);[timer]";
+        let mut lines = by(None);
+        lines.sort();
+        assert_eq!(lines, [(gathered.to_owned(), 10_000), (single.to_owned(), 10_000)]);
+        assert_eq!(by(Some(Duration::from_secs(10))), [(single.to_owned(), 10_000)]);
     }
 
     #[test]

@@ -204,11 +204,12 @@ impl Html {
     fn blocked(&mut self, stretch: &Stretch) {
         let work = stretch.work.as_deref();
         let stack = work.map(|work| work.stack.iter().map(|at| place(at)).collect::<Vec<_>>());
+        let callback = work.and_then(|work| work.label.as_deref().or(work.handle.as_deref()));
         let told = Blocked {
             at_us: micros(self.since(stretch.began_at)),
             length_us: micros(stretch.length),
             what: clean(work.map_or("not seen", |work| &work.description)),
-            callback: clean(work.and_then(|work| work.handle.as_deref()).unwrap_or("a callback")),
+            callback: clean(callback.unwrap_or("a callback")),
             place: stretch.place().map(|at| place(at)).unwrap_or_default(),
             stack: stack.unwrap_or_default(),
         };
@@ -300,7 +301,12 @@ impl Exporter for Html {
 
     fn finish(mut self: Box<Self>, totals: &Totals) -> anyhow::Result<()> {
         self.blocking.sort_by_key(|blocked| blocked.at_us);
-        let views = self.folds.iter().map(|fold| Stacks {
+        // Of a program without requests there is nothing by request.
+        let is_shown = |fold: &&Fold| {
+            let view = fold.folding().view;
+            view != View::Request || view == self.first || fold.tree().nodes().next().is_some()
+        };
+        let views = self.folds.iter().filter(is_shown).map(|fold| Stacks {
             name: fold.folding().view.name(),
             about: fold.folding().view.about(),
             labels: fold

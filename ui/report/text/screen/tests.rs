@@ -44,7 +44,7 @@ fn a_hung_service_fits_a_terminal_and_the_answer_comes_first() {
    since  sent 61.3 … 62.3 s ago and acknowledged, no reply: not the network
    do     See what 127.0.0.1:18999 does; then give the wait a time limit: the
           client's own                                             [peer-silent]
-   └ GET /refresh holds self.lock meanwhile: 100 tasks queue
+   └ GET /refresh holds self.lock meanwhile: 100 requests queue
      where  shop.py:17 Inventory.refresh  data=await r.readline()  [lock-convoy]
 
    22153 uvicorn shop:app · CPython 3.13.0 · up 3 h 12 min · loop 1 polling
