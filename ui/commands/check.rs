@@ -21,7 +21,6 @@ use crate::commands::several;
 use crate::commands::targets::{Choice, Chosen, Several};
 use crate::io::memory;
 use crate::io::output::{Destination, Output, note};
-use crate::io::page::Page;
 use crate::io::trouble::Trouble;
 use crate::report::json;
 use crate::report::text;
@@ -150,13 +149,9 @@ pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
         let files = source.as_ref().map(|it| it as &dyn text::Files);
         json::summary(&snapshot, code, &text::Lines::of_snapshot(files, &snapshot), &mut to)?;
     } else {
-        let (width, color) = (options.output.width(), to.color);
-        // Not cut to the terminal: a finding is to be read to its end.
-        text::brief(
-            &snapshot,
-            options.fail_on.severity(),
-            &mut Page::new(to.writer(), width, color),
-        )?;
+        // A finding is to be read to its end.
+        let mut page = to.page_of_whole_lines(&options.output);
+        text::brief(&snapshot, options.fail_on.severity(), &mut page)?;
     }
     to.finish()?;
     if let (Subject::Process(pid), true) = (&subject, snapshot.has_loop_to_judge()) {
@@ -202,8 +197,7 @@ fn check_several(
             Detail::Summary => json::summary_of_several(&group, exit_code, &of, &mut to)?,
         }
     } else {
-        let (width, color) = (options.output.width(), to.color);
-        let mut page = Page::new(to.writer(), width, color);
+        let mut page = to.page_of_whole_lines(&options.output);
         text::processes::brief(&group, options.fail_on.severity(), &mut page)?;
     }
     to.finish()?;

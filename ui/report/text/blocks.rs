@@ -13,8 +13,6 @@ use super::source::Lines;
 use super::{findings, path, verdict, words};
 use crate::io::page::{Line, Style, clean, fit};
 
-/// How wide a report is where nothing says how wide its page is.
-pub const WIDTH: usize = 120;
 /// Below this width titles take several lines.
 pub const NARROW: usize = 80;
 /// Where facts begin.

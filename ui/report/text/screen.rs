@@ -10,12 +10,12 @@ use aiospy::snapshot::{
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::blocks::{Blocks, NARROW, WIDTH, wrapped};
+use super::blocks::{Blocks, NARROW, wrapped};
 use super::group::Group;
 use super::source::Lines;
 use super::table::{self, Row};
 use super::{Shape, View, verdict, words};
-use crate::io::page::{Line, Page, Style, clean, fit};
+use crate::io::page::{COLUMNS, Line, Page, Style, clean, fit};
 
 /// The narrowest page that it is made for.
 const MIN_WIDTH: usize = 40;
@@ -145,7 +145,7 @@ pub fn draw(
 }
 
 fn width(page: &Page<'_>) -> usize {
-    page.width().unwrap_or(WIDTH).max(MIN_WIDTH)
+    page.columns().max(MIN_WIDTH)
 }
 
 /// The lines of a report.
@@ -362,7 +362,7 @@ impl<'s> Screen<'s> {
             _ if is_blocked => "more: --threads, --tree".to_owned(),
             _ if snapshot.tasks.is_empty() => "more: --threads".to_owned(),
             Some(Level::NotJudged) => "more: --threads, --tree".to_owned(),
-            _ if width >= WIDTH => "more: --tree, --flat, --all-findings".to_owned(),
+            _ if width >= COLUMNS => "more: --tree, --flat, --all-findings".to_owned(),
             _ => "more: --tree".to_owned(),
         });
         let mut lines = wrapped(Line::new(), 0, width, Style::Dim, &facts.join(" · "), usize::MAX);
