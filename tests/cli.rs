@@ -57,6 +57,9 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         &["watch"],
         &["watch", "-s"],
         &["watch", "1", "--name", "x"],
+        &["report"],
+        &["report", "1", "2"],
+        &["report", "1", "--image", "x"],
         &["ps", "1"],
         &["ps", "--name", "("],
         &["check", "1", "--flat"],
@@ -426,6 +429,44 @@ fn an_image_is_read_like_a_process() {
     let (code, text, _) = run(&["explain", "--image", &image()]);
     assert_eq!(code, Some(0));
     assert!(text.starts_with("deadlock: "), "{text}");
+}
+
+#[test]
+fn an_incident_is_reported_from_what_was_saved() {
+    let (code, report, stderr) = run(&["report", "--image", &image()]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let title = "# 2 tasks are deadlocked: first and second hold what the other wants\n\n";
+    assert!(report.starts_with(&format!("{title}**critical** · ")), "{report}");
+    assert!(
+        report.contains("- **where**: `deadlock.py:11` in `transfer`: `async with "),
+        "{report}"
+    );
+    assert!(report.contains("<details><summary>Tree</summary>\n\n```text\n"), "{report}");
+    // It is not there to be read again.
+    assert!(!report.contains("To sample again"), "{report}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hung.json").to_str().unwrap().to_owned();
+    std::fs::write(&file, run(&["dump", "--json", "--image", &image()]).1).unwrap();
+    let (code, of_file, _) = run(&["report", &file]);
+    let (_, without_source, _) = run(&["report", "--no-source", "--image", &image()]);
+    let facts =
+        |report: &str| report.lines().skip(4).take(8).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!((code, facts(&of_file)), (Some(0), facts(&without_source)));
+    let (_, slack, _) = run(&["report", "--slack", &file]);
+    assert!(slack.starts_with("*critical*: 2 tasks") && slack.lines().count() <= 12, "{slack}");
+}
+
+#[test]
+fn a_piped_report_is_as_wide_as_columns_says() {
+    let widest = |columns: &str| {
+        let mut command = aiospy(&["dump", "--image", &image()]);
+        let output = command.env("COLUMNS", columns).output().unwrap();
+        let report = String::from_utf8(output.stdout).unwrap();
+        report.lines().map(|line| line.chars().count()).max().unwrap()
+    };
+    assert!((40..=60).contains(&widest("60")), "{}", widest("60"));
+    assert_eq!((widest("39"), widest("none")), (widest("120"), widest("120")));
+    assert!((100..=120).contains(&widest("120")), "{}", widest("120"));
 }
 
 #[test]

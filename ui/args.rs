@@ -17,6 +17,7 @@ use crate::commands::export::Export;
 use crate::commands::options::{Mistake, pid, size, time};
 use crate::commands::ps::Ps;
 use crate::commands::record::Record;
+use crate::commands::report::Report;
 use crate::commands::requests::Requests;
 use crate::commands::run::Run;
 use crate::commands::stop::Stop;
@@ -59,6 +60,8 @@ pub enum Command {
     Check(Check),
     /// List the requests in flight: what each waits for, oldest first
     Requests(Requests),
+    /// Write what is wrong as Markdown, for the channel of an incident
+    Report(Report),
     /// List Python processes: what their loops do, and what is wrong in each
     Ps(Ps),
     /// Explain what a finding means, how it is detected and what to do about it

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Dump(options) => dump::run(options, &patience),
         Command::Check(options) => check::run(options, &patience),
         Command::Requests(options) => commands::requests::run(options, &patience),
+        Command::Report(options) => commands::report::run(options, &patience),
         Command::Ps(options) => ps::run(options, &patience),
         Command::Explain(options) => explain::run(options),
         Command::Schema => schema::run(),

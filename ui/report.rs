@@ -1,4 +1,5 @@
 //! What was read and concluded, written for people and for programs.
 
 pub mod json;
+pub mod markdown;
 pub mod text;

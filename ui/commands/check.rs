@@ -1,27 +1,21 @@
 //! `aiospy check PID …`: only what is wrong, one line each, and an exit code for probes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use aiospy::process::Source;
-use aiospy::snapshot::{Doubt, Snapshot, Undecided, Verdict};
-
 use aiospy::Search;
+use aiospy::snapshot::Snapshot;
 use clap::Args;
 use clap::error::ErrorKind;
 
-use crate::commands::children;
-use crate::commands::document;
 use crate::commands::options::{Detail, HEAP, LOOKS, Mistake, pid, time_or_none};
 use crate::commands::outcome::{FAIL_ON, FailOn, Outcome};
 use crate::commands::patience::Patience;
-use crate::commands::reading::{self, by_any_id};
-use crate::commands::saved;
 use crate::commands::several;
+use crate::commands::subject::{Read, Subject, subject};
 use crate::commands::targets::{Choice, Chosen, Several};
 use crate::io::memory;
 use crate::io::output::{Destination, Output, note};
-use crate::io::page::Page;
 use crate::io::trouble::Trouble;
 use crate::report::json;
 use crate::report::text;
@@ -58,22 +52,6 @@ pub struct Check {
     has_heap: bool,
     #[command(flatten)]
     output: Output,
-}
-
-/// What is judged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Subject {
-    Process(i32),
-    /// A snapshot as JSON.
-    Document(PathBuf),
-    Image(PathBuf),
-}
-
-/// A number is a process id, all else a file.
-fn subject(text: &str) -> Result<Subject, String> {
-    let is_number = text.trim_start_matches('-').starts_with(|first: char| first.is_ascii_digit())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if is_number { pid(text).map(Subject::Process) } else { Ok(Subject::Document(text.into())) }
 }
 
 impl Check {
@@ -126,17 +104,8 @@ pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
         let cause = "--heap searches the memory of a process, and a file has none";
         return Err(Trouble::new(cause, "aiospy check --heap PID").into());
     }
-    let (snapshot, timed_out) = match &subject {
-        Subject::Image(image) => (saved::look(saved::open(image)?, &wanted, options.looks)?, None),
-        Subject::Document(file) => (judged(file)?, None),
-        Subject::Process(pid) => {
-            let look = |pid| reading::look(pid, &wanted, options.looks, options.wait, patience);
-            let (_, looked) = by_any_id(*pid, look);
-            let (mut snapshot, timed_out) = looked?;
-            children::add(&mut snapshot, &wanted);
-            (snapshot, timed_out)
-        }
-    };
+    let Read { snapshot, source, timed_out } =
+        subject.read(&wanted, options.looks, options.wait, patience)?;
     let mut to = Destination::open(&options.output)?;
     if options.json == Some(Detail::Full) {
         json::check(&snapshot, &mut to)?;
@@ -145,18 +114,12 @@ pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
             (Outcome::Done, Some(_)) => Outcome::Failed.code(),
             (outcome, _) => outcome.code(),
         };
-        let is_live = matches!(subject, Subject::Process(_));
-        let source = if is_live { Source::of(&snapshot.process) } else { None };
-        let files = source.as_ref().map(|it| it as &dyn text::Files);
-        json::summary(&snapshot, code, &text::Lines::of_snapshot(files, &snapshot), &mut to)?;
+        let lines = text::Lines::of_snapshot(source.as_deref(), &snapshot);
+        json::summary(&snapshot, code, &lines, &mut to)?;
     } else {
-        let (width, color) = (options.output.width(), to.color);
-        // Not cut to the terminal: a finding is to be read to its end.
-        text::brief(
-            &snapshot,
-            options.fail_on.severity(),
-            &mut Page::new(to.writer(), width, color),
-        )?;
+        // A finding is to be read to its end.
+        let mut page = to.page_of_whole_lines(&options.output);
+        text::brief(&snapshot, options.fail_on.severity(), &mut page)?;
     }
     to.finish()?;
     if let (Subject::Process(pid), true) = (&subject, snapshot.has_loop_to_judge()) {
@@ -202,29 +165,11 @@ fn check_several(
             Detail::Summary => json::summary_of_several(&group, exit_code, &of, &mut to)?,
         }
     } else {
-        let (width, color) = (options.output.width(), to.color);
-        let mut page = Page::new(to.writer(), width, color);
+        let mut page = to.page_of_whole_lines(&options.output);
         text::processes::brief(&group, options.fail_on.severity(), &mut page)?;
     }
     to.finish()?;
     several::outcome(&group, several, options.fail_on, true)
-}
-
-/// A snapshot from a file, with the conclusions that it had.
-fn judged(file: &Path) -> anyhow::Result<Snapshot> {
-    let mut snapshot = document::read(file, "no dump as JSON")?;
-    if snapshot.findings.is_none() {
-        let cause = format!("{} does not say whether anything was found", file.display());
-        return Err(Trouble::new(cause, "aiospy check PID, where the process still runs").into());
-    }
-    // One of an older version, or with a verdict that only a newer one knows.
-    if snapshot.verdict.is_none() {
-        snapshot.verdict = Some(Verdict::Undecided);
-        let title = format!("{} has no verdict that this version knows", file.display());
-        let (reason, code, seen_for) = (Doubt::Unread, None, None);
-        snapshot.undecided.push(Undecided { reason, title, code, seen_for });
-    }
-    Ok(snapshot)
 }
 
 #[cfg(test)]

@@ -73,8 +73,7 @@ pub fn run(options: &Diff) -> anyhow::Result<Outcome> {
     if options.is_json {
         json::write(&difference, &mut to)?;
     } else {
-        let (width, color) = (to.width, to.color);
-        difference.write(&mut Page::new(to.writer(), width, color))?;
+        difference.write(&mut to.page())?;
     }
     to.finish()?;
     Ok(Outcome::Done)

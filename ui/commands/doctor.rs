@@ -49,9 +49,8 @@ pub fn run(options: &Doctor, patience: &Patience) -> anyhow::Result<Outcome> {
     if options.is_json {
         json::write(&document(pid, &steps), &mut to)?;
     } else {
-        let (width, color) = (options.output.width(), to.color);
-        // Not cut to the terminal: a remedy is to be read to its end.
-        print(&steps, &mut Page::new(to.writer(), width, color))?;
+        // A remedy is to be read to its end.
+        print(&steps, &mut to.page_of_whole_lines(&options.output))?;
     }
     to.finish()?;
     Ok(if is_well(&steps) { Outcome::Done } else { Outcome::Failed })

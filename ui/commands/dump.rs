@@ -165,8 +165,7 @@ fn text_of_several(group: &Group, options: &Report, to: &mut Destination) -> any
         .collect();
     let none = text::Lines::of(None);
     let lines_of = |finding: &Finding| finding.pid.and_then(|pid| lines.get(&pid)).unwrap_or(&none);
-    let (width, color) = (to.width, to.color);
-    let mut page = Page::new(to.writer(), width, color);
+    let mut page = to.page();
     text::processes::group(group, &lines_of, &mut page)?;
     if options.is_in_detail() {
         for (source, snapshot) in sources.values() {
@@ -233,8 +232,7 @@ fn write(
             is_verbose: options.is_verbose,
             source,
         };
-        let (width, color) = (to.width, to.color);
-        text::dump(snapshot, view, &mut Page::new(to.writer(), width, color))?;
+        text::dump(snapshot, view, &mut to.page())?;
     }
     to.finish()?;
     Ok(())
@@ -306,9 +304,8 @@ fn threads_only(pid: i32, error: &anyhow::Error, options: &Report) -> anyhow::Re
     if options.json.is_some() {
         json::write(&threads_document(pid, error, threads, problems), &mut to)?;
     } else {
-        let (width, color) = (to.width, to.color);
         let by = if is_ours { "thread stacks follow" } else { BY_PY_SPY };
-        threads_text(error, by, &threads, &mut Page::new(to.writer(), width, color))?;
+        threads_text(error, by, &threads, &mut to.page())?;
     }
     to.finish()?;
     Ok(())

@@ -16,7 +16,6 @@ use crate::commands::watch::on_signals;
 use crate::io::descriptors;
 use crate::io::memory;
 use crate::io::output::{Destination, Output};
-use crate::io::page::Page;
 use crate::report::json;
 use crate::report::text::processes;
 
@@ -100,8 +99,7 @@ fn write(found: &[Looked], options: &Ps, to: &mut Destination) -> anyhow::Result
         if options.is_watch && to.is_terminal {
             to.writer().write_all(CLEAR)?;
         }
-        let (width, color) = (to.width, to.color);
-        processes::all(found, &mut Page::new(to.writer(), width, color))?;
+        processes::all(found, &mut to.page())?;
         if options.is_watch && !to.is_terminal {
             to.writer().write_all(b"\n")?;
         }

@@ -12,7 +12,6 @@ use crate::commands::patience::Patience;
 use crate::commands::reading::{self, by_any_id};
 use crate::io::memory;
 use crate::io::output::{Destination, Output};
-use crate::io::page::Page;
 use crate::report::json;
 use crate::report::text::{self, requests};
 
@@ -59,9 +58,7 @@ pub fn run(options: &Requests, patience: &Patience) -> anyhow::Result<Outcome> {
         let lines = text::Lines::of_snapshot(files, &snapshot);
         json::summary(&shown, Outcome::Done.code(), &lines, &mut to)?;
     } else {
-        let (width, color) = (to.width, to.color);
-        let mut page = Page::new(to.writer(), width, color);
-        requests::draw(&snapshot, &shown, options.by, options.is_all, &mut page)?;
+        requests::draw(&snapshot, &shown, options.by, options.is_all, &mut to.page())?;
     }
     to.finish()?;
     timed_out.map_or(Ok(Outcome::Done), |error| Err(error.into()))

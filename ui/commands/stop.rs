@@ -33,7 +33,7 @@ use crate::commands::patience::Patience;
 use crate::commands::remedy;
 use crate::commands::watch;
 use crate::io::output::{Destination, Output, note};
-use crate::io::page::{Page, Style};
+use crate::io::page::Style;
 use crate::io::trouble::Trouble;
 use crate::report::json;
 use crate::report::text;
@@ -375,8 +375,7 @@ fn show_left(to: &mut Destination, at: Duration, left: &Left) -> anyhow::Result<
     let said =
         format!("{} of {} below it still there: {pids}", left.pids.len(), processes(left.of));
     line(to, Style::Alarm, at, &said)?;
-    let (width, color) = (to.width, to.color);
-    let mut page = Page::new(to.writer(), width, color);
+    let mut page = to.page();
     page.blank()?;
     let none = text::Lines::of(None);
     text::processes::group(group, &|_| &none, &mut page)?;
@@ -482,9 +481,8 @@ fn in_words(step: &StoryEvent) -> (Style, String) {
 }
 
 fn line(to: &mut Destination, style: Style, at: Duration, text: &str) -> anyhow::Result<()> {
-    let (color, width) = (to.color, to.width);
     let stamp = format!("{:>9}  ", format!("+{:.3} s", at.as_secs_f64()));
-    Page::new(to.writer(), width, color).items(&stamp, style, " ", &[text.to_owned()])?;
+    to.page().items(&stamp, style, " ", &[text.to_owned()])?;
     to.writer().flush()?;
     Ok(())
 }
@@ -540,8 +538,7 @@ fn conclude(
 }
 
 fn show_findings(to: &mut Destination, last: &Snapshot) -> anyhow::Result<()> {
-    let (color, width) = (to.color, to.width);
-    let mut page = Page::new(to.writer(), width, color);
+    let mut page = to.page();
     page.blank()?;
     let source = Source::of(&last.process);
     let source = source.as_ref().map(|source| source as &dyn text::Files);

@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 
 use self::queue::Queue;
 pub use self::queue::Reader;
-use crate::io::page;
+use crate::io::page::{self, Page};
 use crate::io::trouble::Trouble;
 
 /// When to use colours.
@@ -57,7 +57,8 @@ impl Stream {
 pub struct Output {
     #[command(flatten)]
     pub stream: Stream,
-    /// Cut lines to N columns [default: the terminal's width; not cut when piped]
+    /// Cut lines to N columns [default: the terminal's width; when piped, tables take 120 or COLUMNS
+    /// and no line is cut]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(20..))]
     width: Option<u16>,
 }
@@ -97,7 +98,9 @@ pub struct Destination {
     /// Whether to use colours.
     pub color: bool,
     /// How wide lines may be; `None` when they are not to be cut.
-    pub width: Option<usize>,
+    width: Option<usize>,
+    /// How wide a report is laid out where lines are not cut.
+    columns: usize,
 }
 
 impl Destination {
@@ -164,6 +167,7 @@ impl Destination {
                 std::env::var(name).ok().filter(|value| !value.is_empty())
             }),
             width: output.width().or_else(|| is_terminal.then(terminal_width)),
+            columns: columns(std::env::var("COLUMNS").ok()),
         }
     }
 
@@ -179,7 +183,18 @@ impl Destination {
                 std::env::var(name).ok().filter(|value| !value.is_empty())
             }),
             width: None,
+            columns: page::COLUMNS,
         }
+    }
+
+    /// The page that it is.
+    pub fn page(&mut self) -> Page<'_> {
+        Page::new(&mut *self.writer, self.width, self.color).of_columns(self.columns)
+    }
+
+    /// The same with lines that are not cut to the terminal, but to what `output` says.
+    pub fn page_of_whole_lines(&mut self, output: &Output) -> Page<'_> {
+        Page::new(&mut *self.writer, output.width(), self.color).of_columns(self.columns)
     }
 
     /// The writer; buffered.
@@ -205,6 +220,12 @@ impl Destination {
         flushed?;
         self.reader.map_or(Ok(()), |reader| reader.wait())
     }
+}
+
+/// How wide a page is that is no terminal's, by the variable `COLUMNS`.
+fn columns(variable: Option<String>) -> usize {
+    let said = variable.and_then(|text| text.trim().parse().ok());
+    said.filter(|columns| (40..=1000).contains(columns)).unwrap_or(page::COLUMNS)
 }
 
 /// The pager that the environment asks for, if any is to be used.
@@ -373,6 +394,16 @@ mod tests {
         assert!(!color(Color::Auto, true, &[("TERM", "dumb")]));
         assert!(color(Color::Always, false, &[("NO_COLOR", "1")]));
         assert!(!color(Color::Never, true, &[("CLICOLOR_FORCE", "1")]));
+    }
+
+    #[test]
+    fn a_page_that_is_piped_is_as_wide_as_columns_says() {
+        let of = |text: &str| columns(Some(text.to_owned()));
+        assert_eq!(columns(None), 120);
+        assert_eq!([of("40"), of(" 80 "), of("1000")], [40, 80, 1000]);
+        for ignored in ["", "39", "1001", "wide", "-80", "99999999999999999999999"] {
+            assert_eq!(of(ignored), 120, "{ignored}");
+        }
     }
 
     #[test]

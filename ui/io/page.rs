@@ -125,10 +125,14 @@ impl Line {
     }
 }
 
+/// How wide a page is laid out where nothing says how wide it is.
+pub const COLUMNS: usize = 120;
+
 /// Where lines go, and in which shape.
 pub struct Page<'a> {
     out: Out<'a>,
     width: Option<usize>,
+    columns: usize,
     color: bool,
 }
 
@@ -141,17 +145,28 @@ enum Out<'a> {
 impl<'a> Page<'a> {
     /// A page on `out`; lines are cut to `width` columns if one is given.
     pub fn new(out: &'a mut dyn Write, width: Option<usize>, color: bool) -> Self {
-        Self { out: Out::Writer(out), width, color }
+        Self { out: Out::Writer(out), width, columns: COLUMNS, color }
+    }
+
+    /// The same page, laid out in so many columns where its lines are not cut.
+    #[must_use]
+    pub fn of_columns(self, columns: usize) -> Self {
+        Self { columns, ..self }
     }
 
     /// A page that keeps its lines, cut to `width` columns.
     pub fn kept(lines: &'a mut Vec<Line>, width: usize) -> Self {
-        Self { out: Out::Lines(lines), width: Some(width), color: false }
+        Self { out: Out::Lines(lines), width: Some(width), columns: COLUMNS, color: false }
     }
 
     /// How many columns a line may take; `None` when it may take as many as it likes.
     pub fn width(&self) -> Option<usize> {
         self.width
+    }
+
+    /// How many columns tables and what else is laid out take.
+    pub fn columns(&self) -> usize {
+        self.width.unwrap_or(self.columns)
     }
 
     /// How many columns are left behind the first `used` ones.

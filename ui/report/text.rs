@@ -13,9 +13,9 @@ use rustc_hash::FxHashMap;
 use crate::io::page::{self, Line, Page, Style};
 use waiting::TaskNames;
 
-mod blocks;
+pub mod blocks;
 pub mod findings;
-mod folded;
+pub mod folded;
 pub mod forest;
 pub mod group;
 mod heap;

@@ -1,5 +1,7 @@
 //! Each cause in at most five lines: what it is, whom it hurts, where, since when, and what to do.
 
+use std::sync::Arc;
+
 use aiospy::memory::Address;
 use aiospy::snapshot::{
     Bound, Cause, Code, Finding, Location, LoopState, Members, Role, Severity, Snapshot, Source,
@@ -10,11 +12,9 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::short::ById;
 use super::source::Lines;
-use super::{findings, path, verdict, words};
+use super::{findings, table, verdict, words};
 use crate::io::page::{Line, Style, clean, fit};
 
-/// How wide a report is where nothing says how wide its page is.
-pub const WIDTH: usize = 120;
 /// Below this width titles take several lines.
 pub const NARROW: usize = 80;
 /// Where facts begin.
@@ -30,6 +30,18 @@ pub struct Blocks<'s> {
     lines: &'s Lines<'s>,
     tasks: ById<'s>,
     width: usize,
+}
+
+/// What is said of a finding beside its title and its advice.
+pub struct Facts<'f> {
+    /// The processes that it is in, where it is of others than the one that was asked.
+    pub processes: Option<String>,
+    /// Whom it hurts.
+    pub who: Option<String>,
+    /// The line that it comes from.
+    pub place: Option<&'f Location>,
+    /// What says for how long.
+    pub since: Option<String>,
 }
 
 impl<'s> Blocks<'s> {
@@ -58,19 +70,14 @@ impl<'s> Blocks<'s> {
         let mut lines = Vec::new();
         if has_title {
             lines.extend(self.title(root, worst(root, followers)));
-        } else if let Some(pid) = root.pid {
-            let pids: Vec<i32> = std::iter::once(pid).chain(root.also_in.iter().copied()).collect();
-            let noun = if pids.len() == 1 { "process" } else { "processes" };
-            let pids = format!("{noun} {}", verdict::pids(&pids));
-            lines.push(fact(3, "in").with(Style::Plain, &pids).fitted(self.width));
         }
-        lines.extend(self.facts(root));
+        lines.extend(self.lines_of(root, !has_title));
         self.end(&mut lines, root.code);
         for follower in followers.iter().take(most_followers) {
             lines.extend(self.follower(root, follower));
         }
         if let Some(more) = followers.len().checked_sub(most_followers + 1) {
-            let words = format!("   └ and {} from it: --all-findings", follows(more + 1));
+            let words = format!("   └ and {} from it: --all-findings", words::follow(more + 1));
             lines.push(Line::new().with(Style::Dim, &words));
         }
         lines
@@ -94,7 +101,15 @@ impl<'s> Blocks<'s> {
         let title = said(finding, self.width.max(NARROW).saturating_sub(5));
         let mut lines = wrapped(head, 5, self.width, Style::Plain, &title, usize::MAX);
         let is_short = lines.len() < 2;
-        // The holder's line is where the cause is: then where the others wait says more.
+        let place = self.place_of_follower(root, finding).filter(|_| is_short);
+        lines.extend(place.map(|place| self.place(fact(5, "where"), &place)));
+        self.end(&mut lines, finding.code);
+        lines
+    }
+
+    /// Where what follows from a cause is: the holder's line is where the cause is, then where the
+    /// others wait says more.
+    pub fn place_of_follower(&self, root: &Finding, finding: &Finding) -> Option<Arc<Location>> {
         let waiter = || {
             let first = finding.role(Role::Waiter)?.first.first()?;
             self.tasks.get(*first)?.place().cloned()
@@ -102,35 +117,33 @@ impl<'s> Blocks<'s> {
         let place = finding.place.clone().filter(|place| {
             root.place.as_ref().is_none_or(|it| (&it.file, it.line) != (&place.file, place.line))
         });
-        if let Some(place) = place.or_else(waiter).filter(|_| is_short) {
-            let mut line = fact(5, "where");
-            self.place(&mut line, &place);
-            lines.push(line);
+        place.or_else(waiter)
+    }
+
+    /// What is said of a finding beside its title and its advice.
+    pub fn facts<'f>(&self, finding: &'f Finding) -> Facts<'f> {
+        let pids = finding.pid.into_iter().chain(finding.also_in.iter().copied());
+        let pids: Vec<i32> = pids.collect();
+        let noun = if pids.len() == 1 { "process" } else { "processes" };
+        Facts {
+            processes: finding.pid.map(|_| format!("{noun} {}", verdict::pids(&pids))),
+            who: self.who(finding),
+            place: blamed(finding),
+            since: self.since(finding),
         }
-        self.end(&mut lines, finding.code);
-        lines
     }
 
     /// The lines of a finding without its title.
-    fn facts(&self, finding: &Finding) -> Vec<Line> {
-        let mut lines = Vec::new();
-        let mut say = |label: &str, text: Option<String>| {
-            if let Some(text) = text {
-                lines.push(fact(3, label).with(Style::Plain, &text).fitted(self.width));
-            }
+    fn lines_of(&self, finding: &Finding, has_processes: bool) -> Vec<Line> {
+        let Facts { processes, who, place, since } = self.facts(finding);
+        let said = |label: &str, text: Option<String>| {
+            let line = |text: String| fact(3, label).with(Style::Plain, &text).fitted(self.width);
+            text.map(line)
         };
-        say("who", self.who(finding));
-        if let Some(place) = blamed(finding) {
-            let mut line = fact(3, "where");
-            self.place(&mut line, place);
-            lines.push(line);
-        }
-        let mut say = |label: &str, text: Option<String>| {
-            if let Some(text) = text {
-                lines.push(fact(3, label).with(Style::Plain, &text).fitted(self.width));
-            }
-        };
-        say("since", self.since(finding));
+        let place = place.map(|place| self.place(fact(3, "where"), place));
+        let processes = said("in", processes.filter(|_| has_processes));
+        let all = [processes, said("who", who), place, said("since", since)];
+        let mut lines: Vec<Line> = all.into_iter().flatten().collect();
         if !finding.advice.is_empty() {
             let end = code(finding.code).width() + 2;
             let room = self.width.saturating_sub(MARGIN);
@@ -146,20 +159,20 @@ impl<'s> Blocks<'s> {
         lines
     }
 
-    /// `shop.py:59 recommend  r = await client.get(url)`
-    fn place(&self, line: &mut Line, place: &Location) {
-        let file = if place.is_library() {
-            place.path()
-        } else {
-            place.file.rsplit('/').next().unwrap_or(&place.file)
-        };
-        line.add(Style::Plain, &path::full(file, place.line));
+    /// `where  shop.py:59 recommend  r = await client.get(url)`
+    fn place(&self, mut line: Line, place: &Location) -> Line {
+        line.add(Style::Plain, &table::place_of(place));
         line.add(Style::Dim, &format!(" {}", place.function));
-        let source = place.line.and_then(|number| self.lines.line(&place.file, number));
-        if let Some(source) = source {
+        if let Some(source) = self.source(place) {
             line.add(Style::Plain, "  ");
             line.add(Style::Code, &source);
         }
+        line.fitted(self.width)
+    }
+
+    /// The line of the program that a place is at.
+    pub fn source(&self, place: &Location) -> Option<String> {
+        place.line.and_then(|number| self.lines.line(&place.file, number))
     }
 
     /// Adds a code at the right end of the last line; what is there gives way, for it can be seen
@@ -326,14 +339,6 @@ fn blamed(finding: &Finding) -> Option<&Location> {
 
 fn code(code: Code) -> String {
     format!("[{code}]")
-}
-
-fn follows(number: usize) -> String {
-    if number == 1 {
-        "1 more follows".to_owned()
-    } else {
-        format!("{} more follow", words::count(number))
-    }
 }
 
 /// What a finding says, with the process that it is of, where that is another one.

@@ -25,7 +25,6 @@ use aiospy::snapshot::{
 use rustc_hash::FxHashMap;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::blocks::WIDTH;
 use super::short::{ById, waits};
 use super::source::Lines;
 use super::{names, path, words};
@@ -94,7 +93,7 @@ pub fn draw(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::
             *is_awaited = true;
         }
     }
-    let width = page.width().unwrap_or(WIDTH);
+    let width = page.columns();
     let mut drawing = Drawing {
         snapshot,
         groups: &groups,

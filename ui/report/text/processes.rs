@@ -21,8 +21,8 @@ use super::words::processes;
 use super::{findings, screen, source::Lines, verdict, words};
 use crate::io::page::{Line, Page, Style, clean, fit};
 
-/// How wide rows are where nothing says how wide the page is.
-const WIDTH: usize = 120;
+/// How many columns of a command line are shown.
+const MAX_COMMAND: usize = 60;
 /// From this width on there are more columns.
 const WIDE: usize = 100;
 
@@ -177,7 +177,7 @@ fn table(columns: &[Column], rows: &[Vec<Cell>], page: &mut Page<'_>) -> io::Res
         widths.chain([column.head.width()]).max().unwrap_or(0).min(column.most)
     };
     let widths: Vec<usize> = used.iter().map(width).collect();
-    let room = page.width().unwrap_or(WIDTH);
+    let room = page.columns();
     let draw = |cells: Vec<Cell>| {
         let mut line = Line::new();
         let columns = used.iter().map(|(_, column)| column).zip(&widths);
@@ -303,7 +303,8 @@ pub fn group<'l, 'f: 'l>(
     ];
     let verdict = |page: &mut Page<'_>| {
         let (style, sign) = verdict::sign(group.level());
-        page.wrapped(Line::new().with(style, sign), "   ", WIDTH, Style::Strong, &group.verdict())
+        let (line, room) = (Line::new().with(style, sign), page.columns());
+        page.wrapped(line, "   ", room, Style::Strong, &group.verdict())
     };
     verdict(page)?;
     let is_wrong = group.worst().is_some_and(|worst| worst > Severity::Info);
@@ -363,7 +364,7 @@ fn header(root: &Looked, group: &Group, page: &mut Page<'_>) -> io::Result<()> {
     let process = &root.process;
     let command = command::program(&process.cmdline);
     let mut line = Line::new().with(Style::Strong, &process.pid.to_string());
-    line.add(Style::Plain, &format!(" {}", fit(&clean(&command), WIDTH / 2)));
+    line.add(Style::Plain, &format!(" {}", fit(&clean(&command), MAX_COMMAND)));
     let pythons = group.snapshots().filter_map(|it| it.process.python.as_deref());
     let mut words: Vec<String> = pythons.take(1).map(|it| format!("CPython {it}")).collect();
     words.extend(up(root).map(|up| format!("up {}", words::duration(up))));
@@ -419,7 +420,7 @@ pub fn all(all: &[Looked], page: &mut Page<'_>) -> io::Result<()> {
     if all.is_empty() {
         return page.text("no Python process here that can be seen");
     }
-    let is_wide = page.width().unwrap_or(WIDTH) >= WIDE;
+    let is_wide = page.columns() >= WIDE;
     let commands = commands(all);
     let row = |looked: &Looked| {
         let container = looked.process.container.as_ref().and_then(Container::short);

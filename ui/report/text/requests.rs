@@ -14,7 +14,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::table::{self, start_cut};
 use super::{screen, words};
-use crate::io::page::{Line, Page, Style, clean, fit};
+use crate::io::page::{COLUMNS, Line, Page, Style, clean, fit};
 
 /// How many requests are listed one by one.
 const MAX_LISTED: usize = 4;
@@ -22,8 +22,6 @@ const MAX_LISTED: usize = 4;
 const REQUEST: usize = 48;
 const CLIENT: usize = 21;
 const TRACE: usize = 32;
-/// How wide the page is where nothing limits it.
-const WIDTH: usize = 120;
 
 /// What requests are grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -63,7 +61,7 @@ pub fn draw(
     is_all: bool,
     page: &mut Page<'_>,
 ) -> io::Result<()> {
-    let width = page.width().unwrap_or(WIDTH).min(WIDTH);
+    let width = page.columns().min(COLUMNS);
     let groups = shown.groups();
     let mut requests = requests(shown, &groups);
     page.line(&head(snapshot, &requests))?;
@@ -328,7 +326,7 @@ mod tests {
     fn shown(tasks: Vec<Task>, by: By, is_all: bool) -> String {
         let snapshot = sample::snapshot(tasks);
         let mut out = Vec::new();
-        let mut page = Page::new(&mut out, Some(WIDTH), false);
+        let mut page = Page::new(&mut out, Some(COLUMNS), false);
         draw(&snapshot, &snapshot, by, is_all, &mut page).unwrap();
         String::from_utf8(out).unwrap()
     }
@@ -367,7 +365,7 @@ mod tests {
         assert!(text.contains("3 more: --all"), "{text}");
         let all = shown((1..8).map(of).collect(), By::Client, true);
         assert!(!all.contains("--all"), "{all}");
-        assert!(text.lines().chain(all.lines()).all(|line| line.width() <= WIDTH), "{all}");
+        assert!(text.lines().chain(all.lines()).all(|line| line.width() <= COLUMNS), "{all}");
     }
 
     #[test]

@@ -10,12 +10,13 @@ use aiospy::snapshot::{
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::blocks::{Blocks, NARROW, WIDTH, wrapped};
+use super::blocks::{Blocks, NARROW, wrapped};
 use super::group::Group;
 use super::source::Lines;
 use super::table::{self, Row};
 use super::{Shape, View, verdict, words};
-use crate::io::page::{Line, Page, Style, clean, fit};
+use crate::io::page::{COLUMNS, Line, Page, Style, clean, fit};
+use crate::io::trouble::Trouble;
 
 /// The narrowest page that it is made for.
 const MIN_WIDTH: usize = 40;
@@ -72,7 +73,7 @@ struct Screen<'s> {
     lines: &'s Lines<'s>,
     width: usize,
     answer: Option<Answer>,
-    chains: Vec<(&'s Finding, Vec<&'s Finding>)>,
+    chains: Vec<Chain<'s>>,
     notes: Vec<&'s Finding>,
     rows: Vec<Row>,
     is_tree: bool,
@@ -145,7 +146,7 @@ pub fn draw(
 }
 
 fn width(page: &Page<'_>) -> usize {
-    page.width().unwrap_or(WIDTH).max(MIN_WIDTH)
+    page.columns().max(MIN_WIDTH)
 }
 
 /// The lines of a report.
@@ -167,24 +168,9 @@ impl Parts {
 
 impl<'s> Screen<'s> {
     fn of(snapshot: &'s Snapshot, lines: &'s Lines<'s>, width: usize) -> Self {
-        let findings = snapshot.findings.as_deref().unwrap_or_default();
-        let chain = |(root, followers): (usize, Vec<usize>)| {
-            let followers = followers.into_iter().filter_map(|at| findings.get(at)).collect();
-            Some((findings.get(root)?, followers))
-        };
-        let all = by_root(findings).into_iter().filter_map(chain);
-        let is_note = |root: &Finding, followers: &[&Finding]| {
-            followers
-                .iter()
-                .chain([&root])
-                .all(|it| it.severity == Severity::Info && !snapshot.is_pending(it))
-        };
-        let (notes, chains): (Vec<_>, Vec<_>) =
-            all.partition(|(root, followers): &(&Finding, Vec<&Finding>)| is_note(root, followers));
-        let notes =
-            notes.into_iter().flat_map(|(root, followers)| [vec![root], followers].concat());
+        let (chains, notes) = causes(snapshot);
         let rows = table::rows(&snapshot.groups(), snapshot, width);
-        let (answer, notes) = (snapshot.answer(), notes.collect());
+        let answer = snapshot.answer();
         Self { snapshot, lines, width, answer, chains, notes, rows, is_tree: false }
     }
 
@@ -259,33 +245,7 @@ impl<'s> Screen<'s> {
     fn identity(&self) -> Vec<Line> {
         let Self { snapshot, width, .. } = *self;
         let process = &snapshot.process;
-        let is_wide = width >= WIDE;
-        let mut facts = Vec::new();
-        let implementation = match process.implementation.as_deref() {
-            Some("cpython") | None => "CPython",
-            Some(other) => other,
-        };
-        facts.extend(process.python.as_ref().map(|version| {
-            let threaded = if process.free_threaded == Some(true) { " free-threaded" } else { "" };
-            let debug = if process.debug_build == Some(true) { " debug build" } else { "" };
-            format!("{implementation} {version}{threaded}{debug}")
-        }));
-        let up = process.started_at.map(|at| snapshot.taken_at.duration_since(at));
-        let up = up.and_then(|up| std::time::Duration::try_from(up).ok());
-        // Ages are those of the end of the reading: none is more than this.
-        let up = up.map(|up| up + snapshot.elapsed);
-        facts.extend(up.map(|up| format!("up {}", words::duration(up))));
-        facts.extend(loops(snapshot, is_wide));
-        facts.extend(snapshot.shutdown.as_ref().map(|it| shutting_down(it, is_wide)));
-        if is_wide && snapshot.threads.len() > 1 {
-            facts.push(words::counted(snapshot.threads.len(), "thread"));
-        }
-        let container = process.container.as_ref().and_then(Container::short);
-        facts.extend(container.map(|name| format!("in {}", clean(&name))));
-        if let Some(inner) = process.namespace_pid.filter(|inner| *inner != process.pid) {
-            facts.push(format!("{inner} in its own namespace"));
-        }
-
+        let facts = identity(snapshot, width >= WIDE);
         let command = command::program(&process.cmdline);
         let command =
             if command.is_empty() { process.exe.clone().unwrap_or_default() } else { command };
@@ -326,45 +286,19 @@ impl<'s> Screen<'s> {
     fn footer(&self) -> Vec<Line> {
         let Self { snapshot, width, .. } = *self;
         let pid = snapshot.process.pid;
-        let mut facts = Vec::new();
-        let causes = self.answer.as_ref().map_or(0, |answer| answer.causes);
-        if causes > 1 {
-            facts.push(format!("{} causes", words::count(causes)));
-        }
-        // None would be a claim, if something could not be read.
-        match snapshot.tasks.len() {
-            0 if !snapshot.problems.is_empty() => facts.push("no task could be read".to_owned()),
-            0 => facts.push("no tasks".to_owned()),
-            tasks => facts.push(words::counted(tasks, "task")),
-        }
-        if snapshot.unread_tasks > 0 {
-            facts.push(format!("{} unread", words::count(snapshot.unread_tasks)));
-        }
-        if let Some(cut) = snapshot.cut {
-            let left = cut.tasks_at_least.saturating_sub(cut.tasks_read + snapshot.unread_tasks);
-            facts.push(format!("≥ {} not read (--max-memory)", words::count(left)));
-        }
-        if !snapshot.problems.is_empty() {
-            facts.push(format!("{}: -v", words::counted(snapshot.problems.len(), "problem")));
-        }
-        facts.extend(snapshot.looks.map(|looks| words::counted(usize::from(looks), "sample")));
-        facts.push(consistency(snapshot.consistency, width >= WIDE).to_owned());
-        if width >= WIDE {
-            facts.push(words::duration(snapshot.elapsed));
-        }
-        if !snapshot.paused.is_zero() {
-            facts.push(format!("paused for {}", words::duration(snapshot.paused)));
-        }
+        let mut facts = read(snapshot, self.answer.as_ref(), width >= WIDE);
         let level = self.answer.as_ref().map(|answer| answer.level);
         let is_blocked = snapshot.loops.iter().any(|it| it.state == Some(LoopState::Blocked));
-        facts.push(match level {
+        let more = match level {
             _ if self.is_tree => "more: --tree=full".to_owned(),
             _ if is_blocked => "more: --threads, --tree".to_owned(),
             _ if snapshot.tasks.is_empty() => "more: --threads".to_owned(),
             Some(Level::NotJudged) => "more: --threads, --tree".to_owned(),
-            _ if width >= WIDTH => "more: --tree, --flat, --all-findings".to_owned(),
+            _ if width >= COLUMNS => "more: --tree, --flat, --all-findings".to_owned(),
             _ => "more: --tree".to_owned(),
-        });
+        };
+        let problems = if snapshot.problems.is_empty() { "" } else { ", -v" };
+        facts.push(more + problems);
         let mut lines = wrapped(Line::new(), 0, width, Style::Dim, &facts.join(" · "), usize::MAX);
         // What was written once does not go on.
         let is_live = snapshot.depth >= Depth::Evidence;
@@ -384,6 +318,93 @@ impl<'s> Screen<'s> {
         lines.extend(hint.unwrap_or_default());
         lines
     }
+}
+
+/// A cause with what follows from it.
+pub type Chain<'s> = (&'s Finding, Vec<&'s Finding>);
+
+/// The causes, and what is only worth knowing.
+pub fn causes(snapshot: &Snapshot) -> (Vec<Chain<'_>>, Vec<&Finding>) {
+    let findings = snapshot.findings.as_deref().unwrap_or_default();
+    let chain = |(root, followers): (usize, Vec<usize>)| {
+        let followers = followers.into_iter().filter_map(|at| findings.get(at)).collect();
+        Some((findings.get(root)?, followers))
+    };
+    let all = by_root(findings).into_iter().filter_map(chain);
+    let is_note = |(root, followers): &Chain<'_>| {
+        followers
+            .iter()
+            .chain([root])
+            .all(|it| it.severity == Severity::Info && !snapshot.is_pending(it))
+    };
+    let (notes, chains): (Vec<_>, Vec<_>) = all.partition(is_note);
+    let notes = notes.into_iter().flat_map(|(root, followers)| [vec![root], followers].concat());
+    (chains, notes.collect())
+}
+
+/// What a process is and does: its Python, how long it has been up, what its loops do, where it is.
+pub fn identity(snapshot: &Snapshot, is_wide: bool) -> Vec<String> {
+    let process = &snapshot.process;
+    let mut facts = Vec::new();
+    let implementation = match process.implementation.as_deref() {
+        Some("cpython") | None => "CPython",
+        Some(other) => other,
+    };
+    facts.extend(process.python.as_ref().map(|version| {
+        let threaded = if process.free_threaded == Some(true) { " free-threaded" } else { "" };
+        let debug = if process.debug_build == Some(true) { " debug build" } else { "" };
+        format!("{implementation} {version}{threaded}{debug}")
+    }));
+    let up = process.started_at.map(|at| snapshot.taken_at.duration_since(at));
+    let up = up.and_then(|up| std::time::Duration::try_from(up).ok());
+    // Ages are those of the end of the reading: none is more than this.
+    let up = up.map(|up| up + snapshot.elapsed);
+    facts.extend(up.map(|up| format!("up {}", words::duration(up))));
+    facts.extend(loops(snapshot, is_wide));
+    facts.extend(snapshot.shutdown.as_ref().map(|it| shutting_down(it, is_wide)));
+    if is_wide && snapshot.threads.len() > 1 {
+        facts.push(words::counted(snapshot.threads.len(), "thread"));
+    }
+    let container = process.container.as_ref().and_then(Container::short);
+    facts.extend(container.map(|name| format!("in {}", clean(&name))));
+    if let Some(inner) = process.namespace_pid.filter(|inner| *inner != process.pid) {
+        facts.push(format!("{inner} in its own namespace"));
+    }
+    facts
+}
+
+/// How far it was read: `199 tasks`, `2 samples`, `exact`.
+pub fn read(snapshot: &Snapshot, answer: Option<&Answer>, is_wide: bool) -> Vec<String> {
+    let mut facts = Vec::new();
+    let causes = answer.map_or(0, |answer| answer.causes);
+    if causes > 1 {
+        facts.push(format!("{} causes", words::count(causes)));
+    }
+    // None would be a claim, if something could not be read.
+    match snapshot.tasks.len() {
+        0 if !snapshot.problems.is_empty() => facts.push("no task could be read".to_owned()),
+        0 => facts.push("no tasks".to_owned()),
+        tasks => facts.push(words::counted(tasks, "task")),
+    }
+    if snapshot.unread_tasks > 0 {
+        facts.push(format!("{} unread", words::count(snapshot.unread_tasks)));
+    }
+    if let Some(cut) = snapshot.cut {
+        let left = cut.tasks_at_least.saturating_sub(cut.tasks_read + snapshot.unread_tasks);
+        facts.push(format!("≥ {} not read (--max-memory)", words::count(left)));
+    }
+    if !snapshot.problems.is_empty() {
+        facts.push(words::counted(snapshot.problems.len(), "problem"));
+    }
+    facts.extend(snapshot.looks.map(|looks| words::counted(usize::from(looks), "sample")));
+    facts.push(consistency(snapshot.consistency, is_wide).to_owned());
+    if is_wide {
+        facts.push(words::duration(snapshot.elapsed));
+    }
+    if !snapshot.paused.is_zero() {
+        facts.push(format!("paused for {}", words::duration(snapshot.paused)));
+    }
+    facts
 }
 
 /// Writes the causes of several processes, each with the lines and tasks of its own.
@@ -452,12 +473,17 @@ fn idle_for(snapshot: &Snapshot) -> Option<String> {
 /// The verdict in lines.
 fn said(snapshot: &Snapshot, answer: &Answer, width: usize) -> Vec<Line> {
     let (style, sign) = verdict::sign(answer.level);
-    let text = match verdict::nothing_to_judge(snapshot) {
-        Some(trouble) if answer.level == Level::NotJudged => trouble.cause,
+    let text = match not_judged(snapshot, answer) {
+        Some(trouble) => trouble.cause,
         // On a narrower page it takes two lines.
-        _ => answer.within(width.max(NARROW).saturating_sub(sign.len())),
+        None => answer.within(width.max(NARROW).saturating_sub(sign.len())),
     };
     wrapped(Line::new().with(style, sign), 3, width, Style::Strong, &text, usize::MAX)
+}
+
+/// That there is no loop to judge, with what to do instead.
+pub fn not_judged(snapshot: &Snapshot, answer: &Answer) -> Option<Trouble> {
+    verdict::nothing_to_judge(snapshot).filter(|_| answer.level == Level::NotJudged)
 }
 
 /// What each loop does: `loop 1 polling`, `loop 1 BLOCKED 4.24 s (uvloop)`.

@@ -20,14 +20,20 @@ const WAITS: (usize, usize) = (15, 60);
 pub struct Row {
     style: Style,
     sign: &'static str,
-    count: usize,
-    work: String,
-    at: String,
-    oldest: String,
-    waits: String,
-    is_idle: bool,
+    /// How its tasks get on, where all get on alike.
+    pub state: Option<GroupState>,
+    /// How many there are.
+    pub count: usize,
+    /// What they do.
+    pub work: String,
+    /// Where they are.
+    pub at: String,
+    /// How old the oldest is.
+    pub oldest: String,
+    /// What they wait for.
+    pub waits: String,
     /// Whether it stands for several groups.
-    is_several: bool,
+    pub is_several: bool,
 }
 
 /// The rows of groups, as they fit into a page of so many columns.
@@ -51,19 +57,25 @@ fn row(group: &Group<'_>, snapshot: &Snapshot, tasks: &ById<'_>, width: usize) -
     Row {
         style,
         sign,
+        state: Some(group.state),
         count: group.count,
         work: clean(&work).into_owned(),
         at: clean(&at.unwrap_or_default()).into_owned(),
         oldest: oldest.unwrap_or_default(),
         waits: clean(&waits(group, snapshot, tasks)).into_owned(),
-        is_idle: group.state == GroupState::Idle,
         is_several: false,
+    }
+}
+
+impl Row {
+    fn is_idle(&self) -> bool {
+        self.state == Some(GroupState::Idle)
     }
 }
 
 /// Those that are idle as one, if they are several.
 pub fn without_idle(rows: Vec<Row>) -> Vec<Row> {
-    let (idle, mut others): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.is_idle);
+    let (idle, mut others): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(Row::is_idle);
     others.extend(joined(idle, |names| names, "idle"));
     others
 }
@@ -90,10 +102,11 @@ fn joined(rows: Vec<Row>, name: impl FnOnce(String) -> String, waits: &str) -> O
     let names = if more == 0 { names } else { format!("{names}, {more} more") };
     let worst = rows.iter().map(|row| (row.style, row.sign)).find(|(_, sign)| !sign.is_empty());
     let (style, sign) = worst.unwrap_or((Style::Plain, ""));
-    let is_idle = rows.iter().all(|row| row.is_idle);
+    let first = rows.first().and_then(|row| row.state);
+    let state = first.filter(|_| rows.iter().all(|row| row.state == first));
     let (at, oldest, waits) = (String::new(), String::new(), waits.to_owned());
     let (work, is_several) = (name(names), true);
-    Some(Row { style, sign, count, work, at, oldest, waits, is_idle, is_several })
+    Some(Row { style, sign, state, count, work, at, oldest, waits, is_several })
 }
 
 /// The rows below their heads, each in `width` columns. A column that is empty in every row is left
@@ -154,7 +167,7 @@ pub fn lines(rows: &[Row], width: usize) -> Vec<Line> {
     let heads = ["WORK", "AT", "OLDEST", "WAITS FOR"];
     let head = draw(Style::Plain, "", "N", heads, Style::Dim, false);
     let drawn = rows.iter().map(|row| {
-        let dim = if row.is_idle && row.sign.is_empty() { Style::Dim } else { Style::Plain };
+        let dim = if row.is_idle() && row.sign.is_empty() { Style::Dim } else { Style::Plain };
         let cells = [&*row.work, &row.at, &row.oldest, &row.waits];
         draw(row.style, row.sign, &words::count(row.count), cells, dim, row.is_several)
     });

@@ -124,6 +124,11 @@ pub fn counted(number: usize, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// `1 more follows`, `2 more follow`.
+pub fn follow(number: usize) -> String {
+    format!("{} more {}", count(number), if number == 1 { "follows" } else { "follow" })
+}
+
 /// A task's state with its look.
 pub fn task_state(state: Option<TaskState>) -> (Style, &'static str) {
     match state {
