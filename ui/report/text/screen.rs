@@ -452,11 +452,8 @@ fn idle_for(snapshot: &Snapshot) -> Option<String> {
 /// The verdict in lines.
 fn said(snapshot: &Snapshot, answer: &Answer, width: usize) -> Vec<Line> {
     let (style, sign) = verdict::sign(answer.level);
-    let text = match verdict::nothing_to_judge(snapshot) {
-        Some(trouble) if answer.level == Level::NotJudged => trouble.cause,
-        // On a narrower page it takes two lines.
-        _ => answer.within(width.max(NARROW).saturating_sub(sign.len())),
-    };
+    // On a narrower page it takes two lines.
+    let text = verdict::said(snapshot, answer, width.max(NARROW).saturating_sub(sign.len()));
     wrapped(Line::new().with(style, sign), 3, width, Style::Strong, &text, usize::MAX)
 }
 

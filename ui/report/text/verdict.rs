@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use aiospy::snapshot::{Child, Depth, Level, Loop, LoopState, Snapshot, Undecided, Verdict};
+use aiospy::snapshot::{
+    Answer, Child, Depth, Level, Loop, LoopState, Snapshot, Undecided, Verdict,
+};
 
 use super::words;
 use crate::io::page::{Style, clean, fit};
@@ -24,6 +26,14 @@ pub fn sign(level: Level) -> (Style, &'static str) {
         Level::Undecided => (Style::Notice, "?  "),
         Level::NotJudged => (Style::Notice, "x  "),
         Level::Ok => (Style::Active, "ok "),
+    }
+}
+
+/// What a snapshot comes to, in at most so many letters if that can be.
+pub fn said(snapshot: &Snapshot, answer: &Answer, room: usize) -> String {
+    match nothing_to_judge(snapshot) {
+        Some(trouble) if answer.level == Level::NotJudged => trouble.cause,
+        _ => answer.within(room),
     }
 }
 
