@@ -70,7 +70,7 @@ pub use facts::{
 pub use finding::{Code, Finding, FindingId, Pending, Severity, Sureness};
 pub use glance::{Glance, LoopGlance, Occupation};
 pub use grounds::{Grounds, LoopGrounds, TaskGrounds, ThreadGrounds};
-pub use group::{Flight, Group, GroupState};
+pub use group::{Flight, Group, GroupState, by_work};
 pub use heap::{HeapGroup, HeapKind, HeapList, HeapOwner, HeapSearch, Owned, OwnerKind};
 pub use interval::{BETWEEN_LOOKS, Interval};
 pub use label::{Subject, SubjectKind, is_counted, without_numbers};

@@ -8,6 +8,7 @@ mod app;
 mod crew;
 mod detail;
 mod feed;
+mod judged;
 mod keys;
 mod layout;
 mod list;
@@ -24,10 +25,8 @@ mod subject;
 mod tab;
 #[cfg(test)]
 mod tests;
-mod verdict;
 mod view;
 mod words;
-mod work;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};

@@ -366,6 +366,9 @@ impl Decoder {
         let findings = self.list(5, clock, Wire::get)?;
         snapshot.findings = head.has_findings.then_some(findings);
         snapshot.problems = self.list(6, clock, Wire::get)?;
+        if head.has_findings {
+            snapshot.conclude_in_series();
+        }
         Ok(Moment {
             snapshot,
             missed: head.missed,

@@ -2,16 +2,18 @@
 //! the same wait.
 
 use std::cmp::Reverse;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use serde::Serialize;
 
 use super::place::own_frame;
 use super::{
-    Age, Code, Finding, FindingId, Location, LoopState, Operation, Origin, Severity, Snapshot,
-    Source, Subject, SubjectKind, Task, TaskState, WaitKind, Waiting, Work, WorkKind, by_root,
-    without_numbers,
+    Age, Bound, Code, Finding, FindingId, Location, LoopState, Operation, Origin, Severity,
+    Snapshot, Source, Subject, SubjectKind, Task, TaskState, WaitKind, Waiting, Work, WorkKind,
+    by_root, without_numbers,
 };
 use crate::memory::Address;
 
@@ -30,6 +32,10 @@ const HOLDS_NOBODY: [Code; 8] = [
 /// Tasks that are alike.
 #[derive(Debug, Clone)]
 pub struct Group<'s> {
+    /// Tells it from other groups; the same in another snapshot of the process.
+    pub id: u64,
+    /// The same for all groups that do the same work.
+    pub work: u64,
     /// How they get on.
     pub state: GroupState,
     /// What they do: a route, a job, `worker-*`.
@@ -84,6 +90,69 @@ impl<'s> Group<'s> {
     pub fn waiting(&self) -> Option<&'s Waiting> {
         self.first()?.waiting_on.as_deref()
     }
+
+    /// How many its tasks count.
+    pub fn recount(&self) -> usize {
+        count(self.subject.kind, &self.tasks)
+    }
+
+    /// Takes in a smaller one that does the same work.
+    fn absorb(&mut self, other: Self) {
+        if self.subject.name != other.subject.name {
+            self.subject.name = without_numbers(&self.subject.name);
+        }
+        self.oldest = Age::oldest([self.oldest, other.oldest]);
+        self.tasks.extend(other.tasks);
+        self.count = self.recount();
+    }
+
+    /// What groups are sorted by: those that are stuck first, then those that may be, that move,
+    /// that are idle; the largest first.
+    fn sort(groups: &mut [Self]) {
+        groups.sort_by_cached_key(|group| {
+            let age = group.oldest.map(|age| age.time);
+            let worst = Reverse(group.severity);
+            let place = group.place.map(|place| (place.file.to_string(), place.line));
+            (
+                (group.state, group.subject.kind == SubjectKind::Library),
+                worst,
+                Reverse(group.count),
+                Reverse(age),
+                group.subject.name.clone(),
+                place,
+            )
+        });
+    }
+}
+
+/// Groups with those as one that do the same work and that nothing keeps from it: in each sample of a
+/// series their tasks are at another line, and wait for something else. They get on as most of them do.
+pub fn by_work(groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
+    let is_free = |group: &Group<'_>| group.state >= GroupState::Moving;
+    let (mut free, mut joined): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_free);
+    free.sort_by_key(|group| Reverse(group.tasks.len()));
+    let mut places: FxHashMap<u64, usize> = FxHashMap::default();
+    for group in free {
+        let at = *places.entry(group.work).or_insert(joined.len());
+        match joined.get_mut(at) {
+            Some(known) => known.absorb(group),
+            None => joined.push(Group { id: group.work, ..group }),
+        }
+    }
+    Group::sort(&mut joined);
+    joined
+}
+
+/// How many there are in a group: of requests and jobs each counts once.
+fn count(kind: SubjectKind, tasks: &[&Task]) -> usize {
+    let is_of_work =
+        matches!(kind, SubjectKind::Work(WorkKind::Request | WorkKind::Websocket | WorkKind::Job));
+    if !is_of_work {
+        return tasks.len();
+    }
+    let mut seen = FxHashSet::default();
+    let works = tasks.iter().filter_map(|task| task.work.as_deref());
+    works.filter(|work| is_new(work, &mut seen)).count().max(1)
 }
 
 /// How many requests there are, and how many tasks.
@@ -183,6 +252,11 @@ impl Snapshot {
     /// move, that are idle; the largest first. Of a request that is in the program's own code the tasks
     /// are left out that its server and its framework have beside that.
     pub fn groups(&self) -> Vec<Group<'_>> {
+        self.groups_seen(&|_| None)
+    }
+
+    /// The same where several snapshots have shown for how long a task has `stood` at its await.
+    pub fn groups_seen(&self, stood: &dyn Fn(&Task) -> Option<Duration>) -> Vec<Group<'_>> {
         let mut sharing: FxHashMap<Address, u32> = FxHashMap::default();
         let waits = self.tasks.iter().filter_map(|task| task.waiting_on.as_deref());
         for object in waits.filter_map(|waiting| waiting.object) {
@@ -207,28 +281,19 @@ impl Snapshot {
                 continue;
             }
             let key = key(task, place, known.is_none() && has_own, &sharing);
-            let at = *index.entry(key.clone()).or_insert(alike.len());
-            match alike.get_mut(at) {
-                Some((_, members)) => members.push((task, known)),
-                None => alike.push((key, vec![(task, known)])),
+            if let Some((_, members)) = index.get(&key).and_then(|at| alike.get_mut(*at)) {
+                members.push((task, known));
+            } else {
+                index.insert(key.clone(), alike.len());
+                alike.push((key, vec![(task, known)]));
             }
         }
         self.take_left_out(&mut alike, &judged);
-        let groups = alike.into_iter().flat_map(|(key, members)| self.by_state(&key, members));
+        let age = |task: &Task| self.age_seen(task, stood(task));
+        let groups =
+            alike.into_iter().flat_map(|(key, members)| self.by_state(&key, members, &age));
         let mut groups: Vec<Group<'_>> = groups.collect();
-        groups.sort_by_cached_key(|group| {
-            let age = group.oldest.map(|age| age.time);
-            let worst = Reverse(group.severity);
-            let place = group.place.map(|place| (place.file.to_string(), place.line));
-            (
-                (group.state, group.subject.kind == SubjectKind::Library),
-                worst,
-                Reverse(group.count),
-                Reverse(age),
-                group.subject.name.clone(),
-                place,
-            )
-        });
+        Group::sort(&mut groups);
         groups
     }
 
@@ -292,7 +357,12 @@ impl Snapshot {
     }
 
     /// Groups of those that are alike: one for each way in which they get on.
-    fn by_state<'s>(&'s self, key: &Key<'s>, members: Vec<Member<'s, '_>>) -> Vec<Group<'s>> {
+    fn by_state<'s>(
+        &'s self,
+        key: &Key<'s>,
+        members: Vec<Member<'s, '_>>,
+        age: &dyn Fn(&Task) -> Option<Age>,
+    ) -> Vec<Group<'s>> {
         let mut parts: Vec<Part<'s>> = Vec::new();
         for (task, known) in members {
             let state = match known {
@@ -313,25 +383,26 @@ impl Snapshot {
                 parts.push(Part { state, severity, findings, tasks });
             }
         }
-        parts.into_iter().map(|part| self.group(key, part)).collect()
+        parts.into_iter().map(|part| self.group(key, part, age)).collect()
     }
 
-    fn group<'s>(&'s self, key: &Key<'s>, part: Part<'s>) -> Group<'s> {
-        let Part { state, severity, mut findings, mut tasks } = part;
+    fn group<'s>(
+        &'s self,
+        key: &Key<'s>,
+        part: Part<'s>,
+        age: &dyn Fn(&Task) -> Option<Age>,
+    ) -> Group<'s> {
+        let Part { state, severity, mut findings, tasks } = part;
         findings.sort_unstable();
-        tasks.sort_by_cached_key(|task| {
+        let mut aged: Vec<(Option<Age>, &Task)> =
+            tasks.into_iter().map(|task| (age(task), task)).collect();
+        aged.sort_by_cached_key(|&(age, task)| {
             let at = task.waiting_on.as_deref().and_then(|waiting| waiting.position().at);
-            let age = Reverse(self.age_of(task).map(|age| age.time));
+            let age = Reverse(age.map(|age| age.time));
             (at.unwrap_or(u64::MAX), age, name_key(task), task.id)
         });
-        let mut seen = FxHashSet::default();
-        let works = tasks.iter().filter_map(|task| task.work.as_deref());
-        let works = works.filter(|work| is_new(work, &mut seen)).count();
-        let is_counted_by_work = matches!(
-            key.kind,
-            SubjectKind::Work(WorkKind::Request | WorkKind::Websocket | WorkKind::Job)
-        );
-        let count = if is_counted_by_work { works.max(1) } else { tasks.len() };
+        let oldest = Age::oldest(aged.iter().map(|(age, _)| *age));
+        let tasks: Vec<&Task> = aged.into_iter().map(|(_, task)| task).collect();
         let names: FxHashSet<String> = match key.kind {
             SubjectKind::Name => tasks.iter().take(2).map(|task| task.label()).collect(),
             _ => FxHashSet::default(),
@@ -342,12 +413,14 @@ impl Snapshot {
             _ => key.name.clone(),
         };
         Group {
+            id: hash(key),
+            work: hash(&(key.kind, &key.name)),
             state,
             subject: Subject { kind: key.kind, name },
             place: key.place.and(tasks.first()).and_then(|task| self.place_of(task)),
-            oldest: Age::oldest(tasks.iter().map(|task| self.age_of(task))),
+            oldest,
+            count: count(key.kind, &tasks),
             tasks,
-            count,
             findings,
             severity,
         }
@@ -364,6 +437,17 @@ impl Snapshot {
         };
         let place = task.place();
         place.filter(is_own).or_else(in_thread).or(place)
+    }
+
+    /// How long a task has been at what it does, where several snapshots have shown for how long it
+    /// has `stood` at its await: so long at least, unless something tells it exactly.
+    pub fn age_seen(&self, task: &Task, stood: Option<Duration>) -> Option<Age> {
+        let read = self.age_of(task);
+        if read.is_some_and(|age| age.bound == Bound::Exact) {
+            return read;
+        }
+        let seen = stood.map(|time| Age::at_least(time, Source::Samples));
+        [read, seen].into_iter().flatten().max_by_key(|age| age.time)
     }
 
     /// How long a task has been at what it does, where something shows it.
@@ -392,11 +476,17 @@ impl Snapshot {
 }
 
 /// By its own number where its name ends in one: `Task-9` before `Task-10`.
-fn name_key(task: &Task) -> (String, u64) {
+fn name_key(task: &Task) -> (&str, u64) {
     let name = task.name.as_deref().unwrap_or_default();
     let head = name.trim_end_matches(|it: char| it.is_ascii_digit());
     let number = name.get(head.len()..).and_then(|digits| digits.parse().ok());
-    (head.to_owned(), number.unwrap_or(0))
+    (head, number.unwrap_or(0))
+}
+
+fn hash(thing: &impl Hash) -> u64 {
+    let mut hasher = FxHasher::default();
+    thing.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn key<'s>(
@@ -666,5 +756,45 @@ mod tests {
         assert_eq!(some.groups()[0].oldest, Some(Age::at_least(five, Source::Timer)));
         let none = scene(vec![aged(1, None)]);
         assert_eq!(none.groups()[0].oldest, None);
+    }
+
+    #[test]
+    fn in_a_series_a_group_is_the_same_and_what_moves_is_one_by_its_work() {
+        let at_queue =
+            |number| task(number).at_queue(Operation::Get, 0, 9).and(|it| it.frames.clear()).task;
+        let snapshot = |at_queues: u64| {
+            let tasks = (0..6).map(|number| {
+                let name: Arc<str> = format!("job-{number}").into();
+                let task = if number < at_queues { at_queue(number) } else { named(number, "") };
+                Task { name: Some(name), ..task }
+            });
+            scene(tasks.collect())
+        };
+        let (first, second) = (snapshot(3), snapshot(2));
+        let ids = |groups: Vec<Group<'_>>| groups.iter().map(|it| it.id).collect::<Vec<_>>();
+        assert_eq!(ids(first.groups()).len(), 2);
+        assert_eq!(ids(first.groups()), ids(second.groups()));
+        let joined = by_work(first.groups());
+        assert_eq!(ids(joined.clone()), ids(by_work(second.groups())));
+        // It is as most of them are.
+        let [all] = &joined[..] else { panic!("{joined:#?}") };
+        assert_eq!((all.count, all.state, &*all.subject.name), (6, GroupState::Moving, "job-*"));
+        assert_eq!(all.waiting().map(Waiting::kind), Some(WaitKind::Timer));
+    }
+
+    #[test]
+    fn what_was_seen_is_a_bound_where_nothing_tells_the_age() {
+        let mut sleeper = named(2, "sleeper");
+        sleeper.waiting_on.as_mut().unwrap().since = Some(Duration::from_secs(3));
+        let snapshot = scene(vec![task(1).at_lock(900, &[]).task, sleeper]);
+        let ten = Duration::from_secs(10);
+        let aged = |task: &Task| snapshot.age_seen(task, Some(ten));
+        assert_eq!(aged(&snapshot.tasks[0]), Some(Age::at_least(ten, Source::Samples)));
+        let exact = snapshot.age_of(&snapshot.tasks[1]);
+        assert!(exact.is_some_and(|age| age.bound == Bound::Exact));
+        assert_eq!(aged(&snapshot.tasks[1]), exact);
+        let groups = snapshot.groups_seen(&|_| Some(ten));
+        let oldest = groups.iter().map(|it| it.oldest.map(|age| age.bound));
+        assert_eq!(oldest.collect::<Vec<_>>(), [Some(Bound::AtLeast), Some(Bound::Exact)]);
     }
 }

@@ -83,7 +83,8 @@ impl Task {
     /// make.
     fn given_name(&self) -> Option<&str> {
         let name = self.name.as_deref()?;
-        (!is_counted(name) && !self.is_named_by_maker(name)).then_some(name)
+        let is_given = !name.is_empty() && !is_counted(name);
+        (is_given && !self.is_named_by_maker(name)).then_some(name)
     }
 
     /// The function that it runs.

@@ -46,6 +46,19 @@ pub struct Undecided {
 }
 
 impl Undecided {
+    /// What may be a hang, by a finding that was not seen for long enough to say so.
+    pub(crate) fn of(finding: &Finding) -> Option<Self> {
+        let pending = finding.pending.as_ref().filter(|_| finding.severity == Severity::Info)?;
+        let (title, seen_for) = (pending.what.clone(), Some(pending.seen_for));
+        Some(Self { reason: Doubt::TooSoon, title, code: Some(finding.code), seen_for })
+    }
+
+    /// That there is only one sample.
+    pub(crate) fn one_sample() -> Self {
+        let title = "one sample can't tell a hang from a short wait".to_owned();
+        Self { reason: Doubt::OneSample, title, code: None, seen_for: None }
+    }
+
     /// How long it has to be seen before it is decided; `None` where no waiting decides it, or it
     /// was seen for so long.
     pub fn wait(&self) -> Option<Duration> {
@@ -88,7 +101,7 @@ impl Snapshot {
     /// not be read.
     pub(crate) fn conclude(&mut self, mut undecided: Vec<Undecided>) {
         let findings = self.findings.iter().flatten();
-        if let Some(unread) = unread(&self.problems) {
+        if let Some(unread) = unread(&self.problems, self.cut.is_some()) {
             undecided.push(unread);
         }
         if let Some(cut) = self.cut {
@@ -113,6 +126,13 @@ impl Snapshot {
             Verdict::Undecided
         });
         self.undecided = undecided;
+    }
+
+    /// The same for one sample of a series, by the findings that it has.
+    pub fn conclude_in_series(&mut self) {
+        let first = self.looks.is_none_or(|looks| looks < 2).then(Undecided::one_sample);
+        let pending = self.findings.iter().flatten().filter_map(Undecided::of);
+        self.conclude(first.into_iter().chain(pending).collect());
     }
 }
 
@@ -195,8 +215,10 @@ fn command_of(snapshot: &Snapshot) -> (i32, String) {
 
 /// That not everything was read. What changed while it was read has moved: it does not hang. What
 /// there was no memory for is another reason.
-fn unread(problems: &[Problem]) -> Option<Undecided> {
-    let is_unread = |it: &&Problem| !it.is_of_change() && it.place != Problem::CUT;
+fn unread(problems: &[Problem], is_cut: bool) -> Option<Undecided> {
+    // A recording doesn't have the reason.
+    let is_of_cut = |it: &Problem| is_cut && it.place == Problem::CUT;
+    let is_unread = |it: &&Problem| !it.is_of_change() && !is_of_cut(it);
     let missing = || problems.iter().filter(is_unread);
     let all = missing().count();
     let tasks = missing().filter(|problem| problem.place.starts_with("task ")).count();
@@ -298,7 +320,7 @@ mod tests {
         assert_eq!(verdict(|_| ()), (Some(Verdict::Ok), vec![]));
         let unread = verdict(|snapshot| snapshot.problems.push(problem("not mapped")));
         assert_eq!(unread, (Some(Verdict::Undecided), vec![Doubt::Unread]));
-        let many = super::unread(&vec![problem("not mapped"); 1_950]).unwrap();
+        let many = super::unread(&vec![problem("not mapped"); 1_950], false).unwrap();
         assert_eq!(many.title, "1,950 tasks could not be read");
         let idle = verdict(|snapshot| snapshot.loops[0].state = Some(LoopState::Stopped));
         assert_eq!(idle, (Some(Verdict::Undecided), vec![Doubt::NoLoop]));

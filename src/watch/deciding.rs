@@ -13,7 +13,7 @@ use crate::explain::{Options, Search};
 use crate::memory::Address;
 use crate::session::Inspector;
 use crate::snapshot::BETWEEN_LOOKS;
-use crate::snapshot::{Code, Doubt, Finding, Loop, Severity, Snapshot, Undecided};
+use crate::snapshot::{Code, Finding, Loop, Severity, Snapshot, Undecided};
 use crate::timeline::{Lives, Looks};
 
 /// The longest sleep in one piece, so that an end that is asked for comes soon.
@@ -209,16 +209,10 @@ struct Suspect {
 
 impl Suspect {
     fn of(finding: &Finding, now: &Snapshot) -> Option<Self> {
-        let pending = finding.pending.as_ref().filter(|_| finding.severity == Severity::Info)?;
         Some(Self {
             code: finding.code,
             culprit: finding.tasks.first().copied(),
-            undecided: Undecided {
-                reason: Doubt::TooSoon,
-                title: pending.what.clone(),
-                code: Some(finding.code),
-                seen_for: Some(pending.seen_for),
-            },
+            undecided: Undecided::of(finding)?,
             seen_at: now.during.began,
         })
     }
@@ -298,8 +292,7 @@ impl Suspects {
     /// What is not decided yet.
     fn undecided(self, judged: &Judged) -> Vec<Undecided> {
         if judged.wants_second_look() {
-            let title = "one sample can't tell a hang from a short wait".to_owned();
-            return vec![Undecided { reason: Doubt::OneSample, title, code: None, seen_for: None }];
+            return vec![Undecided::one_sample()];
         }
         let seen_for = judged.now.during.began.saturating_sub(self.since);
         let all = self.all.into_iter().map(|suspect| suspect.undecided);
@@ -311,7 +304,7 @@ impl Suspects {
 mod tests {
     use super::*;
     use crate::diagnose::tests::{Builder, Scene, task};
-    use crate::snapshot::Verdict;
+    use crate::snapshot::{Doubt, Verdict};
 
     /// Two tasks that wait for a lock whose holder reads from a socket, on a loop that goes on.
     fn convoy() -> Vec<Builder> {

@@ -446,12 +446,12 @@ impl Monitor {
         if snapshot.depth < Depth::Reasons {
             return;
         }
-        if snapshot.depth < Depth::Evidence
-            || self.before.as_ref().is_some_and(|(before, _)| is_soon(before))
-        {
+        let is_too_soon = self.before.as_ref().is_some_and(|(before, _)| is_soon(before));
+        if snapshot.depth < Depth::Evidence || is_too_soon {
             // What was found a moment ago still holds, for all that is known.
             if let Some((before, _)) = &self.before {
-                (snapshot.findings, snapshot.looks) = (before.findings.clone(), before.looks);
+                snapshot.looks = before.looks;
+                self.conclude(snapshot);
             }
             self.last = Some(Arc::clone(shared));
             return;
@@ -459,17 +459,12 @@ impl Monitor {
         let slow = self.requests.take(snapshot, &self.lives, self.settings.slow_after);
         events.extend(slow.into_iter().map(Event::Slow));
         let raw = diagnose(Looks::one(snapshot));
-        let mut findings = match &self.before {
-            Some((first, first_raw)) => {
-                let looks = Looks { first: Some(first), last: snapshot, lives: Some(&self.lives) };
-                diagnose(looks).confirmed_by(first_raw, looks).findings
-            }
-            // What may be told at one look is told with the second one, if it lasts.
-            None => Vec::new(),
-        };
-        let is_compared = self.before.is_some();
         self.note_usage(snapshot);
-        if is_compared {
+        let before = self.before.take();
+        // What may be told at one look is told with the second one, if it lasts.
+        if let Some((first, first_raw)) = &before {
+            let looks = Looks { first: Some(first), last: snapshot, lives: Some(&self.lives) };
+            let mut findings = diagnose(looks).confirmed_by(first_raw, looks).findings;
             let throttled = findings.iter().find(|it| it.code == Code::PodThrottled);
             let throttled = throttled.map(|it| it.id);
             findings.extend(over_time(Observed {
@@ -483,20 +478,24 @@ impl Monitor {
                 usage: self.usages.front().filter(|_| throttled.is_none()),
                 throttled,
             }));
+            self.follow(findings, now, events);
+            // All tasks are compared for it: only where something may have moved.
+            if self.open.iter().any(Moved::may_be_past) {
+                let moved =
+                    Moved::between(Looks { first: Some(first), last: snapshot, lives: None });
+                self.close_if(events, |tracked| moved.is_past(tracked));
+            }
         }
-        snapshot.findings = Some(findings.clone());
-        snapshot.looks = Some(if is_compared { 2 } else { 1 });
-        let before = self.before.replace((Arc::clone(shared), raw));
+        snapshot.looks = Some(if before.is_some() { 2 } else { 1 });
+        self.conclude(snapshot);
+        self.before = Some((Arc::clone(shared), raw));
         self.last = Some(Arc::clone(shared));
-        let Some((first, _)) = before else { return };
-        self.follow(findings, now, events);
-        // All tasks are compared for it: only where something may have moved.
-        if !self.open.iter().any(Moved::may_be_past) {
-            return;
-        }
-        let looks = Looks { first: Some(&first), last: shared, lives: None };
-        let moved = Moved::between(looks);
-        self.close_if(events, |tracked| moved.is_past(tracked));
+    }
+
+    /// Gives a snapshot the findings that are there, and what it comes to by them.
+    fn conclude(&self, snapshot: &mut Snapshot) {
+        snapshot.findings = Some(self.open.iter().map(|it| it.finding.clone()).collect());
+        snapshot.conclude_in_series();
     }
 
     /// Closes what was not seen again and `is_over`; the rest may just not have been seen.
@@ -551,6 +550,8 @@ impl Monitor {
                 FindingId(self.opened)
             });
         }
+        let number = |finding: &Finding| numbers.get(&finding.id).map_or(0, |id| id.0);
+        let order: FxHashMap<u64, usize> = findings.iter().map(number).zip(0..).collect();
         let mut opened = Vec::new();
         for (mut finding, at) in findings.into_iter().zip(before) {
             finding.id = numbers.get(&finding.id).copied().unwrap_or(FindingId::NONE);
@@ -600,6 +601,8 @@ impl Monitor {
             }
             events.push(Event::Opened(tracked));
         }
+        // In the order in which they were found now, which is by how bad they are.
+        self.open.sort_by_key(|it| order.get(&it.number).copied().unwrap_or(usize::MAX));
         self.close_if(events, |tracked| tracked.missing >= MISSING);
     }
 
@@ -698,7 +701,7 @@ fn is_about_same(before: &Finding, now: &Finding) -> bool {
 mod tests {
     use super::*;
     use crate::diagnose::tests::{LOOP, Scene, task};
-    use crate::snapshot::{BlockingKind, Location, LoopGlance};
+    use crate::snapshot::{BlockingKind, Location, LoopGlance, Verdict};
 
     fn whole(monitor: &mut Monitor, snapshot: Snapshot) -> Vec<Event> {
         monitor.take(&mut Sample::Whole(Arc::new(snapshot)))
@@ -733,6 +736,27 @@ mod tests {
         assert_eq!(told(&gone), [opened, "closed 1", "opened 2 deadlock"]);
         // What is seen by the first look alone is not told yet.
         assert_eq!(told(&[stuck(), well(), well()]), [""; 0]);
+    }
+
+    #[test]
+    fn a_sample_has_the_findings_that_are_there_and_what_it_comes_to() {
+        let stuck = || Scene::new().with([task(1).at_lock(900, &[2]), task(2).at_lock(901, &[1])]);
+        let scenes = [stuck(), stuck(), Scene::new(), Scene::new(), Scene::new(), Scene::new()];
+        let mut monitor = Monitor::new(Settings::default());
+        let mut told = Vec::new();
+        for (number, scene) in (0..).zip(scenes) {
+            let mut snapshot = scene.snapshot;
+            snapshot.later(Duration::from_millis(300) * number);
+            whole(&mut monitor, snapshot);
+            let last = monitor.last().unwrap();
+            let ids = last.findings.iter().flatten().map(|it| it.id.0).collect::<Vec<_>>();
+            assert_eq!(ids, monitor.open().iter().map(|it| it.number).collect::<Vec<_>>());
+            told.push((last.verdict.unwrap(), ids.len()));
+        }
+        let (undecided, ok) = ((Verdict::Undecided, 0), (Verdict::Ok, 0));
+        // It may just not have been seen.
+        let found = (Verdict::Findings, 1);
+        assert_eq!(told, [undecided, found, found, found, ok, ok]);
     }
 
     /// Two deadlocks of the same functions have one key, and are two troubles all the same.

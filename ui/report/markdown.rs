@@ -80,7 +80,7 @@ impl<'s> Report<'s> {
         let mut out = String::new();
         let level = bold(self.dialect, answer.level.as_str());
         let _ = writeln!(out, "# {}\n\n{level} · {}", self.sentence(answer), self.identity());
-        if let Some(trouble) = screen::not_judged(self.snapshot, answer) {
+        if let Some(trouble) = verdict::not_judged(self.snapshot, answer) {
             let _ = writeln!(out, "\ntry: {}", self.plain(&trouble.remedy));
         }
         self.causes(answer, &mut out);
@@ -98,7 +98,7 @@ impl<'s> Report<'s> {
 
     /// The answer in a sentence.
     fn sentence(&self, answer: &Answer) -> String {
-        let said = screen::not_judged(self.snapshot, answer).map(|trouble| trouble.cause);
+        let said = verdict::not_judged(self.snapshot, answer).map(|trouble| trouble.cause);
         self.plain(&said.unwrap_or_else(|| answer.sentence.in_full()))
     }
 

@@ -30,7 +30,7 @@ pub mod requests;
 #[cfg(test)]
 pub mod sample;
 pub mod screen;
-mod short;
+pub mod short;
 pub mod source;
 pub mod table;
 #[cfg(test)]

@@ -13,6 +13,7 @@ use ratatui::layout::Rect;
 
 use super::detail;
 use super::feed::Feed;
+use super::judged::Judged;
 use super::list::List;
 use super::picker::Candidate;
 use super::rows::{self, Rows};
@@ -206,8 +207,7 @@ impl App {
     }
 
     fn show(&mut self, feed: Arc<Feed>) {
-        let rows = Rows::of(&feed, &self.wanted());
-        self.watch(feed, rows);
+        self.watch(feed);
         let has_findings = !self.findings_are_gone();
         if has_findings && !self.is_touched {
             // The worst one, whichever that is by now.
@@ -233,20 +233,26 @@ impl App {
         }
     }
 
-    fn watch(&mut self, feed: Arc<Feed>, rows: Rows) {
+    fn watch(&mut self, feed: Arc<Feed>) {
+        // Of several processes each brings a feed of all.
+        let is_same = |it: &&Watched| {
+            Arc::ptr_eq(&it.feed.snapshot, &feed.snapshot)
+                && Arc::ptr_eq(&it.feed.lives, &feed.lives)
+        };
+        let known = self.watched.as_ref().filter(is_same).map(|it| Arc::clone(&it.judged));
+        let judged = known.unwrap_or_else(|| Arc::new(Judged::of(&feed)));
+        let rows = Rows::of(&feed, &judged, &self.wanted());
         for what in rows.used(&feed) {
             self.columns.insert(what, self.now);
         }
         let findings = feed.listed(self.shows_notes);
-        self.watched = Some(Watched { feed, findings, rows });
+        self.watched = Some(Watched { feed, judged, findings, rows });
     }
 
     /// Makes the rows anew: another view, filter or order.
     fn rebuild(&mut self) {
         let Some(watched) = &self.watched else { return };
-        let feed = Arc::clone(&watched.feed);
-        let rows = Rows::of(&feed, &self.wanted());
-        self.watch(feed, rows);
+        self.watch(Arc::clone(&watched.feed));
         self.follow();
     }
 

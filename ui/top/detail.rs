@@ -1,6 +1,7 @@
 //! What is told of one thing at length, with what it leads to.
 
 mod finding;
+mod group;
 mod others;
 mod task;
 
@@ -37,6 +38,7 @@ pub fn document(subject: Subject, app: &App, watched: &Watched, width: usize) ->
     // Lines that are kept in memory are always written.
     let _ = match subject {
         Subject::Finding(number) => writer.finding(number),
+        Subject::Group(id) => writer.group(id),
         Subject::Task(id) => writer.task(id),
         Subject::Cancelled(id) => writer.cancelled(id),
         Subject::Loop(id) => writer.event_loop(id),

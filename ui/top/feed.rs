@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Finding, Glance, LoopGlance, Phase, Severity, Snapshot};
+use aiospy::snapshot::{Age, Finding, Glance, LoopGlance, Phase, Severity, Snapshot};
 use aiospy::timeline::{
-    Cancellations, History, Life, LoopTiming, PlaceTotals, Standing, Stretch, Turn, ready_between,
+    Cancellations, History, Life, LoopTiming, PlaceTotals, Stretch, Turn, ready_between,
 };
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
@@ -47,8 +47,6 @@ pub struct Feed {
     pub cancelled: Arc<[Cancelled]>,
     /// What is known of the lives of the snapshot's tasks, in their order.
     pub lives: Arc<[Option<Life>]>,
-    /// Which tasks do not go on, as of the last seconds.
-    pub standing: Option<Arc<Standing>>,
     /// Where callbacks blocked, the worst place first.
     pub places: Arc<[PlaceTotals]>,
     /// How the loops do, in the order of the snapshot.
@@ -70,6 +68,16 @@ pub struct Feed {
 }
 
 impl Feed {
+    /// For how long a task was seen at its await.
+    pub fn stood(&self, at: usize) -> Option<Duration> {
+        self.lives.get(at).copied().flatten()?.at_await
+    }
+
+    /// How long a task has been at what it does.
+    pub fn age(&self, at: usize) -> Option<Age> {
+        self.snapshot.age_seen(self.snapshot.tasks.get(at)?, self.stood(at))
+    }
+
     /// What is out of the ordinary about the reading and its surroundings.
     pub fn trouble(&self) -> Vec<String> {
         let mut all = self.snapshot.cgroup.as_ref().map(words::limits).unwrap_or_default();

@@ -50,8 +50,9 @@ pub struct Wanted {
     pub header: usize,
     /// How many rows the view has.
     pub rows: usize,
-    /// Whether the end of the process is said above all.
-    pub is_ended: bool,
+    /// Whether something is said above the findings: that the process has ended, or what all comes
+    /// to where that is none of them.
+    pub has_verdict: bool,
     /// Whether the view has column heads.
     pub has_head: bool,
     /// Whether the view tells something of the selected row.
@@ -69,12 +70,12 @@ impl Regions {
         let footer = bottom(&mut rest, 1);
         let time = bottom(&mut rest, u16::from(wanted.has_time));
         let is_low = height < 20;
-        let end = top(&mut rest, u16::from(wanted.is_ended));
+        let end = top(&mut rest, u16::from(wanted.has_verdict));
         let room = (height / 4).max(1);
         let count = narrow(wanted.findings).clamp(1, room);
         let lines = top(&mut rest, count);
         let findings = if wanted.findings > 0 { lines } else { Rect { height: 0, ..lines } };
-        let verdict = if wanted.is_ended { end } else { Rect { height: 1, ..lines } };
+        let verdict = if wanted.has_verdict { end } else { Rect { height: 1, ..lines } };
         let header = top(&mut rest, narrow(wanted.header).clamp(1, 2));
         let room = if is_low { 2 } else { (height / 6).clamp(4, 10) };
         let processes = narrow(wanted.processes).min(room);
@@ -161,7 +162,7 @@ mod tests {
                             processes: if has_detail { 0 } else { number },
                             header: number,
                             rows: number,
-                            is_ended: number == 3,
+                            has_verdict: number == 3,
                             has_head: true,
                             has_detail,
                             is_open: number == 1,
@@ -170,7 +171,7 @@ mod tests {
                         let of = Regions::of(width, height, wanted);
                         // A row of processes takes its room from the rest.
                         let least = if of.processes.height > 0 || number == 3 { 2 } else { 4 };
-                        let end = u16::from(wanted.is_ended);
+                        let end = u16::from(wanted.has_verdict);
                         let below = if of.is_stacked() { of.detail.height + 1 } else { 0 };
                         let beside = if of.is_stacked() { 0 } else { of.detail.height };
                         let rows = of.header.height

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use aiospy::snapshot::{Code, Location, Origin, Severity, Task, TaskState, Waiting};
+use aiospy::snapshot::{Code, Location, Origin, Task, TaskState, Waiting};
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::commands::options::time;
@@ -110,12 +110,12 @@ impl Query {
     pub fn finds_task(
         &self,
         task: &Task,
-        marks: &[(Severity, Code)],
+        codes: &[Code],
         pid: i32,
         age: Option<Duration>,
         is: &dyn Fn(Trait) -> bool,
     ) -> bool {
-        let texts = &|found: &mut Found<'_>| texts(task, marks, pid, found);
+        let texts = &|found: &mut Found<'_>| texts(task, codes, pid, found);
         self.is_empty() || self.finds(&Facts { texts, is, age })
     }
 }
@@ -193,14 +193,14 @@ fn contains(text: &str, letters: &str) -> bool {
 }
 
 /// Calls back with all that a task has in words until something is found.
-fn texts(task: &Task, marks: &[(Severity, Code)], pid: i32, found: &mut Found<'_>) -> bool {
+fn texts(task: &Task, codes: &[Code], pid: i32, found: &mut Found<'_>) -> bool {
     let mut opt = |field, text: Option<&str>| text.is_some_and(|text| found(field, text));
     if opt(Field::Name, task.name.as_deref())
         || opt(Field::Name, task.coroutine.as_deref())
         || opt(Field::State, Some(words::task_state(task.state).1))
         || opt(Field::State, task.cancellation.as_ref().map(|_| "cancelled"))
         || opt(Field::Pid, Some(&pid.to_string()))
-        || marks.iter().any(|(_, code)| opt(Field::Code, Some(code.as_str())))
+        || codes.iter().any(|code| opt(Field::Code, Some(code.as_str())))
     {
         return true;
     }
@@ -269,10 +269,10 @@ mod tests {
         let path = Some("/stock/17".into());
         let work = Work { kind, verb: Some("GET".into()), name, path, ..Work::default() };
         task.work = Some(Arc::new(work));
-        let marks = [(Severity::Warning, Code::PeerSilent)];
+        let codes = [Code::PeerSilent];
         let age = Some(Duration::from_secs(31));
         let is = |what| is_plainly(&task, what) || what == Trait::Stuck;
-        Query::of(query).finds_task(&task, &marks, 4711, age, &is)
+        Query::of(query).finds_task(&task, &codes, 4711, age, &is)
     }
 
     #[test]

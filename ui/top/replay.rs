@@ -152,7 +152,6 @@ impl Replay {
         let told = self.statistics.get(..told).unwrap_or_default();
         let known = |it: Tracked| OpenFinding::new(it.number, it.opened_at, it.finding);
         let open = open.into_iter().map(known).collect();
-        let standing = told.last().and_then(|told| told.tasks.as_ref());
         Feed {
             at: now,
             findings: OpenFinding::ordered(open),
@@ -161,7 +160,6 @@ impl Replay {
             places: places.totals().into(),
             cancelled: self.cancelled_at(now),
             lives: snapshot.tasks.iter().map(|task| lives.get(&task.id).copied()).collect(),
-            standing: standing.map(|tasks| Arc::new(tasks.standing.clone())),
             loops: histories(told, &snapshot),
             // The files of another time, or of another machine, are not what was running then.
             files: None,

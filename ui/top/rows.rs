@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    Age, Code, Executor, GroupState, Severity, Snapshot, Task, TaskState, ThreadState,
+    Age, Code, Executor, Group, GroupState, Severity, Snapshot, SubjectKind, Task, TaskState,
+    ThreadState, Work,
 };
 use aiospy::timeline::Stretch;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::feed::Feed;
+use super::judged::{Judged, Kept, codes};
 use super::query::{Facts, Field, Found, Query, Trait, has_place, is_plainly};
 use super::subject::{Subject, is_stretch};
 use super::tab::Tab;
-use super::work::{self, Blame, Group};
 use crate::report::text::forest::{Forest, Node};
 use crate::report::text::outline::{Outline, Row};
 use crate::report::text::{names, waiting as reasons, words};
@@ -80,8 +81,8 @@ pub struct Wanted<'a> {
     pub is_reversed: bool,
     /// Whether tasks that are alike share a row.
     pub merges: bool,
-    /// Tasks of rows whose tasks are listed below it.
-    pub unfolded: &'a FxHashSet<Address>,
+    /// Groups whose tasks are listed below their rows.
+    pub unfolded: &'a FxHashSet<u64>,
     /// First tasks of rows of the tree that show nothing below them.
     pub folded: &'a FxHashSet<Address>,
     pub query: &'a Query,
@@ -89,21 +90,87 @@ pub struct Wanted<'a> {
     pub pinned: Option<Address>,
 }
 
+/// The table of tasks.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    /// Groups, as far as the filter lets them through.
+    pub groups: Vec<Kept>,
+    pub rows: Vec<TaskRow>,
+}
+
 /// A row of the table of tasks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct TaskRow {
-    /// The tasks, by their place in the snapshot.
-    pub members: Vec<usize>,
+    /// The group, by its place in the table.
+    group: usize,
+    /// The one task of it that the row is of, by its place in the snapshot; else it is of all.
+    task: Option<usize>,
     /// Whether it is one of the tasks of the row above.
     pub is_inner: bool,
     /// Whether its tasks are listed below it.
     pub is_unfolded: bool,
-    /// How they get on.
-    pub state: GroupState,
-    /// How bad the worst finding is that they are in.
-    pub severity: Option<Severity>,
-    /// How old the oldest is.
-    pub oldest: Option<Age>,
+}
+
+impl Table {
+    /// The group of a row.
+    pub fn group(&self, row: &TaskRow) -> Option<&Kept> {
+        self.groups.get(row.group)
+    }
+
+    /// The tasks of a row, by their places in the snapshot.
+    pub fn members<'t>(&'t self, row: &'t TaskRow) -> &'t [usize] {
+        match &row.task {
+            Some(task) => std::slice::from_ref(task),
+            None => self.group(row).map_or(&[], |group| &group.members),
+        }
+    }
+
+    /// How old the oldest of them is.
+    pub fn age(&self, row: &TaskRow, feed: &Feed) -> Option<Age> {
+        match row.task {
+            Some(task) => feed.age(task),
+            None => self.group(row)?.oldest,
+        }
+    }
+
+    /// The task that stands for a row.
+    pub fn first<'f>(&self, row: &TaskRow, snapshot: &'f Snapshot) -> Option<&'f Task> {
+        snapshot.tasks.get(*self.members(row).first()?)
+    }
+
+    /// A row as a group, as the library has it. One task is called by what was asked for, which live
+    /// views alone show.
+    pub fn told<'f>(&'f self, row: &TaskRow, feed: &'f Feed) -> Option<Group<'f>> {
+        let snapshot = &*feed.snapshot;
+        let kept = self.group(row)?;
+        let Some(task) = row.task.and_then(|at| snapshot.tasks.get(at)) else {
+            return Some(kept.group(snapshot));
+        };
+        let mut subject = kept.subject.clone();
+        subject.name = task.work.as_deref().map_or_else(|| task.label(), Work::live_name);
+        Some(Group {
+            id: kept.id,
+            work: kept.work,
+            state: kept.state,
+            severity: kept.severity,
+            subject,
+            place: snapshot.place_of(task),
+            tasks: vec![task],
+            count: 1,
+            oldest: self.age(row, feed),
+            findings: Vec::new(),
+        })
+    }
+
+    /// What a row is about: a group, or the only task of it.
+    fn subject(&self, at: usize, snapshot: &Snapshot) -> Option<Subject> {
+        let row = self.rows.get(at)?;
+        match (self.members(row), self.group(row)) {
+            ([task], _) => snapshot.tasks.get(*task).map(|task| Subject::Task(task.id)),
+            (_, Some(group)) => Some(Subject::Group(group.id)),
+            (_, None) => None,
+        }
+    }
 }
 
 /// A column of the table of tasks.
@@ -149,7 +216,7 @@ pub struct CancelRow {
 /// The rows of the view that is shown.
 #[derive(Debug, Clone)]
 pub enum Rows {
-    Tasks(Vec<TaskRow>),
+    Tasks(Table),
     Tree(Vec<TreeRow>),
     /// The loops, by their place in the snapshot.
     Loop(usize),
@@ -160,13 +227,14 @@ pub enum Rows {
 
 impl Rows {
     /// The rows of a feed.
-    pub fn of(feed: &Feed, wanted: &Wanted<'_>) -> Self {
+    pub fn of(feed: &Feed, judged: &Judged, wanted: &Wanted<'_>) -> Self {
+        let filter = Tasks::of(feed, judged, wanted.query);
         match wanted.tab {
-            Tab::Work => Self::Tasks(task_rows(feed, wanted)),
-            Tab::Tree => Self::Tree(tree_rows(feed, wanted)),
+            Tab::Work => Self::Tasks(table(&filter, wanted)),
+            Tab::Tree => Self::Tree(tree_rows(&filter, wanted)),
             Tab::Loop => Self::Loop(feed.snapshot.loops.len()),
             Tab::Blocking => Self::Blocking(stretches(feed, wanted.query)),
-            Tab::Cancel => Self::Cancel(cancelled(feed, wanted.query)),
+            Tab::Cancel => Self::Cancel(cancelled(&filter)),
             Tab::Threads => Self::Threads(threads(&feed.snapshot, wanted.query)),
         }
     }
@@ -174,7 +242,7 @@ impl Rows {
     /// How many there are.
     pub fn count(&self) -> usize {
         match self {
-            Self::Tasks(rows) => rows.len(),
+            Self::Tasks(table) => table.rows.len(),
             Self::Tree(rows) => rows.len(),
             Self::Loop(count) => *count,
             Self::Blocking(rows) => rows.len(),
@@ -185,21 +253,24 @@ impl Rows {
 
     /// The columns of tasks that say something: what is empty in each row, or the same, does not.
     pub fn used(&self, feed: &Feed) -> Vec<What> {
-        let Self::Tasks(rows) = self else { return Vec::new() };
-        let tasks = &feed.snapshot.tasks;
+        let Self::Tasks(table) = self else { return Vec::new() };
+        let (rows, snapshot) = (&table.rows, &*feed.snapshot);
         let mut used = vec![What::Count, What::Work, What::Waits];
-        let first = |row: &TaskRow| row.members.first().and_then(|at| tasks.get(*at));
         let mut add = |what, is_used: bool| {
             if is_used {
                 used.push(what);
             }
         };
-        let all = || rows.iter().filter_map(first);
-        let is_called_otherwise =
-            |task: &Task| task.name.as_deref().is_some_and(|name| work::name(task) != name);
-        add(What::Age, rows.iter().any(|row| row.oldest.is_some()));
-        add(What::Place, all().any(|task| work::place(task).is_some()));
-        add(What::Task, all().any(is_called_otherwise));
+        let all = || rows.iter().filter_map(|row| table.first(row, snapshot));
+        // Who is called by its name has it in another column.
+        let is_named = |row: &TaskRow| {
+            let group = table.group(row);
+            group.is_some_and(|group| group.subject.kind != SubjectKind::Name)
+                && table.first(row, snapshot).is_some_and(|task| task.name.is_some())
+        };
+        add(What::Age, rows.iter().any(|row| table.age(row, feed).is_some()));
+        add(What::Place, table.groups.iter().any(|group| group.place.is_some()));
+        add(What::Task, rows.iter().any(is_named));
         add(What::Cancel, all().any(|task| task.cancellation.is_some()));
         let state = all().next().map(|task| task.state);
         add(What::State, all().any(|task| Some(task.state) != state));
@@ -211,7 +282,7 @@ impl Rows {
         let snapshot = &feed.snapshot;
         let task = |at: usize| snapshot.tasks.get(at).map(|task| Subject::Task(task.id));
         match self {
-            Self::Tasks(rows) => task(*rows.get(at)?.members.first()?),
+            Self::Tasks(table) => table.subject(at, snapshot),
             Self::Tree(rows) => task(*rows.get(at)?.row.members.first()?),
             Self::Loop(_) => snapshot.loops.get(at).map(|of| Subject::Loop(of.id)),
             Self::Blocking(rows) => {
@@ -240,12 +311,16 @@ impl Rows {
             _ => false,
         };
         match self {
-            // Its own row, rather than that of all tasks alike.
-            Self::Tasks(rows) => rows
-                .iter()
-                .rposition(|row| is_in(&row.members))
-                .filter(|at| rows.get(*at).is_some_and(|row| row.is_inner))
-                .or_else(|| rows.iter().position(|row| is_in(&row.members))),
+            Self::Tasks(table) => {
+                let rows = &table.rows;
+                if let Subject::Group(id) = subject {
+                    let group = table.groups.iter().position(|group| group.id == id)?;
+                    return rows.iter().position(|row| row.group == group);
+                }
+                // Its own row, rather than that of its group.
+                let own = rows.iter().position(|row| row.task.is_some_and(|at| is_in(&[at])));
+                own.or_else(|| rows.iter().position(|row| is_in(table.members(row))))
+            }
             Self::Tree(rows) => rows.iter().position(|row| is_in(&row.row.members)),
             Self::Blocking(rows) => match subject {
                 Subject::Stretch(id, began) => rows.iter().position(|it| is_stretch(it, id, began)),
@@ -265,100 +340,108 @@ impl Rows {
     }
 }
 
-/// Whether a filter lets a task through.
-fn is_found(feed: &Feed, at: usize, blame: &Blame, query: &Query) -> bool {
-    if query.is_empty() {
-        return true;
-    }
-    let Some(task) = feed.snapshot.tasks.get(at) else { return false };
-    let (state, _) = blame.state(task);
-    let is = |what: Trait| match what {
-        Trait::Stuck => state == GroupState::Stuck,
-        Trait::Idle => state == GroupState::Idle,
-        what => is_plainly(task, what),
-    };
-    let age = work::age(feed, at).map(|age| age.time);
-    query.finds_task(task, &blame.marks(task.id), feed.snapshot.process.pid, age, &is)
+/// The tasks of a feed, as far as a filter lets them through.
+struct Tasks<'f> {
+    feed: &'f Feed,
+    judged: &'f Judged,
+    query: &'f Query,
+    codes: FxHashMap<Address, Vec<Code>>,
 }
 
-/// The places in the snapshot of a forest's tasks.
-fn places(snapshot: &Snapshot) -> FxHashMap<Address, usize> {
-    snapshot.tasks.iter().enumerate().map(|(at, task)| (task.id, at)).collect()
+impl<'f> Tasks<'f> {
+    fn of(feed: &'f Feed, judged: &'f Judged, query: &'f Query) -> Self {
+        let codes = if query.is_empty() { FxHashMap::default() } else { codes(feed) };
+        Self { feed, judged, query, codes }
+    }
+
+    fn has(&self, at: usize) -> bool {
+        if self.query.is_empty() {
+            return true;
+        }
+        let Some(task) = self.feed.snapshot.tasks.get(at) else { return false };
+        let is = |what: Trait| match what {
+            Trait::Stuck => self.judged.state(at) == GroupState::Stuck,
+            Trait::Idle => self.judged.state(at) == GroupState::Idle,
+            what => is_plainly(task, what),
+        };
+        let age = self.feed.age(at).map(|age| age.time);
+        let codes = self.codes.get(&task.id).map_or(&[][..], Vec::as_slice);
+        self.query.finds_task(task, codes, self.feed.snapshot.process.pid, age, &is)
+    }
 }
 
 fn forest(snapshot: &Snapshot) -> Forest<'_> {
     Forest::new(&snapshot.tasks, snapshot.findings.as_deref().unwrap_or_default())
 }
 
-fn task_rows(feed: &Feed, wanted: &Wanted<'_>) -> Vec<TaskRow> {
-    let tasks = &feed.snapshot.tasks;
-    let blame = Blame::of(feed);
-    let pinned = wanted.pinned.and_then(|id| tasks.iter().position(|task| task.id == id));
+fn table(filter: &Tasks<'_>, wanted: &Wanted<'_>) -> Table {
+    let feed = filter.feed;
     // What is pinned stands on top, and nowhere else.
-    let found = (0..tasks.len()).filter(|at| Some(*at) != pinned);
-    let found: Vec<usize> = found.filter(|at| is_found(feed, *at, &blame, wanted.query)).collect();
-    let groups = work::groups(feed, &blame, &found);
-    let single = |at: usize, is_inner: bool| {
-        let state = tasks.get(at).map_or((GroupState::Idle, None), |task| blame.state(task));
-        TaskRow {
-            members: vec![at],
-            is_inner,
-            is_unfolded: false,
-            state: state.0,
-            severity: state.1,
-            oldest: work::age(feed, at),
-        }
+    let pinned = wanted.pinned.and_then(|id| filter.judged.place(id));
+    let keep = |at: usize| Some(at) != pinned && filter.has(at);
+    let all = &filter.judged.groups;
+    let groups = all.iter().filter_map(|group| group.only(feed, keep)).collect();
+    let mut table = Table { groups, rows: Vec::new() };
+    let one = |group, task, is_inner| TaskRow { group, task, is_inner, is_unfolded: false };
+    let row = |(at, group): (usize, &Kept)| TaskRow {
+        is_unfolded: group.members.len() > 1 && wanted.unfolded.contains(&group.id),
+        ..one(at, None, false)
     };
-    let is_unfolded = |group: &Group| {
-        let mut ids = group.members.iter().filter_map(|at| tasks.get(*at));
-        group.members.len() > 1
-            && !wanted.unfolded.is_empty()
-            && ids.any(|task| wanted.unfolded.contains(&task.id))
-    };
+    let groups = table.groups.iter().enumerate();
     let mut rows: Vec<TaskRow> = if wanted.merges {
-        let row = |group: Group| TaskRow {
-            is_inner: false,
-            is_unfolded: is_unfolded(&group),
-            state: group.state,
-            severity: group.severity,
-            oldest: group.oldest,
-            members: group.members,
-        };
-        groups.into_iter().map(row).collect()
+        groups.map(row).collect()
     } else {
-        let all = groups.into_iter().flat_map(|group| group.members);
-        all.map(|at| single(at, false)).collect()
+        let of = |(at, group): (usize, &Kept)| {
+            group.members.iter().map(|task| one(at, Some(*task), false)).collect::<Vec<_>>()
+        };
+        groups.flat_map(of).collect()
     };
-    sort(&mut rows, wanted, tasks);
-    let mut all = Vec::with_capacity(rows.len() + 1);
-    all.extend(pinned.map(|at| single(at, false)));
+    sort(&mut rows, wanted, &table, feed);
+    let mut inner = Vec::with_capacity(rows.len() + 1);
     for row in rows {
-        let inner = if row.is_unfolded { row.members.clone() } else { Vec::new() };
-        all.push(row);
-        all.extend(inner.into_iter().map(|at| single(at, true)));
+        inner.push(row);
+        let below = table.groups.get(row.group).filter(|_| row.is_unfolded);
+        let below = below.into_iter().flat_map(|group| &group.members);
+        inner.extend(below.map(|task| one(row.group, Some(*task), true)));
     }
-    all
+    if let Some(at) = pinned
+        && let Some(group) = all.iter().find(|group| group.members.contains(&at))
+    {
+        inner.insert(0, one(table.groups.len(), Some(at), false));
+        table.groups.push(group.clone());
+    }
+    table.rows = inner;
+    table
 }
 
 /// Sorts rows that are in the order of who needs attention.
-fn sort(rows: &mut [TaskRow], wanted: &Wanted<'_>, tasks: &[Task]) {
-    let task = |row: &TaskRow| row.members.first().and_then(|at| tasks.get(*at));
+fn sort(rows: &mut [TaskRow], wanted: &Wanted<'_>, table: &Table, feed: &Feed) {
+    let snapshot = &*feed.snapshot;
+    let task = |row: &TaskRow| table.first(row, snapshot);
     let waiting = |row: &TaskRow| task(row).and_then(|task| task.waiting_on.as_deref());
     match wanted.sort {
         Sort::Attention => {}
-        Sort::Count => rows.sort_by_key(|row| Reverse(row.members.len())),
+        Sort::Count => {
+            rows.sort_by_key(|row| Reverse(table.group(row).map_or(0, |group| group.count)));
+        }
         Sort::Name => rows.sort_by_cached_key(|row| {
-            let name = task(row).map(work::name).unwrap_or_default();
+            let name = match row.task {
+                Some(_) => task(row).map(Task::label),
+                None => table.group(row).map(|group| group.subject.name.clone()),
+            };
+            let name = name.unwrap_or_default();
             let head = name.trim_end_matches(|it: char| it.is_ascii_digit());
             let number = name.get(head.len()..).and_then(|it| it.parse::<u64>().ok());
             (head.to_owned(), number)
         }),
-        Sort::Age => rows.sort_by_key(|row| Reverse(row.oldest.map(|age| age.time))),
+        Sort::Age => {
+            rows.sort_by_cached_key(|row| Reverse(table.age(row, feed).map(|age| age.time)));
+        }
         Sort::Reason => rows.sort_by_cached_key(|row| {
             waiting(row).map(|it| (it.kind(), it.name.clone(), it.description.clone()))
         }),
         Sort::Place => rows.sort_by_cached_key(|row| {
-            let place = task(row).and_then(work::place);
+            let place = task(row).and_then(|task| snapshot.place_of(task));
             place.map(|place| (Arc::clone(&place.file), place.line))
         }),
         Sort::State => rows.sort_by_key(|row| {
@@ -378,20 +461,17 @@ fn sort(rows: &mut [TaskRow], wanted: &Wanted<'_>, tasks: &[Task]) {
     }
 }
 
-fn tree_rows(feed: &Feed, wanted: &Wanted<'_>) -> Vec<TreeRow> {
-    let snapshot = &*feed.snapshot;
+fn tree_rows(filter: &Tasks<'_>, wanted: &Wanted<'_>) -> Vec<TreeRow> {
+    let snapshot = &*filter.feed.snapshot;
     let forest = forest(snapshot);
-    let places = places(snapshot);
     let is_folded = |node: &Node<'_>| wanted.folded.contains(&node.task.id);
     let outline = Outline::of(&forest, MAX_LEVELS).with(wanted.merges, &is_folded);
-    let blame = Blame::of(feed);
     let place = |mut row: Row| {
         let nodes: Vec<&Node<'_>> =
             row.members.iter().filter_map(|&at| forest.nodes.get(at)).collect();
         let marks = nodes.first().map(|node| node.marks.clone()).unwrap_or_default();
-        row.members = nodes.iter().filter_map(|node| places.get(&node.task.id).copied()).collect();
-        let is_match = !wanted.query.is_empty()
-            && row.members.iter().any(|at| is_found(feed, *at, &blame, wanted.query));
+        row.members = nodes.iter().filter_map(|node| filter.judged.place(node.task.id)).collect();
+        let is_match = !filter.query.is_empty() && row.members.iter().any(|at| filter.has(*at));
         TreeRow { row, marks, is_match }
     };
     outline.rows(snapshot).into_iter().map(place).collect()
@@ -412,7 +492,8 @@ fn stretches(feed: &Feed, query: &Query) -> Vec<Arc<Stretch>> {
     feed.ongoing.iter().chain(feed.blocked.iter()).filter(is_found).cloned().collect()
 }
 
-fn cancelled(feed: &Feed, query: &Query) -> Vec<CancelRow> {
+fn cancelled(filter: &Tasks<'_>) -> Vec<CancelRow> {
+    let (feed, query) = (filter.feed, filter.query);
     let snapshot = &*feed.snapshot;
     let histories: FxHashMap<Address, usize> = feed
         .cancelled
@@ -421,13 +502,12 @@ fn cancelled(feed: &Feed, query: &Query) -> Vec<CancelRow> {
         .filter(|(_, it)| !it.is_over)
         .map(|(at, it)| (it.task, at))
         .collect();
-    let blame = Blame::of(feed);
     let is_asked = |task: &Task| task.cancellation.is_some() || histories.contains_key(&task.id);
     let mut there: Vec<(usize, &Task)> = snapshot
         .tasks
         .iter()
         .enumerate()
-        .filter(|(at, task)| is_asked(task) && is_found(feed, *at, &blame, query))
+        .filter(|(at, task)| is_asked(task) && filter.has(*at))
         .collect();
     let rank = |task: &Task| match &task.cancellation {
         _ if task.is_over() => 3,

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use aiospy::Error;
 use aiospy::process::Source;
 use aiospy::snapshot::Snapshot;
-use aiospy::timeline::Standing;
 use aiospy::watch::monitor::{Event, Monitor, Settings, Tracked};
 use aiospy::watch::sampler::{Ended, Sample};
 use aiospy::watch::{News, Watcher};
@@ -281,7 +280,6 @@ pub struct Builder {
     histories: Histories,
     blocked: Blocked,
     cancelled: Option<Arc<[Cancelled]>>,
-    standing: Option<Arc<Standing>>,
     files: Option<SharedFiles>,
     last: Option<Arc<Snapshot>>,
     unreadable: Option<Arc<str>>,
@@ -303,7 +301,6 @@ impl Builder {
             histories: Histories::default(),
             blocked: Blocked::default(),
             cancelled: None,
-            standing: None,
             files: None,
             last: None,
             unreadable: None,
@@ -379,8 +376,6 @@ impl Builder {
                     for known in &statistics.loops {
                         self.histories.timing(known.id, known.timing.clone());
                     }
-                    let tasks = statistics.tasks.as_ref();
-                    self.standing = tasks.map(|tasks| Arc::new(tasks.standing.clone()));
                 }
                 _ => {}
             }
@@ -426,7 +421,6 @@ impl Builder {
             places: monitor.places().into(),
             cancelled: Arc::clone(cancelled),
             lives: snapshot.tasks.iter().map(|task| lives.of(task)).collect(),
-            standing: self.standing.clone(),
             loops: self.histories.of(&snapshot),
             files: self.files.clone(),
             rate: self.rate,

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use super::feed::{Feed, OpenFinding};
 use crate::io::page::Style;
 use crate::report::text::processes::{Sign, roles, state_of, unread};
+use crate::report::text::words::processes;
 
 /// Processes that have ended and are still shown.
 const MAX_ENDED: usize = 5;
@@ -137,6 +138,18 @@ impl Several {
             Some(Sign::Ok) if is_unread => Sign::Unread,
             worst => worst.unwrap_or(Sign::None),
         }
+    }
+
+    /// What they come to where nothing is wrong with any, with its sign.
+    pub fn verdict(&self) -> (Sign, String) {
+        let (worst, all) = (self.worst(), processes(self.count()));
+        let words = match worst {
+            Sign::Ok => format!("no findings in {all}"),
+            Sign::None => format!("no event loop to judge in {all}"),
+            Sign::Unread => format!("some of {all} could not be read"),
+            _ => format!("too soon to say of {all}"),
+        };
+        (worst, words)
     }
 
     /// Those that have views, in the order of their rows.
@@ -326,19 +339,6 @@ impl Member {
 }
 
 /// What a process comes to, as it shows now.
-pub fn sign(feed: &Feed) -> Sign {
-    let snapshot = &feed.snapshot;
-    let findings = || feed.findings.iter().map(|known| &known.finding);
-    match findings().map(|it| it.severity).max() {
-        Some(Severity::Critical) => Sign::Critical,
-        Some(Severity::Warning) => Sign::Warning,
-        _ if feed.unreadable.is_some() => Sign::Unread,
-        _ if !snapshot.has_loop_to_judge() => Sign::None,
-        _ if findings().any(|it| it.pending.is_some()) || !snapshot.has_all_tasks() => {
-            Sign::Undecided
-        }
-        // Two samples are compared before it is said that all is well.
-        _ if snapshot.looks.is_none_or(|looks| looks < 2) => Sign::Undecided,
-        _ => Sign::Ok,
-    }
+fn sign(feed: &Feed) -> Sign {
+    Sign::of_snapshot(&feed.snapshot, feed.unreadable.is_some())
 }

@@ -9,6 +9,7 @@ use jiff::{Timestamp, Zoned};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::feed::{Feed, OpenFinding, Playhead};
+use super::judged::{Judged, Kept};
 use super::layout::{Regions, Wanted};
 use super::list::{Filter, List};
 use super::picker::Picker;
@@ -21,6 +22,8 @@ use super::tab::{Focus, Tab};
 pub struct Watched {
     /// As of when it is shown.
     pub feed: Arc<Feed>,
+    /// What that comes to.
+    pub judged: Arc<Judged>,
     /// The findings that are listed: notes only if that is asked for.
     pub findings: Arc<[OpenFinding]>,
     /// The rows of the view.
@@ -35,7 +38,19 @@ impl Watched {
 
     /// A task of it.
     pub fn task(&self, id: Address) -> Option<&Task> {
-        self.feed.snapshot.tasks.iter().find(|task| task.id == id)
+        self.feed.snapshot.tasks.get(self.judged.place(id)?)
+    }
+
+    /// A group of it.
+    pub fn group(&self, id: u64) -> Option<&Kept> {
+        self.judged.groups.iter().find(|group| group.id == id)
+    }
+
+    /// Whether the first finding that is listed is what it comes to, so that this is said of it.
+    pub fn is_answered(&self) -> bool {
+        let cause = self.judged.answer.as_ref().and_then(|answer| answer.cause);
+        let first = self.findings.first();
+        first.is_some_and(|first| first.of.is_some() || cause == Some(first.finding.id))
     }
 }
 
@@ -73,7 +88,8 @@ pub struct App {
     pub shows_notes: bool,
     /// When each column that comes and goes had something in it last.
     pub(super) columns: FxHashMap<What, Timestamp>,
-    pub(super) unfolded: FxHashSet<Address>,
+    /// Groups whose tasks are listed below them.
+    pub(super) unfolded: FxHashSet<u64>,
     pub(super) folded: FxHashSet<Address>,
     pub pinned: Option<Address>,
     /// What was opened from what, the present one last.
@@ -174,7 +190,8 @@ impl App {
             processes: self.several.as_ref().map_or(0, Several::count),
             header: feed.map_or(1, |feed| 1 + usize::from(!feed.trouble().is_empty())),
             rows: self.target().map_or(0, |watched| watched.rows.count()),
-            is_ended: self.is_ended(),
+            has_verdict: self.is_ended()
+                || self.target().is_some_and(|it| !it.findings.is_empty() && !it.is_answered()),
             has_head: !matches!(self.tab, Tab::Loop | Tab::Tree),
             has_detail: self.tab != Tab::Loop || self.focus == Focus::Detail,
             is_open: self.focus == Focus::Detail,
@@ -212,6 +229,10 @@ impl App {
         };
         match subject? {
             Subject::Task(id) => Some(id),
+            Subject::Group(id) => {
+                let first = *watched.group(id)?.members.first()?;
+                watched.snapshot().tasks.get(first).map(|task| task.id)
+            }
             _ => None,
         }
     }

@@ -17,6 +17,8 @@ const SAME_BEGINNING: Duration = Duration::from_millis(40);
 pub enum Subject {
     /// A finding, by its number.
     Finding(u64),
+    /// A group of tasks, by what it keeps.
+    Group(u64),
     /// A task.
     Task(Address),
     /// A cancellation of a task that is not there any more, or not cancelled any more.

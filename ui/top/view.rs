@@ -19,6 +19,7 @@ pub mod theme;
 mod threads;
 mod time;
 mod tree;
+mod verdict;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;

@@ -314,6 +314,7 @@ pub fn full(at: Timestamp) -> Snapshot {
     }];
     let waits = (0x10..).zip(reasons(-4));
     snapshot.tasks = waits.map(|(id, waiting)| task_with_all(id, waiting)).collect();
+    snapshot.conclude_in_series();
     snapshot
 }
 

@@ -46,11 +46,16 @@ impl Sign {
             let is_none = matches!(looked.read, Err(Error::NoAsyncio { .. }));
             return if is_none { Self::None } else { Self::Unread };
         };
+        Self::of_snapshot(snapshot, looked.timed_out.is_some())
+    }
+
+    /// That of one that was read, if not always or not in time.
+    pub fn of_snapshot(snapshot: &Snapshot, is_unread: bool) -> Self {
         let worst = snapshot.findings.iter().flatten().map(|finding| finding.severity).max();
         match worst {
             Some(Severity::Critical) => Self::Critical,
             Some(Severity::Warning) => Self::Warning,
-            _ if looked.timed_out.is_some() => Self::Unread,
+            _ if is_unread => Self::Unread,
             _ if !snapshot.has_loop_to_judge() => Self::None,
             _ if snapshot.verdict == Some(Verdict::Ok) => Self::Ok,
             _ => Self::Undecided,

@@ -473,17 +473,9 @@ fn idle_for(snapshot: &Snapshot) -> Option<String> {
 /// The verdict in lines.
 fn said(snapshot: &Snapshot, answer: &Answer, width: usize) -> Vec<Line> {
     let (style, sign) = verdict::sign(answer.level);
-    let text = match not_judged(snapshot, answer) {
-        Some(trouble) => trouble.cause,
-        // On a narrower page it takes two lines.
-        None => answer.within(width.max(NARROW).saturating_sub(sign.len())),
-    };
+    // On a narrower page it takes two lines.
+    let text = verdict::said(snapshot, answer, width.max(NARROW).saturating_sub(sign.len()));
     wrapped(Line::new().with(style, sign), 3, width, Style::Strong, &text, usize::MAX)
-}
-
-/// That there is no loop to judge, with what to do instead.
-pub fn not_judged(snapshot: &Snapshot, answer: &Answer) -> Option<Trouble> {
-    verdict::nothing_to_judge(snapshot).filter(|_| answer.level == Level::NotJudged)
 }
 
 /// What each loop does: `loop 1 polling`, `loop 1 BLOCKED 4.24 s (uvloop)`.

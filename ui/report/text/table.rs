@@ -44,12 +44,7 @@ pub fn rows(groups: &[Group<'_>], snapshot: &Snapshot, width: usize) -> Vec<Row>
 
 fn row(group: &Group<'_>, snapshot: &Snapshot, tasks: &ById<'_>, width: usize) -> Row {
     let (style, sign) = words::sign(group.severity, group.state);
-    let is_of_library = group.subject.kind == SubjectKind::Library;
-    let work = match group.subject.kind {
-        SubjectKind::Library => format!("of {}", group.subject.name),
-        _ => group.subject.name.clone(),
-    };
-    let at = group.place.filter(|_| !is_of_library).map(|place| {
+    let at = own_place(group).map(|place| {
         let at = place_of(place);
         if width >= WIDE { format!("{at} {}", place.function) } else { at }
     });
@@ -59,7 +54,7 @@ fn row(group: &Group<'_>, snapshot: &Snapshot, tasks: &ById<'_>, width: usize) -
         sign,
         state: Some(group.state),
         count: group.count,
-        work: clean(&work).into_owned(),
+        work: clean(&work(group)).into_owned(),
         at: clean(&at.unwrap_or_default()).into_owned(),
         oldest: oldest.unwrap_or_default(),
         waits: clean(&waits(group, snapshot, tasks)).into_owned(),
@@ -71,6 +66,20 @@ impl Row {
     fn is_idle(&self) -> bool {
         self.state == Some(GroupState::Idle)
     }
+}
+
+/// What the tasks of a group do: `GET /stock/{sku}`, `of uvicorn`.
+pub fn work(group: &Group<'_>) -> String {
+    match group.subject.kind {
+        SubjectKind::Library => format!("of {}", group.subject.name),
+        _ => group.subject.name.clone(),
+    }
+}
+
+/// Where they are: of a library's own tasks that says nothing.
+pub fn own_place<'s>(group: &Group<'s>) -> Option<&'s Location> {
+    let place = group.place.filter(|_| group.subject.kind != SubjectKind::Library);
+    place.map(|place| &**place)
 }
 
 /// Those that are idle as one, if they are several.

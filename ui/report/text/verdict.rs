@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use aiospy::snapshot::{Child, Depth, Level, Loop, LoopState, Snapshot, Undecided, Verdict};
+use aiospy::snapshot::{
+    Answer, Child, Depth, Level, Loop, LoopState, Snapshot, Undecided, Verdict,
+};
 
 use super::words;
 use crate::io::page::{Style, clean, fit};
@@ -25,6 +27,16 @@ pub fn sign(level: Level) -> (Style, &'static str) {
         Level::NotJudged => (Style::Notice, "x  "),
         Level::Ok => (Style::Active, "ok "),
     }
+}
+
+/// What a snapshot comes to, in at most so many letters if that can be.
+pub fn said(snapshot: &Snapshot, answer: &Answer, room: usize) -> String {
+    not_judged(snapshot, answer).map_or_else(|| answer.within(room), |trouble| trouble.cause)
+}
+
+/// That there is no loop to judge, with what to do instead.
+pub fn not_judged(snapshot: &Snapshot, answer: &Answer) -> Option<Trouble> {
+    nothing_to_judge(snapshot).filter(|_| answer.level == Level::NotJudged)
 }
 
 /// Why it cannot be said that all is well, and what decides it: `100 tasks wait for self.lock (seen

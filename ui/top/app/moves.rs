@@ -228,17 +228,16 @@ impl App {
                     self.folded.remove(&id);
                 }
             }
-            Rows::Tasks(rows) => {
+            Rows::Tasks(table) => {
+                let rows = &table.rows;
                 let Some(row) = rows.get(at) else { return };
-                let above = rows.iter().take(at + 1).rposition(|row| !row.is_inner).unwrap_or(at);
-                let Some(whole) = rows.get(above) else { return };
-                let ids = whole.members.iter().filter_map(|at| tasks.get(*at)).map(|it| it.id);
+                let Some(id) = table.group(row).map(|group| group.id) else { return };
                 if is_folded {
-                    ids.for_each(|id| _ = self.unfolded.remove(&id));
-                    self.select(above);
-                } else if row.members.len() > 1 {
-                    // Whichever of them is still there.
-                    self.unfolded.extend(ids);
+                    let above = rows.iter().take(at + 1).rposition(|row| !row.is_inner);
+                    self.unfolded.remove(&id);
+                    self.select(above.unwrap_or(at));
+                } else if table.members(row).len() > 1 {
+                    self.unfolded.insert(id);
                 }
             }
             _ => return,

@@ -70,7 +70,6 @@ fn as_live(replayed: &Feed, live: &Feed) -> Feed {
         rate: live.rate,
         files: live.files.clone(),
         loops: live.loops.clone(),
-        standing: live.standing.clone(),
         ..replayed.clone()
     }
 }

@@ -26,6 +26,8 @@ pub fn now() -> Timestamp {
 /// A feed of a snapshot, with what was found in it open for some seconds.
 pub fn feed(mut snapshot: Snapshot) -> Feed {
     snapshot.looks = Some(2);
+    snapshot.findings.get_or_insert_default();
+    snapshot.conclude_in_series();
     let since = now() - SignedDuration::from_secs(12);
     let findings = snapshot.findings.clone().unwrap_or_default();
     let findings =
@@ -38,7 +40,6 @@ pub fn feed(mut snapshot: Snapshot) -> Feed {
         places: Arc::default(),
         cancelled: Arc::default(),
         lives: snapshot.tasks.iter().map(|task| Some(lived(task))).collect(),
-        standing: None,
         loops: snapshot.loops.iter().map(|_| history(60)).collect(),
         files: None,
         rate: 10.0,

@@ -10,6 +10,7 @@ use super::canvas::{Canvas, Column, SIGNS, row};
 use super::select;
 use super::tasks::{cancel_word, reason};
 use crate::io::page::{Line, Style};
+use crate::report::text::short::ById;
 use crate::report::text::waiting::TaskNames;
 use crate::report::text::{loops, words};
 use crate::top::feed::Cancelled;
@@ -21,7 +22,7 @@ use crate::top::words::{fate_word, short_place};
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let Rows::Cancel(rows) = &watched.rows else { return };
     let snapshot = watched.snapshot();
-    let names = TaskNames::of(snapshot);
+    let (names, by_id) = (TaskNames::of(snapshot), ById::of(snapshot));
     let columns = columns(usize::from(regions.list.width));
     canvas.heads(regions.head, &columns);
     if rows.is_empty() {
@@ -36,7 +37,10 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
     for (y, at) in rows.iter().skip(shown.start).take(shown.len()).enumerate() {
         let history = at.history.and_then(|at| watched.feed.cancelled.get(at));
         let cells = match (at.task.and_then(|at| snapshot.tasks.get(at)), history) {
-            (Some(task), history) => cells(task, history, app.now, &names),
+            (Some(task), history) => {
+                let reason = reason(at.task.as_slice(), watched, &by_id);
+                cells(task, history, app.now, reason)
+            }
             (None, Some(history)) => past(history, app.now),
             (None, None) => continue,
         };
@@ -70,7 +74,7 @@ fn cells(
     task: &Task,
     history: Option<&Cancelled>,
     now: Timestamp,
-    names: &TaskNames<'_>,
+    reason: (Style, String),
 ) -> Vec<(Style, String)> {
     let is_unheeded = task.cancellation.as_ref().is_some_and(words::is_unheeded);
     let fate = history.and_then(|history| history.turns.last()).map(|turn| turn.fate);
@@ -95,7 +99,7 @@ fn cells(
         (Style::Plain, asked(history, now)),
         (Style::Strong, name.map_or_else(|| task.id.to_string(), str::to_owned)),
         (Style::Plain, place),
-        reason(&[task], names, true),
+        reason,
     ]
 }
 

@@ -13,7 +13,8 @@ const GAP: usize = 2;
 pub struct Column<W> {
     pub what: W,
     pub head: &'static str,
-    /// Unless it is of numbers, which are never cut: how wide it is at least, if it needs that, and at most.
+    /// How wide it is at least, if it needs that, and at most. One of numbers, which are never cut, is
+    /// so wide in any case, and as wide as they are.
     pub widths: (usize, usize),
     /// Whether it is of numbers, which end below each other.
     pub is_number: bool,
@@ -25,8 +26,14 @@ pub struct Column<W> {
 pub type Fitted<W> = (Column<W>, usize);
 
 /// The columns that there is room for, given how wide what stands in each is. Each gets what it needs
-/// at least, the most important ones first; what is left is shared out by how much more they need.
-pub fn fit<W: Copy>(columns: &[Column<W>], needs: &[usize], room: usize) -> Vec<Fitted<W>> {
+/// at least, the most important ones first; what is left is shared out by how much more they need, and
+/// what is left then `spare` gets.
+pub fn fit<W: Copy + PartialEq>(
+    columns: &[Column<W>],
+    needs: &[usize],
+    room: usize,
+    spare: Option<W>,
+) -> Vec<Fitted<W>> {
     // The gap behind the last one is for the border.
     let mut room = (room + GAP - 1).saturating_sub(SIGNS);
     let need = |at: usize| {
@@ -34,6 +41,7 @@ pub fn fit<W: Copy>(columns: &[Column<W>], needs: &[usize], room: usize) -> Vec<
         let need = needs.get(at).copied().unwrap_or(0).max(column.head.width());
         // In steps, so that not each new row changes all columns.
         if column.is_number {
+            let need = need.max(column.widths.0);
             return Some((need, need));
         }
         let need = need.next_multiple_of(4);
@@ -70,8 +78,13 @@ pub fn fit<W: Copy>(columns: &[Column<W>], needs: &[usize], room: usize) -> Vec<
             *width += share + more;
         }
     }
-    let fitted = columns.iter().copied().zip(widths);
-    fitted.filter(|(_, width)| *width > 0).collect()
+    let left = room - room.min(all);
+    let fitted = columns.iter().copied().zip(widths).filter(|(_, width)| *width > 0);
+    let widened = fitted.map(|(column, width)| match spare {
+        Some(spare) if column.what == spare => (column, (width + left).min(column.widths.1)),
+        _ => (column, width),
+    });
+    widened.collect()
 }
 
 /// The heads of columns.
@@ -108,7 +121,7 @@ mod tests {
     fn the_least_important_columns_give_way() {
         let columns = [column("A", (4, 4), 0), column("B", (10, 40), 1), column("C", (10, 20), 2)];
         let fitted = |needs: [usize; 3], room| {
-            let fitted = fit(&columns, &needs, room);
+            let fitted = fit(&columns, &needs, room, None);
             fitted.into_iter().map(|(column, width)| (column.head, width)).collect::<Vec<_>>()
         };
         assert_eq!(fitted([4, 60, 60], 100), [("A", 4), ("B", 40), ("C", 20)]);

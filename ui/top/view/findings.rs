@@ -3,17 +3,13 @@
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
-use super::header;
+use super::verdict::{TEXT, is_state_above, said, state};
 use crate::io::page::{Line, Style};
 use crate::report::text::{findings, words};
 use crate::top::layout::{Regions, narrow};
 use crate::top::state::{App, Watched};
 use crate::top::tab::Focus;
-use crate::top::verdict;
 use crate::top::words::age;
-
-/// The column that sentences begin in.
-const TEXT: usize = 4;
 
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let all = &watched.findings;
@@ -27,30 +23,33 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
         canvas.line(regions.verdict, 0, &line);
     }
     let lines = Rect { height: regions.findings.height.max(1), ..regions.findings };
-    if all.is_empty() {
-        let (sign, words) = verdict::of(app, watched);
-        let (style, sign) = sign.shown();
+    if !watched.is_answered() && (all.is_empty() || !app.is_ended()) {
+        let ((style, sign), words) = said(app, watched);
         let mut line = Line::new().with(Style::Plain, " ").with(style, sign.trim_end());
         line.pad_to(TEXT);
         line.add(style, &words);
-        canvas.line(lines, 0, &line);
+        canvas.line(if all.is_empty() { lines } else { regions.verdict }, 0, &line);
     }
     let shown = app.findings.shown(all.len(), usize::from(regions.findings.height));
     for (y, known) in all.iter().enumerate().skip(shown.start).take(shown.len()) {
-        let (finding, y) = (&known.finding, y - shown.start);
-        let (style, _) = findings::word(finding.severity);
+        let finding = &known.finding;
         let mut line = Line::new().with(Style::Plain, " ");
-        if known.is_follower {
+        if y == 0 && watched.is_answered() {
+            let ((style, sign), words) = said(app, watched);
+            line.add(style, sign.trim_end());
+            line.pad_to(TEXT);
+            line.add(Style::Strong, &words);
+        } else if known.is_follower {
             line.add(Style::Dim, "    └ ");
             line.add(Style::Plain, &findings::said(finding));
         } else {
-            let sign =
-                if finding.pending.is_some() { "?" } else { findings::sign(finding.severity) };
-            line.add(style, sign.trim_end());
+            let is_pending = finding.pending.is_some();
+            let sign = if is_pending { "?" } else { findings::sign(finding.severity) };
+            line.add(findings::word(finding.severity).0, sign.trim_end());
             line.pad_to(TEXT);
             line.add(Style::Strong, &findings::said(finding));
         }
-        canvas.line(regions.findings, narrow(y), &line);
+        canvas.line(regions.findings, narrow(y - shown.start), &line);
     }
     if let Some(y) = app.findings.selected.checked_sub(app.findings.offset) {
         canvas.select(regions.findings, y, app.focus == Focus::Findings);
@@ -60,10 +59,10 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
 
 /// At the right: how it is read, and that there are more findings than are shown.
 fn more(app: &App, watched: &Watched, regions: &Regions, lines: Rect, canvas: &mut Canvas<'_>) {
-    let state = header::state(app, watched);
+    let state = state(app, watched, false);
     let width = narrow(state.width());
     // Where it does not get in the way of the answer.
-    if header::is_state_above(app, lines.width, watched) {
+    if is_state_above(app, lines.width, watched) {
         let x = lines.right().saturating_sub(width + 1);
         canvas.line(Rect { x, width, height: 1, ..lines }, 0, &state);
     }

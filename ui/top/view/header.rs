@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use aiospy::known::command;
-use aiospy::snapshot::{LoopState, Process, Snapshot, duration_in_column};
+use aiospy::snapshot::{GroupState, LoopState, Process, Snapshot, duration_in_column};
 use ratatui::layout::Rect;
-use unicode_width::UnicodeWidthStr as _;
 
 use super::canvas::{BARS, Canvas};
+use super::verdict::{LIVE, is_state_above, state};
 use crate::io::page::{Line, Style};
-use crate::report::text::{findings, words};
+use crate::report::text::words;
 use crate::top::feed::Point;
 use crate::top::several::Several;
 use crate::top::state::{App, Watched};
-use crate::top::verdict;
 use crate::top::words::age;
 
 /// From here on the heights of a bar of lag, in milliseconds: each some three times the one before.
@@ -27,19 +26,14 @@ pub fn draw(app: &App, watched: &Watched, region: Rect, canvas: &mut Canvas<'_>)
     // Of several processes it is the one that they are below.
     let whole = app.several.as_ref().and_then(Several::root).unwrap_or(&snapshot.process);
     let is_above = is_state_above(app, region.width, watched);
-    // What there is no room for is left out: Python, the bars, counts, at last the command.
-    let mut right = Line::new();
-    for detail in (0..=3).rev() {
-        right = how(app, watched, detail, !is_above);
-        let left = command(whole).width() + if detail == 3 { about(snapshot).width() } else { 0 };
-        if left + right.width() + 3 <= width {
+    // What there is no room for is left out, at last the end of the command.
+    let (mut left, mut right) = (Line::new(), Line::new());
+    for plan in Plan::ALL {
+        left = command(whole, snapshot, plan);
+        right = how(app, watched, plan, !is_above);
+        if left.width() + right.width() + 3 <= width {
             break;
         }
-    }
-    let mut left = command(whole);
-    let rest = about(snapshot);
-    if left.width() + rest.width() + right.width() + 3 <= width {
-        left = joined(left, &rest);
     }
     canvas.both(region, 0, &left, &right);
     let trouble = watched.feed.trouble();
@@ -56,29 +50,42 @@ fn joined(mut line: Line, more: &Line) -> Line {
     line
 }
 
-/// `    22153 uvicorn shop:app`
-fn command(process: &Process) -> Line {
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Plan {
+    Lag,
+    Up,
+    Bars,
+    Stuck,
+    Moving,
+    Python,
+    Idle,
+}
+
+impl Plan {
+    /// The fullest first.
+    const ALL: [Self; 7] =
+        [Self::Idle, Self::Python, Self::Moving, Self::Stuck, Self::Bars, Self::Up, Self::Lag];
+}
+
+/// `    22153 uvicorn shop:app · CPython 3.12.1 · up 65.1 s`
+fn command(process: &Process, snapshot: &Snapshot, plan: Plan) -> Line {
     let line = Line::new().with(Style::Plain, "    ").with(Style::Strong, &process.pid.to_string());
     let words = command::program(&process.cmdline);
     let words = if words.is_empty() { process.exe.clone().unwrap_or_default() } else { words };
-    line.with(Style::Plain, " ").with(Style::Plain, &words)
-}
-
-/// ` · CPython 3.12.1 · up 65.1 s`
-fn about(snapshot: &Snapshot) -> Line {
+    let mut line = line.with(Style::Plain, " ").with(Style::Plain, &words);
     let process = &snapshot.process;
-    let mut line = Line::new();
-    if let Some(version) = &process.python {
+    if let Some(version) = process.python.as_ref().filter(|_| plan >= Plan::Python) {
         line.add(Style::Dim, &format!(" · CPython {version}"));
     }
-    if let Some(started) = process.started_at {
+    if let Some(started) = process.started_at.filter(|_| plan >= Plan::Up) {
         line.add(Style::Dim, &format!(" · up {}", age(started, snapshot.taken_at)));
     }
     line
 }
 
-/// `loop polling · lag 0 ms ▁▁▁▁ · 161 stuck, 14 moving · live`, with more or less detail.
-fn how(app: &App, watched: &Watched, detail: usize, has_state: bool) -> Line {
+/// `loop polling · lag 0 ms ▁▁▁▁ · 161 stuck, 14 moving · live`
+fn how(app: &App, watched: &Watched, plan: Plan, has_state: bool) -> Line {
     let snapshot = watched.snapshot();
     let mut line = loop_words(watched);
     let at = worst_loop(snapshot);
@@ -87,26 +94,24 @@ fn how(app: &App, watched: &Watched, detail: usize, has_state: bool) -> Line {
         let lag = history.now.lag.unwrap_or_default();
         let (style, _) = bar(history.now.lag);
         let style = if style == Style::Active { Style::Plain } else { style };
-        if detail > 0 {
-            line.add(Style::Dim, " · lag ");
-            line.add(style, &duration_in_column(lag));
-        }
-        if detail > 1 {
+        line.add(Style::Dim, " · lag ");
+        line.add(style, &duration_in_column(lag));
+        if plan >= Plan::Bars {
             line.add(Style::Plain, " ");
             let room = if usize::from(app.size.0) >= WIDE { 20 } else { 8 };
             line = joined(line, &bars(history.last(room), room));
         }
     }
-    if detail > 2 || detail > 0 && history.is_none() {
-        let counts = counts(watched);
-        if counts.width() > 0 {
-            line.add(Style::Dim, " · ");
-            line = joined(line, &counts);
-        }
-    }
-    if has_state {
+    let counts = counts(watched, plan);
+    if counts.width() > 0 {
         line.add(Style::Dim, " · ");
-        line = joined(line, &state(app, watched));
+        line = joined(line, &counts);
+    }
+    let state = state(app, watched, true);
+    // That it is live goes without saying.
+    if has_state && (plan > Plan::Lag || state.text() != LIVE) {
+        line.add(Style::Dim, " · ");
+        line = joined(line, &state);
     }
     line.with(Style::Plain, " ")
 }
@@ -138,7 +143,7 @@ fn loop_words(watched: &Watched) -> Line {
 }
 
 /// `161 stuck, 14 moving`
-fn counts(watched: &Watched) -> Line {
+fn counts(watched: &Watched, plan: Plan) -> Line {
     let snapshot = watched.snapshot();
     if snapshot.tasks.is_empty() {
         // "0 tasks" would be a claim, if something could not be read.
@@ -146,51 +151,22 @@ fn counts(watched: &Watched) -> Line {
         return Line::new().with(Style::Dim, words);
     }
     let mut line = Line::new();
-    line.add(Style::Plain, &words::counted(snapshot.tasks.len(), "task"));
-    let stuck = watched.feed.standing.as_ref().map_or(0, |standing| standing.stuck_count());
-    if stuck > 0 {
-        line.add(Style::Notice, &format!(", {} stuck", words::count(stuck)));
+    let states = [
+        (GroupState::Stuck, Style::Notice, Plan::Stuck),
+        (GroupState::Undecided, Style::Notice, Plan::Stuck),
+        (GroupState::Moving, Style::Plain, Plan::Moving),
+        (GroupState::Idle, Style::Dim, Plan::Idle),
+    ];
+    for (state, style, from) in states {
+        let count = watched.judged.count(state);
+        if count > 0 && plan >= from {
+            line.add(Style::Dim, if line.width() > 0 { ", " } else { "" });
+            line.add(style, &format!("{} {}", words::count(count), state.as_str()));
+        }
     }
     let asked = snapshot.tasks.iter().filter(|task| task.cancellation.is_some()).count();
-    if asked > 0 {
+    if asked > 0 && plan >= Plan::Moving {
         line.add(Style::Notice, &format!(", {} cancelled", words::count(asked)));
-    }
-    line
-}
-
-/// Whether how it is read stands beside the answer: where it leaves room for that.
-pub fn is_state_above(app: &App, width: u16, watched: &Watched) -> bool {
-    let first = watched.findings.first().map(|known| findings::said(&known.finding));
-    let said = first.unwrap_or_else(|| verdict::of(app, watched).1).width();
-    !app.is_ended() && said + state(app, watched).width() + 8 <= usize::from(width)
-}
-
-/// `live · 10 Hz`, `paused`, `ended`, `recorded 06:00:01.2`
-pub fn state(app: &App, watched: &Watched) -> Line {
-    let feed = &watched.feed;
-    let mut line = Line::new();
-    if app.is_recording {
-        line.add(Style::Alarm, "● REC ");
-    }
-    if let Some(place) = &feed.place {
-        line.add(Style::Notice, if app.is_playing { "PLAYING" } else { "RECORDING" });
-        let at = feed.at.to_zoned(app.zone.clone()).strftime("%H:%M:%S%.3f").to_string();
-        line.add(Style::Plain, &format!(" {at}"));
-        let [number, count] = [place.number + 1, place.count].map(words::count);
-        return line.with(Style::Dim, &format!(" sample {number} of {count}"));
-    }
-    let old = app.now.duration_since(feed.snapshot.taken_at).as_secs();
-    match () {
-        () if app.is_ended() => line.add(Style::Alarm, "ended"),
-        () if app.is_paused && old >= 2 => {
-            let old = age(feed.snapshot.taken_at, app.now);
-            line.add(Style::Notice, &format!("PAUSED · {old} old"));
-        }
-        () if app.is_paused => line.add(Style::Notice, "PAUSED"),
-        () if old >= 2 => {
-            line.add(Style::Notice, &format!("{} old", age(feed.snapshot.taken_at, app.now)));
-        }
-        () => line.add(Style::Dim, &format!("live · {} Hz", feed.rate)),
     }
     line
 }

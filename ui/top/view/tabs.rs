@@ -84,9 +84,9 @@ pub fn draw(app: &App, watched: &Watched, region: Rect, canvas: &mut Canvas<'_>)
 fn found(app: &App, watched: &Watched) -> String {
     let rows = &watched.rows;
     match rows {
-        Rows::Tasks(rows) => {
-            let found: usize =
-                rows.iter().filter(|row| !row.is_inner).map(|row| row.members.len()).sum();
+        Rows::Tasks(table) => {
+            let outer = table.rows.iter().filter(|row| !row.is_inner);
+            let found: usize = outer.map(|row| table.members(row).len()).sum();
             let all = watched.snapshot().tasks.len();
             format!("{} of {}", words::count(found), words::count(all))
         }

@@ -8,7 +8,7 @@ use super::select;
 use super::tasks::{cancel_word, reason};
 use crate::io::page::{self, Line, Style};
 use crate::report::text::outline::RowKind;
-use crate::report::text::waiting::TaskNames;
+use crate::report::text::short::ById;
 use crate::report::text::{findings, names, tree, words};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::{MAX_LEVELS, Rows, TreeRow};
@@ -20,16 +20,16 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
         canvas.nothing(regions.list, "no tasks");
         return;
     }
-    let names = TaskNames::of(watched.snapshot());
+    let by_id = ById::of(watched.snapshot());
     let shown = app.list().shown(rows.len(), usize::from(regions.list.height));
     let width = usize::from(regions.list.width);
     for (y, row) in rows.iter().skip(shown.start).take(shown.len()).enumerate() {
-        canvas.line(regions.list, narrow(y), &line(row, watched, &names, width));
+        canvas.line(regions.list, narrow(y), &line(row, watched, &by_id, width));
     }
     select(app, regions.list, canvas);
 }
 
-fn line(of: &TreeRow, watched: &Watched, names: &TaskNames<'_>, width: usize) -> Line {
+fn line(of: &TreeRow, watched: &Watched, by_id: &ById<'_>, width: usize) -> Line {
     let row = &of.row;
     if let RowKind::Section(title) = &row.kind {
         return Line::new().with(Style::Plain, " ").with(Style::Strong, title);
@@ -67,7 +67,7 @@ fn line(of: &TreeRow, watched: &Watched, names: &TaskNames<'_>, width: usize) ->
     if let Some(cancel) = cancel_word(first) {
         line.add(Style::Notice, &format!("  {cancel}"));
     }
-    let (_, words) = reason(&members, names, true);
+    let (_, words) = reason(&row.members, watched, by_id);
     if !words.is_empty() {
         line.add(Style::Dim, "  → ");
         line.add(Style::Reason, &words);
