@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::asyncio::{Label, Labels, NO_ROUTE, Reading};
+use super::context::note_ids;
+use crate::asyncio::{ContextFacts, Label, Labels, NO_ROUTE, Reading};
 use crate::known::work::Clock;
 use crate::memory::Address;
 use crate::snapshot::{Age, Source, Task, Work};
@@ -15,13 +16,25 @@ use crate::snapshot::{Age, Source, Task, Work};
 const MAX_DEPTH: usize = 64;
 
 /// Tells a task what its frames say of its work.
-pub(crate) fn note(task: &mut Task, labels: Labels, reading: &Reading) {
+pub(crate) fn note(
+    task: &mut Task,
+    labels: Labels,
+    context: Option<&ContextFacts>,
+    reading: &Reading,
+) {
     let with_age = |label: Label| {
         let since = label.began.and_then(|began| age(began, reading));
-        Arc::new(Work { since, ..label.work })
+        Work { since, ..label.work }
     };
-    task.work = labels.work.map(with_age);
-    task.call = labels.call.map(with_age);
+    task.work = labels.work.map(|label| {
+        let context = context.filter(|_| label.is_all);
+        let mut work = with_age(label);
+        if let Some(context) = context {
+            note_ids(&mut work, context);
+        }
+        Arc::new(work)
+    });
+    task.call = labels.call.map(|label| Arc::new(with_age(label)));
 }
 
 /// How long it has been since that.
@@ -50,19 +63,44 @@ pub(crate) fn note_sent(tasks: &mut [Task]) {
     }
 }
 
-/// Calls a request by its route in all tasks that work for it, of which only one may know that.
-pub(crate) fn share_routes(tasks: &mut [Task]) {
+/// Calls a request by its route in all tasks that work for it, of which only one may know that; and
+/// gives it in all of them the ids that it has in one.
+pub(crate) fn share(tasks: &mut [Task]) {
     let is_routed = |work: &Work| &*work.name != NO_ROUTE;
-    let works = tasks.iter().filter_map(|task| task.work.as_ref());
-    let known = works.filter(|work| is_routed(work));
+    let works = || {
+        let works = tasks.iter().filter_map(|task| task.work.as_ref());
+        works.filter_map(|work| Some((work.identity?, work)))
+    };
+    let routes = works().filter(|(_, work)| is_routed(work));
     let routes: FxHashMap<Address, Arc<str>> =
-        known.filter_map(|work| Some((work.identity?, Arc::clone(&work.name)))).collect();
+        routes.map(|(identity, work)| (identity, Arc::clone(&work.name))).collect();
+    let traces = agreed(works().map(|(identity, work)| (identity, work.trace.as_ref())));
+    let ids = agreed(works().map(|(identity, work)| (identity, work.id.as_ref())));
     for work in tasks.iter_mut().filter_map(|task| task.work.as_mut()) {
-        let route = work.identity.and_then(|identity| routes.get(&identity));
-        if let Some(route) = route.filter(|_| !is_routed(work)) {
+        let Some(identity) = work.identity else { continue };
+        if let Some(route) = routes.get(&identity).filter(|_| !is_routed(work)) {
             Arc::make_mut(work).name = Arc::clone(route);
         }
+        if let Some(Some(trace)) = traces.get(&identity).filter(|_| work.trace.is_none()) {
+            Arc::make_mut(work).trace = Some(Arc::clone(trace));
+        }
+        if let Some(Some(id)) = ids.get(&identity).filter(|_| work.id.is_none()) {
+            Arc::make_mut(work).id = Some(Arc::clone(id));
+        }
     }
+}
+
+/// What is said of each; nothing where two say different things.
+fn agreed<'w>(
+    said: impl Iterator<Item = (Address, Option<&'w Arc<str>>)>,
+) -> FxHashMap<Address, Option<Arc<str>>> {
+    let mut all: FxHashMap<Address, Option<Arc<str>>> = FxHashMap::default();
+    for (identity, text) in said {
+        let Some(text) = text else { continue };
+        let known = all.entry(identity).or_insert_with(|| Some(Arc::clone(text)));
+        known.take_if(|known| known != text);
+    }
+    all
 }
 
 /// Gives tasks the work of those that wait for them, where these agree. Of those in doubt it is not
@@ -179,7 +217,7 @@ mod tests {
         };
         let mut tasks =
             [called(1, 7, NO_ROUTE), called(2, 7, "/orders/{id}"), called(3, 8, NO_ROUTE)];
-        share_routes(&mut tasks);
+        share(&mut tasks);
         let names = tasks.each_ref().map(|task| task.work.as_ref().unwrap().name.to_string());
         assert_eq!(names, ["/orders/{id}", "/orders/{id}", NO_ROUTE]);
     }
