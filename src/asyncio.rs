@@ -7,6 +7,7 @@
 //! | what a future calls when it is done, so who awaits whom | `callback` |
 //! | what a lock, a queue, a group, a gather holds | `primitive` |
 //! | what the frames of a task say of its request, call or job | `work` |
+//! | what the context of a task says of its trace and its request | `context` |
 //! | a loop: its queue, its timers, its class and clock | `event_loop`, `clock` |
 //! | where in its iteration a loop is, while it runs | `iteration` |
 //! | pools of threads and what they run; what a thread waits for | `executor` |
@@ -27,6 +28,7 @@
 mod anyio;
 mod callback;
 mod clock;
+mod context;
 mod event_loop;
 mod executor;
 mod greenlet;
@@ -47,6 +49,7 @@ mod work;
 
 pub use anyio::Owner;
 pub use callback::{AwaitGraph, Awaiters, Wake};
+pub use context::{ContextFacts, TraceFacts};
 pub use event_loop::{LoopFacts, UvFacts};
 pub use executor::{
     AnyioWorker, LimitedCall, LimiterFacts, PoolFacts, Processes, ServedCall, ThreadWait, WorkItem,

@@ -8,6 +8,7 @@
 pub(crate) mod asking;
 pub(crate) mod blocked;
 pub mod blocking;
+pub(crate) mod context;
 pub(crate) mod executors;
 pub(crate) mod heap;
 pub(crate) mod looping;

@@ -12,6 +12,7 @@
 
 mod callback;
 pub mod command;
+pub mod contextvar;
 pub mod interpreter;
 mod library;
 pub mod name;
@@ -22,6 +23,7 @@ pub mod purpose;
 pub mod work;
 
 pub use callback::Callback;
+pub use contextvar::Tracer;
 pub use library::Known;
 pub use origin::{Home, Libraries, Origin};
 pub use purpose::{Module, Purpose};
@@ -45,4 +47,6 @@ libraries! {
     websockets, asgiref, aiomysql, aiopg, asyncpg, psycopg, pymongo, redis, sqlalchemy,
     aiobotocore, aiokafka, httpcore, httpx, httpx_sse,
     apscheduler, arq, procrastinate, saq, taskiq,
+    // Of several that say which trace or request a task is part of, the first counts.
+    opentelemetry, ddtrace, sentry_sdk, asgi_correlation_id, structlog, loguru,
 }

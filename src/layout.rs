@@ -122,6 +122,8 @@ pub struct Layout {
     pub task: Task,
     /// Where all tasks are registered.
     pub registry: TaskRegistry,
+    /// `PyContext`, the tree that has its variables, and what sets them.
+    pub context: Context,
     /// The garbage collector's state.
     pub collector: Collector,
 }
@@ -207,6 +209,7 @@ pub struct Thread {
     /// at one of [`PTHREAD_TIDS`].
     pub native_thread_id: Option<Offset>,
     pub exc_info: Offset,
+    pub context: Offset,
     /// Chunk of memory that holds the frames of functions.
     pub datastack_chunk: Option<Offset>,
     pub running_loop: RunningLoop,
@@ -805,12 +808,56 @@ pub struct Task {
     pub fut_waiter: Offset,
     pub coro: Offset,
     pub name: Offset,
+    pub context: Offset,
     pub must_cancel: Flag,
     pub num_cancels_requested: Option<Offset>,
     /// The node in the list of all tasks.
     pub node: Option<Offset>,
     pub size: u64,
 }
+
+/// A context, the nodes of the tree of its variables (a hash array mapped trie), and a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are CPython's")]
+pub struct Context {
+    /// The tree; another one as soon as a variable is set.
+    pub vars: Offset,
+    pub hamt_root: Offset,
+    pub hamt_count: Offset,
+    /// Which places of a node are in use, 32 bits.
+    pub bitmap: Offset,
+    /// A key and its value, or null and another node, for each of those.
+    pub bitmap_array: Offset,
+    /// 32 other nodes, or null.
+    pub array: Offset,
+    pub array_count: Offset,
+    /// Keys and values of the same hash.
+    pub collision_array: Offset,
+    pub var_name: Offset,
+    pub token_context: Offset,
+    pub token_var: Offset,
+    pub token_old_value: Offset,
+    /// Whether the variable was set back, an `int`.
+    pub token_used: Offset,
+}
+
+/// Alike in all versions.
+// 3.8-3.15: Include/internal/pycore_context.h, Include/internal/pycore_hamt.h, Python/hamt.c
+pub(crate) const CONTEXT: Context = Context {
+    vars: 24,            // PyContext.ctx_vars: DWARF, live
+    hamt_root: 16,       // PyHamtObject.h_root: DWARF, live
+    hamt_count: 32,      // PyHamtObject.h_count: DWARF, live
+    bitmap: 24,          // PyHamtNode_Bitmap.b_bitmap: DWARF, live
+    bitmap_array: 32,    // PyHamtNode_Bitmap.b_array: DWARF, live
+    array: 16,           // PyHamtNode_Array.a_array: DWARF, live
+    array_count: 272,    // PyHamtNode_Array.a_count: DWARF, live
+    collision_array: 32, // PyHamtNode_Collision.c_array: DWARF, live
+    var_name: 16,        // PyContextVar.var_name: DWARF, live
+    token_context: 16,   // PyContextToken.tok_ctx: DWARF, live
+    token_var: 24,       // PyContextToken.tok_var: DWARF, live
+    token_old_value: 32, // PyContextToken.tok_oldval: DWARF, live
+    token_used: 40,      // PyContextToken.tok_used: DWARF, live
+};
 
 /// Where a boolean is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -13,6 +13,7 @@ mod causes;
 mod cgroup;
 mod collector;
 mod container;
+mod context;
 mod depth;
 mod describe;
 mod document;
@@ -57,6 +58,7 @@ pub use causes::{by_root, order};
 pub use cgroup::{Cgroup, MemoryLimit, Pressure, Quota, Stalls};
 pub use collector::Collector;
 pub use container::Container;
+pub use context::{Context, Trace, Tracer, Variable};
 pub use depth::Depth;
 pub use describe::{duration, duration_in_column, with_separators};
 pub use document::NotRead;
@@ -741,6 +743,10 @@ pub struct Task {
     /// What it asks of somebody else meanwhile: a request, a query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<Arc<Work>>,
+    /// What its context says: trace, request, variables. Absent where it says nothing, and where it
+    /// could not be read for certain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<Arc<Context>>,
     /// What it waits for; absent for a task that has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<Box<Waiting>>,

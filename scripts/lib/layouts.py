@@ -48,6 +48,7 @@ ROWS = {
     "thread.thread_id": "PyThreadState.thread_id",
     "thread.native_thread_id": "PyThreadState.native_thread_id",
     "thread.exc_info": "PyThreadState.exc_info",
+    "thread.context": "PyThreadState.context",
     "thread.datastack_chunk": "PyThreadState.datastack_chunk",
     "thread.running_loop.DictHolder.dict": "PyThreadState.dict",
     "thread.running_loop.DictHolder.running_loop": "PyRunningLoopHolder.rl_loop",
@@ -195,10 +196,24 @@ ROWS = {
     "task.fut_waiter": "TaskObj.task_fut_waiter",
     "task.coro": "TaskObj.task_coro",
     "task.name": "TaskObj.task_name",
+    "task.context": "TaskObj.task_context",
     "task.must_cancel.Int": "TaskObj.task_must_cancel",
     "task.num_cancels_requested": "TaskObj.task_num_cancels_requested",
     "task.node": "TaskObj.task_node",
     "task.size": "sizeof TaskObj",
+    "context.vars": "PyContext.ctx_vars",
+    "context.hamt_root": "PyHamtObject.h_root",
+    "context.hamt_count": "PyHamtObject.h_count",
+    "context.bitmap": "PyHamtNode_Bitmap.b_bitmap",
+    "context.bitmap_array": "PyHamtNode_Bitmap.b_array",
+    "context.array": "PyHamtNode_Array.a_array",
+    "context.array_count": "PyHamtNode_Array.a_count",
+    "context.collision_array": "PyHamtNode_Collision.c_array",
+    "context.var_name": "PyContextVar.var_name",
+    "context.token_context": "PyContextToken.tok_ctx",
+    "context.token_var": "PyContextToken.tok_var",
+    "context.token_old_value": "PyContextToken.tok_oldval",
+    "context.token_used": "PyContextToken.tok_used",
     "registry.Lists.foreign": "asyncio_state.non_asyncio_tasks",
     "registry.Lists.foreign_eager": "asyncio_state.non_asyncio_eager_tasks",
     # The frame states and owners of 3.11 and later are enumerators.
@@ -489,7 +504,7 @@ SOURCES = ["genobject.c", "pystate.c", "dictobject.c", "longobject.c", "floatobj
            "methodobject.c", "classobject.c", "cellobject.c", "descrobject.c", "weakrefobject.c",
            "iterobject.c", "moduleobject.c", "exceptions.c", "_collectionsmodule.c",
            "_functoolsmodule.c", "_asynciomodule.c", "traceback.c", "loop.c", "listobject.c",
-           "rangeobject.c", "setobject.c", "enumobject.c", "bltinmodule.c"]
+           "rangeobject.c", "setobject.c", "enumobject.c", "bltinmodule.c", "context.c", "hamt.c"]
 
 
 class Dwarf:

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
-use super::Said;
+use super::{ContextFacts, Said};
 use crate::layout::Flag;
 use crate::memory::{Address, Fault, ReadMemory as _, word};
 use crate::python::frame::{Progress, RawFrame};
@@ -85,6 +85,10 @@ pub struct TaskFacts {
     pub handling: Option<usize>,
     /// What its frames say of its work.
     pub said: Said,
+    /// Its context.
+    pub context_at: Option<Address>,
+    /// What that says; absent where it has no variables, and where it may be of another moment.
+    pub context: Option<Arc<ContextFacts>>,
     /// Whether somebody may wait for it: without callbacks nobody does.
     pub has_awaiters: bool,
     /// Why it could not be read to its end.
@@ -205,6 +209,7 @@ impl Reader<'_> {
                 self.follow_chains(&mut tasks);
                 self.read_waiters(&mut tasks);
                 self.label_tasks(&mut tasks);
+                self.read_contexts(&mut tasks);
                 tasks
             });
             weight += tasks.iter().map(TaskFacts::weight).sum::<usize>();
@@ -246,6 +251,7 @@ impl Reader<'_> {
             state: self.c_future_state(at)?,
             coro: self.pointer(at.offset(fields.coro))?,
             fut_waiter: self.pointer(at.offset(fields.fut_waiter))?,
+            context_at: self.pointer(at.offset(fields.context))?,
             must_cancel,
             cancels_requested,
             cancel_message: self.cancel_message(at),
@@ -277,7 +283,7 @@ impl Reader<'_> {
 
     /// A pure-Python task: everything is in its instance dictionary.
     fn py_task(&self, at: Address, class: Arc<Class>) -> Read<TaskFacts> {
-        let [loop_at, coro, fut_waiter, must_cancel, requested, name, message] = self
+        let [loop_at, coro, fut_waiter, must_cancel, requested, name, message, context_at] = self
             .attributes_named(
                 at,
                 [
@@ -288,6 +294,7 @@ impl Reader<'_> {
                     "_num_cancels_requested",
                     "_name",
                     "_cancel_message",
+                    "_context",
                 ],
             )?
             .map(|value| value.filter(|&at| !self.is_kind(at, Kind::None)));
@@ -298,6 +305,7 @@ impl Reader<'_> {
             name: name.and_then(|at| self.name(at).ok()),
             coro,
             fut_waiter,
+            context_at,
             must_cancel: must_cancel.is_some_and(|at| self.int(at) == Ok(1)),
             cancels_requested: requested.and_then(|count| u64::try_from(count).ok()),
             cancel_message: message.map(|at| self.str(at, MAX_NAME).unwrap_or_default()),
@@ -508,7 +516,8 @@ impl TaskFacts {
     fn weight(&self) -> usize {
         let texts =
             [&self.name, &self.coroutine].map(|text| text.as_ref().map_or(0, |it| it.len()));
-        size_of::<Self>() + size_of_val(&self.chain[..]) + texts.iter().sum::<usize>()
+        let context = self.context.as_ref().map_or(0, |facts| size_of_val(&facts.others[..]));
+        size_of::<Self>() + size_of_val(&self.chain[..]) + context + texts.iter().sum::<usize>()
     }
 
     fn empty(at: Address, class: Arc<Class>) -> Self {
@@ -530,6 +539,8 @@ impl TaskFacts {
             has_unread_variables: false,
             handling: None,
             said: Said::Nothing,
+            context_at: None,
+            context: None,
             has_awaiters: false,
             problem: None,
         }

@@ -57,6 +57,8 @@ pub struct Label {
     pub work: Work,
     /// When it began, if a frame keeps that.
     pub began: Option<(Clock, f64)>,
+    /// Whether the task does nothing else from its beginning to its end.
+    pub is_all: bool,
 }
 
 impl Label {
@@ -103,7 +105,7 @@ impl Reader<'_> {
     /// When something of it cannot be read.
     pub fn labels(&self, chain: &[RawFrame]) -> Read<Option<Labels>> {
         let mut labels = Labels::default();
-        for frame in chain {
+        for (depth, frame) in chain.iter().enumerate() {
             let Some(rule) = self.work_rule(frame) else { continue };
             let Some(mut label) = self.label_of(frame, rule)? else { continue };
             if matches!(rule.kind, WorkKind::Call | WorkKind::Query) {
@@ -121,7 +123,7 @@ impl Reader<'_> {
                     outer.complete_by(label);
                 }
             } else {
-                labels.work = Some(label);
+                labels.work = Some(Label { is_all: depth == 0, ..label });
             }
         }
         if let Some(label) = &mut labels.work
@@ -200,7 +202,7 @@ impl Reader<'_> {
             work.name = host.map(host_of).unwrap_or_default().into();
         }
         work.peer = host.map(|host| with_port(host, port));
-        Ok(Some(Label { work, began }))
+        Ok(Some(Label { work, began, is_all: false }))
     }
 
     /// A text or number as far as it is shown; `None` for another object.
@@ -318,7 +320,7 @@ fn named(task: &TaskFacts) -> Option<Labels> {
     let (kind, identity) = (Some(WorkKind::Request), Some(task.at));
     let work =
         Work { kind, verb: Some("RPC".into()), name: shown(name), identity, ..Work::default() };
-    Some(Labels { work: Some(Label { work, began: None }), call: None })
+    Some(Labels { work: Some(Label { work, began: None, is_all: true }), call: None })
 }
 
 /// A text in one line, no longer than what is shown.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::context::Contexts;
 use super::{Locals, Options, work};
 use crate::asyncio::{AwaitGraph, ChainEnd, FutureState, Labels, Reading, Said, TaskFacts};
 use crate::memory::Address;
@@ -55,6 +56,7 @@ pub(crate) fn tasks(
 ) -> Vec<Task> {
     let mut class_names: FxHashMap<Address, Arc<str>> = FxHashMap::default();
     let mut tasks = Vec::with_capacity(reading.tasks.len());
+    let mut contexts = Contexts::new(reader, reading, options);
     for (facts, &live) in reading.tasks.iter().zip(live) {
         let chain = live.unwrap_or(&facts.chain);
         let handling = match live {
@@ -102,9 +104,11 @@ pub(crate) fn tasks(
                 Said::InDoubt | Said::Nothing => None,
             },
         };
+        let context = contexts.facts(facts, task.state);
         if let Some(labels) = labels {
-            work::note(&mut task, labels, reading);
+            work::note(&mut task, labels, context, reading);
         }
+        task.context = context.and_then(|context| contexts.of(context));
         tasks.push(task);
     }
     tasks

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::asyncio::{Label, Labels, NO_ROUTE, Reading};
+use super::context::note_ids;
+use crate::asyncio::{ContextFacts, Label, Labels, NO_ROUTE, Reading};
 use crate::known::work::Clock;
 use crate::memory::Address;
 use crate::snapshot::{Age, Source, Task, Work, WorkKind};
@@ -16,13 +17,25 @@ use crate::snapshot::{Age, Source, Task, Work, WorkKind};
 const MAX_DEPTH: usize = 64;
 
 /// Tells a task what its frames say of its work.
-pub(crate) fn note(task: &mut Task, labels: Labels, reading: &Reading) {
+pub(crate) fn note(
+    task: &mut Task,
+    labels: Labels,
+    context: Option<&ContextFacts>,
+    reading: &Reading,
+) {
     let with_age = |label: Label| {
         let since = label.began.and_then(|began| age(began, reading));
-        Arc::new(Work { since, ..label.work })
+        Work { since, ..label.work }
     };
-    task.work = labels.work.map(with_age);
-    task.call = labels.call.map(with_age);
+    task.work = labels.work.map(|label| {
+        let context = context.filter(|_| label.is_all);
+        let mut work = with_age(label);
+        if let Some(context) = context {
+            note_ids(&mut work, context);
+        }
+        Arc::new(work)
+    });
+    task.call = labels.call.map(|label| Arc::new(with_age(label)));
 }
 
 /// How long it has been since that.
@@ -73,8 +86,8 @@ pub(crate) fn note_heard(
     }
 }
 
-/// Tells all tasks that work for a request what only one of them may know: its route, who asked, and
-/// when it began.
+/// Tells all tasks that work for a request what only one of them may know: its route, who asked, when it
+/// began, and its ids.
 pub(crate) fn share(tasks: &mut [Task]) {
     let is_routed = |work: &Work| &*work.name != NO_ROUTE;
     let complete = |work: &mut Work, other: &Work| {
@@ -85,21 +98,43 @@ pub(crate) fn share(tasks: &mut [Task]) {
         work.peer = work.peer.take().or_else(|| other.peer.clone());
         work.since = work.since.or(other.since);
     };
+    let works = || {
+        let works = tasks.iter().filter_map(|task| task.work.as_ref());
+        works.filter_map(|work| Some((work.identity?, work)))
+    };
+    let traces = agreed(works().map(|(identity, work)| (identity, work.trace.as_ref())));
+    let ids = agreed(works().map(|(identity, work)| (identity, work.id.as_ref())));
     let mut known: FxHashMap<Address, Work> = FxHashMap::default();
-    for work in tasks.iter().filter_map(|task| task.work.as_ref()) {
-        if let Some(identity) = work.identity {
-            let known = known.entry(identity).or_insert_with(|| Work::clone(work));
-            complete(known, work);
-        }
+    for (identity, work) in works() {
+        complete(known.entry(identity).or_insert_with(|| Work::clone(work)), work);
     }
     for work in tasks.iter_mut().filter_map(|task| task.work.as_mut()) {
         let is_whole =
             is_routed(work) && work.verb.is_some() && work.peer.is_some() && work.since.is_some();
-        let known = work.identity.filter(|_| !is_whole).and_then(|of| known.get(&of));
-        if let Some(known) = known {
+        let Some(identity) = work.identity else { continue };
+        if let Some(known) = known.get(&identity).filter(|_| !is_whole) {
             complete(Arc::make_mut(work), known);
         }
+        if let Some(Some(trace)) = traces.get(&identity).filter(|_| work.trace.is_none()) {
+            Arc::make_mut(work).trace = Some(Arc::clone(trace));
+        }
+        if let Some(Some(id)) = ids.get(&identity).filter(|_| work.id.is_none()) {
+            Arc::make_mut(work).id = Some(Arc::clone(id));
+        }
     }
+}
+
+/// What is said of each; nothing where two say different things.
+fn agreed<'w>(
+    said: impl Iterator<Item = (Address, Option<&'w Arc<str>>)>,
+) -> FxHashMap<Address, Option<Arc<str>>> {
+    let mut all: FxHashMap<Address, Option<Arc<str>>> = FxHashMap::default();
+    for (identity, text) in said {
+        let Some(text) = text else { continue };
+        let known = all.entry(identity).or_insert_with(|| Some(Arc::clone(text)));
+        known.take_if(|known| known != text);
+    }
+    all
 }
 
 /// Gives tasks the work of those that wait for them, where these agree. Of those in doubt it is not

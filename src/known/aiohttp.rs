@@ -33,6 +33,7 @@ pub(super) const LIBRARY: Library = Library {
         ("aiohttp/connector.py", "connect", Purpose::Acquires(&CONNECTOR)),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[

@@ -12,6 +12,7 @@ pub(super) const LIBRARY: Library = Library {
     modules: &[],
     functions: &[("aiomysql/pool.py", "wait_closed", Purpose::Stops(&POOL))],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[

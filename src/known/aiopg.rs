@@ -11,5 +11,6 @@ pub(super) const LIBRARY: Library = Library {
     modules: &[],
     functions: &[("aiopg/pool.py", "wait_closed", Purpose::Stops(&POOL))],
     anywhere: &[],
+    variables: &[],
     work: &[],
 };

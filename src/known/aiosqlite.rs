@@ -20,6 +20,7 @@ pub(super) const LIBRARY: Library = Library {
         ),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[

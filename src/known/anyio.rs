@@ -4,6 +4,7 @@
 // of futures in the backend.
 
 use super::Origin;
+use super::contextvar::Variables;
 use super::library::Library;
 use super::purpose::{Anyio, Io, Module, Purpose};
 
@@ -35,5 +36,6 @@ pub(super) const LIBRARY: Library = Library {
         (BACKEND, "send", Purpose::Io(Io::StreamWrite)),
     ],
     anywhere: &[],
+    variables: &[Variables::noise(&["current_async_library_cvar"])],
     work: &[],
 };

@@ -1,6 +1,7 @@
 //! asgiref: synchronous code that waits for a coroutine on another thread's loop.
 
 use super::Origin;
+use super::contextvar::Variables;
 use super::library::Library;
 use super::purpose::{Purpose, Thread};
 
@@ -23,5 +24,6 @@ pub(super) const LIBRARY: Library = Library {
         ),
     ],
     anywhere: &[],
+    variables: &[Variables::noise(&["asgiref.local", "thread_sensitive_context", "async_single_thread_context", "deadlock_context"])],
     work: &[],
 };

@@ -27,6 +27,7 @@ pub(super) const LIBRARY: Library = Library {
         ("asyncpg/pool.py", "_acquire_impl", Purpose::Acquires(&POOL)),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[

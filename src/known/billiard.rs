@@ -12,5 +12,6 @@ pub(super) const LIBRARY: Library = Library {
         ("billiard/process.py", "_bootstrap", Purpose::ForkedChild),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[],
 };

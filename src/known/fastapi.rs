@@ -1,6 +1,7 @@
 //! `FastAPI`: whom it calls for a request.
 
 use super::Origin;
+use super::contextvar::Variables;
 use super::library::Library;
 use super::purpose::Module;
 
@@ -9,5 +10,6 @@ pub(super) const LIBRARY: Library = Library {
     modules: &[("fastapi/routing.py", Module::Router)],
     functions: &[],
     anywhere: &[],
+    variables: &[Variables::noise(&["fastapi_effective_route_context"])],
     work: &[],
 };

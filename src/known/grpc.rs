@@ -29,5 +29,6 @@ pub(super) const LIBRARY: Library = Library {
         (CALLING, "execute_batch", Purpose::Expects("answer of gRPC's core")),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[],
 };

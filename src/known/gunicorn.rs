@@ -12,5 +12,6 @@ pub(super) const LIBRARY: Library = Library {
     ],
     functions: &[],
     anywhere: &[],
+    variables: &[],
     work: &[],
 };

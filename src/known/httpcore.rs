@@ -31,6 +31,7 @@ pub(super) const LIBRARY: Library = Library {
         (POOL_FILE, "wait_for_connection", Purpose::InLine),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[

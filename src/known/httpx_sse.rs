@@ -12,5 +12,6 @@ pub(super) const LIBRARY: Library = Library {
         ("httpx_sse/_api.py", "aiter_sse", Purpose::Listens),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[],
 };

@@ -22,6 +22,7 @@ pub(super) const LIBRARY: Library = Library {
         ("hypercorn/asyncio/lifespan.py", "handle_lifespan", Purpose::Application),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[

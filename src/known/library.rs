@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use rustc_hash::FxHashMap;
 
+use super::contextvar::Variables;
 use super::name::last_part;
 use super::purpose::{Module, Purpose};
 use super::work::Row;
@@ -23,6 +24,8 @@ pub(super) struct Library {
     pub anywhere: &'static [(&'static str, Purpose)],
     /// What frames of its functions say of the work that they are part of.
     pub work: &'static [Row],
+    /// What it keeps in variables of contexts.
+    pub variables: &'static [Variables],
 }
 
 /// What is known of a function.

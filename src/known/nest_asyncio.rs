@@ -10,5 +10,6 @@ pub(super) const LIBRARY: Library = Library {
     // _patch_loop in nest_asyncio.py, 1.0 to 1.6.
     functions: &[("nest_asyncio.py", "_run_once", Purpose::Loop(Loop::NestedRunOnce))],
     anywhere: &[],
+    variables: &[],
     work: &[],
 };

@@ -9,6 +9,7 @@ pub(super) const LIBRARY: Library = Library {
     modules: &[],
     functions: &[],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[

@@ -35,6 +35,7 @@ pub(super) const LIBRARY: Library = Library {
         (FILE, "wait", Purpose::InLine),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[

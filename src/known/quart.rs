@@ -10,6 +10,7 @@ pub(super) const LIBRARY: Library = Library {
     modules: &[("quart/app.py", Module::Router)],
     functions: &[],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[("quart/app.py", "handle_request")],

@@ -35,6 +35,7 @@ pub(super) const LIBRARY: Library = Library {
         ("aioredis/client.py", "get_message", Purpose::Listens),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[

@@ -16,6 +16,7 @@ pub(super) const LIBRARY: Library = Library {
         ("sanic/server/runners.py", "_cleanup", Purpose::Stops(&SERVER)),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[

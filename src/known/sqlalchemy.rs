@@ -26,6 +26,7 @@ pub(super) const LIBRARY: Library = Library {
     modules: &[],
     functions: &[("sqlalchemy/pool/impl.py", "_do_get", Purpose::Acquires(&POOL))],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[

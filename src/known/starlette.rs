@@ -10,5 +10,6 @@ pub(super) const LIBRARY: Library = Library {
     modules: &[("starlette/routing.py", Module::Router)],
     functions: &[("starlette/middleware/base.py", "call_next", Purpose::CallsNext)],
     anywhere: &[],
+    variables: &[],
     work: &[],
 };

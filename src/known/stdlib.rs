@@ -3,6 +3,7 @@
 // Lib of 3.8 to 3.15.
 
 use super::Origin;
+use super::contextvar::Variables;
 use super::library::Library;
 use super::purpose::{Module, Purpose, Thread};
 
@@ -68,6 +69,7 @@ pub(super) const LIBRARY: Library = Library {
         ("multiprocessing/process.py", "_bootstrap", Purpose::ForkedChild),
     ],
     anywhere: &[],
+    variables: &[Variables::noise(&["decimal_context"])],
     work: &[],
 };
 

@@ -10,6 +10,7 @@ pub(super) const LIBRARY: Library = Library {
     modules: &[("tornado/web.py", Module::Router)],
     functions: &[],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[("tornado/web.py", "_execute")],

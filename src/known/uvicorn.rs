@@ -21,6 +21,7 @@ pub(super) const LIBRARY: Library = Library {
         ("uvicorn/lifespan/on.py", "main", Purpose::Application),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[("uvicorn/protocols/", "run_asgi")],

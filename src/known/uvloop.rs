@@ -12,5 +12,6 @@ pub(super) const LIBRARY: Library = Library {
         ("uvloop/__init__.py", "_cancel_all_tasks", Purpose::CancelsAll("uvloop.run")),
     ],
     anywhere: &[],
+    variables: &[],
     work: &[],
 };

@@ -19,6 +19,7 @@ pub(super) const LIBRARY: Library = Library {
     modules: &[],
     functions: &[("websockets/asyncio/server.py", "wait_closed", Purpose::Stops(&SERVER))],
     anywhere: &[],
+    variables: &[],
     work: &[
         Row {
             at: &[

@@ -89,8 +89,8 @@ pub enum Clock {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths(Vec<Path>);
 
-/// One way: `request.headers['host'][0]`, `self.scope`, `send.__self__`, `self.__class__`; one from
-/// the object of a rule on begins with its first step.
+/// One way: `request.headers['host'][0]`, `self.scope`, `send.__self__`, `self.__class__`,
+/// `self.keys['begins-so-*']`; one from the object of a rule on begins with its first step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
     /// The variable that it begins at.
@@ -106,6 +106,8 @@ pub enum Step {
     Attribute(Box<str>),
     /// To the value of a dictionary under this key.
     Key(Box<str>),
+    /// To that under the first key that begins so, of a few.
+    KeyOf(Box<str>),
     /// To an item of a tuple or a list; a negative one counts from the end.
     Index(i64),
     /// From a bound method to its object.
@@ -159,7 +161,10 @@ impl Path {
                 let (inner, after) = rest.strip_prefix('[')?.split_once(']')?;
                 let key = inner.strip_prefix('\'').and_then(|key| key.strip_suffix('\''));
                 step = match key {
-                    Some(key) => Step::Key(key.into()),
+                    Some(key) => match key.strip_suffix('*') {
+                        Some(start) => Step::KeyOf(start.into()),
+                        None => Step::Key(key.into()),
+                    },
                     None => Step::Index(inner.parse().ok()?),
                 };
                 rest = after;
@@ -298,6 +303,9 @@ mod tests {
         assert!(paths.next().is_none());
         let relative = Paths::parse(".url['x']").unwrap();
         assert_eq!(relative.iter().next().unwrap().local, None);
+        let key = Paths::parse("['current-span-*']").unwrap();
+        let steps = [Step::KeyOf("current-span-".into())];
+        assert_eq!(key.iter().next().unwrap().steps, steps);
         for text in ["", "a.", "a..b", "a[", "a[x]", "7", "a |", "a b", "a['x'", "f()"] {
             assert_eq!(Paths::parse(text), Err(NoPath(text.to_owned())), "{text}");
         }

@@ -39,6 +39,7 @@ pub const LAYOUT: Layout = Layout {
         thread_id: 152,              // PyThreadState.thread_id: DWARF, live
         native_thread_id: Some(160), // PyThreadState.native_thread_id: DWARF, live
         exc_info: 120,               // PyThreadState.exc_info: DWARF
+        context: 224,                // PyThreadState.context: DWARF, live
         datastack_chunk: Some(296),  // PyThreadState.datastack_chunk: DWARF
         // PyThreadState.dict: DWARF, live; PyRunningLoopHolder.rl_loop: DWARF, live;
         // PyRunningLoopHolder.rl_pid: DWARF, live
@@ -227,12 +228,14 @@ pub const LAYOUT: Layout = Layout {
         fut_waiter: 128,                  // TaskObj.task_fut_waiter: DWARF, live
         coro: 136,                        // TaskObj.task_coro: DWARF, live
         name: 144,                        // TaskObj.task_name: DWARF, live
+        context: 152,                     // TaskObj.task_context: DWARF, live
         must_cancel: Flag::Int(160),      // TaskObj.task_must_cancel: DWARF, ctypes
         num_cancels_requested: Some(168), // TaskObj.task_num_cancels_requested: DWARF, live
         node: None,
         size: 176, // sizeof(TaskObj): DWARF
     },
     registry: TaskRegistry::AllTasks, // Lib/asyncio/tasks.py; live
+    context: super::CONTEXT,
     // Include/internal/pycore_gc.h: struct _gc_runtime_state
     collector: Collector {
         state: CollectorState::Interpreter(648), // PyInterpreterState.gc: DWARF, live

@@ -38,6 +38,7 @@ pub const LAYOUT: Layout = Layout {
         thread_id: 152,                          // PyThreadState.thread_id: DWARF, live
         native_thread_id: Some(160),             // PyThreadState.native_thread_id: DWARF, live
         exc_info: 120,                           // PyThreadState.exc_info: DWARF
+        context: 208,                            // PyThreadState.context: DWARF, live
         datastack_chunk: Some(232),              // PyThreadState.datastack_chunk: DWARF
         // 3.13.0; later patch releases have it at 312: sizeof(PyThreadState) of the target's own
         // table is taken instead, see debug_offsets.rs
@@ -228,12 +229,14 @@ pub const LAYOUT: Layout = Layout {
         fut_waiter: 112,                              // TaskObj.task_fut_waiter: DWARF, live
         coro: 120,                                    // TaskObj.task_coro: DWARF, live
         name: 128,                                    // TaskObj.task_name: DWARF, live
+        context: 136,                                 // TaskObj.task_context: DWARF, live
         must_cancel: Flag::Bit { byte: 100, bit: 2 }, // TaskObj.task_must_cancel: DWARF, ctypes
         num_cancels_requested: Some(104), // TaskObj.task_num_cancels_requested: DWARF, live
         node: None,
         size: 144, // sizeof(TaskObj): DWARF
     },
     registry: TaskRegistry::ScheduledAndEager, // Lib/asyncio/tasks.py; live
+    context: super::CONTEXT,
     // Include/internal/pycore_gc.h: struct _gc_runtime_state
     collector: Collector {
         state: CollectorState::Interpreter(7400), // PyInterpreterState.gc: DWARF, live

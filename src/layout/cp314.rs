@@ -38,6 +38,7 @@ pub const LAYOUT: Layout = Layout {
         thread_id: 152,                          // PyThreadState.thread_id: DWARF, live
         native_thread_id: Some(160),             // PyThreadState.native_thread_id: DWARF, live
         exc_info: 120,                           // PyThreadState.exc_info: DWARF
+        context: 208,                            // PyThreadState.context: DWARF, live
         datastack_chunk: Some(232),              // PyThreadState.datastack_chunk: DWARF
         running_loop: RunningLoop::Field(864), // _PyThreadStateImpl.asyncio_running_loop: DWARF, live
         asyncio_running_task: Some(872), // _PyThreadStateImpl.asyncio_running_task: DWARF, live
@@ -232,6 +233,7 @@ pub const LAYOUT: Layout = Layout {
         fut_waiter: 120,                              // TaskObj.task_fut_waiter: DWARF, live
         coro: 128,                                    // TaskObj.task_coro: DWARF, live
         name: 136,                                    // TaskObj.task_name: DWARF, live
+        context: 144,                                 // TaskObj.task_context: DWARF, live
         must_cancel: Flag::Bit { byte: 110, bit: 2 }, // TaskObj.task_must_cancel: DWARF, ctypes
         num_cancels_requested: Some(112), // TaskObj.task_num_cancels_requested: DWARF, live
         node: Some(152),                  // TaskObj.task_node: DWARF, live
@@ -239,6 +241,7 @@ pub const LAYOUT: Layout = Layout {
     },
     // asyncio_state in Modules/_asynciomodule.c: DWARF, live
     registry: TaskRegistry::Lists { foreign: 48, foreign_eager: 56 },
+    context: super::CONTEXT,
     // Include/internal/pycore_interp_structs.h: struct _gc_runtime_state
     collector: Collector {
         state: CollectorState::Interpreter(7408), // PyInterpreterState.gc: DWARF, live

@@ -38,6 +38,7 @@ pub const LAYOUT: Layout = Layout {
         thread_id: 176,                          // PyThreadState.thread_id: DWARF, live
         native_thread_id: None,
         exc_info: 144, // PyThreadState.exc_info: DWARF
+        context: 240,  // PyThreadState.context: DWARF, live
         datastack_chunk: None,
         // PyThreadState.dict: DWARF, live; PyRunningLoopHolder.rl_loop: DWARF, live;
         // PyRunningLoopHolder.rl_pid: DWARF, live
@@ -216,12 +217,14 @@ pub const LAYOUT: Layout = Layout {
         fut_waiter: 144,             // TaskObj.task_fut_waiter: DWARF, live
         coro: 152,                   // TaskObj.task_coro: DWARF, live
         name: 160,                   // TaskObj.task_name: DWARF, live
+        context: 168,                // TaskObj.task_context: DWARF, live
         must_cancel: Flag::Int(176), // TaskObj.task_must_cancel: DWARF, ctypes
         num_cancels_requested: None,
         node: None,
         size: 184, // sizeof(TaskObj): DWARF
     },
     registry: TaskRegistry::AllTasks, // Lib/asyncio/tasks.py; live
+    context: super::CONTEXT,
     // Include/internal/pycore_gc.h: struct _gc_runtime_state
     collector: Collector {
         state: CollectorState::Interpreter(616), // PyInterpreterState.gc: DWARF, live

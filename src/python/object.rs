@@ -12,6 +12,7 @@ mod class;
 mod code;
 mod collection;
 mod damage;
+mod hamt;
 mod keys;
 mod references;
 mod text;

@@ -289,10 +289,10 @@ impl Heap {
         at
     }
 
-    /// An `int` of up to 90 bits.
+    /// An `int`.
     pub fn int(&mut self, value: i128) -> Address {
         let fields = self.layout.int;
-        let at = self.builtin("int", fields.digits + 16);
+        let at = self.builtin("int", fields.digits + 24);
         self.int_value(at, value);
         at
     }
@@ -633,6 +633,96 @@ impl Heap {
         let at = self.builtin("builtin_function_or_method", small.builtin_self + 8);
         self.link(at.offset(small.builtin_ml), definition);
         self.link(at.offset(small.builtin_self), owner);
+        at
+    }
+
+    /// A context variable.
+    pub fn variable(&mut self, name: &str) -> Address {
+        let name = self.str(name);
+        let at = self.builtin("_contextvars.ContextVar", 64);
+        self.link(at.offset(self.layout.context.var_name), name);
+        at
+    }
+
+    /// A context in which these variables, each with its hash, have these values.
+    pub fn context(&mut self, items: &[(u32, Address, Address)]) -> Address {
+        let root = self.tree_node(items, 0);
+        let tree = self.tree(root, items.len() as u64);
+        self.context_of(tree)
+    }
+
+    /// A context with this tree.
+    pub fn context_of(&mut self, tree: Address) -> Address {
+        let at = self.builtin("_contextvars.Context", 48);
+        self.link(at.offset(self.layout.context.vars), tree);
+        at
+    }
+
+    /// A tree that says it has so many variables.
+    pub fn tree(&mut self, root: Address, count: u64) -> Address {
+        let at = self.builtin("hamt", 40);
+        self.link(at.offset(self.layout.context.hamt_root), root);
+        self.word(at.offset(self.layout.context.hamt_count), count);
+        at
+    }
+
+    /// The node of a tree for variables whose hashes are the same below the bit `shift`.
+    pub fn tree_node(&mut self, items: &[(u32, Address, Address)], shift: u32) -> Address {
+        let fields = self.layout.context;
+        let place = |hash: u32| hash.checked_shr(shift).unwrap_or(0) & 31;
+        if items.len() > 1 && items.iter().all(|item| item.0 == items[0].0) && shift > 0 {
+            let pairs: Vec<Address> = items.iter().flat_map(|item| [item.1, item.2]).collect();
+            return self.pairs("hamt_collision_node", fields.collision_array, &pairs);
+        }
+        let mut groups: Vec<(u32, Vec<(u32, Address, Address)>)> = Vec::new();
+        for number in 0..32 {
+            let of = items.iter().filter(|item| place(item.0) == number).copied();
+            groups.push((number, of.collect()));
+        }
+        groups.retain(|(_, items)| !items.is_empty());
+        // Python/hamt.c: a bitmap node that would get a 17th place becomes an array node.
+        if groups.len() > 16 {
+            let at = self.builtin("hamt_array_node", fields.array_count + 8);
+            for (number, items) in &groups {
+                let child = self.tree_node(items, shift + 5);
+                self.link(at.offset(fields.array + 8 * u64::from(*number)), child);
+            }
+            self.word(at.offset(fields.array_count), groups.len() as u64);
+            return at;
+        }
+        let mut pairs = Vec::new();
+        let mut bitmap = 0;
+        for (number, items) in &groups {
+            bitmap |= 1_u32 << number;
+            match items[..] {
+                [(_, key, value)] => pairs.extend([key, value]),
+                _ => {
+                    let child = self.tree_node(items, shift + 5);
+                    pairs.extend([Address::NULL, child]);
+                }
+            }
+        }
+        let at = self.pairs("hamt_bitmap_node", fields.bitmap_array, &pairs);
+        self.bytes_at(at.offset(fields.bitmap), &bitmap.to_le_bytes());
+        at
+    }
+
+    fn pairs(&mut self, class: &str, first: u64, pairs: &[Address]) -> Address {
+        let at = self.builtin(class, first + 8 * pairs.len() as u64);
+        self.word(at.offset(self.layout.object.ob_size), pairs.len() as u64);
+        for (word, place) in pairs.iter().zip((at.0 + first..).step_by(8)) {
+            self.link(Address(place), *word);
+        }
+        at
+    }
+
+    /// What setting a variable in a context gives, when it had this value before.
+    pub fn token(&mut self, context: Address, variable: Address, old: Address) -> Address {
+        let fields = self.layout.context;
+        let at = self.builtin("_contextvars.Token", 48);
+        self.link(at.offset(fields.token_context), context);
+        self.link(at.offset(fields.token_var), variable);
+        self.link(at.offset(fields.token_old_value), old);
         at
     }
 

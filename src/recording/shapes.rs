@@ -257,6 +257,7 @@ record!(Task {
     is_torn,
     work,
     call
+    | context = None
 });
 record!(Work {
     kind,

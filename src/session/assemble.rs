@@ -13,6 +13,7 @@ use crate::asyncio::{Leftovers, Reading, Remains, TaskFacts};
 use crate::error::Result;
 use crate::explain::asking::find_askers;
 use crate::explain::blocked::explain_blocked;
+use crate::explain::context::note_starters;
 use crate::explain::executors::{Limit, Pools};
 use crate::explain::heap::Census;
 use crate::explain::looping::find_loops;
@@ -102,7 +103,7 @@ impl Inspector {
             // What a thread ran is not compared with what it runs now.
             let running = |task: &&mut Task| task.state == Some(TaskState::Running);
             for task in parts.tasks.iter_mut().filter(running) {
-                (task.work, task.call) = (None, None);
+                (task.work, task.call, task.context) = (None, None, None);
             }
             // Who waits for whom matters where there is something to inherit.
             if parts.tasks.iter().any(|task| task.work.is_some()) {
@@ -116,6 +117,7 @@ impl Inspector {
         }
         share(&mut parts.tasks);
         inherit(&mut parts.tasks, &in_doubt);
+        note_starters(&reader, &reading.tasks, &mut parts.tasks, &in_doubt);
         parts.problems.extend(damages(&reader));
         parts.activity = Some(reading.activity);
         parts.limit_to(self.system.age());

@@ -14,6 +14,8 @@ const LOOKS: usize = 30;
 pub fn add(trials: &mut Vec<Trial>) {
     per_version(trials, "requested::held", |_| true, held);
     per_version(trials, "requested::busy", |_| true, busy);
+    per_version(trials, "requested::variables", |_| true, |python| variables(python, "c"));
+    per_version(trials, "requested::variables_pure", |_| true, |python| variables(python, "pure"));
 }
 
 fn start(python: &Python, kind: &str) -> Program {
@@ -55,6 +57,64 @@ fn held(python: &Python) {
     assert!(call["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{call}");
     assert!(call["since"]["ms"].as_f64().unwrap() < 60_000.0, "{call}");
     assert!(calls.next().is_none());
+}
+
+/// What tasks have in their contexts: ids, and the names of other variables; values on demand.
+fn variables(python: &Python, kind: &str) {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    /// Names of one context that are kept.
+    const NAMES: usize = 64;
+    let program = Program::start(&python.path, "variables.py", &[kind]);
+    let truth = &program.truth;
+    let plain = dump(program.pid(), &[]);
+    assert!(!plain.to_string().contains("SECRET"), "{plain}");
+    let with_values = dump(program.pid(), &["--locals"]);
+    let context = |dump: &Value, name: &str| {
+        let tasks = dump["tasks"].as_array().unwrap();
+        let task = tasks.iter().find(|task| task["name"] == name);
+        task.unwrap_or_else(|| panic!("no task {name}: {tasks:#?}"))["context"].clone()
+    };
+    for (name, said) in truth.as_object().unwrap() {
+        let (plain, with_values) = (context(&plain, name), context(&with_values, name));
+        let expected = said["variables"].as_array().unwrap();
+        let count = |context: &Value| {
+            let shown = context["variables"].as_array().map_or(0, Vec::len);
+            let left_out = context["variables_left_out"].as_u64().unwrap_or(0);
+            assert_eq!(shown, expected.len().min(NAMES), "{name}: {context}");
+            shown + usize::try_from(left_out).unwrap()
+        };
+        assert_eq!((count(&plain), count(&with_values)), (expected.len(), expected.len()));
+        for (at, expected) in expected.iter().enumerate().take(NAMES) {
+            let [plain, value] = [&plain, &with_values].map(|it| &it["variables"][at]);
+            assert_eq!((&plain["name"], &value["name"]), (&expected[0], &expected[0]), "{name}");
+            assert!(plain["value"].is_null(), "{plain}");
+            let expected =
+                if name == "secret" { &Value::from("‹hidden›") } else { &expected[1] };
+            assert_eq!(&value["value"], expected, "{name}: {value}");
+        }
+        let trace = |tracer: &str, digits: &str, span: &str| serde_json::json!({ "trace_id": digits, "span_id": span, "tracer": tracer });
+        let otel = || trace("opentelemetry", TRACE, "b7ad6b7169203331");
+        let expected = match said["ids"].as_str() {
+            Some("open" | "otel r-17") => otel(),
+            Some("ended") => {
+                let mut ended = otel();
+                ended["has_ended"] = true.into();
+                ended
+            }
+            Some("ddtrace") => trace("ddtrace", TRACE, "13235353014750950193"),
+            Some("ddtrace inner") => trace("ddtrace", "7", "13235353014750950193"),
+            _ => Value::Null,
+        };
+        assert_eq!(plain["trace"], expected, "{name}: {plain}");
+    }
+    let request = plain["tasks"].as_array().unwrap().iter().find(|it| it["name"] == "request");
+    let work = &request.unwrap()["work"];
+    assert_eq!((&work["trace"], &work["id"]), (&TRACE.into(), &"r-17".into()), "{work}");
+    let left = context(&plain, "left behind");
+    assert_eq!(left["request_id"], "r-17", "{left}");
+    assert_eq!(left["started_by"]["name"], "application", "{left}");
+    let started = plain["tasks"].as_array().unwrap().iter();
+    assert_eq!(started.filter(|it| it["context"]["started_by"].is_object()).count(), 1);
 }
 
 /// Of many short requests, read while they come and go, none has another one's label.

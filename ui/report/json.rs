@@ -434,10 +434,11 @@ mod tests {
 
     use aiospy::snapshot::{
         Acquire, Age, Blocking, BlockingKind, Cancellation, Cause, Children, Code, Container,
-        Count, Deadline, Descriptor, Doubt, Evidence, FindingId, Frame, Job, Location, Members,
-        MemoryLimit, NativeFrame, NativeStack, Operation, Others, Position, Pressure, Problem,
-        Program, Quota, Role, Severity, Socket, Source, StackFrame, Stage, Stalls, TaskState, Tcp,
-        Wait, WaitKind, Waiting, WakeSources, Withheld, Work, WorkKind, WorkerProcess,
+        Context, Count, Deadline, Descriptor, Doubt, Evidence, FindingId, Frame, Job, Location,
+        Members, MemoryLimit, NativeFrame, NativeStack, Operation, Others, Position, Pressure,
+        Problem, Program, Quota, Role, Severity, Socket, Source, StackFrame, Stage, Stalls,
+        TaskState, Tcp, Trace, Tracer, Variable, Wait, WaitKind, Waiting, WakeSources, Withheld,
+        Work, WorkKind, WorkerProcess,
     };
     use jiff::SignedDuration;
     use serde_json::{Value, json};
@@ -506,6 +507,18 @@ mod tests {
         child.frames[0].locals = Some(vec![("x".into(), "1".to_owned())]);
         child.work = Some(Arc::new(work(WorkKind::Request)));
         child.call = Some(Arc::new(work(WorkKind::Query)));
+        child.context = Some(Arc::new(Context {
+            trace: Some(Trace {
+                trace_id: "0af7651916cd43dd8448eb211c80319c".into(),
+                span_id: Some("b7ad6b7169203331".into()),
+                tracer: Some(Tracer::Opentelemetry),
+                has_ended: true,
+            }),
+            request_id: Some("r-17".into()),
+            started_by: Some(Arc::new(work(WorkKind::Request))),
+            variables: vec![Variable { name: "tenant".into(), value: Some("'acme'".to_owned()) }],
+            variables_left_out: 3,
+        }));
         let mut snapshot =
             sample::blocked(vec![sample::task(1, "parent", &["f app.py:1"], &[]), child]);
         snapshot.process.namespace_pid = Some(7);

@@ -11,7 +11,7 @@ use aiospy::snapshot::{Answer, Container, Finding, GroupState, Level, Location, 
 use super::text::blocks::{Blocks, Facts, worst};
 use super::text::screen::{self, Chain};
 use super::text::table::{self, Row};
-use super::text::{Lines, findings, folded, words};
+use super::text::{Lines, findings, folded, verdict, words};
 use crate::io::page::{Line, Page, clean, fit};
 
 /// How many causes are given at length, and how many more in a line each.

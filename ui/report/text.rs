@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Container, Snapshot, Task, Thread};
+use aiospy::snapshot::{Container, Context, Snapshot, Task, Thread};
 use rustc_hash::FxHashMap;
 
 use crate::io::page::{self, Line, Page, Style};
@@ -131,7 +131,7 @@ fn report(
     if !snapshot.tasks.is_empty() {
         page.blank()?;
         match view.shape {
-            Shape::Flat => flat(snapshot, lines, page)?,
+            Shape::Flat => flat(snapshot, view, lines, page)?,
             _ => tree::draw(snapshot, lines, page)?,
         }
     }
@@ -271,7 +271,12 @@ fn cancellations(tasks: &[Task], page: &mut Page<'_>) -> io::Result<()> {
 }
 
 /// One block for each task.
-fn flat(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::Result<()> {
+fn flat(
+    snapshot: &Snapshot,
+    view: View<'_>,
+    lines: &Lines<'_>,
+    page: &mut Page<'_>,
+) -> io::Result<()> {
     let findings = snapshot.findings.as_deref().unwrap_or_default();
     let forest = forest::Forest::new(&snapshot.tasks, findings);
     let by_id: FxHashMap<Address, &Task> =
@@ -333,6 +338,16 @@ fn flat(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> io::Resu
         if let Some(awaited) = task.waiting_on.as_deref().and_then(|w| waiting::awaited(w, &names))
         {
             fact("tasks", Style::Plain, &awaited)?;
+        }
+        let context = task.context.as_deref();
+        if let Some(words) = context.and_then(Context::in_words) {
+            fact("context", Style::Plain, &words)?;
+        }
+        // Values are there only where they were asked for.
+        let has_values = |it: &&Context| it.variables.iter().any(|it| it.value.is_some());
+        let shown = context.filter(|it| view.is_verbose || has_values(it));
+        if let Some(words) = shown.and_then(Context::variables_in_words) {
+            fact("variables", Style::Plain, &words)?;
         }
         tree::frames(page, "    ", &[task], lines)?;
     }

@@ -132,6 +132,28 @@ impl Reader<'_> {
         Ok(held)
     }
 
+    /// The frames of the generators from which `contextlib` has made what a frame holds.
+    ///
+    /// # Errors
+    /// When the frame cannot be read.
+    pub fn held_frames(&self, frame: &RawFrame) -> Read<Vec<RawFrame>> {
+        let held = self.held(frame)?;
+        let generators = held.into_iter().filter_map(|manager| self.generator_of(manager));
+        let frames = generators.filter_map(|at| self.generator(at).ok()?.frame);
+        Ok(frames.collect())
+    }
+
+    /// The generator that a context manager was made from.
+    fn generator_of(&self, manager: Address) -> Option<Address> {
+        let class = self.class_of(manager).ok().filter(|class| class.is_python())?;
+        if !self.is_subclass_named(&class, "_GeneratorContextManagerBase") {
+            return None;
+        }
+        let generator = self.attribute(manager, "gen").ok()??;
+        let is_it = matches!(self.kind_of(generator), Ok(Kind::Generator | Kind::AsyncGenerator));
+        is_it.then_some(generator)
+    }
+
     fn collect_held(&self, frame: &RawFrame, depth: usize, held: &mut Vec<Address>) -> Read<()> {
         for entered in self.entered(frame)? {
             self.collect_manager(entered.manager, depth, held);
@@ -155,10 +177,8 @@ impl Reader<'_> {
         if !class.is_python() {
             return;
         }
-        if self.is_subclass_named(&class, "_GeneratorContextManagerBase") {
-            if let Ok(Some(generator)) = self.attribute(manager, "gen") {
-                self.collect_generator(generator, depth, held);
-            }
+        if let Some(generator) = self.generator_of(manager) {
+            self.collect_generator(generator, depth, held);
         } else if self.is_subclass_named(&class, "_BaseExitStack") {
             for callback in self.exit_callbacks(manager).unwrap_or_default() {
                 self.collect_manager(callback, depth, held);

@@ -8,6 +8,15 @@ use crate::python::object::{Class, Kind, Read, Reader};
 
 /// Base classes of one class.
 const MAX_MRO: usize = 64;
+/// Entries of a dictionary of which one is known by the beginning of its key.
+const FEW_KEYS: u64 = 64;
+/// Characters of a key.
+const MAX_KEY: usize = 80;
+/// How much of an object, and of a table of values, is read beforehand.
+const OBJECT_LEN: u64 = 160;
+const TABLE_LEN: u64 = 512;
+/// What may lie before an object.
+const BEFORE: u64 = 32;
 /// The index of a `_tuplegetter`, the descriptor of a named tuple's field.
 // 3.8-3.15: Modules/_collectionsmodule.c, _tuplegetterobject: [ head ; index: ssize ; doc: ptr ]
 const TUPLEGETTER_INDEX: u64 = 16;
@@ -38,6 +47,60 @@ impl Reader<'_> {
         paths: &Paths,
     ) -> Read<Option<Address>> {
         self.first_of(frame, Some(object), paths.iter())
+    }
+
+    /// What paths lead to from each of some objects on, one step of all of them at a time.
+    pub fn followed_each(&self, objects: &[Address], paths: &Paths) -> Vec<Read<Option<Address>>> {
+        let mut found: Vec<Read<Option<Address>>> = vec![Ok(None); objects.len()];
+        for path in paths.iter().filter(|path| path.local.is_none()) {
+            let is_open = |(_, found): &(usize, &Read<Option<Address>>)| **found == Ok(None);
+            let open = found.iter().enumerate().filter(is_open).map(|(i, _)| i);
+            let mut open: Vec<(usize, Address)> =
+                open.filter_map(|i| Some((i, *objects.get(i)?))).collect();
+            let mut fail = |i: usize, problem| {
+                if let Some(found) = found.get_mut(i) {
+                    *found = Err(problem);
+                }
+                false
+            };
+            for step in &path.steps {
+                self.prefetch_inside(open.iter().map(|(_, at)| *at));
+                open.retain_mut(|(i, at)| match self.step(*at, step) {
+                    Ok(Some(next)) => {
+                        *at = next;
+                        true
+                    }
+                    Ok(None) => false,
+                    Err(problem) => fail(*i, problem),
+                });
+                self.memory.prefetch(open.iter().map(|(_, at)| (*at, BEFORE)));
+                open.retain(|(i, at)| match self.kind_of(*at) {
+                    Ok(kind) => kind != Kind::None,
+                    Err(problem) => fail(*i, problem),
+                });
+            }
+            for (i, at) in open {
+                if let Some(found) = found.get_mut(i) {
+                    *found = Ok(Some(at));
+                }
+            }
+        }
+        found
+    }
+
+    /// Reads what a step from some objects on will read, of all of them together.
+    fn prefetch_inside(&self, objects: impl Iterator<Item = Address>) {
+        let objects: Vec<Address> = objects.collect();
+        self.memory.prefetch(objects.iter().map(|at| (at.before(BEFORE), BEFORE + OBJECT_LEN)));
+        let inside = objects.iter().filter_map(|at| self.dict_or_values(*at).ok()?);
+        let (dicts, mut tables): (Vec<_>, Vec<_>) = inside.partition(|(_, is_dict)| *is_dict);
+        self.memory.prefetch(dicts.iter().map(|(at, _)| (*at, OBJECT_LEN)));
+        for (dict, _) in dicts {
+            let fields = [self.layout.dict.keys, self.layout.dict.values];
+            let parts = fields.map(|field| self.pointer(dict.offset(field)).ok().flatten());
+            tables.extend(parts.into_iter().flatten().map(|at| (at, false)));
+        }
+        self.memory.prefetch(tables.into_iter().map(|(at, _)| (at, TABLE_LEN)));
     }
 
     fn first_of<'p>(
@@ -74,6 +137,15 @@ impl Reader<'_> {
         match step {
             Step::Attribute(name) => self.plain_attribute(at, name),
             Step::Key(key) if kind == Kind::Dict => self.dict_get(at, key),
+            Step::KeyOf(start) if kind == Kind::Dict => {
+                for (key, value) in self.dict(at, FEW_KEYS)? {
+                    let is_str = self.kind_of(key)? == Kind::Str;
+                    if is_str && self.name_str(key, MAX_KEY)?.starts_with(&**start) {
+                        return Ok(Some(value));
+                    }
+                }
+                Ok(None)
+            }
             Step::Index(index) if matches!(kind, Kind::Tuple | Kind::List) => {
                 let items = self.items_of(at)?;
                 let index =
@@ -82,7 +154,7 @@ impl Reader<'_> {
             }
             Step::Owner => Ok(self.bound_to(at)),
             Step::Class => Ok(Some(self.class_of(at)?.at)),
-            Step::Key(_) | Step::Index(_) => Ok(None),
+            Step::Key(_) | Step::KeyOf(_) | Step::Index(_) => Ok(None),
         }
     }
 

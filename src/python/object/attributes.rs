@@ -61,6 +61,20 @@ impl Reader<'_> {
         })
     }
 
+    /// The dictionary of a dictionary or an instance, or its array of values; which of them.
+    pub(in crate::python) fn dict_or_values(&self, at: Address) -> Read<Option<(Address, bool)>> {
+        let class = self.class_of(at)?;
+        Ok(match class.kind {
+            Kind::Dict => Some((at, true)),
+            Kind::Other => match self.storage(at, &class)? {
+                Storage::Dict(dict) => Some((dict, true)),
+                Storage::Shared { values, .. } => Some((values, false)),
+                Storage::Empty => None,
+            },
+            _ => None,
+        })
+    }
+
     /// The attribute or slot of the instance at `at` whose value lies at `place`.
     pub(in crate::python) fn attribute_at(&self, at: Address, place: Address) -> Option<Arc<str>> {
         let class = self.class_of(at).ok()?;

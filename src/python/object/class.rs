@@ -353,7 +353,7 @@ impl Reader<'_> {
     ///
     /// A program that embeds Python has copies of the classes that it names itself (copy relocation:
     /// `PyFunction_Type` of uWSGI lies in uWSGI); their names are still the interpreter's.
-    fn is_own(&self, class: &Class) -> bool {
+    pub(super) fn is_own(&self, class: &Class) -> bool {
         /// A class of `type`'s may be between.
         const MAX_METACLASSES: usize = 3;
         let is_in_image = |at| self.caches.is_in_image(at) == Some(true);

@@ -209,6 +209,27 @@ impl Reader<'_> {
         i64::try_from(if is_negative { -value } else { value }).ok().ok_or_else(bad)
     }
 
+    /// The value of the `int` at `at`, when it is not negative and has at most 128 bits.
+    ///
+    /// The caller has checked the class.
+    ///
+    /// # Errors
+    /// When it cannot be read or does not fit.
+    pub fn long_int(&self, at: Address) -> Read<u128> {
+        let bad = || Unreadable::bad(at, "int");
+        let (is_negative, count) = self.int_size(at)?;
+        if is_negative || count > 5 {
+            return Err(bad());
+        }
+        let mut value: u128 = 0;
+        for i in (0..count).rev() {
+            let digit = self.memory.u32(at.offset(self.layout.int.digits + 4 * i))?;
+            let digit = u128::from(digit & 0x3fff_ffff);
+            value = value.checked_mul(1 << 30).ok_or_else(bad)? + digit;
+        }
+        Ok(value)
+    }
+
     /// The value of an `int` that is not negative and has one digit at most, by its bytes.
     pub fn one_digit(&self, object: &[u8]) -> Option<u64> {
         let size = self.layout.int.size;
@@ -355,6 +376,27 @@ mod tests {
             let (fits, text) = int(minor, &[1; 100], false);
             assert!(fits.is_err());
             assert_eq!(text, Ok("<int of 3000 bits>".to_owned()));
+        }
+    }
+
+    #[test]
+    fn integers_of_128_bits() {
+        const ALL: u32 = (1 << 30) - 1;
+        let long = |minor: u8, digits: &[u32], is_negative| {
+            let size = match (minor < 12, is_negative) {
+                (true, _) if is_negative => (digits.len() as u64).wrapping_neg(),
+                (true, _) => digits.len() as u64,
+                (false, _) => (digits.len() as u64) << 3 | u64::from(is_negative) << 1,
+            };
+            let rest: Vec<u8> = digits.iter().flat_map(|digit| digit.to_le_bytes()).collect();
+            read(minor, &[1, 0xc1a55, size], &rest, |reader| reader.long_int(AT)).ok()
+        };
+        for minor in MINORS {
+            assert_eq!(long(minor, &[7], false), Some(7), "3.{minor}");
+            assert_eq!(long(minor, &[ALL, ALL, ALL, ALL, 255], false), Some(u128::MAX));
+            assert_eq!(long(minor, &[0, 0, 0, 0, 256], false), None);
+            assert_eq!(long(minor, &[0, 0, 0, 0, 0, 1], false), None);
+            assert_eq!(long(minor, &[7], true), None);
         }
     }
 }

@@ -22,6 +22,9 @@ const MAX_LISTED: usize = 4;
 const REQUEST: usize = 48;
 const CLIENT: usize = 21;
 const TRACE: usize = 32;
+/// How much of an id still tells one from another, and the room that a place needs beside it.
+const LEAST_TRACE: usize = 8;
+const LEAST_PLACE: usize = 10;
 
 /// What requests are grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -258,6 +261,9 @@ fn one_by_one(
     };
     let [names, clients, traces] =
         [widest(&name, REQUEST).max(7), widest(&client, CLIENT), widest(&trace, TRACE)];
+    let taken = 16 + names + 2 + if clients > 0 { clients.max(6) + 2 } else { 0 };
+    let room = width.saturating_sub(taken + 2 + LEAST_PLACE);
+    let traces = if room < LEAST_TRACE { 0 } else { traces.min(room) };
     let row = |style, sign: &str, time: &str, cells: [&str; 4]| {
         let [request, from, id, at] = cells;
         let mut line = Line::new().with(style, sign);
@@ -366,6 +372,32 @@ mod tests {
         let all = shown((1..8).map(of).collect(), By::Client, true);
         assert!(!all.contains("--all"), "{all}");
         assert!(text.lines().chain(all.lines()).all(|line| line.width() <= COLUMNS), "{all}");
+    }
+
+    #[test]
+    fn traces_have_a_column_where_there_are_some() {
+        const ID: &str = "0af7651916cd43dd8448eb211c80319c";
+        let at = |width: usize, id: Option<&str>| {
+            let mut tasks = vec![
+                request(1, "/stock/a", "10.0.0.1:5001", 62, 0x10),
+                request(2, "/stock/b", "10.0.0.1:5002", 3, 0x20),
+            ];
+            let work = tasks[0].work.as_mut().unwrap();
+            Arc::make_mut(work).trace = id.map(Arc::from);
+            let snapshot = sample::snapshot(tasks);
+            let mut out = Vec::new();
+            let mut page = Page::new(&mut out, Some(width), false);
+            draw(&snapshot, &snapshot, By::Route, false, &mut page).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let wide = at(120, Some(ID));
+        let first = wide.lines().find(|line| line.contains("GET /stock/a")).unwrap();
+        assert!(wide.contains("CLIENT  TRACE  ") && first.contains(ID), "{wide}");
+        assert!(first.ends_with("  shop.py:20 get"), "{wide}");
+        let narrow = at(80, Some(ID));
+        assert!(narrow.contains(&ID[..LEAST_TRACE]), "{narrow}");
+        assert!(narrow.lines().all(|line| line.width() <= 80), "{narrow}");
+        assert!(!at(40, Some(ID)).contains("TRACE") && !at(120, None).contains("TRACE"));
     }
 
     #[test]

@@ -16,7 +16,6 @@ use super::source::Lines;
 use super::table::{self, Row};
 use super::{Shape, View, verdict, words};
 use crate::io::page::{COLUMNS, Line, Page, Style, clean, fit};
-use crate::io::trouble::Trouble;
 
 /// The narrowest page that it is made for.
 const MIN_WIDTH: usize = 40;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Task, Waiting};
+use aiospy::snapshot::{Context, Task, Waiting};
 
 use super::{MAX_LINKS, Writer};
 use crate::io::page::{Line, Style};
@@ -206,6 +206,13 @@ impl Writer<'_> {
     fn facts(&mut self, task: &Task) -> io::Result<()> {
         if let Some(coroutine) = &task.coroutine {
             self.fact("coroutine", Style::Plain, coroutine)?;
+        }
+        let context = task.context.as_deref();
+        if let Some(words) = context.and_then(Context::in_words) {
+            self.fact("context", Style::Plain, &words)?;
+        }
+        if let Some(words) = context.and_then(Context::variables_in_words) {
+            self.fact("variables", Style::Dim, &words)?;
         }
         let loops = &self.snapshot().loops;
         let at = loops.iter().position(|of| Some(of.id) == task.loop_id);

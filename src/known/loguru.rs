@@ -1,0 +1,21 @@
+//! loguru: what a program has bound to its log records.
+
+use super::Origin;
+use super::contextvar::{KEYS, Tracer, Variables};
+use super::library::Library;
+
+// 0.5 to 0.7.
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    functions: &[],
+    anywhere: &[],
+    work: &[],
+    variables: &[Variables {
+        names: &["loguru_context"],
+        classes: &["dict"],
+        tracer: Some(Tracer::Loguru),
+        of: "",
+        ids: KEYS,
+    }],
+};

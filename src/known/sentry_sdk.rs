@@ -1,0 +1,39 @@
+//! Sentry: the trace that a task is part of, in its span, or without one in what it passes on.
+
+use super::Origin;
+use super::contextvar::{Id, Tracer, Variables};
+use super::library::Library;
+
+// 2.0 to 2.75. A span makes its ids when they are first asked for.
+const IDS: &[(Id, &str)] = &[
+    (Id::Trace, "._trace_id | .trace_id"),
+    (Id::Span, "._span_id | .span_id"),
+    (Id::Ended, ".timestamp | ._end_timestamp"),
+];
+const SCOPE: Variables = Variables {
+    names: &["current_scope"],
+    classes: &["sentry_sdk.scope.Scope"],
+    tracer: Some(Tracer::Sentry),
+    of: "._span | ._propagation_context",
+    ids: IDS,
+};
+
+pub(super) const LIBRARY: Library = Library {
+    origin: Origin::Package,
+    modules: &[],
+    functions: &[],
+    anywhere: &[],
+    work: &[],
+    variables: &[
+        SCOPE,
+        Variables { names: &["isolation_scope"], of: "._propagation_context", ..SCOPE },
+        Variables::noise(&[
+            "client_init_debug",
+            "is_sentry_internal_task",
+            "last-seen",
+            "sentry_asgi_middleware_applied",
+            "sentry_current_hub",
+            "sentry_wsgi_middleware_applied",
+        ]),
+    ],
+};
