@@ -54,6 +54,8 @@ pub struct TraceFacts {
     pub tracer: Tracer,
     /// Whether the span has ended.
     pub has_ended: bool,
+    /// Whether it is of this context, and not of whatever shares it.
+    pub is_own: bool,
 }
 
 /// A variable that a rule is known for: in which context, by which rule, its value.
@@ -203,7 +205,7 @@ impl Reader<'_> {
         let span = self.ids(rule, Id::Span, 64, &objects);
         let request = self.ids(rule, Id::Request, 128, &objects);
         let all = contexts.into_iter().zip(ended).zip(trace.into_iter().zip(span).zip(request));
-        for ((context, (_, has_ended)), ((trace_id, span_id), request_id)) in all {
+        for ((context, (at, has_ended)), ((trace_id, span_id), request_id)) in all {
             let Some(Some(facts)) = facts.get_mut(context) else { continue };
             facts.request_id = facts.request_id.take().or(request_id);
             let Some(tracer) = rule.tracer else { continue };
@@ -211,6 +213,7 @@ impl Reader<'_> {
                 // The span has a variable of its own.
                 if let Some(trace) = facts.trace.as_mut().filter(|it| it.tracer == tracer) {
                     trace.span_id = trace.span_id.take().or(span_id);
+                    trace.is_own |= rule.path(Id::Own).is_some() && self.int(at) == Ok(1);
                 }
                 continue;
             }
@@ -221,7 +224,9 @@ impl Reader<'_> {
             match (trace_id, has_ended) {
                 (Some(trace_id), Some(has_ended)) if !is_over => {
                     if facts.trace.is_none() && !is_silent {
-                        facts.trace = Some(TraceFacts { trace_id, span_id, tracer, has_ended });
+                        let is_own = tracer.is_own();
+                        facts.trace =
+                            Some(TraceFacts { trace_id, span_id, tracer, has_ended, is_own });
                     }
                 }
                 _ => drop(silent.insert((context, tracer))),

@@ -104,11 +104,29 @@ impl<'r> Contexts<'r> {
 ///
 /// A task that does one thing after the other may still have those of the one before.
 pub(crate) fn note_ids(work: &mut Work, context: &ContextFacts) {
-    let trace = context.trace.as_ref().filter(|trace| !trace.has_ended);
+    let trace = context.trace.as_ref().filter(|trace| trace.is_own && !trace.has_ended);
     work.trace = trace.map(|trace| Arc::clone(&trace.trace_id));
-    if matches!(work.kind, Some(WorkKind::Request | WorkKind::Websocket)) {
+    if is_request(work) {
         work.id = work.id.take().or_else(|| context.request_id.clone());
     }
+}
+
+/// Takes back what a task's context says.
+pub(crate) fn forget(task: &mut Task) {
+    task.context = None;
+    let of_context = |work: &&mut Arc<Work>| work.trace.is_some() || is_request(work);
+    if let Some(work) = task.work.as_mut().filter(of_context) {
+        let work = Arc::make_mut(work);
+        work.trace = None;
+        if is_request(work) {
+            work.id = None;
+        }
+    }
+}
+
+/// Whether its id can only be that of its context: a job has one of its own.
+fn is_request(work: &Work) -> bool {
+    matches!(work.kind, Some(WorkKind::Request | WorkKind::Websocket))
 }
 
 /// Says of tasks that nobody waits for, and that don't say themselves what they work for, in the

@@ -222,6 +222,8 @@ fn is_same(one: &Arc<Work>, other: &Arc<Work>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asyncio::TraceFacts;
+    use crate::known::Tracer;
     use crate::snapshot::{Descriptor, Socket, Tcp, Wait, Waiting};
 
     fn task(id: u64, awaited_by: &[u64]) -> Task {
@@ -291,6 +293,53 @@ mod tests {
             works.each_ref().map(|work| work.peer.as_deref()),
             [here, here, here, here, there]
         );
+    }
+
+    #[test]
+    fn a_request_has_its_ids_in_all_its_tasks() {
+        let said = |id: u64, request: u64, trace: Option<&str>| {
+            let trace = trace.map(Arc::from);
+            let work = Work { trace, identity: Some(Address(request)), ..Work::default() };
+            Task { work: Some(Arc::new(work)), ..task(id, &[]) }
+        };
+        let mut tasks = [
+            said(1, 7, None),
+            said(2, 7, Some("0af7")),
+            // Two of one request that say different things; one of nobody else.
+            said(3, 8, Some("a")),
+            said(4, 8, Some("b")),
+            said(5, 8, None),
+            said(6, 9, None),
+        ];
+        share(&mut tasks);
+        let traces = tasks.each_ref().map(|task| task.work.as_ref().unwrap().trace.as_deref());
+        assert_eq!(traces, [Some("0af7"), Some("0af7"), Some("a"), Some("b"), None, None]);
+    }
+
+    #[test]
+    fn only_what_a_task_lives_for_has_the_ids_of_its_context() {
+        let trace = |has_ended, is_own| TraceFacts {
+            trace_id: "0af7".into(),
+            span_id: None,
+            tracer: Tracer::Sentry,
+            has_ended,
+            is_own,
+        };
+        let ids = |kind, trace, id: Option<&str>| {
+            let request_id = Some("r-17".into());
+            let context =
+                ContextFacts { trace: Some(trace), request_id, ..ContextFacts::default() };
+            let id = id.map(Arc::from);
+            let mut work = Work { kind: Some(kind), id, ..Work::default() };
+            note_ids(&mut work, &context);
+            [work.trace, work.id].map(|id| id.as_deref().unwrap_or_default().to_owned())
+        };
+        let request = WorkKind::Request;
+        assert_eq!(ids(request, trace(false, true), None), ["0af7", "r-17"]);
+        assert_eq!(ids(request, trace(true, true), None), ["", "r-17"]);
+        assert_eq!(ids(request, trace(false, false), None), ["", "r-17"]);
+        assert_eq!(ids(WorkKind::Job, trace(false, true), Some("0c3d")), ["0af7", "0c3d"]);
+        assert_eq!(ids(WorkKind::Job, trace(false, true), None), ["0af7", ""]);
     }
 
     #[test]

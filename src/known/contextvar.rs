@@ -47,6 +47,8 @@ pub enum Id {
     Ended,
     /// The span around one that has ended, which then counts instead.
     Outer,
+    /// Whether the tracer has made something of its own for the request.
+    Own,
 }
 
 /// Who gives ids to traces.
@@ -75,6 +77,12 @@ impl Tracer {
             Self::Structlog => "structlog",
             Self::Loguru => "loguru",
         }
+    }
+
+    /// Whether what it has in a context is that context's own: a scope of Sentry's is an object that all
+    /// tasks share until one of them makes another.
+    pub fn is_own(self) -> bool {
+        self != Self::Sentry
     }
 
     /// The id of a trace or a span of so many bits, as people know it from there.

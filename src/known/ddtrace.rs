@@ -11,7 +11,10 @@ pub(super) const LIBRARY: Library = Library {
     functions: &[],
     anywhere: &[],
     work: &[],
-    variables: &[Variables {
+    variables: &[SPAN, Variables::noise(&["ExecutionContext_var"])],
+};
+
+const SPAN: Variables = Variables {
         names: &["datadog_contextvar"],
         classes: &[
             "ddtrace._trace.span.Span",
@@ -27,5 +30,4 @@ pub(super) const LIBRARY: Library = Library {
             (Id::Ended, ".duration_ns"),
             (Id::Outer, "._parent"),
         ],
-    }],
 };

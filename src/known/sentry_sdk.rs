@@ -27,11 +27,18 @@ pub(super) const LIBRARY: Library = Library {
     variables: &[
         SCOPE,
         Variables { names: &["isolation_scope"], of: "._propagation_context", ..SCOPE },
+        // Its middleware makes scopes for a request, and says here that it has done so.
+        Variables {
+            names: &["sentry_asgi_middleware_applied"],
+            classes: &["bool"],
+            of: "",
+            ids: &[(Id::Own, "")],
+            ..SCOPE
+        },
         Variables::noise(&[
             "client_init_debug",
             "is_sentry_internal_task",
             "last-seen",
-            "sentry_asgi_middleware_applied",
             "sentry_current_hub",
             "sentry_wsgi_middleware_applied",
         ]),

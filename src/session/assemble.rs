@@ -13,7 +13,7 @@ use crate::asyncio::{Leftovers, Reading, Remains, TaskFacts};
 use crate::error::Result;
 use crate::explain::asking::find_askers;
 use crate::explain::blocked::explain_blocked;
-use crate::explain::context::note_starters;
+use crate::explain::context::{forget, note_starters};
 use crate::explain::executors::{Limit, Pools};
 use crate::explain::heap::Census;
 use crate::explain::looping::find_loops;
@@ -111,6 +111,9 @@ impl Inspector {
                 in_doubt.extend(reader.moved(&reading.tasks, &all, true));
             }
         }
+        if parts.consistency == Consistency::SameStep {
+            self.forget_changing(&reading, &mut parts);
+        }
         note_sent(&mut parts.tasks);
         if options.depth >= Depth::Reasons {
             note_heard(&mut parts.tasks, |peers| self.system.heard_from(peers));
@@ -135,6 +138,23 @@ impl Inspector {
             self.ask_for_sleep(&mut parts);
         }
         Ok(parts)
+    }
+
+    /// Takes back what the contexts of running tasks say, where their threads have run meanwhile: in the
+    /// same step a task may set its variables any number of times.
+    fn forget_changing(&self, reading: &Reading, parts: &mut Parts) {
+        let after = self.system.activity();
+        let has_slept = |tid: i32| {
+            let activities = (reading.activity.thread(tid), after.thread(tid));
+            matches!(activities, (Some(before), Some(after)) if before.did_not_run_until(after))
+        };
+        let slept = parts.loops.iter().filter(|it| it.thread.is_some_and(has_slept));
+        let slept: FxHashSet<Address> = slept.map(|it| it.id).collect();
+        let has_slept = |task: &Task| task.loop_id.is_some_and(|id| slept.contains(&id));
+        let running = |task: &&mut Task| task.state == Some(TaskState::Running);
+        for task in parts.tasks.iter_mut().filter(running).filter(|task| !has_slept(task)) {
+            forget(task);
+        }
     }
 
     /// Says of the threads whose sleep is evidence for how long they have slept, and of the loops

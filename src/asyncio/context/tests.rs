@@ -77,7 +77,7 @@ fn opentelemetry(heap: &mut Heap, trace: i128, more: &[(&str, Address)]) -> Addr
 
 fn trace(tracer: Tracer, trace_id: &str, span_id: &str) -> Option<TraceFacts> {
     let (trace_id, span_id) = (trace_id.into(), Some(span_id.into()));
-    Some(TraceFacts { trace_id, span_id, tracer, has_ended: false })
+    Some(TraceFacts { trace_id, span_id, tracer, has_ended: false, is_own: true })
 }
 
 #[test]
@@ -185,6 +185,7 @@ fn sentry_has_a_span_or_what_it_passes_on() {
         let none = heap.none();
         let [one, two, span] = [DIGITS, "00f067aa0ba902b700f067aa0ba902b7", "b7ad6b7169203331"]
             .map(|text| heap.str(text));
+        let [applied, not_applied] = [true, false].map(|value| heap.bool(value));
         let object = |heap: &mut Heap, module, name, trace, span| {
             let items = [("_trace_id", trace), ("_span_id", span), ("timestamp", none)];
             instance(heap, module, name, &items)
@@ -208,17 +209,22 @@ fn sentry_has_a_span_or_what_it_passes_on() {
             vec![isolation],
             // Its span has no id yet, and will have another one than the scope's.
             vec![isolation, ("current_scope", with_nameless)],
+            vec![isolation, ("sentry_asgi_middleware_applied", applied)],
+            vec![isolation, ("sentry_asgi_middleware_applied", not_applied)],
         ]
         .map(|variables| task(&mut heap, &variables));
         let found = read(&heap, &tasks);
         let ids: Vec<_> = found
             .iter()
             .map(|it| {
-                it.as_ref().unwrap().trace.as_ref().map(|it| (&*it.trace_id, it.span_id.as_deref()))
+                let trace = it.as_ref().unwrap().trace.as_ref()?;
+                Some((&*trace.trace_id, trace.span_id.as_deref(), trace.is_own))
             })
             .collect();
-        let passed_on = Some(("00f067aa0ba902b700f067aa0ba902b7", None));
-        let expected = [Some((DIGITS, Some("b7ad6b7169203331"))), passed_on, passed_on, None];
+        let passed_on = |is_own| Some(("00f067aa0ba902b700f067aa0ba902b7", None, is_own));
+        let (shared, own) = (passed_on(false), passed_on(true));
+        let spanned = Some((DIGITS, Some("b7ad6b7169203331"), false));
+        let expected = [spanned, shared, shared, None, own, shared];
         assert_eq!(ids, expected, "3.{minor}");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
-use super::note_starters;
+use super::{forget, note_starters};
 use crate::memory::Address;
 use crate::python::tests::{Function, Heap, LASTI, MINORS, Stage, Values};
 use crate::snapshot::{Task, Work, WorkKind};
@@ -179,4 +179,23 @@ fn in_doubt_nothing_is_said() {
         scene.tasks.pop();
         assert_eq!(scene.starters(&[]).len(), 1, "{orphan}");
     }
+}
+
+#[test]
+fn what_is_taken_back() {
+    let work = |kind| {
+        let [trace, id] = ["0af7", "17"].map(|text| Some(text.into()));
+        Work { kind: Some(kind), trace, id, ..Work::default() }
+    };
+    let left = |kind| {
+        let (work, context) = (Some(Arc::new(work(kind))), Some(Arc::default()));
+        let mut task = Task { work, context, ..Task::default() };
+        forget(&mut task);
+        assert!(task.context.is_none());
+        let work = task.work.unwrap();
+        (work.trace.is_some(), work.id.is_some())
+    };
+    assert_eq!(left(WorkKind::Request), (false, false));
+    // The id of a job is its own.
+    assert_eq!(left(WorkKind::Job), (false, true));
 }

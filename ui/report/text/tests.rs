@@ -1,11 +1,12 @@
 //! Whole reports, and the forest in all its shapes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    Cancellation, Cgroup, Code, Consistency, Finding, LoopState, MemoryLimit, Pressure, Problem,
-    Quota, Severity, Stalls, Task, TaskState, ThreadState, Wait,
+    Cancellation, Cgroup, Code, Consistency, Context, Finding, LoopState, MemoryLimit, Pressure,
+    Problem, Quota, Severity, Stalls, Task, TaskState, ThreadState, Trace, Variable, Wait,
 };
 
 use super::sample::*;
@@ -191,6 +192,34 @@ fn flat_gives_one_block_for_each_task() {
             "exact: no thread ran while it was read · 12.3 ms · never paused",
         ])
     );
+}
+
+#[test]
+fn flat_gives_the_ids_of_a_context_and_on_demand_its_variables() {
+    let mut tasks = vec![task(1, "refresh", &["refresh app.py:3"], &[])];
+    let variable =
+        |value: Option<&str>| Variable { name: "tenant".into(), value: value.map(str::to_owned) };
+    let context = Context {
+        trace: Some(Trace { trace_id: "0af7651916cd43dd".into(), ..Trace::default() }),
+        request_id: Some("r-17".into()),
+        variables: vec![variable(None)],
+        ..Context::default()
+    };
+    tasks[0].context = Some(Arc::new(context.clone()));
+    let flat = |tasks: &[Task], is_verbose| {
+        let view = View { shape: Shape::Flat, is_verbose, ..View::default() };
+        text(&snapshot(tasks.to_vec()), view, None)
+    };
+    let ids = "    context       trace 0af7651916cd43dd, request id r-17\n";
+    let plain = flat(&tasks, false);
+    assert!(plain.contains(&format!("{ids}    refresh  app.py:3\n")), "{plain}");
+    let verbose = flat(&tasks, true);
+    assert!(verbose.contains(&format!("{ids}    variables     tenant\n")), "{verbose}");
+    let variables = vec![variable(Some("'acme'"))];
+    tasks[0].context = Some(Arc::new(Context { variables, ..Context::default() }));
+    let with_values = flat(&tasks, false);
+    assert!(with_values.contains("\n    variables     tenant = 'acme'\n"), "{with_values}");
+    assert!(!with_values.contains("context  "), "{with_values}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aiospy::snapshot::{Cgroup, MemoryLimit};
+use aiospy::snapshot::{Cgroup, Context, MemoryLimit, Trace, Variable};
 use insta::assert_snapshot;
 use jiff::SignedDuration;
 
@@ -72,6 +72,26 @@ fn opened_things() {
     assert_snapshot!("task_80x24", shown(scenes::standstill(), SMALL, "Enter Enter"));
     assert_snapshot!("task_120x40", shown(scenes::shutdown(), USUAL, "Enter Enter"));
     assert_snapshot!("stretch_80x24", shown(scenes::held(), SMALL, "4 Enter"));
+}
+
+#[test]
+fn a_task_has_its_context_beside_it() {
+    let mut feed = scenes::standstill();
+    let trace_id = "0af7651916cd43dd8448eb211c80319c";
+    let variable = Variable { name: "tenant".into(), value: None };
+    let context = Arc::new(Context {
+        trace: Some(Trace { trace_id: trace_id.into(), ..Trace::default() }),
+        variables: vec![variable],
+        ..Context::default()
+    });
+    for task in &mut Arc::make_mut(&mut feed.snapshot).tasks {
+        task.context = Some(Arc::clone(&context));
+    }
+    let mut screen = Screen::of(feed, 200, 60);
+    screen.press("Enter Enter");
+    let text = screen.text();
+    assert!(text.contains(&format!("context      trace {trace_id}")), "{text}");
+    assert!(text.contains("variables    tenant"), "{text}");
 }
 
 #[test]
