@@ -44,16 +44,14 @@ fn watched(
 ) -> Option<Vec<i32>> {
     let own = reader.own_descriptors(known.id)?;
     let facts = reading.loops.iter().find(|facts| facts.at == known.id)?;
-    match &facts.uv {
+    if let Some(uv) = &facts.uv {
         // Before it polls for the first time, its own are not registered yet.
-        Some(uv) => Some(registered(system, facts, &system.wakers(uv.backend_fd)?, &own)),
-        // asyncio's own selectors know themselves.
-        None => {
-            let mut watched = reader.watched_descriptors(known.id)?;
-            watched.retain(|fd| !own.contains(fd));
-            Some(watched)
-        }
+        return Some(registered(system, facts, &system.wakers(uv.backend_fd)?, &own));
     }
+    // asyncio's own selectors know themselves.
+    let mut watched = reader.watched_descriptors(known.id)?;
+    watched.retain(|fd| !own.contains(fd));
+    Some(watched)
 }
 
 /// How many connections wait to be accepted at the sockets among these descriptors that listen.

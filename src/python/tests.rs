@@ -91,6 +91,9 @@ pub struct Heap {
     classes: FxHashMap<String, Address>,
 }
 
+/// Hashes, keys and values of a tree.
+type Items = Vec<(u32, Address, Address)>;
+
 impl Heap {
     /// An empty one of Python 3.`minor`.
     pub fn of(minor: u8) -> Self {
@@ -674,7 +677,7 @@ impl Heap {
             let pairs: Vec<Address> = items.iter().flat_map(|item| [item.1, item.2]).collect();
             return self.pairs("hamt_collision_node", fields.collision_array, &pairs);
         }
-        let mut groups: Vec<(u32, Vec<(u32, Address, Address)>)> = Vec::new();
+        let mut groups: Vec<(u32, Items)> = Vec::new();
         for number in 0..32 {
             let of = items.iter().filter(|item| place(item.0) == number).copied();
             groups.push((number, of.collect()));
@@ -694,12 +697,11 @@ impl Heap {
         let mut bitmap = 0;
         for (number, items) in &groups {
             bitmap |= 1_u32 << number;
-            match items[..] {
-                [(_, key, value)] => pairs.extend([key, value]),
-                _ => {
-                    let child = self.tree_node(items, shift + 5);
-                    pairs.extend([Address::NULL, child]);
-                }
+            if let [(_, key, value)] = items[..] {
+                pairs.extend([key, value]);
+            } else {
+                let child = self.tree_node(items, shift + 5);
+                pairs.extend([Address::NULL, child]);
             }
         }
         let at = self.pairs("hamt_bitmap_node", fields.bitmap_array, &pairs);

@@ -588,16 +588,20 @@ mod tests {
         snapshot.cut = Some(Cut { tasks_read: 7, tasks_at_least: 9 });
         snapshot.unread_tasks = 1;
         snapshot.verdict = Some(Verdict::Findings);
-        snapshot.undecided = vec![Undecided {
-            reason: Doubt::TooSoon,
-            title: "1 task waits".to_owned(),
-            code: Some(Code::Deadlock),
-            seen_for: Some(Duration::from_millis(200)),
-        }];
+        snapshot.undecided = vec![undecided()];
         snapshot.heap = Some(Box::new(sample::heap()));
         let place = snapshot.tasks[1].frames[0].location.clone();
         (snapshot.findings, snapshot.looks) = (Some(findings(&place)), Some(2));
         serde_json::to_value(Document::of(&snapshot)).unwrap()
+    }
+
+    fn undecided() -> Undecided {
+        Undecided {
+            reason: Doubt::TooSoon,
+            title: "1 task waits".to_owned(),
+            code: Some(Code::Deadlock),
+            seen_for: Some(Duration::from_millis(200)),
+        }
     }
 
     fn native() -> NativeStack {

@@ -75,6 +75,7 @@ fn opentelemetry(heap: &mut Heap, trace: i128, more: &[(&str, Address)]) -> Addr
     dict_of(heap, "opentelemetry.context.context", "Context", &items)
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as the facts have it")]
 fn trace(tracer: Tracer, trace_id: &str, span_id: &str) -> Option<TraceFacts> {
     let (trace_id, span_id) = (trace_id.into(), Some(span_id.into()));
     Some(TraceFacts { trace_id, span_id, tracer, has_ended: false, is_own: true })

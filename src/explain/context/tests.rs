@@ -73,7 +73,7 @@ impl Scene {
     /// Says what the last task works for.
     fn works_for(&mut self, scope: Address, is_inherited: bool) {
         let (kind, identity) = (Some(WorkKind::Request), Some(scope));
-        let work = Work { kind, identity, is_inherited, ..Work::default() };
+        let work = Work { kind, is_inherited, identity, ..Work::default() };
         self.tasks.last_mut().unwrap().work = Some(Arc::new(work));
     }
 
