@@ -251,7 +251,7 @@ impl Reader<'_> {
             state: self.c_future_state(at)?,
             coro: self.pointer(at.offset(fields.coro))?,
             fut_waiter: self.pointer(at.offset(fields.fut_waiter))?,
-            context_at: self.pointer(at.offset(fields.context))?,
+            context_at: self.pointer(at.offset(fields.context)).ok().flatten(),
             must_cancel,
             cancels_requested,
             cancel_message: self.cancel_message(at),
@@ -283,7 +283,7 @@ impl Reader<'_> {
 
     /// A pure-Python task: everything is in its instance dictionary.
     fn py_task(&self, at: Address, class: Arc<Class>) -> Read<TaskFacts> {
-        let [loop_at, coro, fut_waiter, must_cancel, requested, name, message, context_at] = self
+        let [loop_at, coro, fut_waiter, must_cancel, requested, name, message] = self
             .attributes_named(
                 at,
                 [
@@ -294,7 +294,6 @@ impl Reader<'_> {
                     "_num_cancels_requested",
                     "_name",
                     "_cancel_message",
-                    "_context",
                 ],
             )?
             .map(|value| value.filter(|&at| !self.is_kind(at, Kind::None)));
@@ -305,7 +304,7 @@ impl Reader<'_> {
             name: name.and_then(|at| self.name(at).ok()),
             coro,
             fut_waiter,
-            context_at,
+            context_at: self.attribute(at, "_context").ok().flatten(),
             must_cancel: must_cancel.is_some_and(|at| self.int(at) == Ok(1)),
             cancels_requested: requested.and_then(|count| u64::try_from(count).ok()),
             cancel_message: message.map(|at| self.str(at, MAX_NAME).unwrap_or_default()),
