@@ -304,8 +304,8 @@ fn recorded(python: &Python) {
         let (stdout, _) = texts(&aiospy(&["diff", &file]));
         let is_hung = stdout.contains("loop-blocked");
         assert_eq!(is_hung, pid == hung, "{stdout}");
-        let mut terminal = Terminal::start(&["replay", &file], (24, 80), folder.path());
-        terminal.wait_for(&["RECORDING", "sample 1 of", "Task-1"]);
+        let mut terminal = Terminal::start(&["replay", &file], (24, 120), folder.path());
+        terminal.wait_for(&["RECORDING", "sample 1 of", " main "]);
         terminal.types("q");
         assert!(terminal.end().0.success());
     }

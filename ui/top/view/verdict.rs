@@ -12,6 +12,8 @@ use crate::top::words::age;
 pub const TEXT: usize = 4;
 /// What is said of a target that is read.
 pub const LIVE: &str = "live";
+/// The samples a second that go without saying.
+const USUAL: f64 = 10.0;
 
 /// What all comes to, with its sign.
 pub fn said(app: &App, watched: &Watched) -> ((Style, &'static str), String) {
@@ -72,7 +74,7 @@ pub fn state(app: &App, watched: &Watched, is_short: bool) -> Line {
         () if old >= 2 => {
             line.add(Style::Notice, &format!("{} old", age(feed.snapshot.taken_at, app.now)));
         }
-        () if is_short => line.add(Style::Dim, LIVE),
+        () if is_short && (feed.rate - USUAL).abs() < 0.5 => line.add(Style::Dim, LIVE),
         () => line.add(Style::Dim, &format!("{LIVE} · {} Hz", feed.rate)),
     }
     line
