@@ -4,15 +4,8 @@ use super::Origin;
 use super::library::Library;
 use super::purpose::{Left, Purpose, Stop};
 
-/// Its handlers are called by Cython, in tasks of its own, which it names by the method from 1.6x on.
-const HANDLES: &str = "HandleExceptions[";
-const SERVER: Stop = Stop::of("gRPC", Left::Named(HANDLES));
-
-/// The method that a task of gRPC's server works for, by its name: `/shop.Orders/Get`.
-pub(super) fn method(task: &str) -> Option<&str> {
-    let method = task.strip_prefix(HANDLES)?.strip_suffix(']')?;
-    method.starts_with('/').then_some(method)
-}
+/// Its handlers are called by Cython, in tasks of its own.
+const SERVER: Stop = Stop::of("gRPC", Left::Named("HandleExceptions["));
 
 /// Compiled by Cython, which names the files of its source.
 const SERVING: &str = "grpc/_cython/server.pyx.pxi";

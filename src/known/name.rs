@@ -65,9 +65,16 @@ pub fn is_compiled_anew(file: &str, function: &str) -> bool {
     file == last_part(function)
 }
 
+/// The method that a task of gRPC's server works for, by the name that it has from 1.6x on:
+/// `/shop.Orders/Get`.
+pub fn method_of_grpc(task: &str) -> Option<&str> {
+    let method = task.strip_prefix("HandleExceptions[")?.strip_suffix(']')?;
+    method.starts_with('/').then_some(method)
+}
+
 /// Whether a task has its name from a library that calls all of its tasks so: gRPC's handlers.
 pub fn is_of_library(task: &str) -> bool {
-    super::grpc::method(task).is_some()
+    method_of_grpc(task).is_some()
 }
 
 /// Whether a function makes a module's names: the outermost frame of a program.

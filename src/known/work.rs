@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::name::last_part;
+use super::name::{last_part, method_of_grpc};
 use super::{LIBRARIES, Origin};
 
 /// What frames of some functions say of their work.
@@ -260,7 +260,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 
 /// The request that a task works for, by the name that its server has given it.
 pub fn request_named(task: &str) -> Option<&str> {
-    super::grpc::method(task)
+    method_of_grpc(task)
 }
 
 /// The rule for the function `name` in a file, by its path below the root of the library; by its

@@ -125,6 +125,9 @@ impl Line {
     }
 }
 
+/// Below this width titles take several lines.
+pub const NARROW: usize = 80;
+
 /// How wide a page is laid out where nothing says how wide it is.
 pub const COLUMNS: usize = 120;
 

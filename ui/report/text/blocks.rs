@@ -13,10 +13,8 @@ use unicode_width::UnicodeWidthStr as _;
 use super::short::ById;
 use super::source::Lines;
 use super::{findings, table, verdict, words};
-use crate::io::page::{Line, Style, clean, fit};
+use crate::io::page::{Line, NARROW, Style, clean, fit};
 
-/// Below this width titles take several lines.
-pub const NARROW: usize = 80;
 /// Where facts begin.
 const MARGIN: usize = 10;
 /// How many kinds of work are named.

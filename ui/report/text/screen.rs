@@ -10,12 +10,12 @@ use aiospy::snapshot::{
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::blocks::{Blocks, NARROW, wrapped};
+use super::blocks::{Blocks, wrapped};
 use super::group::Group;
 use super::source::Lines;
 use super::table::{self, Row};
 use super::{Shape, View, verdict, words};
-use crate::io::page::{COLUMNS, Line, Page, Style, clean, fit};
+use crate::io::page::{COLUMNS, Line, NARROW, Page, Style, clean, fit};
 
 /// The narrowest page that it is made for.
 const MIN_WIDTH: usize = 40;

@@ -3,10 +3,9 @@
 use aiospy::snapshot::{Group, GroupState, Location, Snapshot, SubjectKind};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::blocks::NARROW;
 use super::short::{ById, waits};
 use super::{path, words};
-use crate::io::page::{Line, Style, clean, fit};
+use crate::io::page::{Line, NARROW, Style, clean, fit};
 
 /// From this width on the function stands beside its line.
 const WIDE: usize = 100;
