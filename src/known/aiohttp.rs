@@ -1,6 +1,5 @@
 //! aiohttp: its server's stop, its applications' start and end, its client's connections.
 
-use super::Origin;
 use super::library::Library;
 use super::pool::{Line, Out, Pool};
 use super::purpose::{Left, Module, Purpose, Stop};
@@ -21,7 +20,6 @@ const CONNECTOR: Pool = Pool {
 };
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
     modules: &[("aiohttp/web_app.py", Module::Router)],
     functions: &[
         ("aiohttp/web.py", "_cancel_tasks", Purpose::CancelsAll("aiohttp")),
@@ -32,8 +30,6 @@ pub(super) const LIBRARY: Library = Library {
         ("aiohttp/web_app.py", "cleanup", Purpose::CleansUp),
         ("aiohttp/connector.py", "connect", Purpose::Acquires(&CONNECTOR)),
     ],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -62,4 +58,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

@@ -1,15 +1,9 @@
 //! aiokafka: to which topic it sends.
 
-use super::Origin;
 use super::library::Library;
 use super::work::{Fact, Row, WorkKind};
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
-    functions: &[],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -23,4 +17,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

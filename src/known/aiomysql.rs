@@ -1,6 +1,5 @@
 //! aiomysql: its pool.
 
-use super::Origin;
 use super::library::Library;
 use super::purpose::{Purpose, Stop};
 use super::work::{Fact, Row, WorkKind};
@@ -8,11 +7,7 @@ use super::work::{Fact, Row, WorkKind};
 const POOL: Stop = Stop::of_pool("aiomysql's pool");
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[("aiomysql/pool.py", "wait_closed", Purpose::Stops(&POOL))],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -28,4 +23,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

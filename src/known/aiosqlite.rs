@@ -1,6 +1,5 @@
 //! aiosqlite: each connection has a thread of its own, which runs its calls.
 
-use super::Origin;
 use super::library::Library;
 use super::purpose::{Purpose, Thread};
 use super::work::{Fact, Row, WorkKind};
@@ -9,8 +8,6 @@ const CORE: &str = "aiosqlite/core.py";
 
 // 0.17 to 0.22.
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[
         (CORE, "run", Purpose::Thread(Thread::Serves { queue: "_tx", function: "function" })),
         (
@@ -19,8 +16,6 @@ pub(super) const LIBRARY: Library = Library {
             Purpose::Thread(Thread::Serves { queue: "tx", function: "function" }),
         ),
     ],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -34,4 +29,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

@@ -3,7 +3,6 @@
 // 3.0 to 4.16: up to 4.4 locks and semaphores are made of events in the common part, from then on
 // of futures in the backend.
 
-use super::Origin;
 use super::contextvar::Variables;
 use super::library::Library;
 use super::purpose::{Anyio, Io, Module, Purpose};
@@ -13,7 +12,6 @@ const COMMON: &str = "anyio/_core/_synchronization.py";
 const STREAMS: &str = "anyio/streams/memory.py";
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
     modules: &[("anyio/", Module::Anyio)],
     functions: &[
         (BACKEND, "run", Purpose::AnyioRun),
@@ -35,7 +33,6 @@ pub(super) const LIBRARY: Library = Library {
         (BACKEND, "receive", Purpose::Io(Io::StreamRead)),
         (BACKEND, "send", Purpose::Io(Io::StreamWrite)),
     ],
-    anywhere: &[],
     variables: &[Variables::noise(&["current_async_library_cvar"])],
-    work: &[],
+    ..Library::PACKAGE
 };

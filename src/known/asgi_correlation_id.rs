@@ -1,15 +1,9 @@
 //! asgi-correlation-id, and what programs call the id of a request that they keep themselves.
 
-use super::Origin;
 use super::contextvar::{Id, Variables};
 use super::library::Library;
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
-    functions: &[],
-    anywhere: &[],
-    work: &[],
     variables: &[
         // 1.0 to 5.0.
         Variables {
@@ -21,4 +15,5 @@ pub(super) const LIBRARY: Library = Library {
         },
         Variables::noise(&["celery_current_id", "celery_parent_id"]),
     ],
+    ..Library::PACKAGE
 };

@@ -1,13 +1,10 @@
 //! asgiref: synchronous code that waits for a coroutine on another thread's loop.
 
-use super::Origin;
 use super::contextvar::Variables;
 use super::library::Library;
 use super::purpose::{Purpose, Thread};
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[
         (
             "asgiref/current_thread_executor.py",
@@ -23,7 +20,6 @@ pub(super) const LIBRARY: Library = Library {
             }),
         ),
     ],
-    anywhere: &[],
     variables: &[Variables::noise(&["asgiref.local", "thread_sensitive_context", "async_single_thread_context", "deadlock_context"])],
-    work: &[],
+    ..Library::PACKAGE
 };

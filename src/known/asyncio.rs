@@ -106,6 +106,5 @@ pub(super) const LIBRARY: Library = Library {
         ("run_until_complete", Purpose::Loop(Loop::RunUntilComplete)),
         ("_cancel_all_tasks", Purpose::CancelsAll("asyncio.run")),
     ],
-    variables: &[],
-    work: &[],
+    ..Library::PACKAGE
 };

@@ -1,6 +1,5 @@
 //! asyncpg: its pool.
 
-use super::Origin;
 use super::library::Library;
 use super::pool::{Line, Lost, Out, Pool};
 use super::purpose::{Purpose, Stop};
@@ -20,14 +19,10 @@ const POOL: Pool = Pool {
 };
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[
         ("asyncpg/pool.py", "close", Purpose::Stops(&STOP)),
         ("asyncpg/pool.py", "_acquire_impl", Purpose::Acquires(&POOL)),
     ],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -64,4 +59,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

@@ -1,17 +1,12 @@
 //! Datadog's tracer: the trace that a task is part of.
 
-use super::Origin;
 use super::contextvar::{Id, Tracer, Variables};
 use super::library::Library;
 
 // 1.20, 2.21, 3.19. A span of 4 is an object of its C extension, whose fields are not known.
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
-    functions: &[],
-    anywhere: &[],
-    work: &[],
     variables: &[SPAN, Variables::noise(&["ExecutionContext_var"])],
+    ..Library::PACKAGE
 };
 
 const SPAN: Variables = Variables {

@@ -1,15 +1,9 @@
 //! Django: the requests that its handlers work for.
 
-use super::Origin;
 use super::library::Library;
 use super::work::{Fact, Row, WorkKind};
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
-    functions: &[],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -27,4 +21,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

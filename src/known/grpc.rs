@@ -1,6 +1,5 @@
 //! gRPC: its server's stop, and what its tasks wait for.
 
-use super::Origin;
 use super::library::Library;
 use super::purpose::{Left, Purpose, Stop};
 
@@ -12,8 +11,6 @@ const SERVING: &str = "grpc/_cython/server.pyx.pxi";
 const CALLING: &str = "grpc/_cython/callback_common.pyx.pxi";
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[
         ("grpc/aio/_server.py", "stop", Purpose::Stops(&SERVER)),
         (SERVING, "_request_call", Purpose::Expects("next request of gRPC")),
@@ -21,7 +18,5 @@ pub(super) const LIBRARY: Library = Library {
         // Each message of a call, its beginning and its end, on both sides.
         (CALLING, "execute_batch", Purpose::Expects("answer of gRPC's core")),
     ],
-    anywhere: &[],
-    variables: &[],
-    work: &[],
+    ..Library::PACKAGE
 };

@@ -1,6 +1,5 @@
 //! httpcore, which httpx is built on: its pool.
 
-use super::Origin;
 use super::library::Library;
 use super::pool::{Line, Lost, Out, Pool};
 use super::purpose::Purpose;
@@ -24,14 +23,10 @@ const POOL: Pool = Pool {
 const POOL_FILE: &str = "httpcore/_async/connection_pool.py";
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[
         (POOL_FILE, "handle_async_request", Purpose::Acquires(&POOL)),
         (POOL_FILE, "wait_for_connection", Purpose::InLine),
     ],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -48,4 +43,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

@@ -1,15 +1,9 @@
 //! httpx: the requests that its client sends.
 
-use super::Origin;
 use super::library::Library;
 use super::work::{Clock, Fact, Row, WorkKind};
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
-    functions: &[],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -27,4 +21,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

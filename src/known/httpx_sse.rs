@@ -1,17 +1,12 @@
 //! httpx-sse: who waits for events of a server.
 
-use super::Origin;
 use super::library::Library;
 use super::purpose::Purpose;
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[
         ("httpx_sse/_api.py", "aconnect_sse", Purpose::Listens),
         ("httpx_sse/_api.py", "aiter_sse", Purpose::Listens),
     ],
-    anywhere: &[],
-    variables: &[],
-    work: &[],
+    ..Library::PACKAGE
 };

@@ -1,6 +1,5 @@
 //! hypercorn: its start, its graceful stop, its application.
 
-use super::Origin;
 use super::library::Library;
 use super::purpose::{Left, Purpose, Stop};
 use super::work::{Clock, Fact, Row, WorkKind};
@@ -12,8 +11,6 @@ const WORKER: Stop = Stop {
 };
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[
         ("hypercorn/asyncio/run.py", "_cancel_all_tasks", Purpose::CancelsAll("hypercorn")),
         ("hypercorn/asyncio/run.py", "worker_serve", Purpose::Stops(&WORKER)),
@@ -21,8 +18,6 @@ pub(super) const LIBRARY: Library = Library {
         ("hypercorn/asyncio/lifespan.py", "wait_for_shutdown", Purpose::EndsApplication),
         ("hypercorn/asyncio/lifespan.py", "handle_lifespan", Purpose::Application),
     ],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -42,4 +37,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

@@ -28,6 +28,18 @@ pub(super) struct Library {
     pub variables: &'static [Variables],
 }
 
+impl Library {
+    /// A package of which nothing is known yet.
+    pub const PACKAGE: Self = Self {
+        origin: Origin::Package,
+        modules: &[],
+        functions: &[],
+        anywhere: &[],
+        work: &[],
+        variables: &[],
+    };
+}
+
 /// What is known of a function.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Known {

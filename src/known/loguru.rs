@@ -1,16 +1,10 @@
 //! loguru: what a program has bound to its log records.
 
-use super::Origin;
 use super::contextvar::{KEYS, Tracer, Variables};
 use super::library::Library;
 
 // 0.5 to 0.7.
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
-    functions: &[],
-    anywhere: &[],
-    work: &[],
     variables: &[Variables {
         names: &["loguru_context"],
         classes: &["dict"],
@@ -18,4 +12,5 @@ pub(super) const LIBRARY: Library = Library {
         of: "",
         ids: KEYS,
     }],
+    ..Library::PACKAGE
 };

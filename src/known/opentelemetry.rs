@@ -1,16 +1,10 @@
 //! OpenTelemetry: the trace that a task is part of.
 
-use super::Origin;
 use super::contextvar::{Id, Tracer, Variables};
 use super::library::Library;
 
 // 1.0 to 1.45. The key ends in an id of the process.
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
-    functions: &[],
-    anywhere: &[],
-    work: &[],
     variables: &[Variables {
         names: &["current_context"],
         classes: &["opentelemetry.context.context.Context"],
@@ -23,4 +17,5 @@ pub(super) const LIBRARY: Library = Library {
             (Id::Ended, "._end_time"),
         ],
     }],
+    ..Library::PACKAGE
 };

@@ -1,15 +1,9 @@
 //! Procrastinate: the jobs that its workers run.
 
-use super::Origin;
 use super::library::Library;
 use super::work::{Fact, Row, WorkKind};
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
-    functions: &[],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -24,4 +18,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

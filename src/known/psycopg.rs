@@ -1,6 +1,5 @@
 //! psycopg: its pool.
 
-use super::Origin;
 use super::library::Library;
 use super::pool::{Line, Out, Pool};
 use super::purpose::{Purpose, Stop};
@@ -26,16 +25,12 @@ const POOL: Pool = Pool {
 };
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[
         (FILE, "close", Purpose::Stops(&STOP)),
         (FILE, "getconn", Purpose::Acquires(&POOL)),
         (FILE, "_getconn_unchecked", Purpose::Acquires(&POOL)),
         (FILE, "wait", Purpose::InLine),
     ],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -50,4 +45,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

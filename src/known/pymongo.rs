@@ -1,15 +1,9 @@
 //! `PyMongo`: the commands that its asynchronous client sends.
 
-use super::Origin;
 use super::library::Library;
 use super::work::{Fact, Row, WorkKind};
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
-    functions: &[],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[("pymongo/asynchronous/", "run_cursor_command")],
@@ -33,4 +27,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

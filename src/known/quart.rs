@@ -1,16 +1,11 @@
 //! Quart: whom it calls for a request.
 
-use super::Origin;
 use super::library::Library;
 use super::purpose::Module;
 use super::work::{Fact, Row, WorkKind};
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
     modules: &[("quart/app.py", Module::Router)],
-    functions: &[],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[("quart/app.py", "handle_request")],
@@ -25,4 +20,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

@@ -1,6 +1,5 @@
 //! redis: who waits for what others will say, by its subscriptions and its commands.
 
-use super::Origin;
 use super::library::Library;
 use super::pool::{Line, Out, Pool};
 use super::purpose::Purpose;
@@ -18,8 +17,6 @@ const POOL: Pool = Pool {
 
 // redis 4.2 to 8.1, aioredis 2.0
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[
         ("redis/asyncio/connection.py", "get_connection", Purpose::Acquires(&POOL)),
         ("redis/asyncio/client.py", "execute_command", Purpose::Command),
@@ -34,8 +31,6 @@ pub(super) const LIBRARY: Library = Library {
         ("aioredis/client.py", "listen", Purpose::Listens),
         ("aioredis/client.py", "get_message", Purpose::Listens),
     ],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -52,6 +47,7 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };
 
 /// Whether a command is answered when others have done something, not when it is done itself:

@@ -1,6 +1,5 @@
 //! Sanic: its start and its stop, whom it calls for a request.
 
-use super::Origin;
 use super::library::Library;
 use super::purpose::{Left, Module, Purpose, Stop};
 use super::work::{Fact, Row, WorkKind};
@@ -9,14 +8,11 @@ use super::work::{Fact, Row, WorkKind};
 const SERVER: Stop = Stop::of("Sanic", Left::Protocols("connections", "_task"));
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
     modules: &[("sanic/app.py", Module::Router), ("sanic/http/", Module::Router)],
     functions: &[
         ("sanic/app.py", "_server_event", Purpose::StartsOrEnds("Sanic")),
         ("sanic/server/runners.py", "_cleanup", Purpose::Stops(&SERVER)),
     ],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -34,4 +30,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

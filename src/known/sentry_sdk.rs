@@ -1,6 +1,5 @@
 //! Sentry: the trace that a task is part of, in its span, or without one in what it passes on.
 
-use super::Origin;
 use super::contextvar::{Id, Tracer, Variables};
 use super::library::Library;
 
@@ -19,11 +18,6 @@ const SCOPE: Variables = Variables {
 };
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
-    functions: &[],
-    anywhere: &[],
-    work: &[],
     variables: &[
         SCOPE,
         Variables { names: &["isolation_scope"], of: "._propagation_context", ..SCOPE },
@@ -43,4 +37,5 @@ pub(super) const LIBRARY: Library = Library {
             "sentry_wsgi_middleware_applied",
         ]),
     ],
+    ..Library::PACKAGE
 };

@@ -1,6 +1,5 @@
 //! `SQLAlchemy`: the pool of its asynchronous engines, whose code runs in greenlets.
 
-use super::Origin;
 use super::library::Library;
 use super::pool::{Line, Out, Pool};
 use super::purpose::Purpose;
@@ -22,11 +21,7 @@ const POOL: Pool = Pool {
 };
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[("sqlalchemy/pool/impl.py", "_do_get", Purpose::Acquires(&POOL))],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -40,4 +35,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

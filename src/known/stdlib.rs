@@ -68,9 +68,8 @@ pub(super) const LIBRARY: Library = Library {
         ("multiprocessing/popen_fork.py", "_launch", Purpose::Forks),
         ("multiprocessing/process.py", "_bootstrap", Purpose::ForkedChild),
     ],
-    anywhere: &[],
     variables: &[Variables::noise(&["decimal_context"])],
-    work: &[],
+    ..Library::PACKAGE
 };
 
 /// Whether a function written in C is of `sqlite3`, by its name.

@@ -1,6 +1,5 @@
 //! structlog: what a program has bound to its log records, one variable for each key.
 
-use super::Origin;
 use super::contextvar::{Id, KEYS, Tracer, Variables};
 use super::library::Library;
 
@@ -14,11 +13,6 @@ const TEXT: Variables = Variables {
 };
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
-    functions: &[],
-    anywhere: &[],
-    work: &[],
     variables: &[
         Variables {
             names: &[
@@ -39,4 +33,5 @@ pub(super) const LIBRARY: Library = Library {
             ..TEXT
         },
     ],
+    ..Library::PACKAGE
 };

@@ -1,15 +1,9 @@
 //! taskiq: the tasks that its workers run.
 
-use super::Origin;
 use super::library::Library;
 use super::work::{Clock, Fact, Row, WorkKind};
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
-    functions: &[],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[("taskiq/receiver/receiver.py", "run_task")],
@@ -22,4 +16,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

@@ -1,16 +1,11 @@
 //! Tornado: whom it calls for a request.
 
-use super::Origin;
 use super::library::Library;
 use super::purpose::Module;
 use super::work::{Clock, Fact, Row, WorkKind};
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
     modules: &[("tornado/web.py", Module::Router)],
-    functions: &[],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[("tornado/web.py", "_execute")],
@@ -35,4 +30,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };

@@ -1,6 +1,5 @@
 //! uvicorn: its start, its graceful stop, its application.
 
-use super::Origin;
 use super::library::Library;
 use super::purpose::{Left, Purpose, Stop};
 use super::work::{Row, SCOPE, WorkKind};
@@ -11,8 +10,6 @@ const SERVER: Stop = Stop {
 };
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[
         ("uvicorn/_compat.py", "_cancel_all_tasks", Purpose::CancelsAll("uvicorn")),
         ("uvicorn/server.py", "shutdown", Purpose::Stops(&SERVER)),
@@ -20,8 +17,6 @@ pub(super) const LIBRARY: Library = Library {
         ("uvicorn/lifespan/on.py", "shutdown", Purpose::EndsApplication),
         ("uvicorn/lifespan/on.py", "main", Purpose::Application),
     ],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[("uvicorn/protocols/", "run_asgi")],
@@ -30,4 +25,5 @@ pub(super) const LIBRARY: Library = Library {
             facts: SCOPE,
         },
     ],
+    ..Library::PACKAGE
 };

@@ -2,7 +2,6 @@
 //!
 // websockets 13 to 17. The legacy server keeps no list of its handlers' tasks.
 
-use super::Origin;
 use super::library::Library;
 use super::purpose::{Left, Purpose, Stop};
 use super::work::{Fact, Row, WorkKind};
@@ -15,11 +14,7 @@ const SERVER: Stop = Stop {
 };
 
 pub(super) const LIBRARY: Library = Library {
-    origin: Origin::Package,
-    modules: &[],
     functions: &[("websockets/asyncio/server.py", "wait_closed", Purpose::Stops(&SERVER))],
-    anywhere: &[],
-    variables: &[],
     work: &[
         Row {
             at: &[
@@ -50,4 +45,5 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    ..Library::PACKAGE
 };
