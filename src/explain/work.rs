@@ -98,9 +98,14 @@ pub(crate) fn share(tasks: &mut [Task]) {
         work.peer = work.peer.take().or_else(|| other.peer.clone());
         work.since = work.since.or(other.since);
     };
+    // Most have one task, and nothing to tell it.
+    let mut seen = FxHashSet::default();
+    let several = tasks.iter().filter_map(|task| task.work.as_ref()?.identity);
+    let several: FxHashSet<Address> = several.filter(|&identity| !seen.insert(identity)).collect();
+    let of_several = |work: &Work| work.identity.filter(|identity| several.contains(identity));
     let works = || {
         let works = tasks.iter().filter_map(|task| task.work.as_ref());
-        works.filter_map(|work| Some((work.identity?, work)))
+        works.filter_map(|work| Some((of_several(work)?, work)))
     };
     let traces = agreed(works().map(|(identity, work)| (identity, work.trace.as_ref())));
     let ids = agreed(works().map(|(identity, work)| (identity, work.id.as_ref())));
@@ -109,9 +114,9 @@ pub(crate) fn share(tasks: &mut [Task]) {
         complete(known.entry(identity).or_insert_with(|| Work::clone(work)), work);
     }
     for work in tasks.iter_mut().filter_map(|task| task.work.as_mut()) {
+        let Some(identity) = of_several(work) else { continue };
         let is_whole =
             is_routed(work) && work.verb.is_some() && work.peer.is_some() && work.since.is_some();
-        let Some(identity) = work.identity else { continue };
         if let Some(known) = known.get(&identity).filter(|_| !is_whole) {
             complete(Arc::make_mut(work), known);
         }
