@@ -52,6 +52,9 @@ pub struct Group<'s> {
     pub findings: Vec<FindingId>,
     /// How bad the worst of these is.
     pub severity: Option<Severity>,
+    /// Whether they are what a server and a framework have beside requests that are in the program's
+    /// own code, in other groups.
+    pub is_beside: bool,
 }
 
 /// How tasks get on.
@@ -128,7 +131,7 @@ impl<'s> Group<'s> {
 /// Groups with those as one that do the same work and that nothing keeps from it: in each sample of a
 /// series their tasks are at another line, and wait for something else. They get on as most of them do.
 pub fn by_work(groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
-    let is_free = |group: &Group<'_>| group.state >= GroupState::Moving;
+    let is_free = |group: &Group<'_>| group.state >= GroupState::Moving && !group.is_beside;
     let (mut free, mut joined): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_free);
     free.sort_by_key(|group| Reverse(group.tasks.len()));
     let mut places: FxHashMap<u64, usize> = FxHashMap::default();
@@ -203,6 +206,7 @@ struct Key<'s> {
     object: Option<String>,
     is_cancelled: bool,
     state: Option<TaskStateKey>,
+    is_beside: bool,
 }
 
 /// States that make a difference.
@@ -249,10 +253,14 @@ impl Judged {
 
 impl Snapshot {
     /// The tasks in groups of like ones: those that are stuck first, then those that may be, that
-    /// move, that are idle; the largest first. Of a request that is in the program's own code the tasks
-    /// are left out that its server and its framework have beside that.
+    /// move, that are idle; the largest first.
     pub fn groups(&self) -> Vec<Group<'_>> {
         self.groups_seen(&|_| None)
+    }
+
+    /// Those of them that say what each request does, and not what is there beside it.
+    pub fn main_groups(&self) -> Vec<Group<'_>> {
+        self.groups().into_iter().filter(|group| !group.is_beside).collect()
     }
 
     /// The same where several snapshots have shown for how long a task has `stood` at its await.
@@ -276,11 +284,9 @@ impl Snapshot {
         for task in &self.tasks {
             let known = judged.get(&task.id);
             let place = self.place_of(task);
-            let is_beside = request(task).is_some_and(|it| at_home.contains(&it));
-            if known.is_none() && is_beside && !is_own(place) {
-                continue;
-            }
-            let key = key(task, place, known.is_none() && has_own, &sharing);
+            let mut key = key(task, place, known.is_none() && has_own, &sharing);
+            let has_home = request(task).is_some_and(|it| at_home.contains(&it));
+            key.is_beside = known.is_none() && has_home && !is_own(place);
             if let Some((_, members)) = index.get(&key).and_then(|at| alike.get_mut(*at)) {
                 members.push((task, known));
             } else {
@@ -423,6 +429,7 @@ impl Snapshot {
             tasks,
             findings,
             severity,
+            is_beside: key.is_beside,
         }
     }
 
@@ -513,7 +520,7 @@ fn key<'s>(
     };
     if kind == SubjectKind::Library {
         let (place, wait, object, is_cancelled) = (None, None, None, false);
-        return Key { kind, name, place, wait, object, is_cancelled, state };
+        return Key { kind, name, place, wait, object, is_cancelled, state, is_beside: false };
     }
     let waiting = task.waiting_on.as_deref();
     Key {
@@ -524,6 +531,7 @@ fn key<'s>(
         object: waiting.and_then(|waiting| object(waiting, sharing)),
         is_cancelled: task.cancellation.as_ref().is_some_and(|it| it.requested > Some(0)),
         state,
+        is_beside: false,
     }
 }
 
@@ -709,11 +717,12 @@ mod tests {
         tasks.push(of(3, 8, Origin::Package));
         let mut snapshot = scene(tasks);
         let told = |snapshot: &Snapshot| {
-            let groups = snapshot.groups();
+            let groups = snapshot.main_groups();
             groups.iter().map(|it| it.tasks.iter().map(|task| task.id.0).collect()).collect()
         };
         let groups: Vec<Vec<u64>> = told(&snapshot);
         assert_eq!(groups, [[1], [3]]);
+        assert_eq!(snapshot.groups().len(), 3);
         // What is wrong with it is told.
         snapshot.findings = Some(vec![finding(1, Severity::Warning, 2..3)]);
         let groups: Vec<Vec<u64>> = told(&snapshot);

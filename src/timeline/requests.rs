@@ -55,7 +55,7 @@ impl Requests {
             return Vec::new();
         }
         let mut all = Vec::new();
-        for group in snapshot.groups() {
+        for group in snapshot.main_groups() {
             let tasks = group.tasks.iter().filter_map(|&task| Some((task, takes_long(task)?)));
             let tasks = tasks.filter(|(_, (request, _))| new.remove(request));
             let tasks: Vec<_> = tasks.map(|(task, (_, age))| (task, age)).collect();

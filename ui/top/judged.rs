@@ -37,6 +37,7 @@ pub struct Kept {
     pub members: Vec<usize>,
     pub count: usize,
     pub oldest: Option<Age>,
+    pub is_beside: bool,
 }
 
 impl Judged {
@@ -63,8 +64,10 @@ impl Judged {
             count: group.count,
             oldest: group.oldest,
             subject: group.subject,
+            is_beside: group.is_beside,
         };
-        let counts = groups.iter().map(|group| (group.state, group.count)).collect();
+        let counts = groups.iter().filter(|group| !group.is_beside);
+        let counts = counts.map(|group| (group.state, group.count)).collect();
         let groups = by_work(groups).into_iter().map(keep).collect();
         Self { answer: snapshot.answer(), groups, states, counts, places }
     }
@@ -99,6 +102,7 @@ impl Judged {
             oldest: None,
             findings: Vec::new(),
             severity: None,
+            is_beside: false,
         })
     }
 }
@@ -118,6 +122,7 @@ impl Kept {
             oldest: self.oldest,
             findings: Vec::new(),
             severity: self.severity,
+            is_beside: self.is_beside,
         }
     }
 

@@ -159,6 +159,7 @@ impl Table {
             count: 1,
             oldest: self.age(row, feed),
             findings: Vec::new(),
+            is_beside: kept.is_beside,
         })
     }
 
@@ -380,7 +381,9 @@ fn table(filter: &Tasks<'_>, wanted: &Wanted<'_>) -> Table {
     let pinned = wanted.pinned.and_then(|id| filter.judged.place(id));
     let keep = |at: usize| Some(at) != pinned && filter.has(at);
     let all = &filter.judged.groups;
-    let groups = all.iter().filter_map(|group| group.only(feed, keep)).collect();
+    // What is beside a request has no row of its own among groups, unless it is looked for.
+    let is_wanted = |group: &&Kept| !(group.is_beside && wanted.merges && filter.query.is_empty());
+    let groups = all.iter().filter(is_wanted).filter_map(|group| group.only(feed, keep)).collect();
     let mut table = Table { groups, rows: Vec::new() };
     let one = |group, task, is_inner| TaskRow { group, task, is_inner, is_unfolded: false };
     let row = |(at, group): (usize, &Kept)| TaskRow {

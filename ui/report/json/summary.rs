@@ -312,7 +312,7 @@ pub fn groups(snapshot: &Snapshot) -> Vec<GroupRow> {
 impl Summary {
     /// That of a snapshot, of a command that ends with this code.
     pub fn of(snapshot: &Snapshot, exit_code: u8, lines: &Lines<'_>) -> Self {
-        let groups = snapshot.groups();
+        let groups = snapshot.main_groups();
         let answer = snapshot.answer();
         let writer = Writer::of(snapshot, &groups, lines);
         let mut summary = Self {

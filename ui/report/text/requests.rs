@@ -65,7 +65,7 @@ pub fn draw(
     page: &mut Page<'_>,
 ) -> io::Result<()> {
     let width = page.columns().min(COLUMNS);
-    let groups = shown.groups();
+    let groups = shown.main_groups();
     let mut requests = requests(shown, &groups);
     page.line(&head(snapshot, &requests))?;
     if !requests.is_empty() {

@@ -168,7 +168,7 @@ impl Parts {
 impl<'s> Screen<'s> {
     fn of(snapshot: &'s Snapshot, lines: &'s Lines<'s>, width: usize) -> Self {
         let (chains, notes) = causes(snapshot);
-        let rows = table::rows(&snapshot.groups(), snapshot, width);
+        let rows = table::rows(&snapshot.main_groups(), snapshot, width);
         let answer = snapshot.answer();
         Self { snapshot, lines, width, answer, chains, notes, rows, is_tree: false }
     }

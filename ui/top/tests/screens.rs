@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use aiospy::snapshot::{Cgroup, Context, MemoryLimit, Trace, Variable};
+use aiospy::memory::Address;
+use aiospy::snapshot::{Cgroup, Context, MemoryLimit, Trace, Variable, Wait, Work, WorkKind};
 use insta::assert_snapshot;
 use jiff::SignedDuration;
 
 use super::{Screen, scenes};
+use crate::report::text::sample::{snapshot, task, waits};
 use crate::top::app::{Effect, Event};
 use crate::top::feed::Feed;
 use crate::top::picker::{Candidate, Seen};
@@ -42,6 +44,30 @@ fn blocked_loop() {
     assert_snapshot!("loop_80x24", shown(scenes::held(), SMALL, "3"));
     assert_snapshot!("loop_120x40", shown(scenes::held(), USUAL, "3"));
     assert_snapshot!("loop_200x60", shown(scenes::held(), WIDE, "3"));
+}
+
+/// A request has one row, and all tasks that it has where single tasks are shown or looked for.
+#[test]
+fn tasks_beside_a_request_are_there_one_by_one() {
+    let request = |number, place: &str| {
+        let mut task = task(number, "", &[place], &[]);
+        let (kind, identity) = (Some(WorkKind::Request), Some(Address(0x77)));
+        let name = "/stock/{sku}".into();
+        task.work = Some(Arc::new(Work { kind, name, identity, ..Work::default() }));
+        waits(task, Wait::Timer, "")
+    };
+    let beside = "handle /venv/lib/python3.12/site-packages/quart/asgi.py:54";
+    let all = snapshot(vec![request(1, "get shop.py:20"), request(2, beside)]);
+    let rows = |keys: &str| {
+        let text = shown(scenes::feed(all.clone()), USUAL, keys);
+        ["shop.py:20", "asgi.py:54"].map(|place| {
+            let of_request = text.lines().filter(|line| line.contains("/stock/{sku}"));
+            of_request.filter(|line| line.contains(place)).count()
+        })
+    };
+    assert_eq!(rows(""), [1, 0]);
+    assert_eq!(rows("a"), [1, 1]);
+    assert_eq!(rows("/ a s g i Enter"), [0, 1]);
 }
 
 #[test]
