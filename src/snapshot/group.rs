@@ -453,7 +453,9 @@ impl Snapshot {
         if read.is_some_and(|age| age.bound == Bound::Exact) {
             return read;
         }
-        let seen = stood.map(|time| Age::at_least(time, Source::Samples));
+        // One that was only just seen may be of any age.
+        let seen = stood.filter(|time| !time.is_zero());
+        let seen = seen.map(|time| Age::at_least(time, Source::Samples));
         [read, seen].into_iter().flatten().max_by_key(|age| age.time)
     }
 
@@ -799,6 +801,7 @@ mod tests {
         let ten = Duration::from_secs(10);
         let aged = |task: &Task| snapshot.age_seen(task, Some(ten));
         assert_eq!(aged(&snapshot.tasks[0]), Some(Age::at_least(ten, Source::Samples)));
+        assert_eq!(snapshot.age_seen(&snapshot.tasks[0], Some(Duration::ZERO)), None);
         let exact = snapshot.age_of(&snapshot.tasks[1]);
         assert!(exact.is_some_and(|age| age.bound == Bound::Exact));
         assert_eq!(aged(&snapshot.tasks[1]), exact);
