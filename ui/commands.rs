@@ -1,5 +1,6 @@
 //! The commands, one file each, and what several of them share.
 
+pub mod allowing;
 pub mod check;
 mod children;
 pub mod completions;

@@ -59,7 +59,7 @@ pub struct Explain {
 }
 
 /// The codes of findings; for a mistyped one, clap proposes those nearest to it.
-fn codes() -> impl TypedValueParser<Value = Code> {
+pub fn codes() -> impl TypedValueParser<Value = Code> {
     PossibleValuesParser::new(Code::ALL.iter().map(|code| code.as_str())).try_map(|name| {
         let code = Code::ALL.iter().find(|code| code.as_str().eq_ignore_ascii_case(&name));
         code.copied().ok_or("no such code")
