@@ -6,6 +6,7 @@
 //! `aiospy.dump/1` (see `schema.json`): absent facts are left out, addresses are hex strings,
 //! times carry their unit in the name (`_ms`).
 
+mod allowed;
 mod answer;
 mod asking;
 mod cancelling;
@@ -52,7 +53,8 @@ pub use crate::known::Origin;
 use crate::known::{Known, Module};
 use crate::memory::{Address, ReadStats};
 
-pub use answer::{Answer, Level};
+pub use allowed::{Allowed, Rule};
+pub use answer::{Answer, Level, nothing_else};
 pub use asking::Asking;
 pub use causes::{by_root, order};
 pub use cgroup::{Cgroup, MemoryLimit, Pressure, Quota, Stalls};

@@ -457,6 +457,46 @@ fn an_incident_is_reported_from_what_was_saved() {
 }
 
 #[test]
+fn what_is_known_and_allowed_fails_nothing() {
+    let check = |more: &[&str]| run(&[&["check", "--image", &image()], more].concat());
+    let title = "2 tasks are deadlocked: first and second hold what the other wants";
+    let allowed = format!(
+        "allowed: {title} [deadlock]\nallowed: nothing is wrong but 1 finding that is allowed (3 \
+         tasks, 1 loop)\n"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let mutes = folder.path().join("mutes.txt").to_str().unwrap().to_owned();
+    std::fs::write(&mutes, "# known\nlock-convoy\ndeadlock  deadlock.py:*  # see the board\n")
+        .unwrap();
+    for arguments in [
+        &["--allow", "deadlock"][..],
+        &["--allow", "lock-convoy", "--allow", "deadlock:deadlock.py:11"],
+        &["--allow", "deadlock/deadlock.py:*"],
+        &["--mutes", &mutes],
+    ] {
+        let (code, stdout, stderr) = check(arguments);
+        assert_eq!(
+            (code, stdout, stderr.as_str()),
+            (Some(0), allowed.clone(), ""),
+            "{arguments:?}"
+        );
+    }
+    let (code, stdout, stderr) = check(&["-v", "--allow", "deadlock:other.py"]);
+    assert!(code == Some(3) && stdout.starts_with("critical: 2 tasks"), "{stdout}");
+    assert_eq!(stderr, "note: nothing was found that deadlock:other.py allows\n");
+    let (code, stdout, _) = check(&["--json", "--allow", "deadlock"]);
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &document["findings"][0]["allowed"]), (Some(0), &true.into()));
+    assert_eq!(document["verdict"]["exit_code"], 0);
+    std::fs::write(&mutes, "deadlok\n").unwrap();
+    for arguments in [&["--allow", "deadlok"][..], &["--mutes", &mutes]] {
+        let (code, stdout, stderr) = check(arguments);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+        assert!(stderr.contains("the nearest is deadlock"), "{stderr}");
+    }
+}
+
+#[test]
 fn a_piped_report_is_as_wide_as_columns_says() {
     let widest = |columns: &str| {
         let mut command = aiospy(&["dump", "--image", &image()]);

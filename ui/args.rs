@@ -14,7 +14,7 @@ use crate::commands::doctor::Doctor;
 use crate::commands::dump::Dump;
 use crate::commands::explain::Explain;
 use crate::commands::export::Export;
-use crate::commands::options::{Mistake, pid, size, time};
+use crate::commands::options::{Mistake, Watching, pid, size, time};
 use crate::commands::ps::Ps;
 use crate::commands::record::Record;
 use crate::commands::report::Report;
@@ -116,6 +116,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::
         &mut options.command
     {
         report.is_verbose = options.is_verbose;
+    }
+    if let Command::Check(Check { allowing, .. })
+    | Command::Watch(Watch { watching: Watching { allowing, .. }, .. })
+    | Command::Run(Run { watching: Watching { allowing, .. }, .. }) = &mut options.command
+    {
+        allowing.is_verbose = options.is_verbose;
     }
     Ok(options)
 }

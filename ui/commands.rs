@@ -1,7 +1,9 @@
 //! The commands, one file each, and what several of them share.
 
+pub mod allowing;
 pub mod check;
 mod children;
+mod codes;
 pub mod completions;
 pub mod crew;
 pub mod demo;

@@ -308,7 +308,7 @@ record!(Finding {
     roles,
     place,
     pending
-    | pid = None, also_in = Vec::new()
+    | pid = None, also_in = Vec::new(), is_allowed = false
 });
 record!(Pending { what, seen_for });
 record!(Sentence { claim, consequence, is_guess });

@@ -1,5 +1,7 @@
 //! What a snapshot comes to, in one sentence: the first root cause, and all whom it hurts.
 
+use std::borrow::Cow;
+
 use rustc_hash::FxHashSet;
 
 use super::{
@@ -34,6 +36,8 @@ pub enum Level {
     Warning,
     /// Something stands still.
     Critical,
+    /// Something is wrong, and all of it is allowed.
+    Allowed,
     /// There was no loop to judge.
     NotJudged,
 }
@@ -46,6 +50,7 @@ impl Level {
             Self::Undecided => "undecided",
             Self::Warning => "warning",
             Self::Critical => "critical",
+            Self::Allowed => "allowed",
             Self::NotJudged => "not-judged",
         }
     }
@@ -83,7 +88,13 @@ impl Hurt {
 impl Snapshot {
     /// What it comes to; nothing where nobody looked for what is wrong.
     pub fn answer(&self) -> Option<Answer> {
-        let findings = self.findings.as_deref()?;
+        let all = self.findings.as_deref()?;
+        let open: Cow<'_, [Finding]> = if self.allowed() == 0 {
+            all.into()
+        } else {
+            all.iter().filter(|it| !it.is_allowed).cloned().collect()
+        };
+        let findings = &*open;
         let chains = by_root(findings);
         let worst = |root: usize, followers: &[usize]| {
             let all = followers.iter().chain([&root]).filter_map(|at| findings.get(*at));
@@ -113,15 +124,36 @@ impl Snapshot {
             let sentence = Sentence::words("no event loop to judge");
             return Some(Answer::plain(Level::NotJudged, sentence));
         }
+        let matters = |it: &Finding| it.severity > Severity::Info || self.is_pending(it);
+        let allowed = all.iter().filter(|it| it.is_allowed && matters(it)).count();
         if self.verdict != Some(Verdict::Ok) {
-            return Some(self.doubt(findings, &chains));
+            return Some(if allowed > 0 && self.doubts().next().is_none() {
+                Answer::plain(Level::Allowed, Sentence::words(nothing_else(allowed)))
+            } else {
+                self.doubt(findings, &chains)
+            });
         }
         Some(Answer::plain(Level::Ok, Sentence::words(self.all_is_well())))
     }
 
+    /// How many findings are allowed.
+    pub fn allowed(&self) -> usize {
+        self.findings.iter().flatten().filter(|it| it.is_allowed).count()
+    }
+
+    /// Why it can't be said that all is well, but for what is allowed.
+    pub fn doubts(&self) -> impl Iterator<Item = &Undecided> {
+        let is_of_allowed = |doubt: &Undecided| {
+            let mut of_code =
+                self.findings.iter().flatten().filter(|it| Some(it.code) == doubt.code).peekable();
+            of_code.peek().is_some() && of_code.all(|it| it.is_allowed)
+        };
+        self.undecided.iter().filter(move |doubt| !is_of_allowed(doubt))
+    }
+
     /// That it is too soon to say, or that not everything could be read.
     fn doubt(&self, findings: &[Finding], chains: &[(usize, Vec<usize>)]) -> Answer {
-        let first = self.undecided.first();
+        let first = self.doubts().next();
         let soon = "too soon to say";
         let pending = chains.iter().find_map(|(root, followers)| {
             let finding = findings.get(*root).filter(|finding| self.is_pending(finding))?;
@@ -276,6 +308,13 @@ fn consequence(root: &Finding, followers: &[&Finding], hurt: Option<Hurt>) -> Se
         }
         None => title,
     }
+}
+
+/// That what was found is allowed, and there is nothing else.
+pub fn nothing_else(allowed: usize) -> String {
+    let (plural, verb) = if allowed == 1 { ("", "is") } else { ("s", "are") };
+    let count = with_separators(allowed);
+    format!("nothing is wrong but {count} finding{plural} that {verb} allowed")
 }
 
 /// `process 4712:`, where a finding is of another process than the one that was asked.

@@ -75,6 +75,9 @@ pub struct Finding {
     /// What to change in the program.
     #[serde(default)]
     pub advice: String,
+    /// Whether it is known and allowed: then it makes nothing worse.
+    #[serde(rename = "allowed", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_allowed: bool,
     /// Where it is no more than a note because it was not seen for long enough.
     #[serde(skip)]
     pub pending: Option<Pending>,
@@ -108,6 +111,7 @@ impl Finding {
             tasks_left_out: 0,
             evidence: Vec::new(),
             advice: String::new(),
+            is_allowed: false,
             pending: None,
         }
     }

@@ -16,7 +16,8 @@ use crate::diagnose::{Diagnosis, Is, Observed, Usage, diagnose, over_time, rule}
 use crate::memory::Address;
 use crate::snapshot::BETWEEN_LOOKS;
 use crate::snapshot::{
-    Cause, Code, Depth, Finding, FindingId, Glance, Phase, Severity, Snapshot, Task, TaskState,
+    Allowed, Cause, Code, Depth, Finding, FindingId, Glance, Phase, Severity, Snapshot, Task,
+    TaskState,
 };
 use crate::timeline::{
     Callbacks, Cancellations, Collections, Fate, Growth, History, Iterations, Lives, Looks,
@@ -54,6 +55,8 @@ pub struct Settings {
     pub slow_after: Duration,
     /// Whether each whole sample is taken for a light one, too: where there are no others.
     pub glances_from_whole: bool,
+    /// Findings that are known, and are no reason to worry.
+    pub allowed: Allowed,
     /// Whether anything is followed: else samples pass, and no event comes of them.
     pub follows: bool,
 }
@@ -67,6 +70,7 @@ impl Default for Settings {
             stuck_after: Duration::from_secs(10),
             slow_after: Duration::from_secs(10),
             glances_from_whole: false,
+            allowed: Allowed::default(),
             follows: true,
         }
     }
@@ -349,7 +353,12 @@ impl Monitor {
         self.places.totals()
     }
 
-    /// The worst finding that there was.
+    /// What is allowed, with what has been found so far.
+    pub fn allowed(&self) -> &Allowed {
+        &self.settings.allowed
+    }
+
+    /// The worst finding that there was, but for those that are allowed.
     pub fn worst(&self) -> Option<Severity> {
         self.worst
     }
@@ -478,6 +487,7 @@ impl Monitor {
                 usage: self.usages.front().filter(|_| throttled.is_none()),
                 throttled,
             }));
+            self.settings.allowed.mark(&mut findings);
             self.follow(findings, now, events);
             // All tasks are compared for it: only where something may have moved.
             if self.open.iter().any(Moved::may_be_past) {
@@ -556,7 +566,9 @@ impl Monitor {
         for (mut finding, at) in findings.into_iter().zip(before) {
             finding.id = numbers.get(&finding.id).copied().unwrap_or(FindingId::NONE);
             finding.because_of = finding.because_of.and_then(|it| numbers.get(&it).copied());
-            self.worst = self.worst.max(Some(finding.severity));
+            if !finding.is_allowed {
+                self.worst = self.worst.max(Some(finding.severity));
+            }
             let Some(known) = at.and_then(|at| self.open.get_mut(at)) else {
                 *self.by_severity.entry(finding.severity).or_default() += 1;
                 let number = finding.id.0;
@@ -701,7 +713,7 @@ fn is_about_same(before: &Finding, now: &Finding) -> bool {
 mod tests {
     use super::*;
     use crate::diagnose::tests::{LOOP, Scene, task};
-    use crate::snapshot::{BlockingKind, Location, LoopGlance, Verdict};
+    use crate::snapshot::{BlockingKind, Location, LoopGlance, Rule, Verdict};
 
     fn whole(monitor: &mut Monitor, snapshot: Snapshot) -> Vec<Event> {
         monitor.take(&mut Sample::Whole(Arc::new(snapshot)))
@@ -871,6 +883,24 @@ mod tests {
         assert_eq!(monitor.summary().findings.get(&Warning), Some(&1));
         assert_eq!(monitor.summary().findings.get(&Info), None);
         assert_eq!(monitor.worst(), Some(Warning));
+    }
+
+    #[test]
+    fn what_is_allowed_is_told_as_such_and_is_not_the_worst() {
+        let allowed = Allowed::new([Rule::new(Code::Deadlock, None)]);
+        let mut monitor = Monitor::new(Settings { allowed, ..Settings::default() });
+        let stuck = Scene::new().with([task(1).at_lock(900, &[2]), task(2).at_lock(901, &[1])]);
+        let mut told = Vec::new();
+        for number in 0..2 {
+            let mut snapshot = stuck.snapshot.clone();
+            snapshot.later(Duration::from_millis(300) * number);
+            for event in whole(&mut monitor, snapshot) {
+                told.extend(event.raised().map(|it| (it.severity, it.is_allowed)));
+            }
+        }
+        assert_eq!(told, [(Severity::Critical, true)]);
+        assert_eq!(monitor.worst(), None);
+        assert_eq!(monitor.allowed().unused().count(), 0);
     }
 
     /// A recording has no light samples: each whole one tells what blocks, and is one sample.

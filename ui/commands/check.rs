@@ -8,6 +8,7 @@ use aiospy::snapshot::Snapshot;
 use clap::Args;
 use clap::error::ErrorKind;
 
+use crate::commands::allowing::Allowing;
 use crate::commands::options::{Detail, HEAP, LOOKS, Mistake, pid, time_or_none};
 use crate::commands::outcome::{FAIL_ON, FailOn, Outcome};
 use crate::commands::patience::Patience;
@@ -50,6 +51,8 @@ pub struct Check {
     wait: Duration,
     #[arg(help = HEAP, long = "heap", conflicts_with = "image")]
     has_heap: bool,
+    #[command(flatten)]
+    pub allowing: Allowing,
     #[command(flatten)]
     output: Output,
 }
@@ -104,8 +107,10 @@ pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
         let cause = "--heap searches the memory of a process, and a file has none";
         return Err(Trouble::new(cause, "aiospy check --heap PID").into());
     }
-    let Read { snapshot, source, timed_out } =
+    let Read { mut snapshot, source, timed_out } =
         subject.read(&wanted, options.looks, options.wait, patience)?;
+    let mut allowed = options.allowing.allowed();
+    snapshot.findings.iter_mut().for_each(|findings| allowed.mark(findings));
     let mut to = Destination::open(&options.output)?;
     if options.json == Some(Detail::Full) {
         json::check(&snapshot, &mut to)?;
@@ -122,6 +127,7 @@ pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
         text::brief(&snapshot, options.fail_on.severity(), &mut page)?;
     }
     to.finish()?;
+    options.allowing.note_unused(&allowed);
     if let (Subject::Process(pid), true) = (&subject, snapshot.has_loop_to_judge()) {
         let with_loops = snapshot.children.iter().any(|child| child.has_loops == Some(true));
         let children = text::verdict::children(&snapshot.children).filter(|_| with_loops);
@@ -155,7 +161,9 @@ fn check_several(
     wanted: &aiospy::Options,
     patience: &Patience,
 ) -> anyhow::Result<Outcome> {
-    let group = several::look(several, wanted, options.looks, options.wait, patience)?;
+    let mut group = several::look(several, wanted, options.looks, options.wait, patience)?;
+    let mut allowed = options.allowing.allowed();
+    group.allow(&mut allowed);
     let mut to = Destination::open(&options.output)?;
     if let Some(detail) = options.json {
         let exit_code = several::exit_code(&group, several, options.fail_on, true);
@@ -169,6 +177,7 @@ fn check_several(
         text::processes::brief(&group, options.fail_on.severity(), &mut page)?;
     }
     to.finish()?;
+    options.allowing.note_unused(&allowed);
     several::outcome(&group, several, options.fail_on, true)
 }
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use aiospy::snapshot::Code;
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::commands::codes::codes;
 use crate::commands::outcome::Outcome;
 use crate::commands::saved;
 use crate::io::memory;
@@ -56,14 +56,6 @@ pub struct Explain {
     image: Option<PathBuf>,
     #[arg(help = COLOR, long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     color: Color,
-}
-
-/// The codes of findings; for a mistyped one, clap proposes those nearest to it.
-fn codes() -> impl TypedValueParser<Value = Code> {
-    PossibleValuesParser::new(Code::ALL.iter().map(|code| code.as_str())).try_map(|name| {
-        let code = Code::ALL.iter().find(|code| code.as_str().eq_ignore_ascii_case(&name));
-        code.copied().ok_or("no such code")
-    })
 }
 
 /// Runs the command.

@@ -8,6 +8,7 @@ use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 
+use crate::commands::allowing::Allowing;
 use crate::commands::outcome::{FAIL_ON, FailOn};
 use crate::flame::{Folding, Format};
 use crate::io::output::{Output, Stream};
@@ -181,6 +182,8 @@ pub struct Watching {
     /// Serve metrics for Prometheus at /metrics on ADDR, such as 127.0.0.1:9464, or :9464 for all interfaces
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<String>,
+    #[command(flatten)]
+    pub allowing: Allowing,
     #[command(flatten)]
     pub output: Stream,
 }

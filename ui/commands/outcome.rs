@@ -61,7 +61,8 @@ impl FailOn {
 
     /// How a command ends that has read this.
     pub fn outcome_of(self, snapshot: &Snapshot) -> Outcome {
-        self.outcome(snapshot.findings.iter().flatten().map(|finding| finding.severity).max())
+        let open = snapshot.findings.iter().flatten().filter(|finding| !finding.is_allowed);
+        self.outcome(open.map(|finding| finding.severity).max())
     }
 }
 
@@ -81,6 +82,8 @@ mod tests {
         snapshot.findings.as_mut().unwrap().truncate(1);
         assert_eq!(Info.outcome_of(&snapshot), Outcome::Findings);
         assert_eq!(Warning.outcome_of(&snapshot), Outcome::Done);
+        snapshot.findings.as_mut().unwrap()[0].is_allowed = true;
+        assert_eq!(Info.outcome_of(&snapshot), Outcome::Done);
         for nothing in [Some(Vec::new()), None] {
             snapshot.findings = nothing;
             assert_eq!(Info.outcome_of(&snapshot), Outcome::Done);

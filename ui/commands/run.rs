@@ -23,7 +23,7 @@ use crate::io::output::note;
 #[derive(Debug, Args)]
 pub struct Run {
     #[command(flatten)]
-    watching: Watching,
+    pub watching: Watching,
     /// The program with its arguments, after --
     #[arg(required = true, last = true, value_name = "COMMAND")]
     command: Vec<OsString>,

@@ -46,7 +46,7 @@ pub struct Watch {
     #[command(flatten)]
     targets: Targets,
     #[command(flatten)]
-    watching: Watching,
+    pub watching: Watching,
 }
 
 /// Runs the command; `Findings` when one was as severe as asked about.
@@ -138,6 +138,7 @@ fn follow(
     settings.growth_over = options.growth_over;
     settings.stuck_after = options.stuck_after;
     settings.slow_after = options.slower;
+    settings.allowed = options.allowing.allowed();
     let mut plan = patience.plan(options.rate, options.whole_every);
     plan.options.blocked_after = options.threshold;
     // What happens between looks is told from frames, states and cancellations.
@@ -162,6 +163,9 @@ fn follow(
         anyhow::Ok(ControlFlow::Continue(()))
     })?;
     teller.end(&mut watcher, ended)?;
+    if teller.pid.is_none() {
+        options.allowing.note_unused(watcher.monitor().allowed());
+    }
     Ok(watcher.monitor().worst())
 }
 
@@ -194,6 +198,7 @@ impl Teller<'_> {
     fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         if let (Some(finding), Some(hook)) = (event.raised(), &mut self.hook)
             && finding.severity > Severity::Info
+            && !finding.is_allowed
         {
             hook.tell(finding);
         }

@@ -154,6 +154,8 @@ struct Whole {
     level: &'static str,
     exit_code: u8,
     text: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    allowed: usize,
 }
 
 /// The document of several processes.
@@ -339,7 +341,12 @@ fn several<'a, D>(
         schema: "aiospy.summary/1",
         tool: Tool::this(),
         taken_at: Timestamp::now(),
-        verdict: Whole { level: group.level().as_str(), exit_code, text: group.verdict() },
+        verdict: Whole {
+            level: group.level().as_str(),
+            exit_code,
+            text: group.verdict(),
+            allowed: group.allowed(),
+        },
         findings: &group.findings,
         processes: group.members.iter().map(member).collect(),
         ended: group.ended,
@@ -632,7 +639,7 @@ mod tests {
             finding.roles =
                 vec![Members { role: Role::Waiter, count: 40, first: vec![sample::id(2)] }];
             (finding.cause, finding.since) = (Some(cause), Some(age));
-            (finding.pid, finding.also_in) = (Some(8), vec![9]);
+            (finding.pid, finding.also_in, finding.is_allowed) = (Some(8), vec![9], true);
             (finding.place, finding.tasks_left_out) = (Some(Arc::clone(place)), 3);
             finding
         });

@@ -302,7 +302,7 @@ impl Metrics {
             self.findings.get_or_create(&labels).set(0);
         }
         for finding in findings {
-            self.codes.insert((finding.code.as_str(), word(finding.severity).1));
+            self.codes.insert((finding.code.as_str(), severity(finding)));
             self.findings.get_or_create(&code(finding)).inc();
         }
     }
@@ -351,8 +351,13 @@ fn one(name: &'static str, value: &str) -> Labels {
 }
 
 fn code(finding: &Finding) -> Labels {
-    let severity = word(finding.severity).1.to_owned();
+    let severity = severity(finding).to_owned();
     vec![("code", finding.code.as_str().to_owned()), ("severity", severity)]
+}
+
+/// How bad a finding is; that it is allowed, if it is.
+fn severity(finding: &Finding) -> &'static str {
+    if finding.is_allowed { "allowed" } else { word(finding.severity).1 }
 }
 
 fn phase(glance: &LoopGlance) -> &'static str {

@@ -70,6 +70,9 @@ pub fn event(event: &Event) -> Vec<TextLine> {
 }
 
 fn severity(tracked: &Tracked) -> Style {
+    if tracked.finding.is_allowed {
+        return Style::Dim;
+    }
     match tracked.finding.severity {
         Severity::Critical => Style::Alarm,
         Severity::Warning => Style::Notice,
@@ -79,7 +82,8 @@ fn severity(tracked: &Tracked) -> Style {
 
 /// `10.0.0.5:5432 has been silent for … [peer-silent]`
 fn finding(tracked: &Tracked) -> String {
-    format!("{} [{}]", tracked.finding.title, tracked.finding.code)
+    let Finding { code, title, is_allowed, .. } = &tracked.finding;
+    format!("{}{title} [{code}]", if *is_allowed { "allowed: " } else { "" })
 }
 
 /// What has changed: `raised  info → warning after 5.01 s: 10.0.0.5:5432 has been … [peer-silent]`

@@ -59,6 +59,8 @@ struct Verdict {
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
     text: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    allowed: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -147,6 +149,8 @@ struct Found {
     key: String,
     severity: Severity,
     title: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    allowed: bool,
     #[serde(flatten)]
     more: Option<More>,
 }
@@ -319,7 +323,7 @@ impl Summary {
             schema: "aiospy.summary/1",
             tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
             taken_at: instant(snapshot.taken_at),
-            verdict: verdict(answer.as_ref(), exit_code),
+            verdict: verdict(snapshot, answer.as_ref(), exit_code),
             process: process(snapshot),
             read: Read {
                 samples: snapshot.looks,
@@ -388,13 +392,14 @@ impl Summary {
     }
 }
 
-fn verdict(answer: Option<&Answer>, exit_code: u8) -> Verdict {
+fn verdict(snapshot: &Snapshot, answer: Option<&Answer>, exit_code: u8) -> Verdict {
     let level = answer.map_or(Level::Undecided, |answer| answer.level);
     Verdict {
         level: level.as_str(),
         exit_code,
         cause: answer.and_then(|answer| answer.cause).map(|id| id.to_string()),
         text: answer.map_or_else(String::new, |answer| fit(&answer.sentence.in_full(), MAX_LONG)),
+        allowed: snapshot.allowed(),
     }
 }
 
@@ -673,6 +678,7 @@ fn found(finding: &Finding) -> Found {
         key: fit(&finding.key, MAX_LONG),
         severity: finding.severity,
         title: fit(&finding.title.to_string(), MAX_LONG),
+        allowed: finding.is_allowed,
         more: None,
     }
 }
@@ -793,6 +799,22 @@ mod tests {
         let findings = it["findings"].as_array().unwrap().len();
         assert_eq!(it["omitted"]["findings"], 40 - findings);
         assert_eq!(it["counts"]["tasks"]["stuck"], 42);
+    }
+
+    #[test]
+    fn what_is_allowed_is_marked_and_counted() {
+        let mut snapshot = shop();
+        snapshot.findings.as_mut().unwrap()[0].is_allowed = true;
+        let it = summary(&snapshot);
+        assert_eq!(it["findings"][0]["allowed"], true);
+        assert!(it["findings"][1].get("allowed").is_none());
+        let verdict = &it["verdict"];
+        assert_eq!((&verdict["level"], &verdict["cause"]), (&"warning".into(), &"f2".into()));
+        assert_eq!(verdict["allowed"], 1);
+        snapshot.findings.as_mut().unwrap()[1].is_allowed = true;
+        let it = summary(&snapshot);
+        assert_eq!(it["verdict"]["level"], "allowed");
+        assert!(summary(&shop())["verdict"].get("allowed").is_none());
     }
 
     #[test]

@@ -242,7 +242,8 @@ pub fn brief_lines(findings: &[Finding], page: &mut Page<'_>) -> io::Result<()> 
     for cause in causes(findings) {
         let followers = cause.followers.iter().map(|finding| (*finding, "└ "));
         for (finding, branch) in std::iter::once((cause.finding, "")).chain(followers) {
-            let (style, word) = word(finding.severity);
+            let (style, word) =
+                if finding.is_allowed { (Style::Dim, "allowed") } else { word(finding.severity) };
             let mut line = Line::new().with(style, word).with(Style::Plain, ": ");
             line.add(Style::Dim, branch);
             line.add(Style::Strong, &said(finding));
@@ -268,7 +269,8 @@ pub fn brief(snapshot: &Snapshot, least: Option<Severity>, page: &mut Page<'_>) 
         return Ok(());
     };
     let mut text = answer.sentence.in_full();
-    let notes = findings.len();
+    let allowed = snapshot.allowed();
+    let notes = findings.len() - allowed;
     let (style, level) = match answer.level {
         // Whoever asks about notes is not told that all is well.
         Level::Ok if least == Some(Severity::Info) && notes > 0 => {
@@ -277,8 +279,14 @@ pub fn brief(snapshot: &Snapshot, least: Option<Severity>, page: &mut Page<'_>) 
         }
         level => (verdict::sign(level).0, level.as_str()),
     };
-    if let Some(judged) = verdict::judged(snapshot) {
-        let _ = write!(text, " ({judged})");
+    let facts = verdict::judged(snapshot).into_iter().chain(
+        Some(allowed)
+            .filter(|count| *count > 0 && answer.level != Level::Allowed)
+            .map(|count| format!("{} allowed", words::counted(count, "finding"))),
+    );
+    let facts: Vec<String> = facts.collect();
+    if !facts.is_empty() {
+        let _ = write!(text, " ({})", facts.join("; "));
     }
     if let Some(wait) = verdict::wait(snapshot).filter(|_| answer.level == Level::Undecided) {
         let _ = write!(text, "; --wait {}s decides", wait.as_secs());
@@ -290,7 +298,7 @@ pub fn brief(snapshot: &Snapshot, least: Option<Severity>, page: &mut Page<'_>) 
 mod tests {
     use std::time::Duration;
 
-    use aiospy::snapshot::{FindingId, Verdict};
+    use aiospy::snapshot::{Doubt, FindingId, Undecided, Verdict};
 
     use super::super::{View, sample};
     use super::*;
@@ -380,6 +388,51 @@ mod tests {
         );
         let asked = brief(&snapshot, Some(Severity::Info));
         assert!(asked.ends_with("\ninfo: 1 note (23 tasks, 1 loop)\n"), "{asked}");
+    }
+
+    #[test]
+    fn what_is_allowed_is_listed_and_the_verdict_is_of_the_rest() {
+        let mut snapshot = sample::bank();
+        snapshot.verdict = Some(Verdict::Findings);
+        let allow = |snapshot: &mut Snapshot, code: Code| {
+            let findings = snapshot.findings.iter_mut().flatten();
+            findings.filter(|it| it.code == code).for_each(|it| it.is_allowed = true);
+        };
+        allow(&mut snapshot, Code::Deadlock);
+        let lines = [
+            "allowed: 2 tasks wait for each other: ada-to-bob, bob-to-ada; 20 more wait for them \
+             [deadlock]",
+            "warning: └ 10 tasks wait for account.lock, held by ada-to-bob [lock-convoy]",
+            "info: Probably nothing refers to heartbeat but asyncio itself [task-orphaned]",
+            "warning: 10 tasks wait for account.lock, held by ada-to-bob (23 tasks, 1 loop; 1 \
+             finding allowed)\n",
+        ];
+        assert_eq!(brief(&snapshot, Some(Severity::Warning)), lines.join("\n"));
+        allow(&mut snapshot, Code::LockConvoy);
+        let text = brief(&snapshot, Some(Severity::Warning));
+        let verdict =
+            "\nallowed: nothing is wrong but 2 findings that are allowed (23 tasks, 1 loop)\n";
+        assert!(text.contains("\nallowed: └ 10 tasks wait") && text.ends_with(verdict), "{text}");
+        // What may be a hang yet is another matter.
+        let (reason, title) = (Doubt::TooSoon, "1 task waits".to_owned());
+        let doubt = |code| Undecided { reason, title: title.clone(), code, seen_for: None };
+        snapshot.undecided = vec![doubt(Some(Code::PeerSilent))];
+        let text = brief(&snapshot, Some(Severity::Warning));
+        assert!(
+            text.contains("\nundecided: 1 task waits: too soon to say (23 tasks, 1 loop; 2 "),
+            "{text}"
+        );
+        // Not where it is that which is allowed.
+        snapshot.undecided = vec![doubt(Some(Code::LockConvoy))];
+        assert!(brief(&snapshot, None).ends_with(verdict));
+        // A note that is allowed leaves all well.
+        allow(&mut snapshot, Code::TaskOrphaned);
+        snapshot.findings.as_mut().unwrap().truncate(1);
+        (snapshot.undecided, snapshot.verdict) = (Vec::new(), Some(Verdict::Ok));
+        let text = brief(&snapshot, Some(Severity::Info));
+        let well = "\nok: 23 tasks: none is stuck, the loop is not blocked (23 tasks, 1 loop; 1 \
+                    finding allowed)\n";
+        assert!(text.starts_with("allowed: Probably") && text.ends_with(well), "{text}");
     }
 
     #[test]

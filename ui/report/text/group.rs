@@ -2,7 +2,8 @@
 
 use aiospy::Error;
 use aiospy::snapshot::{
-    Doubt, Finding, Level, Severity, Snapshot, Undecided, Verdict, by_root, join_findings,
+    Allowed, Doubt, Finding, Level, Severity, Snapshot, Undecided, Verdict, by_root, join_findings,
+    nothing_else,
 };
 use aiospy::watch::several::Looked;
 
@@ -36,6 +37,18 @@ impl Group {
         Self { root, members: looked, ended, findings }
     }
 
+    /// Marks what is allowed in any of them.
+    pub fn allow(&mut self, allowed: &mut Allowed) {
+        let read = self.members.iter_mut().filter_map(|it| it.read.as_mut().ok());
+        let findings = read.filter_map(|it| it.findings.as_mut());
+        findings.chain([&mut self.findings]).for_each(|findings| allowed.mark(findings));
+    }
+
+    /// How many of the findings are allowed.
+    pub fn allowed(&self) -> usize {
+        self.findings.iter().filter(|it| it.is_allowed).count()
+    }
+
     /// Those that were read.
     pub fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
         self.members.iter().filter_map(|it| it.read.as_ref().ok())
@@ -56,9 +69,10 @@ impl Group {
         self.snapshots().map(|snapshot| snapshot.tasks.len()).sum()
     }
 
-    /// The worst finding.
+    /// The worst finding that is not allowed.
     pub fn worst(&self) -> Option<Severity> {
-        self.findings.iter().map(|finding| finding.severity).max()
+        let open = self.findings.iter().filter(|finding| !finding.is_allowed);
+        open.map(|finding| finding.severity).max()
     }
 
     /// What it comes to.
@@ -69,6 +83,7 @@ impl Group {
             _ if self.doubts().next().is_some() => Level::Undecided,
             _ if self.judged().next().is_none() => Level::NotJudged,
             _ if self.unread().next().is_some() => Level::Undecided,
+            _ if self.wrong_and_allowed() > 0 => Level::Allowed,
             _ => Level::Ok,
         }
     }
@@ -77,9 +92,17 @@ impl Group {
     /// loop.
     fn doubts(&self) -> impl Iterator<Item = &Snapshot> {
         let is_doubt = |it: &Undecided| it.reason != Doubt::NoLoop;
-        self.snapshots().filter(move |it| {
-            it.verdict == Some(Verdict::Undecided) && it.undecided.iter().any(is_doubt)
-        })
+        let is_open = |it: &Snapshot| {
+            it.verdict == Some(Verdict::Undecided)
+                || it.verdict == Some(Verdict::Findings) && it.allowed() > 0
+        };
+        self.snapshots().filter(move |it| is_open(it) && it.doubts().any(is_doubt))
+    }
+
+    /// How many findings would be worse than notes, were they not allowed.
+    fn wrong_and_allowed(&self) -> usize {
+        let is_wrong = |it: &&Finding| it.is_allowed && it.severity > Severity::Info;
+        self.findings.iter().filter(is_wrong).count()
     }
 
     /// The same in a sentence.
@@ -88,14 +111,17 @@ impl Group {
             Level::Critical | Level::Warning => self.trouble().unwrap_or_default(),
             Level::Undecided => self.doubt(),
             Level::NotJudged => self.not_judged(),
+            Level::Allowed => nothing_else(self.wrong_and_allowed()),
             Level::Ok => format!("{}: none is stuck, no loop is blocked", self.extent()),
         }
     }
 
     /// The first cause, and in how many processes it is.
     fn trouble(&self) -> Option<String> {
-        let (root, _) = by_root(&self.findings).into_iter().next()?;
-        let finding = self.findings.get(root)?;
+        let open: Vec<Finding> =
+            self.findings.iter().filter(|it| !it.is_allowed).cloned().collect();
+        let (root, _) = by_root(&open).into_iter().next()?;
+        let finding = open.get(root)?;
         if finding.also_in.is_empty() {
             return Some(findings::said(finding));
         }

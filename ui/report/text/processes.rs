@@ -349,17 +349,23 @@ pub fn brief(group: &Group, least: Option<Severity>, page: &mut Page<'_>) -> io:
     findings::brief_lines(&group.findings, page)?;
     let level = group.level();
     let (style, word) = (verdict::sign(level).0, level.as_str());
+    let allowed = group.allowed();
+    let more = match allowed {
+        0 => String::new(),
+        _ if level == Level::Allowed => String::new(),
+        allowed => format!("; {} allowed", words::counted(allowed, "finding")),
+    };
     let said = match level {
         // What the command fails with says it.
         Level::NotJudged => return Ok(()),
-        Level::Ok if least == Some(Severity::Info) && !group.findings.is_empty() => {
+        Level::Ok if least == Some(Severity::Info) && group.findings.len() > allowed => {
             let (style, word) = findings::word(Severity::Info);
-            let said = words::counted(group.findings.len(), "note");
-            let said = format!(": {said} ({})", group.extent());
+            let said = words::counted(group.findings.len() - allowed, "note");
+            let said = format!(": {said} ({}{more})", group.extent());
             return page.line(&Line::new().with(style, word).with(Style::Plain, &said));
         }
-        Level::Ok => group.verdict(),
-        _ => format!("{} ({})", group.verdict(), group.extent()),
+        Level::Ok => format!("{}{more}", group.verdict()),
+        _ => format!("{} ({}{more})", group.verdict(), group.extent()),
     };
     page.line(&Line::new().with(style, word).with(Style::Plain, &format!(": {said}")))
 }
@@ -501,6 +507,8 @@ fn tally(all: &[Looked]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use aiospy::snapshot::{Allowed, Code, Rule};
+
     use super::super::sample::{COMMAND, looked_at, looked_in_vain, service};
     use super::*;
 
@@ -548,6 +556,21 @@ mod tests {
             loops in 6 processes)\n";
         assert_eq!(brief(&service(), Some(Severity::Warning)), lines);
         assert_eq!(brief(&service(), None), lines);
+        let mut known = service();
+        known.allow(&mut Allowed::new([Rule::new(Code::LoopBlocked, None)]));
+        let text = brief(&known, Some(Severity::Warning));
+        assert!(text.starts_with("allowed: processes 13 and 12: time.sleep has"), "{text}");
+        // One of them could not be read.
+        assert!(
+            text.ends_with(
+                "could not be read: 14 (3 tasks, 3 loops in 6 processes; 1 finding allowed)\n"
+            ),
+            "{text}"
+        );
+        known.members.retain(|it| it.read.is_ok());
+        let text = brief(&known, Some(Severity::Warning));
+        let all = "\nallowed: nothing is wrong but 1 finding that is allowed (3 tasks, 3 loops in 4 processes)\n";
+        assert!(text.ends_with(all), "{text}");
         let healthy = || vec![looked_at(11, &COMMAND, |_| ()), looked_at(12, &COMMAND, |_| ())];
         let group = Group::new(None, healthy(), |_| false);
         let ok = "ok: 2 tasks, 2 loops in 2 processes: none is stuck, no loop is blocked\n";

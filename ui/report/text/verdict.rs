@@ -25,6 +25,7 @@ pub fn sign(level: Level) -> (Style, &'static str) {
         Level::Warning => (Style::Notice, "!  "),
         Level::Undecided => (Style::Notice, "?  "),
         Level::NotJudged => (Style::Notice, "x  "),
+        Level::Allowed => (Style::Active, "i  "),
         Level::Ok => (Style::Active, "ok "),
     }
 }
@@ -45,13 +46,15 @@ pub fn undecided(snapshot: &Snapshot) -> Option<String> {
     if snapshot.verdict != Some(Verdict::Undecided) {
         return None;
     }
-    let (first, others) = snapshot.undecided.split_first()?;
+    let mut doubts = snapshot.doubts();
+    let first = doubts.next()?;
+    let others = doubts.count();
     let mut sentence = first.title.clone();
     if let Some(seen_for) = first.seen_for {
         let _ = write!(sentence, " (seen for {})", words::duration(seen_for));
     }
-    if !others.is_empty() {
-        let _ = write!(sentence, ", and {} more", words::count(others.len()));
+    if others > 0 {
+        let _ = write!(sentence, ", and {} more", words::count(others));
     }
     if let Some(wait) = wait(snapshot) {
         let _ = write!(sentence, "; --wait {}s decides", wait.as_secs());
@@ -61,7 +64,7 @@ pub fn undecided(snapshot: &Snapshot) -> Option<String> {
 
 /// How long to wait for what is undecided, where that helps: what was written once does not go on.
 pub fn wait(snapshot: &Snapshot) -> Option<Duration> {
-    let waits = snapshot.undecided.iter().filter_map(Undecided::wait);
+    let waits = snapshot.doubts().filter_map(Undecided::wait);
     waits.max().filter(|_| snapshot.depth >= Depth::Evidence)
 }
 
