@@ -1,5 +1,7 @@
 //! uvloop's transports: C structures, of which each hop is checked by its class or a pointer back.
 
+use rustc_hash::FxHashSet;
+
 use super::{Direction, Endpoint, Layer, Medium, Process};
 use crate::layout::uvloop::{
     HANDLE, HANDLE_ARGUMENTS, LOOP, NATIVE, POLL, PROCESS, SERVER, TLS, TLS_TRANSPORT_PROTOCOL,
@@ -153,17 +155,18 @@ impl Reader<'_> {
 
     /// The objects of all handles of a loop that are not closed.
     ///
-    /// The list may change under the walk: it then ends early.
+    /// The list may change under the walk, and then lead back to where it was: it ends early then.
     fn uv_handles(&self, loop_at: Address) -> Vec<Address> {
         let native = self.pointer(loop_at.offset(LOOP.uvloop)).ok().flatten();
         let native = native.filter(|uv| self.pointer(uv.offset(UV_LOOP.data)) == Ok(Some(loop_at)));
         let Some(native) = native else { return Vec::new() };
         let head = native.offset(UV_LOOP.handle_queue);
         let mut handles = Vec::new();
+        let mut seen = FxHashSet::from_iter([head]);
         let mut node = head;
         for _ in 0..MAX_HANDLES {
             let next = match self.pointer(node) {
-                Ok(Some(next)) if next != head => next,
+                Ok(Some(next)) if seen.insert(next) => next,
                 _ => break,
             };
             let handle = next.before(NATIVE.handle_queue);
@@ -213,5 +216,44 @@ impl Reader<'_> {
         let name = self.name(self.uv_field(handle, HANDLE.meth_name)?).ok()?.to_string();
         let argument = |i: u64| self.uv_field(handle, HANDLE.arg1.saturating_add(8 * i));
         Some(UvCalled::Method(name, (0..HANDLE_ARGUMENTS).filter_map(argument).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::tests::Heap;
+
+    /// A queue of handles, each with its object; the last one leads to that of the given number.
+    fn loop_of(heap: &mut Heap, count: usize, back_to: Option<usize>) -> (Address, Vec<Address>) {
+        let (loop_at, native) = (heap.room(512), heap.room(1024));
+        heap.link(loop_at.offset(LOOP.uvloop), native);
+        heap.link(native.offset(UV_LOOP.data), loop_at);
+        let queue = native.offset(UV_LOOP.handle_queue);
+        let (mut objects, mut nodes) = (Vec::new(), vec![queue]);
+        for _ in 0..count {
+            let (handle, object) = (heap.room(256), heap.room(256));
+            heap.link(handle.offset(NATIVE.data), object);
+            heap.link(handle.offset(NATIVE.running_loop), native);
+            objects.push(object);
+            nodes.push(handle.offset(NATIVE.handle_queue));
+        }
+        nodes.push(back_to.map_or(queue, |at| nodes[at + 1]));
+        for pair in nodes.windows(2) {
+            heap.link(pair[0], pair[1]);
+        }
+        (loop_at, objects)
+    }
+
+    #[test]
+    fn each_handle_is_taken_once_wherever_the_last_one_leads() {
+        for (count, back_to) in
+            [(0, None), (3, None), (3, Some(0)), (3, Some(1)), (3, Some(2)), (1, Some(0))]
+        {
+            let mut heap = Heap::of(12);
+            let (loop_at, objects) = loop_of(&mut heap, count, back_to);
+            let handles = heap.read(|reader| reader.uv_handles(loop_at));
+            assert_eq!(handles, objects, "{count} {back_to:?}");
+        }
     }
 }
