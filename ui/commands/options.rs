@@ -22,6 +22,13 @@ pub const LOOKS: &str =
 /// The help for a search of the heap.
 pub const HEAP: &str = "Search the whole heap, too: who refers to what tasks wait for; `dump` also lists coroutines never started, open generators, failed futures, locks and queues (0.2 s per GiB and pass; the process is not paused). Not in what was saved of one: that has only what was read";
 
+/// The help for what is sent to OpenTelemetry.
+#[cfg(feature = "otlp")]
+const OTLP: &str = "Send findings as logs, and the figures of --metrics every --interval, to the OpenTelemetry collector at URL (OTLP over HTTP), such as http://127.0.0.1:4318";
+
+#[cfg(feature = "otlp")]
+const OTLP_SERVICE: &str = "The program's `service.name` [default: OTEL_SERVICE_NAME or what OTEL_RESOURCE_ATTRIBUTES says]";
+
 /// The process that a command is about.
 #[derive(Debug, Args)]
 pub struct Target {
@@ -182,6 +189,12 @@ pub struct Watching {
     /// Serve metrics for Prometheus at /metrics on ADDR, such as 127.0.0.1:9464, or :9464 for all interfaces
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<String>,
+    #[cfg(feature = "otlp")]
+    #[arg(help = OTLP, long, value_name = "URL", value_parser = collector)]
+    pub otlp: Option<String>,
+    #[cfg(feature = "otlp")]
+    #[arg(help = OTLP_SERVICE, long, value_name = "NAME", requires = "otlp")]
+    pub otlp_service: Option<String>,
     #[command(flatten)]
     pub allowing: Allowing,
     #[command(flatten)]
@@ -341,6 +354,28 @@ pub fn size(text: &str) -> Result<u64, String> {
 
 const NO_SIZE: &str = "expected a size of a kilobyte or more, such as 500k, 20M or 1G";
 
+/// The address of a collector.
+///
+/// # Errors
+/// When it is none, or none that this build can send to.
+#[cfg(feature = "otlp")]
+pub fn collector(url: &str) -> Result<String, String> {
+    let uri: ureq::http::Uri = url.parse().map_err(|_error| NO_URL.to_owned())?;
+    let authority = uri.authority().ok_or(NO_URL)?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err("TLS is not built in: send to a collector near by".to_owned()),
+        _ => return Err(NO_URL.to_owned()),
+    }
+    if authority.as_str().contains('@') || uri.query().is_some() {
+        return Err("expected no credentials and no query in the URL of a collector".to_owned());
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+#[cfg(feature = "otlp")]
+const NO_URL: &str = "expected the URL of a collector, such as http://127.0.0.1:4318";
+
 /// The options of one command, as typed.
 #[cfg(test)]
 pub fn typed<T: Args>(line: &str) -> Result<T, clap::Error> {
@@ -379,6 +414,19 @@ mod tests {
         assert_eq!(size("20 MiB"), Ok(20 << 20));
         for bad in ["", "M", "x", "12", "-3M", "1e30", "é"] {
             assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[cfg(feature = "otlp")]
+    #[test]
+    fn only_what_can_be_sent_to_is_a_collector() {
+        assert_eq!(collector("http://[::1]:4318/"), Ok("http://[::1]:4318".to_owned()));
+        assert_eq!(collector("http://otel/a/b"), Ok("http://otel/a/b".to_owned()));
+        for bad in ["", "otel:4318", "ftp://otel", "/v1/logs", "http://", "http://a b"] {
+            assert_eq!(collector(bad), Err(NO_URL.to_owned()), "{bad}");
+        }
+        for bad in ["https://otel", "http://me:it@otel", "http://otel/?key=it"] {
+            assert!(collector(bad).is_err_and(|it| it != NO_URL), "{bad}");
         }
     }
 }

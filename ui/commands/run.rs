@@ -40,7 +40,10 @@ pub fn run(options: &Run, patience: &Patience) -> anyhow::Result<Outcome> {
     let stop = Arc::default();
     // The program is not left alone when reading it takes too long.
     let (watched, status) = started(&options.command, |pid| {
-        watch::watch(pid, &options.watching, true, &stop, patience)
+        let exports = watch::Exports::open(&options.watching)?;
+        let worst = watch::watch(pid, &options.watching, &exports, true, &stop, patience);
+        exports.finish();
+        worst
     })?;
     match watched {
         // What it says about its end is the program's own affair.

@@ -6,7 +6,11 @@ use crate::commands::outcome::Outcome;
 use crate::io::output::{Color, Destination, Output};
 
 /// The features that can be left out of a build.
-const FEATURES: &[(&str, bool)] = &[("fallback", cfg!(feature = "fallback"))];
+const FEATURES: &[(&str, bool)] = &[
+    ("fallback", cfg!(feature = "fallback")),
+    ("mcp", cfg!(feature = "mcp")),
+    ("otlp", cfg!(feature = "otlp")),
+];
 
 /// Runs the command.
 ///

@@ -1,8 +1,12 @@
 //! `aiospy watch PID …`: what happens, as it happens, one line of JSON each (`aiospy.watch/1`), or
 //! text.
 
+mod exports;
+mod figures;
 mod lines;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod several;
 mod words;
 
@@ -21,8 +25,8 @@ use clap::Args;
 use clap::error::ErrorKind;
 use serde::Serialize;
 
+pub use self::exports::Exports;
 use self::lines::EventLine;
-use self::metrics::Metrics;
 use crate::commands::options::{Mistake, Watching};
 use crate::commands::outcome::Outcome;
 use crate::commands::patience::Patience;
@@ -55,17 +59,24 @@ pub struct Watch {
 /// When the target cannot be attached to, or the output not be written.
 pub fn run(options: &Watch, patience: &Patience) -> anyhow::Result<Outcome> {
     let stop = on_signals()?;
-    let done = match options.targets.choose("watch")? {
+    let chosen = options.targets.choose("watch")?;
+    if matches!(chosen, Chosen::Several(_)) && options.watching.metrics.is_some() {
+        return Err(METRICS_OF_ONE.into());
+    }
+    let exports = Arc::new(Exports::open(&options.watching)?);
+    let done = match chosen {
         Chosen::One(pid) => {
             let watch = |pid| {
                 patience.guard(pid, Some(&stop));
-                watch(pid, &options.watching, false, &stop, patience)
+                watch(pid, &options.watching, &exports, false, &stop, patience)
             };
             by_any_id(pid, watch).1
         }
-        Chosen::Several(_) if options.watching.metrics.is_some() => Err(METRICS_OF_ONE.into()),
-        Chosen::Several(several) => several::watch(&several, &options.watching, &stop, patience),
+        Chosen::Several(several) => {
+            several::watch(&several, &options.watching, &exports, &stop, patience)
+        }
     };
+    exports.finish();
     Ok(options.watching.fail_on.outcome(done?))
 }
 
@@ -91,6 +102,7 @@ pub fn on_signals() -> anyhow::Result<Arc<AtomicBool>> {
 pub fn watch(
     pid: i32,
     options: &Watching,
+    exports: &Exports,
     is_ours: bool,
     stop: &Arc<AtomicBool>,
     patience: &Patience,
@@ -107,7 +119,7 @@ pub fn watch(
     let hook = options.on_finding.as_deref().map(|command| Hook::new(command, stop));
     let mut teller = Teller { is_text, color, pid: None, to: to.writer(), hook };
     let is_over = is_over(options, stop, reader.as_ref());
-    let worst = follow(pid, options, is_ours, &is_over, &mut teller, patience)?;
+    let worst = follow(pid, options, exports, is_ours, &is_over, &mut teller, patience)?;
     drop(teller);
     to.finish()?;
     Ok(worst)
@@ -127,6 +139,7 @@ fn is_over(options: &Watching, stop: &AtomicBool, reader: Option<&Reader>) -> im
 fn follow(
     pid: i32,
     options: &Watching,
+    exports: &Exports,
     is_ours: bool,
     is_over: &dyn Fn() -> bool,
     teller: &mut Teller<'_>,
@@ -144,7 +157,7 @@ fn follow(
     // What happens between looks is told from frames, states and cancellations.
     plan.between = Depth::Tasks;
     plan.waits_for_python = is_ours;
-    let mut metrics = options.metrics.as_deref().map(Metrics::serve).transpose()?;
+    let mut export = exports.of_process();
     let mut watcher = Watcher::new(plan, settings);
     let mut is_started = false;
     let ended = watcher.run(pid, is_over, &mut |news| {
@@ -156,12 +169,11 @@ fn follow(
             Sample::Limited(rate) => note(limited(*rate)),
             _ => {}
         }
-        if let Some(metrics) = &mut metrics {
-            metrics.note(&news);
-        }
+        export.note(&news);
         news.events.iter().try_for_each(|event| teller.event(event))?;
         anyhow::Ok(ControlFlow::Continue(()))
     })?;
+    export.end(ended);
     teller.end(&mut watcher, ended)?;
     if teller.pid.is_none() {
         options.allowing.note_unused(watcher.monitor().allowed());

@@ -200,11 +200,15 @@ impl<'a> FindingLine<'a> {
 
     /// One that is over, which its title says.
     fn over(tracked: &'a Tracked) -> Self {
-        let until = tracked.seen_at.strftime("%H:%M:%SZ").to_string();
-        let title = Sentence::words(tracked.finding.title.over(&until));
+        let title = Sentence::words(title_when_over(tracked));
         let finding = Cow::Owned(Finding { title, ..tracked.finding.clone() });
         Self { finding, ..Self::of(tracked) }
     }
+}
+
+/// What a finding that is over says, with when it was seen last.
+pub fn title_when_over(tracked: &Tracked) -> String {
+    tracked.finding.title.over(&tracked.seen_at.strftime("%H:%M:%SZ").to_string())
 }
 
 /// A callback that blocked its loop.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aiospy::snapshot::Severity;
 
+use super::exports::Exports;
 use super::{Teller, follow, is_over};
 use crate::commands::crew::{self, Part, Said};
 use crate::commands::options::Watching;
@@ -42,6 +43,7 @@ impl Write for Lines<'_> {
 pub fn watch(
     several: &Several,
     options: &Watching,
+    exports: &Arc<Exports>,
     stop: &Arc<AtomicBool>,
     patience: &Patience,
 ) -> anyhow::Result<Option<Severity>> {
@@ -52,12 +54,14 @@ pub fn watch(
     let is_text = options.is_text(to.is_terminal);
     let options = share(options, several.pids().len());
     let mut worst = None;
+    let exports = Arc::clone(exports);
     let watch = move |part: &Part<_, _>| {
         let mut lines = Lines { to: part, kept: Vec::new() };
         let hook = options.on_finding.as_deref().map(|command| Hook::new(command, part.over()));
         let mut teller = Teller { is_text, color, pid: Some(part.pid), to: &mut lines, hook };
         let is_over = || part.over().load(Ordering::Relaxed);
-        follow(part.pid, &options, false, &is_over, &mut teller, &Patience::new(timeout))
+        let patience = Patience::new(timeout);
+        follow(part.pid, &options, &exports, false, &is_over, &mut teller, &patience)
     };
     let done = crew::each(several, &is_asked, watch, &mut |said| {
         match said {
