@@ -51,7 +51,7 @@ use crate::explain::{Options, shutdown::shutdown, waiting::Descriptors};
 use crate::memory::{Address, LiveMemory, Pass, ReadStats, Recorder, TimeLimit};
 use crate::process::{SavedSystem, System, SystemRecorder, Target};
 use crate::python::frame::Stack;
-use crate::python::object::{Caches, Memory, Reader};
+use crate::python::object::{Caches, Followed, Memory, Reader};
 use crate::python::runtime::{Located, locate};
 use crate::snapshot::{Depth, Interval, Process, Shutdown, Snapshot, Task, with_separators};
 
@@ -303,6 +303,7 @@ impl Inspector {
         }
         let budget = self.budget(options);
         self.memory.keep_at_most(budget.for_pages());
+        self.caches.use_rules(&options.rules);
         let mut tries = 0;
         let read = loop {
             tries += 1;
@@ -414,6 +415,11 @@ impl Inspector {
     /// That the last reading was not whole because its time was over.
     pub fn timed_out(&self) -> Option<Error> {
         timed_out(self.system.pid(), self.memory.limit())
+    }
+
+    /// What came of each rule that says what frames are part of, in all snapshots so far.
+    pub fn followed(&self) -> Vec<Followed> {
+        self.caches.followed()
     }
 
     /// Facts to be said before any result: an unknown newer Python, an odd set-up.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use aiospy::known::work::Rules;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 
@@ -22,6 +23,7 @@ use crate::commands::requests::Requests;
 use crate::commands::run::Run;
 use crate::commands::stop::Stop;
 use crate::commands::watch::Watch;
+use crate::io::rules;
 use crate::top::{Replay, Top};
 
 /// Attach to a running Python process and see what its asyncio program is doing.
@@ -49,6 +51,10 @@ pub struct Options {
     /// Most memory to use, such as 256M [default: 512M, or half of what the cgroup has left]
     #[arg(long, global = true, value_name = "SIZE", value_parser = size, hide_short_help = true)]
     pub max_memory: Option<u64>,
+    /// Rules in TOML that say which functions work for requests and jobs [default:
+    /// ~/.config/aiospy/rules.toml]
+    #[arg(long, global = true, value_name = "FILE", value_parser = rules::read, hide_short_help = true)]
+    pub rules: Option<Rules>,
 }
 
 /// What to do.
@@ -134,7 +140,7 @@ fn verbose_version(error: clap::Error, args: &[OsString]) -> Result<Options, cla
     };
     if error.kind() == ErrorKind::DisplayVersion && args.iter().any(is_verbose) {
         let (command, timeout) = (Command::Version, Duration::ZERO);
-        return Ok(Options { command, is_verbose: true, timeout, max_memory: None });
+        return Ok(Options { command, is_verbose: true, timeout, max_memory: None, rules: None });
     }
     Err(error)
 }

@@ -2,9 +2,10 @@
 
 pub mod descriptors;
 pub mod hook;
-pub mod memory;
 pub mod oom;
 pub mod output;
 pub mod page;
+pub mod rules;
 pub mod time;
 pub mod trouble;
+pub mod wanted;

@@ -9,13 +9,14 @@ mod io;
 mod report;
 mod top;
 
+use aiospy::known::work::Rules;
 use args::Command;
 use commands::patience::Patience;
 use commands::{
     check, completions, demo, diff, doctor, dump, explain, export, ps, record, remedy, run, schema,
     stop, version, watch,
 };
-use io::{memory, oom, output};
+use io::{oom, output, rules, wanted};
 
 fn main() -> ExitCode {
     oom::volunteer();
@@ -24,7 +25,8 @@ fn main() -> ExitCode {
         Err(usage) => return remedy::usage(&usage),
     };
     let patience = Patience::new(options.timeout);
-    memory::set_most(options.max_memory);
+    let rules = options.rules.clone().unwrap_or_else(kept_rules);
+    wanted::set(options.max_memory, rules);
     let done = match &options.command {
         Command::Dump(options) => dump::run(options, &patience),
         Command::Check(options) => check::run(options, &patience),
@@ -58,6 +60,18 @@ fn main() -> ExitCode {
             }
             remedy::print(&error, options.is_verbose);
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// The rules that the user keeps for all programs; a mistake there stops nobody.
+fn kept_rules() -> Rules {
+    match rules::kept() {
+        None => Rules::default(),
+        Some((_, Ok(rules))) => rules,
+        Some((file, Err(mistake))) => {
+            output::note(format_args!("{} is left out: {mistake}", file.display()));
+            Rules::default()
         }
     }
 }

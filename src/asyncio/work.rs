@@ -107,7 +107,7 @@ impl Reader<'_> {
         let mut labels = Labels::default();
         for (depth, frame) in chain.iter().enumerate() {
             let Some(rule) = self.work_rule(frame) else { continue };
-            let Some(mut label) = self.label_of(frame, rule)? else { continue };
+            let Some(mut label) = self.label_of(frame, &rule)? else { continue };
             if matches!(rule.kind, WorkKind::Call | WorkKind::Query) {
                 // The innermost frame knows best whom it asks.
                 if let Some(outer) = labels.call.take().filter(|it| it.work.kind == label.work.kind)
@@ -143,7 +143,17 @@ impl Reader<'_> {
     }
 
     /// What one frame says; `None` where there is no such work at the moment.
-    fn label_of(&self, frame: &RawFrame, rule: &Rule) -> Read<Option<Label>> {
+    /// What one frame says, by its rule; what came of that is noted.
+    fn label_of(&self, frame: &RawFrame, rule: &Arc<Rule>) -> Read<Option<Label>> {
+        let mut missing = 0;
+        let label = self.label_by(frame, rule, &mut missing);
+        let is_there = matches!(label, Ok(Some(_)));
+        self.caches.note_followed(rule, is_there.then_some(missing));
+        label
+    }
+
+    /// A bit of `missing` is set for each fact that isn't there.
+    fn label_by(&self, frame: &RawFrame, rule: &Rule, missing: &mut u32) -> Read<Option<Label>> {
         let Some(object) = self.work_object(frame, rule)? else { return Ok(None) };
         let find = |paths: &Paths| self.followed(frame, object, paths);
         let mut work = Work { kind: Some(rule.kind), ..Work::default() };
@@ -151,8 +161,9 @@ impl Reader<'_> {
             work.identity = Some(object);
         }
         let (mut host, mut port, mut began) = (None, None, None);
-        for (fact, paths) in &rule.facts {
+        for (i, (fact, paths)) in (0..).zip(&rule.facts) {
             let value = find(paths)?;
+            *missing |= u32::from(value.is_none()).checked_shl(i).unwrap_or(0);
             match (fact, value) {
                 (Fact::Needs | Fact::Type, None) => return Ok(None),
                 (Fact::Type, Some(at)) => match self.plain_text(at, true)?.as_deref() {

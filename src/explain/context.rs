@@ -202,7 +202,7 @@ fn has_made(reader: &Reader<'_>, facts: &TaskFacts, tree: Address, work: &Work) 
     // What frames outside of the request hold was set before it.
     let is_of_work = |frame: &&RawFrame| {
         let rule = reader.work_rule(frame);
-        let object = rule.and_then(|rule| reader.work_object(frame, rule).ok()?);
+        let object = rule.and_then(|rule| reader.work_object(frame, &rule).ok()?);
         object.is_some() && object == work.identity
     };
     let frames = facts.chain.iter().skip_while(|frame| !is_of_work(frame));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::known::work::Rules;
 use crate::snapshot::Depth;
 
 /// What a snapshot is to contain.
@@ -29,6 +30,9 @@ pub struct Options {
     /// our own control group has left, if `None`. Tasks that do not fit are left out, see
     /// [`Snapshot::cut`](crate::snapshot::Snapshot::cut).
     pub max_memory: Option<u64>,
+    /// What frames of the program's own functions are part of: rules that go before those known for
+    /// libraries.
+    pub rules: Rules,
 }
 
 impl Default for Options {
@@ -43,6 +47,7 @@ impl Default for Options {
             native: false,
             repeats: false,
             max_memory: None,
+            rules: Rules::default(),
         }
     }
 }

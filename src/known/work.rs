@@ -4,7 +4,8 @@
 //! What a row doesn't find is absent; nothing of the target is executed, so a path that leads through a
 //! property ends there, and the row names the attribute behind it.
 
-use std::sync::LazyLock;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,19 @@ pub enum WorkKind {
     Query,
 }
 
+impl WorkKind {
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Websocket => "websocket",
+            Self::Job => "job",
+            Self::Call => "call",
+            Self::Query => "query",
+        }
+    }
+}
+
 /// A clock that a library has read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Clock {
@@ -83,6 +97,27 @@ pub enum Clock {
     Epoch,
     /// Milliseconds since 1970.
     EpochMillis,
+}
+
+impl Fact {
+    /// What it is called in a rule.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Needs => "needs",
+            Self::Type => "type",
+            Self::Verb => "verb",
+            Self::Route => "route",
+            Self::Name => "name",
+            Self::Statement => "statement",
+            Self::Command => "command",
+            Self::Document => "document",
+            Self::Path => "path",
+            Self::Peer => "peer",
+            Self::Port => "port",
+            Self::Id => "id",
+            Self::Began(_) => "began",
+        }
+    }
 }
 
 /// Ways to a value; the first one counts that leads to something else than `None`.
@@ -182,9 +217,11 @@ fn identifier(text: &str) -> Option<(&str, &str)> {
     (!name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())).then_some((name, rest))
 }
 
-/// A row with its paths, ready for use.
-#[derive(Debug, PartialEq, Eq)]
+/// What frames of some functions say of their work, ready for use.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
+    /// Ends of files' paths, and names of functions in them.
+    at: Vec<(Box<str>, Box<str>)>,
     /// What the work is.
     pub kind: WorkKind,
     /// The object of the work.
@@ -197,8 +234,34 @@ impl Rule {
     // A test holds that all of them are paths.
     fn of(row: &Row) -> Self {
         let fact = |&(fact, text): &(Fact, &str)| Some((fact, Paths::parse(text).ok()?));
+        let at = match row.at {
+            [] => vec![("".into(), row.of.into())],
+            at => at.iter().map(|&(file, name)| (file.into(), name.into())).collect(),
+        };
         let of = Paths::parse(row.of).ok();
-        Self { kind: row.kind, of, facts: row.facts.iter().filter_map(fact).collect() }
+        Self { at, kind: row.kind, of, facts: row.facts.iter().filter_map(fact).collect() }
+    }
+
+    /// A rule for functions of a program: by the end of their file's path and their name, a qualified
+    /// one if it has a dot.
+    pub fn new(
+        at: impl IntoIterator<Item = (String, String)>,
+        kind: WorkKind,
+        of: Paths,
+        facts: Vec<(Fact, Paths)>,
+    ) -> Self {
+        let at = at.into_iter().map(|(file, name)| (file.into(), name.into())).collect();
+        Self { at, kind, of: Some(of), facts }
+    }
+
+    /// Whether it is about the function `name` of a file.
+    fn is_about(&self, file: &str, name: &str) -> bool {
+        let is_file = |end: &str| {
+            file.strip_suffix(end).is_some_and(|start| start.is_empty() || start.ends_with('/'))
+        };
+        // Before 3.11 a code object has no other name than its last part.
+        let is_name = |own: &str| own == name || own == last_part(name) || last_part(own) == name;
+        self.at.iter().any(|(end, own)| is_name(own) && is_file(end))
     }
 
     /// Whether it says where facts of this kind are.
@@ -209,6 +272,39 @@ impl Rule {
     /// Where the object of the work is.
     pub fn object(&self) -> impl Iterator<Item = &Path> {
         self.of.iter().flat_map(Paths::iter)
+    }
+}
+
+impl fmt::Display for Rule {
+    /// `worker.py:Worker.run`, the first of the functions that it is about; `scope` where it is about
+    /// any with such a variable.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at.first() {
+            Some((file, name)) if file.is_empty() => f.write_str(name),
+            Some((file, name)) => write!(f, "{file}:{name}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Rules for programs, which go before those that are known for libraries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules(Arc<[Arc<Rule>]>);
+
+impl Rules {
+    /// All of them; of several for one function the first counts.
+    pub fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
+        Self(rules.into_iter().map(Arc::new).collect())
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.0.iter()
+    }
+
+    /// The one about the function `name` of a file.
+    pub fn find(&self, file: &str, name: &str) -> Option<Arc<Rule>> {
+        self.iter().find(|rule| rule.is_about(file, name)).cloned()
     }
 }
 
@@ -238,8 +334,8 @@ const SHAPES: [Row; 2] = [
     Row { at: &[], kind: WorkKind::Request, of: "environ", facts: ENVIRON },
 ];
 
-static BY_SHAPE: LazyLock<[(&str, Rule); 2]> =
-    LazyLock::new(|| SHAPES.map(|row| (row.of, Rule::of(&row))));
+static BY_SHAPE: LazyLock<[(&str, Arc<Rule>); 2]> =
+    LazyLock::new(|| SHAPES.map(|row| (row.of, Arc::new(Rule::of(&row)))));
 
 /// The rules of the libraries, by file or folder and function.
 static BY_FUNCTION: LazyLock<FxHashMap<&str, Vec<(&str, usize)>>> = LazyLock::new(|| {
@@ -252,7 +348,8 @@ static BY_FUNCTION: LazyLock<FxHashMap<&str, Vec<(&str, usize)>>> = LazyLock::ne
     all
 });
 
-static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| rows().map(Rule::of).collect());
+static RULES: LazyLock<Vec<Arc<Rule>>> =
+    LazyLock::new(|| rows().map(|row| Arc::new(Rule::of(row))).collect());
 
 fn rows() -> impl Iterator<Item = &'static Row> {
     LIBRARIES.iter().flat_map(|library| library.work)
@@ -270,7 +367,7 @@ pub fn rule<'n>(
     name: &str,
     origin: Origin,
     locals: impl Iterator<Item = &'n str>,
-) -> Option<&'static Rule> {
+) -> Option<Arc<Rule>> {
     let of_function = |name: &str| {
         let rows = BY_FUNCTION.get(name)?;
         let is_it = |at: &str| at == path || at.ends_with('/') && path.starts_with(at);
@@ -280,10 +377,11 @@ pub fn rule<'n>(
     let number =
         (origin != Origin::Own).then(|| of_function(name).or_else(|| of_function(last))).flatten();
     if let Some(rule) = number.and_then(|number| RULES.get(number)) {
-        return Some(rule);
+        return Some(Arc::clone(rule));
     }
     let mut locals = locals;
-    locals.find_map(|local| BY_SHAPE.iter().find(|(name, _)| *name == local)).map(|(_, rule)| rule)
+    let by_shape = |local: &str| BY_SHAPE.iter().find(|(name, _)| *name == local);
+    locals.find_map(by_shape).map(|(_, rule)| Arc::clone(rule))
 }
 
 #[cfg(test)]
@@ -324,13 +422,43 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_of_a_program_is_about_functions_of_its_files() {
+        let at = [("jobs/worker.py", "Worker.run"), ("queue.py", "take")];
+        let at = at.map(|(file, name)| (file.to_owned(), name.to_owned()));
+        let rules = Rules::new([Rule::new(
+            at,
+            WorkKind::Job,
+            Paths::parse("job").unwrap(),
+            vec![(Fact::Name, Paths::parse(".name").unwrap())],
+        )]);
+        for (file, name) in [
+            ("/srv/jobs/worker.py", "Worker.run"),
+            ("jobs/worker.py", "run"),
+            ("queue.py", "take"),
+            ("/srv/queue.py", "Queue.take"),
+        ] {
+            assert!(rules.find(file, name).is_some(), "{file} {name}");
+        }
+        for (file, name) in [
+            ("/srv/otherjobs/worker.py", "Worker.run"),
+            ("/srv/jobs/worker.py", "Other.run"),
+            ("/srv/jobs/worker.py", "take"),
+            ("worker.py", "Worker.run"),
+        ] {
+            assert!(rules.find(file, name).is_none(), "{file} {name}");
+        }
+        assert_eq!(rules.iter().next().unwrap().to_string(), "jobs/worker.py:Worker.run");
+    }
+
+    #[test]
     fn a_function_of_a_library_goes_before_the_shape_of_its_variables() {
         let of = |path, name, origin, local| rule(path, name, origin, std::iter::once(local));
         let run = of("uvicorn/protocols/http/h11_impl.py", "run_asgi", Origin::Package, "self");
         assert_eq!(run.map(|rule| rule.kind), Some(WorkKind::Request));
         let job = of("arq/worker.py", "Worker.run_job", Origin::Package, "self");
-        assert_eq!(job.map(|rule| rule.kind), Some(WorkKind::Job));
+        assert_eq!(job.as_ref().map(|rule| rule.kind), Some(WorkKind::Job));
         assert_eq!(of("arq/worker.py", "Worker.run_job", Origin::Own, "self"), None);
+        assert_eq!(job.unwrap().to_string(), "arq/worker.py:run_job");
         assert!(of("app.py", "app", Origin::Own, "scope").is_some());
         assert_eq!(of("app.py", "app", Origin::Own, "request"), None);
     }

@@ -17,7 +17,7 @@ mod keys;
 mod references;
 mod text;
 
-pub use caches::Caches;
+pub use caches::{Caches, Followed};
 pub use class::{Class, Kind};
 pub(crate) use code::{Body, Flow, Instruction, Outcome};
 pub use code::{Code, Protected, Site};

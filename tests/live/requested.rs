@@ -1,11 +1,13 @@
 //! What tasks work for and what they ask of others: requests by their routes, calls by whom they ask.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use aiospy::{Inspector, Options};
 use libtest_mimic::Trial;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::per_version;
-use super::support::{Program, Python, dump};
+use super::support::{Program, Python, aiospy, dump};
 
 /// Snapshots of a busy program.
 const LOOKS: usize = 30;
@@ -13,6 +15,7 @@ const LOOKS: usize = 30;
 /// Adds the trials.
 pub fn add(trials: &mut Vec<Trial>) {
     per_version(trials, "requested::held", |_| true, held);
+    per_version(trials, "requested::ruled", |_| true, ruled);
     per_version(trials, "requested::busy", |_| true, busy);
     per_version(trials, "requested::variables", |_| true, |python| variables(python, "c"));
     per_version(trials, "requested::variables_pure", |_| true, |python| variables(python, "pure"));
@@ -57,6 +60,69 @@ fn held(python: &Python) {
     assert!(call["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{call}");
     assert!(call["since"]["ms"].as_f64().unwrap() < 60_000.0, "{call}");
     assert!(calls.next().is_none());
+}
+
+/// A program's own jobs and calls are known by rules that are given for it, and `doctor` says what came
+/// of each.
+fn ruled(python: &Python) {
+    const RULES: &str = r#"
+        [[work]]
+        at = ["worker.py:Worker.run", "programs/worker.py:Worker.take"]
+        kind = "job"
+        of = "job"
+        name = "job.function"
+        id = "job.number"
+        peer = "job.queue"
+        began = "job.started"
+        clock = "epoch"
+
+        [[work]]
+        at = "worker.py:ask_stock"
+        kind = "call"
+        of = "host"
+        peer = "host"
+
+        [[work]]
+        at = "worker.py:gone"
+        kind = "job"
+        of = "job"
+    "#;
+    let program = Program::start::<&str>(&python.path, "worker.py", &[]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), RULES).unwrap();
+    let rules = file.path().to_str().unwrap();
+    let began = program.truth["started"].as_f64().unwrap();
+    let dump = dump(program.pid(), &["--rules", rules]);
+    assert!(!dump.to_string().contains("SECRET"), "{dump}");
+    let tasks = dump["tasks"].as_array().unwrap();
+    let of = |field: &str| -> Vec<&Value> {
+        tasks.iter().map(|task| &task[field]).filter(|it| it.is_object()).collect()
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let mut jobs: Vec<_> = of("work")
+        .into_iter()
+        .map(|job| {
+            assert_eq!((&job["kind"], &job["since"]["bound"]), (&json!("job"), &json!("exact")));
+            let ms = job["since"]["ms"].as_f64().unwrap();
+            assert!(ms > 0.0 && ms <= (now - began) * 1e3, "{job}");
+            (job["name"].as_str().unwrap(), job["id"].as_str().unwrap())
+        })
+        .collect();
+    jobs.sort_unstable();
+    assert_eq!(jobs, [("resize_image", "8"), ("send_mail", "7")]);
+    let calls = of("call");
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    assert_eq!((&calls[0]["peer"], &calls[0]["kind"]), (&json!("stock.internal"), &json!("call")));
+
+    let arguments = ["doctor", "--json", "--rules", rules, &program.pid().to_string()];
+    let report: Value = serde_json::from_slice(&aiospy(&arguments).stdout).unwrap();
+    let rule = |rule: &str, kind: &str, frames: u64, without: u64, missing: Value| json!({"rule": rule, "kind": kind, "frames": frames, "without": without, "missing": missing});
+    let expected = json!([
+        rule("worker.py:Worker.run", "job", 3, 1, json!({"peer": 2})),
+        rule("worker.py:ask_stock", "call", 1, 0, json!({})),
+        rule("worker.py:gone", "job", 0, 0, json!({})),
+    ]);
+    assert_eq!(report["rules"], expected);
 }
 
 /// What tasks have in their contexts: ids, and the names of other variables; values on demand.

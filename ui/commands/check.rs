@@ -15,9 +15,9 @@ use crate::commands::patience::Patience;
 use crate::commands::several;
 use crate::commands::subject::{Read, Subject, subject};
 use crate::commands::targets::{Choice, Chosen, Several};
-use crate::io::memory;
 use crate::io::output::{Destination, Output, note};
 use crate::io::trouble::Trouble;
+use crate::io::wanted;
 use crate::report::json;
 use crate::report::text;
 use crate::report::text::verdict::nothing_to_judge;
@@ -90,7 +90,7 @@ const FILES: Mistake = Mistake {
 /// # Errors
 /// When the target cannot be read, has no event loop to judge, or the output cannot be written.
 pub fn run(options: &Check, patience: &Patience) -> anyhow::Result<Outcome> {
-    let mut wanted = memory::bounded(aiospy::Options::default());
+    let mut wanted = wanted::complete(aiospy::Options::default());
     let subject = match options.subject()? {
         Ok(subject) => subject,
         Err(several) => {

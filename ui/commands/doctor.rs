@@ -1,7 +1,14 @@
-//! `aiospy doctor PID`: may I read it, can I understand it, and what to do about what fails.
+//! `aiospy doctor PID`: may I read it, can I understand it, and what to do about what fails; by which
+//! rules it is told what its tasks work for.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use aiospy::known::WorkKind;
+use aiospy::known::work::Rule;
+use aiospy::python::object::Followed;
 use aiospy::session::AttachStep;
-use aiospy::{Error, Inspector};
+use aiospy::{Error, Inspector, Options};
 use clap::Args;
 use serde::Serialize;
 
@@ -11,7 +18,9 @@ use crate::commands::patience::Patience;
 use crate::commands::remedy;
 use crate::io::output::{Destination, Output, note};
 use crate::io::page::{Line, Page, Style};
+use crate::io::wanted;
 use crate::report::json;
+use crate::report::text::words::counted;
 
 /// The name and version of the JSON shape.
 const SCHEMA: &str = "aiospy.doctor/1";
@@ -45,12 +54,15 @@ pub fn run(options: &Doctor, patience: &Patience) -> anyhow::Result<Outcome> {
         pid = host;
         steps = examine(pid);
     }
+    let rules = if is_well(&steps) { rules_of(pid, patience) } else { Vec::new() };
     let mut to = Destination::open(&options.output)?;
     if options.is_json {
-        json::write(&document(pid, &steps), &mut to)?;
+        json::write(&document(pid, &steps, &rules), &mut to)?;
     } else {
         // A remedy is to be read to its end.
-        print(&steps, &mut to.page_of_whole_lines(&options.output))?;
+        let mut page = to.page_of_whole_lines(&options.output);
+        print(&steps, &mut page)?;
+        print_rules(&rules, &mut page)?;
     }
     to.finish()?;
     Ok(if is_well(&steps) { Outcome::Done } else { Outcome::Failed })
@@ -58,6 +70,90 @@ pub fn run(options: &Doctor, patience: &Patience) -> anyhow::Result<Outcome> {
 
 fn is_well(steps: &[AttachStep]) -> bool {
     !steps.is_empty() && steps.iter().all(|step| step.outcome.is_ok())
+}
+
+/// What came of the rules in one snapshot: of those given for the program first.
+fn rules_of(pid: i32, patience: &Patience) -> Vec<RuleDocument> {
+    let look = || {
+        let mut inspector = Inspector::attach_within(pid, &patience.limit).ok()?;
+        inspector.snapshot(&wanted::complete(Options::default())).ok()?;
+        Some(inspector.followed())
+    };
+    let mut followed = patience.limited(look).unwrap_or_default();
+    let given = wanted::rules();
+    let mut all = Vec::new();
+    for rule in given.iter() {
+        let at = followed.iter().position(|it| it.rule == *rule);
+        let of_rule = at.map(|at| followed.swap_remove(at));
+        all.push(of_rule.map_or_else(|| RuleDocument::unused(rule), |it| RuleDocument::of(&it)));
+    }
+    followed.sort_unstable_by_key(|it| (std::cmp::Reverse(it.frames), it.rule.to_string()));
+    all.extend(followed.iter().map(RuleDocument::of));
+    all
+}
+
+/// What came of a rule.
+#[derive(Serialize)]
+struct RuleDocument {
+    rule: String,
+    kind: WorkKind,
+    frames: usize,
+    /// Of these, how many had no such work.
+    without: usize,
+    /// In how many of the others a fact was missing.
+    missing: BTreeMap<&'static str, usize>,
+}
+
+impl RuleDocument {
+    fn of(of: &Followed) -> Self {
+        let facts = of.rule.facts.iter().zip(&of.missing).filter(|(_, count)| **count > 0);
+        Self {
+            frames: of.frames,
+            without: of.without,
+            missing: facts.map(|((fact, _), count)| (fact.name(), *count)).collect(),
+            ..Self::unused(&of.rule)
+        }
+    }
+
+    fn unused(rule: &Rule) -> Self {
+        let missing = BTreeMap::new();
+        Self { rule: rule.to_string(), kind: rule.kind, frames: 0, without: 0, missing }
+    }
+
+    /// `175 frames`, `12 frames, 2 of them without a job; no name in 3`
+    fn said(&self) -> String {
+        if self.frames == 0 {
+            return "no frame here".to_owned();
+        }
+        let mut said = counted(self.frames, "frame");
+        if self.without > 0 {
+            let _ = write!(said, ", {} without a {}", self.without, self.kind.name());
+        }
+        let missing: Vec<String> =
+            self.missing.iter().map(|(fact, count)| format!("{fact} in {count}")).collect();
+        if !missing.is_empty() {
+            let _ = write!(said, "; no {}", missing.join(", "));
+        }
+        said
+    }
+}
+
+fn print_rules(rules: &[RuleDocument], page: &mut Page<'_>) -> std::io::Result<()> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    page.line(&Line::new())?;
+    page.line(&Line::new().with(Style::Strong, "rules that say what frames work for"))?;
+    let column = 4 + rules.iter().map(|it| it.rule.chars().count()).max().unwrap_or(0);
+    for rule in rules {
+        let mut line = Line::new();
+        line.pad_to(2);
+        line.add(Style::Plain, &rule.rule);
+        line.pad_to(column);
+        line.add(Style::Dim, &rule.said());
+        page.line(&line)?;
+    }
+    Ok(())
 }
 
 fn print(steps: &[AttachStep], page: &mut Page<'_>) -> std::io::Result<()> {
@@ -93,6 +189,8 @@ struct Document<'a> {
     pid: i32,
     ok: bool,
     steps: Vec<StepDocument<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    rules: &'a [RuleDocument],
 }
 
 #[derive(Serialize)]
@@ -107,7 +205,7 @@ struct StepDocument<'a> {
     remedy: Option<String>,
 }
 
-fn document(pid: i32, steps: &[AttachStep]) -> Document<'_> {
+fn document<'a>(pid: i32, steps: &'a [AttachStep], rules: &'a [RuleDocument]) -> Document<'a> {
     let of_step = |step: &AttachStep| match &step.outcome {
         Ok(_) => (None, None),
         Err(error) => {
@@ -129,6 +227,7 @@ fn document(pid: i32, steps: &[AttachStep]) -> Document<'_> {
         pid,
         ok: is_well(steps),
         steps: steps_told,
+        rules,
     }
 }
 
@@ -152,7 +251,7 @@ mod tests {
              an asyncio event loop, and Trio and gevent have no asyncio tasks\n"
         );
         assert!(!is_well(&steps) && is_well(&steps[..1]) && !is_well(&[]));
-        let json = serde_json::to_value(document(4711, &steps)).unwrap();
+        let json = serde_json::to_value(document(4711, &steps, &[])).unwrap();
         assert_eq!(json["ok"], false);
         assert_eq!(json["steps"][0]["found"], "4711 python3 app.py");
         assert!(json["steps"][1]["remedy"].as_str().unwrap().starts_with("aiospy dump"));

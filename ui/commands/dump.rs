@@ -20,10 +20,10 @@ use crate::commands::saved::{self, SavedSource, Saving, Subjects};
 use crate::commands::several;
 use crate::commands::targets::{Chosen, Several};
 use crate::commands::waiting;
-use crate::io::memory;
 use crate::io::output::{Destination, note};
 use crate::io::page::{Page, Style};
 use crate::io::trouble::Trouble;
+use crate::io::wanted;
 use crate::report::json;
 use crate::report::text;
 use crate::report::text::group::Group;
@@ -196,7 +196,7 @@ fn report_saved(image: &Path, dump: &Dump) -> anyhow::Result<Snapshot> {
 }
 
 fn wanted(options: &Report) -> aiospy::Options {
-    let mut wanted = memory::bounded(aiospy::Options::default());
+    let mut wanted = wanted::complete(aiospy::Options::default());
     wanted.locals = options.locals();
     wanted.finished = options.has_finished;
     wanted.native = options.has_native;

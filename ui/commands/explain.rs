@@ -12,9 +12,9 @@ use clap::Args;
 use crate::commands::codes::codes;
 use crate::commands::outcome::Outcome;
 use crate::commands::saved;
-use crate::io::memory;
 use crate::io::output::{COLOR, Color, Destination, Output};
 use crate::io::page::{Line, Page, Style};
+use crate::io::wanted;
 
 macro_rules! texts {
     ($($code:literal,)+) => {
@@ -87,7 +87,7 @@ pub fn run(options: &Explain) -> anyhow::Result<Outcome> {
 
 /// The codes of the findings in an image, each once.
 fn codes_in(image: &Path) -> anyhow::Result<Vec<Code>> {
-    let wanted = memory::bounded(aiospy::Options::default());
+    let wanted = wanted::complete(aiospy::Options::default());
     let snapshot = saved::look(saved::open(image)?, &wanted, u8::MAX)?;
     let mut codes: Vec<Code> = Vec::new();
     for finding in snapshot.findings.iter().flatten() {

@@ -10,7 +10,7 @@ use aiospy::memory::TimeLimit;
 use aiospy::watch::sampler::Plan;
 
 use crate::commands::remedy;
-use crate::io::memory;
+use crate::io::wanted;
 
 /// How often it is looked whether the time is over.
 const STEP: Duration = Duration::from_millis(100);
@@ -43,7 +43,7 @@ impl Patience {
     /// A plan of so many samples a second, with that time for each, and as much memory as there is.
     pub fn plan(&self, rate: f64, whole_every: Duration) -> Plan {
         let mut plan = Plan::new(rate, whole_every);
-        plan.options.max_memory = memory::most();
+        plan.options = wanted::complete(plan.options);
         plan.timeout = Some(self.timeout);
         plan.limit = self.limit.clone();
         plan

@@ -14,8 +14,8 @@ use crate::commands::patience::Patience;
 use crate::commands::targets::{is_named, pattern};
 use crate::commands::watch::on_signals;
 use crate::io::descriptors;
-use crate::io::memory;
 use crate::io::output::{Destination, Output};
+use crate::io::wanted;
 use crate::report::json;
 use crate::report::text::processes;
 
@@ -80,7 +80,7 @@ fn look(options: &Ps, patience: &Patience, stop: &Arc<AtomicBool>) -> Vec<Looked
     let all = pythons().into_iter().filter(|it| is_named(it, options.name.as_ref()));
     let pids: Vec<i32> = all.map(|it| it.pid).collect();
     let how = How {
-        options: memory::bounded(aiospy::Options::default()),
+        options: wanted::complete(aiospy::Options::default()),
         looks: LOOKS,
         wait: Duration::ZERO,
         timeout: patience.timeout.min(WITHIN),

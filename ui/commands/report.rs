@@ -10,8 +10,8 @@ use crate::commands::options::{LOOKS, pid, time_or_none};
 use crate::commands::outcome::Outcome;
 use crate::commands::patience::Patience;
 use crate::commands::subject::{Read, Subject, subject};
-use crate::io::memory;
 use crate::io::output::{Destination, Stream};
+use crate::io::wanted;
 use crate::report::markdown::{self, Dialect};
 use crate::report::text::Lines;
 
@@ -57,7 +57,7 @@ impl Report {
 /// When the target cannot be read, or the output not be written.
 pub fn run(options: &Report, patience: &Patience) -> anyhow::Result<Outcome> {
     let subject = options.subject();
-    let wanted = memory::bounded(aiospy::Options::default());
+    let wanted = wanted::complete(aiospy::Options::default());
     let wait = if options.looks > 1 { options.wait } else { Duration::ZERO };
     let Read { snapshot, source, timed_out } =
         subject.read(&wanted, options.looks, wait, patience)?;

@@ -10,8 +10,8 @@ use crate::commands::options::{LOOKS, Target, time, time_or_none};
 use crate::commands::outcome::Outcome;
 use crate::commands::patience::Patience;
 use crate::commands::reading::{self, by_any_id};
-use crate::io::memory;
 use crate::io::output::{Destination, Output};
+use crate::io::wanted;
 use crate::report::json;
 use crate::report::text::{self, requests};
 
@@ -46,7 +46,7 @@ pub struct Requests {
 /// # Errors
 /// When the target cannot be read, or the output not be written.
 pub fn run(options: &Requests, patience: &Patience) -> anyhow::Result<Outcome> {
-    let wanted = memory::bounded(aiospy::Options::default());
+    let wanted = wanted::complete(aiospy::Options::default());
     let look = |pid| reading::look(pid, &wanted, options.looks, options.wait, patience);
     let (_, looked) = by_any_id(options.target.pid(), look);
     let (snapshot, timed_out) = looked?;

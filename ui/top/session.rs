@@ -39,9 +39,9 @@ use super::view::theme::Theme;
 use crate::commands::outcome::Outcome;
 use crate::commands::targets;
 use crate::commands::watch;
-use crate::io::memory;
 use crate::io::oom;
 use crate::io::output::{Color, Destination, Output, say};
+use crate::io::wanted;
 use crate::report::json;
 
 /// How often it is looked whether a signal has come.
@@ -339,7 +339,7 @@ impl Session {
         let Some(pid) = self.crew.shown() else { return };
         let (sender, timeout) = (self.sender.clone(), self.timeout);
         std::thread::spawn(move || {
-            let mut options = memory::bounded(Options::default());
+            let mut options = wanted::complete(Options::default());
             options.locals = aiospy::Locals::WithoutSecrets;
             options.depth = Depth::Tasks;
             let frames = attach_within(pid, timeout)

@@ -1,6 +1,8 @@
 //! From the variables of a frame along a path to a value, as Python would go, but that nothing is
 //! executed: through slots, instance dictionaries, plain attributes of classes, keys and items.
 
+use std::sync::Arc;
+
 use super::RawFrame;
 use crate::known::work::{Path, Paths, Rule, Step};
 use crate::memory::Address;
@@ -23,7 +25,7 @@ const TUPLEGETTER_INDEX: u64 = 16;
 
 impl Reader<'_> {
     /// The rule by which the frames of a code object say what they are part of, if there is one.
-    pub fn work_rule(&self, frame: &RawFrame) -> Option<&'static Rule> {
+    pub fn work_rule(&self, frame: &RawFrame) -> Option<Arc<Rule>> {
         let code = if frame.is_compiled() { None } else { self.code(frame.code).ok() }?;
         self.rule_of(&code)
     }

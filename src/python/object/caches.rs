@@ -11,6 +11,7 @@ use super::keys::Keys;
 use super::text::Label;
 use super::{Class, Code, Kind, Site};
 use crate::known::Libraries;
+use crate::known::work::{Rule, Rules};
 use crate::memory::Address;
 use crate::snapshot::Location;
 
@@ -42,6 +43,10 @@ pub struct Caches {
     modules: Cell<Option<Address>>,
     /// Where the target's libraries lie, once that was read.
     libraries: RefCell<Option<Arc<Libraries>>>,
+    /// Rules for the program, which go before those that are known for libraries.
+    rules: Rules,
+    /// What came of each rule for work, by its address.
+    followed: RefCell<FxHashMap<usize, Followed>>,
     /// What could not be read in this snapshot.
     pub(super) damaged: RefCell<Vec<Address>>,
     snapshot: u32,
@@ -97,6 +102,19 @@ pub(super) struct Verified<T: ?Sized> {
     checked: u32,
 }
 
+/// What came of a rule that says what frames are part of.
+#[derive(Debug, Clone)]
+pub struct Followed {
+    /// The rule.
+    pub rule: Arc<Rule>,
+    /// Frames that it is about.
+    pub frames: usize,
+    /// Those in which there was no such work, or it could not be read.
+    pub without: usize,
+    /// In how many of the others each of its facts was missing, in the order of the rule.
+    pub missing: Vec<usize>,
+}
+
 impl Caches {
     /// So often what was not used meanwhile is dropped: names of tasks that are gone. Some seconds
     /// of light samples, in which a whole one falls that uses what is still there.
@@ -141,12 +159,50 @@ impl Caches {
         self.recent_sites.clear();
     }
 
-    /// Gives what was learnt, and leaves nothing but where the libraries lie.
+    /// Rules for the program, which go before those that are known for libraries.
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Takes rules for the program. By which one a function goes is asked again if they are others.
+    pub(crate) fn use_rules(&mut self, rules: &Rules) {
+        if self.rules != *rules {
+            self.rules = rules.clone();
+            self.codes.get_mut().clear();
+            self.recent_codes.clear();
+            self.followed.get_mut().clear();
+        }
+    }
+
+    /// What came of each rule for work so far.
+    pub fn followed(&self) -> Vec<Followed> {
+        self.followed.borrow().values().cloned().collect()
+    }
+
+    /// Takes in what came of a rule in one frame: a bit for each of its facts that was missing; nothing
+    /// where there was no such work.
+    pub(crate) fn note_followed(&self, rule: &Arc<Rule>, missing: Option<u32>) {
+        let mut all = self.followed.borrow_mut();
+        let one = all.entry(Arc::as_ptr(rule).addr()).or_insert_with(|| Followed {
+            rule: Arc::clone(rule),
+            frames: 0,
+            without: 0,
+            missing: vec![0; rule.facts.len()],
+        });
+        one.frames += 1;
+        one.without += usize::from(missing.is_none());
+        let bits = missing.unwrap_or_default();
+        for (i, count) in (0..32).zip(&mut one.missing) {
+            *count += usize::from(bits >> i & 1 == 1);
+        }
+    }
+
+    /// Gives what was learnt, and leaves nothing but where the libraries lie and what rules there are.
     pub(crate) fn set_aside(&mut self) -> Self {
         let libraries = self.libraries.borrow().clone();
         let libraries = RefCell::new(libraries);
-        let image = self.image.clone();
-        std::mem::replace(self, Self { image, libraries, ..Self::default() })
+        let (image, rules) = (self.image.clone(), self.rules.clone());
+        std::mem::replace(self, Self { image, libraries, rules, ..Self::default() })
     }
 
     /// Begins a new snapshot: everything kept is compared again before its next use.

@@ -51,7 +51,7 @@ pub struct Code {
     /// Its `for` loops.
     loops: OnceLock<Loops>,
     /// What its frames say of the work that they are part of.
-    work: OnceLock<Option<&'static Rule>>,
+    work: OnceLock<Option<Arc<Rule>>>,
 }
 
 /// A row of the exception table (3.11 and later): where an exception raised in a piece of code
@@ -178,12 +178,14 @@ impl Reader<'_> {
     }
 
     /// The rule by which frames of a code object say what they are part of, if there is one.
-    pub(in crate::python) fn rule_of(&self, code: &Code) -> Option<&'static Rule> {
-        *code.work.get_or_init(|| {
+    pub(in crate::python) fn rule_of(&self, code: &Code) -> Option<Arc<Rule>> {
+        let rule = code.work.get_or_init(|| {
             let names = self.local_names(code).iter().map(|(name, _)| &**name);
             let place = &code.place;
-            work::rule(place.path(), &place.function, place.origin, names)
-        })
+            let own = self.caches.rules().find(&place.file, &place.function);
+            own.or_else(|| work::rule(place.path(), &place.function, place.origin, names))
+        });
+        rule.clone()
     }
 
     fn read_local_names(&self, at: Address) -> Read<Vec<(Arc<str>, bool)>> {

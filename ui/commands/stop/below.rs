@@ -64,7 +64,7 @@ impl Below {
 /// What holds processes.
 pub fn group(pids: &[i32], patience: &Patience) -> Group {
     let how = How {
-        options: crate::io::memory::bounded(aiospy::Options::default()),
+        options: crate::io::wanted::complete(aiospy::Options::default()),
         looks: LOOKS,
         wait: Duration::ZERO,
         timeout: patience.timeout,
