@@ -5,6 +5,7 @@
 //! one that reads.
 
 mod app;
+mod blocks;
 mod crew;
 mod detail;
 mod feed;

@@ -158,7 +158,7 @@ const WAYS: &[Way] = &[
     Way { program: "cleanup_stuck", keys: &["5", ENTER], shows: &["# culprit"] },
     // What blocks the loop: the line is there with the finding, the task one key further.
     Way { program: "loop_blocked --kind socket", keys: &[ENTER], shows: &["# socket"] },
-    Way { program: "loop_blocked --kind sleep", keys: &["4", ENTER], shows: &["# sleep"] },
+    Way { program: "loop_blocked --kind sleep", keys: &["3", "j", ENTER], shows: &["# sleep"] },
     Way { program: "executor_saturated", keys: &[ENTER], shows: &["# culprit"] },
     Way { program: "queue_no_producer", keys: &[ENTER, ENTER], shows: &["# culprit"] },
     Way { program: "orphan_wait", keys: &[ENTER, ENTER], shows: &["# culprit"] },
@@ -211,8 +211,8 @@ fn session(python: &Path) {
     // The views.
     for (key, shown) in [
         ("2", "▾ Task-1"),
-        ("3", "iterations by length"),
-        ("4", "nothing has blocked a loop"),
+        ("3", "nothing has blocked a loop"),
+        ("4", "no request in flight"),
         ("5", "no task was cancelled"),
         ("6", "MainThread"),
     ] {

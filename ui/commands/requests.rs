@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aiospy::process::Source;
-use aiospy::snapshot::{Snapshot, Task, WorkKind};
+use aiospy::snapshot::{Snapshot, Task};
 use clap::Args;
 
 use crate::commands::options::{LOOKS, Target, time, time_or_none};
@@ -71,10 +71,6 @@ fn only_requests(snapshot: &Snapshot, slower: Option<Duration>) -> Snapshot {
         let age = snapshot.age_of(task).map(|age| age.time);
         slower.is_none_or(|least| age.is_some_and(|age| age >= least))
     };
-    shown.tasks.retain(|task| {
-        let kind = task.work.as_deref().and_then(|work| work.kind);
-        let is_request = matches!(kind, Some(WorkKind::Request | WorkKind::Websocket));
-        is_request && !task.is_over() && is_old(task)
-    });
+    shown.tasks.retain(|task| requests::is_request(task) && is_old(task));
     shown
 }

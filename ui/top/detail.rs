@@ -42,6 +42,7 @@ pub fn document(subject: Subject, app: &App, watched: &Watched, width: usize) ->
         Subject::Task(id) => writer.task(id),
         Subject::Cancelled(id) => writer.cancelled(id),
         Subject::Loop(id) => writer.event_loop(id),
+        Subject::Block(id) => writer.block(id),
         Subject::Stretch(id, began) => writer.stretch(id, began),
         Subject::Thread(tid) => writer.thread(tid),
         Subject::Pool(at) => writer.pool(at),

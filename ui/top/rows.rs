@@ -9,17 +9,17 @@ use aiospy::snapshot::{
     Age, Code, Executor, Group, GroupState, Severity, Snapshot, SubjectKind, Task, TaskState,
     ThreadState, Work,
 };
-use aiospy::timeline::Stretch;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::blocks::{self, Block};
 use super::feed::Feed;
 use super::judged::{Judged, Kept, codes};
 use super::query::{Facts, Field, Found, Query, Trait, has_place, is_plainly};
-use super::subject::{Subject, is_stretch};
+use super::subject::Subject;
 use super::tab::Tab;
 use crate::report::text::forest::{Forest, Node};
 use crate::report::text::outline::{Outline, Row};
-use crate::report::text::{names, waiting as reasons, words};
+use crate::report::text::{names, requests, waiting as reasons, words};
 
 /// From here on rows of the tree are not indented any further.
 pub const MAX_LEVELS: usize = 12;
@@ -185,6 +185,20 @@ pub enum What {
     Task,
     Cancel,
     State,
+    Client,
+    Trace,
+}
+
+/// A row of the requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RequestRow {
+    /// The task that has got furthest with it, by its place in the snapshot.
+    pub task: usize,
+    pub state: GroupState,
+    pub severity: Option<Severity>,
+    /// For how long it has gone on.
+    pub age: Option<Age>,
+    pub is_websocket: bool,
 }
 
 /// A row of the tree, its members by their place in the snapshot.
@@ -219,9 +233,9 @@ pub struct CancelRow {
 pub enum Rows {
     Tasks(Table),
     Tree(Vec<TreeRow>),
-    /// The loops, by their place in the snapshot.
-    Loop(usize),
-    Blocking(Vec<Arc<Stretch>>),
+    /// So many loops, by their place in the snapshot, then what has blocked them.
+    Loop(usize, Vec<Block>),
+    Requests(Vec<RequestRow>),
     Cancel(Vec<CancelRow>),
     Threads(Vec<ThreadRow>),
 }
@@ -233,8 +247,8 @@ impl Rows {
         match wanted.tab {
             Tab::Work => Self::Tasks(table(&filter, wanted)),
             Tab::Tree => Self::Tree(tree_rows(&filter, wanted)),
-            Tab::Loop => Self::Loop(feed.snapshot.loops.len()),
-            Tab::Blocking => Self::Blocking(stretches(feed, wanted.query)),
+            Tab::Loop => Self::Loop(feed.snapshot.loops.len(), blocks(feed, wanted.query)),
+            Tab::Requests => Self::Requests(requests(&filter)),
             Tab::Cancel => Self::Cancel(cancelled(&filter)),
             Tab::Threads => Self::Threads(threads(&feed.snapshot, wanted.query)),
         }
@@ -245,8 +259,8 @@ impl Rows {
         match self {
             Self::Tasks(table) => table.rows.len(),
             Self::Tree(rows) => rows.len(),
-            Self::Loop(count) => *count,
-            Self::Blocking(rows) => rows.len(),
+            Self::Loop(loops, blocks) => loops + blocks.len(),
+            Self::Requests(rows) => rows.len(),
             Self::Cancel(rows) => rows.len(),
             Self::Threads(rows) => rows.len(),
         }
@@ -254,8 +268,13 @@ impl Rows {
 
     /// The columns of tasks that say something: what is empty in each row, or the same, does not.
     pub fn used(&self, feed: &Feed) -> Vec<What> {
-        let Self::Tasks(table) = self else { return Vec::new() };
-        let (rows, snapshot) = (&table.rows, &*feed.snapshot);
+        let snapshot = &*feed.snapshot;
+        let table = match self {
+            Self::Tasks(table) => table,
+            Self::Requests(rows) => return used_of_requests(rows, snapshot),
+            _ => return Vec::new(),
+        };
+        let rows = &table.rows;
         let mut used = vec![What::Count, What::Work, What::Waits];
         let mut add = |what, is_used: bool| {
             if is_used {
@@ -285,10 +304,11 @@ impl Rows {
         match self {
             Self::Tasks(table) => table.subject(at, snapshot),
             Self::Tree(rows) => task(*rows.get(at)?.row.members.first()?),
-            Self::Loop(_) => snapshot.loops.get(at).map(|of| Subject::Loop(of.id)),
-            Self::Blocking(rows) => {
-                rows.get(at).map(|it| Subject::Stretch(it.loop_id, it.began_at))
-            }
+            Self::Loop(loops, blocks) => match at.checked_sub(*loops) {
+                Some(at) => blocks.get(at).map(|block| Subject::Block(block.id)),
+                None => snapshot.loops.get(at).map(|of| Subject::Loop(of.id)),
+            },
+            Self::Requests(rows) => task(rows.get(at)?.task),
             Self::Cancel(rows) => match *rows.get(at)? {
                 CancelRow { task: Some(at), .. } => task(at),
                 CancelRow { history, .. } => {
@@ -323,10 +343,6 @@ impl Rows {
                 own.or_else(|| rows.iter().position(|row| is_in(table.members(row))))
             }
             Self::Tree(rows) => rows.iter().position(|row| is_in(&row.row.members)),
-            Self::Blocking(rows) => match subject {
-                Subject::Stretch(id, began) => rows.iter().position(|it| is_stretch(it, id, began)),
-                _ => None,
-            },
             _ => (0..self.count()).find(|at| self.subject(*at, feed) == Some(subject)),
         }
     }
@@ -369,6 +385,14 @@ impl<'f> Tasks<'f> {
         let codes = self.codes.get(&task.id).map_or(&[][..], Vec::as_slice);
         self.query.finds_task(task, codes, self.feed.snapshot.process.pid, age, &is)
     }
+
+    /// The groups with those of their tasks that are to be kept. What is beside a request is not
+    /// among them, unless it is looked for.
+    fn groups(&self, has_beside: bool, keep: impl Fn(usize) -> bool) -> Vec<Kept> {
+        let has_beside = has_beside || !self.query.is_empty();
+        let all = self.judged.groups.iter().filter(|group| has_beside || !group.is_beside);
+        all.filter_map(|group| group.only(self.feed, &keep)).collect()
+    }
 }
 
 fn forest(snapshot: &Snapshot) -> Forest<'_> {
@@ -381,9 +405,7 @@ fn table(filter: &Tasks<'_>, wanted: &Wanted<'_>) -> Table {
     let pinned = wanted.pinned.and_then(|id| filter.judged.place(id));
     let keep = |at: usize| Some(at) != pinned && filter.has(at);
     let all = &filter.judged.groups;
-    // What is beside a request has no row of its own among groups, unless it is looked for.
-    let is_wanted = |group: &&Kept| !(group.is_beside && wanted.merges && filter.query.is_empty());
-    let groups = all.iter().filter(is_wanted).filter_map(|group| group.only(feed, keep)).collect();
+    let groups = filter.groups(!wanted.merges, keep);
     let mut table = Table { groups, rows: Vec::new() };
     let one = |group, task, is_inner| TaskRow { group, task, is_inner, is_unfolded: false };
     let row = |(at, group): (usize, &Kept)| TaskRow {
@@ -480,19 +502,51 @@ fn tree_rows(filter: &Tasks<'_>, wanted: &Wanted<'_>) -> Vec<TreeRow> {
     outline.rows(snapshot).into_iter().map(place).collect()
 }
 
-fn stretches(feed: &Feed, query: &Query) -> Vec<Arc<Stretch>> {
-    let is_found = |stretch: &&Arc<Stretch>| {
+/// The columns of requests that there is something in.
+fn used_of_requests(rows: &[RequestRow], snapshot: &Snapshot) -> Vec<What> {
+    let has = |what: &dyn Fn(&Task) -> bool| {
+        rows.iter().filter_map(|row| snapshot.tasks.get(row.task)).any(what)
+    };
+    let of_work =
+        |what: &dyn Fn(&Work) -> bool| has(&|task| task.work.as_deref().is_some_and(what));
+    let all = [
+        (What::Work, true),
+        (What::Waits, true),
+        (What::Age, rows.iter().any(|row| row.age.is_some())),
+        (What::Place, has(&|task| snapshot.place_of(task).is_some())),
+        (What::Client, of_work(&|work| work.peer.is_some())),
+        (What::Trace, of_work(&|work| work.trace.is_some())),
+    ];
+    all.into_iter().filter(|(_, is_used)| *is_used).map(|(what, _)| what).collect()
+}
+
+fn requests(filter: &Tasks<'_>) -> Vec<RequestRow> {
+    let (feed, judged) = (filter.feed, filter.judged);
+    let kept = filter.groups(false, |at| filter.has(at));
+    let groups: Vec<Group<'_>> = kept.iter().map(|group| group.group(&feed.snapshot)).collect();
+    let mut all = requests::all(&groups, &|task| feed.age(judged.place(task.id)?));
+    requests::oldest_first(&mut all);
+    let row = |it: &requests::Request<'_>| {
+        let (state, severity, age) = (it.state, it.severity, it.age);
+        let is_websocket = it.is_websocket();
+        Some(RequestRow { task: judged.place(it.task.id)?, state, severity, age, is_websocket })
+    };
+    all.iter().filter_map(row).collect()
+}
+
+fn blocks(feed: &Feed, query: &Query) -> Vec<Block> {
+    blocks::all(feed, &|stretch| {
         let texts = &|found: &mut Found<'_>| {
             let Some(work) = stretch.work.as_deref() else { return false };
             found(Field::Wait, &work.description)
                 || work.handle.as_deref().is_some_and(|handle| found(Field::Name, handle))
+                || work.label.as_deref().is_some_and(|label| found(Field::Route, label))
                 || work.peer.as_deref().is_some_and(|peer| found(Field::Peer, peer))
                 || work.stack.iter().any(|place| has_place(place, found))
         };
         let is = &|what| what == Trait::Running && !stretch.is_over;
         query.is_empty() || query.finds(&Facts { texts, is, age: Some(stretch.length) })
-    };
-    feed.ongoing.iter().chain(feed.blocked.iter()).filter(is_found).cloned().collect()
+    })
 }
 
 fn cancelled(filter: &Tasks<'_>) -> Vec<CancelRow> {

@@ -25,6 +25,8 @@ pub enum Subject {
     Cancelled(Address),
     /// A loop.
     Loop(Address),
+    /// A place where callbacks blocked a loop.
+    Block(u64),
     /// A callback that blocked a loop, by about when it began.
     Stretch(Address, Timestamp),
     /// A thread.

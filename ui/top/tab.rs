@@ -7,7 +7,7 @@ pub enum Tab {
     Work,
     Tree,
     Loop,
-    Blocking,
+    Requests,
     Cancel,
     Threads,
 }
@@ -15,7 +15,7 @@ pub enum Tab {
 impl Tab {
     /// All of them, in their order.
     pub const ALL: [Self; 6] =
-        [Self::Work, Self::Tree, Self::Loop, Self::Blocking, Self::Cancel, Self::Threads];
+        [Self::Work, Self::Tree, Self::Loop, Self::Requests, Self::Cancel, Self::Threads];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -23,7 +23,7 @@ impl Tab {
             Self::Work => "Work",
             Self::Tree => "Tree",
             Self::Loop => "Loop",
-            Self::Blocking => "Blocking",
+            Self::Requests => "Requests",
             Self::Cancel => "Cancel",
             Self::Threads => "Threads",
         }
@@ -32,7 +32,7 @@ impl Tab {
     /// The same where there is little room.
     pub fn short(self) -> &'static str {
         match self {
-            Self::Blocking => "Block",
+            Self::Requests => "Req",
             Self::Cancel => "Canc",
             Self::Threads => "Thr",
             _ => self.name(),

@@ -1,7 +1,6 @@
 //! Draws the state of the screen. Reads it, changes nothing, knows no clock.
 
 mod ascii;
-mod blocking;
 mod cancel;
 mod canvas;
 mod columns;
@@ -13,6 +12,7 @@ pub mod help;
 mod loops;
 mod picker;
 mod processes;
+mod requests;
 pub mod tabs;
 mod tasks;
 pub mod theme;
@@ -78,7 +78,7 @@ fn list(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>
         Tab::Work => tasks::draw(app, watched, regions, canvas),
         Tab::Tree => tree::draw(app, watched, regions, canvas),
         Tab::Loop => loops::draw(app, watched, regions, canvas),
-        Tab::Blocking => blocking::draw(app, watched, regions, canvas),
+        Tab::Requests => requests::draw(app, watched, regions, canvas),
         Tab::Cancel => cancel::draw(app, watched, regions, canvas),
         Tab::Threads => threads::draw(app, watched, regions, canvas),
     }

@@ -40,12 +40,13 @@ pub enum By {
 }
 
 /// One request: a task that works for it, of several the one that has got furthest.
-struct Request<'s> {
-    task: &'s Task,
+pub struct Request<'s> {
+    pub task: &'s Task,
     work: &'s Work,
-    state: GroupState,
-    severity: Option<Severity>,
-    age: Option<Age>,
+    pub state: GroupState,
+    pub severity: Option<Severity>,
+    /// For how long it has gone on.
+    pub age: Option<Age>,
     /// Which of the groups it is in.
     group: usize,
     /// Whether it is not the first one of that which is listed.
@@ -66,7 +67,7 @@ pub fn draw(
 ) -> io::Result<()> {
     let width = page.columns().min(COLUMNS);
     let groups = shown.main_groups();
-    let mut requests = requests(shown, &groups);
+    let mut requests = all(&groups, &|task| shown.age_of(task));
     page.line(&head(snapshot, &requests))?;
     if !requests.is_empty() {
         page.blank()?;
@@ -88,14 +89,21 @@ pub fn draw(
     Ok(())
 }
 
-/// Each request once.
-fn requests<'s>(shown: &'s Snapshot, groups: &[Group<'s>]) -> Vec<Request<'s>> {
+/// Whether a task works for a request, or for a websocket, that is under way.
+pub fn is_request(task: &Task) -> bool {
+    let kind = task.work.as_deref().and_then(|work| work.kind);
+    matches!(kind, Some(WorkKind::Request | WorkKind::Websocket)) && !task.is_over()
+}
+
+/// Each request of some groups once, where `age` tells for how long a task has been at what it does.
+pub fn all<'s>(groups: &[Group<'s>], age: &dyn Fn(&Task) -> Option<Age>) -> Vec<Request<'s>> {
     let mut found: Vec<Request<'s>> = Vec::new();
     let mut places: FxHashMap<Address, usize> = FxHashMap::default();
     for (at, group) in groups.iter().enumerate() {
-        for &task in &group.tasks {
+        for &task in group.tasks.iter().filter(|task| is_request(task)) {
             let Some(work) = task.work.as_deref() else { continue };
-            let (state, severity, age) = (group.state, group.severity, shown.age_of(task));
+            let (state, severity) = (group.state, group.severity);
+            let age = in_flight(work, age(task));
             let request = Request { task, work, state, severity, age, group: at, is_later: false };
             let place = work.identity.map(|id| *places.entry(id).or_insert(found.len()));
             match place.and_then(|place| found.get_mut(place)) {
@@ -113,6 +121,45 @@ fn requests<'s>(shown: &'s Snapshot, groups: &[Group<'s>]) -> Vec<Request<'s>> {
     found
 }
 
+/// For how long a request has gone on: for as long at least as its task has been at what it does.
+fn in_flight(work: &Work, at_it: Option<Age>) -> Option<Age> {
+    older(at_it.map(|age| Age::at_least(age.time, age.source)), work.since)
+}
+
+impl Request<'_> {
+    /// Whether it is an open websocket.
+    pub fn is_websocket(&self) -> bool {
+        self.work.kind == Some(WorkKind::Websocket)
+    }
+}
+
+/// Requests before websockets, which stay open; in each the oldest first.
+pub fn oldest_first(requests: &mut [Request<'_>]) {
+    let time = |it: &Request<'_>| it.age.map_or(Duration::ZERO, |age| age.time);
+    requests.sort_by_key(|it| (it.is_websocket(), Reverse(time(it))));
+}
+
+/// How clients are called: where all are of one host, only the port tells them apart.
+pub struct Clients {
+    is_one_host: bool,
+}
+
+impl Clients {
+    /// Those of some tasks.
+    pub fn of<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> Self {
+        let peers = tasks.into_iter().filter_map(|task| task.work.as_deref()?.peer.as_deref());
+        let hosts: FxHashSet<&str> = peers.map(host).collect();
+        Self { is_one_host: hosts.len() < 2 }
+    }
+
+    /// The one whose request a task works for; nothing where that is not known.
+    pub fn name(&self, task: &Task) -> String {
+        let peer = task.work.as_deref().and_then(|work| work.peer.as_deref()).unwrap_or_default();
+        let port = peer.rsplit_once(':').filter(|_| self.is_one_host);
+        port.map_or_else(|| peer.to_owned(), |(_, port)| format!(":{port}"))
+    }
+}
+
 /// Which of two tasks has got further with a request: one that waits for another one has not.
 fn depth(task: &Task) -> (bool, bool, usize) {
     let waits = task.waiting_on.as_deref().map(Waiting::kind);
@@ -128,9 +175,8 @@ fn older(one: Option<Age>, other: Option<Age>) -> Option<Age> {
 
 /// `175 requests in flight, oldest 62.3 s · 20 websockets · loop not blocked`
 fn head(snapshot: &Snapshot, requests: &[Request<'_>]) -> Line {
-    let is_websocket = |it: &&Request<'_>| it.work.kind == Some(WorkKind::Websocket);
-    let websockets = requests.iter().filter(is_websocket).count();
-    let ages = requests.iter().filter(|it| !is_websocket(it)).filter_map(|it| it.age);
+    let websockets = requests.iter().filter(|it| it.is_websocket()).count();
+    let ages = requests.iter().filter(|it| !it.is_websocket()).filter_map(|it| it.age);
     let oldest = ages.max_by_key(|age| age.time).map(|it| format!(", oldest {}", words::age(it)));
     let plain = match requests.len() - websockets {
         // There may be some of a framework that no rule knows.
@@ -245,16 +291,8 @@ fn one_by_one(
     let shown = if is_all { requests.len() } else { MAX_LISTED.min(requests.len()) };
     let listed = requests.get(..shown).unwrap_or(requests);
     let name = |it: &Request<'_>| clean(&it.work.live_name()).into_owned();
-    let client = |it: &Request<'_>| it.work.peer.as_deref().unwrap_or_default().to_owned();
-    let hosts: FxHashSet<&str> =
-        listed.iter().filter_map(|it| it.work.peer.as_deref()).map(host).collect();
-    // Where all are of one host, only the port tells them apart.
-    let client = |it: &Request<'_>| match hosts.len() {
-        0 | 1 => {
-            client(it).rsplit_once(':').map_or_else(|| client(it), |(_, port)| format!(":{port}"))
-        }
-        _ => client(it),
-    };
+    let of = Clients::of(listed.iter().map(|it| it.task));
+    let client = |it: &Request<'_>| of.name(it.task);
     let trace = |it: &Request<'_>| it.work.trace.as_deref().unwrap_or_default().to_owned();
     let widest = |text: &dyn Fn(&Request<'_>) -> String, most: usize| {
         listed.iter().map(|it| text(it).width()).max().unwrap_or(0).min(most)

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{Frame, Location};
+use aiospy::timeline::Stretch;
 use jiff::Timestamp;
 
 use super::Writer;
 use crate::io::page::{Line, Style};
 use crate::report::text::{loops, waiting, words};
+use crate::top::blocks;
 use crate::top::subject::{Subject, is_stretch};
 use crate::top::words::{clock, place};
 
@@ -36,13 +38,67 @@ impl Writer<'_> {
         if let Some(task) = snapshot.running_task(of) {
             self.task_links("runs", &[task.id]);
         }
+        self.blank();
+        let feed = self.feed();
+        self.stretch_links(blocks::stretches(feed).filter(|it| it.loop_id == id), true);
         Ok(())
+    }
+
+    /// A place where callbacks blocked a loop, and each time that they did.
+    pub(super) fn block(&mut self, id: u64) -> io::Result<()> {
+        let feed = self.feed();
+        let all = blocks::all(feed, &|_| true);
+        let Some(block) = all.iter().find(|block| block.id == id) else {
+            self.line(&Line::new().with(Style::Notice, "no longer kept"));
+            return Ok(());
+        };
+        let kind = words::blocking_kind(block.kind);
+        let what = if block.description.is_empty() { kind } else { &*block.description };
+        self.page(|page| page.wrapped(Line::new(), "", usize::MAX, Style::Strong, what))?;
+        self.blank();
+        let [longest, total] = [block.longest, block.total].map(words::duration);
+        let goes_on = if block.is_now { ", and goes on" } else { "" };
+        let words = if block.count == 1 {
+            format!("once, for {total}{goes_on}")
+        } else {
+            let times = words::count(usize::try_from(block.count).unwrap_or(usize::MAX));
+            format!("{times} times, {total} in all, {longest} at most{goes_on}")
+        };
+        self.fact("blocked", Style::Plain, &words)?;
+        self.fact("kind", Style::Plain, kind)?;
+        if !block.by.is_empty() {
+            self.fact("by", Style::Plain, &block.by.join(", "))?;
+        }
+        let stretches = || blocks::stretches(feed).filter(|it| blocks::id_of(it) == id);
+        if let Some(at) = stretches().find_map(|it| it.place()) {
+            let room = self.width.saturating_sub(super::LABEL);
+            self.fact("at", Style::Plain, &place(at, room))?;
+            self.source(&at.file, at.line, super::AROUND);
+        }
+        self.blank();
+        self.stretch_links(stretches(), false);
+        Ok(())
+    }
+
+    /// Links to stretches, the newest first; each with what it was blocked in where that differs.
+    fn stretch_links<'s>(&mut self, all: impl Iterator<Item = &'s Arc<Stretch>>, differ: bool) {
+        for (at, stretch) in all.enumerate() {
+            let began = clock(stretch.began_at, &self.app.zone);
+            let began = if stretch.is_over { began } else { "now".to_owned() };
+            let length = words::duration(stretch.length);
+            let by = blocks::by(stretch).unwrap_or_default();
+            let what = stretch.work.as_deref().filter(|_| differ);
+            let what = what.map(|work| &*work.description).unwrap_or_default();
+            let words = format!("{began:<8}  {length:>7}  {by}  {what}");
+            let style = if stretch.is_over { Style::Plain } else { Style::Alarm };
+            let to = Subject::Stretch(stretch.loop_id, stretch.began_at);
+            self.link(if at == 0 { "blocked at" } else { "" }, to, style, words.trim_end());
+        }
     }
 
     pub(super) fn stretch(&mut self, id: Address, began: Timestamp) -> io::Result<()> {
         let feed = self.feed();
-        let mut all = feed.ongoing.iter().chain(feed.blocked.iter());
-        let Some(stretch) = all.find(|it| is_stretch(it, id, began)) else {
+        let Some(stretch) = blocks::stretches(feed).find(|it| is_stretch(it, id, began)) else {
             self.line(&Line::new().with(Style::Notice, "no longer kept"));
             return Ok(());
         };

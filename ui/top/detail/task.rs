@@ -30,6 +30,7 @@ impl Writer<'_> {
         let line = Line::new().with(Style::Strong, &name).with(style, &format!("  {state}"));
         self.line(&line.with(Style::Dim, &format!("  {id}")));
         self.blank();
+        self.work(task)?;
         self.waits(task)?;
         self.graph(task);
         self.trouble(task)?;
@@ -201,6 +202,19 @@ impl Writer<'_> {
             let _ = write!(words, ", at this await for {}", words::duration(time));
         }
         self.fact("life", Style::Plain, &words)
+    }
+
+    /// The request or job that it works for, and whose that is.
+    fn work(&mut self, task: &Task) -> io::Result<()> {
+        let Some(work) = task.work.as_deref() else { return Ok(()) };
+        self.fact("works for", Style::Strong, &work.live_name())?;
+        if let Some(peer) = &work.peer {
+            self.fact("client", Style::Plain, peer)?;
+        }
+        if let Some(since) = work.since {
+            self.fact("in flight", Style::Plain, &words::age(since))?;
+        }
+        Ok(())
     }
 
     fn facts(&mut self, task: &Task) -> io::Result<()> {

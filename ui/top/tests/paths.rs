@@ -24,7 +24,7 @@ fn to_the_culprit() {
     // What blocks the loop: the finding, then the task that runs.
     path(&scenes::held(), "Enter Enter", "update-rates  running");
     // Or the view for it, where the present one is the first.
-    path(&scenes::held(), "4 Enter", "blocked for 2.31 s, goes on");
+    path(&scenes::held(), "3 Down Enter", "2 times, 3.51 s in all");
     // Who ate a cancellation, with the line that did.
     path(&scenes::shutdown(), "Enter Enter", "except BaseException:");
     path(&scenes::shutdown(), "5 Enter", "except BaseException:");

@@ -13,8 +13,8 @@ use aiospy::timeline::{Fate, Life, LoopTiming, Places, Spread, States, Stretch, 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::report::text::sample::{
-    FUTURE, Sources, bank, bank_source, blocked, fact, finding, frames, id, others, snapshot, task,
-    unheeded, waits,
+    FUTURE, Sources, bank, bank_source, blocked, fact, finding, frames, id, others,
+    shop as shop_of_sample, shop_source, snapshot, task, unheeded, waits,
 };
 use crate::top::feed::{Cancelled, Feed, LoopHistory, OpenFinding, Point, SharedFiles};
 
@@ -96,6 +96,20 @@ fn history(points: u64) -> LoopHistory {
 pub fn standstill() -> Feed {
     let files: SharedFiles = Arc::new(bank_source());
     Feed { files: Some(files), ..feed(bank()) }
+}
+
+/// A shop whose requests queue behind a peer that is silent.
+pub fn shop() -> Feed {
+    let mut snapshot = shop_of_sample();
+    let works = snapshot.tasks.iter_mut().filter_map(|task| task.work.as_mut());
+    for (number, work) in works.filter(|work| work.identity.is_some()).enumerate() {
+        let work = Arc::make_mut(work);
+        work.path = Some(work.name.replace("{sku}", &format!("sku{number}")).into());
+        work.peer = Some(format!("127.0.0.1:{}", 52_418 + 4 * number).into());
+        work.trace = (number % 3 == 0)
+            .then(|| format!("{:x}{:024x}", 0xaf76_5191 + number, 0x16cd_43dd).into());
+    }
+    Feed { files: Some(Arc::new(shop_source())), ..feed(snapshot) }
 }
 
 /// Two deadlocks, each with a convoy behind it.

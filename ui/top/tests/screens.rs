@@ -39,11 +39,47 @@ fn start_screen() {
 fn blocked_loop() {
     assert_snapshot!("blocked_60x15", shown(scenes::held(), SMALLEST, ""));
     assert_snapshot!("blocked_120x40", shown(scenes::held(), USUAL, ""));
-    assert_snapshot!("blocking_80x24", shown(scenes::held(), SMALL, "4"));
-    assert_snapshot!("blocking_120x40", shown(scenes::held(), USUAL, "4 Down"));
+    assert_snapshot!("blocking_80x24", shown(scenes::held(), SMALL, "3 Down Enter"));
+    assert_snapshot!("blocking_120x40", shown(scenes::held(), USUAL, "3 Down Down Enter"));
+    assert_snapshot!("loop_60x15", shown(scenes::held(), SMALLEST, "3 G"));
     assert_snapshot!("loop_80x24", shown(scenes::held(), SMALL, "3"));
     assert_snapshot!("loop_120x40", shown(scenes::held(), USUAL, "3"));
     assert_snapshot!("loop_200x60", shown(scenes::held(), WIDE, "3"));
+}
+
+#[test]
+fn requests_are_a_row_each() {
+    assert_snapshot!("requests_60x15", shown(scenes::shop(), SMALLEST, "4"));
+    assert_snapshot!("requests_80x24", shown(scenes::shop(), SMALL, "4 Down"));
+    assert_snapshot!("requests_120x40", shown(scenes::shop(), USUAL, "4 Down Down"));
+    assert_snapshot!("requests_200x60", shown(scenes::shop(), WIDE, "4"));
+    let text = shown(scenes::shop(), USUAL, "4 / s k u 7 Enter");
+    assert!(text.contains("/sku7 · 11 found"), "{text}");
+    let text = shown(scenes::shop(), SMALL, "4 / n o n e Enter");
+    assert!(text.contains("no request matches; Esc clears the filter"), "{text}");
+}
+
+/// Each time that a loop was blocked is to be found from the place, and from the loop.
+#[test]
+fn what_has_blocked_a_loop_is_told_one_by_one() {
+    let mut screen = Screen::of(scenes::held(), 120, 40);
+    screen.press("3 Down");
+    assert!(screen.text().contains("▌!! recv from tcp"), "{}", screen.text());
+    screen.press("Enter Down Enter");
+    assert!(screen.text().contains("blocked for 1.20 s"), "{}", screen.text());
+    screen.press("Esc Esc Up Enter");
+    let text = screen.text();
+    for began in
+        ["now        2.31 s", "05:59:51   1.20 s", "05:59:29   140 ms", "05:58:56   300 ms"]
+    {
+        assert!(text.contains(began), "{began}: {text}");
+    }
+    // The one that goes on is counted, and the filter holds for what each was in.
+    screen.press("Esc / a u d i t Enter");
+    let text = screen.text();
+    assert!(text.contains("/audit · 2 found") && !text.contains(" !! "), "{text}");
+    let text = shown(scenes::held(), USUAL, "3");
+    assert!(text.contains("blocked 4 times"), "{text}");
 }
 
 /// A request has one row, and all tasks that it has where single tasks are shown or looked for.
@@ -97,7 +133,7 @@ fn opened_things() {
     assert_snapshot!("finding_80x24", shown(scenes::standstill(), SMALL, "Enter"));
     assert_snapshot!("task_80x24", shown(scenes::standstill(), SMALL, "Enter Enter"));
     assert_snapshot!("task_120x40", shown(scenes::shutdown(), USUAL, "Enter Enter"));
-    assert_snapshot!("stretch_80x24", shown(scenes::held(), SMALL, "4 Enter"));
+    assert_snapshot!("stretch_80x24", shown(scenes::held(), SMALL, "3 Down Enter Enter"));
 }
 
 #[test]
@@ -189,7 +225,7 @@ fn empty_states() {
         ("tasks", "1"),
         ("tree", "2"),
         ("loop", "3"),
-        ("blocking", "4"),
+        ("requests", "4"),
         ("cancel", "5"),
         ("threads", "6"),
     ] {

@@ -2,34 +2,53 @@
 
 use std::time::Duration;
 
-use aiospy::timeline::{LoopTiming, PlaceTotals};
+use aiospy::timeline::LoopTiming;
 use ratatui::layout::Rect;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::canvas::{BARS, Canvas};
 use super::header::{bar, bars};
-use crate::io::page::{Line, Page, Style};
-use crate::report::text::{Lines, loops, path, words};
+use crate::io::page::{self, Line, Page, Style};
+use crate::report::text::{Lines, loops, words};
+use crate::top::blocks::Block;
 use crate::top::feed::{LENGTHS_MS, LoopHistory, Point};
 use crate::top::layout::{Regions, narrow};
+use crate::top::rows::Rows;
 use crate::top::state::{App, Watched};
+use crate::top::tab::Focus;
 
 /// Rows of the tall picture of lag, where there is room.
 const LAG_ROWS: u16 = 4;
 /// Columns of labels.
 const LABEL: usize = 13;
-/// Places that are listed above the histogram, where there is no room beside.
-const MAX_PLACES: u16 = 4;
+/// Lines of blocks above the histogram, where there is no room beside.
+const MAX_BLOCKS: u16 = 4;
+/// Of lower views what is selected takes all.
+const LOW: u16 = 18;
+/// Columns of how often and how long they blocked.
+const NUMBERS: usize = 24;
 /// The widest bar of the histogram.
 const MAX_BAR: usize = 40;
 
 pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas<'_>) {
     let snapshot = watched.snapshot();
     let region = Rect { x: regions.list.x + 1, width: regions.list.width - 2, ..regions.list };
-    let at = app.list().selected;
+    let Rows::Loop(loops, blocks) = &watched.rows else { return };
+    let selected = app.list().selected;
+    let block = selected.checked_sub(*loops);
+    // With what has blocked a loop that loop is shown.
+    let blocked = block.and_then(|at| blocks.get(at)?.loop_id);
+    let at = match block {
+        None => selected,
+        Some(_) => snapshot.loops.iter().position(|of| Some(of.id) == blocked).unwrap_or(0),
+    };
     let (Some(of), Some(history)) = (snapshot.loops.get(at), watched.feed.loops.get(at)) else {
         canvas.line(region, 1, &Line::new().with(Style::Dim, "  no event loop was found"));
         return;
     };
+    if block.is_some() && region.height < LOW {
+        return table(app, blocks, block, region, canvas);
+    }
     let mut lines = Vec::new();
     let width = usize::from(region.width);
     let files = watched.feed.files.as_deref();
@@ -44,6 +63,9 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
         canvas.line(region, y, line);
         y += 1;
     }
+    if block.is_none() {
+        canvas.select(regions.list, 0, app.focus == Focus::View);
+    }
     y += 1;
     y = over_time(history, region, y, canvas);
     y += 1;
@@ -57,18 +79,14 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
         let left = Rect { width: half - 2, ..rest };
         let right = Rect { x: rest.x + half, width: rest.width - half, ..rest };
         iterations(history, left, canvas);
-        places(&watched.feed.places, right, canvas);
+        table(app, blocks, block, right, canvas);
         return;
     }
-    // The places say more than the lengths.
-    let all = &watched.feed.places;
-    let taken = narrow(all.len()).min(MAX_PLACES) + 2;
-    let (above, below) =
-        if all.is_empty() { (0, rest.height) } else { (taken, rest.height.saturating_sub(taken)) };
-    if above > 0 {
-        places(all, Rect { height: above.min(rest.height).saturating_sub(1), ..rest }, canvas);
-    }
-    iterations(history, Rect { y: rest.y + above.min(rest.height), height: below, ..rest }, canvas);
+    // What has blocked it says more than the lengths.
+    let above = (narrow(lines_of(blocks, 0).len()).min(MAX_BLOCKS) + 2).min(rest.height);
+    table(app, blocks, block, Rect { height: above.saturating_sub(1), ..rest }, canvas);
+    let below = rest.height - above;
+    iterations(history, Rect { y: rest.y + above, height: below, ..rest }, canvas);
 }
 
 /// Lag, ready handles and timers over the last minutes; returns the first row below.
@@ -221,25 +239,90 @@ fn timing(timing: Option<&LoopTiming>) -> Line {
     line
 }
 
-/// Where callbacks blocked the loop.
-fn places(places: &[PlaceTotals], region: Rect, canvas: &mut Canvas<'_>) {
-    canvas.line(region, 0, &Line::new().with(Style::Strong, "blocking callbacks by place"));
-    if places.is_empty() {
-        let words = "none was longer than 100 ms since this began";
-        canvas.line(region, 1, &Line::new().with(Style::Dim, words));
+/// Where callbacks blocked the loop, how often and for how long; the selected one is among them.
+fn table(
+    app: &App,
+    blocks: &[Block],
+    selected: Option<usize>,
+    region: Rect,
+    canvas: &mut Canvas<'_>,
+) {
+    if blocks.is_empty() {
+        let words = if app.filter.text.is_empty() {
+            "nothing has blocked a loop for over 100 ms so far"
+        } else {
+            "no block matches; Esc clears the filter"
+        };
+        canvas.line(region, 0, &Line::new().with(Style::Dim, words));
         return;
     }
     let room = usize::from(region.width);
-    for (y, place) in (1..region.height).zip(places) {
-        let mut line = Line::new();
-        line.add(Style::Notice, &format!("{:>4} × ", place.count));
-        let longest = place.length.map_or(place.total_ms, |length| length.max_ms);
-        line.add(Style::Plain, &format!("{:>8}  ", words::ms(longest)));
-        line.add(Style::Reason, &place.description);
-        line.add(Style::Dim, "  ");
-        let file = place.file.as_deref().unwrap_or("?");
-        let left = room.saturating_sub(line.width());
-        line.add(Style::Dim, &path::place(file, place.line, left));
-        canvas.line(region, narrow(usize::from(y)), &line);
+    canvas.line(region, 0, &row("    blocked at", ["times", "longest", "total"], Style::Dim, room));
+    let region = Rect { y: region.y + 1, height: region.height.saturating_sub(1), ..region };
+    let lines = lines_of(blocks, room);
+    let height = usize::from(region.height);
+    let last = selected.and_then(|at| lines.iter().rposition(|(block, _)| *block == at));
+    let from = last.map_or(0, |last| (last + 1).saturating_sub(height));
+    let shown = lines.iter().skip(from).take(height);
+    for (y, (block, line)) in shown.enumerate() {
+        canvas.line(region, narrow(y), line);
+        let is_first = from + y == 0 || lines.get(from + y - 1).is_none_or(|it| it.0 != *block);
+        if selected == Some(*block) && is_first {
+            canvas.select(region, y, app.focus == Focus::View);
+        }
     }
+}
+
+/// The lines of all blocks, each with the block that it is of.
+fn lines_of(blocks: &[Block], room: usize) -> Vec<(usize, Line)> {
+    let mut lines = Vec::new();
+    for (at, block) in blocks.iter().enumerate() {
+        let times = words::count(usize::try_from(block.count).unwrap_or(usize::MAX));
+        let [longest, total] = [block.longest, block.total].map(words::duration);
+        let sign = if block.is_now { " !! " } else { "    " };
+        let what = place(block, room.saturating_sub(NUMBERS + sign.len()));
+        let style = if block.is_now { Style::Alarm } else { Style::Reason };
+        let numbers = [&*times, &*longest, &*total];
+        lines.push((at, row(&format!("{sign}{what}"), numbers, style, room)));
+        if let Some(by) = by(block) {
+            lines.push((at, Line::new().with(Style::Dim, &format!("      {by}"))));
+        }
+    }
+    lines
+}
+
+fn row(what: &str, [times, longest, total]: [&str; 3], style: Style, room: usize) -> Line {
+    let left = room.saturating_sub(NUMBERS);
+    let mut line = Line::new().with(style, &page::fit(what, left));
+    line.pad_to(left);
+    line.with(Style::Plain, &format!("{times:>6}{longest:>9}{total:>9}"))
+}
+
+/// `time.sleep  api.py:19 slowjson`: the line is not cut.
+fn place(block: &Block, room: usize) -> String {
+    let what = page::clean(&block.description);
+    let what = if what.is_empty() { blocking(block) } else { &*what };
+    let Some(file) = &block.file else { return page::fit(what, room).into_owned() };
+    let file = page::clean(file.rsplit('/').next().unwrap_or(file)).into_owned();
+    let line = block.line.map(|line| format!(":{line}")).unwrap_or_default();
+    let line = format!("{file}{line}");
+    let what = page::fit(what, room.saturating_sub(line.width() + 2)).into_owned();
+    let function = page::clean(block.function.as_deref().unwrap_or_default()).into_owned();
+    let left = room.saturating_sub(what.width() + line.width() + 3);
+    let function = if function.width() <= left { function } else { String::new() };
+    format!("{what}  {line} {function}").trim_end().to_owned()
+}
+
+fn blocking(block: &Block) -> &'static str {
+    words::blocking_kind(block.kind)
+}
+
+/// `by GET /slowjson, 2 others`
+fn by(block: &Block) -> Option<String> {
+    let first = page::clean(block.by.first()?).into_owned();
+    Some(match block.by.len() - 1 {
+        0 => format!("by {first}"),
+        1 => format!("by {first}, 1 other"),
+        others => format!("by {first}, {} others", words::count(others)),
+    })
 }

@@ -60,6 +60,9 @@ pub fn draw(app: &App, watched: &Watched, region: Rect, canvas: &mut Canvas<'_>)
     let whose = app.several.as_ref().map(|_| watched.snapshot().process.pid.to_string());
     parts.extend(whose.map(|pid| (Style::Plain, pid)));
     parts.extend(reading(watched).map(|words| (Style::Notice, words)));
+    if filter.text.is_empty() {
+        parts.extend(in_flight(watched).into_iter().map(|words| (Style::Dim, words)));
+    }
     parts.push((Style::Dim, about(app, watched)));
     parts.extend(notes(app, watched).map(|words| (Style::Dim, words)));
     let mut line = Line::new();
@@ -90,6 +93,7 @@ fn found(app: &App, watched: &Watched) -> String {
             let all = watched.snapshot().tasks.len();
             format!("{} of {}", words::count(found), words::count(all))
         }
+        Rows::Loop(_, blocks) => format!("{} found", words::count(blocks.len())),
         _ if app.tab == Tab::Tree => {
             let found = (0..rows.count()).filter(|at| rows.is_match(*at)).count();
             format!("{} found", words::count(found))
@@ -127,14 +131,37 @@ fn about(app: &App, watched: &Watched) -> String {
             format!("{}{}{reversed}", constant(app, watched), app.sort.words())
         }
         Tab::Tree => "who waits, above what it waits for".to_owned(),
-        Tab::Blocking => format!("{}, newest first", words::counted(rows, "block")),
+        Tab::Requests if rows > 0 => "oldest first".to_owned(),
+        Tab::Requests => String::new(),
         Tab::Cancel => words::counted(rows, "task"),
         Tab::Threads => words::counted(watched.snapshot().threads.len(), "thread"),
-        Tab::Loop if rows > 1 && app.focus != Focus::Findings => {
-            format!("loop {} of {rows}", app.list().selected + 1)
-        }
-        Tab::Loop => String::new(),
+        Tab::Loop => of_loops(app, watched),
     }
+}
+
+/// `155 in flight`, `20 websockets`
+fn in_flight(watched: &Watched) -> Vec<String> {
+    let Rows::Requests(rows) = &watched.rows else { return Vec::new() };
+    let websockets = rows.iter().filter(|row| row.is_websocket).count();
+    let requests = rows.len() - websockets;
+    let requests = (requests > 0).then(|| format!("{} in flight", words::count(requests)));
+    let websockets = (websockets > 0).then(|| words::counted(websockets, "websocket"));
+    requests.into_iter().chain(websockets).collect()
+}
+
+/// `loop 1 of 2, blocked 4 times`
+fn of_loops(app: &App, watched: &Watched) -> String {
+    let Rows::Loop(loops, blocks) = &watched.rows else { return String::new() };
+    let at = app.list().selected;
+    let which = *loops > 1 && app.focus != Focus::Findings && at < *loops;
+    let which = which.then(|| format!("loop {} of {loops}", at + 1));
+    let times: u64 = blocks.iter().map(|block| block.count).sum();
+    let blocked = match usize::try_from(times).unwrap_or(usize::MAX) {
+        0 => None,
+        1 => Some("blocked once".to_owned()),
+        times => Some(format!("blocked {} times", words::count(times))),
+    };
+    which.into_iter().chain(blocked).collect::<Vec<_>>().join(", ")
 }
 
 /// What is the same in each row of the tasks, and has no column therefore.
@@ -150,7 +177,7 @@ fn constant(app: &App, watched: &Watched) -> String {
 /// Whether there is something in a view that is not everyday.
 fn has_trouble(tab: Tab, watched: &Watched) -> bool {
     match tab {
-        Tab::Blocking => !watched.feed.ongoing.is_empty(),
+        Tab::Loop => !watched.feed.ongoing.is_empty(),
         Tab::Cancel => {
             watched.snapshot().shutdown.is_some()
                 || watched.snapshot().tasks.iter().any(|task| task.cancellation.is_some())

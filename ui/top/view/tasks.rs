@@ -22,11 +22,16 @@ const LEAST_FUNCTION: usize = 8;
 /// How long a column stays when there is nothing in it any more, so that nothing flickers.
 const STAYS: Duration = Duration::from_secs(10);
 
-const fn text(what: What, head: &'static str, widths: (usize, usize), rank: usize) -> Column<What> {
+pub(super) const fn text(
+    what: What,
+    head: &'static str,
+    widths: (usize, usize),
+    rank: usize,
+) -> Column<What> {
     Column { what, head, widths, is_number: false, rank }
 }
 
-const fn number(what: What, head: &'static str, rank: usize) -> Column<What> {
+pub(super) const fn number(what: What, head: &'static str, rank: usize) -> Column<What> {
     Column { what, head, widths: (0, 0), is_number: true, rank }
 }
 
@@ -59,18 +64,17 @@ fn sort_of(what: What) -> Option<Sort> {
         What::Place => Sort::Place,
         What::Cancel => Sort::Cancel,
         What::State => Sort::State,
-        What::Task => return None,
+        What::Task | What::Client | What::Trace => return None,
     })
 }
 
 /// The columns that there is something in, or was a moment ago.
-fn used(app: &App) -> Vec<Column<What>> {
+pub(super) fn used(app: &App, all: &[Column<What>]) -> Vec<Column<What>> {
     let is_recent = |what: &What| {
         let last = app.columns.get(what);
         let age = last.and_then(|last| Duration::try_from(app.now.duration_since(*last)).ok());
         age.is_some_and(|age| age < STAYS)
     };
-    let all = if app.is_merged() { OF_GROUPS } else { OF_TASKS };
     all.iter().filter(|column| is_recent(&column.what)).copied().collect()
 }
 
@@ -82,28 +86,46 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
         return;
     }
     let by_id = ById::of(watched.snapshot());
-    let columns = used(app);
+    let columns = used(app, if app.is_merged() { OF_GROUPS } else { OF_TASKS });
     // Only what is shown is put into words.
     let shown = app.list().shown(rows.len(), usize::from(regions.list.height));
-    let shown: Vec<&TaskRow> = rows.iter().skip(shown.start).take(shown.len()).collect();
-    let of_row = |of: &&TaskRow| cells(of, table, &watched.feed, &by_id, &columns);
-    let cells: Vec<Vec<(Style, String)>> = shown.iter().map(of_row).collect();
-    let need = |at: usize, column: &Column<What>| {
-        let texts = cells.iter().filter_map(|row| Some(&*row.get(at)?.1));
-        let is_place = column.what == What::Place;
-        let widths = texts.map(|text| if is_place { line_of(text) } else { text }.width());
-        widths.max().unwrap_or(0)
+    let shown = rows.iter().skip(shown.start).take(shown.len());
+    let of_row = |of: &TaskRow| {
+        let cells = cells(of, table, &watched.feed, &by_id, &columns);
+        (sign(app, of, table, watched), cells)
     };
-    let needs: Vec<usize> = columns.iter().enumerate().map(|(at, it)| need(at, it)).collect();
-    let fitted = fit(&columns, &needs, usize::from(regions.list.width), Some(What::Place));
+    let drawn: Vec<_> = shown.map(of_row).collect();
     let arrow = |what: What| match sort_of(what) {
         Some(sort) if sort == app.sort && app.is_reversed => "▲",
         Some(sort) if sort == app.sort => "▼",
         _ => "",
     };
+    lay(&columns, drawn, regions, arrow, canvas);
+    select(app, regions.list, canvas);
+}
+
+/// A sign, and the cells of all columns.
+type Drawn = ((Style, &'static str), Vec<(Style, String)>);
+
+/// Draws rows with as many of the columns as there is room for.
+pub(super) fn lay(
+    columns: &[Column<What>],
+    rows: Vec<Drawn>,
+    regions: &Regions,
+    arrow: impl Fn(What) -> &'static str,
+    canvas: &mut Canvas<'_>,
+) {
+    let need = |at: usize, column: &Column<What>| {
+        let texts = rows.iter().filter_map(|(_, cells)| Some(&*cells.get(at)?.1));
+        let is_place = column.what == What::Place;
+        let widths = texts.map(|text| if is_place { line_of(text) } else { text }.width());
+        widths.max().unwrap_or(0)
+    };
+    let needs: Vec<usize> = columns.iter().enumerate().map(|(at, it)| need(at, it)).collect();
+    let fitted = fit(columns, &needs, usize::from(regions.list.width), Some(What::Place));
     canvas.line(regions.head, 0, &heads(&fitted, arrow));
     let kept: FxHashSet<What> = fitted.iter().map(|(column, _)| column.what).collect();
-    for (y, (of, cells)) in shown.iter().zip(cells).enumerate() {
+    for (y, (sign, cells)) in rows.into_iter().enumerate() {
         let cells = columns.iter().zip(cells).filter(|(column, _)| kept.contains(&column.what));
         let cells = cells.map(|(column, (style, text))| {
             let width = fitted.iter().find(|(it, _)| it.what == column.what).map_or(0, |it| it.1);
@@ -115,9 +137,8 @@ pub fn draw(app: &App, watched: &Watched, regions: &Regions, canvas: &mut Canvas
             (style, text)
         });
         let cells: Vec<(Style, String)> = cells.collect();
-        canvas.line(regions.list, narrow(y), &row(sign(app, of, table, watched), &fitted, &cells));
+        canvas.line(regions.list, narrow(y), &row(sign, &fitted, &cells));
     }
-    select(app, regions.list, canvas);
 }
 
 fn empty(app: &App, watched: &Watched) -> &'static str {
@@ -158,12 +179,13 @@ fn cells(
             let (style, state) = words::task_state(first.state);
             (style, if first.state.is_none() { "?" } else { state }.to_owned())
         }
+        What::Client | What::Trace => (plain, String::new()),
     };
     columns.iter().map(cell).collect()
 }
 
 /// `shop.py:20 Inventory.get`
-fn place(at: &Location) -> String {
+pub(super) fn place(at: &Location) -> String {
     format!("{} {}", table::place_of(at), at.function)
 }
 
