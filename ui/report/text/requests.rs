@@ -198,7 +198,7 @@ fn grouped(requests: &[Request<'_>], by: By, width: usize, page: &mut Page<'_>) 
 fn key(request: &Request<'_>, by: By) -> String {
     let waiting = request.task.waiting_on.as_deref();
     let found = match by {
-        By::Client => request.work.peer.as_deref().map(host),
+        By::Client => request.work.client.as_deref().map(host),
         By::Peer => {
             let asked = request.task.call.as_deref().and_then(|call| call.peer.as_deref());
             asked.or_else(|| waiting?.far_end())
@@ -245,9 +245,9 @@ fn one_by_one(
     let shown = if is_all { requests.len() } else { MAX_LISTED.min(requests.len()) };
     let listed = requests.get(..shown).unwrap_or(requests);
     let name = |it: &Request<'_>| clean(&it.work.live_name()).into_owned();
-    let client = |it: &Request<'_>| it.work.peer.as_deref().unwrap_or_default().to_owned();
+    let client = |it: &Request<'_>| it.work.client.as_deref().unwrap_or_default().to_owned();
     let hosts: FxHashSet<&str> =
-        listed.iter().filter_map(|it| it.work.peer.as_deref()).map(host).collect();
+        listed.iter().filter_map(|it| it.work.client.as_deref()).map(host).collect();
     // Where all are of one host, only the port tells them apart.
     let client = |it: &Request<'_>| match hosts.len() {
         0 | 1 => {
@@ -321,7 +321,7 @@ mod tests {
             verb: Some("GET".into()),
             name: "/stock/{sku}".into(),
             path: Some(path.into()),
-            peer: Some(client.into()),
+            client: Some(client.into()),
             since: Some(Age::at_least(Duration::from_secs(seconds), Source::Connection)),
             identity: Some(Address(identity)),
             ..Work::default()

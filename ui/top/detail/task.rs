@@ -71,6 +71,7 @@ impl Writer<'_> {
     fn peer(&mut self, waiting: &Waiting) -> io::Result<()> {
         let Some(socket) = waiting.socket() else { return Ok(()) };
         let mut facts: Vec<String> = socket.state.map(str::to_owned).into_iter().collect();
+        facts.extend(socket.client.as_ref().map(|client| format!("from {client}")));
         if let Some(bytes) = socket.receive_queue {
             facts.push(format!("{bytes} bytes to be read"));
         }
