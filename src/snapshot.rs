@@ -487,7 +487,7 @@ pub struct Socket {
     /// Its own address: `127.0.0.1:8080`, a path, `@name` for an abstract name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local: Option<String>,
-    /// The address at the other end; absent where there is none, and for `unix`.
+    /// The address at the other end; absent where there is none, for `unix`, and of a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
     /// In a word or a few: `listening`, `connecting`, `established`, `closed by peer`.
@@ -507,6 +507,22 @@ pub struct Socket {
     /// something is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_watched: Option<bool>,
+    /// Whether the other end has opened the connection: a client's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_accepted: bool,
+    /// The address of the client: for live views only.
+    #[serde(skip)]
+    pub client: Option<String>,
+}
+
+/// What a client is called in all that is stored or sent.
+pub const A_CLIENT: &str = "a client";
+
+impl Socket {
+    /// What the other end is called: `10.0.0.5:5432`, `a client`.
+    pub fn far_end(&self) -> Option<&str> {
+        self.remote.as_deref().or(self.is_accepted.then_some(A_CLIENT))
+    }
 }
 
 /// The words for protocols and for states of sockets.
@@ -535,6 +551,8 @@ struct AnySocket {
     send_queue: Option<u64>,
     tcp: Option<Tcp>,
     is_watched: Option<bool>,
+    #[serde(default)]
+    is_accepted: bool,
 }
 
 impl<'de> Deserialize<'de> for Socket {
@@ -553,6 +571,8 @@ impl<'de> Deserialize<'de> for Socket {
             send_queue: any.send_queue,
             tcp: any.tcp,
             is_watched: any.is_watched,
+            is_accepted: any.is_accepted,
+            client: None,
         })
     }
 }

@@ -71,6 +71,7 @@ impl Label {
         own.verb = own.verb.take().or(other_work.verb);
         own.path = own.path.take().or(other_work.path);
         own.peer = own.peer.take().or(other_work.peer);
+        own.client = own.client.take().or(other_work.client);
         own.id = own.id.take().or(other_work.id);
         own.identity = own.identity.or(other_work.identity);
         self.began = self.began.or(other.began);
@@ -212,7 +213,11 @@ impl Reader<'_> {
         if work.kind == Some(WorkKind::Call) && work.name.is_empty() {
             work.name = host.map(host_of).unwrap_or_default().into();
         }
-        work.peer = host.map(|host| with_port(host, port));
+        let far_end = match work.kind {
+            Some(WorkKind::Call | WorkKind::Query) => &mut work.peer,
+            _ => &mut work.client,
+        };
+        *far_end = host.map(|host| with_port(host, port));
         Ok(Some(Label { work, began, is_all: false }))
     }
 

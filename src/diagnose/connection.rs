@@ -27,7 +27,7 @@ impl<'s> At<'s> {
     fn of(task: &'s Task) -> Option<Self> {
         let waiting = task.waiting_on.as_deref()?;
         let socket = waiting.socket().filter(|socket| socket.protocol == "tcp")?;
-        Some(Self { task, waiting, socket, peer: socket.remote.as_deref()? })
+        Some(Self { task, waiting, socket, peer: socket.far_end()? })
     }
 
     /// How the connection got on.

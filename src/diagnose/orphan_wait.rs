@@ -111,7 +111,12 @@ fn report_closing(context: &Context<'_>, group: &[Closing<'_>]) -> Option<Draft>
     let peer = longest.at.peer;
     let severity = if longest.silent >= STUCK_AFTER { Severity::Warning } else { Severity::Info };
     let age = Age::at_least(longest.silent, Source::Connection);
-    let title = Sentence::name(peer)
+    let title = if longest.at.socket.is_accepted {
+        Sentence::words("A client")
+    } else {
+        Sentence::name(peer)
+    };
+    let title = title
         .verb("has left the close of TLS unanswered", "left the close of TLS unanswered")
         .then("for")
         .lasting(Some(age))
@@ -256,6 +261,8 @@ mod tests {
                 send_queue: Some(0),
                 tcp: Some(tcp),
                 is_watched: None,
+                is_accepted: false,
+                client: None,
             }));
         })
     }

@@ -85,7 +85,7 @@ fn owed<'s>(context: &Context<'s>, at: At<'s>) -> Option<Owed<'s>> {
     // What was sent before the process began was sent by the one that it got the socket from.
     let is_own = context.now.age().is_none_or(|age| time <= age);
     // What lies there unread is no silence.
-    if !is_own || !is_open || at.socket.receive_queue != Some(0) || tcp.opened_here == Some(false) {
+    if !is_own || !is_open || at.socket.receive_queue != Some(0) || at.socket.is_accepted {
         return None;
     }
     let has_asked = match context.now.grounds.as_ref()?.asking.get(&at.task.id)? {
@@ -264,6 +264,8 @@ mod tests {
                     ..Tcp::default()
                 }),
                 is_watched: None,
+                is_accepted: false,
+                client: None,
             }));
         })
     }
@@ -324,7 +326,10 @@ mod tests {
 
     #[test]
     fn a_client_may_be_as_silent_as_it_likes() {
-        let accepted = with(asked(1, 62_300), |tcp, _| tcp.opened_here = Some(false));
+        let accepted = with(asked(1, 62_300), |tcp, socket| {
+            tcp.opened_here = Some(false);
+            (socket.client, socket.is_accepted) = (socket.remote.take(), true);
+        });
         answer([accepted]).twice().assert_silent();
         // Nobody knows who opened it: an old kernel.
         let unknown = with(asked(1, 62_300), |tcp, _| tcp.opened_here = None);

@@ -159,7 +159,7 @@ fn heard_last(tasks: &[&Task]) -> Vec<Evidence> {
     let heard = |task: &&Task| {
         let waiting = task.waiting_on.as_deref()?;
         let socket = waiting.socket().filter(|_| waiting.operation() == Some(Operation::Read))?;
-        let (peer, ago) = (socket.remote.as_deref()?, socket.tcp.as_ref()?.last_received?);
+        let (peer, ago) = (socket.far_end()?, socket.tcp.as_ref()?.last_received?);
         Some(Evidence::from(format!("{peer} last sent something {} ago", words::span(ago))))
     };
     tasks.iter().take(MAX_STACKS).filter_map(heard).collect()

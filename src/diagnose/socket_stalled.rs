@@ -69,7 +69,8 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
             continue;
         }
         let stays = found.into_iter().filter(|stalled| has_stayed(context, stalled, side));
-        for group in grouped(stays, |stalled| stalled.at.peer) {
+        let is_limited = |at: At<'_>| connection::limit(context, at.task) != Limit::Never;
+        for group in grouped(stays, |stalled| (stalled.at.peer, is_limited(stalled.at))) {
             out.extend(report(context, side, &group));
         }
     }
@@ -130,7 +131,9 @@ fn has_stayed(context: &Context<'_>, stalled: &Stalled<'_>, side: Side) -> bool 
 
 fn report(context: &Context<'_>, side: Side, group: &[Stalled<'_>]) -> Option<Draft> {
     let longest = group.iter().max_by_key(|stalled| stalled.time)?;
-    let At { task, peer, .. } = longest.at;
+    let At { task, peer, socket, .. } = longest.at;
+    // Who a client is nobody has to know.
+    let remote = socket.remote.as_deref();
     let tasks = || group.iter().map(|stalled| stalled.at.task);
     let bytes: u64 = group.iter().map(|stalled| stalled.bytes).sum();
     let is_limited = connection::limit(context, task) != Limit::Never;
@@ -202,8 +205,8 @@ fn report(context: &Context<'_>, side: Side, group: &[Stalled<'_>]) -> Option<Dr
         .on_loop(task.loop_id)
         .blames(tasks().map(|task| Node::Task(task.id)))
         .at(words::place(task), None)
-        .key([Some(peer)])
-        .cause(Some(Cause::Peer { address: peer.to_owned() }))
+        .key([remote])
+        .cause(remote.map(|remote| Cause::Peer { address: remote.to_owned() }))
         .since(age)
         .role(Role::Waiter, tasks())
         .affects(group.len())
@@ -239,6 +242,8 @@ mod tests {
                 send_queue: Some(0),
                 tcp: None,
                 is_watched: None,
+                is_accepted: false,
+                client: None,
             };
             change(&mut socket, &mut tcp);
             socket.tcp = Some(tcp);
@@ -336,11 +341,21 @@ mod tests {
         assert_eq!(twice.only().title.to_string(), title);
         let limited = scene(untaken().deadline(30_000)).twice();
         assert_eq!(limited.only().severity, Severity::Info);
+    }
+
+    #[test]
+    fn a_client_may_take_nothing_and_is_not_named() {
         let client = untaken().descriptor(|descriptor| {
-            let tcp = descriptor.socket.as_mut().unwrap().tcp.as_mut().unwrap();
-            tcp.opened_here = Some(false);
+            let socket = descriptor.socket.as_mut().unwrap();
+            socket.tcp.as_mut().unwrap().opened_here = Some(false);
+            (socket.client, socket.is_accepted) = (socket.remote.take(), true);
         });
-        assert_eq!(scene(client).twice().only().severity, Severity::Info);
+        let diagnosis = scene(client).twice();
+        let finding = diagnosis.only();
+        assert_eq!((finding.severity, finding.key.as_str()), (Severity::Info, "socket-stalled"));
+        let title = "64.0 KiB to a client have been unsent for ≥ 12.4 s: 1 task waits";
+        assert_eq!(finding.title.to_string(), title);
+        assert!(finding.cause.is_none());
     }
 
     #[test]

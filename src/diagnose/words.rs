@@ -396,6 +396,8 @@ mod tests {
         for (peer, expected) in [
             ("tcp 10.0.0.7:52114 -> 10.0.0.5:5432 established", "10.0.0.5:5432"),
             ("tcp 10.0.0.5:5432", "10.0.0.5:5432"),
+            ("tcp 10.0.0.5:8000 -> a client closed by peer", "a client"),
+            ("tcp -> a client", "a client"),
             ("unix /run/db.sock", "unix /run/db.sock"),
             ("unix socket", "unix socket"),
         ] {

@@ -7,7 +7,9 @@
 
 use crate::known::purpose::{Module, Purpose, Thread as ThreadPurpose};
 use crate::process::{Awaited, Wait};
-use crate::snapshot::{Blocking, BlockingKind, Frame, Origin, Socket, Thread, ThreadState};
+use crate::snapshot::{
+    A_CLIENT, Blocking, BlockingKind, Frame, Origin, Socket, Thread, ThreadState,
+};
 
 /// What is known of a thread beside its stack.
 #[derive(Debug, Clone, Copy, Default)]
@@ -138,6 +140,7 @@ impl<'a> Call<'a> {
             (Some(socket), Some(Awaited::Address(address))) => {
                 (socket.protocol, Some(address.as_str()))
             }
+            (Some(socket), _) if socket.is_accepted => return A_CLIENT.to_owned(),
             (Some(socket), _) => {
                 (socket.protocol, socket.remote.as_deref().or(socket.local.as_deref()))
             }
@@ -394,6 +397,8 @@ mod tests {
             send_queue: Some(0),
             tcp: None,
             is_watched: None,
+            is_accepted: false,
+            client: None,
         };
         for (call, awaited, state, description) in [
             ("recvfrom", None, "established", "recv from tcp 10.0.0.5:5432"),

@@ -72,14 +72,14 @@ pub(crate) fn note_heard(
 ) {
     let is_wanted = |work: &Work| work.kind == Some(WorkKind::Request) && work.since.is_none();
     let works = tasks.iter().filter_map(|task| task.work.as_ref());
-    let peers = works.filter(|work| is_wanted(work)).filter_map(|work| work.peer.clone());
-    let peers: Vec<Arc<str>> = peers.collect::<BTreeSet<_>>().into_iter().collect();
-    if peers.is_empty() {
+    let clients = works.filter(|work| is_wanted(work)).filter_map(|work| work.client.clone());
+    let clients: Vec<Arc<str>> = clients.collect::<BTreeSet<_>>().into_iter().collect();
+    if clients.is_empty() {
         return;
     }
-    let heard = heard_from(&peers);
+    let heard = heard_from(&clients);
     for work in tasks.iter_mut().filter_map(|task| task.work.as_mut()) {
-        let heard = work.peer.as_ref().and_then(|peer| heard.get(peer));
+        let heard = work.client.as_ref().and_then(|client| heard.get(client));
         if let Some(&heard) = heard.filter(|_| is_wanted(work)) {
             Arc::make_mut(work).since = Some(Age::at_least(heard, Source::Connection));
         }
@@ -95,7 +95,7 @@ pub(crate) fn share(tasks: &mut [Task]) {
             work.name = Arc::clone(&other.name);
         }
         work.verb = work.verb.take().or_else(|| other.verb.clone());
-        work.peer = work.peer.take().or_else(|| other.peer.clone());
+        work.client = work.client.take().or_else(|| other.client.clone());
         work.since = work.since.or(other.since);
     };
     // Most have one task, and nothing to tell it.
@@ -116,7 +116,7 @@ pub(crate) fn share(tasks: &mut [Task]) {
     for work in tasks.iter_mut().filter_map(|task| task.work.as_mut()) {
         let Some(identity) = of_several(work) else { continue };
         let is_whole =
-            is_routed(work) && work.verb.is_some() && work.peer.is_some() && work.since.is_some();
+            is_routed(work) && work.verb.is_some() && work.client.is_some() && work.since.is_some();
         if let Some(known) = known.get(&identity).filter(|_| !is_whole) {
             complete(Arc::make_mut(work), known);
         }
@@ -266,9 +266,9 @@ mod tests {
     #[test]
     fn a_request_is_at_least_as_old_as_the_last_byte_of_its_connection() {
         let seconds = Duration::from_secs;
-        let of = |id: u64, kind, peer: Option<&str>, since| {
-            let peer = peer.map(Arc::from);
-            let work = Work { kind: Some(kind), peer, since, ..Work::default() };
+        let of = |id: u64, kind, client: Option<&str>, since| {
+            let client = client.map(Arc::from);
+            let work = Work { kind: Some(kind), client, since, ..Work::default() };
             let work = Work { identity: Some(Address(id)), ..work };
             Task { work: Some(Arc::new(work)), ..task(id, &[]) }
         };
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(since, [heard, heard, known, None, None]);
         // The other task of the first request is told who asked, too.
         assert_eq!(
-            works.each_ref().map(|work| work.peer.as_deref()),
+            works.each_ref().map(|work| work.client.as_deref()),
             [here, here, here, here, there]
         );
     }
@@ -370,6 +370,8 @@ mod tests {
             send_queue: None,
             tcp: Some(tcp),
             is_watched: None,
+            is_accepted: false,
+            client: None,
         };
         let wait = |socket: &Socket| {
             let socket = Some(Box::new(socket.clone()));

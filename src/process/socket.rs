@@ -4,11 +4,10 @@
 //! text from `/proc/PID/net` (2.5 µs for each socket, those that wait after their end included), or
 //! as messages of the kind `NETLINK_SOCK_DIAG`, which take a third of that and leave out what
 //! nobody has open, but can be had of our own namespace only. They alone say how a connection got
-//! on. A table is
-//! read when the first of its sockets is asked for, as far as that one, and further for the next;
-//! what was passed is kept. All reading of one [`Sockets`] together ends after [`PATIENCE`]: what
+//! on. A table is read when the first of its sockets is asked for, as far as that one, and further
+//! for the next; what was passed is kept. All reading of one [`Sockets`] together ends after [`PATIENCE`]: what
 //! was not found by then is not known. A line that is not understood is left out; text from the
-//! target is not cleaned.
+//! target is not cleaned. The address of a client is in [`Socket::client`] and nowhere else.
 
 use std::fmt;
 use std::fs::File;
@@ -19,7 +18,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
@@ -29,6 +28,8 @@ use crate::snapshot::{Socket, Tcp};
 /// How much of a processor's time the tables of one [`Sockets`] may take in all: about 20,000 sockets
 /// as text. On a busy machine that may be long.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
+/// From here on the kernel gives out ports for connections that are opened (`ip_local_port_range`).
+const GIVEN: u16 = 32_768;
 /// More than can be read in that time; a line has 150 bytes and a message some 400.
 const MAX_TABLE: usize = 32 * 1024 * 1024;
 /// The kernel gives text by pages and messages by 32 KiB.
@@ -174,6 +175,8 @@ struct Table {
     bytes: Vec<u8>,
     /// How many of them are taken in.
     done: usize,
+    /// The ports at which somebody listens: the kernel lists these sockets first.
+    listening: FxHashSet<u16>,
     /// The line or message of each inode; they are understood when asked for.
     entries: FxHashMap<u64, (Form, Range<usize>)>,
 }
@@ -195,8 +198,14 @@ enum Form {
 
 impl Table {
     fn new(kind: SocketList) -> Self {
-        let (bytes, entries) = (Vec::new(), FxHashMap::default());
-        Self { kind, source: Source::Unopened, bytes, done: 0, entries }
+        Self {
+            kind,
+            source: Source::Unopened,
+            bytes: Vec::new(),
+            done: 0,
+            listening: FxHashSet::default(),
+            entries: FxHashMap::default(),
+        }
     }
 
     fn has(&self, inode: u64) -> bool {
@@ -206,12 +215,29 @@ impl Table {
     fn get(&self, inode: u64) -> Option<Socket> {
         let (form, range) = self.entries.get(&inode)?;
         let bytes = self.bytes.get(range.clone())?;
-        match (form, self.kind) {
+        let socket = match (form, self.kind) {
             (Form::Message, _) => from_message(bytes),
             (Form::Line, SocketList::Tcp | SocketList::Tcp6) => tcp(bytes),
             (Form::Line, SocketList::Udp | SocketList::Udp6) => udp(bytes),
             (Form::Line, SocketList::Unix) => unix(bytes),
+        };
+        socket.map(|socket| self.with_client(socket))
+    }
+
+    /// Who has connected to the target is for live views only; whom it has connected to is for all.
+    fn with_client(&self, mut socket: Socket) -> Socket {
+        let port = |end: &Option<String>| Some(end.as_ref()?.parse::<SocketAddr>().ok()?.port());
+        let (Some(near), Some(far)) = (port(&socket.local), port(&socket.remote)) else {
+            return socket;
+        };
+        let opened_here = socket.tcp.as_ref().and_then(|tcp| tcp.opened_here);
+        // Its port was given out, this one was chosen.
+        let may_be_client = || self.listening.contains(&near) || near < GIVEN && far >= GIVEN;
+        socket.is_accepted = opened_here.map_or_else(may_be_client, |opened_here| !opened_here);
+        if socket.is_accepted {
+            socket.client = socket.remote.take();
         }
+        socket
     }
 
     /// How long ago the last byte from the far end of each connection that was listed arrived.
@@ -295,6 +321,9 @@ impl Table {
             let end = self.done.saturating_add(len);
             // Those that wait after their end belong to nobody any more.
             if let Some(inode) = inode.filter(|&inode| inode > 0) {
+                let is_listening = word(line, 3) == Some("0A");
+                let near = word(line, 1).filter(|_| is_listening).and_then(address);
+                self.listening.extend(near.map(|near| near.port()));
                 self.entries.insert(inode, (Form::Line, self.done..end));
             }
             self.done = end.saturating_add(1);
@@ -315,6 +344,9 @@ impl Table {
             }
             let start = self.done.saturating_add(HEADER);
             if let Some(inode) = u32_at(message, INODE).filter(|&inode| inode > 0) {
+                let is_listening = message.get(1) == Some(&LISTENING);
+                let near = ends(message).filter(|_| is_listening).map(|(near, _)| near);
+                self.listening.extend(near.map(|near| near.port()));
                 let range = start..start.saturating_add(message.len());
                 self.entries.insert(inode.into(), (Form::Message, range));
             }
@@ -576,6 +608,8 @@ fn tcp_socket(local: SocketAddr, remote: SocketAddr, state: u8, queues: (u32, u3
         send_queue: Some(queues.1.into()).filter(|_| !is_listening),
         tcp: None,
         is_watched: None,
+        is_accepted: false,
+        client: None,
     }
 }
 
@@ -604,6 +638,8 @@ fn udp(line: &[u8]) -> Option<Socket> {
         send_queue: Some(send_queue.into()),
         tcp: None,
         is_watched: None,
+        is_accepted: false,
+        client: None,
     })
 }
 
@@ -644,6 +680,8 @@ fn unix(line: &[u8]) -> Option<Socket> {
         send_queue: None,
         tcp: None,
         is_watched: None,
+        is_accepted: false,
+        client: None,
     })
 }
 
@@ -675,7 +713,8 @@ fn unmapped(ip: Ipv6Addr) -> IpAddr {
 /// `tcp 127.0.0.1:5000 -> 127.0.0.1:41234 established`, `unix /run/x.sock`.
 impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { protocol, local, remote, state, .. } = self;
+        let Self { protocol, local, state, .. } = self;
+        let remote = self.far_end();
         f.write_str(protocol)?;
         match (*protocol, local, remote) {
             ("unix", Some(path), _) => return write!(f, " {path}"),
@@ -804,14 +843,37 @@ mod tests {
                     socket,
                 )
             };
-            for (fd, queue) in [(server.as_raw_fd(), 1), (client.as_raw_fd(), 5)] {
+            let ends = [(&server as &dyn AsRawFd, 1), (&client, 5), (&second, 0)];
+            for (fd, queue) in ends.map(|(end, queue)| (end.as_raw_fd(), queue)) {
                 let ((line, text), (message, other)) = (find(fd, false), find(fd, true));
                 assert_eq!((line, message), (Form::Line, Form::Message));
-                assert!(other.tcp.is_some() == (fd == client.as_raw_fd()), "{other:?}");
+                assert!(other.tcp.is_some() == (fd != server.as_raw_fd()), "{other:?}");
                 assert_eq!(text, Socket { tcp: None, ..other });
+                assert_eq!(text.is_accepted, fd == second.as_raw_fd());
                 assert_eq!(text.receive_queue, Some(queue));
             }
         }
+    }
+
+    #[test]
+    fn who_has_connected_is_called_a_client() {
+        let (client, server, known) = pair();
+        let address = |stream: &TcpStream| Some(stream.local_addr().unwrap().to_string());
+        let accepted = known(&server).0;
+        assert_eq!((&accepted.remote, &accepted.client), (&None, &address(&client)));
+        let local = server.local_addr().unwrap();
+        assert_eq!(words(Some(accepted)), format!("tcp {local} -> a client established"));
+        let opened = known(&client).0;
+        assert_eq!((opened.remote, opened.client), (address(&server), None));
+        // Where nothing but its ports tells.
+        let table =
+            Table { listening: [50_051].into_iter().collect(), ..Table::new(SocketList::Tcp) };
+        let is_accepted = |near: u16, far: u16| {
+            let [near, far] = [near, far].map(|port| SocketAddr::from(([10, 0, 0, 1], port)));
+            table.with_client(tcp_socket(near, far, ESTABLISHED, (0, 0))).is_accepted
+        };
+        assert!(is_accepted(8000, 51_123) && is_accepted(50_051, 51_123));
+        assert!(!is_accepted(51_123, 5432) && !is_accepted(51_123, 50_051));
     }
 
     /// A connection's two ends, and what the kernel says of them.

@@ -215,8 +215,9 @@ record!(Socket {
     remote,
     state,
     receive_queue,
-    send_queue
-    | tcp = None, is_watched = None
+    send_queue,
+    is_accepted
+    | tcp = None, is_watched = None, client = None
 });
 record!(Loop {
     id,
@@ -269,7 +270,7 @@ record!(Work {
     since as Since,
     is_inherited,
     identity
-    | path = None
+    | path = None, client = None
 });
 names!(WorkKind { Request = 0, Websocket = 1, Job = 2, Call = 3, Query = 4 });
 record!(Cancellation { requested, must_cancel, in_flight, handling, message });

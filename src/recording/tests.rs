@@ -142,6 +142,38 @@ fn a_full_snapshot_comes_back_from_json() {
     assert_eq!(read.depth, Depth::Reasons);
 }
 
+#[test]
+fn who_has_asked_is_not_recorded() {
+    let client = "203.0.113.9:50000";
+    let mut snapshot = full(Timestamp::from_second(1_700_000_000).unwrap());
+    let task = &mut snapshot.tasks[0];
+    let mut work = Work::clone(task.work.as_ref().unwrap());
+    work.client = Some(client.into());
+    let socket = Socket {
+        protocol: "tcp",
+        local: Some("10.0.0.7:8000".to_owned()),
+        remote: None,
+        state: Some("established"),
+        receive_queue: None,
+        send_queue: None,
+        tcp: None,
+        is_watched: None,
+        is_accepted: true,
+        client: Some(client.to_owned()),
+    };
+    task.work = Some(Arc::new(work));
+    let descriptor = Descriptor { socket: Some(Box::new(socket)), ..Descriptor::default() };
+    task.waiting_on = Some(Box::new(Wait::Socket(descriptor).into()));
+    let place = place();
+    record(&place.path, &[snapshot], Limits::default());
+    let moment = Recording::open(&place.path).unwrap().sample(0).unwrap();
+    let task = &moment.snapshot.tasks[0];
+    let work = task.work.as_ref().unwrap();
+    assert_eq!((&*work.name, &work.client), ("/orders/{id}", &None));
+    let socket = task.waiting_on.as_ref().unwrap().socket().unwrap();
+    assert_eq!((socket.far_end(), &socket.client), (Some(A_CLIENT), &None));
+}
+
 /// A record as it was written once, and as it is read now.
 struct Before {
     id: Address,

@@ -312,6 +312,8 @@ mod tests {
                     send_queue: Some(0),
                     tcp,
                     is_watched: None,
+                    is_accepted: false,
+                    client: None,
                 })),
                 ..Descriptor::default()
             }))

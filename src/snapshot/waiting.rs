@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Acquire, Children, Count, Descriptor, Operation, Others, Position, Program, Socket, Tcp, Wait,
-    WaitKind, millis,
+    A_CLIENT, Acquire, Children, Count, Descriptor, Operation, Others, Position, Program, Socket,
+    Tcp, Wait, WaitKind, millis,
 };
 use crate::memory::Address;
 
@@ -315,6 +315,9 @@ pub fn far_end(peer: &str) -> &str {
         return peer;
     };
     let end = ends.rsplit_once("-> ").map_or(ends, |(_, end)| end);
+    if end.starts_with(A_CLIENT) {
+        return A_CLIENT;
+    }
     // Its state follows.
     end.split(' ').next().unwrap_or(end)
 }

@@ -12,8 +12,8 @@ use crate::memory::Address;
 
 /// What a task works for, or asks of somebody else.
 ///
-/// All of it but [`path`](Self::path) and [`identity`](Self::identity) may be stored and sent: nothing
-/// of it tells one user's data from another's.
+/// All of it but [`path`](Self::path), [`client`](Self::client) and [`identity`](Self::identity) may
+/// be stored and sent: nothing of it tells one user's data from another's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Work {
@@ -29,9 +29,12 @@ pub struct Work {
     /// The path of a request as it was sent, without its query: for live views only.
     #[serde(skip)]
     pub path: Option<Arc<str>>,
-    /// Who asked, or who is asked: `10.0.0.5:5432`.
+    /// Who is asked: `10.0.0.5:5432`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<Arc<str>>,
+    /// Who asked, `10.0.0.7:51123`: for live views only.
+    #[serde(skip)]
+    pub client: Option<Arc<str>>,
     /// The id of a job or a request, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Arc<str>>,

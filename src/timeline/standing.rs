@@ -18,9 +18,6 @@ use crate::snapshot::{Frame, Operation, Snapshot, Socket, Task, WaitKind, Waitin
 
 /// Tasks of one kind that are named.
 const MAX_NAMED: usize = 32;
-/// Ports from here on are given out by the system to those that connect: `ip_local_port_range` of
-/// Linux begins there.
-const FIRST_GIVEN: u16 = 32_768;
 
 /// Why a task that stands still is well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -155,7 +152,7 @@ fn idle(task: &Task, waiting: &Waiting) -> Option<Idle> {
             Some(Idle::Accepting)
         }
         (WaitKind::Socket, Some(Operation::Read)) => {
-            waiting.socket().is_some_and(is_of_client).then_some(Idle::Listening)
+            waiting.socket().is_some_and(|it| it.is_accepted).then_some(Idle::Listening)
         }
         (WaitKind::Queue, Some(Operation::Get)) => {
             (waiting.count().value == Some(0)).then_some(Idle::Consuming)
@@ -168,15 +165,6 @@ fn idle(task: &Task, waiting: &Waiting) -> Option<Idle> {
 
 fn is_listening(socket: &Socket) -> bool {
     socket.state == Some("listening")
-}
-
-/// Whether the other end has connected to this one: its port was given out, this one was chosen.
-fn is_of_client(socket: &Socket) -> bool {
-    let port = |address: &Option<String>| address.as_ref()?.rsplit(':').next()?.parse::<u16>().ok();
-    match (port(&socket.local), port(&socket.remote)) {
-        (Some(local), Some(remote)) => local < FIRST_GIVEN && remote >= FIRST_GIVEN,
-        _ => false,
-    }
 }
 
 /// All tasks that wait for some of these in the end.
@@ -242,16 +230,18 @@ mod tests {
         Standing::of(&scene.snapshot, &lives, AFTER)
     }
 
-    fn socket(local: &str, remote: Option<&str>, state: &'static str) -> Socket {
+    fn socket(local: &str, client: Option<&str>, state: &'static str) -> Socket {
         Socket {
             protocol: "tcp",
             local: Some(local.to_owned()),
-            remote: remote.map(str::to_owned),
+            remote: None,
             state: Some(state),
             receive_queue: None,
             send_queue: None,
             tcp: None,
             is_watched: None,
+            is_accepted: client.is_some(),
+            client: client.map(str::to_owned),
         }
     }
 

@@ -119,8 +119,8 @@ fn of_waiting(waiting: &Waiting) -> State {
 /// The other end of a socket, without the port of this one: that is another for each connection.
 fn other_end(waiting: &Waiting) -> Option<String> {
     let Some(socket) = waiting.socket() else { return waiting.peer().map(str::to_owned) };
-    match (&socket.remote, &socket.local) {
-        (Some(remote), _) => Some(remote.clone()),
+    match (socket.far_end(), &socket.local) {
+        (Some(end), _) => Some(end.to_owned()),
         (None, Some(local)) if waiting.operation() == Some(Operation::Accept) => {
             Some(format!("accept on {local}"))
         }

@@ -493,6 +493,7 @@ mod tests {
             name: "/orders/{id}".into(),
             path: Some("/orders/17".into()),
             peer: Some("10.0.0.5:5432".into()),
+            client: Some("203.0.113.9:50000".into()),
             id: Some("r1".into()),
             trace: Some("0af7651916cd43dd8448eb211c80319c".into()),
             since: Some(Age::exact(Duration::from_secs(1), Source::Timer)),
@@ -738,6 +739,8 @@ mod tests {
                 peer_heard: Some(Duration::from_millis(900)),
             }),
             is_watched: Some(true),
+            is_accepted: true,
+            client: Some("203.0.113.9:50000".to_owned()),
         };
         vec![
             Wait::Socket(Descriptor {
@@ -871,6 +874,15 @@ mod tests {
             used.iter().filter(|(_, used)| !**used).map(|(name, _)| name).collect();
         assert!(unused.is_empty(), "{unused:#?}");
         assert!(used.len() > 150, "{}", used.len());
+    }
+
+    #[test]
+    fn what_tells_one_user_from_another_is_in_no_document() {
+        let text = document().to_string();
+        assert!(text.contains("/orders/{id}") && text.contains("10.0.0.5:5432"));
+        for private in ["/orders/17", "203.0.113.9"] {
+            assert!(!text.contains(private), "{private}");
+        }
     }
 
     #[test]

@@ -210,6 +210,7 @@ fn texts(task: &Task, codes: &[Code], pid: i32, found: &mut Found<'_>) -> bool {
             || opt(Field::Route, work.id.as_deref())
             || opt(Field::Route, work.trace.as_deref())
             || opt(Field::Peer, work.peer.as_deref())
+            || opt(Field::Peer, work.client.as_deref())
         {
             return true;
         }
@@ -225,7 +226,8 @@ fn texts(task: &Task, codes: &[Code], pid: i32, found: &mut Found<'_>) -> bool {
 /// The far end that a task waits for.
 fn peer(waiting: &Waiting) -> Option<&str> {
     let descriptor = waiting.descriptor()?;
-    let remote = descriptor.socket.as_deref().and_then(|socket| socket.remote.as_deref());
+    let socket = descriptor.socket.as_deref();
+    let remote = socket.and_then(|it| it.remote.as_deref().or(it.client.as_deref()));
     remote.or(descriptor.peer.as_deref())
 }
 

@@ -514,7 +514,7 @@ fn used_of_requests(rows: &[RequestRow], snapshot: &Snapshot) -> Vec<What> {
         (What::Waits, true),
         (What::Age, rows.iter().any(|row| row.age.is_some())),
         (What::Place, has(&|task| snapshot.place_of(task).is_some())),
-        (What::Client, of_work(&|work| work.peer.is_some())),
+        (What::Client, of_work(&|work| work.client.is_some())),
         (What::Trace, of_work(&|work| work.trace.is_some())),
     ];
     all.into_iter().filter(|(_, is_used)| *is_used).map(|(what, _)| what).collect()

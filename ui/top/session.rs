@@ -362,12 +362,13 @@ fn attach_within(pid: i32, timeout: Duration) -> aiospy::Result<Inspector> {
     Inspector::attach_within(pid, &limit)
 }
 
-/// Also gives the mouse back when this thread panics. Other threads tell what happened to them:
-/// while this one goes on, the screen is its own.
+/// Also gives the mouse back when this thread panics. Other threads tell what happened to them, where
+/// they don't end the program: while this one goes on, the screen is its own.
 fn restore_on_panic() {
     let restore = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if std::thread::current().name() == Some("main") {
+        let is_main = std::thread::current().name() == Some("main");
+        if is_main || cfg!(panic = "abort") {
             let _ = execute!(io::stdout(), DisableMouseCapture);
             restore(panic);
         }

@@ -90,7 +90,8 @@ fn a_scope_in_any_function_says_which_request_it_is() {
         let work = labels.work.unwrap().work;
         assert_eq!(work.kind, Some(WorkKind::Request));
         assert_eq!(work.path.as_deref(), Some("/orders/17"));
-        assert_eq!(work.peer.as_deref(), Some("10.0.0.7:51234"));
+        assert_eq!(work.client.as_deref(), Some("10.0.0.7:51234"));
+        assert_eq!(work.peer, None);
         assert_eq!(work.identity, Some(scope));
         assert!(!format!("{work:?}").contains("SECRET"));
         assert!(labels.call.is_none());

@@ -62,6 +62,8 @@ pub fn reasons(ms: i64) -> Vec<Waiting> {
             send_queue: Some(7),
             tcp: None,
             is_watched: None,
+            is_accepted: false,
+            client: None,
         })),
         program: program(),
     };
@@ -219,7 +221,8 @@ pub fn task_with_all(id: u64, waiting: Waiting) -> Task {
             verb: Some("GET".into()),
             name: "/orders/{id}".into(),
             path: None,
-            peer: Some("10.0.0.7:51234".into()),
+            peer: Some("10.0.0.5:5432".into()),
+            client: None,
             id: Some("r1".into()),
             trace: Some("0af7".into()),
             since: Some(Age::at_least(Duration::from_millis(31), Source::Frame)),

@@ -129,7 +129,7 @@ fn state(task: &Task) -> &'static str {
 /// `lock self.lock`, `socket 10.0.0.5:5432`.
 fn waits_for(waiting: &Waiting) -> String {
     let kind = waiting.kind();
-    let remote = || waiting.socket()?.remote.as_deref();
+    let remote = || waiting.socket()?.far_end();
     let which = match kind {
         WaitKind::Socket => remote().or_else(|| waiting.peer()),
         WaitKind::Executor => waiting.function(),

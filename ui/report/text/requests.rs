@@ -147,16 +147,17 @@ pub struct Clients {
 impl Clients {
     /// Those of some tasks.
     pub fn of<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> Self {
-        let peers = tasks.into_iter().filter_map(|task| task.work.as_deref()?.peer.as_deref());
-        let hosts: FxHashSet<&str> = peers.map(host).collect();
+        let clients = tasks.into_iter().filter_map(|task| task.work.as_deref()?.client.as_deref());
+        let hosts: FxHashSet<&str> = clients.map(host).collect();
         Self { is_one_host: hosts.len() < 2 }
     }
 
     /// The one whose request a task works for; nothing where that is not known.
     pub fn name(&self, task: &Task) -> String {
-        let peer = task.work.as_deref().and_then(|work| work.peer.as_deref()).unwrap_or_default();
-        let port = peer.rsplit_once(':').filter(|_| self.is_one_host);
-        port.map_or_else(|| peer.to_owned(), |(_, port)| format!(":{port}"))
+        let client =
+            task.work.as_deref().and_then(|work| work.client.as_deref()).unwrap_or_default();
+        let port = client.rsplit_once(':').filter(|_| self.is_one_host);
+        port.map_or_else(|| client.to_owned(), |(_, port)| format!(":{port}"))
     }
 }
 
@@ -244,7 +245,7 @@ fn grouped(requests: &[Request<'_>], by: By, width: usize, page: &mut Page<'_>) 
 fn key(request: &Request<'_>, by: By) -> String {
     let waiting = request.task.waiting_on.as_deref();
     let found = match by {
-        By::Client => request.work.peer.as_deref().map(host),
+        By::Client => request.work.client.as_deref().map(host),
         By::Peer => {
             let asked = request.task.call.as_deref().and_then(|call| call.peer.as_deref());
             asked.or_else(|| waiting?.far_end())
@@ -359,7 +360,7 @@ mod tests {
             verb: Some("GET".into()),
             name: "/stock/{sku}".into(),
             path: Some(path.into()),
-            peer: Some(client.into()),
+            client: Some(client.into()),
             since: Some(Age::at_least(Duration::from_secs(seconds), Source::Connection)),
             identity: Some(Address(identity)),
             ..Work::default()

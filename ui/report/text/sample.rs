@@ -393,6 +393,8 @@ pub fn shop() -> Snapshot {
                 send_queue: Some(0),
                 tcp: Some(tcp),
                 is_watched: None,
+                is_accepted: false,
+                client: None,
             })),
             ..Descriptor::default()
         })

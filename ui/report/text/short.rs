@@ -208,9 +208,7 @@ fn sleep(group: &Group<'_>) -> String {
 }
 
 fn socket(group: &Group<'_>, first: &Task, waiting: &Waiting) -> String {
-    // Who has called is nobody's business but of those who look at requests.
-    let is_of_client = waiting.tcp().is_some_and(|tcp| tcp.opened_here == Some(false));
-    let peer = if is_of_client { Some("a client") } else { waiting.far_end() };
+    let peer = waiting.far_end();
     let end = || match (peer, waiting.descriptor().and_then(|it| it.fd)) {
         (Some(peer), _) => peer.to_owned(),
         (None, Some(fd)) => format!("fd {fd}"),

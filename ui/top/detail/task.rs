@@ -72,6 +72,7 @@ impl Writer<'_> {
     fn peer(&mut self, waiting: &Waiting) -> io::Result<()> {
         let Some(socket) = waiting.socket() else { return Ok(()) };
         let mut facts: Vec<String> = socket.state.map(str::to_owned).into_iter().collect();
+        facts.extend(socket.client.as_ref().map(|client| format!("from {client}")));
         if let Some(bytes) = socket.receive_queue {
             facts.push(format!("{bytes} bytes to be read"));
         }
@@ -208,8 +209,8 @@ impl Writer<'_> {
     fn work(&mut self, task: &Task) -> io::Result<()> {
         let Some(work) = task.work.as_deref() else { return Ok(()) };
         self.fact("works for", Style::Strong, &work.live_name())?;
-        if let Some(peer) = &work.peer {
-            self.fact("client", Style::Plain, peer)?;
+        if let Some(client) = &work.client {
+            self.fact("client", Style::Plain, client)?;
         }
         if let Some(since) = work.since {
             self.fact("in flight", Style::Plain, &words::age(since))?;

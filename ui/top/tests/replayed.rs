@@ -84,12 +84,13 @@ fn each_view_is_as_it_was_live() {
         scenes::odd_names(),
         scenes::two_loops(),
     ];
-    // What was asked for in particular, and how its connection gets on, are not recorded.
+    // What was asked for in particular, by whom, and how its connection gets on, are not recorded.
     let mut shop = scenes::shop();
     let tasks = &mut Arc::make_mut(&mut shop.snapshot).tasks;
     tasks.retain(|task| task.waiting_on.as_deref().is_none_or(|it| it.socket().is_none()));
     for work in tasks.iter_mut().filter_map(|task| task.work.as_mut()) {
-        Arc::make_mut(work).path = None;
+        let work = Arc::make_mut(work);
+        (work.path, work.client) = (None, None);
     }
     let mut findings = 0;
     for scene in all.iter().chain([&shop]) {

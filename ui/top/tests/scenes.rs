@@ -105,7 +105,7 @@ pub fn shop() -> Feed {
     for (number, work) in works.filter(|work| work.identity.is_some()).enumerate() {
         let work = Arc::make_mut(work);
         work.path = Some(work.name.replace("{sku}", &format!("sku{number}")).into());
-        work.peer = Some(format!("127.0.0.1:{}", 52_418 + 4 * number).into());
+        work.client = Some(format!("127.0.0.1:{}", 52_418 + 4 * number).into());
         work.trace = (number % 3 == 0)
             .then(|| format!("{:x}{:024x}", 0xaf76_5191 + number, 0x16cd_43dd).into());
     }
