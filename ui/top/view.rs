@@ -14,7 +14,7 @@ mod picker;
 mod processes;
 mod requests;
 pub mod tabs;
-mod tasks;
+pub mod tasks;
 pub mod theme;
 mod threads;
 mod time;

@@ -70,6 +70,7 @@ fn as_live(replayed: &Feed, live: &Feed) -> Feed {
         rate: live.rate,
         files: live.files.clone(),
         loops: live.loops.clone(),
+        finished: live.finished.clone(),
         ..replayed.clone()
     }
 }

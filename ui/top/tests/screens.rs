@@ -47,6 +47,16 @@ fn blocked_loop() {
     assert_snapshot!("loop_200x60", shown(scenes::held(), WIDE, "3"));
 }
 
+/// What has finished and is not there now has a row, too.
+#[test]
+fn what_finishes_has_figures_where_there_is_room() {
+    assert_snapshot!("busy_80x24", shown(scenes::busy(), SMALL, "Down Down"));
+    assert_snapshot!("busy_120x40", shown(scenes::busy(), USUAL, ""));
+    assert_snapshot!("busy_200x60", shown(scenes::busy(), WIDE, ""));
+    assert!(!shown(scenes::busy(), SMALL, "/ o r d e r Enter").contains("/slowjson"));
+    assert!(!shown(scenes::busy(), SMALL, "a").contains("/slowjson"));
+}
+
 #[test]
 fn requests_are_a_row_each() {
     assert_snapshot!("requests_60x15", shown(scenes::shop(), SMALLEST, "4"));
