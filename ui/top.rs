@@ -9,6 +9,7 @@ mod blocks;
 mod crew;
 mod detail;
 mod feed;
+mod finished;
 mod judged;
 mod keys;
 mod layout;

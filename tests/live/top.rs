@@ -220,8 +220,8 @@ fn session(python: &Path) {
         terminal.wait_for(&[shown]);
     }
     terminal.types("?");
-    terminal.wait_for(&["any other key closes"]);
-    terminal.types("x ");
+    terminal.wait_for(&["Esc closes"]);
+    terminal.types(&format!("{ENTER} "));
     terminal.wait_for(&["PAUSED"]);
     terminal.types("p");
     terminal.wait_until("it goes on", |text| !text.contains("PAUSED"));

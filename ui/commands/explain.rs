@@ -116,7 +116,11 @@ fn list(page: &mut Page<'_>) -> io::Result<()> {
     page.text("aiospy explain CODE says what one means and what to do about it.")
 }
 
-fn one(code: Code, page: &mut Page<'_>) -> io::Result<()> {
+/// Writes what a code means.
+///
+/// # Errors
+/// Those of the page.
+pub fn one(code: Code, page: &mut Page<'_>) -> io::Result<()> {
     let Some(text) = text_of(code) else { return page.text(code.as_str()) };
     let line = Line::new().with(Style::Strong, code.as_str());
     page.line(&line.with(Style::Plain, &format!(": {}", text.summary)))?;

@@ -73,7 +73,7 @@ pub fn run(options: &Report, patience: &Patience) -> anyhow::Result<Outcome> {
 }
 
 /// The name of this machine.
-fn hostname() -> String {
+pub fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
     name.map(|name| name.trim().to_owned()).unwrap_or_default()
 }

@@ -78,6 +78,8 @@ pub enum Effect {
     Rate(f64),
     /// The snapshot that is shown is to be written to a file.
     Export,
+    /// A report of it is to be written to a file.
+    Report,
     /// A recording is to begin, or the one that goes on is to end.
     Record(bool),
     /// A text is to be copied.

@@ -46,6 +46,7 @@ pub fn document(subject: Subject, app: &App, watched: &Watched, width: usize) ->
         Subject::Stretch(id, began) => writer.stretch(id, began),
         Subject::Thread(tid) => writer.thread(tid),
         Subject::Pool(at) => writer.pool(at),
+        Subject::Code(code) => writer.explained(code),
         Subject::Problems => writer.problems(),
     };
     document

@@ -15,6 +15,7 @@ use aiospy::timeline::{
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
+use super::finished::Finished;
 use crate::report::text::{Files, findings, words};
 
 /// Source files that any thread may ask for.
@@ -51,6 +52,8 @@ pub struct Feed {
     pub places: Arc<[PlaceTotals]>,
     /// How the loops do, in the order of the snapshot.
     pub loops: Vec<LoopHistory>,
+    /// What has finished in the last minute; a recording does not tell.
+    pub finished: Option<Arc<Finished>>,
     /// The source files.
     pub files: Option<SharedFiles>,
     /// Whole snapshots a second that are asked for.

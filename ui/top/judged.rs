@@ -1,15 +1,17 @@
 //! What a feed comes to: the library's answer, and its groups of tasks. Made once for each feed, so
 //! that views, filters and drawing only choose from it.
 
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
     Age, Answer, Code, Group, GroupState, Location, Severity, Snapshot, Subject, Task, by_work,
 };
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::feed::Feed;
+use super::finished::{Figures, Finished};
 
 /// What a feed comes to.
 #[derive(Default)]
@@ -38,6 +40,8 @@ pub struct Kept {
     pub count: usize,
     pub oldest: Option<Age>,
     pub is_beside: bool,
+    /// What has finished of the same work, in one of the groups that do it.
+    pub figures: Option<Figures>,
 }
 
 impl Judged {
@@ -65,10 +69,12 @@ impl Judged {
             oldest: group.oldest,
             subject: group.subject,
             is_beside: group.is_beside,
+            figures: None,
         };
         let counts = groups.iter().filter(|group| !group.is_beside);
         let counts = counts.map(|group| (group.state, group.count)).collect();
-        let groups = by_work(groups).into_iter().map(keep).collect();
+        let mut groups: Vec<Kept> = by_work(groups).into_iter().map(keep).collect();
+        add_figures(&mut groups, feed.finished.as_deref());
         Self { answer: snapshot.answer(), groups, states, counts, places }
     }
 
@@ -132,11 +138,43 @@ impl Kept {
         if members.len() == self.members.len() {
             return Some(self.clone());
         }
-        let mut group = Self { members, ..self.clone() };
+        // The figures are those of all.
+        let mut group = Self { members, figures: None, ..self.clone() };
         group.oldest = Age::oldest(group.members.iter().map(|at| feed.age(*at)));
         group.count = group.group(&feed.snapshot).recount();
         (!group.members.is_empty()).then_some(group)
     }
+}
+
+/// Puts to each work what has finished of it. What has, and is not there now, has a row as well, so
+/// that it does not come and go.
+fn add_figures(groups: &mut Vec<Kept>, finished: Option<&Finished>) {
+    let mut rest = finished.cloned().unwrap_or_default();
+    // Those that move stand behind those that are stuck.
+    for group in groups.iter_mut().rev().filter(|group| !group.is_beside) {
+        group.figures = rest.remove(&group.subject);
+    }
+    let mut gone: Vec<(Subject, Figures)> = rest.into_iter().collect();
+    gone.sort_by(|(one, _), (other, _)| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
+    let at = groups.iter().position(|group| group.state == GroupState::Idle);
+    let at = at.unwrap_or(groups.len());
+    let gone = gone.into_iter().map(|(subject, figures)| {
+        let id = FxBuildHasher.hash_one(&subject);
+        Kept {
+            id,
+            work: id,
+            state: GroupState::Moving,
+            severity: None,
+            subject,
+            place: None,
+            members: Vec::new(),
+            count: 0,
+            oldest: None,
+            is_beside: false,
+            figures: Some(figures),
+        }
+    });
+    groups.splice(at..at, gone);
 }
 
 /// The codes of the findings that each task is in.

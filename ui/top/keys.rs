@@ -44,8 +44,11 @@ pub enum Action {
     Locals,
     Problems,
     Export,
+    Report,
     Record,
     Copy,
+    Explain,
+    Commands,
     Help,
     Quit,
 }
@@ -75,6 +78,8 @@ enum Live {
     Read,
     /// In a recording.
     Replay,
+    /// Where a finding is meant.
+    Finding,
     /// Where a task is meant whose variables can be read.
     Variables,
     /// Where there is something to go back from.
@@ -128,6 +133,14 @@ pub const BINDINGS: &[Binding] = &[
         "open it: evidence, a task, where a link leads",
         Some(("Enter", "open")),
         Live::Always,
+    ),
+    bind(
+        &[Char('x')],
+        "x",
+        Action::Explain,
+        "explain the finding: what it means, how it is detected, what to do",
+        Some(("x", "explain")),
+        Live::Finding,
     ),
     bind(
         &[Esc, Backspace],
@@ -208,11 +221,11 @@ pub const BINDINGS: &[Binding] = &[
         &[Char('>')],
         ">",
         Action::NextProcess,
-        "where there are several processes: the next one",
+        "the next process, where there are several",
         Some(("< >", "process")),
         Live::Several,
     ),
-    bind(&[Char('<')], "<", Action::PreviousProcess, "the one before", None, Live::Several),
+    bind(&[Char('<')], "<", Action::PreviousProcess, "the process before", None, Live::Several),
     bind(
         &[Char('/')],
         "/",
@@ -270,11 +283,11 @@ pub const BINDINGS: &[Binding] = &[
         &[Char('[')],
         "[",
         Action::StepBack,
-        "in a recording: the sample before",
+        "the sample before, in a recording",
         Some(("[ ]", "step")),
         Live::Replay,
     ),
-    bind(&[Char(']')], "]", Action::StepOn, "the next sample", None, Live::Replay),
+    bind(&[Char(']')], "]", Action::StepOn, "the next sample, in a recording", None, Live::Replay),
     bind(
         &[Char('{')],
         "{",
@@ -328,6 +341,14 @@ pub const BINDINGS: &[Binding] = &[
         Live::Target,
     ),
     bind(
+        &[Char('E')],
+        "E",
+        Action::Report,
+        "write a report of it to a file, as Markdown",
+        Some(("E", "report")),
+        Live::Target,
+    ),
+    bind(
         &[Char('r')],
         "r",
         Action::Record,
@@ -343,7 +364,22 @@ pub const BINDINGS: &[Binding] = &[
         None,
         Live::Target,
     ),
-    bind(&[Char('?')], "?", Action::Help, "this help", Some(("?", "help")), Live::Always),
+    bind(
+        &[Char(':')],
+        ":",
+        Action::Commands,
+        "all commands by name, with their keys",
+        Some((":", "commands")),
+        Live::Target,
+    ),
+    bind(
+        &[Char('?')],
+        "?",
+        Action::Help,
+        "this help; what is typed there is searched for",
+        Some(("?", "help")),
+        Live::Always,
+    ),
     bind(&[Char('q')], "q Ctrl-C", Action::Quit, "quit", Some(("q", "quit")), Live::Always),
 ];
 
@@ -358,20 +394,64 @@ const fn bind(
     Binding { keys, label, action, help, footer, live }
 }
 
-/// What a key does here.
-pub fn action(key: &KeyEvent, app: &App) -> Option<Action> {
+/// What a key does here, or why it does nothing; nothing at all of one that is not bound.
+pub fn action(key: &KeyEvent, app: &App) -> Option<Result<Action, &'static str>> {
     if key.modifiers.contains(KeyModifiers::CONTROL) {
         return match key.code {
-            Char('c') => Some(Action::Quit),
-            Char('d' | 'f') => Some(Action::PageDown),
-            Char('u' | 'b') => Some(Action::PageUp),
+            Char('c') => Some(Ok(Action::Quit)),
+            Char('d' | 'f') => Some(Ok(Action::PageDown)),
+            Char('u' | 'b') => Some(Ok(Action::PageUp)),
             _ => None,
         };
     }
     let binding = BINDINGS.iter().find(|binding| binding.keys.contains(&key.code))?;
-    // Going back and to the next match are harmless anywhere.
-    let is_narrower = !matches!(binding.live, Live::Always | Live::Away | Live::Filtered);
-    (binding.live.is_here(app) || !is_narrower).then_some(binding.action)
+    Some(binding.press(app))
+}
+
+impl Binding {
+    /// What it does here, or why it does nothing.
+    pub fn press(&self, app: &App) -> Result<Action, &'static str> {
+        // Going back and to the next match are harmless anywhere.
+        let is_harmless = matches!(self.live, Live::Always | Live::Away | Live::Filtered);
+        if is_harmless || self.live.is_here(app) {
+            Ok(self.action)
+        } else {
+            Err(self.live.why_not(app))
+        }
+    }
+
+    /// Whether it is of use here.
+    pub fn is_here(&self, app: &App) -> bool {
+        self.live.is_here(app)
+    }
+
+    /// Whether it is of use in some places only.
+    pub fn is_of_place(&self) -> bool {
+        !matches!(self.live, Live::Always | Live::Target | Live::Read)
+    }
+
+    /// Whether each word of a text is in it.
+    pub fn has(&self, text: &str) -> bool {
+        let all = format!("{} {}", self.help, self.label).to_lowercase();
+        text.to_lowercase().split_whitespace().all(|word| all.contains(word))
+    }
+
+    /// The beginning of what it does, to be typed.
+    pub fn name(&self) -> &'static str {
+        self.help.split([',', ';', ':', '.', '(']).next().unwrap_or_default().trim_end()
+    }
+}
+
+/// What has each word of a text: first what is of use here, and what has a word that begins so.
+pub fn commands(text: &str, app: &App) -> Vec<&'static Binding> {
+    let others = BINDINGS.iter().filter(|binding| binding.action != Action::Commands);
+    let mut found: Vec<&Binding> = others.filter(|binding| binding.has(text)).collect();
+    let typed = text.trim().to_lowercase();
+    let begins = |it: &Binding| {
+        it.label == text || it.help.split(' ').any(|word| word.to_lowercase().starts_with(&typed))
+    };
+    found.sort_by_key(|it| (!it.is_here(app), !begins(it), !it.is_of_place()));
+    found
 }
 
 /// The keys of the footer that are of use here, with their words.
@@ -410,6 +490,7 @@ impl Live {
                     && matches!(app.tab, Tab::Work | Tab::Tree)
             }
             Self::Task => app.task_meant().is_some(),
+            Self::Finding => app.code_meant().is_some(),
             Self::Variables => app.task_meant().is_some() && app.place().is_none(),
             Self::Read => app.target().is_some() && app.place().is_none(),
             Self::Replay => app.place().is_some(),
@@ -419,6 +500,25 @@ impl Live {
             }
             Self::Filtered => !app.filter.text.is_empty() && app.focus == Focus::View,
             Self::Away => app.focus == Focus::Detail || !app.filter.text.is_empty(),
+        }
+    }
+
+    /// Why it is of no use here.
+    fn why_not(self, app: &App) -> &'static str {
+        match self {
+            _ if app.picker.is_some() => "choose a process first",
+            _ if app.target().is_none() => "nothing was read yet",
+            Self::Folds => "nothing can be folded here",
+            Self::Table => "only the work is sorted: 1 leads there",
+            Self::Alike => "only the work and the tree have groups: 1 and 2 lead there",
+            Self::Finding => "no finding is selected: 0 leads to them",
+            Self::Variables if app.place().is_some() => "a recording has no variables to read",
+            Self::Task | Self::Variables => "no task is selected",
+            Self::Several => "there is only this process",
+            Self::Problems => "everything could be read",
+            Self::Read => "a recording is neither sampled nor recorded",
+            Self::Replay => "only a recording has a time to move in: aiospy replay FILE",
+            Self::Always | Self::Target | Self::Filtered | Self::Away => "",
         }
     }
 }

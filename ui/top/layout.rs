@@ -59,6 +59,8 @@ pub struct Wanted {
     pub has_detail: bool,
     /// Whether a recording is shown.
     pub has_time: bool,
+    /// Whether that takes the view's place in any case.
+    pub is_whole: bool,
     /// Whether that is opened, so that it takes the view's place where there is no room beside.
     pub is_open: bool,
 }
@@ -83,7 +85,7 @@ impl Regions {
         let processes = top(&mut rest, processes);
         let tabs = top(&mut rest, 1);
         let (mut detail, mut detail_title) = (Rect::default(), Rect::default());
-        if wanted.has_detail && width >= SPLIT_FROM {
+        if wanted.has_detail && width >= SPLIT_FROM && !wanted.is_whole {
             let wide = (width * 36 / 100).clamp(43, 72);
             detail = Rect { x: width - wide, width: wide, ..rest };
             // One column for the line between them.
@@ -166,6 +168,7 @@ mod tests {
                             has_head: true,
                             has_detail,
                             is_open: number == 1,
+                            is_whole: number == 1 && width == 300,
                             has_time: has_detail,
                         };
                         let of = Regions::of(width, height, wanted);

@@ -35,6 +35,13 @@ impl List {
     }
 }
 
+/// A list that is searched as one types.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    pub text: String,
+    pub list: List,
+}
+
 /// A filter as it is typed.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {

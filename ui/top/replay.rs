@@ -161,6 +161,7 @@ impl Replay {
             cancelled: self.cancelled_at(now),
             lives: snapshot.tasks.iter().map(|task| lives.get(&task.id).copied()).collect(),
             loops: histories(told, &snapshot),
+            finished: None,
             // The files of another time, or of another machine, are not what was running then.
             files: None,
             rate: self.rate,

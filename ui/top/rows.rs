@@ -13,6 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::blocks::{self, Block};
 use super::feed::Feed;
+use super::finished::Figures;
 use super::judged::{Judged, Kept, codes};
 use super::query::{Facts, Field, Found, Query, Trait, has_place, is_plainly};
 use super::subject::Subject;
@@ -111,6 +112,13 @@ pub struct TaskRow {
     pub is_unfolded: bool,
 }
 
+impl TaskRow {
+    /// Whether it is of all tasks of a group.
+    pub fn is_whole(&self) -> bool {
+        self.task.is_none()
+    }
+}
+
 impl Table {
     /// The group of a row.
     pub fn group(&self, row: &TaskRow) -> Option<&Kept> {
@@ -187,6 +195,9 @@ pub enum What {
     State,
     Client,
     Trace,
+    Rate,
+    P50,
+    P95,
 }
 
 /// A row of the requests.
@@ -290,6 +301,12 @@ impl Rows {
         };
         add(What::Age, rows.iter().any(|row| table.age(row, feed).is_some()));
         add(What::Place, table.groups.iter().any(|group| group.place.is_some()));
+        let figures = |has: &dyn Fn(&Figures) -> bool| {
+            table.groups.iter().any(|group| group.figures.as_ref().is_some_and(has))
+        };
+        add(What::Rate, figures(&|it| it.rate.is_some()));
+        add(What::P50, figures(&|it| it.p50.is_some()));
+        add(What::P95, figures(&|it| it.p95.is_some()));
         add(What::Task, rows.iter().any(is_named));
         add(What::Cancel, all().any(|task| task.cancellation.is_some()));
         let state = all().next().map(|task| task.state);
@@ -391,6 +408,8 @@ impl<'f> Tasks<'f> {
     fn groups(&self, has_beside: bool, keep: impl Fn(usize) -> bool) -> Vec<Kept> {
         let has_beside = has_beside || !self.query.is_empty();
         let all = self.judged.groups.iter().filter(|group| has_beside || !group.is_beside);
+        // What has finished is nothing that one could look for.
+        let all = all.filter(|group| self.query.is_empty() || !group.members.is_empty());
         all.filter_map(|group| group.only(self.feed, &keep)).collect()
     }
 }

@@ -18,6 +18,7 @@ use aiospy::watch::{News, Watcher};
 use jiff::Timestamp;
 
 use super::feed::{Blocked, Cancelled, Feed, Histories, OpenFinding, SharedFiles};
+use super::finished::Finishing;
 use super::recording::Recorder;
 use crate::commands::crew;
 use crate::commands::patience::Patience;
@@ -278,6 +279,7 @@ pub enum Made {
 /// Makes feeds of samples.
 pub struct Builder {
     histories: Histories,
+    finishing: Finishing,
     blocked: Blocked,
     cancelled: Option<Arc<[Cancelled]>>,
     files: Option<SharedFiles>,
@@ -299,6 +301,7 @@ impl Builder {
     pub fn new() -> Self {
         Self {
             histories: Histories::default(),
+            finishing: Finishing::default(),
             blocked: Blocked::default(),
             cancelled: None,
             files: None,
@@ -365,6 +368,7 @@ impl Builder {
                 self.samples += 1;
                 self.unreadable = None;
                 self.histories.whole(snapshot);
+                self.finishing.take(snapshot, monitor.lives());
                 is_whole = true;
             }
         }
@@ -422,6 +426,7 @@ impl Builder {
             cancelled: Arc::clone(cancelled),
             lives: snapshot.tasks.iter().map(|task| lives.of(task)).collect(),
             loops: self.histories.of(&snapshot),
+            finished: Some(Arc::new(self.finishing.figures())),
             files: self.files.clone(),
             rate: self.rate,
             samples: self.samples,

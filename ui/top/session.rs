@@ -37,12 +37,14 @@ use super::state::App;
 use super::view;
 use super::view::theme::Theme;
 use crate::commands::outcome::Outcome;
+use crate::commands::report::hostname;
 use crate::commands::targets;
 use crate::commands::watch;
 use crate::io::oom;
 use crate::io::output::{Color, Destination, Output, say};
 use crate::io::wanted;
-use crate::report::json;
+use crate::report::markdown::{self, Dialect};
+use crate::report::{json, text};
 
 /// How often it is looked whether a signal has come.
 const LOOK: Duration = Duration::from_millis(100);
@@ -285,6 +287,12 @@ impl Session {
                     app.update(Event::Notice(words));
                 }
             }
+            Effect::Report => {
+                let words = app.target().map(|watched| report(&watched.feed));
+                if let Some(words) = words {
+                    app.update(Event::Notice(words));
+                }
+            }
             Effect::Record(is_on) => {
                 let Some(pid) = self.crew.shown() else { return };
                 if !is_on {
@@ -383,12 +391,29 @@ fn panic_if_asked() {
 
 /// Writes the snapshot that is shown to a file; says which, or why not.
 fn export(feed: &Feed) -> String {
+    write(feed, "json", |to| json::dump(&feed.snapshot, to))
+}
+
+/// Writes a report of it, as `aiospy report` does.
+fn report(feed: &Feed) -> String {
+    let files = feed.files.as_deref().map(|files| files as &dyn text::Files);
+    let lines = text::Lines::of_snapshot(files, &feed.snapshot);
+    let host = (feed.place.is_none() && !feed.is_ended).then(hostname);
+    let report = markdown::Report::of(&feed.snapshot, &lines, host, Dialect::Markdown);
+    write(feed, "md", |to| Ok(to.writer().write_all(report.text().as_bytes())?))
+}
+
+fn write(
+    feed: &Feed,
+    extension: &str,
+    content: impl FnOnce(&mut Destination) -> anyhow::Result<()>,
+) -> String {
     let snapshot = &feed.snapshot;
     let time = snapshot.taken_at.strftime("%Y%m%dT%H%M%SZ");
-    let name = format!("aiospy-{}-{time}.json", snapshot.process.pid);
+    let name = format!("aiospy-{}-{time}.{extension}", snapshot.process.pid);
     let output = Output::new(Some(name.clone().into()), Color::Never);
     let written = Destination::open(&output).and_then(|mut to| {
-        json::dump(snapshot, &mut to)?;
+        content(&mut to)?;
         Ok(to.finish()?)
     });
     match written {

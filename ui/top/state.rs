@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aiospy::memory::Address;
-use aiospy::snapshot::{Frame, Snapshot, Task};
+use aiospy::snapshot::{Code, Frame, Snapshot, Task};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::feed::{Feed, OpenFinding, Playhead};
 use super::judged::{Judged, Kept};
 use super::layout::{Regions, Wanted};
-use super::list::{Filter, List};
+use super::list::{Filter, List, Search};
 use super::picker::Picker;
 use super::rows::{Rows, Sort, What};
 use super::several::Several;
@@ -94,10 +94,15 @@ pub struct App {
     pub pinned: Option<Address>,
     /// What was opened from what, the present one last.
     pub(super) trail: Vec<(Subject, List)>,
+    /// Where that began.
+    pub(super) came_from: Focus,
     pub document: Document,
     pub in_document: List,
     pub locals: Option<Locals>,
-    pub help: Option<List>,
+    /// The help, as far as it is searched.
+    pub help: Option<Search>,
+    /// The commands to choose from.
+    pub commands: Option<Search>,
     pub notice: Option<(String, Timestamp)>,
     pub waiting: Option<String>,
     pub now: Timestamp,
@@ -140,10 +145,12 @@ impl App {
             folded: FxHashSet::default(),
             pinned: None,
             trail: Vec::new(),
+            came_from: Focus::default(),
             document: Document::default(),
             in_document: List::default(),
             locals: None,
             help: None,
+            commands: None,
             notice: None,
             waiting: None,
             now: now.timestamp(),
@@ -195,6 +202,7 @@ impl App {
             has_head: !matches!(self.tab, Tab::Loop | Tab::Tree),
             has_detail: self.tab != Tab::Loop || self.focus == Focus::Detail,
             is_open: self.focus == Focus::Detail,
+            is_whole: matches!(self.subject(), Some(Subject::Code(_))),
             has_time: self.place().is_some(),
         };
         Regions::of(self.size.0, self.size.1, wanted)
@@ -220,14 +228,30 @@ impl App {
         }
     }
 
+    /// What keys are for.
+    fn meant(&self) -> Option<Subject> {
+        match self.focus {
+            Focus::Detail => self.subject(),
+            focus => self.selected(focus, self.target()?),
+        }
+    }
+
+    /// The code that is to be explained: of a finding, or of the first one about a task.
+    pub fn code_meant(&self) -> Option<Code> {
+        let (subject, watched) = (self.meant()?, self.target()?);
+        let mut findings = watched.feed.findings.iter();
+        let known = findings.find(|known| match subject {
+            Subject::Finding(number) => known.number == number,
+            Subject::Task(id) => known.finding.tasks.contains(&id),
+            _ => false,
+        });
+        Some(known?.finding.code)
+    }
+
     /// The task that keys about a task are for.
     pub fn task_meant(&self) -> Option<Address> {
         let watched = self.target()?;
-        let subject = match self.focus {
-            Focus::Detail => self.subject(),
-            focus => self.selected(focus, watched),
-        };
-        match subject? {
+        match self.meant()? {
             Subject::Task(id) => Some(id),
             Subject::Group(id) => {
                 let first = *watched.group(id)?.members.first()?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aiospy::memory::Address;
+use aiospy::snapshot::Code;
 use aiospy::timeline::Stretch;
 use jiff::Timestamp;
 
@@ -33,6 +34,8 @@ pub enum Subject {
     Thread(i32),
     /// A pool, by its place.
     Pool(usize),
+    /// What findings of a code mean.
+    Code(Code),
     /// What could not be read.
     Problems,
 }

@@ -4,6 +4,7 @@ mod ascii;
 mod cancel;
 mod canvas;
 mod columns;
+pub mod commands;
 mod detail;
 mod findings;
 mod footer;
@@ -14,7 +15,7 @@ mod picker;
 mod processes;
 mod requests;
 pub mod tabs;
-mod tasks;
+pub mod tasks;
 pub mod theme;
 mod threads;
 mod time;
@@ -45,8 +46,12 @@ pub fn draw(app: &App, theme: Theme, frame: &mut Frame<'_>) {
     } else {
         waiting(app, area, &mut canvas);
     }
-    if app.help.is_some() && area.height >= LEAST.1 && area.width >= LEAST.0 {
-        help::draw(app, area, &mut canvas);
+    let has_room = area.height >= LEAST.1 && area.width >= LEAST.0;
+    if let Some(search) = app.help.as_ref().filter(|_| has_room) {
+        help::draw(app, search, area, &mut canvas);
+    }
+    if let Some(search) = app.commands.as_ref().filter(|_| has_room) {
+        commands::draw(app, search, area, &mut canvas);
     }
     if theme.is_ascii {
         ascii::translate(frame.buffer_mut());

@@ -4,10 +4,10 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{App, Effect, MAX_FILTER};
 use crate::top::keys::{self, Action};
-use crate::top::list::{Filter, List};
+use crate::top::list::{Filter, List, Search};
 use crate::top::query::Query;
 use crate::top::tab::Tab;
-use crate::top::view::help;
+use crate::top::view::{commands, help};
 
 impl App {
     pub(super) fn key(&mut self, key: &KeyEvent) -> Effect {
@@ -20,34 +20,71 @@ impl App {
         if self.picker.as_ref().map_or(self.filter.is_typed, |picker| picker.filter.is_typed) {
             return self.type_filter(key);
         }
-        let Some(action) = keys::action(key, self) else {
-            // Any key takes the help away.
-            return if self.help.take().is_some() { Effect::Draw } else { Effect::Nothing };
-        };
         if self.help.is_some() {
-            return self.in_help(action);
+            return self.in_help(key);
         }
-        if self.picker.is_some() {
-            return self.in_picker(action);
+        if self.commands.is_some() {
+            return self.in_commands(key);
         }
-        self.act(action)
+        match keys::action(key, self) {
+            Some(Ok(action)) if self.picker.is_some() => self.in_picker(action),
+            Some(Ok(action)) => self.act(action),
+            Some(Err(why)) => {
+                self.say(why.to_owned());
+                Effect::Draw
+            }
+            None => Effect::Nothing,
+        }
     }
 
-    fn in_help(&mut self, action: Action) -> Effect {
-        let by = match action {
-            Action::Down => 1,
-            Action::Up => -1,
-            Action::PageDown => 10,
-            Action::PageUp => -10,
-            // `q` too: one that is read is put away by it.
-            _ => {
-                self.help = None;
-                return Effect::Draw;
+    fn in_help(&mut self, key: &KeyEvent) -> Effect {
+        match key.code {
+            KeyCode::Down => return self.scroll_help(1),
+            KeyCode::Up => return self.scroll_help(-1),
+            KeyCode::PageDown => return self.scroll_help(10),
+            KeyCode::PageUp => return self.scroll_help(-10),
+            KeyCode::Esc | KeyCode::Enter | KeyCode::Char('?') => self.help = None,
+            code => type_into(&mut self.help, code),
+        }
+        Effect::Draw
+    }
+
+    pub(super) fn scroll_help(&mut self, by: isize) -> Effect {
+        let last = help::last_offset(self);
+        if let Some(help) = &mut self.help {
+            help.list.offset = help.list.offset.saturating_add_signed(by).min(last);
+        }
+        Effect::Draw
+    }
+
+    fn in_commands(&mut self, key: &KeyEvent) -> Effect {
+        let Some(search) = &self.commands else { return Effect::Nothing };
+        let found = keys::commands(&search.text, self);
+        let chosen = found.get(search.list.selected).copied();
+        let (count, height) = (found.len(), commands::rows(found.len(), self.size));
+        let mut go = |by| {
+            if let Some(search) = &mut self.commands {
+                search.list.go(by, count, height);
             }
         };
-        if let Some(list) = &mut self.help {
-            let last = help::last_offset(self.size);
-            list.offset = list.offset.saturating_add_signed(by).min(last);
+        match key.code {
+            KeyCode::Down => go(1),
+            KeyCode::Up => go(-1),
+            KeyCode::Esc => self.commands = None,
+            KeyCode::Tab => {
+                if let (Some(search), Some(chosen)) = (&mut self.commands, chosen) {
+                    *search = Search { text: chosen.name().to_owned(), ..Search::default() };
+                }
+            }
+            KeyCode::Enter => {
+                self.commands = None;
+                match chosen.map(|chosen| chosen.press(self)) {
+                    Some(Ok(action)) => return self.act(action),
+                    Some(Err(why)) => self.say(why.to_owned()),
+                    None => {}
+                }
+            }
+            code => type_into(&mut self.commands, code),
         }
         Effect::Draw
     }
@@ -65,7 +102,7 @@ impl App {
             Action::Bottom => picker.go(isize::MAX, height),
             Action::Filter => picker.filter.is_typed = true,
             Action::Back => picker.filter = Filter::default(),
-            Action::Help => self.help = Some(List::default()),
+            Action::Help => self.help = Some(Search::default()),
             Action::Quit => return Effect::Quit,
             Action::Open => {
                 let Some(pid) = picker.chosen() else { return Effect::Nothing };
@@ -119,5 +156,22 @@ impl App {
         if self.tab == Tab::Tree && !self.filter.text.is_empty() && !watched.rows.is_match(at) {
             self.go_to_match(1);
         }
+    }
+}
+
+/// Types into a search; what takes the last letter back when there is none ends it.
+fn type_into(search: &mut Option<Search>, code: KeyCode) {
+    let Some(open) = search else { return };
+    match code {
+        KeyCode::Backspace if open.text.is_empty() => *search = None,
+        KeyCode::Backspace => {
+            open.text.pop();
+            open.list = List::default();
+        }
+        KeyCode::Char(letter) if open.text.len() < MAX_FILTER => {
+            open.text.push(letter);
+            open.list = List::default();
+        }
+        _ => {}
     }
 }

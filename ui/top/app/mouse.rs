@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::{App, Effect};
 use crate::top::tab::{Focus, Tab};
-use crate::top::view::{help, tabs};
+use crate::top::view::tabs;
 
 /// How many rows the wheel goes.
 const WHEEL: isize = 3;
@@ -23,9 +23,8 @@ impl App {
 
     fn wheel(&mut self, at: Position, by: isize) -> Effect {
         self.is_touched = true;
-        if let Some(list) = &mut self.help {
-            list.offset = list.offset.saturating_add_signed(by).min(help::last_offset(self.size));
-            return Effect::Draw;
+        if self.help.is_some() {
+            return self.scroll_help(by);
         }
         if let Some(picker) = &mut self.picker {
             picker.go(by, usize::from(self.size.1.saturating_sub(5)));
@@ -52,7 +51,7 @@ impl App {
 
     fn click(&mut self, at: Position) -> Effect {
         self.is_touched = true;
-        if self.help.take().is_some() {
+        if self.help.take().is_some() || self.commands.take().is_some() {
             return Effect::Draw;
         }
         if let Some(picker) = &mut self.picker {

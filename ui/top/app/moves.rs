@@ -2,7 +2,7 @@
 
 use super::{App, Effect, MAX_TRAIL, Move, RATES, Watched};
 use crate::top::keys::Action;
-use crate::top::list::{Filter, List};
+use crate::top::list::{Filter, List, Search};
 use crate::top::rows::Rows;
 use crate::top::subject::Subject;
 use crate::top::tab::{Focus, Tab};
@@ -11,7 +11,7 @@ impl App {
     pub(super) fn act(&mut self, action: Action) -> Effect {
         match action {
             Action::Quit => return Effect::Quit,
-            Action::Help => self.help = Some(List::default()),
+            Action::Help => self.help = Some(Search::default()),
             _ if self.watched.is_none() => return Effect::Nothing,
             Action::Up => self.go(-1),
             Action::Down => self.go(1),
@@ -72,6 +72,13 @@ impl App {
             Action::Locals => return self.task_meant().map_or(Effect::Nothing, Effect::Locals),
             Action::Problems => self.lead_to(Subject::Problems),
             Action::Export => return Effect::Export,
+            Action::Report => return Effect::Report,
+            Action::Commands => self.commands = Some(Search::default()),
+            Action::Explain => {
+                if let Some(code) = self.code_meant() {
+                    self.lead_to(Subject::Code(code));
+                }
+            }
             Action::Record => {
                 self.is_recording = !self.is_recording;
                 return Effect::Record(self.is_recording);
@@ -151,11 +158,8 @@ impl App {
 
     pub(super) fn leave_detail(&mut self) {
         if self.focus == Focus::Detail {
-            let opened = self.trail.first().map(|(subject, _)| *subject);
-            self.focus = match opened {
-                Some(Subject::Finding(_)) if !self.findings_are_gone() => Focus::Findings,
-                _ => Focus::View,
-            };
+            let is_above = self.came_from == Focus::Findings && !self.findings_are_gone();
+            self.focus = if is_above { Focus::Findings } else { Focus::View };
         }
         self.trail.clear();
     }
@@ -182,6 +186,9 @@ impl App {
         }
         if self.trail.len() >= MAX_TRAIL {
             self.trail.remove(0);
+        }
+        if self.focus != Focus::Detail {
+            self.came_from = self.focus;
         }
         self.focus = Focus::Detail;
         self.trail.push((subject, List::default()));

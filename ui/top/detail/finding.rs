@@ -3,9 +3,12 @@
 use std::io;
 
 use aiospy::diagnose::{About, rule};
+use aiospy::snapshot::Code;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{AROUND, Writer};
-use crate::io::page::{Line, Style};
+use crate::commands::explain;
+use crate::io::page::{Line, Page, Style};
 use crate::report::text::{findings, words};
 use crate::top::feed::OpenFinding as Open;
 use crate::top::subject::Subject;
@@ -17,6 +20,29 @@ const FIRST_TASKS: usize = 3;
 const MAX_EVIDENCE: usize = 40;
 
 impl Writer<'_> {
+    /// What findings of a code mean. The texts are 80 columns wide; where there is less room, their
+    /// lines go on below.
+    pub(super) fn explained(&mut self, code: Code) -> io::Result<()> {
+        let mut lines = Vec::new();
+        explain::one(code, &mut Page::kept(&mut lines, usize::MAX))?;
+        for line in lines {
+            // Without their margin they fit 80 columns with a border.
+            let text = line.text().strip_prefix("  ").filter(|_| self.width < 80);
+            let text = text.unwrap_or(line.text());
+            if text.width() <= self.width {
+                let style = line.pieces().next().map_or(Style::Plain, |(style, _)| style);
+                let is_whole = text.len() == line.text().len();
+                self.to.lines.push(if is_whole { line } else { Line::new().with(style, text) });
+                continue;
+            }
+            let margin = " ".repeat(text.len() - text.trim_start().len());
+            let text = text.trim_start();
+            let head = Line::new().with(Style::Plain, &margin);
+            self.page(|page| page.wrapped(head, &margin, usize::MAX, Style::Plain, text))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn finding(&mut self, number: u64) -> io::Result<()> {
         let feed = self.feed();
         let Some(known) = feed.findings.iter().find(|known| known.number == number) else {
@@ -74,7 +100,7 @@ impl Writer<'_> {
             self.task_links("tasks", rest);
         }
         self.blank();
-        let words = format!("aiospy explain {} says what it means", finding.code);
+        let words = format!("x explains what {} means", finding.code);
         self.page(|page| page.wrapped(Line::new(), "", usize::MAX, Style::Dim, &words))
     }
 }

@@ -70,6 +70,7 @@ fn as_live(replayed: &Feed, live: &Feed) -> Feed {
         rate: live.rate,
         files: live.files.clone(),
         loops: live.loops.clone(),
+        finished: live.finished.clone(),
         ..replayed.clone()
     }
 }
@@ -156,13 +157,12 @@ fn keys_lead_through_the_time_of_a_recording() {
     assert!(screen.text().contains("PLAYING"));
     screen.app.update(Event::Ended);
     // What only a live target has is of no use here.
-    for key in ["+", "-", "v"] {
-        assert_eq!(screen.press(key), Effect::Nothing, "{key}");
+    for (key, why) in [("+", "neither sampled"), ("-", "neither sampled"), ("v", "no variables")] {
+        assert_eq!(screen.press(key), Effect::Draw, "{key}");
+        assert!(screen.text().contains(why), "{key}: {}", screen.text());
     }
+    screen.app.notice = None;
     insta::assert_snapshot!("recording_80x24", screen.text());
     let mut screen = Screen::of(Feed::clone(&feed), 120, 40);
     insta::assert_snapshot!("recording_120x40", screen.text());
-    // Without a recording these keys do nothing.
-    let mut live = Screen::of(scenes::standstill(), 80, 24);
-    assert_eq!(live.press("["), Effect::Nothing);
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    BlockingKind, Cancellation, Code, Count, Descriptor, Executor, FindingId, Job, Location,
-    LoopState, Occupation, Position, Problem, Severity, Shutdown, Snapshot, Stage, Swallower,
-    Syscall, Task, TaskState, Thread, ThreadState, Wait,
+    Age, BlockingKind, Cancellation, Code, Count, Descriptor, Executor, FindingId, Job, Location,
+    LoopState, Occupation, Position, Problem, Severity, Shutdown, Snapshot, Source, Stage, Subject,
+    SubjectKind, Swallower, Syscall, Task, TaskState, Thread, ThreadState, Wait, Work, WorkKind,
 };
 use aiospy::timeline::{Fate, Life, LoopTiming, Places, Spread, States, Stretch, Turn};
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +17,7 @@ use crate::report::text::sample::{
     shop as shop_of_sample, shop_source, snapshot, task, unheeded, waits,
 };
 use crate::top::feed::{Cancelled, Feed, LoopHistory, OpenFinding, Point, SharedFiles};
+use crate::top::finished::Figures;
 
 /// When all of them are taken.
 pub fn now() -> Timestamp {
@@ -41,6 +42,7 @@ pub fn feed(mut snapshot: Snapshot) -> Feed {
         cancelled: Arc::default(),
         lives: snapshot.tasks.iter().map(|task| Some(lived(task))).collect(),
         loops: snapshot.loops.iter().map(|_| history(60)).collect(),
+        finished: None,
         files: None,
         rate: 10.0,
         samples: 4211,
@@ -110,6 +112,41 @@ pub fn shop() -> Feed {
             .then(|| format!("{:x}{:024x}", 0xaf76_5191 + number, 0x16cd_43dd).into());
     }
     Feed { files: Some(Arc::new(shop_source())), ..feed(snapshot) }
+}
+
+/// An API of which requests finish all the time.
+pub fn busy() -> Feed {
+    let request = |number: u64, route: &str, place: &str, ms: u64| {
+        let mut task = task(number, &format!("Task-{number}"), &[place], &[]);
+        task.work = Some(Arc::new(Work {
+            kind: Some(WorkKind::Request),
+            verb: Some("GET".into()),
+            name: route.into(),
+            since: Some(Age::exact(Duration::from_millis(ms), Source::Connection)),
+            identity: Some(Address(0x9000_0000 + number)),
+            ..Work::default()
+        }));
+        waits(task, Wait::Timer, "")
+    };
+    let mut tasks: Vec<Task> = (0..6)
+        .map(|number| request(number, "/orders/{i}", "order /srv/api.py:9", 279 - 30 * number))
+        .collect();
+    tasks.push(request(7, "/export", "export /srv/api.py:16", 432));
+    tasks.push(task(9, "heartbeat", &["beat /srv/api.py:30"], &[]));
+    let mut snapshot = snapshot(tasks);
+    snapshot.findings = Some(Vec::new());
+    let figures = |route: &str, rate, times: Option<(u64, u64)>| {
+        let subject = Subject { kind: SubjectKind::Work(WorkKind::Request), name: route.into() };
+        let at = |ms: Option<u64>| ms.map(Duration::from_millis);
+        let (p50, p95) = (at(times.map(|it| it.0)), at(times.map(|it| it.1)));
+        (subject, Figures { rate: Some(rate), p50, p95 })
+    };
+    let finished = [
+        figures("GET /orders/{i}", 31.26, Some((212, 296))),
+        figures("GET /export", 4.9, Some((402, 503))),
+        figures("GET /slowjson", 0.0499, None),
+    ];
+    Feed { finished: Some(Arc::new(finished.into_iter().collect())), ..feed(snapshot) }
 }
 
 /// Two deadlocks, each with a convoy behind it.

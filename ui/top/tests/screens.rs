@@ -47,6 +47,16 @@ fn blocked_loop() {
     assert_snapshot!("loop_200x60", shown(scenes::held(), WIDE, "3"));
 }
 
+/// What has finished and is not there now has a row, too.
+#[test]
+fn what_finishes_has_figures_where_there_is_room() {
+    assert_snapshot!("busy_80x24", shown(scenes::busy(), SMALL, "Down Down"));
+    assert_snapshot!("busy_120x40", shown(scenes::busy(), USUAL, ""));
+    assert_snapshot!("busy_200x60", shown(scenes::busy(), WIDE, ""));
+    assert!(!shown(scenes::busy(), SMALL, "/ o r d e r Enter").contains("/slowjson"));
+    assert!(!shown(scenes::busy(), SMALL, "a").contains("/slowjson"));
+}
+
 #[test]
 fn requests_are_a_row_each() {
     assert_snapshot!("requests_60x15", shown(scenes::shop(), SMALLEST, "4"));
@@ -196,12 +206,77 @@ fn help_is_the_table_of_keys() {
     assert_snapshot!("help_120x40", shown(scenes::healthy(), USUAL, "?"));
     // To its end and no further; and q puts it away.
     let mut screen = Screen::of(scenes::healthy(), 60, 15);
-    screen.press("? PgDn PgDn PgDn PgDn PgDn PgDn PgDn");
-    assert!(screen.text().contains("q Ctrl-C    quit"), "{}", screen.text());
+    screen.press("? PgDn PgDn PgDn PgDn PgDn PgDn PgDn PgDn");
+    assert!(screen.text().contains("─ Esc closes ─"), "{}", screen.text());
     screen.press("Up");
-    assert!(!screen.text().contains("q Ctrl-C    quit"));
-    assert_eq!(screen.press("q"), Effect::Draw);
+    assert!(screen.text().contains("─ 1 more ↓ · Esc closes ─"), "{}", screen.text());
+    // What is typed is searched for.
+    screen.types("quit");
+    let text = screen.text();
+    assert!(text.contains("q Ctrl-C    quit") && !text.contains("PgUp"), "{text}");
+    screen.types("e no");
+    assert!(screen.text().contains("no key does this"), "{}", screen.text());
+    assert_eq!(screen.press("Esc"), Effect::Draw);
     assert_eq!(screen.press("q"), Effect::Quit);
+}
+
+#[test]
+fn commands_are_chosen_by_what_they_do() {
+    assert_snapshot!("commands_60x15", shown(scenes::healthy(), SMALLEST, ": r e"));
+    assert_snapshot!("commands_80x24", shown(scenes::standstill(), SMALL, ": r e Down"));
+    assert_snapshot!("commands_120x40", shown(scenes::standstill(), USUAL, ":"));
+    let mut screen = Screen::of(scenes::standstill(), 80, 24);
+    screen.press(":");
+    screen.types("markdo");
+    assert_eq!(screen.press("Enter"), Effect::Report);
+    screen.press(":");
+    screen.types("thread po");
+    screen.press("Tab");
+    assert!(screen.text().contains(":threads and thread pools▏"), "{}", screen.text());
+    screen.press("Enter");
+    assert_eq!(screen.app.tab, Tab::Threads);
+    // What is of no use here says why.
+    screen.press(":");
+    screen.types("tenth back");
+    screen.press("Enter");
+    assert!(screen.text().contains("only a recording has a time to move in"), "{}", screen.text());
+    screen.press(": z z");
+    assert!(screen.text().contains("no command is like this"), "{}", screen.text());
+    screen.press("Enter : Backspace");
+    assert!(screen.app.commands.is_none());
+}
+
+#[test]
+fn a_finding_is_explained() {
+    assert_snapshot!("explain_60x15", shown(scenes::standstill(), SMALLEST, "x"));
+    assert_snapshot!("explain_80x24", shown(scenes::standstill(), SMALL, "x"));
+    assert_snapshot!("explain_120x40", shown(scenes::standstill(), USUAL, "x"));
+    let mut screen = Screen::of(scenes::standstill(), 120, 40);
+    let before = screen.text();
+    screen.press("x Esc");
+    assert_eq!(screen.text(), before);
+    // From a task that a finding is about, too; of another one there is nothing to explain.
+    screen.press("1 x");
+    assert!(screen.text().contains("How it is detected"), "{}", screen.text());
+    let text = shown(scenes::healthy(), USUAL, "x");
+    assert!(text.contains("no finding is selected: 0 leads to them"), "{text}");
+}
+
+/// A key that does nothing here says why.
+#[test]
+fn no_key_does_nothing_without_a_word() {
+    for (keys, why) in [
+        ("2 s", "only the work is sorted: 1 leads there"),
+        ("5 a", "only the work and the tree have groups: 1 and 2 lead there"),
+        ("5 Left", "nothing can be folded here"),
+        ("3 f", "no task is selected"),
+        (">", "there is only this process"),
+        ("P", "everything could be read"),
+        ("[", "only a recording has a time to move in"),
+    ] {
+        let text = shown(scenes::healthy(), SMALL, keys);
+        assert!(text.contains(why), "{keys}: {text}");
+    }
 }
 
 #[test]

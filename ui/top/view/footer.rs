@@ -17,9 +17,10 @@ pub fn draw(app: &App, region: Rect, canvas: &mut Canvas<'_>) {
     } else if let Some((notice, _)) = &app.notice {
         line.add(Style::Notice, notice);
     } else {
-        // The last of them, help and quit, are shown in any case.
+        // The last of them, commands, help and quit, are shown in any case.
         let all = keys::footer(app);
-        let (rest, last) = all.split_at(all.len().saturating_sub(2));
+        let has_commands = app.target().is_some();
+        let (rest, last) = all.split_at(all.len().saturating_sub(if has_commands { 3 } else { 2 }));
         let width = |keys: &[(&str, &str)]| -> usize {
             let words = keys.iter().map(|(key, word)| key.chars().count() + word.len() + 3);
             words.sum()

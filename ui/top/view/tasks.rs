@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use aiospy::snapshot::{GroupState, Location, Task, TaskState, with_separators};
+use aiospy::snapshot::{
+    GroupState, Location, Task, TaskState, duration_in_column, with_separators,
+};
 use rustc_hash::FxHashSet;
 use unicode_width::UnicodeWidthStr;
 
@@ -40,6 +42,9 @@ const OF_GROUPS: &[Column<What>] = &[
     Column { widths: (4, 4), ..number(What::Count, "N", 0) },
     text(What::Work, "WORK", (16, 32), 1),
     Column { widths: (7, 7), ..number(What::Age, "OLDEST", 3) },
+    Column { widths: (7, 7), ..number(What::P50, "P50", 6) },
+    Column { widths: (7, 7), ..number(What::P95, "P95", 7) },
+    Column { widths: (4, 4), ..number(What::Rate, "/S", 5) },
     text(What::Waits, "WAITS FOR", (15, 48), 2),
     text(What::Place, "AT", (16, 36), 4),
 ];
@@ -64,7 +69,9 @@ fn sort_of(what: What) -> Option<Sort> {
         What::Place => Sort::Place,
         What::Cancel => Sort::Cancel,
         What::State => Sort::State,
-        What::Task | What::Client | What::Trace => return None,
+        What::Task | What::Client | What::Trace | What::Rate | What::P50 | What::P95 => {
+            return None;
+        }
     })
 }
 
@@ -157,11 +164,16 @@ fn cells(
     columns: &[Column<What>],
 ) -> Vec<(Style, String)> {
     let Some(group) = table.told(of, feed) else { return Vec::new() };
-    let Some(first) = group.first() else { return Vec::new() };
+    let first = group.first();
+    let figures = table.group(of).and_then(|kept| kept.figures).filter(|_| of.is_whole());
     let is_quiet = group.state == GroupState::Idle;
     let looks = [Style::Plain, Style::Strong, Style::Reason];
     let [plain, strong, reason] = if is_quiet { [Style::Dim; 3] } else { looks };
-    let reason = if first.state == Some(TaskState::Running) { Style::Active } else { reason };
+    let reason = if first.and_then(|it| it.state) == Some(TaskState::Running) {
+        Style::Active
+    } else {
+        reason
+    };
     let cell = |column: &Column<What>| match column.what {
         What::Count if of.is_inner => (plain, String::new()),
         What::Count => (plain, with_separators(group.count)),
@@ -171,17 +183,41 @@ fn cells(
         What::Waits => (reason, waits(&group, &feed.snapshot, by_id)),
         What::Place => (plain, table::own_place(&group).map(place).unwrap_or_default()),
         What::Task => {
-            let name = first.name.as_deref().filter(|name| group.subject.name != **name);
+            let name = first.and_then(|first| first.name.as_deref());
+            let name = name.filter(|name| group.subject.name != **name);
             (plain, name.unwrap_or_default().to_owned())
         }
-        What::Cancel => (Style::Notice, cancel_word(first).unwrap_or_default().to_owned()),
+        What::Cancel => (Style::Notice, first.and_then(cancel_word).unwrap_or_default().to_owned()),
         What::State => {
-            let (style, state) = words::task_state(first.state);
-            (style, if first.state.is_none() { "?" } else { state }.to_owned())
+            let state = first.and_then(|first| first.state);
+            let (style, word) = words::task_state(state);
+            (style, if state.is_none() { "?" } else { word }.to_owned())
         }
+        What::Rate => (plain, figures.and_then(|it| it.rate).map(rate).unwrap_or_default()),
+        What::P50 => (plain, figures.and_then(|it| it.p50).map(at_most).unwrap_or_default()),
+        What::P95 => (plain, figures.and_then(|it| it.p95).map(at_most).unwrap_or_default()),
         What::Client | What::Trace => (plain, String::new()),
     };
     columns.iter().map(cell).collect()
+}
+
+/// So many a second at least: `≥31.2`, rounded down.
+pub fn rate(rate: f64) -> String {
+    let digits = match rate {
+        ..1.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    let scale = 10_f64.powi(digits);
+    format!("≥{:.*}", usize::try_from(digits).unwrap_or(0), (rate * scale).floor() / scale)
+}
+
+/// So long at most: `≤220 ms`, rounded up to two digits.
+pub fn at_most(time: Duration) -> String {
+    let ms = time.as_millis().max(1);
+    let scale = 10_u128.pow(ms.ilog10().saturating_sub(1));
+    let ms = u64::try_from(ms.div_ceil(scale) * scale).unwrap_or(u64::MAX);
+    format!("≤{}", duration_in_column(Duration::from_millis(ms)))
 }
 
 /// `shop.py:20 Inventory.get`
