@@ -40,6 +40,8 @@ pub enum Error {
     /// A Python is there, but none that we know how to read.
     #[error("Python {version} is not supported ({reason})")]
     UnsupportedVersion {
+        /// The target.
+        pid: i32,
         /// The version as far as it is known: `3.7`, `2.7`, `3.13.1 free-threaded`.
         version: String,
         /// Why: below the supported range, free-threaded, tables not valid.
@@ -82,7 +84,7 @@ pub enum Error {
         limit: Duration,
     },
     /// A part that everything else depends on could not be read.
-    #[error("could not read {wanted}")]
+    #[error("can't read {wanted}")]
     Memory {
         /// What was to be read, as a noun.
         wanted: &'static str,
@@ -101,7 +103,7 @@ pub enum Error {
         reason: String,
     },
     /// A file of `/proc` could not be read.
-    #[error("could not read {path}")]
+    #[error("can't read {path}")]
     Proc {
         /// The file.
         path: String,

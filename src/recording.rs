@@ -54,7 +54,7 @@ pub const VERSION: u16 = 3;
 #[non_exhaustive]
 pub enum Error {
     /// The file cannot be made, read or written.
-    #[error("could not access the recording")]
+    #[error("can't access the recording")]
     Io(#[from] io::Error),
     /// It begins like no recording.
     #[error("it is no recording of aiospy")]

@@ -163,6 +163,8 @@ pub fn usage(mistake: &Mistake) -> clap::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::remedy::of_usage;
+    use crate::io::trouble::Trouble;
 
     fn parsed(line: &str) -> Result<Options, clap::Error> {
         parse(line.split(' ').map(OsString::from))
@@ -205,5 +207,30 @@ mod tests {
         let error = usage(&Mistake { command: "record", kind, words: "no" });
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().starts_with("error: no\n\nUsage: aiospy record "), "{error}");
+    }
+
+    #[test]
+    fn a_mistake_in_the_command_line_has_a_remedy_too() {
+        let said = |line: &str| {
+            let typed: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let error = parse(typed.iter().map(Into::into)).unwrap_err();
+            let Trouble { cause, facts, remedy } = of_usage(&error, &typed);
+            [cause, facts.unwrap_or_default(), remedy]
+        };
+        assert_eq!(
+            said("aiospy dump notapid"),
+            [
+                "expected a process id or --name PATTERN, got \"notapid\"",
+                "",
+                "aiospy dump --name notapid"
+            ]
+        );
+        let [cause, facts, remedy] = said("aiospy dmp 1");
+        assert_eq!(cause, "unrecognized subcommand 'dmp'");
+        assert!(facts.contains("'dump'"), "{facts}");
+        assert_eq!(remedy, "aiospy --help");
+        let [cause, _, remedy] = said("aiospy check 1 --color sometimes");
+        assert!(cause.starts_with("invalid value 'sometimes' for '--color"), "{cause}");
+        assert_eq!(remedy, "aiospy check --help");
     }
 }

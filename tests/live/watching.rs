@@ -893,5 +893,5 @@ fn run(python: &Path) {
     assert_eq!(output.status.code(), Some(128 + 9));
     let output: Output = aiospy(&["run", "--", "/no/such/program"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(texts(&output).1.contains("could not start /no/such/program"));
+    assert!(texts(&output).1.contains("can't start /no/such/program"));
 }

@@ -193,12 +193,12 @@ impl Program {
         let folder = tempfile::Builder::new()
             .prefix("aiospy-")
             .tempdir()
-            .context("could not make a folder for the sample program")?;
+            .context("can't make a folder for the sample program")?;
         let path = folder.path().join(file_name(scenario));
         std::fs::write(&path, scenario.source)
-            .with_context(|| format!("could not write {}", path.display()))?;
+            .with_context(|| format!("can't write {}", path.display()))?;
         let log = folder.path().join("demo.log");
-        let complaints = File::create(&log).context("could not write the program's log")?;
+        let complaints = File::create(&log).context("can't write the program's log")?;
 
         let mut child = spawn(options, |python| {
             let mut command = Command::new(python);
@@ -213,7 +213,7 @@ impl Program {
         })?;
         let is_kept = Arc::default();
         clean_up_on_signal(folder.path().to_owned(), &child, &is_kept);
-        let log = File::open(&log).context("could not read the program's log")?;
+        let log = File::open(&log).context("can't read the program's log")?;
         Ok(Self { _stdin: child.stdin.take(), child, folder: Some(folder), log, is_kept })
     }
 
@@ -332,7 +332,7 @@ fn ignored_signals() -> u64 {
 fn spawn(options: &Demo, start: impl Fn(&Path) -> io::Result<Child>) -> anyhow::Result<Child> {
     if let Some(python) = &options.python {
         return start(python).map_err(|error| {
-            let cause = format!("could not start {}: {error}", python.display());
+            let cause = format!("can't start {}: {error}", python.display());
             Trouble::new(cause, "--python with the path of a CPython 3.8 or newer").into()
         });
     }
@@ -340,7 +340,7 @@ fn spawn(options: &Demo, start: impl Fn(&Path) -> io::Result<Child>) -> anyhow::
         match start(Path::new(python)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(child) => return Ok(child),
-            Err(error) => return Err(error).with_context(|| format!("could not start {python}")),
+            Err(error) => return Err(error).with_context(|| format!("can't start {python}")),
         }
     }
     Err(Trouble::new("no python3 found", "--python with the path of a CPython 3.8 or newer").into())

@@ -58,7 +58,7 @@ pub fn run(options: &Diff) -> anyhow::Result<Outcome> {
     let (first, second) = match &options.after {
         Some(after) => (read(before, End::Last)?, read(after, End::Last)?),
         None if is_recording(before)
-            .with_context(|| format!("could not read {}", before.display()))? =>
+            .with_context(|| format!("can't read {}", before.display()))? =>
         {
             (read(before, End::First)?, read(before, End::Last)?)
         }
@@ -87,7 +87,7 @@ enum End {
 }
 
 fn read(file: &Path, end: End) -> anyhow::Result<Side> {
-    let cannot = || format!("could not read {}", file.display());
+    let cannot = || format!("can't read {}", file.display());
     let name = file.display().to_string();
     if is_recording(file).with_context(cannot)? {
         let mut recording = Recording::open(file).with_context(cannot)?;
@@ -98,7 +98,7 @@ fn read(file: &Path, end: End) -> anyhow::Result<Side> {
         .with_context(cannot)?;
         return Ok(Side::of(name, &snapshot));
     }
-    let snapshot = document::read(file, "neither a recording nor a dump as JSON")?;
+    let snapshot = document::read(file, "recording or dump")?;
     Ok(Side::of(name, &snapshot))
 }
 

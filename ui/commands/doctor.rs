@@ -18,6 +18,7 @@ use crate::commands::patience::Patience;
 use crate::commands::remedy;
 use crate::io::output::{Destination, Output, note};
 use crate::io::page::{Line, Page, Style};
+use crate::io::trouble::Trouble;
 use crate::io::wanted;
 use crate::report::json;
 use crate::report::text::words::counted;
@@ -172,6 +173,9 @@ fn print(steps: &[AttachStep], page: &mut Page<'_>) -> std::io::Result<()> {
             Err(error) => {
                 let advice = remedy::of_process(error);
                 page.line(&line.with(Style::Plain, &advice.cause))?;
+                if let Some(facts) = &advice.facts {
+                    page.line(&Line::new().with(Style::Plain, &format!("      {facts}")))?;
+                }
                 let mut line = Line::new();
                 line.pad_to(6);
                 line.add(Style::Notice, "try: ");
@@ -202,23 +206,25 @@ struct StepDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    facts: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
 }
 
 fn document<'a>(pid: i32, steps: &'a [AttachStep], rules: &'a [RuleDocument]) -> Document<'a> {
     let of_step = |step: &AttachStep| match &step.outcome {
-        Ok(_) => (None, None),
+        Ok(_) => (None, None, None),
         Err(error) => {
-            let advice = remedy::of_process(error);
-            (Some(advice.cause), Some(advice.remedy))
+            let Trouble { cause, facts, remedy } = remedy::of_process(error);
+            (Some(cause), facts, Some(remedy))
         }
     };
     let steps_told = steps
         .iter()
         .map(|step| {
-            let (cause, remedy) = of_step(step);
+            let (cause, facts, remedy) = of_step(step);
             let found = step.outcome.as_ref().ok().map(String::as_str);
-            StepDocument { name: step.name, ok: found.is_some(), found, cause, remedy }
+            StepDocument { name: step.name, ok: found.is_some(), found, cause, facts, remedy }
         })
         .collect();
     Document {

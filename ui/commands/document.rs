@@ -23,12 +23,12 @@ pub fn read(file: &Path, expected: &str) -> anyhow::Result<Snapshot> {
     } else {
         std::fs::read(file)
     };
-    let text = text.with_context(|| format!("could not read {name}"))?;
+    let text = text.with_context(|| format!("can't read {name}"))?;
     Snapshot::from_json(&text).map_err(|error| {
         let trouble = match error {
-            NotRead::NotADump(error) => Trouble::new(
-                format!("{name} is {expected}: {error}"),
-                "a file that `aiospy dump --json` has written",
+            NotRead::NotADump(_) => Trouble::new(
+                format!("{name} is not an aiospy {expected}"),
+                "aiospy dump --json PID -o FILE, which makes one",
             ),
             _ => Trouble::new(
                 format!("{name} is of another version: {error}"),

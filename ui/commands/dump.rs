@@ -376,6 +376,7 @@ mod tests {
     #[test]
     fn without_tasks_the_report_says_so_and_shows_threads() {
         let error = anyhow::Error::from(Error::UnsupportedVersion {
+            pid: 4711,
             version: "3.7".to_owned(),
             reason: "below 3.8".to_owned(),
         });

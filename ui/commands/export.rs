@@ -48,7 +48,7 @@ pub fn run(options: &Export) -> anyhow::Result<Outcome> {
     let format = options.format()?;
     let (path, making) = (&options.recording, &options.making);
     let mut recording =
-        Recording::open(path).with_context(|| format!("could not read {}", path.display()))?;
+        Recording::open(path).with_context(|| format!("can't read {}", path.display()))?;
     let file = making.file.clone().unwrap_or_else(|| path.with_extension(ending(Some(format))));
     let to = record::writer(&file, making.replaces)?;
     let mut exporter = flame::exporter(format, making.folding, to);

@@ -298,7 +298,7 @@ pub fn run() -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("could not start a runtime")?;
+        .context("can't start a runtime")?;
     runtime.block_on(async {
         let server = Server.serve(rmcp::transport::stdio()).await;
         server.context("could not begin to serve")?.waiting().await.context("the server failed")?;

@@ -1,4 +1,4 @@
-//! What went wrong in one line, and what to do about it in one more.
+//! What went wrong in one line, the facts behind it in one more, and what to do about it.
 //!
 //! The errors of the library are data; the words and the advice are here.
 
@@ -6,27 +6,57 @@ use std::io;
 use std::process::ExitCode;
 
 use aiospy::error::Access;
-use aiospy::layout::supported;
+use aiospy::known::command;
+use aiospy::layout::{SUPPORTED, supported};
+use aiospy::process::Target;
 use aiospy::session::ImageError;
 use aiospy::{Error, recording};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::commands::children;
-use crate::io::output;
 use crate::io::trouble::Trouble;
+use crate::io::{output, page};
 use crate::report::text::words;
 
 const ENOSYS: i32 = 38;
 
 /// How to get `CAP_SYS_PTRACE` in a container.
-const IN_CONTAINER: &str = "kubectl debug … --profile=general, or docker run --cap-add=SYS_PTRACE";
+const IN_CONTAINER: &str =
+    "in a pod: kubectl debug --profile=general; in Docker: docker run --cap-add=SYS_PTRACE";
+
+/// This very command once more, as root.
+fn sudo() -> String {
+    let mut command = "sudo aiospy".to_owned();
+    for word in std::env::args().skip(1) {
+        let is_plain = |c: char| c.is_alphanumeric() || "-_=./:,@%+".contains(c);
+        if !word.is_empty() && word.chars().all(is_plain) {
+            command.extend([" ", &word]);
+        } else {
+            command.extend([" '", &word.replace('\'', r"'\''"), "'"]);
+        }
+    }
+    page::clean(&command).into_owned()
+}
+
+/// ` (demo-service.py)`: what a process runs, where that may be known.
+fn called(pid: i32) -> String {
+    let command = Target::open(pid).map(|target| command::program(&target.process().cmdline));
+    let command = command.unwrap_or_default();
+    let name = page::clean(command.split(' ').next().unwrap_or_default()).into_owned();
+    if name.is_empty() { name } else { format!(" ({name})") }
+}
 
 /// Prints the error with its remedy; with `is_verbose` also what caused it, one line each.
 pub fn print(error: &anyhow::Error, is_verbose: bool) {
-    let Trouble { cause, remedy } = match error.downcast_ref() {
+    let trouble = match error.downcast_ref() {
         Some(error) => of_process(error),
         None => of_any(error),
     };
+    let Trouble { cause, facts, remedy } = &trouble;
     output::say(format_args!("aiospy: {cause}"));
+    if let Some(facts) = facts {
+        output::say(format_args!("  {facts}"));
+    }
     if is_verbose {
         for cause in error.chain().skip(1) {
             output::say(format_args!("  because: {cause}"));
@@ -41,8 +71,11 @@ pub fn print(error: &anyhow::Error, is_verbose: bool) {
 }
 
 /// Prints what went wrong with one of several processes.
-pub fn say(Trouble { cause, remedy }: &Trouble) {
+pub fn say(Trouble { cause, facts, remedy }: &Trouble) {
     output::say(format_args!("aiospy: {cause}"));
+    if let Some(facts) = facts {
+        output::say(format_args!("  {facts}"));
+    }
     output::say(format_args!("  try: {remedy}"));
 }
 
@@ -56,8 +89,8 @@ pub fn of_process(error: &Error) -> Trouble {
                  asyncio event loop, and Trio and gevent have no asyncio tasks"
             )
         }),
-        Error::NotPython { pid, exe } if !is_pypy(exe) => {
-            children::below(*pid).unwrap_or(advice.remedy)
+        Error::NotPython { pid, exe } if !is_pypy(exe) && children::below(*pid).is_some() => {
+            format!("aiospy dump -s {pid}, which reads the Python processes below it")
         }
         _ => advice.remedy,
     };
@@ -66,9 +99,64 @@ pub fn of_process(error: &Error) -> Trouble {
 
 /// Prints what clap has to say and gives the exit code for it.
 pub fn usage(error: &clap::Error) -> ExitCode {
-    // The terminal may be gone; there is nobody left to tell.
-    let _ = error.print();
+    if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let typed: Vec<String> = std::env::args().collect();
+        say(&of_usage(error, &typed));
+    } else {
+        // The terminal may be gone; there is nobody left to tell.
+        let _ = error.print();
+    }
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// A mistake in the command line, in the words that clap has for it.
+pub fn of_usage(error: &clap::Error, typed: &[String]) -> Trouble {
+    let text = error.to_string();
+    // Its paragraphs: what is wrong, a tip if there is one, the usage, where to get help.
+    let mut paragraphs =
+        text.split("\n\n").map(|it| it.split_whitespace().collect::<Vec<_>>().join(" "));
+    let cause = paragraphs.next().unwrap_or_default();
+    let cause = cause.strip_prefix("error: ").unwrap_or(&cause).to_owned();
+    let command = typed.iter().skip(1).find(|word| !word.starts_with('-'));
+    let command = command.filter(|_| error.kind() != ErrorKind::InvalidSubcommand);
+    let mut facts = None;
+    let mut help = command.map_or("aiospy".to_owned(), |command| format!("aiospy {command}"));
+    for paragraph in paragraphs {
+        if let Some(tip) = paragraph.strip_prefix("tip: ") {
+            facts = Some(tip.to_owned());
+        }
+        let usage = paragraph.strip_prefix("Usage: ").unwrap_or_default();
+        let words = usage.split(' ').take_while(|it| it.starts_with(|c: char| c.is_lowercase()));
+        let words: Vec<&str> = words.collect();
+        if !words.is_empty() {
+            help = words.join(" ");
+        }
+    }
+    let value = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let is_pid = value(ContextKind::InvalidArg).is_some_and(|arg| arg.contains("PID"));
+    match value(ContextKind::InvalidValue).filter(|it| is_pid && is_name(it)) {
+        Some(typed) => Trouble::new(
+            format!("expected a process id or --name PATTERN, got {typed:?}"),
+            format!("aiospy {} --name {typed}", named(command)),
+        ),
+        None => Trouble { cause, facts, remedy: format!("{help} --help") },
+    }
+}
+
+/// Whether a word may be meant as the name of a process.
+fn is_name(word: &str) -> bool {
+    word.starts_with(char::is_alphabetic) && word.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// The command that was typed; `dump` where it takes no name.
+fn named(command: Option<&String>) -> &str {
+    match command {
+        Some(command) if ["check", "watch"].contains(&command.as_str()) => command,
+        _ => "dump",
+    }
 }
 
 /// The process meant by a process id of another pid namespace.
@@ -92,30 +180,48 @@ fn of_any(error: &anyhow::Error) -> Trouble {
         return trouble.clone();
     }
     let recording = error.chain().find_map(|cause| cause.downcast_ref::<recording::Error>());
+    if let Some(recording::Error::NoRecording) = recording {
+        let what = error.to_string();
+        let file = what.strip_prefix("can't read ").unwrap_or("it");
+        let remedy = "aiospy record PID -o FILE.aiospy, which makes one";
+        return Trouble::new(format!("{file} is not an aiospy recording"), remedy);
+    }
     if let Some(remedy) = recording.and_then(of_recording) {
-        return Trouble { cause: format!("{error:#}"), remedy: remedy.to_owned() };
+        return Trouble::new(in_words(error), remedy);
     }
     let image = error.chain().find_map(|cause| cause.downcast_ref::<ImageError>());
     if let Some(remedy) = image.and_then(of_image) {
-        return Trouble { cause: format!("{error:#}"), remedy: remedy.to_owned() };
+        return Trouble::new(in_words(error), remedy);
     }
     let what = error.to_string();
     let remedy = match output::io_kind(error) {
-        Some(kind) if what.starts_with("could not start ") => match kind {
+        Some(kind) if what.starts_with("can't start ") => match kind {
             io::ErrorKind::PermissionDenied => "chmod +x, if it is a program",
             _ => "the path of a program, or the name of one that is on PATH",
         },
-        Some(io::ErrorKind::NotFound) if what.starts_with("could not read ") => {
+        Some(io::ErrorKind::NotFound) if what.starts_with("can't read ") => {
             "the path of a file that is there"
         }
-        Some(_) if what.starts_with("could not read ") => "as a user who may read it",
+        Some(_) if what.starts_with("can't read ") => "as a user who may read it",
         Some(_) if what.contains("standard output") => "-o with a file that has room",
+        Some(io::ErrorKind::StorageFull) => "-o with a file on another file system",
         Some(io::ErrorKind::PermissionDenied) => "another file with -o, or - for standard output",
         Some(io::ErrorKind::TimedOut) => "-o with a file: one has no reader to wait for",
         Some(_) => "-o with a file in a folder that exists and has room, or - for standard output",
         None => "again with -v, which shows more",
     };
-    Trouble { cause: format!("{error:#}"), remedy: remedy.to_owned() }
+    Trouble::new(in_words(error), remedy)
+}
+
+/// An error with its causes; those of the system without their numbers: `can't write a.md: no space
+/// left on device`.
+fn in_words(error: &anyhow::Error) -> String {
+    let all = format!("{error:#}");
+    let Some((text, _)) = all.split_once(" (os error ") else { return all };
+    let Some((what, why)) = text.rsplit_once(": ") else { return text.to_owned() };
+    let mut letters = why.chars();
+    let first = letters.next().map(|letter| letter.to_lowercase().to_string());
+    format!("{what}: {}{}", first.unwrap_or_default(), letters.as_str())
 }
 
 fn of_image(error: &ImageError) -> Option<&'static str> {
@@ -132,9 +238,6 @@ fn of_image(error: &ImageError) -> Option<&'static str> {
 
 fn of_recording(error: &recording::Error) -> Option<&'static str> {
     match error {
-        recording::Error::NoRecording => {
-            Some("a file that `aiospy record -o FILE.aiospy` has written")
-        }
         recording::Error::Version { .. } => Some("the aiospy that has written it, or a newer one"),
         recording::Error::Empty => {
             Some("another one: this was ended before its first second was over")
@@ -146,29 +249,30 @@ fn of_recording(error: &recording::Error) -> Option<&'static str> {
 
 /// The words for an error of the library.
 pub fn of(error: &Error) -> Trouble {
-    let advice = |cause: String, remedy: String| Trouble { cause, remedy };
+    let advice = |cause: String, remedy: String| Trouble::new(cause, remedy);
     let plain = error.to_string();
     match error {
         Error::NoSuchProcess { pid, namespace_match: Some(host) } => {
             advice(format!("no process {pid} in this pid namespace"), format!("process {host}, which has that id in its own pid namespace"))
         }
-        Error::NoSuchProcess { .. } => advice(
-            plain,
-            "aiospy ps, which lists the Python processes here; one of another container has another id here"
-                .to_owned(),
-        ),
+        Error::NoSuchProcess { .. } | Error::TargetGone { .. } => {
+            advice(plain, "aiospy ps".to_owned())
+        }
         Error::NotPermitted { pid, access } => not_permitted(*pid, access),
         Error::NotPython { pid, exe } if is_pypy(exe) => advice(
             format!("process {pid} runs PyPy, which is not supported ({exe})"),
             supported(),
         ),
-        Error::NotPython { pid, .. } => advice(
-            plain,
-            format!("pgrep -aP {pid}, if this is a shell or a launcher: it lists the processes below it"),
-        ),
-        Error::UnsupportedVersion { version, .. } if is_older(version) => advice(
-            plain,
-            format!("a newer Python: tasks are read from {}", supported()),
+        Error::NotPython { pid, exe } => {
+            let name = exe.rsplit('/').next().unwrap_or(exe);
+            advice(format!("process {pid} ({name}) is not a Python process"), "aiospy ps".to_owned())
+        }
+        Error::UnsupportedVersion { pid, version, .. } if is_older(version) => advice(
+            format!(
+                "process {pid} runs CPython {version}; tasks can be read from 3.{} on",
+                SUPPORTED.start()
+            ),
+            format!("aiospy dump {pid}, which shows the stacks of its threads"),
         ),
         Error::UnsupportedVersion { .. } => advice(
             plain,
@@ -193,13 +297,9 @@ pub fn of(error: &Error) -> Trouble {
             format!("gave up on process {pid} after {}: not all of it could be read", words::duration(*limit)),
             format!("--timeout {}s; aiospy doctor {pid} shows which step takes so long", limit.as_secs().saturating_mul(6).max(10)),
         ),
-        Error::TargetGone { .. } => {
-            advice(plain, "again with the process that took its place".to_owned())
+        Error::Memory { fault, .. } if fault.is_process_gone() => {
+            advice("the process ended while it was being read".to_owned(), "aiospy ps".to_owned())
         }
-        Error::Memory { fault, .. } if fault.is_process_gone() => advice(
-            "the process ended while it was read".to_owned(),
-            "again with the process that took its place".to_owned(),
-        ),
         Error::Memory { fault, .. } => {
             advice(format!("{plain}: {fault}"), "again; if it stays so, aiospy doctor shows which step fails".to_owned())
         }
@@ -208,10 +308,10 @@ pub fn of(error: &Error) -> Trouble {
             "again; if it stays so, this Python is not laid out as expected: please report it with the output of aiospy doctor".to_owned(),
         ),
         Error::Proc { path, source } => advice(
-            format!("could not read {path}: {source}"),
+            in_words(&anyhow::anyhow!("can't read {path}: {source}")),
             match source.kind() {
                 io::ErrorKind::PermissionDenied => {
-                    format!("sudo aiospy …, or as the user that runs the process; in a container: {IN_CONTAINER}")
+                    format!("{}, or as the user that runs the process; {IN_CONTAINER}", sudo())
                 }
                 _ => "mounting /proc of the target's pid namespace here, if it is another one".to_owned(),
             },
@@ -237,7 +337,7 @@ fn not_permitted(pid: i32, access: &Access) -> Trouble {
     let advice = |why: String, remedy: String| refused(pid, &why, remedy);
     let sudo = match access.our_uid {
         Some(0) => IN_CONTAINER.to_owned(),
-        _ => format!("sudo aiospy …, or in a container: {IN_CONTAINER}"),
+        _ => format!("{} ({IN_CONTAINER})", self::sudo()),
     };
     let has_capability = access.has_ptrace_capability == Some(true);
     let users = match (access.our_uid, access.target_uid) {
@@ -260,7 +360,7 @@ fn not_permitted(pid: i32, access: &Access) -> Trouble {
         let ours = access.our_uid.map(|uid| format!(" from uid {uid}")).unwrap_or_default();
         return advice(
             format!("/proc is mounted with hidepid, which hides it{ours}"),
-            format!("sudo aiospy …, or as the user that runs it; in a container: {IN_CONTAINER}"),
+            format!("{}, or as the user that runs it ({IN_CONTAINER})", self::sudo()),
         );
     }
     if access.same_user_namespace == Some(false) && (has_capability || users.is_none()) {
@@ -298,17 +398,20 @@ fn not_permitted(pid: i32, access: &Access) -> Trouble {
             )
         } else {
             advice(
-                format!("it runs as uid {theirs}, aiospy as uid {ours}"),
+                format!("it runs as uid {theirs}, aiospy as uid {ours}{}", without(access)),
                 match theirs {
-                    0 => format!("sudo aiospy …; in a container: {IN_CONTAINER}"),
-                    _ => {
-                        format!("sudo aiospy …, or as uid {theirs}; in a container: {IN_CONTAINER}")
-                    }
+                    0 => sudo,
+                    _ => format!("{}, or as uid {theirs} ({IN_CONTAINER})", self::sudo()),
                 },
             )
         };
     }
     same_user_not_permitted(pid, access, sudo)
+}
+
+/// That the capability isn't there with which the rest would not matter.
+fn without(access: &Access) -> &'static str {
+    if access.has_ptrace_capability == Some(false) { " without CAP_SYS_PTRACE" } else { "" }
 }
 
 /// The same of a process of our user, where no capability helps.
@@ -343,7 +446,8 @@ fn same_user_not_permitted(pid: i32, access: &Access, sudo: String) -> Trouble {
             format!("kernel.yama.ptrace_scope is {scope}: {rule}"),
             if scope == 1 {
                 format!(
-                    "sudo aiospy …, or once: sudo sysctl kernel.yama.ptrace_scope=0; in a container: {IN_CONTAINER}"
+                    "{}, or once: sudo sysctl kernel.yama.ptrace_scope=0 ({IN_CONTAINER})",
+                    self::sudo()
                 )
             } else {
                 sudo
@@ -378,7 +482,8 @@ fn same_user_not_permitted(pid: i32, access: &Access, sudo: String) -> Trouble {
 
 /// That the kernel does not let us read a process, why, and what lets us.
 fn refused(pid: i32, why: &str, remedy: String) -> Trouble {
-    Trouble { cause: format!("not permitted to read process {pid}: {why}"), remedy }
+    let cause = format!("can't read process {pid}{}: permission denied", called(pid));
+    Trouble { cause, facts: Some(why.to_owned()), remedy }
 }
 
 /// Whether an executable is `PyPy`, or its library: `/usr/bin/pypy3.10`, `libpypy3.10-c.so`.
@@ -454,9 +559,10 @@ mod tests {
 
     fn check(error: &Error, cause: &str, remedy: &str) {
         let advice = of(error);
-        assert!(advice.cause.contains(cause), "{advice:?}");
+        let said = advice.facts.as_ref().unwrap_or(&advice.cause);
+        assert!(said.contains(cause), "{advice:?}");
         assert!(advice.remedy.contains(remedy), "{advice:?}");
-        for line in [&advice.cause, &advice.remedy] {
+        for line in [&advice.cause, said, &advice.remedy] {
             assert!(!line.contains('\n') && !line.ends_with('.'), "{advice:?}");
         }
     }
@@ -468,6 +574,7 @@ mod tests {
         let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
         let missing = || io::Error::from(io::ErrorKind::NotFound);
         let unsupported = |version: &str, reason: &str| Error::UnsupportedVersion {
+            pid,
             version: version.to_owned(),
             reason: reason.to_owned(),
         };
@@ -475,11 +582,19 @@ mod tests {
         for (error, cause, remedy) in [
             (Error::NoSuchProcess { pid, namespace_match: None }, "no process 4711", "aiospy ps"),
             (Error::NoSuchProcess { pid, namespace_match: Some(9) }, "4711", "process 9"),
-            (Error::NotPython { pid, exe: "nginx".into() }, "nginx", "pgrep -aP 4711"),
+            (
+                Error::NotPython { pid, exe: "/usr/sbin/nginx".into() },
+                "process 4711 (nginx) is not a Python process",
+                "aiospy ps",
+            ),
             (Error::NotPython { pid, exe: "/opt/pypy3.10".into() }, "runs PyPy", "CPython"),
             (Error::NotPython { pid, exe: "/lib/libpypy3.9-c.so".into() }, "runs PyPy", "CPython"),
-            (unsupported("3.7", "below 3.8"), "3.7", "newer Python"),
-            (unsupported("2.7", "below 3.8"), "2.7", "newer Python"),
+            (
+                unsupported("3.7.16", "below 3.8"),
+                "process 4711 runs CPython 3.7.16; tasks can be read from 3.8 on",
+                "aiospy dump 4711, which shows the stacks of its threads",
+            ),
+            (unsupported("2.7", "below 3.8"), "2.7", "dump 4711"),
             (unsupported("3.16", "unknown"), "3.16", "newer aiospy"),
             (
                 Error::RuntimeNotFound { pid, reason: "no cookie".into() },
@@ -489,15 +604,19 @@ mod tests {
             (Error::NotInitialized { pid, phase: "starting" }, "starting", "again in a moment"),
             (Error::NotInitialized { pid, phase: "ending" }, "ending", "earlier"),
             (Error::NoAsyncio { pid }, "not imported asyncio", "worker"),
-            (Error::TargetGone { pid }, "ended", "took its place"),
+            (Error::TargetGone { pid }, "process 4711 ended", "aiospy ps"),
             (timed_out, "process 4711 after 10.0 s", "--timeout 60s"),
-            (Error::Memory { wanted: "x", fault: gone }, "ended", "took its place"),
+            (
+                Error::Memory { wanted: "x", fault: gone },
+                "ended while it was being read",
+                "aiospy ps",
+            ),
             (
                 Error::Memory {
                     wanted: "the first interpreter",
                     fault: Fault::unmapped(Address(16), 8),
                 },
-                "could not read the first interpreter: 8 bytes at 0x10: not mapped",
+                "can't read the first interpreter: 8 bytes at 0x10: not mapped",
                 "doctor",
             ),
             (
@@ -523,7 +642,11 @@ mod tests {
         };
         let capable = Access { has_ptrace_capability: Some(true), ..same.clone() };
         for (access, cause, remedy) in [
-            (Access { target_uid: Some(0), ..same.clone() }, "uid 0, aiospy as uid 1000", "sudo"),
+            (
+                Access { target_uid: Some(0), ..same.clone() },
+                "it runs as uid 0, aiospy as uid 1000 without CAP_SYS_PTRACE",
+                "sudo",
+            ),
             (
                 Access { our_uid: Some(0), ..same.clone() },
                 "lacks CAP_SYS_PTRACE",
@@ -562,22 +685,28 @@ mod tests {
             (Access { seccomp_filter: Some(true), ..same.clone() }, "seccomp", "--cap-add"),
             (Access::default(), "protected", "sudo"),
         ] {
-            check(&Error::NotPermitted { pid: 7, access: Box::new(access) }, cause, remedy);
+            let error = Error::NotPermitted { pid: i32::MAX, access: Box::new(access) };
+            check(&error, cause, remedy);
+            assert_eq!(of(&error).cause, "can't read process 2147483647: permission denied");
         }
     }
 
     #[test]
     fn other_errors_are_told_whole() {
+        let full = io::Error::from_raw_os_error(28);
+        let advice = of_any(&anyhow::Error::from(full).context("can't write incident.md"));
+        assert_eq!(advice.cause, "can't write incident.md: no space left on device");
+        assert_eq!(advice.remedy, "-o with a file on another file system");
         let io = anyhow::Error::from(io::Error::from(io::ErrorKind::NotFound));
-        let advice = of_any(&io.context("could not write x/y.txt"));
-        assert!(advice.cause.starts_with("could not write x/y.txt: "), "{advice:?}");
+        let advice = of_any(&io.context("can't write x/y.txt"));
+        assert!(advice.cause.starts_with("can't write x/y.txt: "), "{advice:?}");
         assert!(advice.remedy.contains("-o"), "{advice:?}");
         for (what, kind, remedy) in [
-            ("could not start /nope", io::ErrorKind::NotFound, "on PATH"),
-            ("could not start ./a.py", io::ErrorKind::PermissionDenied, "chmod"),
-            ("could not read /nope", io::ErrorKind::NotFound, "a file that is there"),
-            ("could not read a.aiospy", io::ErrorKind::PermissionDenied, "may read it"),
-            ("could not write standard output", io::ErrorKind::StorageFull, "-o with a file"),
+            ("can't start /nope", io::ErrorKind::NotFound, "on PATH"),
+            ("can't start ./a.py", io::ErrorKind::PermissionDenied, "chmod"),
+            ("can't read /nope", io::ErrorKind::NotFound, "a file that is there"),
+            ("can't read a.aiospy", io::ErrorKind::PermissionDenied, "may read it"),
+            ("can't write standard output", io::ErrorKind::StorageFull, "-o with a file"),
         ] {
             let advice = of_any(&anyhow::Error::from(io::Error::from(kind)).context(what));
             assert!(advice.cause.starts_with(what), "{advice:?}");

@@ -78,7 +78,7 @@ pub fn started<T>(
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&term))?;
     let mut child = oom::spawn(Command::new(program).args(arguments))
-        .with_context(|| format!("could not start {}", program.display()))?;
+        .with_context(|| format!("can't start {}", program.display()))?;
     let pid = i32::try_from(child.id()).context("the program has an odd process id")?;
     let stop = Arc::new(AtomicBool::new(false));
     let forwards = {

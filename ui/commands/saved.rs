@@ -66,7 +66,7 @@ impl Saving {
     /// Those of the file.
     pub fn save(&self, inspector: &Inspector, snapshot: &Snapshot) -> anyhow::Result<()> {
         let Some(path) = &self.save_image else { return Ok(()) };
-        let context = || format!("could not write {}", path.display());
+        let context = || format!("can't write {}", path.display());
         let Some(mut saved) = inspector.saved(self.masks).with_context(context)? else {
             return Ok(());
         };
@@ -84,7 +84,7 @@ impl Saving {
 /// # Errors
 /// When it cannot be read, or is none.
 pub fn open(path: &Path) -> anyhow::Result<SavedTarget> {
-    let file = File::open(path).with_context(|| format!("could not read {}", path.display()))?;
+    let file = File::open(path).with_context(|| format!("can't read {}", path.display()))?;
     SavedTarget::read(BufReader::new(file)).with_context(|| path.display().to_string())
 }
 

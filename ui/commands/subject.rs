@@ -82,7 +82,7 @@ impl Subject {
 
 /// A snapshot from a file, with the conclusions that it had.
 fn judged(file: &Path) -> anyhow::Result<Snapshot> {
-    let mut snapshot = document::read(file, "no dump as JSON")?;
+    let mut snapshot = document::read(file, "dump")?;
     if snapshot.findings.is_none() {
         let cause = format!("{} does not say whether anything was found", file.display());
         return Err(Trouble::new(cause, "aiospy check PID, where the process still runs").into());

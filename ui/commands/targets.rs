@@ -179,7 +179,8 @@ impl Choice {
         }
         let cause = format!("{} processes match {name:?}: {}", found.len(), pids.join(", "));
         let first = found.first().map(|it| it.pid).unwrap_or_default();
-        Trouble::new(cause, format!("aiospy {command} {first}, or --all for all of them"))
+        let all = if found.len() == 2 { "both" } else { "all of them" };
+        Trouble::new(cause, format!("aiospy {command} {first}, or --all for {all}"))
     }
 }
 
@@ -252,8 +253,11 @@ mod tests {
         let choice: Choice = typed("--name shop").unwrap();
         let all: Vec<Listed> = (1..=10).map(|pid| listed(pid, 99, "python shop")).collect();
         let found: Vec<&Listed> = all.iter().collect();
-        let Trouble { cause, remedy } = choice.too_many(&found, "check");
+        let Trouble { cause, remedy, .. } = choice.too_many(&found, "check");
         assert_eq!(cause, "10 processes match \"shop\": 1, 2, 3, 4, 5, 6, 7, 8, 2 more");
         assert_eq!(remedy, "aiospy check 1, or --all for all of them");
+        let Trouble { cause, remedy, .. } = choice.too_many(&found[..2], "dump");
+        assert_eq!(cause, "2 processes match \"shop\": 1, 2");
+        assert_eq!(remedy, "aiospy dump 1, or --all for both");
     }
 }

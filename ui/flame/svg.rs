@@ -52,7 +52,7 @@ impl Exporter for Svg {
             lines.push("(nothing was seen in this view) 1".to_owned());
         }
         flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut self.to)
-            .context("could not draw the flame graph")?;
+            .context("can't draw the flame graph")?;
         self.to.flush()?;
         Ok(())
     }

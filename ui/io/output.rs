@@ -308,7 +308,7 @@ impl<W: Write> Write for Named<W> {
 
 /// What is said of a file that cannot be written.
 pub fn cannot_write(path: &Path) -> String {
-    format!("could not write {}", path.display())
+    format!("can't write {}", path.display())
 }
 
 /// <https://no-color.org>, <https://bixense.com/clicolors>; the option beats the variables.

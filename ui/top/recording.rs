@@ -60,5 +60,5 @@ impl Recorder {
 }
 
 fn why(path: &Path, error: impl Into<Error>) -> String {
-    format!("could not write {}: {:#}", path.display(), anyhow::Error::from(error.into()))
+    format!("can't write {}: {:#}", path.display(), anyhow::Error::from(error.into()))
 }

@@ -42,7 +42,7 @@ impl Replay {
     /// When it is no recording, or nothing in it can be read.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let recording =
-            Recording::open(path).with_context(|| format!("could not read {}", path.display()))?;
+            Recording::open(path).with_context(|| format!("can't read {}", path.display()))?;
         let (mut blocked, mut cancelled) = (Vec::new(), Vec::new());
         let (mut statistics, mut marks) = (Vec::new(), Vec::new());
         for recorded in recording.events() {

@@ -136,7 +136,7 @@ impl Session {
         }
         signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&stop))?;
         // Restores the terminal by itself when something panics.
-        let mut terminal = ratatui::try_init().context("could not use the terminal")?;
+        let mut terminal = ratatui::try_init().context("can't use the terminal")?;
         restore_on_panic();
         if self.has_mouse {
             let _ = execute!(io::stdout(), EnableMouseCapture);
@@ -435,13 +435,13 @@ impl Program {
             anyhow::bail!("no command to run");
         };
         let log = tempfile::Builder::new().prefix("aiospy-top-").suffix(".log").tempfile();
-        let log = log.context("could not make a file for the program's output")?;
+        let log = log.context("can't make a file for the program's output")?;
         let file = || -> io::Result<File> { log.as_file().try_clone() };
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(file()?).stderr(file()?);
         // Keys are for the screen, not for it.
         let child = oom::spawn(command.process_group(0))
-            .with_context(|| format!("could not start {}", program.display()))?;
+            .with_context(|| format!("can't start {}", program.display()))?;
         let pid = i32::try_from(child.id()).context("the program has an odd process id")?;
         Ok(Self { child, pid, log: Some(log) })
     }

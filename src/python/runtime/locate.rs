@@ -91,7 +91,7 @@ fn try_locate(target: &dyn System, memory: &Memory, maps: &[Mapping]) -> Result<
                 pid,
                 reason: "no mapped file exports _PyRuntime or has a section .PyRuntime".to_owned(),
             },
-            Some((major, minor)) => too_old(format!("{major}.{minor}")),
+            Some((major, minor)) => too_old(pid, format!("{major}.{minor}")),
             None => {
                 // A PyPy may have any name, but not its library.
                 let library = code.clone().find(|file| file.name().starts_with("libpypy"));
@@ -134,9 +134,9 @@ fn lacks_library(target: &dyn System, memory: &Memory, files: &[MappedFile]) -> 
     })
 }
 
-fn too_old(version: String) -> Error {
+fn too_old(pid: i32, version: String) -> Error {
     let reason = format!("the oldest supported version is 3.{}", SUPPORTED.start());
-    Error::UnsupportedVersion { version, reason }
+    Error::UnsupportedVersion { pid, version, reason }
 }
 
 /// `(3, 12)` from `python3.12`, `libpython3.12.so.1.0`.
@@ -260,7 +260,7 @@ fn identify(
     let minors = match (exported, hint) {
         (Some(version), _) if version.major() == 3 => vec![version.minor()],
         (_, Some((major, minor))) if (major, minor) < (3, *SUPPORTED.start()) => {
-            return Err(too_old(format!("{major}.{minor}")));
+            return Err(too_old(pid, format!("{major}.{minor}")));
         }
         (_, Some((_, hint))) => {
             let others = WITHOUT_TABLE.filter(|minor| *minor != hint);
@@ -300,13 +300,15 @@ fn identify_by_table(
     let minor = version.minor();
     if head.free_threaded {
         return Err(Error::UnsupportedVersion {
+            pid,
             version: format!("{version} free-threaded"),
             reason: "free-threaded builds are not supported yet".to_owned(),
         });
     }
     let known = (version.major() == 3).then(|| Layout::for_minor(minor)).flatten();
-    let mut layout = known.ok_or_else(|| too_old(version.to_string()))?;
+    let mut layout = known.ok_or_else(|| too_old(pid, version.to_string()))?;
     debug_offsets::apply(&mut layout, table).map_err(|field| Error::UnsupportedVersion {
+        pid,
         version: version.to_string(),
         reason: format!("its own table of offsets has an unbelievable {field}"),
     })?;

@@ -43,7 +43,7 @@ pub fn section(snapshot: &Snapshot, lines: &Lines<'_>, page: &mut Page<'_>) -> i
     let Some(findings) = &snapshot.findings else { return Ok(()) };
     let looks = snapshot.looks.map(|looks| words::counted(usize::from(looks), "look"));
     if findings.is_empty()
-        && let Some(Trouble { cause, remedy }) = verdict::nothing_to_judge(snapshot)
+        && let Some(Trouble { cause, remedy, .. }) = verdict::nothing_to_judge(snapshot)
     {
         page.line(&Line::new().with(Style::Notice, &cause))?;
         let line = Line::new().with(Style::Notice, "try: ").with(Style::Plain, &remedy);

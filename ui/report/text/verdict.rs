@@ -248,7 +248,7 @@ mod tests {
         assert!(nothing_to_judge(&snapshot).is_none());
         snapshot.loops.clear();
         let told = |snapshot: &Snapshot| {
-            let Trouble { cause, remedy } = nothing_to_judge(snapshot).unwrap();
+            let Trouble { cause, remedy, .. } = nothing_to_judge(snapshot).unwrap();
             (cause, remedy)
         };
         let (cause, remedy) = told(&snapshot);

@@ -141,7 +141,7 @@ fn one_walks_through_it() {
     assert!(replay.jump(false).is_err());
     assert_eq!(at(&replay.jump(true).unwrap()), at(&found));
     let Err(error) = Replay::open(std::path::Path::new("/dev/null")) else { panic!() };
-    assert_eq!(error.to_string(), "could not read /dev/null");
+    assert_eq!(error.to_string(), "can't read /dev/null");
 }
 
 #[test]
