@@ -162,5 +162,11 @@ mod tests {
         assert_eq!(json["ok"], false);
         assert_eq!(json["steps"][0]["found"], "4711 python3 app.py");
         assert!(json["steps"][1]["remedy"].as_str().unwrap().starts_with("aiospy dump"));
+        json::assert_shape("doctor", &json);
+        let refused = Error::NotPermitted { pid: i32::MAX, access: Box::default() };
+        let steps = [AttachStep { name: "permission to read", outcome: Err(refused) }];
+        let json = serde_json::to_value(document(4711, &steps)).unwrap();
+        assert!(json["steps"][0]["facts"].is_string(), "{json}");
+        json::assert_shape("doctor", &json);
     }
 }
