@@ -145,11 +145,20 @@ impl<'s> Blocks<'s> {
         if !finding.advice.is_empty() {
             let end = code(finding.code).width() + 2;
             let room = self.width.saturating_sub(MARGIN);
-            let advice = advice(&finding.advice, room, end);
-            let wrapped = |width| {
-                let head = fact(3, "do");
-                wrapped(head, MARGIN, width, Style::Plain, &advice, MAX_ADVICE)
+            let line = |text: &str, width| {
+                let text = text.trim_end_matches('.');
+                wrapped(fact(3, "do"), MARGIN, width, Style::Plain, text, MAX_ADVICE)
             };
+            let is_one_line = || {
+                let lines = line(&finding.advice, usize::MAX);
+                lines.iter().all(|it| it.width() + end <= self.width)
+            };
+            let advice = if finding.brief.is_empty() || is_one_line() {
+                advice(&finding.advice, room, end)
+            } else {
+                finding.brief.clone()
+            };
+            let wrapped = |width| line(&advice, width);
             let whole = wrapped(self.width);
             let is_short = whole.last().is_some_and(|it| it.width() + end <= self.width);
             lines.extend(if is_short { whole } else { wrapped(self.width.saturating_sub(end)) });

@@ -42,8 +42,7 @@ fn a_hung_service_fits_a_terminal_and_the_answer_comes_first() {
    who    61 waiting: 60 × GET /recommend/{user}, 1 × GET /refresh
    where  shop.py:59 recommend  r=await app.client.get(UP)
    since  sent 61.3 … 62.3 s ago and acknowledged, no reply: not the network
-   do     See what 127.0.0.1:18999 does; then give the wait a time limit: the
-          client's own                                             [peer-silent]
+   do     pass a timeout, such as timeout=10, to httpx             [peer-silent]
    └ GET /refresh holds self.lock meanwhile: 100 requests queue
      where  shop.py:17 Inventory.refresh  data=await r.readline()  [lock-convoy]
 
