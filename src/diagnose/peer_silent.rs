@@ -144,6 +144,10 @@ fn report(context: &Context<'_>, group: &[Owed<'_>]) -> Option<Draft> {
         Limit::In(_) | Limit::SomeTime => {
             lines.push("there is a time limit around the wait".into());
         }
+        Limit::Never if context.now.are_without_limit(tasks()) => {
+            let who = if group.len() == 1 { "it has no" } else { "none of them has a" };
+            lines.push(format!("{who} time limit: the loop has no timer").into());
+        }
         Limit::Never => {}
     }
     let draft = Draft::new(Code::PeerSilent, severity, Sureness::Derived, title)
@@ -339,6 +343,29 @@ mod tests {
             assert_eq!(finding.key, "peer-silent/10.0.0.5:5432");
             assert!(finding.facts().iter().any(|fact| fact.ends_with("it's not the network")));
         }
+    }
+
+    #[test]
+    fn that_nothing_limits_it_is_said_where_the_loop_has_no_timer() {
+        let limit = |timers: Option<u64>, tasks: [Builder; 2]| {
+            let scene = answer(tasks).and(|snapshot| snapshot.loops[0].scheduled = timers);
+            let facts = scene.once().only().facts();
+            facts.into_iter().find(|fact| fact.contains("time limit"))
+        };
+        let tasks = || [asked(1, 61_400), asked(2, 62_300)];
+        let none = Some("none of them has a time limit: the loop has no timer".to_owned());
+        assert_eq!(limit(Some(0), tasks()), none);
+        // A timer may be a limit that was not recognised; and what was not read may be one.
+        assert_eq!(limit(Some(1), tasks()), None);
+        assert_eq!(limit(None, tasks()), None);
+        let ready = answer(tasks()).and(|snapshot| {
+            (snapshot.loops[0].scheduled, snapshot.loops[0].ready) = (Some(0), Some(1));
+        });
+        assert!(!ready.once().only().facts().iter().any(|fact| fact.contains("time limit")));
+        let limited = answer([asked(1, 62_300).deadline(30_000)])
+            .and(|snapshot| snapshot.loops[0].scheduled = Some(0));
+        assert!(!limited.snapshot.are_without_limit(&limited.snapshot.tasks));
+        assert!(!limited.snapshot.are_without_limit([]));
     }
 
     #[test]

@@ -63,6 +63,20 @@ fn a_hung_service_fits_a_terminal_and_the_answer_comes_first() {
 }
 
 #[test]
+fn that_there_is_no_timeout_is_said_where_that_is_certain() {
+    let who = |timers| {
+        let mut snapshot = shop();
+        snapshot.loops[0].scheduled = timers;
+        let lines = screen(&snapshot, 80);
+        lines.into_iter().find(|line| line.starts_with("   who")).unwrap()
+    };
+    let all = "   who    61 waiting: 60 × GET /recommend/{user}, 1 × GET /refresh";
+    assert_eq!(who(Some(0)), format!("{all}; no timeout"));
+    assert_eq!(who(Some(11)), all);
+    assert_eq!(who(None), all);
+}
+
+#[test]
 fn a_wide_page_has_functions_and_more_of_each_wait() {
     let report = screen(&shop(), 120).join("\n");
     for line in [
