@@ -596,7 +596,7 @@ mod tests {
             "0 of 161 stuck requests are known to have made no progress in 5.24 s"
         );
         let text = written(&difference);
-        let is_said = |line: &str| line.starts_with("same place ") && line.contains("/recommend/");
+        let is_said = |line: &str| line.starts_with("same place ") && line.contains("/stock/");
         assert!(text.lines().any(is_said) && !text.contains("\nno progress"), "{text}");
     }
 
