@@ -24,7 +24,7 @@ pub mod work;
 
 pub use callback::Callback;
 pub use contextvar::Tracer;
-pub use library::Known;
+pub use library::{Known, time_limit};
 pub use origin::{Home, Libraries, Origin};
 pub use purpose::{Module, Purpose};
 pub use redis::is_blocking_command;

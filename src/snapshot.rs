@@ -27,6 +27,7 @@ mod group;
 mod heap;
 mod interval;
 mod label;
+mod limit;
 pub(crate) mod millis;
 mod native;
 mod place;

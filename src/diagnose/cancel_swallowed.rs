@@ -179,7 +179,8 @@ fn report(context: &Context<'_>, group: &[(&Task, How)]) -> Option<Draft> {
             .role(Role::Culprit, tasks())
             .affects(affected)
             .evidence(lines)
-            .advice(advice(task)),
+            .advice(advice(task))
+            .brief(brief(task)),
     )
 }
 
@@ -206,6 +207,13 @@ fn advice(task: &Task) -> String {
             let the exception pass. If the task is meant to go on, `Task.uncancel()` says so."
             .to_owned(),
     }
+}
+
+/// The same in a few words: of an `except` clause that is enough.
+fn brief(task: &Task) -> Option<String> {
+    let known = task.swallower.as_ref()?;
+    let is_except = known.is_sure && known.clause.starts_with("except");
+    is_except.then(|| "end that except clause with raise".to_owned())
 }
 
 #[cfg(test)]

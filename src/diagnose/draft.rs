@@ -139,6 +139,13 @@ impl Draft {
         self.finding.advice = advice.into();
         self
     }
+
+    /// The same in a few words, if these are few enough.
+    pub fn brief(mut self, brief: Option<String>) -> Self {
+        let brief = brief.filter(|it| it.chars().count() <= Finding::MAX_BRIEF);
+        self.finding.brief = brief.unwrap_or_default();
+        self
+    }
 }
 
 /// What was found so far.

@@ -42,7 +42,7 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
     };
     let is_cut = now.len() >= MAX_LEFT_BEHIND;
     for group in grouped(lasting, shape) {
-        out.extend(report(&group, is_cut));
+        out.extend(report(&group, is_cut, context.now.process.counts_cancellations()));
     }
 }
 
@@ -62,7 +62,7 @@ fn exception(known: &Unretrieved) -> String {
 }
 
 /// Of a list that `is_cut` there may be more than it has.
-fn report(group: &[&Unretrieved], is_cut: bool) -> Option<Draft> {
+fn report(group: &[&Unretrieved], is_cut: bool, has_groups: bool) -> Option<Draft> {
     let known = *group.first()?;
     let who = known.coroutine.as_deref().map(words::function);
     let who = match (&known.name, who) {
@@ -115,10 +115,17 @@ fn report(group: &[&Unretrieved], is_cut: bool) -> Option<Draft> {
             "Await the task, start it in an `asyncio.TaskGroup`, or give it a callback that \
                  checks its `exception()`; else the failure is reported only when the task is \
                  garbage-collected.",
-        );
+        )
+        .brief(brief(has_groups, group.len() == 1));
     draft.finding.tasks = ids;
     draft.finding.tasks_left_out = group.len().saturating_sub(words::MAX_NAMED) as u64;
     Some(draft)
+}
+
+/// The advice in a few words; task groups came with 3.11, as the count of cancellations did.
+fn brief(has_groups: bool, is_one: bool) -> Option<String> {
+    let it = if is_one { "it" } else { "them" };
+    has_groups.then(|| format!("await {it}, or create {it} in a TaskGroup"))
 }
 
 #[cfg(test)]

@@ -275,6 +275,7 @@ fn report(context: &Context<'_>, snapshot: &Snapshot, event_loop: &Loop, held: D
         } else {
             advice(context, event_loop, &at)
         })
+        .brief(brief(context, event_loop).filter(|_| !halted && !is_private))
 }
 
 /// The call with no more than the far end of its connection: `recv from 10.0.0.5:5432`.
@@ -450,6 +451,13 @@ fn overdue(event_loop: &Loop) -> Option<Evidence> {
     let text = |lag| format!("a timer is overdue by {}", words::span(lag));
     let age = |lag| Some(Age::exact(lag, Source::Timer));
     event_loop.lag.map(|lag| Evidence { since: age(lag), ..Evidence::from(text(lag)) })
+}
+
+/// The advice in a few words: for a sleep these are enough.
+fn brief(context: &Context<'_>, event_loop: &Loop) -> Option<String> {
+    let kind = event_loop.blocking.as_ref().map(|blocking| blocking.kind);
+    let is_sleep = kind == Some(BlockingKind::Sleep) && !is_unproven(event_loop);
+    is_sleep.then(|| format!("await asyncio.sleep(s), or {}", context.off_thread()))
 }
 
 fn advice(context: &Context<'_>, event_loop: &Loop, at: &str) -> String {

@@ -13,9 +13,10 @@ use super::draft::{Draft, Drafts};
 use super::graph::Node;
 use super::rule::{About, Blames, Confirmed, Is, Rule};
 use super::{Context, STUCK_AFTER, grouped, words};
+use crate::known::{Origin, time_limit};
 use crate::snapshot::{
-    Age, Asking, Cause, Code, Evidence, Operation, Pending, Role, Sentence, Severity, Source,
-    Sureness, Tcp,
+    Age, Asking, Cause, Code, Evidence, Finding, Operation, Pending, Role, Sentence, Severity,
+    Source, Sureness, Task, Tcp,
 };
 
 /// How it is treated beside others.
@@ -143,6 +144,10 @@ fn report(context: &Context<'_>, group: &[Owed<'_>]) -> Option<Draft> {
         Limit::In(_) | Limit::SomeTime => {
             lines.push("there is a time limit around the wait".into());
         }
+        Limit::Never if context.now.are_without_limit(tasks()) => {
+            let who = if group.len() == 1 { "it has no" } else { "none of them has a" };
+            lines.push(format!("{who} time limit: the loop has no timer").into());
+        }
         Limit::Never => {}
     }
     let draft = Draft::new(Code::PeerSilent, severity, Sureness::Derived, title)
@@ -156,7 +161,8 @@ fn report(context: &Context<'_>, group: &[Owed<'_>]) -> Option<Draft> {
         .role(Role::Waiter, tasks())
         .affects(count)
         .evidence(lines)
-        .advice(advice(context, group, peer));
+        .advice(advice(context, group, peer))
+        .brief(brief(context, group));
     Some(draft)
 }
 
@@ -232,12 +238,48 @@ fn advice(context: &Context<'_>, group: &[Owed<'_>], peer: &str) -> String {
     }
 }
 
+/// The advice in a few words: where the call or the read gets a time limit.
+fn brief(context: &Context<'_>, group: &[Owed<'_>]) -> Option<String> {
+    let has_limit = group.iter().any(|owed| owed.limit != Limit::Never);
+    if has_limit || group.iter().all(is_lost) {
+        return None;
+    }
+    let mut calls: Vec<(&str, usize)> = Vec::new();
+    for package in group.iter().filter_map(|owed| called(owed.at.task)) {
+        match calls.iter_mut().find(|(name, _)| *name == package) {
+            Some((_, count)) => *count += 1,
+            None => calls.push((package, 1)),
+        }
+    }
+    let most = calls.iter().max_by_key(|(_, count)| *count).map(|(name, _)| *name);
+    if let Some((package, argument)) = most.and_then(|name| Some((name, time_limit(name)?))) {
+        let whole = format!("pass a timeout, such as {argument}, to {package}");
+        let fits = whole.chars().count() <= Finding::MAX_BRIEF;
+        return Some(if fits { whole } else { format!("pass {argument} to {package}") });
+    }
+    let what = if most.is_some() { "call" } else { "read" };
+    Some(if context.now.process.counts_cancellations() {
+        format!("put asyncio.timeout(10) around the {what}")
+    } else {
+        format!("put asyncio.wait_for(…, 10) around the {what}")
+    })
+}
+
+/// The package that the program's own code has called.
+fn called(task: &Task) -> Option<&str> {
+    let own = task.frames.iter().rposition(|frame| !frame.location.is_library())?;
+    let called = &task.frames.get(own + 1)?.location;
+    called.package().filter(|_| called.origin == Origin::Package)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::{Builder, GAP, Scene, task};
+    use std::sync::Arc;
+
+    use crate::diagnose::tests::{Builder, GAP, Scene, frame, task};
     use crate::memory::Address;
-    use crate::snapshot::{LoopState, Socket};
+    use crate::snapshot::{Frame, Location, LoopState, Socket};
 
     const PEER: &str = "10.0.0.5:5432";
 
@@ -301,6 +343,54 @@ mod tests {
             assert_eq!(finding.key, "peer-silent/10.0.0.5:5432");
             assert!(finding.facts().iter().any(|fact| fact.ends_with("it's not the network")));
         }
+    }
+
+    #[test]
+    fn that_nothing_limits_it_is_said_where_the_loop_has_no_timer() {
+        let limit = |timers: Option<u64>, tasks: [Builder; 2]| {
+            let scene = answer(tasks).and(|snapshot| snapshot.loops[0].scheduled = timers);
+            let facts = scene.once().only().facts();
+            facts.into_iter().find(|fact| fact.contains("time limit"))
+        };
+        let tasks = || [asked(1, 61_400), asked(2, 62_300)];
+        let none = Some("none of them has a time limit: the loop has no timer".to_owned());
+        assert_eq!(limit(Some(0), tasks()), none);
+        // A timer may be a limit that was not recognised; and what was not read may be one.
+        assert_eq!(limit(Some(1), tasks()), None);
+        assert_eq!(limit(None, tasks()), None);
+        let ready = answer(tasks()).and(|snapshot| {
+            (snapshot.loops[0].scheduled, snapshot.loops[0].ready) = (Some(0), Some(1));
+        });
+        assert!(!ready.once().only().facts().iter().any(|fact| fact.contains("time limit")));
+        let limited = answer([asked(1, 62_300).deadline(30_000)])
+            .and(|snapshot| snapshot.loops[0].scheduled = Some(0));
+        assert!(!limited.snapshot.are_without_limit(&limited.snapshot.tasks));
+        assert!(!limited.snapshot.are_without_limit([]));
+    }
+
+    #[test]
+    fn the_advice_in_a_few_words_names_what_was_called() {
+        let brief = |package: Option<&str>| {
+            let task = asked(1, 62_300).and(|task| {
+                task.frames = vec![frame("fetch", 31)];
+                let path = |package| format!("/venv/lib/python3.12/site-packages/{package}/it.py");
+                task.frames.extend(package.map(|package| Frame {
+                    location: Arc::new(Location::by_path(
+                        "call".into(),
+                        path(package).into(),
+                        None,
+                    )),
+                    ..frame("call", 1)
+                }));
+            });
+            answer([task]).once().only().brief.clone()
+        };
+        assert_eq!(brief(None), "put asyncio.timeout(10) around the read");
+        assert_eq!(brief(Some("httpx")), "pass a timeout, such as timeout=10, to httpx");
+        assert_eq!(brief(Some("asyncpg")), "pass timeout=10 to asyncpg");
+        assert_eq!(brief(Some("other")), "put asyncio.timeout(10) around the call");
+        let limited = answer([asked(1, 62_300).deadline(30_000)]).once();
+        assert_eq!(limited.only().brief, "");
     }
 
     #[test]

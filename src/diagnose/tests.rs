@@ -192,6 +192,8 @@ fn check_words(finding: &Finding) {
     assert!((key.is_empty() || key.starts_with('/')) && !key.contains("0x"), "{key}");
     assert!(!finding.evidence.is_empty(), "{finding:#?}");
     assert!(finding.advice.ends_with('.'), "{finding:#?}");
+    assert!(finding.brief.chars().count() <= Finding::MAX_BRIEF, "{finding:#?}");
+    assert!(!finding.brief.ends_with('.'), "{finding:#?}");
 }
 
 pub fn turn(phase: Phase, ms: u64) -> Iteration {

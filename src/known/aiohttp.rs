@@ -58,5 +58,6 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    time_limit: Some(("aiohttp", "timeout=ClientTimeout(10)")),
     ..Library::PACKAGE
 };

@@ -59,5 +59,6 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    time_limit: Some(("asyncpg", "timeout=10")),
     ..Library::PACKAGE
 };

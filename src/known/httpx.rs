@@ -21,5 +21,6 @@ pub(super) const LIBRARY: Library = Library {
             ],
         },
     ],
+    time_limit: Some(("httpx", "timeout=10")),
     ..Library::PACKAGE
 };

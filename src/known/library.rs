@@ -26,6 +26,8 @@ pub(super) struct Library {
     pub work: &'static [Row],
     /// What it keeps in variables of contexts.
     pub variables: &'static [Variables],
+    /// Its package, and the argument that gives its calls a time limit.
+    pub time_limit: Option<(&'static str, &'static str)>,
 }
 
 impl Library {
@@ -37,7 +39,14 @@ impl Library {
         anywhere: &[],
         work: &[],
         variables: &[],
+        time_limit: None,
     };
+}
+
+/// The argument by which the calls of a package get a time limit: `timeout=10`.
+pub fn time_limit(package: &str) -> Option<&'static str> {
+    let mut limits = LIBRARIES.iter().filter_map(|library| library.time_limit);
+    limits.find(|(name, _)| *name == package).map(|(_, argument)| argument)
 }
 
 /// What is known of a function.

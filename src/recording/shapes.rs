@@ -309,7 +309,7 @@ record!(Finding {
     roles,
     place,
     pending
-    | pid = None, also_in = Vec::new(), is_allowed = false
+    | pid = None, also_in = Vec::new(), is_allowed = false, brief = String::new()
 });
 record!(Pending { what, seen_for });
 record!(Sentence { claim, consequence, is_guess });

@@ -75,6 +75,9 @@ pub struct Finding {
     /// What to change in the program.
     #[serde(default)]
     pub advice: String,
+    /// The same in a few words, at most [`MAX_BRIEF`](Self::MAX_BRIEF) letters, where that is enough.
+    #[serde(skip)]
+    pub brief: String,
     /// Whether it is known and allowed: then it makes nothing worse.
     #[serde(rename = "allowed", default, skip_serializing_if = "std::ops::Not::not")]
     pub is_allowed: bool,
@@ -84,6 +87,9 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// So that any code fits beside it in 80 columns.
+    pub const MAX_BRIEF: usize = 44;
+
     /// One that says no more than this.
     pub fn new(
         code: Code,
@@ -111,6 +117,7 @@ impl Finding {
             tasks_left_out: 0,
             evidence: Vec::new(),
             advice: String::new(),
+            brief: String::new(),
             is_allowed: false,
             pending: None,
         }

@@ -1,7 +1,9 @@
-//! `aiospy diff A B`: what is other in a second dump or recording than in the first: tasks that
-//! came and went, those that are still parked at the same line, shapes that grow, findings.
+//! `aiospy diff A B`: what changed from one dump or recording to a later one: findings, groups that
+//! grew or shrank, who made no progress meanwhile, and what that comes to.
 
+mod rows;
 mod side;
+mod verdict;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,21 +15,25 @@ use aiospy::snapshot::Snapshot;
 use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Serialize, Serializer};
+use unicode_width::UnicodeWidthStr as _;
 
+use self::rows::Row;
 use self::side::{Entry, Fact, Side};
+use self::verdict::Verdict;
 use crate::commands::document;
 use crate::commands::outcome::Outcome;
 use crate::io::output::{Destination, Output};
-use crate::io::page::{Line, Page, Style};
+use crate::io::page::{Line, Page, Style, clean, fit};
 use crate::io::trouble::Trouble;
 use crate::report::json;
+use crate::report::text::processes::{Cell, Column, number, table, text};
 use crate::report::text::words;
 
 /// The name and version of the JSON shape.
 const SCHEMA: &str = "aiospy.diff/1";
-/// Groups of each kind that are printed; the rest is counted.
+/// Groups that are printed; the rest is counted.
 const MAX_GROUPS: usize = 30;
 
 /// Times of two dumps are told from two clocks.
@@ -96,10 +102,10 @@ fn read(file: &Path, end: End) -> anyhow::Result<Side> {
             End::Last => recording.sample(recording.len().saturating_sub(1)).map(of_moment),
         }
         .with_context(cannot)?;
-        return Ok(Side::of(name, &snapshot));
+        return Ok(Side::of(name, snapshot));
     }
     let snapshot = document::read(file, "recording or dump")?;
-    Ok(Side::of(name, &snapshot))
+    Ok(Side::of(name, snapshot))
 }
 
 /// The first sample that tells what is wrong, for which there had to be one before it; else the
@@ -133,7 +139,9 @@ struct Difference<'s> {
     tool: json::Tool,
     before: SideSummary<'s>,
     after: SideSummary<'s>,
+    verdict: Verdict,
     findings: Findings<'s>,
+    groups: Vec<Row>,
     /// Numbers of tasks by shape, those that grew most first.
     shapes: Vec<Shape<'s>>,
     new: Vec<Group<'s>>,
@@ -147,6 +155,7 @@ struct Difference<'s> {
 #[derive(Debug, Serialize)]
 struct SideSummary<'s> {
     file: &'s str,
+    #[serde(serialize_with = "json::as_instant")]
     taken_at: Timestamp,
     tasks: usize,
 }
@@ -154,8 +163,51 @@ struct SideSummary<'s> {
 #[derive(Debug, Serialize)]
 struct Findings<'s> {
     new: Vec<&'s Fact>,
-    gone: Vec<&'s Fact>,
-    still: Vec<&'s Fact>,
+    worse: Vec<Changed<'s>>,
+    still: Vec<Changed<'s>>,
+    better: Vec<Changed<'s>>,
+    closed: Vec<&'s Fact>,
+}
+
+/// One that is there at both times.
+#[derive(Debug, Serialize)]
+struct Changed<'s> {
+    #[serde(flatten)]
+    fact: &'s Fact,
+    #[serde(skip)]
+    was: &'s Fact,
+}
+
+impl Changed<'_> {
+    fn is_worse(&self) -> bool {
+        (self.fact.severity, self.fact.waiters) > (self.was.severity, self.was.waiters)
+    }
+
+    fn is_better(&self) -> bool {
+        (self.fact.severity, self.fact.waiters) < (self.was.severity, self.was.waiters)
+    }
+
+    /// ` (+5.24 s)`, ` (±0)`: how much longer it has been so, or how many more it is about.
+    fn by(&self) -> String {
+        match (self.was.since, self.fact.since) {
+            (Some(was), Some(now)) => {
+                let sign = if now >= was { '+' } else { '-' };
+                format!(" ({sign}{})", words::duration(now.abs_diff(was)))
+            }
+            _ if self.fact.waiters == 0 && self.was.waiters == 0 => String::new(),
+            _ => format!(" ({})", signed(self.was.waiters, self.fact.waiters)),
+        }
+    }
+}
+
+/// `+3`, `-2`, `±0`
+fn signed(was: usize, now: usize) -> String {
+    let by = words::count(now.abs_diff(was));
+    match now.cmp(&was) {
+        std::cmp::Ordering::Greater => format!("+{by}"),
+        std::cmp::Ordering::Less => format!("-{by}"),
+        std::cmp::Ordering::Equal => "±0".to_owned(),
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -196,6 +248,43 @@ fn as_ms<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Erro
     time.map(json::ms).serialize(to)
 }
 
+/// Tasks that are where they were.
+struct Stays {
+    /// At the same line, waiting for the same thing.
+    parked: FxHashSet<Address>,
+    /// Those of them of which it is certain that they did nothing in between.
+    stood: FxHashSet<Address>,
+}
+
+impl Stays {
+    fn of(
+        parked: &[(&Entry, Option<&str>)],
+        earlier: &FxHashMap<(Address, Option<&str>, Option<&str>), &Entry>,
+        gap: Duration,
+    ) -> Self {
+        let time = gap.saturating_sub(SAME);
+        let has_stood =
+            |task: &Entry| earlier.get(&task.key()).is_some_and(|was| task.has_stood(was, time));
+        let mut rest: Vec<&Entry> = parked.iter().map(|(task, _)| *task).collect();
+        let mut all =
+            Self { parked: rest.iter().map(|task| task.id).collect(), stood: FxHashSet::default() };
+        // Nor did those go on that wait for what one of them has held meanwhile.
+        loop {
+            let (stood, others): (Vec<&Entry>, Vec<&Entry>) = rest.iter().partition(|task| {
+                let holders = &task.holders;
+                let is_held =
+                    !holders.is_empty() && holders.iter().all(|id| all.stood.contains(id));
+                is_held || has_stood(task)
+            });
+            if stood.is_empty() {
+                return all;
+            }
+            all.stood.extend(stood.iter().map(|task| task.id));
+            rest = others;
+        }
+    }
+}
+
 /// Tasks of a group that are named in JSON.
 const MAX_NAMED: usize = 1000;
 
@@ -224,11 +313,13 @@ impl<'s> Difference<'s> {
                 Some(was) => moved.push((task, was.place.as_deref())),
             }
         }
+        let stays = Stays::of(&parked, &earlier, gap);
+        let rows = rows::rows(&before.snapshot, &after.snapshot, &stays);
         let gone = before.tasks.iter().filter(|task| !later.contains_key(&task.key()));
         let gone = gone.map(|task| (task, None)).collect();
-        let (earlier, later) = (&before.findings[..], &after.findings[..]);
-        let is_new = |fact: &&Fact| !fact.is_among(earlier, later);
-        let is_gone = |fact: &&Fact| !fact.is_among(later, earlier);
+        let findings = Findings::of(before, after);
+        let is_same = findings.has_not_changed() && rows.iter().all(|row| row.before == row.after);
+        let verdict = Verdict::of(&before.snapshot, &after.snapshot, &stays.stood, gap, is_same);
         Self {
             schema: SCHEMA,
             tool: json::Tool::this(),
@@ -242,11 +333,9 @@ impl<'s> Difference<'s> {
                 taken_at: after.taken_at,
                 tasks: after.tasks.len(),
             },
-            findings: Findings {
-                new: after.findings.iter().filter(is_new).collect(),
-                gone: before.findings.iter().filter(is_gone).collect(),
-                still: after.findings.iter().filter(|fact| !is_new(fact)).collect(),
-            },
+            verdict,
+            findings,
+            groups: rows,
             shapes: shapes(before, after),
             new: grouped(new),
             gone: grouped(gone),
@@ -257,105 +346,119 @@ impl<'s> Difference<'s> {
 
     fn write(&self, page: &mut Page<'_>) -> io::Result<()> {
         let gap = gap(self.before.taken_at, self.after.taken_at);
-        let later = format!("  {} later", words::duration(gap));
+        let later = format!(", {} later", words::duration(gap));
         let later = if gap.is_zero() { String::new() } else { later };
-        for (sign, told, later) in [("A", &self.before, ""), ("B", &self.after, later.as_str())] {
-            let mut line = Line::new().with(Style::Strong, sign).with(Style::Plain, "  ");
-            line.add(Style::Plain, told.file);
-            line.add(Style::Dim, &format!("  {}{later}", words::counted(told.tasks, "task")));
+        let files = [self.before.file, self.after.file].map(|file| clean(file).into_owned());
+        let width = files.iter().map(|file| file.width()).max().unwrap_or(0);
+        let sides = [("A", &self.before, ""), ("B", &self.after, later.as_str())];
+        for ((sign, side, later), file) in sides.into_iter().zip(files) {
+            let mut line = Line::new().with(Style::Plain, "   ").with(Style::Strong, sign);
+            line.add(Style::Plain, &format!("  {file}"));
+            line.pad_to(6 + width + 2);
+            let at = side.taken_at.strftime("%Y-%m-%d %H:%M:%S.%3fZ").to_string();
+            let at = if sign == "A" { &at } else { at.split_once(' ').map_or("", |(_, at)| at) };
+            let tasks = words::counted(side.tasks, "task");
+            line.add(Style::Dim, &format!("{at}  {tasks}{later}"));
             page.line(&line)?;
         }
         page.blank()?;
         self.write_findings(page)?;
-        self.write_shapes(page)?;
-        for (title, groups) in [
-            ("new", &self.new),
-            ("gone", &self.gone),
-            ("still parked at the same line", &self.parked),
-            ("moved since", &self.moved),
-        ] {
-            write_groups(title, groups, page)?;
-        }
-        Ok(())
+        self.write_groups(page)?;
+        let (style, sign) = self.verdict.sign();
+        page.line(&Line::new().with(style, sign).with(Style::Strong, &self.verdict.text))
     }
 
     fn write_findings(&self, page: &mut Page<'_>) -> io::Result<()> {
-        let Findings { new, gone, still } = &self.findings;
-        let line = format!(
-            "findings: {} new, {} gone, {} still there",
-            new.len(),
-            gone.len(),
-            still.len()
-        );
-        page.line(&Line::new().with(Style::Strong, &line))?;
-        for (sign, style, facts) in
-            [("+", Style::Alarm, new), ("-", Style::Dim, gone), ("=", Style::Notice, still)]
-        {
-            for fact in facts {
-                let text = format!("  {sign} [{}] {}", fact.code, fact.title);
-                page.line(&Line::new().with(style, &text))?;
-            }
+        let Findings { new, worse, still, better, closed } = &self.findings;
+        let open = worse.len() + still.len() + better.len();
+        let counts =
+            format!("   findings  {} new · {} closed · {open} still open", new.len(), closed.len());
+        page.line(&Line::new().with(Style::Dim, &counts))?;
+        let all = new.iter().map(|fact| ("+", Style::Alarm, *fact, String::new()));
+        let all = all.chain(worse.iter().map(|it| (">", Style::Alarm, it.fact, it.by())));
+        let all = all.chain(still.iter().map(|it| ("=", Style::Notice, it.fact, it.by())));
+        let all = all.chain(better.iter().map(|it| ("<", Style::Notice, it.fact, it.by())));
+        let closed = closed.iter().map(|fact| ("-", Style::Dim, *fact, String::new()));
+        for (sign, style, fact, by) in all.chain(closed) {
+            let code = format!("[{}]", fact.code);
+            let mut line = Line::new().with(style, sign);
+            line.pad_to(3);
+            let below = if fact.is_follower { "└ " } else { "" };
+            let room = page.columns().saturating_sub(line.width() + code.len() + 2);
+            let left = room.saturating_sub(below.width() + by.width());
+            let title = match sign {
+                "-" => fact.sentence.over(""),
+                _ => fact.sentence.within(left),
+            };
+            let text = format!("{below}{}{by}", clean(&title));
+            line.add(Style::Plain, &fit(&text, room));
+            line.pad_to(page.columns().saturating_sub(code.len()));
+            page.line(&line.with(Style::Dim, &code))?;
         }
         page.blank()
     }
 
-    fn write_shapes(&self, page: &mut Page<'_>) -> io::Result<()> {
-        let other: Vec<&Shape<'_>> =
-            self.shapes.iter().filter(|shape| shape.before != shape.after).collect();
-        if other.is_empty() {
-            page.line(&Line::new().with(Style::Strong, "no group of tasks grew or shrank"))?;
-            return page.blank();
-        }
-        page.line(&Line::new().with(Style::Strong, "numbers of tasks"))?;
-        for shape in other.iter().take(MAX_GROUPS) {
-            let sign = if shape.after > shape.before { "+" } else { "-" };
-            let by = shape.after.abs_diff(shape.before);
-            let numbers = format!("{:>7} → {:<7}", shape.before, shape.after);
-            let mut line = Line::new().with(Style::Plain, &format!("  {numbers}{sign}{by:<7}"));
-            line.add(Style::Strong, shape.name);
-            if let Some(coroutine) = shape.coroutine {
-                line.add(Style::Dim, &format!("  {coroutine}"));
+    fn write_groups(&self, page: &mut Page<'_>) -> io::Result<()> {
+        const COLUMNS: [Column; 6] = [
+            text("STATE", 12),
+            number("A"),
+            number("B"),
+            number("Δ"),
+            text("WORK", 32),
+            text("WAITS FOR", usize::MAX),
+        ];
+        if !self.groups.is_empty() {
+            let rows: Vec<Vec<Cell>> =
+                self.groups.iter().take(MAX_GROUPS).map(Row::cells).collect();
+            table(&COLUMNS, &rows, page)?;
+            if let Some(more) = self.groups.len().checked_sub(MAX_GROUPS + 1) {
+                let more = words::counted(more + 1, "more group");
+                page.line(&Line::new().with(Style::Dim, &more))?;
             }
-            page.line(&line)?;
+            page.blank()?;
         }
-        rest(other.len(), page)?;
-        page.blank()
+        let count = |is: &dyn Fn(&&Row) -> bool| self.groups.iter().filter(is).count();
+        let (grew, shrank) =
+            (count(&|row| row.after > row.before), count(&|row| row.after < row.before));
+        let said = match (grew, shrank) {
+            (0, 0) => "no group grew or shrank".to_owned(),
+            (grew, 0) => format!("{} grew", words::counted(grew, "group")),
+            (0, shrank) => format!("{} shrank", words::counted(shrank, "group")),
+            (grew, shrank) => format!("{} grew, {shrank} shrank", words::counted(grew, "group")),
+        };
+        page.line(&Line::new().with(Style::Dim, &format!("   {said}")))
     }
 }
 
-fn write_groups(title: &str, groups: &[Group<'_>], page: &mut Page<'_>) -> io::Result<()> {
-    let all = groups.iter().map(|group| group.count).sum();
-    if all == 0 {
-        return Ok(());
+impl<'s> Findings<'s> {
+    fn of(before: &'s Side, after: &'s Side) -> Self {
+        let (earlier, later) = (&before.findings[..], &after.findings[..]);
+        let mut all = Self {
+            new: Vec::new(),
+            worse: Vec::new(),
+            still: Vec::new(),
+            better: Vec::new(),
+            closed: earlier.iter().filter(|fact| fact.among(later, earlier).is_none()).collect(),
+        };
+        for fact in later {
+            let Some(was) = fact.among(earlier, later) else {
+                all.new.push(fact);
+                continue;
+            };
+            let changed = Changed { fact, was };
+            let those = match &changed {
+                it if it.is_worse() => &mut all.worse,
+                it if it.is_better() => &mut all.better,
+                _ => &mut all.still,
+            };
+            those.push(changed);
+        }
+        all
     }
-    page.line(&Line::new().with(Style::Strong, &format!("{} {title}", words::count(all))))?;
-    for group in groups.iter().take(MAX_GROUPS) {
-        let mut line = Line::new()
-            .with(Style::Plain, &format!("  {:>6}  ", format!("×{}", words::count(group.count))));
-        line.add(Style::Strong, group.name);
-        line.add(Style::Plain, &format!("  {}", group.coroutine.unwrap_or_default()));
-        if let Some(was_at) = group.was_at {
-            line.add(Style::Dim, &format!("  {was_at} →"));
-        }
-        if let Some(place) = group.place {
-            line.add(Style::Dim, &format!("  {place}"));
-        }
-        line.add(Style::Reason, &format!("  {}", group.waits_for));
-        if let Some(time) = group.longest {
-            line.add(Style::Dim, &format!(", for {}", words::duration(time)));
-        }
-        page.line(&line)?;
-    }
-    rest(groups.len(), page)?;
-    page.blank()
-}
 
-fn rest(all: usize, page: &mut Page<'_>) -> io::Result<()> {
-    match all.checked_sub(MAX_GROUPS) {
-        Some(more) if more > 0 => {
-            page.line(&Line::new().with(Style::Dim, &format!("  … {more} more kinds")))
-        }
-        _ => Ok(()),
+    fn has_not_changed(&self) -> bool {
+        let Self { new, worse, better, closed, .. } = self;
+        new.is_empty() && worse.is_empty() && better.is_empty() && closed.is_empty()
     }
 }
 
@@ -414,10 +517,11 @@ fn grouped<'s>(tasks: Vec<(&'s Entry, Option<&'s str>)>) -> Vec<Group<'s>> {
 
 #[cfg(test)]
 mod tests {
-    use aiospy::snapshot::SCHEMA as SCHEMA_OF_DUMPS;
+    use aiospy::snapshot::{Age, SCHEMA as SCHEMA_OF_DUMPS, Wait};
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::report::text::sample;
 
     fn task(id: &str, name: &str, line: u32, kind: &str) -> Value {
         json!({
@@ -429,7 +533,79 @@ mod tests {
     }
 
     fn side(name: &str, document: &Value) -> Side {
-        Side::of(name.to_owned(), &Snapshot::from_json(document.to_string().as_bytes()).unwrap())
+        Side::of(name.to_owned(), Snapshot::from_json(document.to_string().as_bytes()).unwrap())
+    }
+
+    fn written(difference: &Difference<'_>) -> String {
+        let mut out = Vec::new();
+        difference.write(&mut Page::new(&mut out, Some(80), false)).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    /// The shop, and what became of it some seconds later.
+    fn later(change: impl FnOnce(&mut Snapshot)) -> [Side; 2] {
+        let before = sample::shop();
+        let mut after = before.clone();
+        let passed = Duration::from_millis(5_240);
+        after.taken_at += passed;
+        for finding in after.findings.iter_mut().flatten() {
+            finding.since = finding.since.map(|age| Age { time: age.time + passed, ..age });
+        }
+        change(&mut after);
+        [Side::of("s3.json".to_owned(), before), Side::of("s4.json".to_owned(), after)]
+    }
+
+    #[test]
+    fn who_makes_no_progress_hangs() {
+        let [before, after] = later(|_| {});
+        let difference = Difference::of(&before, &after);
+        insta::assert_snapshot!("hang", written(&difference));
+        let json = serde_json::to_value(&difference).unwrap();
+        assert_eq!(json["verdict"]["change"], "hang");
+        json::assert_shape("diff", &json);
+    }
+
+    #[test]
+    fn it_recovers_or_gets_worse() {
+        let verdict = |sides: &[Side; 2]| Difference::of(&sides[0], &sides[1]).verdict.text;
+        let mut sides = later(|snapshot| {
+            snapshot.findings = Some(Vec::new());
+            snapshot.tasks.truncate(12);
+        });
+        assert_eq!(verdict(&sides), "161 stuck requests went on or ended: it recovered");
+        sides.reverse();
+        assert_eq!(verdict(&sides), "161 requests are stuck: it got worse: +161");
+        let nothing = later(|snapshot| snapshot.findings = Some(Vec::new()));
+        let same = Difference::of(&nothing[1], &nothing[1]);
+        assert_eq!(same.verdict.text, "no difference");
+    }
+
+    #[test]
+    fn who_is_where_it_was_may_have_been_elsewhere_meanwhile() {
+        let [before, after] = later(|snapshot| {
+            for task in &mut snapshot.tasks {
+                let waiting = task.waiting_on.as_mut().unwrap();
+                if let Wait::Socket(descriptor) = &mut waiting.wait {
+                    descriptor.socket = None;
+                }
+            }
+        });
+        let difference = Difference::of(&before, &after);
+        assert_eq!(
+            difference.verdict.text,
+            "0 of 161 stuck requests are known to have made no progress in 5.24 s"
+        );
+        let text = written(&difference);
+        let is_said = |line: &str| line.starts_with("same place ") && line.contains("/stock/");
+        assert!(text.lines().any(is_said) && !text.contains("\nno progress"), "{text}");
+    }
+
+    #[test]
+    fn a_finding_that_is_gone_is_in_the_past() {
+        let [before, after] = later(|snapshot| snapshot.findings = Some(Vec::new()));
+        let text = written(&Difference::of(&before, &after));
+        assert!(text.contains("-  127.0.0.1:18999 was silent for ≥ 62.3 s"), "{text}");
+        assert!(text.contains("0 new · 2 closed · 0 still open"), "{text}");
     }
 
     #[test]
@@ -470,10 +646,8 @@ mod tests {
         assert_eq!((difference.findings.new.len(), difference.findings.still.len()), (0, 1));
         let first = &difference.shapes[0];
         assert_eq!((first.name, first.before, first.after), ("w-*", 2, 4));
-        let mut out = Vec::new();
-        difference.write(&mut Page::new(&mut out, None, false)).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        assert!(text.contains("B  b  5 tasks  65.0 s later"), "{text}");
-        assert!(text.contains("1 still parked at the same line\n      ×1  w-*  work  work (/srv/app.py:7)  lock lock, for 70.0 s"), "{text}");
+        let text = written(&difference);
+        assert!(text.contains("00:01:05.000Z  5 tasks, 65.0 s later"), "{text}");
+        assert!(text.contains("=  stuck for 66 s"), "{text}");
     }
 }

@@ -261,5 +261,37 @@ mod tests {
         assert_eq!(json["ok"], false);
         assert_eq!(json["steps"][0]["found"], "4711 python3 app.py");
         assert!(json["steps"][1]["remedy"].as_str().unwrap().starts_with("aiospy dump"));
+        json::assert_shape("doctor", &json);
+        let refused = Error::NotPermitted { pid: i32::MAX, access: Box::default() };
+        let steps = [AttachStep { name: "permission to read", outcome: Err(refused) }];
+        let json = serde_json::to_value(document(4711, &steps, &[])).unwrap();
+        assert!(json["steps"][0]["facts"].is_string(), "{json}");
+        json::assert_shape("doctor", &json);
+    }
+
+    #[test]
+    fn what_came_of_each_rule_is_said() {
+        let rule = |rule: &str, frames, without, missing: &[(&'static str, usize)]| RuleDocument {
+            rule: rule.to_owned(),
+            kind: WorkKind::Job,
+            frames,
+            without,
+            missing: missing.iter().copied().collect(),
+        };
+        let rules = [
+            rule("worker.py:Worker.run", 3, 1, &[("id", 2), ("peer", 2)]),
+            rule("arq/worker.py:run_job", 1, 0, &[]),
+            rule("old.py:go", 0, 0, &[]),
+        ];
+        let mut out = Vec::new();
+        print_rules(&rules, &mut Page::new(&mut out, None, false)).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "\nrules that say what frames work for\n  \
+             worker.py:Worker.run   3 frames, 1 without a job; no id in 2, peer in 2\n  \
+             arq/worker.py:run_job  1 frame\n  \
+             old.py:go              no frame here\n"
+        );
+        json::assert_shape("doctor", &serde_json::to_value(document(1, &[], &rules)).unwrap());
     }
 }

@@ -433,6 +433,18 @@ impl<F: Formatter> Formatter for Safe<F> {
     }
 }
 
+/// Fails unless a document has the published shape of its kind.
+#[cfg(test)]
+pub fn assert_shape(kind: &str, document: &serde_json::Value) {
+    let schema: serde_json::Value =
+        serde_json::from_str(include_str!("../../schema.json")).unwrap();
+    let shape = serde_json::json!({"$ref": format!("#/$defs/{kind}"), "$defs": schema["$defs"]});
+    let validator = jsonschema::validator_for(&shape).unwrap();
+    let errors: Vec<String> =
+        validator.iter_errors(document).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -307,6 +307,7 @@ pub fn full(at: Timestamp) -> Snapshot {
         roles: vec![Members { role: Role::Waiter, count: 40, first: vec![Address(0x10)] }],
         place: Some(Arc::new(place.clone())),
         is_allowed: false,
+        brief: String::new(),
         pending: None,
         pid: None,
         also_in: Vec::new(),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use aiospy::memory::Address;
 use aiospy::snapshot::{
-    Finding, Frame, Location, Origin, Severity, Snapshot, Task, TaskState, WaitKind, Waiting,
+    Finding, Frame, Location, Origin, Role, Sentence, Severity, Snapshot, Task, TaskState,
+    WaitKind, Waiting, by_root,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -19,6 +20,8 @@ pub struct Side {
     pub file: String,
     /// When it was read.
     pub taken_at: Timestamp,
+    /// What was read.
+    pub snapshot: Snapshot,
     /// The tasks that had not ended.
     pub tasks: Vec<Entry>,
     /// What was wrong.
@@ -40,8 +43,14 @@ pub struct Entry {
     /// What it waits for, in words that do not change with time.
     pub waits_for: String,
     object: Option<Address>,
+    /// The future that it is parked on: another one each time that it waits.
+    future: Option<Address>,
     /// For how long it has waited.
     pub since: Option<Duration>,
+    /// For how long its connection has brought nothing.
+    silent: Option<Duration>,
+    /// The tasks that hold what it waits for.
+    pub holders: Vec<Address>,
     is_parked: bool,
 }
 
@@ -56,19 +65,38 @@ pub struct Fact {
     pub key: String,
     /// The conclusion.
     pub title: String,
+    /// The same, to be made to fit.
+    #[serde(skip)]
+    pub sentence: Sentence,
+    /// For how long it has been so.
+    #[serde(skip)]
+    pub since: Option<Duration>,
+    /// How many wait because of it.
+    #[serde(skip)]
+    pub waiters: usize,
+    /// Whether it merely follows from another one.
+    #[serde(skip)]
+    pub is_follower: bool,
     /// The tasks it is about.
     tasks: Vec<Address>,
 }
 
 impl Side {
     /// From a snapshot.
-    pub fn of(file: String, snapshot: &Snapshot) -> Self {
+    pub fn of(file: String, snapshot: Snapshot) -> Self {
         let tasks = snapshot.tasks.iter().filter(|task| !task.is_over());
+        let all = snapshot.findings.as_deref().unwrap_or_default();
+        let of = |at: usize, is_follower| Some(Fact { is_follower, ..Fact::of(all.get(at)?) });
+        let findings = by_root(all).into_iter().flat_map(|(root, followers)| {
+            let followers = followers.into_iter().map(|at| (at, true));
+            std::iter::once((root, false)).chain(followers)
+        });
         Self {
             file,
             taken_at: snapshot.taken_at,
             tasks: tasks.map(Entry::of).collect(),
-            findings: snapshot.findings.iter().flatten().map(Fact::of).collect(),
+            findings: findings.filter_map(|(at, is_follower)| of(at, is_follower)).collect(),
+            snapshot,
         }
     }
 }
@@ -87,6 +115,9 @@ impl Entry {
             place: own.map(|frame| in_words(&frame.location)),
             waits_for: waiting.map_or_else(|| state(task).to_owned(), waits_for),
             object: waiting.and_then(|waiting| waiting.object),
+            future: task.fut_waiter,
+            silent: waiting.and_then(|waiting| waiting.tcp()?.silent()),
+            holders: waiting.map_or_else(Vec::new, |waiting| waiting.holders().to_vec()),
             since: waiting.and_then(|waiting| waiting.since),
             is_parked: task.state.is_none_or(|state| state == TaskState::Pending),
             frames: task.frames.iter().map(|frame| in_words(&frame.location)).collect(),
@@ -103,6 +134,14 @@ impl Entry {
         (&self.shape, self.coroutine.as_deref())
     }
 
+    /// Whether it is certain that it has done nothing for so long, since it `was` as it is.
+    pub fn has_stood(&self, was: &Self, time: Duration) -> bool {
+        let is_long = |it: Duration| it >= time;
+        self.since.is_some_and(is_long)
+            || self.silent.is_some_and(is_long)
+            || self.future.is_some() && self.future == was.future
+    }
+
     /// Whether it waits.
     pub fn is_parked(&self) -> bool {
         self.is_parked
@@ -113,6 +152,7 @@ impl Entry {
         self.frames == other.frames
             && self.waits_for == other.waits_for
             && self.object == other.object
+            && self.future.zip(other.future).is_none_or(|(a, b)| a == b)
     }
 }
 
@@ -151,18 +191,22 @@ impl Fact {
             // Dumps of before have no more than a code.
             key: if finding.key.is_empty() { code.to_owned() } else { finding.key.clone() },
             title: finding.title.to_string(),
+            sentence: finding.title.clone(),
+            since: finding.since.map(|age| age.time),
+            waiters: usize::try_from(finding.count(Role::Waiter)).unwrap_or(usize::MAX),
+            is_follower: false,
             tasks: finding.tasks.clone(),
         }
     }
 
-    /// Whether it is the same trouble as one of `others`, of which it is one of `own` in another
-    /// dump: where several of either have its key, the one that is about the same tasks.
-    pub fn is_among(&self, others: &[Self], own: &[Self]) -> bool {
+    /// The same trouble as it is one of `others`, where this is one of `own` in another dump: where
+    /// several of either have its key, the one that is about the same tasks.
+    pub fn among<'o>(&self, others: &'o [Self], own: &[Self]) -> Option<&'o Self> {
         let alike = |facts: &[Self]| facts.iter().filter(|it| it.key == self.key).count();
         let is_one_of_several = alike(others) > 1 || alike(own) > 1;
         let is_same =
             |it: &Self| it.key == self.key && (!is_one_of_several || it.has_tasks_of(self));
-        others.iter().any(is_same)
+        others.iter().find(|it| is_same(it))
     }
 
     fn has_tasks_of(&self, other: &Self) -> bool {
@@ -188,12 +232,12 @@ mod tests {
     fn the_same_trouble_is_told_by_its_key_and_where_two_have_it_by_its_tasks() {
         let (pay, other) = (fact("deadlock/a.py:pay", &[1]), fact("deadlock/a.py:pay", &[2]));
         // In another process, or with another task.
-        assert!(pay.is_among(&[fact("deadlock/a.py:pay", &[9])], &[fact("", &[])]));
-        assert!(!pay.is_among(&[fact("deadlock/a.py:refund", &[1])], &[]));
+        assert!(pay.among(&[fact("deadlock/a.py:pay", &[9])], &[fact("", &[])]).is_some());
+        assert!(pay.among(&[fact("deadlock/a.py:refund", &[1])], &[]).is_none());
         // Two deadlocks of the same functions, of which one is gone.
         let both = [pay, other];
         let left = [fact("deadlock/a.py:pay", &[2])];
-        assert!(!both[0].is_among(&left, &both) && both[1].is_among(&left, &both));
-        assert!(left[0].is_among(&both, &left));
+        assert!(both[0].among(&left, &both).is_none() && both[1].among(&left, &both).is_some());
+        assert!(left[0].among(&both, &left).is_some());
     }
 }

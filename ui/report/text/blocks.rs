@@ -145,11 +145,20 @@ impl<'s> Blocks<'s> {
         if !finding.advice.is_empty() {
             let end = code(finding.code).width() + 2;
             let room = self.width.saturating_sub(MARGIN);
-            let advice = advice(&finding.advice, room, end);
-            let wrapped = |width| {
-                let head = fact(3, "do");
-                wrapped(head, MARGIN, width, Style::Plain, &advice, MAX_ADVICE)
+            let line = |text: &str, width| {
+                let text = text.trim_end_matches('.');
+                wrapped(fact(3, "do"), MARGIN, width, Style::Plain, text, MAX_ADVICE)
             };
+            let is_one_line = || {
+                let lines = line(&finding.advice, usize::MAX);
+                lines.iter().all(|it| it.width() + end <= self.width)
+            };
+            let advice = if finding.brief.is_empty() || is_one_line() {
+                advice(&finding.advice, room, end)
+            } else {
+                finding.brief.clone()
+            };
+            let wrapped = |width| line(&advice, width);
             let whole = wrapped(self.width);
             let is_short = whole.last().is_some_and(|it| it.width() + end <= self.width);
             lines.extend(if is_short { whole } else { wrapped(self.width.saturating_sub(end)) });
@@ -200,11 +209,13 @@ impl<'s> Blocks<'s> {
             let kinds = kinds(&self.members(finding, waiters));
             let count = usize::try_from(waiters.count).unwrap_or(usize::MAX);
             let verb = if waiters.role == Role::Member { "in it" } else { "waiting" };
-            return Some(match kinds {
+            let who = match kinds {
                 Some(kinds) if !kinds.contains(", ") => kinds,
                 Some(kinds) => format!("{} {verb}: {kinds}", words::count(count)),
                 None => format!("{} {verb}", words::counted(count, "task")),
-            });
+            };
+            let limit = if self.has_no_limit(finding, waiters) { "; no timeout" } else { "" };
+            return Some(format!("{who}{limit}"));
         }
         let count = |role| usize::try_from(finding.count(role)).unwrap_or(usize::MAX);
         let (blocked, unaccepted) = (count(Role::Blocked), count(Role::Unaccepted));
@@ -224,6 +235,15 @@ impl<'s> Blocks<'s> {
         let tasks = Some(tasks.join(", and ")).filter(|tasks| !tasks.is_empty());
         let parts: Vec<String> = tasks.into_iter().chain(connections).collect();
         Some(parts.join("; "))
+    }
+
+    /// Whether no time limit ends the waits for a far end: of all of them that is certain.
+    fn has_no_limit(&self, finding: &Finding, waiters: &Members) -> bool {
+        let tasks = self.members(finding, waiters);
+        matches!(finding.cause, Some(Cause::Peer { .. }))
+            && finding.code == Code::PeerSilent
+            && usize::try_from(waiters.count) == Ok(tasks.len())
+            && self.snapshot.are_without_limit(tasks)
     }
 
     /// The tasks that play a part, as far as they are known.

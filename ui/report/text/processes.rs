@@ -149,27 +149,32 @@ fn gate(access: &Access) -> String {
 }
 
 /// What stands in a column of a row.
-type Cell = (Style, String);
+pub type Cell = (Style, String);
 
 /// A column of a table.
-struct Column {
+pub struct Column {
     head: &'static str,
     is_number: bool,
     /// How wide it may be where others follow.
     most: usize,
 }
 
-const fn text(head: &'static str, most: usize) -> Column {
+/// One of texts, so wide at most where others follow.
+pub const fn text(head: &'static str, most: usize) -> Column {
     Column { head, is_number: false, most }
 }
 
-const fn number(head: &'static str) -> Column {
+/// One of numbers.
+pub const fn number(head: &'static str) -> Column {
     Column { head, is_number: true, most: usize::MAX }
 }
 
 /// Writes rows below their heads; columns that are empty in every row are left out, and the last of
 /// the others takes what room there is.
-fn table(columns: &[Column], rows: &[Vec<Cell>], page: &mut Page<'_>) -> io::Result<()> {
+///
+/// # Errors
+/// Those of the page.
+pub fn table(columns: &[Column], rows: &[Vec<Cell>], page: &mut Page<'_>) -> io::Result<()> {
     let cell = |row: &Vec<Cell>, at: usize| {
         let (style, text) = row.get(at).map_or((Style::Plain, ""), |(style, text)| (*style, text));
         (style, clean(text).into_owned())

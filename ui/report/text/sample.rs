@@ -474,6 +474,7 @@ fn silent(peer: &str) -> Vec<Finding> {
     silent.place = frames(&["recommend /srv/shop.py:59"]).pop().map(|frame| frame.location);
     silent.advice =
         format!("See what {peer} does; then give the wait a time limit: the client's own.");
+    silent.brief = "pass a timeout, such as timeout=10, to httpx".to_owned();
     let first = asked.iter().copied().map(id).take(20).collect();
     silent.roles = vec![Members { role: Role::Waiter, count: 61, first }];
     let held = Sentence::name("GET /refresh")

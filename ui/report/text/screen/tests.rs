@@ -42,8 +42,7 @@ fn a_hung_service_fits_a_terminal_and_the_answer_comes_first() {
    who    61 waiting: 60 × GET /recommend/{user}, 1 × GET /refresh
    where  shop.py:59 recommend  r=await app.client.get(UP)
    since  sent 61.3 … 62.3 s ago and acknowledged, no reply: not the network
-   do     See what 127.0.0.1:18999 does; then give the wait a time limit: the
-          client's own                                             [peer-silent]
+   do     pass a timeout, such as timeout=10, to httpx             [peer-silent]
    └ GET /refresh holds self.lock meanwhile: 100 requests queue
      where  shop.py:17 Inventory.refresh  data=await r.readline()  [lock-convoy]
 
@@ -61,6 +60,20 @@ fn a_hung_service_fits_a_terminal_and_the_answer_comes_first() {
 198 tasks · 2 samples · exact · more: --tree
 !  127.0.0.1:18999 has been silent for 62.3 s: 161 of 175 requests are stuck";
     assert_eq!(screen(&shop(), 80).join("\n"), expected);
+}
+
+#[test]
+fn that_there_is_no_timeout_is_said_where_that_is_certain() {
+    let who = |timers| {
+        let mut snapshot = shop();
+        snapshot.loops[0].scheduled = timers;
+        let lines = screen(&snapshot, 80);
+        lines.into_iter().find(|line| line.starts_with("   who")).unwrap()
+    };
+    let all = "   who    61 waiting: 60 × GET /recommend/{user}, 1 × GET /refresh";
+    assert_eq!(who(Some(0)), format!("{all}; no timeout"));
+    assert_eq!(who(Some(11)), all);
+    assert_eq!(who(None), all);
 }
 
 #[test]
