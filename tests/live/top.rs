@@ -373,6 +373,7 @@ fn shown() {
         "]  for 3 s",
         // A frame is there in pieces: what moves may be nowhere for a moment.
         "1  refresh-prices",
+        "1  audit-log",
         "1  main",
         "Enter open",
     ]);

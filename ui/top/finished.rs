@@ -1,4 +1,5 @@
-//! Requests and jobs that have finished in the last minute, as far as samples show that.
+//! Requests and jobs of the last minute: how many were in flight, and which have finished, as far as
+//! samples show that.
 //!
 //! One that comes and goes between two samples is not seen. So many as were seen have finished at
 //! least; and as those that were not seen took no longer than from one sample to the next, shares of
@@ -22,10 +23,19 @@ const LEAST: usize = 5;
 /// How many that have finished are kept, and how many moments of samples.
 const MAX_OVER: usize = 16_384;
 const MAX_SAMPLES: usize = 8_192;
+/// The time that one point of what was in flight stands for, how many points there are, and how many
+/// works each has.
+const POINT: Duration = Duration::from_secs(6);
+pub const POINTS: usize = 10;
+const MAX_WORKS: usize = 1_000;
 
 /// What is known of those that do one work.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figures {
+    /// So many have finished at least.
+    pub count: usize,
+    /// How many at most were seen in flight at once, the latest last; nothing where none was looked for.
+    pub in_flight: [Option<u32>; POINTS],
     /// So many a second finish at least.
     pub rate: Option<f64>,
     /// Half of them, and all but one in twenty, took so long at most.
@@ -33,7 +43,7 @@ pub struct Figures {
     pub p95: Option<Duration>,
 }
 
-/// That of all works of which some have finished.
+/// That of all works that were seen.
 pub type Finished = FxHashMap<Subject, Figures>;
 
 /// Follows requests and jobs.
@@ -41,6 +51,8 @@ pub type Finished = FxHashMap<Subject, Figures>;
 pub struct Finishing {
     open: FxHashMap<Address, Open>,
     over: VecDeque<Over>,
+    /// The most of each work that one sample has shown, by the number of the point.
+    in_flight: VecDeque<(u64, FxHashMap<Arc<Subject>, u32>)>,
     /// When the samples of the window were taken, and the one before it.
     samples: VecDeque<Interval>,
     /// When the first one was.
@@ -104,6 +116,7 @@ impl Finishing {
             }
         }
         self.open = present;
+        self.count(began);
         self.first.get_or_insert(began);
         self.samples.push_back(snapshot.during);
         let from = began.saturating_sub(WINDOW);
@@ -114,6 +127,42 @@ impl Finishing {
         while self.over.len() > MAX_OVER || self.over.front().is_some_and(|it| it.at < from) {
             self.over.pop_front();
         }
+    }
+
+    /// Takes in how many there are of each work.
+    fn count(&mut self, at: Duration) {
+        let mut now: FxHashMap<&Arc<Subject>, u32> = FxHashMap::default();
+        for open in self.open.values() {
+            *now.entry(&open.subject).or_insert(0) += 1;
+        }
+        let number = point(at);
+        if self.in_flight.back().is_none_or(|(last, _)| *last != number) {
+            self.in_flight.push_back((number, FxHashMap::default()));
+        }
+        if self.in_flight.len() > POINTS {
+            self.in_flight.pop_front();
+        }
+        let Some((_, most)) = self.in_flight.back_mut() else { return };
+        for (subject, count) in now {
+            if let Some(most) = most.get_mut(subject) {
+                *most = count.max(*most);
+            } else if most.len() < MAX_WORKS {
+                most.insert(Arc::clone(subject), count);
+            }
+        }
+    }
+
+    /// What was in flight of one work, of those points in which there were samples.
+    fn points(&self, subject: &Subject, last: u64) -> [Option<u32>; POINTS] {
+        let mut points = [None; POINTS];
+        for (number, most) in &self.in_flight {
+            let back = usize::try_from(last.saturating_sub(*number)).unwrap_or(POINTS);
+            let at = (POINTS - 1).checked_sub(back).and_then(|at| points.get_mut(at));
+            if let Some(at) = at {
+                *at = Some(most.get(subject).copied().unwrap_or(0));
+            }
+        }
+        points
     }
 
     fn of(task: &Task, absent: Option<Duration>, lives: &Lives) -> Option<Open> {
@@ -131,6 +180,9 @@ impl Finishing {
     /// What is known now.
     pub fn figures(&self) -> Finished {
         let mut lengths: FxHashMap<&Subject, Vec<Duration>> = FxHashMap::default();
+        for subject in self.in_flight.iter().flat_map(|(_, most)| most.keys()) {
+            lengths.entry(subject).or_default();
+        }
         for over in &self.over {
             lengths.entry(&over.subject).or_default().push(over.most.unwrap_or(Duration::MAX));
         }
@@ -148,11 +200,17 @@ impl Finishing {
             let (p50, p95) = (at(50), at(95));
             #[expect(clippy::cast_precision_loss, reason = "some thousands")]
             let rate = lengths.len() as f64 / window.as_secs_f64();
-            let rate = (window >= LEAST_WINDOW).then_some(rate);
-            (subject.clone(), Figures { rate, p50, p95 })
+            let rate = (window >= LEAST_WINDOW && !lengths.is_empty()).then_some(rate);
+            let in_flight = self.points(subject, point(last));
+            (subject.clone(), Figures { count: lengths.len(), in_flight, rate, p50, p95 })
         });
         figures.collect()
     }
+}
+
+/// The number of the point that a moment is in.
+fn point(at: Duration) -> u64 {
+    at.as_secs() / POINT.as_secs()
 }
 
 impl Open {
@@ -290,6 +348,27 @@ mod tests {
         assert_eq!(series.told().0, 1);
         series.sample(vec![Task { name: Some("Task-2".into()), ..at_path("/b") }]);
         assert_eq!(series.told().0, 2);
+    }
+
+    #[test]
+    fn the_most_that_a_sample_has_shown_is_kept_for_a_minute() {
+        let mut series = Series { now: Duration::from_secs(60), ..Series::default() };
+        let told = |series: &Series| series.finishing.figures().into_values().next();
+        series.sample((0..3).map(request).collect());
+        series.sample((0..2).map(request).collect());
+        let none = [None; POINTS - 1];
+        let [points @ .., last] = told(&series).unwrap().in_flight;
+        assert_eq!((points, last), (none, Some(3)));
+        // For as long as nothing was read nothing is known.
+        series.now += Duration::from_secs(12);
+        series.sample(Vec::new());
+        let [.., first, missed, now] = told(&series).unwrap().in_flight;
+        assert_eq!([first, missed, now], [Some(3), None, Some(0)]);
+        for _ in 0..11 {
+            series.now += Duration::from_secs(6);
+            series.sample(Vec::new());
+        }
+        assert_eq!(told(&series).map(|it| it.count), None);
     }
 
     #[test]

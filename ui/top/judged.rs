@@ -154,7 +154,8 @@ fn add_figures(groups: &mut Vec<Kept>, finished: Option<&Finished>) {
     for group in groups.iter_mut().rev().filter(|group| !group.is_beside) {
         group.figures = rest.remove(&group.subject);
     }
-    let mut gone: Vec<(Subject, Figures)> = rest.into_iter().collect();
+    let mut gone: Vec<(Subject, Figures)> =
+        rest.into_iter().filter(|(_, it)| it.count > 0).collect();
     gone.sort_by(|(one, _), (other, _)| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
     let at = groups.iter().position(|group| group.state == GroupState::Idle);
     let at = at.unwrap_or(groups.len());

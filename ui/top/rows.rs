@@ -198,6 +198,7 @@ pub enum What {
     Rate,
     P50,
     P95,
+    InFlight,
 }
 
 /// A row of the requests.
@@ -305,6 +306,7 @@ impl Rows {
             table.groups.iter().any(|group| group.figures.as_ref().is_some_and(has))
         };
         add(What::Rate, figures(&|it| it.rate.is_some()));
+        add(What::InFlight, figures(&|it| it.in_flight.iter().flatten().nth(1).is_some()));
         add(What::P50, figures(&|it| it.p50.is_some()));
         add(What::P95, figures(&|it| it.p95.is_some()));
         add(What::Task, rows.iter().any(is_named));

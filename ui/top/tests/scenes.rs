@@ -135,16 +135,20 @@ pub fn busy() -> Feed {
     tasks.push(task(9, "heartbeat", &["beat /srv/api.py:30"], &[]));
     let mut snapshot = snapshot(tasks);
     snapshot.findings = Some(Vec::new());
-    let figures = |route: &str, rate, times: Option<(u64, u64)>| {
+    let figures = |route: &str, rate, times: Option<(u64, u64)>, most: u32| {
         let subject = Subject { kind: SubjectKind::Work(WorkKind::Request), name: route.into() };
         let at = |ms: Option<u64>| ms.map(Duration::from_millis);
         let (p50, p95) = (at(times.map(|it| it.0)), at(times.map(|it| it.1)));
-        (subject, Figures { rate: Some(rate), p50, p95 })
+        let mut in_flight = [None; 10];
+        for (point, count) in in_flight.iter_mut().skip(3).zip([0, 1, 2, most, most, 1, most]) {
+            *point = Some(most.min(count));
+        }
+        (subject, Figures { count: 3, in_flight, rate: Some(rate), p50, p95 })
     };
     let finished = [
-        figures("GET /orders/{i}", 31.26, Some((212, 296))),
-        figures("GET /export", 4.9, Some((402, 503))),
-        figures("GET /slowjson", 0.0499, None),
+        figures("GET /orders/{i}", 31.26, Some((212, 296)), 9),
+        figures("GET /export", 4.9, Some((402, 503)), 2),
+        figures("GET /slowjson", 0.0499, None, 1),
     ];
     Feed { finished: Some(Arc::new(finished.into_iter().collect())), ..feed(snapshot) }
 }

@@ -174,7 +174,7 @@ fn most(mut line: Line, room: usize, words: Option<String>) -> Line {
 }
 
 /// A bar of a series of numbers, against the most of it.
-fn level(value: Option<u64>, most: Option<u64>) -> &'static str {
+pub(super) fn level(value: Option<u64>, most: Option<u64>) -> &'static str {
     let (Some(value), Some(most)) = (value, most) else { return " " };
     let height = match (value, most) {
         (0, _) | (_, 0) => 0,

@@ -10,11 +10,13 @@ use unicode_width::UnicodeWidthStr;
 
 use super::canvas::Canvas;
 use super::columns::{Column, fit, heads, row};
+use super::loops::level;
 use super::select;
 use crate::io::page::{self, Style};
 use crate::report::text::short::{ById, waits};
 use crate::report::text::{table, words};
 use crate::top::feed::Feed;
+use crate::top::finished::{Figures, POINTS};
 use crate::top::layout::{Regions, narrow};
 use crate::top::rows::{Rows, Sort, Table, TaskRow, What};
 use crate::top::state::{App, Watched};
@@ -45,6 +47,7 @@ const OF_GROUPS: &[Column<What>] = &[
     Column { widths: (7, 7), ..number(What::P50, "P50", 6) },
     Column { widths: (7, 7), ..number(What::P95, "P95", 7) },
     Column { widths: (4, 4), ..number(What::Rate, "/S", 5) },
+    Column { widths: (POINTS, POINTS), ..number(What::InFlight, "IN FLIGHT", 8) },
     text(What::Waits, "WAITS FOR", (15, 48), 2),
     text(What::Place, "AT", (16, 36), 4),
 ];
@@ -69,9 +72,8 @@ fn sort_of(what: What) -> Option<Sort> {
         What::Place => Sort::Place,
         What::Cancel => Sort::Cancel,
         What::State => Sort::State,
-        What::Task | What::Client | What::Trace | What::Rate | What::P50 | What::P95 => {
-            return None;
-        }
+        // Nothing is sorted by the others.
+        _ => return None,
     })
 }
 
@@ -196,6 +198,7 @@ fn cells(
         What::Rate => (plain, figures.and_then(|it| it.rate).map(rate).unwrap_or_default()),
         What::P50 => (plain, figures.and_then(|it| it.p50).map(at_most).unwrap_or_default()),
         What::P95 => (plain, figures.and_then(|it| it.p95).map(at_most).unwrap_or_default()),
+        What::InFlight => (plain, figures.map(in_flight).unwrap_or_default()),
         What::Client | What::Trace => (plain, String::new()),
     };
     columns.iter().map(cell).collect()
@@ -210,6 +213,12 @@ pub fn rate(rate: f64) -> String {
     };
     let scale = 10_f64.powi(digits);
     format!("≥{:.*}", usize::try_from(digits).unwrap_or(0), (rate * scale).floor() / scale)
+}
+
+/// A bar for each time, against the most of them.
+fn in_flight(figures: Figures) -> String {
+    let most = figures.in_flight.iter().flatten().max().copied().map(u64::from);
+    figures.in_flight.iter().map(|count| level(count.map(u64::from), most)).collect()
 }
 
 /// So long at most: `≤220 ms`, rounded up to two digits.
