@@ -511,12 +511,13 @@ pub struct Socket {
     /// Whether the other end has opened the connection: a client's.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_accepted: bool,
-    /// The address of the client: for live views only.
-    #[serde(skip)]
+    /// The address of the client: for live views, and for who asks for the whole document. There it is
+    /// that of the other end, as any.
+    #[serde(rename = "remote", skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
 }
 
-/// What a client is called in all that is stored or sent.
+/// What a client is called in all texts, and in what is recorded or sent.
 pub const A_CLIENT: &str = "a client";
 
 impl Socket {
@@ -560,10 +561,12 @@ impl<'de> Deserialize<'de> for Socket {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let any = AnySocket::deserialize(from)?;
         let protocol = PROTOCOLS.into_iter().find(|known| *known == any.protocol);
+        let (client, remote) =
+            if any.is_accepted { (any.remote, None) } else { (None, any.remote) };
         Ok(Self {
             protocol: protocol.ok_or_else(|| serde::de::Error::custom("an unknown protocol"))?,
             local: any.local,
-            remote: any.remote,
+            remote,
             // A newer version may have more of them.
             state: any
                 .state
@@ -573,7 +576,7 @@ impl<'de> Deserialize<'de> for Socket {
             tcp: any.tcp,
             is_watched: any.is_watched,
             is_accepted: any.is_accepted,
-            client: None,
+            client,
         })
     }
 }

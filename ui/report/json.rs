@@ -752,7 +752,7 @@ mod tests {
             }),
             is_watched: Some(true),
             is_accepted: true,
-            client: Some("203.0.113.9:50000".to_owned()),
+            client: Some("198.51.100.7:50000".to_owned()),
         };
         vec![
             Wait::Socket(Descriptor {
@@ -895,6 +895,12 @@ mod tests {
         for private in ["/orders/17", "203.0.113.9"] {
             assert!(!text.contains(private), "{private}");
         }
+        // Whoever asks for all of a socket gets it.
+        let socket = &json!({"remote": "198.51.100.7:50000", "is_accepted": true});
+        let of = |it: &Value| (it["remote"].clone(), it["is_accepted"].clone());
+        let tasks = document()["tasks"].as_array().unwrap().clone();
+        assert!(tasks.iter().any(|task| of(&task["waiting_on"]["socket"]) == of(socket)), "{text}");
+        assert_eq!(text.matches("198.51.100.7").count(), 1);
     }
 
     #[test]
