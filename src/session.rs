@@ -202,19 +202,30 @@ impl Inspector {
     }
 
     /// Tries each step of attaching in turn and tells what was found; ends at the first failure
-    /// that makes the next steps impossible.
-    pub fn examine(pid: i32, limit: &TimeLimit) -> Vec<AttachStep> {
+    /// that makes the next steps impossible. The last one is a snapshot with these options: what came
+    /// in it of each rule that says what frames are part of is told, too.
+    pub fn examine(
+        pid: i32,
+        limit: &TimeLimit,
+        options: &Options,
+    ) -> (Vec<AttachStep>, Vec<Followed>) {
+        let mut followed = Vec::new();
         let mut steps = Vec::new();
         let mut note = |name, found| steps.push(AttachStep { name, outcome: Ok(found) });
         let attached = Self::attach_in_steps(pid, limit, &mut note);
         let failed = match attached {
-            Ok(mut inspector) => inspector.examine_asyncio(&mut note).err(),
+            Ok(mut inspector) => {
+                inspector.caches.count_followed();
+                let failed = inspector.examine_asyncio(options, &mut note).err();
+                followed = inspector.caches.followed();
+                failed
+            }
             Err(failed) => Some(failed),
         };
         if let Some((name, error)) = failed {
             steps.push(AttachStep { name, outcome: Err(error) });
         }
-        steps
+        (steps, followed)
     }
 
     fn attach_in_steps(
@@ -250,9 +261,10 @@ impl Inspector {
 
     fn examine_asyncio(
         &mut self,
+        options: &Options,
         note: &mut dyn FnMut(&'static str, String),
     ) -> std::result::Result<(), (&'static str, Error)> {
-        let snapshot = match self.snapshot(&Options::default()) {
+        let snapshot = match self.snapshot(options) {
             Ok(snapshot) => snapshot,
             Err(error @ Error::NoAsyncio { .. }) => return Err(("asyncio", error)),
             Err(error) => return Err(("tasks", error)),
@@ -415,11 +427,6 @@ impl Inspector {
     /// That the last reading was not whole because its time was over.
     pub fn timed_out(&self) -> Option<Error> {
         timed_out(self.system.pid(), self.memory.limit())
-    }
-
-    /// What came of each rule that says what frames are part of, in all snapshots so far.
-    pub fn followed(&self) -> Vec<Followed> {
-        self.caches.followed()
     }
 
     /// Facts to be said before any result: an unknown newer Python, an odd set-up.

@@ -143,8 +143,7 @@ impl Reader<'_> {
         own.next().map(|place| shown(name::without_scope(&place.function)))
     }
 
-    /// What one frame says; `None` where there is no such work at the moment.
-    /// What one frame says, by its rule; what came of that is noted.
+    /// What one frame says, by its rule; what came of that is counted where that is asked for.
     fn label_of(&self, frame: &RawFrame, rule: &Arc<Rule>) -> Read<Option<Label>> {
         let mut missing = 0;
         let label = self.label_by(frame, rule, &mut missing);
@@ -153,7 +152,8 @@ impl Reader<'_> {
         label
     }
 
-    /// A bit of `missing` is set for each fact that isn't there.
+    /// What one frame says; `None` where there is no such work at the moment. A bit of `missing` is set
+    /// for each fact that isn't there.
     fn label_by(&self, frame: &RawFrame, rule: &Rule, missing: &mut u32) -> Read<Option<Label>> {
         let Some(object) = self.work_object(frame, rule)? else { return Ok(None) };
         let find = |paths: &Paths| self.followed(frame, object, paths);

@@ -77,7 +77,7 @@ pub enum WorkKind {
 
 impl WorkKind {
     /// What it is called.
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",
             Self::Websocket => "websocket",
@@ -101,7 +101,7 @@ pub enum Clock {
 
 impl Fact {
     /// What it is called in a rule.
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Needs => "needs",
             Self::Type => "type",

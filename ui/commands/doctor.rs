@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use aiospy::known::WorkKind;
-use aiospy::known::work::Rule;
+use aiospy::known::work::{Rule, Rules};
 use aiospy::python::object::Followed;
 use aiospy::session::AttachStep;
 use aiospy::{Error, Inspector, Options};
@@ -45,17 +45,18 @@ pub struct Doctor {
 pub fn run(options: &Doctor, patience: &Patience) -> anyhow::Result<Outcome> {
     let mut pid = options.target.pid();
     patience.guard(pid, None);
-    let examine = |pid| patience.limited(|| Inspector::examine(pid, &patience.limit));
-    let mut steps = examine(pid);
+    let wanted = wanted::complete(Options::default());
+    let examine = |pid| patience.limited(|| Inspector::examine(pid, &patience.limit, &wanted));
+    let (mut steps, mut followed) = examine(pid);
     if let Some(host) = steps.iter().find_map(|step| match &step.outcome {
         Err(Error::NoSuchProcess { namespace_match, .. }) => *namespace_match,
         _ => None,
     }) {
         note(remedy::other_namespace(pid, host));
         pid = host;
-        steps = examine(pid);
+        (steps, followed) = examine(pid);
     }
-    let rules = if is_well(&steps) { rules_of(pid, patience) } else { Vec::new() };
+    let rules = if is_well(&steps) { rules_of(followed, &wanted.rules) } else { Vec::new() };
     let mut to = Destination::open(&options.output)?;
     if options.is_json {
         json::write(&document(pid, &steps, &rules), &mut to)?;
@@ -73,15 +74,8 @@ fn is_well(steps: &[AttachStep]) -> bool {
     !steps.is_empty() && steps.iter().all(|step| step.outcome.is_ok())
 }
 
-/// What came of the rules in one snapshot: of those given for the program first.
-fn rules_of(pid: i32, patience: &Patience) -> Vec<RuleDocument> {
-    let look = || {
-        let mut inspector = Inspector::attach_within(pid, &patience.limit).ok()?;
-        inspector.snapshot(&wanted::complete(Options::default())).ok()?;
-        Some(inspector.followed())
-    };
-    let mut followed = patience.limited(look).unwrap_or_default();
-    let given = wanted::rules();
+/// What came of the rules: of those given for the program first.
+fn rules_of(mut followed: Vec<Followed>, given: &Rules) -> Vec<RuleDocument> {
     let mut all = Vec::new();
     for rule in given.iter() {
         let at = followed.iter().position(|it| it.rule == *rule);
@@ -111,7 +105,7 @@ impl RuleDocument {
         Self {
             frames: of.frames,
             without: of.without,
-            missing: facts.map(|((fact, _), count)| (fact.name(), *count)).collect(),
+            missing: facts.map(|((fact, _), count)| (fact.as_str(), *count)).collect(),
             ..Self::unused(&of.rule)
         }
     }
@@ -128,7 +122,7 @@ impl RuleDocument {
         }
         let mut said = counted(self.frames, "frame");
         if self.without > 0 {
-            let _ = write!(said, ", {} without a {}", self.without, self.kind.name());
+            let _ = write!(said, ", {} without a {}", self.without, self.kind.as_str());
         }
         let missing: Vec<String> =
             self.missing.iter().map(|(fact, count)| format!("{fact} in {count}")).collect();

@@ -12,14 +12,10 @@ pub fn set(most_memory: Option<u64>, rules: Rules) {
     let _ = WANTED.set((most_memory, rules));
 }
 
-/// The rules for the program.
-pub fn rules() -> Rules {
-    WANTED.get().map(|(_, rules)| rules.clone()).unwrap_or_default()
-}
-
 /// What a snapshot is to contain, with that.
 pub fn complete(mut options: aiospy::Options) -> aiospy::Options {
-    options.max_memory = WANTED.get().and_then(|(most, _)| *most);
-    options.rules = rules();
+    if let Some((most_memory, rules)) = WANTED.get() {
+        (options.max_memory, options.rules) = (*most_memory, rules.clone());
+    }
     options
 }

@@ -45,8 +45,8 @@ pub struct Caches {
     libraries: RefCell<Option<Arc<Libraries>>>,
     /// Rules for the program, which go before those that are known for libraries.
     rules: Rules,
-    /// What came of each rule for work, by its address.
-    followed: RefCell<FxHashMap<usize, Followed>>,
+    /// What came of each rule for work, by its address; nothing where that is not counted.
+    followed: RefCell<Option<FxHashMap<usize, Followed>>>,
     /// What could not be read in this snapshot.
     pub(super) damaged: RefCell<Vec<Address>>,
     snapshot: u32,
@@ -170,19 +170,24 @@ impl Caches {
             self.rules = rules.clone();
             self.codes.get_mut().clear();
             self.recent_codes.clear();
-            self.followed.get_mut().clear();
         }
     }
 
-    /// What came of each rule for work so far.
-    pub fn followed(&self) -> Vec<Followed> {
-        self.followed.borrow().values().cloned().collect()
+    /// From now on counts what comes of each rule for work.
+    pub(crate) fn count_followed(&mut self) {
+        self.followed.get_mut().get_or_insert_default();
     }
 
-    /// Takes in what came of a rule in one frame: a bit for each of its facts that was missing; nothing
-    /// where there was no such work.
+    /// What came of each rule for work since that is counted.
+    pub(crate) fn followed(&self) -> Vec<Followed> {
+        self.followed.borrow().iter().flat_map(FxHashMap::values).cloned().collect()
+    }
+
+    /// Counts what came of a rule in one frame, if it is asked for: a bit for each of its facts that was
+    /// missing; nothing where there was no such work.
     pub(crate) fn note_followed(&self, rule: &Arc<Rule>, missing: Option<u32>) {
         let mut all = self.followed.borrow_mut();
+        let Some(all) = &mut *all else { return };
         let one = all.entry(Arc::as_ptr(rule).addr()).or_insert_with(|| Followed {
             rule: Arc::clone(rule),
             frames: 0,
