@@ -1,10 +1,11 @@
 //! gRPC: its server's stop, and what its tasks wait for.
 
 use super::library::Library;
+use super::name::OF_GRPC;
 use super::purpose::{Left, Purpose, Stop};
 
 /// Its handlers are called by Cython, in tasks of its own.
-const SERVER: Stop = Stop::of("gRPC", Left::Named("HandleExceptions["));
+const SERVER: Stop = Stop::of("gRPC", Left::Named(OF_GRPC));
 
 /// Compiled by Cython, which names the files of its source.
 const SERVING: &str = "grpc/_cython/server.pyx.pxi";

@@ -65,10 +65,13 @@ pub fn is_compiled_anew(file: &str, function: &str) -> bool {
     file == last_part(function)
 }
 
+/// How gRPC's server calls the tasks of its handlers, up to the method that they have from 1.6x on.
+pub const OF_GRPC: &str = "HandleExceptions[";
+
 /// The method that a task of gRPC's server works for, by the name that it has from 1.6x on:
 /// `/shop.Orders/Get`.
 pub fn method_of_grpc(task: &str) -> Option<&str> {
-    let method = task.strip_prefix("HandleExceptions[")?.strip_suffix(']')?;
+    let method = task.strip_prefix(OF_GRPC)?.strip_suffix(']')?;
     method.starts_with('/').then_some(method)
 }
 
