@@ -195,18 +195,18 @@ impl Changed<'_> {
                 format!(" ({sign}{})", words::duration(now.abs_diff(was)))
             }
             _ if self.fact.waiters == 0 && self.was.waiters == 0 => String::new(),
-            _ => format!(" ({})", signed(self.was.waiters, self.fact.waiters)),
+            _ => format!(" ({})", signed(self.was.waiters, self.fact.waiters, "±0")),
         }
     }
 }
 
-/// `+3`, `-2`, `±0`
-fn signed(was: usize, now: usize) -> String {
+/// `+3`, `-2`; what stands for none.
+fn signed(was: usize, now: usize, none: &str) -> String {
     let by = words::count(now.abs_diff(was));
     match now.cmp(&was) {
         std::cmp::Ordering::Greater => format!("+{by}"),
         std::cmp::Ordering::Less => format!("-{by}"),
-        std::cmp::Ordering::Equal => "±0".to_owned(),
+        std::cmp::Ordering::Equal => none.to_owned(),
     }
 }
 

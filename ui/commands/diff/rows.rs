@@ -8,7 +8,7 @@ use aiospy::snapshot::{
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::Stays;
+use super::{Stays, signed};
 use crate::io::page::Style;
 use crate::report::text::processes::Cell;
 use crate::report::text::{table, words};
@@ -63,12 +63,7 @@ impl State {
 impl Row {
     /// Its cells in a table.
     pub fn cells(&self) -> Vec<Cell> {
-        let by = self.after.abs_diff(self.before);
-        let by = match self.after.cmp(&self.before) {
-            std::cmp::Ordering::Greater => format!("+{}", words::count(by)),
-            std::cmp::Ordering::Less => format!("-{}", words::count(by)),
-            std::cmp::Ordering::Equal => "0".to_owned(),
-        };
+        let by = signed(self.before, self.after, "0");
         let style = if self.state == State::Idle { Style::Dim } else { Style::Plain };
         let is_stuck = self.state == State::NoProgress;
         vec![
