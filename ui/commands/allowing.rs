@@ -1,11 +1,10 @@
 //! `--allow` and `--mutes`: findings that are known, and fail nothing.
 
-use std::path::Path;
-
 use aiospy::snapshot::{Allowed, Rule};
 use clap::Args;
 
 use crate::commands::codes::code_of;
+use crate::io::given;
 use crate::io::output::note;
 
 /// What is allowed.
@@ -61,14 +60,7 @@ fn rule(text: &str) -> Result<Rule, String> {
 
 /// The rules of a file, one a line: a code, a pattern if it is not allowed everywhere, and why.
 fn mutes(file: &str) -> Result<Mutes, String> {
-    /// The longest file that is read.
-    const MAX: u64 = 1 << 20;
-    let path = Path::new(file);
-    let cannot = |error: std::io::Error| format!("can't read it: {error}");
-    if path.metadata().map_err(cannot)?.len() > MAX {
-        return Err("it is too long for a file of rules".to_owned());
-    }
-    let text = std::fs::read_to_string(path).map_err(cannot)?;
+    let text = given::rules(file)?;
     let mut rules = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let of_line = |error: String| format!("line {}: {error}", at + 1);

@@ -10,16 +10,14 @@
 //! clock = "epoch"
 //! ```
 
-use std::fs::read_to_string;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aiospy::known::WorkKind;
 use aiospy::known::work::{Clock, Fact, Paths, Rule, Rules};
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
-/// The longest file that is read.
-const MAX: u64 = 1 << 20;
+use super::given;
 
 /// A file of rules.
 #[derive(Deserialize)]
@@ -61,12 +59,7 @@ enum OneOrMore {
 /// # Errors
 /// With what is wrong in each rule that is none, and where.
 pub fn read(file: &str) -> Result<Rules, String> {
-    let path = Path::new(file);
-    let cannot = |error: std::io::Error| format!("can't read it: {error}");
-    if path.metadata().map_err(cannot)?.len() > MAX {
-        return Err("it is too long for a file of rules".to_owned());
-    }
-    parse(&read_to_string(path).map_err(cannot)?)
+    parse(&given::rules(file)?)
 }
 
 /// The rules that the user keeps, `~/.config/aiospy/rules.toml`: the file, and what is in it.
