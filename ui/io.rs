@@ -1,6 +1,7 @@
 //! Where output goes, and how the tool behaves towards the machine it runs on.
 
 pub mod descriptors;
+pub mod given;
 pub mod hook;
 pub mod oom;
 pub mod output;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use aiospy::memory::Address;
 use aiospy::snapshot::{Interval, Snapshot, Subject, SubjectKind, Task, TaskState, WorkKind};
 use aiospy::timeline::Lives;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The time that is looked back at.
 pub const WINDOW: Duration = Duration::from_secs(60);
@@ -96,17 +96,13 @@ impl Finishing {
                 None => _ = present.insert(identity, known),
             }
         }
-        let by_id: FxHashMap<Address, &Task> =
-            snapshot.tasks.iter().map(|task| (task.id, task)).collect();
+        let unclear = snapshot.tasks.iter().filter(|task| is_unclear(task)).map(|task| task.id);
+        let unclear: FxHashSet<Address> = unclear.collect();
         for (identity, known) in self.open.drain() {
             match present.get_mut(&identity) {
                 Some(now) if known.is_same(now) => now.absent = known.absent,
                 // Of one that runs, or changed while it was read, it is not known what it works for.
-                None if known
-                    .tasks
-                    .iter()
-                    .any(|(id, _)| by_id.get(id).is_some_and(|task| is_unclear(task))) =>
-                {
+                None if known.tasks.iter().any(|(id, _)| unclear.contains(id)) => {
                     present.insert(identity, known);
                 }
                 _ => {
