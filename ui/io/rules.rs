@@ -87,7 +87,7 @@ fn parse(text: &str) -> Result<Rules, String> {
             Err(mistake) => mistakes.push(format!("line {at}: {mistake}")),
         }
     }
-    if mistakes.is_empty() { Ok(Rules::new(rules)) } else { Err(mistakes.join("\n  ")) }
+    if mistakes.is_empty() { Ok(Rules::new(rules)) } else { Err(mistakes.join("; ")) }
 }
 
 fn rule(row: Value) -> Result<Rule, String> {
@@ -176,13 +176,13 @@ mod tests {
         ))
         .unwrap_err();
         let expected = "line 6: unknown field `nmae`, expected one of `at`, `kind`, `of`, `needs`, \
-             `verb`, `route`, `name`, `statement`, `path`, `peer`, `port`, `id`, `began`, `clock`\n  \
-             line 11: `job.name()` is no path: write it as `self.request.args['id'][0] | request`\n  \
-             line 16: `f` is no function: write it as `worker.py:Worker.run`\n  \
-             line 20: `of` is to begin with a variable, and `.job` does not\n  \
+             `verb`, `route`, `name`, `statement`, `path`, `peer`, `port`, `id`, `began`, `clock`; \
+             line 11: `job.name()` is no path: write it as `self.request.args['id'][0] | request`; \
+             line 16: `f` is no function: write it as `worker.py:Worker.run`; \
+             line 20: `of` is to begin with a variable, and `.job` does not; \
              line 24: unknown variant `task`, expected one of `request`, `websocket`, `job`, \
-             `call`, `query`\n  \
-             line 28: missing field `at`\n  \
+             `call`, `query`; \
+             line 28: missing field `at`; \
              line 31: no clock is called `wall`: monotonic, epoch or epoch-ms";
         assert_eq!(mistakes, expected);
         let error = parse("[[work]]\nat = \"a.py:f\nkind = 1\n").unwrap_err();
