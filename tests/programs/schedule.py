@@ -4,7 +4,8 @@
 
 With --nest-asyncio it all runs in a nested run of the loop, which that library makes possible.
 Prints READY when its loop runs, and when it is over one line of JSON with all blocks: beginning
-and end by CLOCK_MONOTONIC, kind, line. Between the blocks it does short work, as services do.
+and end by CLOCK_MONOTONIC, kind, line, and how long its thread waited for a processor in the
+iterations around it. Between the blocks it does short work, as services do.
 """
 
 import argparse
@@ -70,6 +71,12 @@ def by_lock(seconds):
 KINDS = {"sleep": by_sleep, "cpu": by_cpu, "socket": by_socket, "lock": by_lock}
 
 
+def waited():
+    """For how long this thread was ready for a processor and had none, in seconds."""
+    with open("/proc/thread-self/schedstat") as file:
+        return int(file.read().split()[1]) / 1e9
+
+
 async def block(name, seconds):
     """One block, with its beginning and end as the program sees them."""
     kind[0], length[0] = name, seconds
@@ -78,12 +85,16 @@ async def block(name, seconds):
         asked.set()
         while not taken.is_set():
             await asyncio.sleep(0.001)
-        await asyncio.sleep(0.001)  # a step of its own
+    before = waited()
+    await asyncio.sleep(0)  # an iteration of its own
     began = time.monotonic()
     if name == "socket":
         asked.set()
     KINDS[name](seconds)
-    blocks.append({"kind": name, "began": began, "ended": time.monotonic(), "line": lines[name]})
+    ended = time.monotonic()
+    await asyncio.sleep(0)
+    waits = waited() - before
+    blocks.append({"kind": name, "began": began, "ended": ended, "line": lines[name], "waited": waits})
 
 
 async def noise():
