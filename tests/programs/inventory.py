@@ -21,6 +21,8 @@ import collections
 import contextlib
 import gc
 import inspect
+import threading
+import time
 
 import common
 from common import FOREVER, address
@@ -125,13 +127,43 @@ async def has_variable(asked):
     return budget, inner
 
 
+def on_thread(function, *arguments):
+    """Starts a thread and waits until it has come to where it stays."""
+    there = threading.Event()
+    threading.Thread(target=function, args=(there,) + arguments, daemon=True).start()
+    there.wait()
+
+
+def hands_over(there, coroutine, loop):
+    there.set()
+    time.sleep(FOREVER)
+    asyncio.run_coroutine_threadsafe(coroutine, loop)
+
+
+def makes_task(there):
+    def factory(loop, coro, **_):
+        there.set()
+        time.sleep(FOREVER)
+
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(factory)
+    loop.create_task(work())
+
+
+def forgets(there):
+    forgotten = note(work(), "variable forgotten")
+    there.set()
+    time.sleep(FOREVER)
+    del forgotten
+
+
 def is_open(generator):
     frame = generator.ag_frame
     return frame is not None and frame.f_lasti >= 0 and not generator.ag_running
 
 
-def counts(in_use):
-    """How many there are by what the garbage collector knows."""
+def counts(started, iterated):
+    """How many there are by what the garbage collector knows, without those of the healthy."""
     gc.collect()
     objects = gc.get_objects()
     tasks = [thing for thing in objects if isinstance(thing, asyncio.Task)]
@@ -140,8 +172,8 @@ def counts(in_use):
         "never-started": sum(
             1 for it in objects
             if inspect.iscoroutine(it) and id(it) not in of_tasks and inspect.getcoroutinestate(it) == "CORO_CREATED"
-        ),
-        "open-generator": sum(1 for it in objects if inspect.isasyncgen(it) and is_open(it)) - in_use,
+        ) - started,
+        "open-generator": sum(1 for it in objects if inspect.isasyncgen(it) and is_open(it)) - iterated,
     }
     listed = set(map(id, asyncio.all_tasks())) if sys.version_info >= (3, 14) else set(map(id, tasks))
     found["failed-future"] = sum(
@@ -167,9 +199,11 @@ async def main():
     global LEFT, SLOTTED, RECENT, STARTED
     if IS_HEALTHY:
         tasks = await step([iterates, enters])
+        on_thread(hands_over, work(), asyncio.get_event_loop())
+        on_thread(makes_task)
         await asyncio.sleep(0.01)
         common.watchdog()
-        common.emit_ready({"counts": counts(2), "owners": {}, "states": {}, "freed": []})
+        common.emit_ready({"counts": counts(2, 2), "owners": {}, "states": {}, "freed": []})
         await asyncio.wait(tasks)
         return
     freed = []
@@ -205,7 +239,8 @@ async def main():
     argument = work(note(asyncio.Event(), "variable arguments through tuple", set=0, waiting=0))
     note(argument, "variable argument")
     await asyncio.sleep(0.01)
-    found = counts(2)
+    on_thread(forgets)
+    found = counts(0, 2)
     # What was freed may have been used again.
     alive = set(map(address, gc.get_objects()))
     freed = [at for at in set(freed) if at not in alive]

@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::{MAX_FOUND, Owned, Search, Slot};
 use crate::memory::Address;
-use crate::python::frame::{Progress, RawFrame};
+use crate::python::frame::Progress;
 use crate::python::object::Kind;
 use crate::snapshot::NeverAwaited;
 
@@ -25,7 +25,7 @@ impl Search<'_> {
             // Somebody else who has it may still start it.
             if reader.references(slot.value) == Some(1)
                 && let Some(owned) = self.frames.get(slot.frame)
-                && self.reads_variable(owned.frame, slot.index) == Some(false)
+                && reader.reads_variable(owned.frame, slot.index) == Some(false)
             {
                 found.extend(self.unstarted(slot, owned));
             }
@@ -54,34 +54,5 @@ impl Search<'_> {
             task: owned.task,
             thread: owned.thread,
         })
-    }
-
-    /// Whether a function may yet read its variable `index`, from where its frame is; `None` when
-    /// that cannot be told.
-    pub(super) fn reads_variable(&self, frame: &RawFrame, index: usize) -> Option<bool> {
-        let reader = self.reader;
-        let ahead = reader.ahead(frame).ok()?;
-        let code = reader.code(frame.code).ok()?;
-        let bytecode = reader.instructions(&code).ok()?;
-        let opcodes = &reader.layout.load_local;
-        // The argument's higher bytes come before it: a variable far behind in a large function
-        // may be taken for another one, and then counts as read.
-        let low = u8::try_from(index & 0xff).ok()?;
-        let nibble = u8::try_from(index).ok().filter(|&index| index < 16);
-        let mut reads = false;
-        let parts = ahead.iter().filter_map(|part| {
-            let [start, end] = [part.start, part.end].map(usize::try_from);
-            Some(bytecode.get(start.ok()?..end.ok()?)?.as_chunks::<2>().0)
-        });
-        for &[opcode, argument] in parts.flatten() {
-            if opcodes.hidden.contains(&opcode) {
-                return None;
-            }
-            let (first, second) = (Some(argument >> 4), Some(argument & 15));
-            reads |= opcodes.one.contains(&opcode) && argument == low
-                || opcodes.both.contains(&opcode) && (nibble == first || nibble == second)
-                || opcodes.second.contains(&opcode) && nibble == second;
-        }
-        Some(reads)
     }
 }

@@ -92,7 +92,7 @@ impl Search<'_> {
                 && self.reader.references(slot.value) == Some(1)
                 && self.frames.get(slot.frame).is_some_and(|owned| {
                     !self.on_stacks.contains(&owned.frame.at)
-                        && self.reads_variable(owned.frame, slot.index) == Some(false)
+                        && self.reader.reads_variable(owned.frame, slot.index) == Some(false)
                         && self.still_has(owned, slot) == Some(true)
                 })
         });

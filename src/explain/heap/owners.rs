@@ -35,6 +35,9 @@ pub(super) struct Owners<'a> {
     variables: FxHashMap<Address, (RawFrame, Arc<str>)>,
     /// What may be on the stacks of these.
     on_stacks: FxHashMap<Address, RawFrame>,
+    /// What their functions have yet to read, or asyncio's own have: such a coroutine is about to
+    /// be started.
+    in_hand: FxHashSet<Address>,
 }
 
 /// What lies between a thing and what is looked at.
@@ -100,6 +103,7 @@ impl<'a> Owners<'a> {
             globals: FxHashMap::default(),
             variables: FxHashMap::default(),
             on_stacks: FxHashMap::default(),
+            in_hand: FxHashSet::default(),
         };
         for (_, dict) in modules {
             reader.make_room();
@@ -107,8 +111,15 @@ impl<'a> Owners<'a> {
                 owners.globals.entry(value).or_insert((*dict, name));
             }
         }
+        let of_kind = things.iter().filter(|thing| thing.kind == HeapKind::NeverStarted);
+        let never_started: FxHashSet<Address> = of_kind.map(|thing| thing.at).collect();
         for frame in reading.threads.iter().flat_map(|thread| &thread.stack.frames) {
+            let is_asyncio = reader.code(frame.code).is_ok_and(|code| code.place.is_asyncio());
             for (name, value) in reader.locals(frame).unwrap_or_default() {
+                let is_read = || reader.reads_variable_named(frame, &name) != Some(false);
+                if is_asyncio || never_started.contains(&value) && is_read() {
+                    owners.in_hand.insert(value);
+                }
                 owners.variables.entry(value).or_insert((*frame, name));
             }
             for value in reader.on_stack_of_running(frame).unwrap_or_default() {
@@ -142,6 +153,8 @@ impl<'a> Owners<'a> {
         let mut open = vec![(thing.at, None, Trail::default())];
         while let Some((at, word, trail)) = open.pop() {
             let before = (found.seen, open.len());
+            let is_in_hand = self.in_hand.contains(&at) || self.on_stacks.contains_key(&at);
+            found.is_in_use |= thing.kind == HeapKind::NeverStarted && is_in_hand;
             if let Some((frame, name)) = self.variables.get(&at) {
                 self.add_variable(thing, frame, Some(name), &trail, &mut found);
             }

@@ -21,6 +21,41 @@ impl Reader<'_> {
         Ok(ahead.map(|it| it.start..it.end).collect())
     }
 
+    /// Whether a function may yet read its variable `index`, from where its frame is; `None` when
+    /// that cannot be told.
+    pub(crate) fn reads_variable(&self, frame: &RawFrame, index: usize) -> Option<bool> {
+        let ahead = self.ahead(frame).ok()?;
+        let code = self.code(frame.code).ok()?;
+        let bytecode = self.instructions(&code).ok()?;
+        let opcodes = &self.layout.load_local;
+        // The argument's higher bytes come before it: a variable far behind in a large function
+        // may be taken for another one, and then counts as read.
+        let low = u8::try_from(index & 0xff).ok()?;
+        let nibble = u8::try_from(index).ok().filter(|&index| index < 16);
+        let mut reads = false;
+        let parts = ahead.iter().filter_map(|part| {
+            let [start, end] = [part.start, part.end].map(usize::try_from);
+            Some(bytecode.get(start.ok()?..end.ok()?)?.as_chunks::<2>().0)
+        });
+        for &[opcode, argument] in parts.flatten() {
+            if opcodes.hidden.contains(&opcode) {
+                return None;
+            }
+            let (first, second) = (Some(argument >> 4), Some(argument & 15));
+            reads |= opcodes.one.contains(&opcode) && argument == low
+                || opcodes.both.contains(&opcode) && (nibble == first || nibble == second)
+                || opcodes.second.contains(&opcode) && nibble == second;
+        }
+        Some(reads)
+    }
+
+    /// The same of a variable by its name.
+    pub(crate) fn reads_variable_named(&self, frame: &RawFrame, name: &str) -> Option<bool> {
+        let code = self.code(frame.code).ok()?;
+        let index = self.local_names(&code).iter().position(|(known, _)| **known == *name)?;
+        self.reads_variable(frame, index)
+    }
+
     /// The names of the global variables and attributes that a frame's function may yet read,
     /// from where it is, exceptions included.
     ///
