@@ -38,7 +38,7 @@ use aiospy::Inspector;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args};
 
-use crate::commands::options::{Mistake, pid};
+use crate::commands::options::{Mistake, Show, pid};
 use crate::commands::outcome::Outcome;
 use crate::commands::patience::Patience;
 use crate::commands::reading::by_any_id;
@@ -63,6 +63,9 @@ pub struct Top {
     /// Samples per second
     #[arg(short, long, value_name = "HZ", default_value_t = 10.0, value_parser = rate)]
     rate: f64,
+    /// How much of a request is shown [default: all; route in what is written]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    show: Option<Show>,
     #[command(flatten)]
     look: Look,
     /// A program to start and watch, with its arguments, after --
@@ -177,7 +180,9 @@ pub fn run(options: &Top, patience: &Patience) -> anyhow::Result<Outcome> {
         }
         _ => {}
     }
-    options.look.session(options.rate, patience).run(&target)
+    let mut session = options.look.session(options.rate, patience);
+    session.show = options.show.map(Into::into);
+    session.run(&target)
 }
 
 fn is_terminal() -> bool {

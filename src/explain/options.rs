@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::known::work::Rules;
-use crate::snapshot::Depth;
+use crate::snapshot::{Depth, Show};
 
 /// What a snapshot is to contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Options {
     /// What frames of the program's own functions are part of: rules that go before those known for
     /// libraries.
     pub rules: Rules,
+    /// How much of what a request asked for, and of who asked, a snapshot has.
+    pub show: Show,
 }
 
 impl Default for Options {
@@ -48,6 +50,7 @@ impl Default for Options {
             repeats: false,
             max_memory: None,
             rules: Rules::default(),
+            show: Show::Route,
         }
     }
 }

@@ -121,6 +121,7 @@ impl Inspector {
         share(&mut parts.tasks);
         inherit(&mut parts.tasks, &in_doubt);
         note_starters(&reader, &reading.tasks, &mut parts.tasks, &in_doubt);
+        parts.tasks.iter_mut().for_each(|task| task.show(options.show));
         parts.problems.extend(damages(&reader));
         parts.activity = Some(reading.activity);
         parts.limit_to(self.system.age());

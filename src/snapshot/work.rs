@@ -12,8 +12,8 @@ use crate::memory::Address;
 
 /// What a task works for, or asks of somebody else.
 ///
-/// All of it but [`path`](Self::path), [`client`](Self::client) and [`identity`](Self::identity) may
-/// be stored and sent: nothing of it tells one user's data from another's.
+/// Nothing of it tells one user's data from another's, unless that was
+/// [asked for](super::Show).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Work {
@@ -26,14 +26,14 @@ pub struct Work {
     /// What stands for all of its like: the route, `/orders/{id}`; without one the endpoint's
     /// function; the name of a job; a query with `?` for its values.
     pub name: Arc<str>,
-    /// The path of a request as it was sent, without its query: for live views only.
-    #[serde(skip)]
+    /// The path of a request as it was sent, without its query, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Arc<str>>,
     /// Who is asked: `10.0.0.5:5432`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<Arc<str>>,
-    /// Who asked, `10.0.0.7:51123`: for live views only.
-    #[serde(skip)]
+    /// Who asked, `10.0.0.7:51123`, if that is to be shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<Arc<str>>,
     /// The id of a job or a request, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// What it is called where it alone is looked at, live: by its path, if it has one.
+    /// What it is called where it alone is looked at: by its path, if that is shown.
     pub fn live_name(&self) -> String {
         let path = self.path.as_deref().filter(|path| !path.is_empty());
         path.map_or_else(|| self.to_string(), |path| format!("{}{path}", self.prefix()))

@@ -117,8 +117,9 @@ fn outline_of_causes(text: &str) -> Vec<String> {
     let mut lines = outline(text);
     let table = lines.iter().position(|line| line.starts_with("N WORK")).expect("no table");
     let end = lines[table..].iter().position(String::is_empty).map_or(lines.len(), |at| table + at);
-    let rows: Vec<_> = lines.drain(table + 1..end).filter(|row| row.starts_with('!')).collect();
-    lines.splice(table + 1..table + 1, rows);
+    let rest = lines.split_off(end);
+    let rows = lines.split_off(table + 1).into_iter().filter(|row| row.starts_with('!'));
+    lines.extend(rows.chain(rest));
     lines
 }
 

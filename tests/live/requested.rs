@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use super::per_version;
-use super::support::{Program, Python, aiospy, dump};
+use super::support::{Program, Python, aiospy, dump, texts};
 
 /// Snapshots of a busy program.
 const LOOKS: usize = 30;
@@ -60,6 +60,37 @@ fn held(python: &Python) {
     assert!(call["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{call}");
     assert!(call["since"]["ms"].as_f64().unwrap() < 60_000.0, "{call}");
     assert!(calls.next().is_none());
+
+    // Paths and clients only where they are asked for.
+    let fields = |dump: &Value, field: &str| {
+        let tasks = dump["tasks"].as_array().unwrap();
+        let works = tasks.iter().filter(|task| task["work"]["is_inherited"].is_null());
+        let mut values: Vec<String> =
+            works.filter_map(|task| Some(task["work"][field].as_str()?.to_owned())).collect();
+        values.sort_unstable();
+        values.dedup();
+        values
+    };
+    let shown = |show: &str| {
+        let dump = self::dump(program.pid(), &["--show", show]);
+        (fields(&dump, "path"), fields(&dump, "client").len())
+    };
+    assert_eq!((fields(&dump, "path"), fields(&dump, "client")), (Vec::new(), Vec::new()));
+    let paths = ["/all", "/call", "/orders/17", "/plain/18"].map(str::to_owned).to_vec();
+    assert_eq!(shown("path"), (paths.clone(), 0));
+    assert_eq!(shown("all"), (paths, 4));
+    let pid = program.pid().to_string();
+    let flat = |show: &str| {
+        let (text, _) = texts(&aiospy(&["dump", "--flat", "--show", show, &pid]));
+        text.lines().filter(|line| line.contains("works for  ")).map(str::to_owned).collect()
+    };
+    let (route, all): (Vec<String>, Vec<String>) = (flat("route"), flat("all"));
+    assert!(route.iter().any(|line| line.contains(" GET /orders/{number}, for ")), "{route:#?}");
+    assert!(!route.join("\n").contains("/orders/17"), "{route:#?}");
+    let is_whole = |line: &String| {
+        line.contains(" GET /orders/17, for ") && line.contains(", from 127.0.0.1:")
+    };
+    assert!(all.iter().any(is_whole), "{all:#?}");
 }
 
 /// A program's own jobs and calls are known by rules that are given for it, and `doctor` says what came

@@ -200,6 +200,7 @@ fn wanted(options: &Report) -> aiospy::Options {
     wanted.locals = options.locals();
     wanted.finished = options.has_finished;
     wanted.native = options.has_native;
+    wanted.show = options.show.into();
     wanted
 }
 

@@ -73,6 +73,8 @@ pub struct Report {
     /// Show passwords, tokens and the like in them, too
     #[arg(long = "show-secrets", requires = "has_locals")]
     has_secrets: bool,
+    #[arg(help = SHOW, long, value_enum, value_name = "WHAT", default_value_t = Show::Route)]
+    pub show: Show,
     /// Show what loops and pools do, and the stacks of all threads
     #[arg(short = 't', long = "threads")]
     has_threads: bool,
@@ -126,6 +128,30 @@ impl Report {
             (false, _) => Locals::Unread,
             (true, false) => Locals::WithoutSecrets,
             (true, true) => Locals::WithSecrets,
+        }
+    }
+}
+
+/// The help for what of requests is shown.
+pub const SHOW: &str = "How much of a request is shown";
+
+/// What of a request is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Show {
+    /// Its route
+    Route,
+    /// Its path, too, without the query
+    Path,
+    /// Its path and the address of the client
+    All,
+}
+
+impl From<Show> for aiospy::snapshot::Show {
+    fn from(show: Show) -> Self {
+        match show {
+            Show::Route => Self::Route,
+            Show::Path => Self::Path,
+            Show::All => Self::All,
         }
     }
 }

@@ -6,7 +6,7 @@ use aiospy::process::Source;
 use aiospy::snapshot::{Snapshot, Task};
 use clap::Args;
 
-use crate::commands::options::{LOOKS, Target, time, time_or_none};
+use crate::commands::options::{LOOKS, Show, Target, time, time_or_none};
 use crate::commands::outcome::Outcome;
 use crate::commands::patience::Patience;
 use crate::commands::reading::{self, by_any_id};
@@ -32,6 +32,9 @@ pub struct Requests {
     /// Print JSON (see `aiospy schema`): a summary of at most 10,000 bytes, with requests only
     #[arg(short = 'j', long = "json")]
     is_json: bool,
+    /// How much of a request is shown [default: all, in JSON route]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    show: Option<Show>,
     #[arg(help = LOOKS, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     looks: u8,
     /// Keep sampling for up to TIME while it is undecided whether something hangs
@@ -46,7 +49,9 @@ pub struct Requests {
 /// # Errors
 /// When the target cannot be read, or the output not be written.
 pub fn run(options: &Requests, patience: &Patience) -> anyhow::Result<Outcome> {
-    let wanted = wanted::complete(aiospy::Options::default());
+    let mut wanted = wanted::complete(aiospy::Options::default());
+    let usual = if options.is_json { Show::Route } else { Show::All };
+    wanted.show = options.show.unwrap_or(usual).into();
     let look = |pid| reading::look(pid, &wanted, options.looks, options.wait, patience);
     let (_, looked) = by_any_id(options.target.pid(), look);
     let (snapshot, timed_out) = looked?;

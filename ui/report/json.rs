@@ -455,7 +455,7 @@ mod tests {
         Acquire, Age, Blocking, BlockingKind, Cancellation, Cause, Children, Code, Container,
         Context, Count, Deadline, Descriptor, Doubt, Evidence, FindingId, Frame, Job, Location,
         Members, MemoryLimit, NativeFrame, NativeStack, Operation, Others, Position, Pressure,
-        Problem, Program, Quota, Role, Severity, Socket, Source, StackFrame, Stage, Stalls,
+        Problem, Program, Quota, Role, Severity, Show, Socket, Source, StackFrame, Stage, Stalls,
         TaskState, Tcp, Trace, Tracer, Variable, Wait, WaitKind, Waiting, WakeSources, Withheld,
         Work, WorkKind, WorkerProcess,
     };
@@ -515,6 +515,10 @@ mod tests {
     }
 
     fn document() -> Value {
+        document_showing(Show::All)
+    }
+
+    fn document_showing(show: Show) -> Value {
         let mut child = sample::task(2, "child", &["g app.py:2"], &[1]);
         child.state = Some(TaskState::Running);
         child.cancellation = Some(Cancellation {
@@ -612,7 +616,7 @@ mod tests {
         snapshot.heap = Some(Box::new(sample::heap()));
         let place = snapshot.tasks[1].frames[0].location.clone();
         (snapshot.findings, snapshot.looks) = (Some(findings(&place)), Some(2));
-        serde_json::to_value(Document::of(&snapshot)).unwrap()
+        serde_json::to_value(Document::of(&snapshot.showing(show))).unwrap()
     }
 
     fn undecided() -> Undecided {
@@ -889,12 +893,16 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_one_user_from_another_is_in_no_document() {
+    fn what_tells_one_user_from_another_is_in_no_document_unless_asked_for() {
+        let of = |show| {
+            let text = document_showing(show).to_string();
+            assert!(text.contains("/orders/{id}") && text.contains("10.0.0.5:5432"));
+            ["/orders/17", "203.0.113.9"].map(|private| text.matches(private).count())
+        };
+        assert_eq!(of(Show::Route), [0, 0]);
+        assert_eq!(of(Show::Path), [3, 0]);
+        assert_eq!(of(Show::All), [3, 3]);
         let text = document().to_string();
-        assert!(text.contains("/orders/{id}") && text.contains("10.0.0.5:5432"));
-        for private in ["/orders/17", "203.0.113.9"] {
-            assert!(!text.contains(private), "{private}");
-        }
         // Whoever asks for all of a socket gets it.
         let socket = &json!({"remote": "198.51.100.7:50000", "is_accepted": true});
         let of = |it: &Value| (it["remote"].clone(), it["is_accepted"].clone());

@@ -300,6 +300,12 @@ fn flat(
             line.pad_to(18);
             page.line(&line.with(style, value))
         };
+        if let Some(work) = task.work.as_deref() {
+            let age = work.since.map(|since| format!(", for {}", words::age(since)));
+            let client = work.client.as_ref().map(|client| format!(", from {client}"));
+            let of_it = [age, client].into_iter().flatten().collect::<String>();
+            fact("works for", Style::Strong, &format!("{}{of_it}", work.live_name()))?;
+        }
         if let Some(coroutine) = &task.coroutine {
             fact("coroutine", Style::Plain, coroutine)?;
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use aiospy::Error;
 use aiospy::process::Source;
-use aiospy::snapshot::Snapshot;
+use aiospy::snapshot::{Show, Snapshot};
 use aiospy::watch::monitor::{Event, Monitor, Settings, Tracked};
 use aiospy::watch::sampler::{Ended, Sample};
 use aiospy::watch::{News, Watcher};
@@ -103,6 +103,8 @@ pub struct Reading {
     pub waits_for_python: bool,
     /// How long reading it once may take.
     pub timeout: Duration,
+    /// How much of its requests is shown.
+    pub show: Show,
 }
 
 /// A target that is sampled.
@@ -217,6 +219,7 @@ fn sample_on(
         let whole_every = Duration::try_from_secs_f64(1.0 / pace.rate).unwrap_or_default();
         let mut plan = patience.plan(pace.glances, whole_every);
         plan.waits_for_python = reading.waits_for_python;
+        plan.options.show = reading.show;
         plan
     };
     let mut settings = Settings::default();

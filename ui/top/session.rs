@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use aiospy::memory::{Address, TimeLimit};
-use aiospy::snapshot::Depth;
+use aiospy::snapshot::{Depth, Show, Snapshot};
 use aiospy::{Inspector, Options};
 use anyhow::Context as _;
 use crossterm::clipboard::CopyToClipboard;
@@ -91,6 +91,9 @@ pub struct Session {
     recorded: i32,
     /// How long reading a target once may take.
     timeout: Duration,
+    /// How much of requests is shown, if that was asked for: else all of it, and in what is written
+    /// their routes.
+    pub show: Option<Show>,
 }
 
 impl Session {
@@ -109,6 +112,7 @@ impl Session {
             playing: None,
             recorded: 0,
             timeout,
+            show: None,
         }
     }
 
@@ -160,7 +164,8 @@ impl Session {
     }
 
     fn sampling(&self, pid: i32, pace: Pace, waits_for_python: bool) -> Sampling {
-        let reading = Reading { pid, waits_for_python, timeout: self.timeout };
+        let show = self.show.unwrap_or(Show::All);
+        let reading = Reading { pid, waits_for_python, timeout: self.timeout, show };
         let wrap = move |message| Coming::Sampled(pid, message);
         Sampling::start(reading, pace, self.sender.clone(), wrap)
     }
@@ -264,6 +269,11 @@ impl Session {
         app.update(event)
     }
 
+    /// How much of requests is in what is written.
+    fn stored(&self) -> Show {
+        self.show.unwrap_or_default()
+    }
+
     fn carry_out(&mut self, effect: Effect, app: &mut App) {
         match effect {
             Effect::Nothing | Effect::Draw | Effect::Quit => {}
@@ -282,13 +292,13 @@ impl Session {
                 }
             },
             Effect::Export => {
-                let words = app.target().map(|watched| export(&watched.feed));
+                let words = app.target().map(|watched| export(&watched.feed, self.stored()));
                 if let Some(words) = words {
                     app.update(Event::Notice(words));
                 }
             }
             Effect::Report => {
-                let words = app.target().map(|watched| report(&watched.feed));
+                let words = app.target().map(|watched| report(&watched.feed, self.stored()));
                 if let Some(words) = words {
                     app.update(Event::Notice(words));
                 }
@@ -390,16 +400,18 @@ fn panic_if_asked() {
 }
 
 /// Writes the snapshot that is shown to a file; says which, or why not.
-fn export(feed: &Feed) -> String {
-    write(feed, "json", |to| json::dump(&feed.snapshot, to))
+fn export(feed: &Feed, show: Show) -> String {
+    let snapshot = Snapshot::clone(&feed.snapshot).showing(show);
+    write(feed, "json", |to| json::dump(&snapshot, to))
 }
 
 /// Writes a report of it, as `aiospy report` does.
-fn report(feed: &Feed) -> String {
+fn report(feed: &Feed, show: Show) -> String {
+    let snapshot = Snapshot::clone(&feed.snapshot).showing(show);
     let files = feed.files.as_deref().map(|files| files as &dyn text::Files);
-    let lines = text::Lines::of_snapshot(files, &feed.snapshot);
+    let lines = text::Lines::of_snapshot(files, &snapshot);
     let host = (feed.place.is_none() && !feed.is_ended).then(hostname);
-    let report = markdown::Report::of(&feed.snapshot, &lines, host, Dialect::Markdown);
+    let report = markdown::Report::of(&snapshot, &lines, host, Dialect::Markdown);
     write(feed, "md", |to| Ok(to.writer().write_all(report.text().as_bytes())?))
 }
 
