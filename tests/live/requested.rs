@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aiospy::snapshot::Show;
 use aiospy::{Inspector, Options};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -218,9 +219,11 @@ fn variables(python: &Python, kind: &str) {
 fn busy(python: &Python) {
     let program = start(python, "busy");
     let mut inspector = Inspector::attach(program.pid()).unwrap();
+    let mut options = Options::default();
+    options.show = Show::Path;
     let mut labelled = 0;
     for _ in 0..LOOKS {
-        let snapshot = inspector.snapshot(&Options::default()).unwrap();
+        let snapshot = inspector.snapshot(&options).unwrap();
         for task in &snapshot.tasks {
             // The handler has named its task by the path of its request.
             let truth = task.name.as_deref().and_then(|name| name.strip_prefix('n'));
