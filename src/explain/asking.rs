@@ -74,7 +74,15 @@ fn asking(
     if is_of_messages || chain.iter().any(is_blocking) {
         return Asking::Message;
     }
+    let mut is_called_by_library = false;
     for frame in chain.iter().rev() {
+        // What a library has sent before it called the program went to whom that serves: the news
+        // of a request to those who want to hear of it, an answer to a client.
+        match reader.code(frame.code).map(|code| code.place.is_library()) {
+            Ok(false) => is_called_by_library = true,
+            _ if is_called_by_library => continue,
+            _ => {}
+        }
         let key = (frame.code, frame.lasti);
         match *ways.entry(key).or_insert_with(|| way(reader, frame)) {
             Way::Sends { is_last } => return Asking::Answer { is_first: is_last },

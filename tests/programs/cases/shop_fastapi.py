@@ -1,0 +1,35 @@
+"""A shop on FastAPI: all requests wait for a lock, whose holder waits for a stock that is silent."""
+
+# packages: fastapi==0.139.0 uvicorn==0.54.0
+# packages-3.9: fastapi==0.95.2 uvicorn==0.22.0
+# versions: 3.9 3.11 3.13
+# wanted: lock-convoy peer-silent
+# shown: GET /orders/{number} shop_fastapi.py OLDEST
+# wait: 8s
+
+import asyncio
+
+import shop
+import uvicorn
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+@app.get("/orders/{number}")
+async def order(number: int):
+    async with shop.lock():
+        reader, writer = await shop.open_stock()
+        writer.write(b"how many are left?\n")
+        return await reader.readline()  # culprit
+
+
+async def main():
+    config = uvicorn.Config(app, port=shop.PORT, log_level="error")
+    serving = asyncio.ensure_future(uvicorn.Server(config).serve())
+    await shop.come()
+    shop.ready()
+    await serving
+
+
+asyncio.run(main())
