@@ -2,7 +2,8 @@
 //!
 //! A call that takes a while is what threads are for: one that has stood for less than
 //! [`STUCK_AFTER`], as far as can be told, makes no more than a note. So does one that computes,
-//! waits for the next item of a queue or for somebody to type, or has a time limit around it.
+//! waits for the next item of a queue, for an event, for a connection or for somebody to type, or has
+//! a time limit around it.
 //!
 //! The thread may be of no pool: anyio's, aiosqlite's, or one that a program has for such calls.
 //! A call of `SQLite` that sleeps waits until another connection gives up its lock on the database:
@@ -229,11 +230,21 @@ fn is_working_or_idle(
     let has_worked = before.is_some_and(|before| before.cpu_time < thread.cpu_time);
     let is_asleep =
         matches!(thread.state, Some(ThreadState::Sleeping | ThreadState::Uninterruptible));
-    let is_at_queue = |frame: &Frame| frame.location.module() == Some(Module::Queue);
+    let is_at_queue = |frame: &Frame| match frame.location.module() {
+        Some(Module::Queue | Module::ProcessQueues) => true,
+        Some(Module::Threading) => name::waits_for_event(&frame.location.function),
+        _ => false,
+    };
     let at_queue = thread.frames.iter().any(is_at_queue)
         || thread.frames.last().is_some_and(|at| name::asks_terminal(&at.location.function));
     let at_terminal = thread.syscall.as_ref().is_some_and(|call| call.fd == Some(0));
-    has_worked || !is_asleep || at_queue || at_terminal
+    let takes_what_comes = thread.syscall.as_ref().is_some_and(|call| {
+        let selects = matches!(&*call.name, "select" | "pselect6" | "poll" | "ppoll");
+        let of_tcp = || call.peer.as_deref().is_some_and(|peer| peer.starts_with("tcp"));
+        call.name.starts_with("accept") || selects && call.peer.is_some() && !of_tcp()
+    });
+    let takes_lines = job.function.as_deref().is_some_and(name::takes_lines);
+    has_worked || !is_asleep || at_queue || at_terminal || takes_what_comes || takes_lines
 }
 
 fn report<'a>(context: &'a Context<'_>, group: &[Stuck<'a>]) -> Option<Draft> {

@@ -13,8 +13,9 @@ use super::rule::{About, Blames, Confirmed, Follows, Is, Rule};
 use super::{Context, STUCK_AFTER, grouped, words};
 use crate::memory::Address;
 use crate::snapshot::{
-    Age, Cause, Code, Evidence, Executor, Job, Limiter, Location, Role, Sentence, Severity,
-    Snapshot, Source, Sureness, Syscall, Task, Thread, ThreadState, Waiting, WorkerProcess,
+    Age, Cause, Code, Evidence, Executor, Job, Limiter, Location, Pending, Role, Sentence,
+    Severity, Snapshot, Source, Sureness, Syscall, Task, Thread, ThreadState, Waiting,
+    WorkerProcess,
 };
 use crate::timeline::same_places;
 
@@ -28,6 +29,9 @@ pub(super) const RULE: Rule = Rule {
     confirmed_by: Confirmed::Threads,
     is: &[Is::Cause],
 };
+
+/// Threads that have stood for less are only busy.
+const LEAST: Duration = Duration::from_secs(1);
 
 fn find(context: &Context<'_>, out: &mut Drafts) {
     for pool in context.now.pools() {
@@ -57,8 +61,24 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
             continue;
         }
         let severity = judge(context, out, pool, before);
-        out.add(report(context, pool, severity));
+        let undecided = stands_whole(context, pool, before).filter(|_| severity == Severity::Info);
+        out.add(report(context, pool, severity, undecided));
     }
+}
+
+/// For how long at least all threads of a full pool have stood, if that may become more.
+fn stands_whole(
+    context: &Context<'_>,
+    pool: &Executor,
+    before: Option<&Executor>,
+) -> Option<Duration> {
+    let has_all = pool.workers.is_none_or(|workers| pool.jobs.len() as u64 >= workers);
+    if !has_all || pool.limiter == Some(Limiter::Own) {
+        return None;
+    }
+    let stood = pool.jobs.iter().map(|job| stands_for(context, before, pool, job));
+    let stood: Option<Vec<Duration>> = stood.collect();
+    stood?.into_iter().min().filter(|least| *least >= LEAST)
 }
 
 fn is_full(pool: &Executor) -> bool {
@@ -323,7 +343,12 @@ fn place_of<'c>(now: &'c Snapshot, pool: &'c Executor, job: &Job) -> Option<&'c 
     words::own_frame(&thread.frames).map(|frame| &*frame.location)
 }
 
-fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
+fn report(
+    context: &Context<'_>,
+    pool: &Executor,
+    severity: Severity,
+    undecided: Option<Duration>,
+) -> Draft {
     let threads: Vec<i32> = pool.jobs.iter().filter_map(|job| job.thread).collect();
     let tasks = waiters(context, pool);
     let queued = usize::try_from(pool.queued.unwrap_or(0)).unwrap_or(usize::MAX);
@@ -346,6 +371,11 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
         Some(_) => ["process", "processes"],
         None => ["thread", "threads"],
     };
+    let pending = undecided.map(|seen_for| {
+        let calls = words::count(queued, "call");
+        let wait = if queued == 1 { "waits" } else { "wait" };
+        Pending { what: format!("{calls} {wait} for a {one} of {of}"), seen_for }
+    });
     let title = match workers {
         1 => Sentence::words(format!("The only {one} of")).and(of).verb("is", "was"),
         many => Sentence::words(format!("All {many} {several} of")).and(of).verb("are", "were"),
@@ -386,6 +416,7 @@ fn report(context: &Context<'_>, pool: &Executor, severity: Severity) -> Draft {
         .on_loop(loop_id)
         .blames(nodes.chain(threads.iter().map(|tid| Node::Thread(*tid))))
         .affects(tasks.len().max(queued))
+        .pending(pending)
         .at(most.and_then(|job| place_of(context.now, pool, job)), None)
         .key([pool_name(pool).as_deref(), most.and_then(|job| job.function.as_deref())])
         .cause(Some(Cause::Pool {
@@ -550,6 +581,18 @@ mod tests {
             "All 2 threads of pool asyncio are in fetch and none finishes: 1 call queues"
         );
         assert_eq!(finding.tasks.len(), 3);
+    }
+
+    #[test]
+    fn that_nothing_comes_on_yet_is_undecided() {
+        let pending = |slept| {
+            let diagnosis = standing(1, slept).twice();
+            assert_eq!(diagnosis.only().severity, Severity::Info);
+            diagnosis.only().pending.as_ref().map(|it| it.what.clone())
+        };
+        let waits = "1 call waits for a thread of pool asyncio";
+        assert_eq!(pending(Duration::from_secs(3)).as_deref(), Some(waits));
+        assert_eq!(pending(Duration::from_millis(900)), None);
     }
 
     #[test]

@@ -56,7 +56,9 @@ impl Owed<'_> {
 }
 
 fn find(context: &Context<'_>, out: &mut Drafts) {
-    let owed = connection::waiting(context, Operation::Read).filter_map(|at| owed(context, at));
+    let reading = connection::waiting(context, Operation::Read);
+    let connecting = connection::waiting(context, Operation::Connect);
+    let owed = reading.chain(connecting).filter_map(|at| owed(context, at));
     // Of who cleans up it is said already for what.
     let is_told = |owed: &Owed<'_>| out.blames(Code::CleanupStuck, Node::Task(owed.at.task.id));
     let owed: Vec<Owed<'_>> = owed.filter(|owed| !is_told(owed)).collect();
@@ -81,13 +83,21 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
 /// What the far end owes to a task that waits for it, if that is worth a word.
 fn owed<'s>(context: &Context<'s>, at: At<'s>) -> Option<Owed<'s>> {
     let tcp = at.tcp()?;
-    let time = tcp.silent().filter(|time| *time >= LEAST)?;
-    let is_open = matches!(at.socket.state, Some("established" | "closing (closed here)"));
+    // To connect is to ask: for the connection itself, and then for one by TLS.
+    let connects = at.waiting.operation() == Some(Operation::Connect);
+    let time = tcp.silent().or(tcp.retransmitting.filter(|_| connects));
+    let time = time.filter(|time| *time >= LEAST)?;
+    let is_open = matches!(at.socket.state, Some("established" | "closing (closed here)"))
+        || connects && at.socket.state == Some("connecting");
     // What was sent before the process began was sent by the one that it got the socket from.
     let is_own = context.now.age().is_none_or(|age| time <= age);
     // What lies there unread is no silence.
     if !is_own || !is_open || at.socket.receive_queue != Some(0) || at.socket.is_accepted {
         return None;
+    }
+    if connects {
+        let limit = connection::limit(context, at.task);
+        return Some(Owed { at, tcp, time, has_asked: true, limit });
     }
     let has_asked = match context.now.grounds.as_ref()?.asking.get(&at.task.id)? {
         // What came in the same tick as something was sent may be the answer to that, unless
@@ -343,6 +353,34 @@ mod tests {
             assert_eq!(finding.key, "peer-silent/10.0.0.5:5432");
             assert!(finding.facts().iter().any(|fact| fact.ends_with("it's not the network")));
         }
+    }
+
+    #[test]
+    fn who_connects_has_asked() {
+        let connects = |since: Option<u64>, state| {
+            let task = with(asked(1, 6_000), |tcp, socket| {
+                (tcp.last_sent, tcp.last_received) = (since.map(ms), None);
+                socket.state = Some(state);
+                (tcp.retransmitting, tcp.retransmits) = match since {
+                    Some(_) => (None, 0),
+                    None => (Some(ms(7_000)), 3),
+                };
+            });
+            task.descriptor(|descriptor| descriptor.operation = Some(Operation::Connect))
+        };
+        let found = |builder| {
+            let diagnosis = scene([builder], Asking::Unclear).once();
+            let finding = diagnosis.only();
+            assert_eq!((finding.code, finding.severity), (Code::PeerSilent, Severity::Warning));
+            let lost = finding.facts().iter().any(|it| it.contains("sent again 3 times"));
+            (finding.title.to_string(), lost)
+        };
+        // Its first bytes of TLS.
+        let title = "10.0.0.5:5432 has been silent for 6.00 s: 1 task waits for its answer";
+        assert_eq!(found(connects(Some(6_000), "established")), (title.to_owned(), false));
+        // The first packet of all.
+        let title = "10.0.0.5:5432 has been silent for ≥ 7.00 s: 1 task waits for its answer";
+        assert_eq!(found(connects(None, "connecting")), (title.to_owned(), true));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `ready-backlog`: many callbacks wait for their turn, and go on waiting.
 
+use std::time::Duration;
+
 use super::draft::{Draft, Drafts};
 use super::rule::{About, Blames, Confirmed, Follows, Rule};
 use super::{Context, words};
@@ -18,15 +20,25 @@ pub(super) const RULE: Rule = Rule {
 
 /// A queue shorter than this is done in some tens of milliseconds.
 const LONG: u64 = 1000;
+/// With one shorter than this it may be a single callback that keeps the loop.
+const SOME: u64 = 50;
+/// Timers that are so late are late for all who wait for them.
+const LATE: Duration = Duration::from_secs(2);
 
 fn find(context: &Context<'_>, out: &mut Drafts) {
     for event_loop in &context.now.loops {
-        let Some(ready) = event_loop.ready.filter(|ready| *ready >= LONG) else { continue };
+        let is_late = event_loop.lag.is_some_and(|lag| lag >= LATE);
+        let least = if is_late { SOME } else { LONG };
+        let Some(ready) = event_loop.ready.filter(|ready| *ready >= least) else { continue };
         if context.gap.is_none() {
             out.want_second_look();
             continue;
         }
         let Some(earlier) = context.looks.loop_before(event_loop.id) else { continue };
+        if is_late && stays_late(earlier, event_loop) {
+            out.add(report(context, event_loop, earlier.ready.unwrap_or_default(), ready));
+            continue;
+        }
         // One that was halved meanwhile is a burst that is worked off.
         let before = earlier.ready.filter(|before| *before >= LONG && ready > *before / 2);
         let is_long = |before: &u64| ready.min(*before) >= long(earlier, event_loop);
@@ -35,6 +47,26 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
             out.add(report(context, event_loop, before, ready));
         }
     }
+}
+
+/// Whether a loop works off one callback after the other and its timers stay late, even if its thread
+/// had all of the processor that it waits for.
+fn stays_late(before: &Loop, now: &Loop) -> bool {
+    let run = |it: &Loop| it.iteration.as_ref().and_then(|it| it.callbacks_run);
+    let (runs_before, runs_now) = (run(before), run(now));
+    let came_on = runs_before.is_some() && runs_now.is_some() && runs_before != runs_now;
+    let late = before.lag.min(now.lag).unwrap_or_default();
+    let [ran, waited] = ran_and_waited(before, now);
+    let own = late.as_secs_f64() * ran.as_secs_f64() / (ran + waited).as_secs_f64().max(1e-9);
+    came_on && before.ready >= Some(SOME) && own >= LATE.as_secs_f64()
+}
+
+/// For how long the loop's thread has run since, and waited for a processor.
+fn ran_and_waited(before: &Loop, now: &Loop) -> [Duration; 2] {
+    let Some((before, now)) = before.processor().zip(now.processor()) else {
+        return [Duration::from_secs(1), Duration::ZERO];
+    };
+    [now.ran.saturating_sub(before.ran), now.waited.saturating_sub(before.waited)]
 }
 
 /// Whether what was seen is two bursts with rest between them: before what is in line now the loop had
@@ -46,10 +78,8 @@ fn are_bursts(before: &Loop, now: &Loop) -> bool {
 /// From which length on a queue is long: in a thread that has to wait for its processor a burst that
 /// takes a moment takes long.
 fn long(before: &Loop, now: &Loop) -> u64 {
-    let Some((before, now)) = before.processor().zip(now.processor()) else { return LONG };
     let [ran, waited] =
-        [now.ran.saturating_sub(before.ran), now.waited.saturating_sub(before.waited)]
-            .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        ran_and_waited(before, now).map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     LONG.saturating_add(LONG.saturating_mul(waited) / ran.max(1))
 }
 
@@ -82,8 +112,6 @@ fn report(context: &Context<'_>, event_loop: &Loop, before: u64, ready: u64) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::diagnose::tests::Scene;
     use crate::snapshot::{BlockingKind, Processor};
@@ -101,6 +129,37 @@ mod tests {
         assert!(first.once().findings.is_empty() && first.once().wants_second_look);
         let diagnosis = with_ready(2600).turned().after(&first);
         assert_eq!(diagnosis.only().severity, Severity::Warning);
+    }
+
+    #[test]
+    fn timers_that_stay_late_while_callbacks_come_and_go() {
+        let late = |ready: u64, run: u64, seconds: u64, ran: u64| {
+            with_ready(ready).in_callback(run, seconds * 1000).and(|it| {
+                it.loops[0].lag = Some(Duration::from_secs(seconds));
+                it.loops[0].iteration.as_mut().unwrap().callbacks_run = Some(run);
+                let [at, ran, waited] = [100 * run, ran * run, (100 - ran) * run];
+                let [at, ran, waited] = [at, ran, waited].map(Duration::from_millis);
+                it.loops[0].grounds.get_or_insert_default().processor =
+                    Some(Processor { at, ran, waited, sleeps: None });
+            })
+        };
+        let codes = |ready: u64, run: u64, seconds: u64, ran: u64| {
+            late(ready, run, seconds, ran)
+                .turned()
+                .after(&late(900, 40, seconds, ran).before())
+                .codes()
+        };
+        assert_eq!(codes(700, 90, 10, 60), [Code::ReadyBacklog]);
+        // One callback keeps it, there are few, they are hardly late, or it has no processor.
+        for (ready, run, seconds, ran) in
+            [(700, 40, 10, 60), (20, 90, 10, 60), (700, 90, 1, 60), (700, 90, 10, 15)]
+        {
+            let codes = codes(ready, run, seconds, ran);
+            assert!(
+                !codes.contains(&Code::ReadyBacklog),
+                "{ready} {run} {seconds} {ran}: {codes:?}"
+            );
+        }
     }
 
     #[test]

@@ -101,6 +101,16 @@ pub fn asks_terminal(function: &str) -> bool {
     last_part(function) == "input"
 }
 
+/// Whether a function takes the next line of what others write, whenever there is one.
+pub fn takes_lines(function: &str) -> bool {
+    last_part(function) == "readline"
+}
+
+/// Whether a method of `threading` waits for an event, as long as that may take.
+pub fn waits_for_event(function: &str) -> bool {
+    function == "Event.wait"
+}
+
 /// Whether code is about a websocket.
 pub fn is_of_websocket(file: &str, function: &str) -> bool {
     file.contains("websocket") || function.contains("WebSocket")

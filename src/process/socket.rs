@@ -552,7 +552,9 @@ fn tcp_info(message: &[u8]) -> Option<Tcp> {
         last_sent,
         last_received: time(LAST_DATA_RECEIVED).filter(|_| received > 0),
         last_acknowledged: time(LAST_ACK_RECEIVED),
+        // What opens a connection is no byte.
         retransmitting: last_sent
+            .or((state == CONNECTING).then_some(Duration::ZERO))
             .filter(|_| is_retransmitting)
             .map(|last| last + Duration::from_micros(waited - before)),
         retransmits: if is_retransmitting { retransmits } else { 0 },
@@ -580,6 +582,7 @@ fn opened_here(state: u8, counted: u64, written: u64) -> Option<bool> {
 
 // include/net/tcp_states.h
 const ESTABLISHED: u8 = 1;
+const CONNECTING: u8 = 2;
 const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
 const CLOSED_BY_PEER: u8 = 8;
@@ -593,7 +596,7 @@ fn tcp_socket(local: SocketAddr, remote: SocketAddr, state: u8, queues: (u32, u3
         remote: Some(remote.to_string()).filter(|_| !is_listening),
         state: match state {
             ESTABLISHED => Some("established"),
-            2 => Some("connecting"),
+            CONNECTING => Some("connecting"),
             3 => Some("accepting"),
             FIN_WAIT1 | FIN_WAIT2 => Some("closing (closed here)"),
             6 => Some("closed, waiting"),

@@ -467,7 +467,13 @@ impl Snapshot {
         if task.state == Some(TaskState::Running) {
             let blocked = self.loops.iter().find(|it| Some(it.id) == task.loop_id)?;
             let blocked = (blocked.state == Some(LoopState::Blocked)).then_some(blocked)?;
-            let elapsed = blocked.iteration.as_ref()?.elapsed?;
+            let iteration = blocked.iteration.as_ref()?;
+            // Of many callbacks the last one began when the others were done.
+            let is_first = iteration.callbacks_run.is_none_or(|run| run <= 1);
+            let is_it =
+                |it: &Finding| it.code == Code::LoopBlocked && it.loop_id == Some(blocked.id);
+            let blocks = || self.findings.iter().flatten().any(is_it);
+            let elapsed = iteration.elapsed.filter(|_| is_first || blocks())?;
             return Some(Age::exact(elapsed, Source::Iteration));
         }
         let waiting = task.waiting_on.as_deref()?;

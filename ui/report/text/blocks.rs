@@ -281,6 +281,8 @@ impl<'s> Blocks<'s> {
                 let lag = lag.map(|lag| format!("; a timer is {} late", words::duration(lag)));
                 format!("{time}, by the loop's own clock{}", lag.unwrap_or_default())
             }
+            // What is held up may go on all the same.
+            Source::Samples if finding.code == Code::ShutdownStuck => format!("held for {time}"),
             Source::Samples => format!("no progress for {time}"),
             Source::Timer => format!("{time}, by its timer"),
             Source::Frame => format!("{time}, by its own clock"),
