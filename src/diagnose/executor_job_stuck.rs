@@ -26,7 +26,7 @@ use crate::known::{Module, is_of_sqlite, name};
 use crate::memory::Address;
 use crate::snapshot::{
     Age, Cause, Code, Evidence, Executor, Frame, Job, Location, Pending, Role, Sentence, Severity,
-    Source, Stage, Sureness, Task, Thread, ThreadState, Waiting,
+    Source, Stage, Sureness, Syscall, Task, Thread, ThreadState, Waiting,
 };
 use crate::timeline::same_places;
 
@@ -237,14 +237,17 @@ fn is_working_or_idle(
     };
     let at_queue = thread.frames.iter().any(is_at_queue)
         || thread.frames.last().is_some_and(|at| name::asks_terminal(&at.location.function));
-    let at_terminal = thread.syscall.as_ref().is_some_and(|call| call.fd == Some(0));
-    let takes_what_comes = thread.syscall.as_ref().is_some_and(|call| {
-        let selects = matches!(&*call.name, "select" | "pselect6" | "poll" | "ppoll");
-        let of_tcp = || call.peer.as_deref().is_some_and(|peer| peer.starts_with("tcp"));
-        call.name.starts_with("accept") || selects && call.peer.is_some() && !of_tcp()
-    });
-    let takes_lines = job.function.as_deref().is_some_and(name::takes_lines);
-    has_worked || !is_asleep || at_queue || at_terminal || takes_what_comes || takes_lines
+    let takes_what_comes = thread.syscall.as_ref().is_some_and(takes_what_comes)
+        || job.function.as_deref().is_some_and(name::takes_lines);
+    has_worked || !is_asleep || at_queue || takes_what_comes
+}
+
+/// Whether a system call waits for somebody to type, to connect, or to write to one of several ends,
+/// none of which is a connection that may owe an answer.
+fn takes_what_comes(call: &Syscall) -> bool {
+    let selects = matches!(&*call.name, "select" | "pselect6" | "poll" | "ppoll");
+    let is_of_others = || call.peer.as_deref().is_some_and(|peer| !peer.starts_with("tcp"));
+    call.fd == Some(0) || call.name.starts_with("accept") || selects && is_of_others()
 }
 
 fn report<'a>(context: &'a Context<'_>, group: &[Stuck<'a>]) -> Option<Draft> {

@@ -60,25 +60,23 @@ fn find(context: &Context<'_>, out: &mut Drafts) {
         } else if before.is_none() {
             continue;
         }
-        let severity = judge(context, out, pool, before);
-        let undecided = stands_whole(context, pool, before).filter(|_| severity == Severity::Info);
-        out.add(report(context, pool, severity, undecided));
+        let stood = pool.jobs.iter().map(|job| stands_for(context, before, pool, job));
+        let stood: Vec<Option<Duration>> = stood.collect();
+        let severity = judge(context, out, pool, &stood);
+        out.add(report(context, pool, &stood, severity));
     }
 }
 
-/// For how long at least all threads of a full pool have stood, if that may become more.
-fn stands_whole(
-    context: &Context<'_>,
-    pool: &Executor,
-    before: Option<&Executor>,
-) -> Option<Duration> {
-    let has_all = pool.workers.is_none_or(|workers| pool.jobs.len() as u64 >= workers);
-    if !has_all || pool.limiter == Some(Limiter::Own) {
-        return None;
-    }
-    let stood = pool.jobs.iter().map(|job| stands_for(context, before, pool, job));
-    let stood: Option<Vec<Duration>> = stood.collect();
-    stood?.into_iter().min().filter(|least| *least >= LEAST)
+/// Whether each thread of a pool has a call; one that is between two calls is one that comes on.
+fn has_all_calls(pool: &Executor) -> bool {
+    pool.workers.is_none_or(|workers| pool.jobs.len() as u64 >= workers)
+}
+
+/// For how long at least all threads of a full pool have stood, if that may come to tell.
+fn stand_all_for(pool: &Executor, stood: &[Option<Duration>]) -> Option<Duration> {
+    let least = stood.iter().copied().min()??;
+    let may_tell = has_all_calls(pool) && pool.limiter != Some(Limiter::Own);
+    (may_tell && least >= LEAST).then_some(least)
 }
 
 fn is_full(pool: &Executor) -> bool {
@@ -147,15 +145,12 @@ fn judge(
     context: &Context<'_>,
     out: &Drafts,
     pool: &Executor,
-    before: Option<&Executor>,
+    stood: &[Option<Duration>],
 ) -> Severity {
-    // A thread that is between two calls is one that comes on.
-    let has_all = pool.workers.is_none_or(|workers| pool.jobs.len() as u64 >= workers);
-    let is_stuck = |job: &&Job| {
-        let stood = stands_for(context, before, pool, job);
+    let is_stuck = |(job, stood): &(&Job, &Option<Duration>)| {
         stood.is_some_and(|stood| stood >= STUCK_AFTER || is_hopeless(Some(pool), job))
     };
-    let stuck = pool.jobs.iter().filter(is_stuck).count();
+    let stuck = pool.jobs.iter().zip(stood).filter(is_stuck).count();
     // One that waits for a call of the same pool waits for a thread that is not there.
     let waits_for_pool = |job: &Job| {
         let thread = job.thread.and_then(|tid| context.thread(tid));
@@ -166,7 +161,7 @@ fn judge(
     let nodes = pool.jobs.iter().filter_map(|job| job.thread).map(Node::Thread);
     let mut nodes = pool.id.map(Node::Executor).into_iter().chain(nodes);
     if nodes.any(|node| out.is_blamed_for_sure(Code::Deadlock, node))
-        || has_all && (is_circle || stuck > 0 && stuck == pool.jobs.len())
+        || has_all_calls(pool) && (is_circle || stuck > 0 && stuck == pool.jobs.len())
     {
         Severity::Critical
     } else if stuck > 0 {
@@ -346,8 +341,8 @@ fn place_of<'c>(now: &'c Snapshot, pool: &'c Executor, job: &Job) -> Option<&'c 
 fn report(
     context: &Context<'_>,
     pool: &Executor,
+    stood: &[Option<Duration>],
     severity: Severity,
-    undecided: Option<Duration>,
 ) -> Draft {
     let threads: Vec<i32> = pool.jobs.iter().filter_map(|job| job.thread).collect();
     let tasks = waiters(context, pool);
@@ -371,7 +366,7 @@ fn report(
         Some(_) => ["process", "processes"],
         None => ["thread", "threads"],
     };
-    let pending = undecided.map(|seen_for| {
+    let pending = stand_all_for(pool, stood).map(|seen_for| {
         let calls = words::count(queued, "call");
         let wait = if queued == 1 { "waits" } else { "wait" };
         Pending { what: format!("{calls} {wait} for a {one} of {of}"), seen_for }
@@ -400,9 +395,7 @@ fn report(
     }
     lines.extend(hopeless_lines(pool, &pool.jobs));
     if let Some(gap) = context.gap.filter(|_| severity == Severity::Info) {
-        let before = pool.id.and_then(|id| pool_before(context, id));
-        let is_moving = |job: &&Job| stands_for(context, before, pool, job).is_none();
-        let moving = pool.jobs.iter().filter(is_moving).count();
+        let moving = stood.iter().filter(|stood| stood.is_none()).count();
         let gap = words::span(gap);
         lines.push(format!("{moving} of {workers} {several} have run in the last {gap}").into());
     }

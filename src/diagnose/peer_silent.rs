@@ -95,21 +95,20 @@ fn owed<'s>(context: &Context<'s>, at: At<'s>) -> Option<Owed<'s>> {
     if !is_own || !is_open || at.socket.receive_queue != Some(0) || at.socket.is_accepted {
         return None;
     }
-    if connects {
-        let limit = connection::limit(context, at.task);
-        return Some(Owed { at, tcp, time, has_asked: true, limit });
-    }
-    let has_asked = match context.now.grounds.as_ref()?.asking.get(&at.task.id)? {
+    let has_asked = connects || has_asked(context, at.task, tcp)?;
+    Some(Owed { at, tcp, time, has_asked, limit: connection::limit(context, at.task) })
+}
+
+/// Whether a task that reads has asked for that; `None` where nothing is owed to it.
+fn has_asked(context: &Context<'_>, task: &Task, tcp: &Tcp) -> Option<bool> {
+    match context.now.grounds.as_ref()?.asking.get(&task.id)? {
         // What came in the same tick as something was sent may be the answer to that, unless
         // nobody has read it.
-        Asking::Answer { is_first: false } | Asking::Unclear if tcp.unanswered().is_none() => {
-            return None;
-        }
-        Asking::Answer { .. } => tcp.opened_here == Some(true),
-        Asking::Unclear => false,
-        Asking::Message => return None,
-    };
-    Some(Owed { at, tcp, time, has_asked, limit: connection::limit(context, at.task) })
+        Asking::Answer { is_first: false } | Asking::Unclear if tcp.unanswered().is_none() => None,
+        Asking::Answer { .. } => Some(tcp.opened_here == Some(true)),
+        Asking::Unclear => Some(false),
+        Asking::Message => None,
+    }
 }
 
 fn report(context: &Context<'_>, group: &[Owed<'_>]) -> Option<Draft> {

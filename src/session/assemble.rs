@@ -119,9 +119,10 @@ impl Inspector {
             note_heard(&mut parts.tasks, |peers| self.system.heard_from(peers));
         }
         share(&mut parts.tasks);
+        // Before others have the same work, too.
+        parts.tasks.iter_mut().for_each(|task| task.show(options.show));
         inherit(&mut parts.tasks, &in_doubt);
         note_starters(&reader, &reading.tasks, &mut parts.tasks, &in_doubt);
-        parts.tasks.iter_mut().for_each(|task| task.show(options.show));
         parts.problems.extend(damages(&reader));
         parts.activity = Some(reading.activity);
         parts.limit_to(self.system.age());

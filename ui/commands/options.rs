@@ -73,7 +73,8 @@ pub struct Report {
     /// Show passwords, tokens and the like in them, too
     #[arg(long = "show-secrets", requires = "has_locals")]
     has_secrets: bool,
-    #[arg(help = SHOW, long, value_enum, value_name = "WHAT", default_value_t = Show::Route)]
+    /// How much of a request is shown
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Show::Route)]
     pub show: Show,
     /// Show what loops and pools do, and the stacks of all threads
     #[arg(short = 't', long = "threads")]
@@ -131,9 +132,6 @@ impl Report {
         }
     }
 }
-
-/// The help for what of requests is shown.
-pub const SHOW: &str = "How much of a request is shown";
 
 /// What of a request is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -62,7 +62,7 @@ impl Search<'_> {
                 read_words(&reader, first, code.locals_count, &mut buffer).collect();
             for (index, word) in words.into_iter().enumerate() {
                 if let Some(value) = reader.slot_value(word)
-                    && self.reader.reads_variable(owned.frame, index) != Some(false)
+                    && reader.reads_variable(owned.frame, index) != Some(false)
                 {
                     reach(&reader, value, &is_read, &mut futures);
                 }
