@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import asyncio
 import multiprocessing
+import socket
 import threading
 import time
 
@@ -64,3 +65,9 @@ def waiting(loop, mark):
 
 def peer(address):
     return "%s:%d" % address[:2]
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]

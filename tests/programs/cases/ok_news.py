@@ -14,7 +14,6 @@ import sys
 import case
 import django
 import shop
-import uvicorn
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpResponse
@@ -35,8 +34,7 @@ django.setup()
 async def main():
     global news
     loop = asyncio.get_event_loop()
-    config = uvicorn.Config(get_asgi_application(), port=shop.PORT, log_level="error")
-    serving = asyncio.ensure_future(uvicorn.Server(config).serve())
+    serving = shop.on_uvicorn(get_asgi_application())
     news, writer = await shop.open_stock()
     writer.write(b"tell me what is new\n")
     await shop.come(1)

@@ -10,17 +10,9 @@ import case
 
 STOCK = case.silent_server()
 REQUESTS = 6
+PORT = case.free_port()
 _lock = None
 _asked = []
-
-
-def port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-PORT = port()
 
 
 def lock():
@@ -61,3 +53,18 @@ async def come(many=REQUESTS):
 def ready():
     """READY when all are stuck."""
     case.ready_when(is_stuck, says=lambda: [case.peer(STOCK)])
+
+
+def on_uvicorn(app):
+    """The application, served by uvicorn."""
+    import uvicorn
+
+    config = uvicorn.Config(app, port=PORT, log_level="error")
+    return asyncio.ensure_future(uvicorn.Server(config).serve())
+
+
+async def stay_stuck(serving):
+    """The requests come, and the server serves on."""
+    await come()
+    ready()
+    await serving

@@ -26,9 +26,7 @@ async def main():
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", shop.PORT).start()
-    await shop.come()
-    shop.ready()
-    await asyncio.Event().wait()
+    await shop.stay_stuck(asyncio.Event().wait())
 
 
 asyncio.run(main())

@@ -8,12 +8,10 @@
 # wait: 8s
 
 import asyncio
-
-import shop
 import sys
 
 import django
-import uvicorn
+import shop
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpResponse
@@ -37,11 +35,7 @@ django.setup()
 
 
 async def main():
-    config = uvicorn.Config(get_asgi_application(), port=shop.PORT, log_level="error")
-    serving = asyncio.ensure_future(uvicorn.Server(config).serve())
-    await shop.come()
-    shop.ready()
-    await serving
+    await shop.stay_stuck(shop.on_uvicorn(get_asgi_application()))
 
 
 asyncio.run(main())

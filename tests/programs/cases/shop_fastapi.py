@@ -10,7 +10,6 @@
 import asyncio
 
 import shop
-import uvicorn
 from fastapi import FastAPI
 
 app = FastAPI()
@@ -25,11 +24,7 @@ async def order(number: int):
 
 
 async def main():
-    config = uvicorn.Config(app, port=shop.PORT, log_level="error")
-    serving = asyncio.ensure_future(uvicorn.Server(config).serve())
-    await shop.come()
-    shop.ready()
-    await serving
+    await shop.stay_stuck(shop.on_uvicorn(app))
 
 
 asyncio.run(main())

@@ -11,7 +11,6 @@
 import asyncio
 
 import shop
-import uvicorn
 from litestar import Litestar, get
 
 
@@ -27,11 +26,7 @@ app = Litestar([order])
 
 
 async def main():
-    config = uvicorn.Config(app, port=shop.PORT, log_level="error")
-    serving = asyncio.ensure_future(uvicorn.Server(config).serve())
-    await shop.come()
-    shop.ready()
-    await serving
+    await shop.stay_stuck(shop.on_uvicorn(app))
 
 
 asyncio.run(main())

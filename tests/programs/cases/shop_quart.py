@@ -28,9 +28,7 @@ async def main():
     config = hypercorn.config.Config()
     config.bind = ["127.0.0.1:%d" % shop.PORT]
     serving = asyncio.ensure_future(hypercorn.asyncio.serve(app, config))
-    await shop.come()
-    shop.ready()
-    await serving
+    await shop.stay_stuck(serving)
 
 
 asyncio.run(main())

@@ -13,16 +13,13 @@ import case
 
 RECV = {"45", "207"}  # recvfrom of x86_64 and of aarch64
 HELD = os.environ.setdefault("HELD", os.path.join(tempfile.gettempdir(), "held-%d" % os.getpid()))
-PORT = int(os.environ.setdefault("PORT", "0"))
+PORT = None
 
 
 def port():
-    """One that is free, the same in all workers."""
+    """One that is free, for the visit too."""
     global PORT
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        PORT = one.getsockname()[1]
-    os.environ["PORT"] = str(PORT)
+    PORT = case.free_port()
     return PORT
 
 
@@ -42,12 +39,25 @@ def held():
         return file.read()
 
 
+def receives(pid):
+    """Whether the main thread of a process does."""
+    return case.syscall(int(pid), pid) in RECV
+
+
 def is_held():
-    try:
-        with open("/proc/%s/syscall" % held()) as file:
-            return file.read().split()[0] in RECV
-    except OSError:
-        return False
+    return os.path.exists(HELD) and receives(held())
+
+
+def application(call):
+    """One of ASGI whose endpoint makes a call."""
+
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            call()
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+
+    return app
 
 
 def visit():

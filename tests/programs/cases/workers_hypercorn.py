@@ -10,13 +10,7 @@
 
 import workers
 
-
-async def app(scope, receive, send):
-    if scope["type"] == "http":
-        workers.hold().recv(10)  # culprit
-    while (await receive())["type"] == "lifespan.startup":
-        await send({"type": "lifespan.startup.complete"})
-
+app = workers.application(lambda: workers.hold().recv(10))  # culprit
 
 if __name__ == "__main__":
     import hypercorn.config
